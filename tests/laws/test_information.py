@@ -389,7 +389,7 @@ def test_what_has_no_information_is_said():
     assert find_certificate(*how).why_not == "the structure Opaque() has no formula for it"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert find_certificate(*how).why_not == "so many factors are not determined by the covariances"
+    assert find_certificate(*how).why_not == "the covariances do not determine this number of factors"
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():

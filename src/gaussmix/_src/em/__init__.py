@@ -1,1 +1,1 @@
-"""Expectation-maximisation for any family, engine, source and objective."""
+"""Expectation-maximisation for any covariance structure, engine, source and objective."""

@@ -1,8 +1,8 @@
-"""What one call of an engine takes and returns if it makes several steps of EM, or whole fits: plain values.
+"""Arguments and results of the calls with which the C++ core makes several steps of EM, or whole fits.
 
-On a small table a step takes the core a few microseconds, but the loop in Python tens of them. Only the loop in Python
-(`em/step/loop.py`) makes every kind of step: an engine stops before each unusual step, and the loop makes it.
-docs/develop/architecture.md says which file owns what.
+On a small table the core makes a step in a few microseconds, while the loop in Python takes tens of microseconds. Only
+the loop in Python (`em/step/loop.py`) supports every kind of step, so an engine stops before each unusual step and
+leaves that step to the loop. docs/develop/architecture.md lists which file owns what.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
-MAX_STEPS_OF_CALL = 2**31  # the core counts in 64 bits, Python without a limit
+MAX_STEPS_OF_CALL = 2**31  # the core counts steps in 64 bits, and Python without a limit
 
 
 class PackedPrior(NamedTuple):
-    """The prior of a mixture as plain values in rows.
+    """Prior of a mixture as plain values.
 
-    It is an `em.bayes.variational_posterior.GaussWishartPrior` or an `em.priors.posterior.ConjugatePrior`.
+    The values describe a `GaussWishartPrior` (em.bayes), or a `ConjugatePrior` (em.priors) if `is_map` is true.
 
     Parameters
     ----------
-    has_stick_breaking : whether the weights are those of a Dirichlet process.
-    weight_concentration : α; for a point α − 1.
-    max_components : the number of components of a Dirichlet distribution; otherwise 0.
-    mean, mean_precision, dof : m (n_features,), data units; β; ν. Of a point ν is what each component has of it.
+    has_stick_breaking : whether the weights have a Dirichlet process prior.
+    weight_concentration : α; with `is_map`, α − 1.
+    max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
+    mean, mean_precision, dof : m (n_features,), data units; β; ν (what the prior adds to each component if `is_map`).
     scale : S in compact form, data units².
     scale_roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
-    log_normaliser : of the distribution of a precision, nats, up to a constant.
-    total_weight, weight_unit : of all rows, and what the weights of rows were divided by.
-    is_map : whether EM looks for the mixture of highest density, and for no posterior.
+    log_normaliser : log normaliser of the distribution of a precision, nats, up to a constant.
+    total_weight, weight_unit : total weight of all rows, and the divisor of the row weights.
+    is_map : whether EM finds the mixture of highest posterior density instead of a variational posterior.
     """
 
     has_stick_breaking: bool
@@ -54,18 +54,18 @@ class PackedPrior(NamedTuple):
 
 
 class EMSettings(NamedTuple):
-    """When to stop. Steps beyond `LIMITS` of `interfaces.parameters` are left to the loop in Python.
+    """Conditions for stopping EM. Steps beyond `interfaces.parameters.LIMITS` are left to the loop in Python.
 
     Parameters
     ----------
-    ridge : (n_features,), added to every variance at each step, data units². None for the automatic one of each group,
-        which only `Engine.fit_many` takes.
-    tolerance : stop when the objective, a mean, changes by less, nats per unit of row weight.
-    max_steps : limit on the number of steps.
-    previous_objective : that of the step that preceded this run (−inf if none), for the first convergence test.
-    prior : the prior, if the objective has one; `Engine.fit_many` takes only that of a point.
-    log_background_volume : log V of a uniform background, data units to the power of d; infinite for none. Its weight
-        then comes after those of the components. `Engine.fit_many` takes it only where the mixtures are initialised.
+    ridge : (n_features,), added to every variance at each step, data units². None for the automatic ridge of each
+        group, which only `Engine.fit_many` supports.
+    tolerance : stop when the objective, a mean, changes by less than this, nats per unit of row weight.
+    max_steps : largest number of steps.
+    previous_objective : objective before this run, for the first convergence test; −inf if there was no earlier step.
+    prior : the prior, if the objective has one; `Engine.fit_many` supports it only with `is_map`.
+    log_background_volume : log V of a uniform background, data units to the power of d, or infinite. The background's
+        weight comes last. `Engine.fit_many` supports a background only with `InitialMixtures`.
     """
 
     ridge: Array | None
@@ -77,16 +77,16 @@ class EMSettings(NamedTuple):
 
 
 class RunHistory(NamedTuple):
-    """The mixture that some steps of EM reached, and the log-likelihoods on the way.
+    """Mixture that some steps of EM have reached, with the log-likelihood before each step.
 
     Parameters
     ----------
-    weights : (n_components,), after the last step, and that of a background.
+    weights : (n_components,), after the last step, followed by the weight of a background if there is one.
     means : (n_components, n_features), after the last step, data units.
     covariances : after the last step, in compact form, data units².
-    whitening : factors of these covariances, with the bits of the family's own; None if no M-step was made.
+    whitening : factors of these covariances, bit-identical to the structure's own; None if no step was made.
     log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
-    objective : the same with the log prior, if there is one.
+    objective : mean objective before each step, which includes the log prior if there is one.
     """
 
     weights: Array
@@ -98,18 +98,18 @@ class RunHistory(NamedTuple):
 
 
 class RowGroups(NamedTuple):
-    """The rows of many tables, one after the other.
+    """Rows of many tables (groups), one table after the other.
 
     Parameters
     ----------
     rows : (n_rows, n_features), of all groups, data units.
-    row_weight : (n_rows,), below 1 and positive or 0; None if all are 1.
-    first_row, n_rows : (n_groups,), int64: where the rows of each group begin, and how many they are.
-    total_weight : (n_groups,), sum of the row weights of each.
-    weight_unit : (n_groups,), what the weights of each group were divided by: a power of 2.
-    first_weight_index : (n_groups,), int64: where the weights of each group begin, so that groups may share rows, each
-        with weights of its own; None where they begin with the rows.
-    row_errors : as in `Block`, of all rows.
+    row_weight : (n_rows,), each at least 0 and below 1; None if all weights are 1.
+    first_row, n_rows : (n_groups,), int64, index of the first row of each group, and number of its rows.
+    total_weight : (n_groups,), sum of the row weights of each group.
+    weight_unit : (n_groups,), power of 2 by which the weights of each group were divided.
+    first_weight_index : (n_groups,), int64, index of the first weight of each group, so that groups can share rows with
+        different weights; None if it equals `first_row`.
+    row_errors : measurement errors of all rows, as `Block.error`.
     """
 
     rows: Rows
@@ -123,21 +123,21 @@ class RowGroups(NamedTuple):
 
     @classmethod
     def from_block(cls, block: Block, weight_unit: float, n_copies: int = 1) -> RowGroups:
-        """A block as the only group, its weights divided by `weight_unit`; or copies, for runs from several models."""
+        """Make `n_copies` groups that share the rows of a block; `weight_unit` is the divisor of its weights."""
         first, totals = np.zeros(n_copies, np.int64), np.repeat([[block.total_weight], [weight_unit]], n_copies, axis=1)
         return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
 
 class KMeansSettings(NamedTuple):
-    """How to find the centres of a table: greedy k-means++ (Arthur & Vassilvitskii 2007), then k-means (Lloyd 1982).
+    """Settings for finding centres: greedy k-means++ (Arthur & Vassilvitskii 2007), then k-means (Lloyd 1982).
 
     Parameters
     ----------
-    n_candidates : rows drawn for each centre but the first; the best is chosen.
-    uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), from [0, 1); the same in every group. EM runs from
-        each start, and the highest run is the result, the first of runs that `best_of.OBJECTIVE_ROUNDING` calls equal.
-    max_passes, tolerance : of k-means; it stops when centres move by less than this part of the mean variance.
-    is_scaled : whether distances are taken in `em.initialisation.sample.column_units`.
+    n_candidates : number of rows drawn for each centre but the first; the best of them becomes the centre.
+    uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), in [0, 1), the same in every group. EM runs from
+        each start, and the best run is kept, the first of runs that differ by at most `best_of.OBJECTIVE_ROUNDING`.
+    max_passes, tolerance : limits of k-means; the tolerance is a fraction of the mean variance of the features.
+    is_scaled : whether distances are measured in `em.initialisation.sample.column_units`.
     """
 
     n_candidates: int
@@ -148,13 +148,13 @@ class KMeansSettings(NamedTuple):
 
 
 class InitialMixtures(NamedTuple):
-    """The mixture of each group at which EM begins.
+    """Mixture from which EM begins, for each group.
 
     Parameters
     ----------
-    weights : (n_groups, n_components), or with a column for a background.
+    weights : (n_groups, n_components), with a further column if there is a background.
     means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), each in compact form, data units².
+    covariances : (n_groups, …), data units², each in compact form.
     """
 
     weights: Array
@@ -162,16 +162,16 @@ class InitialMixtures(NamedTuple):
     covariances: Array
 
     def select(self, groups: Any) -> tuple[Array, Array, Array]:
-        """Those of some groups, as the core reads them."""
+        """Return the mixtures of some groups in the form that the core reads."""
         weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
 
-StepLimits = tuple[float, int]  # of EM: tolerance, nats per unit of row weight, and limit on their number
+StepLimits = tuple[float, int]  # tolerance of EM, nats per unit of row weight, and limit on the number of steps
 
 
 class AcceptanceSettings(NamedTuple):
-    """When moves of a search are accepted; `em.search.split_and_merge` says what each number does."""
+    """Conditions for accepting split-and-merge moves; `em.search.split_and_merge` explains each value."""
 
     trial_limits: StepLimits
     long_trial_limits: StepLimits
@@ -192,22 +192,23 @@ class AcceptanceSettings(NamedTuple):
 
 
 class SearchSettings(NamedTuple):
-    """A search from each start of a fit; see `em.search.split_and_merge`.
+    """Settings of a split-and-merge search from each start of a fit; see `em.search.split_and_merge`.
 
     Parameters
     ----------
-    uniform_draws : (n_starts, n_draws), taken one after the other, and again from the first.
-    kmeans : candidates, passes and tolerance of k-means, from which a further ascent begins.
-    initial_limits, refinement_limits, final_limits : EM before an ascent on few rows, before one on more rows, and
-        after the last one.
-    acceptance : when moves are accepted; what is left of `search_steps_factor` replaces its `max_work`.
-    swap_patience, refinement_patience : for structures with one covariance; on more rows.
-    n_rows : with fewer, all are taken; of the first ascents; of the next; of k-means, and its least number of rows.
-    search_steps_factor, final_steps_factor : limits on the search and on EM after it, in steps of EM on all rows: for
-        each step that EM made from the start, and for `n_extra_em_steps` others.
-    crossing_work_factor : times as much work is left when crossings begin.
-    misfit_gain : crossings begin where the best split gains more, nats for each row divided by the number of rows.
-    n_ascents, min_slow_steps : ascents that are crossed; least number of steps of EM before.
+    uniform_draws : (n_starts, n_draws), used one after the other, and then again from the first.
+    kmeans : number of candidates, number of passes and tolerance of the k-means from which a further ascent begins.
+    initial_limits, refinement_limits, final_limits : limits of EM before an ascent on few rows, before an ascent on
+        more rows, and after the last ascent.
+    acceptance : conditions for accepting moves; the rest of `search_steps_factor` replaces `max_work`.
+    swap_patience, refinement_patience : patience for structures with one shared covariance, and on more rows.
+    n_rows : five numbers of rows: below the first all rows are used; then for the first ascents, for the next ascents,
+        for k-means, and the minimum for k-means.
+    search_steps_factor, final_steps_factor : limits on the search and on EM after it, in steps of EM on all rows, per
+        step that EM made from the start plus `n_extra_em_steps`.
+    crossing_work_factor : factor on the remaining work when crossings begin.
+    misfit_gain : crossings begin if the best split gains more than `misfit_gain` / n_rows nats per row.
+    n_ascents, min_slow_steps : number of ascents that are crossed, and minimum number of EM steps before crossings.
     """
 
     uniform_draws: Array
@@ -229,20 +230,20 @@ class SearchSettings(NamedTuple):
 
 
 class FitSettings(NamedTuple):
-    """How to fit a mixture to a table, or to each of many: what a default fit does, as plain values.
+    """Settings of a default fit to one table, or of fits to many tables.
 
     Parameters
     ----------
-    structure : which covariances the family makes.
-    n_components : K.
-    start : how to find centres, or centres (n_components, n_features), data units: rows begin at the nearest. Or the
-        component of each row of a single group, (n_rows,), int32, or the mixtures at which EM begins. With all but
-        seeds rows are taken as they are, and `em_settings` has a ridge.
-    em_settings : when EM ends. Without steps there is the first M-step alone.
-    ridge_fraction, ridge_trim_fraction : of the automatic ridge; see `em.initialisation.sample`.
-    min_column_spread : a group in which a column varies by less is unusual, data units.
-    search : between the start and EM; None if there is none.
-    unit : (n_features,), of distances from given centres, data units; None for 1.
+    structure : covariance structure.
+    n_components : number of components.
+    start : `KMeansSettings`, or centres (n_components, n_features), data units, to the nearest of which each row is
+        assigned, or labels (n_rows,), int32, of a single group, or `InitialMixtures`. Unless centres are found by
+        k-means, rows are not rescaled and `em_settings` has a ridge.
+    em_settings : conditions for stopping EM. With `max_steps` 0 only the first M-step is made.
+    ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge; see `em.initialisation.sample`.
+    min_column_spread : a group is unusual if a column varies by less than this, data units.
+    search : settings of the search between the start and EM; None without a search.
+    unit : (n_features,), units of the distances from given centres, data units; None for 1.
     """
 
     structure: Algebra
@@ -257,22 +258,21 @@ class FitSettings(NamedTuple):
 
 
 class GroupFits(NamedTuple):
-    """The fits of many groups.
+    """Fits of many groups.
 
     Parameters
     ----------
-    weights : (n_groups, n_components), or with a column for a background.
+    weights : (n_groups, n_components), with a further column if there is a background.
     means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), each in compact form, data units².
+    covariances : (n_groups, …), data units², each in compact form.
     ridge : (n_groups, n_features), data units².
-    n_steps : (n_groups,), of the highest run; −1 for a group that is unusual, or does not suit the fast path: Python
-        must fit it, and its numbers in the other arrays mean nothing. With several starts, a group with a run that ends
-        before EM does is unusual.
-    has_converged : (n_groups,), whether the last step changed the log-likelihood by less than the tolerance.
-    log_likelihood : mean before each step, nats per unit of row weight, one group after the other.
-    objective : the same with the log prior; without one the log-likelihoods.
-    whitening : factors of the covariances of a single group, with the bits of the family's own; None for several.
-    search : (n_groups, 3), moves that a search tried and kept, and its gain as in `SearchReport`; NaN without a search.
+    n_steps : (n_groups,), number of steps of the highest run. −1 marks a group that Python must fit, because it is
+        unusual, not supported, or has several starts of which one stopped early; its other values have no meaning.
+    has_converged : (n_groups,), whether the last step changed the objective by less than the tolerance.
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, one group after the other.
+    objective : mean objective before each step, with the log prior if there is one.
+    whitening : factors of the covariances of a single group, bit-identical to the structure's own; None for several.
+    search : (n_groups, 3), moves tried, moves accepted, and gain as in `SearchReport`; NaN without a search.
     """
 
     weights: Array
@@ -287,7 +287,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """These among more groups; Python fits the others."""
+        """Return fits of `n_groups` groups, with these fits at `indices`; Python must fit all other groups."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
@@ -297,7 +297,7 @@ class GroupFits(NamedTuple):
         return GroupFits(*[*n_all, self.log_likelihood, self.objective])
 
     def run_history(self, group: int = 0) -> RunHistory | None:
-        """The history of a group; None if Python must fit it."""
+        """Return the history of a group; None if Python must fit the group."""
         if self.n_steps[group] < 0:
             return None
         first = int(np.maximum(self.n_steps[:group], 0).sum()) if group else 0

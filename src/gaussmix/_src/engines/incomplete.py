@@ -1,9 +1,9 @@
-"""Rows with missing cells or measurement errors: an engine that gives expected sums.
+"""Engine for rows with missing values or measurement errors, which sums expected moments.
 
-Under the current parameters, the observed part of a row says what its other features are, up to a covariance. So its
-squares in the sums of a step are expected squares, and families and the loop need not know. Ghahramani & Jordan (1994),
-NIPS 6, for missing cells; Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for errors. A missing cell is one
-with an infinite error.
+Under the current parameters, the observed part of a row determines the distribution of its other features. An E-step
+therefore sums expected squares, so that covariance structures and the loop need not distinguish incomplete rows. See
+Ghahramani & Jordan (1994), NIPS 6, for missing values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5,
+for errors. A missing value is a value with an infinite error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gaussmix._src.numerics.factorise import factorise
 
 @dataclass(frozen=True)
 class IncompleteEngine(CompleteEngine):
-    """Sums and densities of rows that are known in part only. NaN is a missing cell."""
+    """Engine that computes sums and densities of rows with missing values (NaN) or measurement errors."""
 
     is_incomplete: ClassVar[bool] = True
 
@@ -68,7 +68,7 @@ class IncompleteEngine(CompleteEngine):
     def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
-        """Sums of observed cells, before EM has a model or under the hard rule."""
+        """Sum the observed values alone, before EM has a model or under `AssignmentRule.HARD`."""
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
@@ -97,7 +97,8 @@ class IncompleteEngine(CompleteEngine):
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
-        if block.log_prior is None and empty.any():  # which the sum of the weights misses by rounding
+        # The sum of the weights differs from 1 by rounding, so rows without observed values get log p(x) = 0 exactly.
+        if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result
 
@@ -117,7 +118,7 @@ class IncompleteEngine(CompleteEngine):
         evaluate_complete: Callable[[Block, Parameters], NDArray[Any]],
         from_log_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Evaluate rows; the other engine evaluates complete rows, whose results so do not depend on other rows."""
+        """Evaluate complete rows as `CompleteEngine` does and the other rows from `_log_joint`, each independently."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
             return evaluate_complete(block, parameters)
@@ -131,18 +132,18 @@ class IncompleteEngine(CompleteEngine):
         return result
 
     def _log_joint(self, block: Block, parameters: Parameters) -> Array:
-        """log p(x, k) of rows that are known in part, (n_rows, n_components)."""
+        """Return log p(x, k) of incomplete rows, (n_rows, n_components)."""
         return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
-        """The means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
+        """Return the means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
         return native_target().denoise(*_core_arguments(block, parameters), self._n_threads)
 
 
 def _core_arguments(
     block: Block, parameters: Parameters
 ) -> tuple[Rows, Array | None, NDArray[np.int32] | None, Array | None, Array, Array, Array]:
-    """Rows and parameters, as the core takes them."""
+    """Return rows and parameters in the form that the core reads."""
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     log_weight = parameters.log_scale - whitening.log_abs_det + 0.5 * n_features * LOG_2PI
     observed = block.rows, block.log_prior, block.prior_indices, block.error
@@ -150,10 +151,11 @@ def _core_arguments(
 
 
 def _triangular_factors(whitening: Whitening, n_components: int, n_features: int) -> Array:
-    """Factors as triangular matrices, (n_components, n_features, n_features)."""
+    """Return the factors as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-        factors, *_ = factorise(einsum("kji,kjl->kil", roots, roots))  # without BLAS, which has bits of its own
+        # BLAS is avoided, because its last bits depend on the processor.
+        factors, *_ = factorise(einsum("kji,kjl->kil", roots, roots))
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
     else:
@@ -162,7 +164,7 @@ def _triangular_factors(whitening: Whitening, n_components: int, n_features: int
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """Put the background's density of the observed cells into `log_prior`, if cells are missing with a background."""
+    """Put the background's density of the observed values into `log_prior` if there are missing values."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
@@ -173,7 +175,7 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
 
 
 def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
-    """The expected sums of a block about the means, by the core."""
+    """Sum the expected moments of a block about the means in the C++ core."""
     observed = _core_arguments(block, parameters)
     log_likelihood, mass, background, first, second = native_target().step_incomplete(
         observed[0], block.row_weight, *observed[1:], parameters.log_background, spec.second, n_threads
@@ -183,12 +185,12 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """The second moments that are summed for each component, before `finish` reduces them."""
+    """Return the specification of the second moments that are summed before `finish` reduces them."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
 def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
-    """Reduce the second moments of `_spec_to_sum` to those that are needed."""
+    """Reduce the second moments of `_spec_to_sum` to the requested ones."""
     if second is None or spec.second is Second.NONE:
         return None
     result = second
@@ -202,10 +204,11 @@ def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
-    """Sums of the observed cells about an anchor, with `observed`."""
+    """Sum the observed values about an anchor, and record the mass in which each feature is observed."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
-    for k, mean in enumerate(anchor):  # neither BLAS nor einsum, whose bits depend on the processor
+    # Neither BLAS nor einsum is used, because their last bits depend on the processor.
+    for k, mean in enumerate(anchor):
         indices = np.flatnonzero(responsibilities[:, k])
         rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * responsibilities[indices, k]
         is_seen = ~np.isnan(rows)
@@ -223,9 +226,9 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Complete sums as if missing cells had the spread of observed ones in the component, without correlations.
+    """Complete sums as if missing values had the spread of the component's observed values, without correlations.
 
-    A feature without observed cells in a component has the spread of all rows.
+    A feature without observed values in a component gets the spread of all rows.
     """
     seen, second = sums.observed, sums.second
     assert seen is not None, "made by `_sum_observed_cells`"

@@ -1,6 +1,6 @@
 """Random numbers as functions of a key and a row number, with the bits of cpp/kernels/philox.hpp.
 
-The noise of a mixture is drawn with them here; the core draws the rows of components.
+This module draws the rows of a background, and the C++ core draws the rows of components.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 
-Words32 = NDArray[np.uint64]  # of 32 bits each
+Words32 = NDArray[np.uint64]  # words of 32 bits in integers of 64 bits
 
-LABEL_STREAM = 1  # the purpose of the bits, the last word of the counter; that of normal numbers is 0
+LABEL_STREAM = 1  # purpose of the bits, the last word of the counter; normal numbers have purpose 0
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -21,14 +21,14 @@ N_PHILOX_ROUNDS = 10
 
 
 def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tuple[Words32, Words32, Words32, Words32]:
-    """Philox4x32-10: four random words for each counter of four words.
+    """Return four random words (Philox4x32-10) for each counter of four words.
 
     Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
 
     Parameters
     ----------
-    counter : words 0 to 3, the low one first, broadcast against each other.
-    key : 64 bits.
+    counter : words 0 to 3, the lowest first, which are broadcast against each other.
+    key : key of 64 bits.
     """
     a, b, c, d = counter
     keys = [key & 0xFFFFFFFF, key >> 32]
@@ -41,7 +41,8 @@ def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tupl
 
 
 def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
-    """Numbers in [0, 1) that decide the components of rows first..last-1; a call of Philox makes those of two rows."""
+    """Return the numbers in [0, 1) that decide the components of rows first_row … end_row − 1."""
+    # Philox returns the numbers of two rows for each counter.
     pairs = np.arange(first_row // 2, (end_row + 1) // 2, dtype=np.uint64)
     a, b, c, d = philox(_philox_counter(pairs, 0, LABEL_STREAM), key)
     both = np.stack([_words_to_uniform(a, b), _words_to_uniform(c, d)], axis=1).ravel()
@@ -49,11 +50,11 @@ def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
 
 
 def _philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Words32, Words32, Words32, Words32]:
-    """The counter of Philox: the row (64 bits), a number within the row, the purpose."""
+    """Return counters of Philox, each made of a row (64 bits), a number within the row, and a purpose."""
     constant = [np.full(rows.shape, word, np.uint64) for word in (index_in_row, purpose)]
     return rows & LOW_WORD_MASK, rows >> WORD_BITS, constant[0], constant[1]
 
 
 def _words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
-    """(2²¹ a + b mod 2²¹) 2⁻⁵³, exactly: 53 bits."""
+    """Return (2²¹ a + b mod 2²¹) 2⁻⁵³, which is exact because it has 53 bits."""
     return ((low_word << np.uint64(21)) | (high_word & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

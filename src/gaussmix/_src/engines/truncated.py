@@ -1,9 +1,9 @@
-"""Truncated EM: each row is shared by its few candidates, so that a step takes no longer with more components.
+"""Truncated EM: each row is shared by few candidates, so that more components do not make a step slower.
 
-If a row i belongs to its candidates K_i alone, EM maximises a lower bound of the log-likelihood, the free energy
-Σ_i s_i log Σ_{k ∈ K_i} p(x_i, k); Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
-mixture models", Pattern Recognition Letters 125, eq. 9. A step keeps the best of a row's candidates, of their
-neighbours and of components that are tried by chance, so the free energy never falls (`cpp/kernels/truncated.hpp`).
+If row i is shared by its candidates K_i alone, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
+s_i log Σ_{k ∈ K_i} p(x_i, k); Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian mixture
+models", Pattern Recognition Letters 125, eq. 9. For each row, a step tries the neighbours of its candidates and random
+components and keeps the best of all, so that the free energy never falls (`cpp/kernels/truncated.hpp`).
 """
 
 from __future__ import annotations
@@ -30,28 +30,34 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 
-Components = NDArray[np.int32]  # their indices; -1 for none
+Components = NDArray[np.int32]  # indices of components; −1 marks an empty entry
 
 DEFAULT_CANDIDATES = 8
-N_NEAR, N_OVERLAPPING = 16, 8  # neighbours of a component: by the distance of means, and by the candidates of rows
-N_TRIED = 8  # neighbours that a step tries: a third of them each time, since all would take up to 1.6 times as long
-MAX_NEIGHBOURS = 256  # that are tried at a time, if all are
-MAX_COMPARED_PAIRS = 2**33  # pairs of rows and components that are compared where a run goes on: half a minute
-N_TREES, TREE_REACH = 3, 3  # rankings, and the components before and after one that are near by them
-MAX_DIRECTIONS = 32  # along which means are cut: 784 took 3.6 times as long and found as many neighbours
-N_ROUNDS = 3  # passes of a search for neighbours: after three, 98 % are found in 8 features, and all in 3
-N_FIRST_ROUNDS = 8  # passes of the search for first candidates: after four, 15 % of 65,536 components had no row
-MAX_SAMPLED_ROWS = 16  # per component, whose candidates say which components overlap
+N_NEAR, N_OVERLAPPING = 16, 8  # numbers of neighbours of a component by distance of means, and by common rows
+# A step tries only a third of the neighbours, because trying all would take up to 1.6 times as long.
+N_TRIED = 8
+MAX_NEIGHBOURS = 256  # largest number of neighbours in one call that tries all of them
+# When a run resumes, all pairs of a row and a component are compared up to this number, which takes half a minute.
+MAX_COMPARED_PAIRS = 2**33
+N_TREES, TREE_REACH = 3, 3  # number of rankings; components within this distance in a ranking are near
+# Means are projected on at most this many directions. With 784, a search took 3.6 times as long and found as many
+# neighbours.
+MAX_DIRECTIONS = 32
+# Passes of a search for neighbours. Three passes find all neighbours in 3 features, and 98 % in 8 features.
+N_ROUNDS = 3
+# Passes of the search for first candidates. After four passes, 15 % of 65,536 components had no row.
+N_FIRST_ROUNDS = 8
+MAX_SAMPLED_ROWS = 16  # rows per component whose candidates show which components overlap
 
 
 @dataclass(frozen=True)
 class ComponentMap:
-    """Which components are near each other.
+    """Neighbours of each component.
 
     Parameters
     ----------
-    rank : (n_components,), an order in which components near each other mostly follow each other.
-    neighbours : (n_components, n_neighbours), the components that are tried for rows of each component.
+    rank : (n_components,), position in an order in which components that are near each other mostly are neighbours.
+    neighbours : (n_components, n_neighbours), the components that are tried for the rows of each component.
     """
 
     rank: Components
@@ -60,12 +66,12 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """Facts about all rows, which components are near each other, and what passes found out.
+    """Facts about all rows, the neighbours of each component, and results of earlier passes.
 
     Parameters
     ----------
-    component_map : which components are near each other; made again after passes 1, 2, 4, 8 …
-    n_passes : the number of passes before.
+    component_map : neighbours of each component; computed again after passes 1, 2, 4, 8 …
+    n_passes : number of earlier passes.
     sampled : candidates (n_sampled, n_candidates) of some rows after the last pass.
     """
 
@@ -76,18 +82,19 @@ class TruncatedContext(PassContext):
 
 @dataclass(eq=False)
 class TruncatedState(CompleteState):
-    """The candidates of the rows of a block, (n_rows, n_candidates), the likeliest first; None before a first pass."""
+    """Candidates of a block's rows, (n_rows, n_candidates), the most probable first; None before the first pass."""
 
     candidates: Components | None = None
 
     @property
     def n_bytes(self) -> int:
-        return 0  # never dropped for lack of memory: rows without candidates have to look for them again
+        # The state is never dropped to free memory, because rows without candidates have to search for them again.
+        return 0
 
 
 @dataclass(frozen=True, eq=False)
 class SampledCandidates:
-    """The candidates of some rows, in the order of the rows; `+` joins those of consecutive blocks."""
+    """Candidates of some rows, in the order of the rows. `+` joins the candidates of consecutive blocks."""
 
     candidates: Components
 
@@ -97,14 +104,15 @@ class SampledCandidates:
 
 @dataclass(frozen=True)
 class TruncatedEngine(CompleteEngine):
-    """Sums over the candidates of each row. All else is exact: densities, responsibilities and labels.
+    """Engine whose steps sum over the candidates of each row. Densities, responsibilities and labels are exact.
 
     Parameters
     ----------
-    n_candidates : of each row. Engines with other numbers are equal: rows keep the candidates that they have.
-    start_index : of the run. Another run finds its own candidates.
-    goes_on_below : with fewer components a run goes on from an earlier one, whose free energy worse candidates would
-        lower: from a checkpoint, or because a component was dropped.
+    n_candidates : number of candidates of each row. Engines that differ only in this number compare equal, because rows
+        keep the candidates that they have.
+    start_index : index of the run, because each run has its own candidates.
+    goes_on_below : with fewer components than this, the run continues an earlier run, from a checkpoint or because a
+        component was dropped. First candidates must then be good, because otherwise the free energy would fall.
     """
 
     is_truncated: ClassVar[bool] = True
@@ -145,14 +153,15 @@ class TruncatedEngine(CompleteEngine):
         if context is None:
             context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
         K = len(parameters.means)
-        if self.n_candidates >= K:  # a search would miss some
+        if self.n_candidates >= K:  # all components, because a search would miss some
             state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
         elif state.candidates is None:
             state.candidates = self._first_candidates(block, parameters, context)
         n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
         if n_missing > 0:
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
-        second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second  # none: not even masses
+        # With `Second.NONE` the core would not even sum masses.
+        second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second
         about = parameters.means if anchor is None else anchor
         log_likelihood, mass, first, squares, background = _call_core(
             block, pack_parameters(parameters), state.candidates, context.component_map, self._n_threads, rule, second,
@@ -178,7 +187,7 @@ class TruncatedEngine(CompleteEngine):
         return replace(moments, context=context)
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
-        """Find candidates of rows that have none; if a run goes on, the likeliest, or nearly so if pairs are many."""
+        """Find candidates of rows that have none; if a run continues, the most probable ones or nearly so."""
         is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
@@ -191,9 +200,9 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
-        """The components with the nearest means, (n_rows, n_candidates): first of some, and on from neighbours.
+        """Find the components with the nearest means, (n_rows, n_candidates), among a subset and then among neighbours.
 
-        If only some components are possible for a row, one of them is a candidate.
+        If labels allow only some components for a row, one of these is a candidate.
         """
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
@@ -211,12 +220,13 @@ class TruncatedEngine(CompleteEngine):
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             rows = np.flatnonzero(possible >= 0)
-            n_complete = (candidates[rows] >= 0).sum(axis=1)  # the core reads up to the first -1
+            # The core reads the candidates of a row up to the first −1.
+            n_complete = (candidates[rows] >= 0).sum(axis=1)
             candidates[rows, np.minimum(n_complete, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """The likeliest components of each row, (n_rows, n_candidates), found among all, some at a time."""
+        """Return the most probable of all components for each row, (n_rows, n_candidates), comparing some at a time."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
@@ -235,11 +245,11 @@ class TruncatedEngine(CompleteEngine):
 
 
 def map_components(parameters: Parameters, sampled: Components | None, n_threads: int) -> ComponentMap:
-    """Find the components near each component.
+    """Find the neighbours of each component.
 
-    The means are ranked along trees that cut them in two again and again. Neighbours in a few such rankings, and
-    neighbours of neighbours, are near; Dong, Moses & Li (2011), "Efficient k-nearest neighbor graph construction for
-    generic similarity measures", WWW, section 2.1. Components that overlap without being near are found by `sampled`.
+    The means are ranked along trees that repeatedly cut them in two. Neighbours in a few such rankings, and neighbours
+    of neighbours, are candidates; Dong, Moses & Li (2011), "Efficient k-nearest neighbor graph construction for generic
+    similarity measures", WWW, section 2.1. `sampled` adds components that overlap although their means are far apart.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape
@@ -264,7 +274,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """The components that most often are candidates of the rows of each component, (n_components, `N_OVERLAPPING`)."""
+    """Return the most frequent other candidates of each component's rows, (n_components, `N_OVERLAPPING`)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
@@ -278,7 +288,7 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
 
 
 def _units(means: Array) -> Array:
-    """The spread of the means in each feature, (n_features,), a power of 2."""
+    """Return the spread of the means in each feature, (n_features,), rounded up to a power of 2."""
     spread = np.abs(means - means[0]).max(axis=0)
     return np.where(spread > 0, 2.0 ** np.frexp(spread)[1], 1.0)
 
@@ -299,9 +309,9 @@ def _call_core(
     n_tried: int | None = None,
     key: int,
 ) -> tuple[float, Array, Array, Array | None, float]:
-    """Renew candidates, and sum moments unless `second` is none.
+    """Update the candidates in place, and sum moments unless `second` is `Second.NONE`.
 
-    Of each row, `n_tried` neighbours of each of the first `n_expanded` candidates are tried; by default all of all.
+    For each row, `n_tried` neighbours of each of its first `n_expanded` candidates are tried; by default all are tried.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

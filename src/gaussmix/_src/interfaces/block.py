@@ -1,4 +1,4 @@
-"""A block: consecutive rows, as a source yields them; all that an engine sees of the data."""
+"""Blocks of consecutive rows, which sources yield; an engine sees the data only in blocks."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Consecutive rows and what is known of each.
+    """Consecutive rows with their weights and with prior information about the component of each row.
 
     Parameters
     ----------
-    first_row : number of the first row in the whole data.
-    rows : (n_rows, n_features), float32 or float64 in data units, any strides; never written to. NaN is a missing cell.
-    row_weight : (n_rows,) non-negative frequency weights; 1 when absent.
-    assignment : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read them by
-        `AssignmentRule.ASSIGNMENT` only. Labels may also be the `prior_indices` of a fit.
-    log_prior : (n_priors, n_components), what is known of the components of a row, added to log p(x, k), nats: 0 for
-        one at least, and less for others, −inf where a component is not allowed. One more column, the last, is of the
-        background where there is one. Nothing is known when absent.
-    prior_indices : (n_rows,) int32, which row of `log_prior` belongs to each row, −1 where nothing is known; when
-        absent `log_prior` has a row for each.
-    error : covariances (n_rows, n_features, n_features) of the measurement errors of the rows, or variances where these
-        are independent (n_rows, n_features), data units²; 0 when absent.
+    first_row : index of the block's first row in the whole data.
+    rows : (n_rows, n_features), float32 or float64 in data units, with any strides. Rows are never written to, and NaN
+        is a missing value.
+    row_weight : (n_rows,) non-negative frequency weights; None if all weights are 1.
+    assignment : responsibilities (n_rows, n_components) or labels (n_rows,) int32. Engines read `assignment` only under
+        `AssignmentRule.ASSIGNMENT`. A fit may use labels in `assignment` as its `prior_indices`.
+    log_prior : (n_priors, n_components), log prior probabilities of the components, added to log p(x, k), nats. In each
+        row the largest entry is 0, and −inf excludes a component. If there is a background, its column comes last. None
+        without prior information.
+    prior_indices : (n_rows,) int32, the index of the row of `log_prior` that applies to each row of data, or −1 for
+        none. If `prior_indices` is None, `log_prior` has one row for each row of data.
+    error : covariances (n_rows, n_features, n_features) of the measurement errors of the rows, data units², or
+        variances (n_rows, n_features) if the errors of the features are independent; None if there are no errors.
     """
 
     first_row: int
@@ -47,53 +48,53 @@ class Block:
 
     @property
     def has_missing(self) -> bool:
-        """Whether a cell is missing."""
+        """Return whether a value is missing."""
         return bool(self.n_rows) and bool(np.isnan(self.rows.min()))
 
     @property
     def row_slice(self) -> slice:
-        """Where its rows are in arrays of all rows."""
+        """Return the slice that the rows of this block take in arrays of all rows."""
         return slice(self.first_row, self.first_row + self.n_rows)
 
     @property
     def weight(self) -> Array:
-        """The row weights, (n_rows,), even if all are 1."""
+        """Return the row weights, (n_rows,), even if all weights are 1."""
         return np.ones(self.n_rows) if self.row_weight is None else self.row_weight
 
     @property
     def total_weight(self) -> float:
-        """Sum of the row weights, the number of rows where there are none."""
+        """Return the sum of the row weights, or the number of rows if there are no weights."""
         if self.row_weight is None:
             return float(self.n_rows)
         return self.sum_of(lambda leaf: float(leaf.weight.sum()))
 
     @property
     def n_leaves(self) -> int:
-        """How many leaves of the tree it has rows of, if it begins with a leaf."""
+        """Count the leaves that the block has rows of, if the first row of the block begins a leaf."""
         return count_leaves(self.n_rows)
 
     def row_range(self, first: int, last: int) -> Block:
-        """Rows first … last − 1 of this block, a view."""
+        """Return rows first … last − 1 of this block as a view."""
         return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def split(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
-        """Cut into blocks of at most `n_rows` rows, views of this one; at least one, which may be empty."""
+        """Yield views of this block with at most `n_rows` rows each. An empty block is yielded once."""
         for start in range(0, max(self.n_rows, 1), n_rows):
             yield self if self.n_rows <= n_rows else self.row_range(start, start + n_rows)
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
-        """The sum of what a function returns for each leaf of the block, in the order of the tree."""
+        """Return the sum of the results of a function on each leaf of the block, added in the order of the tree."""
         tree = Tree[S]()
         for leaf in self.split():
             tree.add(of_leaf(leaf))
         return tree.total
 
     def take(self, indices: Indices, first_row: int) -> Block:
-        """Copy the rows at some indices (n_indices,) of this block to a block that begins with row `first_row`."""
+        """Copy the rows at the given indices (n_indices,) into a block whose first row has index `first_row`."""
         return self._replace(first_row, lambda name: np.take(getattr(self, name), indices, axis=0))
 
     def _replace(self, first_row: int, values: Callable[[str], Any]) -> Block:
-        """A block of other rows, given what holds for them in place of each array that has an entry for each row."""
+        """Return a block of other rows, with `values(name)` for every array that has one entry for each row."""
         prior = "log_prior" if self.prior_indices is None else "prior_indices"
         names = "rows", "row_weight", "assignment", "error", prior
         result = {name: values(name) for name in names if getattr(self, name) is not None}
@@ -104,16 +105,16 @@ class Block:
         return self._replace(self.first_row, lambda name: np.asarray(getattr(self, name)))
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """What is known of each row, (n_rows, n_columns), 0 in a column that `log_prior` lacks; None if nothing is."""
+        """Return the log prior of each row, (n_rows, n_columns), 0 in absent columns; None without one."""
         if self.log_prior is None:
             return None
-        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is that of index −1
+        table = np.zeros((len(self.log_prior) + 1, n_columns))  # row of zeros at the end, which index −1 selects
         table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
         return table[:-1] if self.prior_indices is None else table[self.prior_indices]
 
     @classmethod
     def concatenate(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks and what they say of their rows; a single block is returned as it is."""
+        """Join consecutive blocks with all their arrays. A single block is returned unchanged."""
         first, *others = blocks
         if not others:
             return first
@@ -124,31 +125,31 @@ class Block:
 
 @dataclass(eq=False)
 class BlockState:
-    """What is stored with a block between passes. It may be lost, and is then made again.
+    """State that a source stores with a block between passes. A lost state is made again.
 
     Parameters
     ----------
-    n_components : K, for the sums of a step.
+    n_components : number of components, which determines the shape of the sums.
     """
 
     n_components: int = 0
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the state, about; a source may drop the state."""
+        """Estimate the memory that the state takes. A source may drop the state to free this memory."""
         return 0
 
 
 @dataclass(frozen=True)
 class RowStatistics:
-    """What one pass finds out about all rows.
+    """Number and weights of all rows, as one pass over the data counts them.
 
     Parameters
     ----------
     n_rows : number of rows.
-    total_weight : sum of the row weights; the number of rows where there are no weights.
+    total_weight : sum of the row weights; the number of rows if there are no weights.
     n_positive : number of rows of positive weight.
-    largest_weight : the largest row weight; None where there are no weights.
+    largest_weight : the largest row weight; None if there are no weights.
     """
 
     n_rows: int
@@ -158,7 +159,7 @@ class RowStatistics:
 
     @classmethod
     def from_block(cls, block: Block) -> RowStatistics:
-        """The profile of the rows of a block."""
+        """Compute the statistics of the rows of a block."""
         weight = block.row_weight
         if weight is None:
             return cls(block.n_rows, float(block.n_rows), block.n_rows, None)
@@ -166,7 +167,7 @@ class RowStatistics:
         return cls(block.n_rows, block.total_weight, int(np.count_nonzero(weight)), largest)
 
     def __add__(self, other: RowStatistics) -> RowStatistics:
-        """The profile of these rows and others."""
+        """Return the statistics of the rows of both operands together."""
         largest = [each.largest_weight for each in (self, other) if each.largest_weight is not None]
         return RowStatistics(
             self.n_rows + other.n_rows,
@@ -176,15 +177,15 @@ class RowStatistics:
         )
 
     def scaled(self, factor: float) -> RowStatistics:
-        """The profile of the same rows with their weights multiplied by a power of 2."""
+        """Return the statistics of the same rows with their weights multiplied by a power of 2."""
         largest = None if self.largest_weight is None else self.largest_weight * factor
         return replace(self, total_weight=self.total_weight * factor, largest_weight=largest)
 
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The rows of consecutive blocks, which begin with row 0, in blocks that are nodes of the tree (`leaves.Tree`).
+    """Yield the rows of consecutive blocks, from row 0 on, in blocks that are nodes of the tree (`leaves.Tree`).
 
-    Rows are copied only where a block ends inside a leaf.
+    Rows are copied only if a block ends inside a leaf.
     """
     for block in _aligned(blocks):
         first, end = block.first_row // LEAF_ROWS, block.first_row // LEAF_ROWS + block.n_leaves
@@ -197,8 +198,8 @@ def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same rows in blocks that begin and end where leaves do."""
-    pending: list[Block] = []  # the beginning of a leaf
+    """Yield the same rows in blocks that begin and end at the boundaries of leaves."""
+    pending: list[Block] = []  # blocks at the beginning of an incomplete leaf
     for block in blocks:
         missing = LEAF_ROWS - sum(part.n_rows for part in pending) if pending else 0
         if block.n_rows < missing:
@@ -214,4 +215,4 @@ def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
         yield Block.concatenate(pending)
 
 
-Block.__module__ = "gaussmix.extend"  # where users import it from
+Block.__module__ = "gaussmix.extend"  # the module from which users import the class

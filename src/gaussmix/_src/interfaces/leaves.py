@@ -1,4 +1,4 @@
-"""Leaves: 65,520 consecutive rows each, and the tree in which what they say is added up (docs/develop/numerics.md)."""
+"""Leaves, blocks of 65,520 consecutive rows, and the tree that adds up their sums (docs/develop/numerics.md)."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gaussmix._src.numerics.core import core
 
-LEAF_ROWS = core.LEAF_ROWS  # 65,520: 455 tiles
-TILE_ROWS = core.TILE_ROWS  # 144: rows that a kernel reads together, so parts of a leaf end at the end of a tile
+LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows, the rows of 455 tiles
+TILE_ROWS = core.TILE_ROWS  # 144 rows that a kernel reads together, so that parts of a leaf end with a tile
 
 
 class Summable(Protocol):
-    """What can be added up."""
+    """Value that `+` adds to another value."""
 
     def __add__(self, other: Any, /) -> Any:
-        """Merge with what the next rows say."""
+        """Merge with the sums of the rows that follow."""
 
 
 S = TypeVar("S", bound=Summable)
 
 
 class Sums(tuple[Any, ...]):
-    """Several sums over the same rows, added one by one."""
+    """Several sums over the same rows, which `+` adds one by one."""
 
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
     def split_by_component(self, n_parts: int) -> list[Sums]:
-        """Each of the sums in parts, as by `BlockMoments.split_by_component`."""
+        """Split every sum into parts by `BlockMoments.split_by_component`, and collect the parts of equal index."""
         return [Sums(parts) for parts in zip(*(each.split_by_component(n_parts) for each in self), strict=True)]
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
-        """The sums that were split into these parts."""
+        """Join the parts that `split_by_component` returned."""
         return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
 
 
 def count_leaves(n_rows: int) -> int:
-    """How many leaves so many rows have; the last one may be short."""
+    """Count the leaves that `n_rows` rows fill; the last leaf may be short."""
     return -(-n_rows // LEAF_ROWS)
 
 
 def leaves_of(n_rows: int) -> Iterator[slice]:
-    """Where the leaves of so many rows are."""
+    """Yield the slices of the leaves of `n_rows` rows."""
     return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))
 
 
 class Tree(Generic[S]):
-    """The sum of what leaves say; the same bits for any cut into nodes, which may come from anywhere in any order.
+    """A sum over leaves that has the same bits for any partition of the rows into nodes, added in any order.
 
-    A node is 2^l leaves that begin with a multiple of 2^l. Neighbours are merged into the node above them as soon as
-    both are there. At the end, the nodes that are left are merged from the right. Trees of other leaves are merged by
-    `+`, so that the nodes of many workers may be merged by a few of them.
+    A node is a run of 2^l leaves that begins at a multiple of 2^l. Two neighbouring nodes are merged into the node
+    above as soon as both are there. At the end, the remaining nodes are merged from the right. `+` merges trees of
+    different leaves, so that a few workers can merge the nodes of many.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[int, tuple[int, S]] = {}  # by the first leaf: how many leaves, and their sum
-        self._end = 0  # the leaf after the last node
+        self._nodes: dict[int, tuple[int, S]] = {}  # first leaf of each node: its number of leaves, and their sum
+        self._end = 0  # index of the leaf after the last node
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -70,7 +70,7 @@ class Tree(Generic[S]):
         return tree
 
     def add(self, sums: S, n_leaves: int = 1, first: int | None = None) -> None:
-        """Add a node: the sum of so many leaves from the leaf `first` on; of the next ones where it is absent."""
+        """Add a node, the sum of `n_leaves` leaves from leaf `first` on (by default, after the last node)."""
         first = self._end if first is None else first
         self._end = max(self._end, first + n_leaves)
         while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:
@@ -80,7 +80,7 @@ class Tree(Generic[S]):
         self._nodes[first] = n_leaves, sums
 
     def split_by_component(self, n_parts: int) -> list[Tree[Any]]:
-        """Trees of the parts of all sums (`BlockMoments.split_by_component`), which are merged and sent apart."""
+        """Split all sums by `BlockMoments.split_by_component`, and return one tree for each part."""
         trees = [Tree[Any]() for _ in range(n_parts)]
         for first, (n_leaves, sums) in self._nodes.items():
             splittable: Any = sums
@@ -89,14 +89,14 @@ class Tree(Generic[S]):
         return trees
 
     def closed(self) -> Tree[S]:
-        """A tree of the sum of all leaves alone, to which no leaf is added any more."""
+        """Return a tree that holds only the sum of all leaves, to which no leaf is added any more."""
         tree = Tree[S]()
         tree.add(self.total)
         return tree
 
     @property
     def total(self) -> S:
-        """The sum of all leaves; at least one was added."""
+        """Return the sum of all leaves. At least one leaf must have been added."""
         _, total = self._nodes[last := max(self._nodes)]
         for first in sorted(self._nodes.keys() - {last}, reverse=True):
             total = self._nodes[first][1] + total

@@ -1,4 +1,4 @@
-"""What a family asks the engine to accumulate, and how rows are shared among components."""
+"""Specification of the moments that a covariance structure needs, and rules that assign rows to components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 
 class Second(IntEnum):
-    """Second moments of a component about its anchor; the numbers are those of the C++ core."""
+    """Kind of second moments of a component about its anchor a. The C++ core uses the same integers."""
 
     NONE = 0
     TRACE = 1  # Σ γ ‖x − a‖²              (n_components,)
@@ -22,30 +22,30 @@ class Second(IntEnum):
 
     @property
     def n_axes(self) -> int:
-        """Number of axes of the moments of one component, or of pooled ones."""
+        """Return the number of axes of the second moments of one component, or of pooled second moments."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
     def n_values(self, n_features: int) -> int:
-        """Numbers of a covariance that is made from them: 1, a diagonal, or a triangle of a matrix."""
+        """Count the values of one covariance that these moments determine: 1, a diagonal, or a triangle of a matrix."""
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)
 
 
 class AssignmentRule(IntEnum):
-    """How a row is shared among components; the numbers are those of the C++ core."""
+    """Rule that assigns rows to components. The C++ core uses the same integers."""
 
-    SOFT = 0  # by responsibility: EM
-    HARD = 1  # to the most probable component: k-means under a shared spherical whitening
-    ASSIGNMENT = 2  # as `Block.assignment` says: an M-step first
+    SOFT = 0  # assignment by responsibility, as in EM
+    HARD = 1  # assignment to the most probable component; k-means if all components share a spherical whitening
+    ASSIGNMENT = 2  # assignment as in `Block.assignment`, for an M-step that comes before any E-step
 
 
 @dataclass(frozen=True)
 class MomentSpec:
-    """Second moments to accumulate.
+    """Specification of the second moments to accumulate.
 
     Parameters
     ----------
-    second : which.
-    pooled : they are summed over components, and their first axis is gone.
+    second : kind of second moments.
+    is_pooled : whether second moments are summed over components, so that their first axis is missing.
     projection : B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); None otherwise.
     """
 
@@ -54,7 +54,7 @@ class MomentSpec:
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
-        """The most numbers that second moments are sent as: pooled ones may be sent before they are pooled."""
+        """Bound the number of values of second moments in a message. Moments may be sent before they are pooled."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:
@@ -62,7 +62,7 @@ class MomentSpec:
         return n_components * self.second.n_values(n_features)
 
     def squares(self, vectors: Array) -> Array:
-        """v_k v_kᵀ of each row of `vectors` (n_components, n_features), in the form of the second moments."""
+        """Return v_k v_kᵀ for each row of `vectors` (n_components, n_features), in the form of the second moments."""
         if self.second is Second.FULL and self.is_pooled:
             return einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:
@@ -83,4 +83,4 @@ class MomentSpec:
         return squares
 
 
-AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # where users import them from
+AssignmentRule.__module__ = MomentSpec.__module__ = "gaussmix.extend"  # the module from which users import them

@@ -1,4 +1,4 @@
-"""Moments: the weighted sums that an E-step makes, and all that an M-step sees of the rows."""
+"""Moments, the weighted sums over rows that an E-step accumulates. An M-step sees the rows only through them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts"
 
 @dataclass(frozen=True, eq=False)
 class BlockMoments:
-    """Sums over some rows i of weight s_i shared by responsibilities γ_ik, about an anchor a_k per component.
+    """Sums over rows i of weight s_i, shared by responsibilities γ_ik, about one anchor a_k for each component.
 
-    Sums of different rows merge by `+`. `Engine.finish` makes `Moments` of the sums of all rows.
+    `+` merges the sums of different rows. `Engine.finish` turns the sums of all rows into `Moments`.
 
     Parameters
     ----------
     mass : (n_components,), N_k = Σ_i s_i γ_ik.
     first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
-    second : what `spec` names, about the anchor, data units²; None for `Second.NONE`.
-    anchor : (n_components, n_features), the points the sums are taken about.
-    log_likelihood : Σ_i s_i log p(x_i), nats, a total.
+    second : second moments about the anchor, as `spec` defines them, data units²; None for `Second.NONE`.
+    anchor : (n_components, n_features), the points about which the sums are taken.
+    log_likelihood : Σ_i s_i log p(x_i), nats, the sum over rows and not their mean.
     row_weight : Σ_i s_i.
-    spec : which second moments these are. It may be less or more than the family asked for: `Engine.finish` makes the
-        family's second moments of these.
-    pass_counts : what decides about the order in which the next pass reads the rows; None if nothing does.
-    observed : (n_components, n_features), the mass in which each feature is observed, if moments are of observed cells
-        alone; otherwise None. `Engine.finish` completes such moments.
-    background : Σ_i s_i γ_i0, the mass of the background; 0 where there is none.
+    spec : specification of `second`. An engine may sum other second moments than the covariance structure requested;
+        `Engine.finish` then derives the requested ones.
+    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None if it does not.
+    observed : (n_components, n_features), the mass of the rows in which each feature is observed, if the sums contain
+        observed values only; otherwise None. `Engine.finish` completes such sums.
+    background : Σ_i s_i γ_i0, the mass of the background; 0 without a background.
 
     Notes
     -----
@@ -54,15 +54,15 @@ class BlockMoments:
     background: float = 0.0
 
     def __add__(self, other: BlockMoments) -> Self:
-        """Merge with the sums of other rows; the result is about this anchor."""
+        """Merge with the sums of other rows. The result is about the anchor of the left operand."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def split_by_component(self, n_parts: int) -> list[Self]:
-        """The sums of consecutive components, in parts that merge to the same bits; the first is the largest.
+        """Split the sums into parts of consecutive components, the largest first, which merge to the same bits.
 
-        It also has what belongs to no component, such as the totals, and second moments that are pooled already.
+        The first part also has the sums that belong to no component, such as totals and pooled second moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -78,7 +78,7 @@ class BlockMoments:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """The sums that were split into these parts. The list is emptied, so that few are there besides the whole."""
+        """Join the parts that `split_by_component` returned. The list is emptied on the way to save memory."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}
@@ -91,7 +91,7 @@ class BlockMoments:
         return replace(first, **{name: values[:end] for name, values in whole.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent between processes: of symmetric second moments, the triangle."""
+        """Return the state that is sent between processes, with only a triangle of symmetric second moments."""
         state = dict(vars(self))
         second = self.second
         if second is not None and self.spec.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
@@ -109,13 +109,13 @@ class BlockMoments:
         vars(self).update(state)
 
     def scaled(self, factor: float) -> Self:
-        """The sums of the same rows with their weights multiplied by a factor; without `pass_counts`."""
+        """Return the sums of the same rows with their weights multiplied by a factor, without `pass_counts`."""
         sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"pass_counts": None, "observed": None}
         scaled: dict[str, Any] = {name: None if each is None else factor * each for name, each in sums.items()}
         return replace(self, **scaled)
 
     def about(self, anchor: Array) -> Self:
-        """Move the anchor to (n_components, n_features) `anchor`, in closed form.
+        """Return the sums about another `anchor` (n_components, n_features), in closed form.
 
         With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
         """
@@ -129,28 +129,28 @@ class BlockMoments:
 
 
 def _added(one: Any, other: Any) -> Any:
-    """The sum; the first if one is missing."""
+    """Add two values, or return the first if either of them is None."""
     return one if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """The sums of all rows of a pass, finished by the engine: what an M-step starts from.
+    """Sums over all rows of a pass, finished by the engine. An M-step starts from them.
 
     Parameters
     ----------
-    context : what the engine has learned for the next pass over the same rows (`Engine.step`).
+    context : facts about all rows that the engine has collected for the next pass (`Engine.step`).
     """
 
     context: Any = None
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:
-        """The sums of all rows, where nothing is left to complete."""
+        """Convert the sums of all rows if there is nothing left to complete."""
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
-        """Weighted mean of each component, `default` (n_components, n_features) where it has no mass."""
+        """Return the weighted mean of each component, or `default` (n_components, n_features) if it has no mass."""
         has_mass = self.mass > 0
         if has_mass.all():
             return self.anchor + self.first / self.mass[:, None]
@@ -160,15 +160,15 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second sums about the *new* means and their degrees of freedom: what a family turns into covariances.
+    """Second moments about the *new* means with their degrees of freedom, from which a structure computes covariances.
 
     Parameters
     ----------
-    degrees : (n_components,), what `second` is divided by to be a covariance: the mass N_k, and the degrees of freedom
-        that a prior adds. Where moments are pooled only the sum of them means something.
-    second : as `spec` names it, data units², with what a prior or a ridge adds.
+    degrees : (n_components,), divisors that turn `second` into covariances: the mass N_k plus the degrees of freedom
+        that a prior adds. For pooled moments only the sum of `degrees` has a meaning.
+    second : second moments as `spec` defines them, data units², including the terms of a prior or a ridge.
     n_features : number of columns.
-    spec : which second moments these are.
+    spec : specification of `second`.
     """
 
     degrees: Array
@@ -182,18 +182,18 @@ class Scatter:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n_components, n_features)."""
+        """Return the pair (n_components, n_features)."""
         return len(self.degrees), self.n_features
 
     def part(self, components: Sequence[int]) -> Scatter:
-        """Of some components, where it is not pooled."""
+        """Return the scatter of the given components. The second moments must not be pooled."""
         indices, spec = list(components), self.spec
         if spec.projection is not None and len(spec.projection) > 1:
             spec = replace(spec, projection=spec.projection[indices])
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Add `ridge` (n_features,), data units², to every variance that a family will make of this."""
+        """Add `ridge` (n_features,), data units², to every variance that is computed from this scatter."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees
@@ -202,10 +202,10 @@ class Scatter:
         second = variances = np.array(self.second)
         if self.spec.second is Second.FULL:
             variances = np.einsum("...ii->...i", second)
-        elif self.spec.second is Second.PROJECTED:  # the last column; what is projected has no noise
+        elif self.spec.second is Second.PROJECTED:  # last column, because projections contain no noise
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)
 
 
-Scatter.__module__ = "gaussmix.extend"  # where users import it from
+Scatter.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -1,1 +1,1 @@
-"""Variational Bayes, with the moves that change the number of components."""
+"""Variational Bayes, and moves that change the number of components."""

@@ -1,7 +1,8 @@
 """Births, merges and deletions of components in variational Bayes, accepted if the bound rises.
 
-A deletion may also lower it, by next to nothing: then the rows say nothing of the component. Hughes & Sudderth (2013),
-NIPS 26. `em.bayes.births` and `em.bayes.merges` propose; here the bound of all rows decides.
+A deletion may also lower the bound by a negligible amount, because the rows then do not determine the component. See
+Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; here the bound on all rows
+decides.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
-MIN_STEP_GAIN = 1e-4  # nats per row: after a smaller gain no more steps follow a birth
-MAX_BOUND_DIFFERENCE = 1e-6  # nats per row: so near are bounds of few rows and of all rows that they end alike
-N_RANDOM_CUTS = 256  # random numbers that the core cuts components of a column by
-MAX_ESTIMATION_ROWS = 2**14  # rows that stand for all where it is estimated which moves pay
-# Marks of components: their halves were refused, or none were found; 0 where none were tried.
+# After a smaller gain, in nats per row, no more steps follow a birth.
+MIN_STEP_GAIN = 1e-4
+# If bounds of few rows and of all rows differ by less than this, in nats per row, both fits end in the same way.
+MAX_BOUND_DIFFERENCE = 1e-6
+N_RANDOM_CUTS = 256  # number of random draws by which the core splits components of a column
+MAX_ESTIMATION_ROWS = 2**14  # largest number of rows on which the gains of moves are estimated
+# Marks of components: the split was rejected, or no split was found; 0 if no split was tried.
 SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
 
 
 class EvaluatedModel(NamedTuple):
-    """A model before its E-step, with its bound, nats, and the model after the next M-step."""
+    """Model before its E-step, with its bound in nats, and the model after the next M-step."""
 
     model: Model
     bound: float
@@ -52,7 +55,7 @@ class EvaluatedModel(NamedTuple):
 
 
 class PrunedModel(NamedTuple):
-    """The model after merges or deletions, the indices of the components that are left, and the merged pairs."""
+    """Model after merges or deletions, indices of the remaining components, and merged pairs."""
 
     model: Model
     retained_components: Indices
@@ -61,15 +64,15 @@ class PrunedModel(NamedTuple):
 
 @dataclass(eq=False)
 class BirthMergeMoves:
-    """Moves of a posterior.
+    """Births, merges and deletions that improve a variational posterior.
 
     Parameters
     ----------
-    source, engine, objective : as for `run_em`.
-    sample : rows that proposals are made from.
-    max_components : no birth makes more.
-    rng : cuts of components into halves.
-    should_stop : asked before each move whether to stop.
+    source, engine, objective : same as in `run_em`.
+    sample : rows from which proposals are made.
+    max_components : largest number of components after births.
+    rng : generator for splitting components.
+    should_stop : function that is called before each move and returns whether to stop.
     """
 
     source: Source
@@ -79,13 +82,13 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # when births of all components were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # the bound where rows that stand for all converged
-    split_marks: Marks | None = field(default=None, init=False)  # set by births that use fewer rows
-    _context: Any = field(default=None, init=False)  # what the engine keeps from its last pass
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # bound after the last births of all components
+    sample_bound: float = field(default=-np.inf, init=False)  # bound at which the fit to fewer rows converged
+    split_marks: Marks | None = field(default=None, init=False)  # marks from births on fewer rows
+    _context: Any = field(default=None, init=False)  # context from the engine's last pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
-        """The moves of the posterior of some rows."""
+        """Return the moves for the posterior of some rows."""
         source = ArraySource(sample.rows, sample.weight)
         source.may_miss = self.source.may_miss
         objective = replace(self.objective, total_weight=self.objective.weight_unit * float(sample.weight.sum()))
@@ -97,25 +100,25 @@ class BirthMergeMoves:
 
     @cached_property
     def _fast_path(self) -> FastPath:
-        """Steps that the engine makes by itself."""
+        """Return the steps that the engine can make on its own."""
         packed_prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
     def n_component_parameters(self) -> int:
-        """Parameters of one component."""
+        """Return the number of parameters of one component."""
         packed_prior = self.objective.gauss_wishart
         return packed_prior.family.n_parameters(1, packed_prior.n_features) + packed_prior.n_features + 1
 
     def is_near_sample_bound(self, bound: float) -> bool:
-        """Whether all rows, with this bound per row, end where no move paid on few rows."""
+        """Return whether the bound per row agrees with the bound at which no move improved the fit to fewer rows."""
         return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
 
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
-        """The model a step after the moves that raise the bound; None if none does.
+        """Apply the moves that raise the bound, and return the model one step later; None if no move raises the bound.
 
-        A new model is of other rows: EM comes first, and there is always one after it. Components that fewer rows had
-        no halves for are then not tried again.
+        A model with new rows is first improved by EM, and a model is always returned. Components for which fewer rows
+        gave no split are then not tried again.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
         was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
@@ -130,7 +133,7 @@ class BirthMergeMoves:
             if not chosen.size or room <= 0:
                 break
             state, marks = self._try_births(state, chosen, marks)
-        order = np.argsort(-state.model.weights, kind="stable")  # the longest sticks are the first
+        order = np.argsort(-state.model.weights, kind="stable")  # sticks in descending order
         if (np.diff(order) < 0).any():
             ordered = self.evaluate(state.model.take(order))
             state, marks = (ordered, marks[order]) if ordered.bound >= state.bound else (state, marks)
@@ -147,7 +150,7 @@ class BirthMergeMoves:
         return EvaluatedModel(model, bound, following)
 
     def _run_steps(self, model: Model) -> EvaluatedModel:
-        """The last of at most `STEPS_AFTER_BIRTHS` steps from a model, however often the engine comes back between."""
+        """Make at most `STEPS_AFTER_BIRTHS` steps from a model, and return the last state."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
             model, _, more = self._fast_path.run_steps(model, len(bounds), last)
@@ -167,7 +170,7 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split components, make steps, and merge again what need not be apart; the same if the bound does not rise."""
+        """Split components, make steps and prune; return the earlier state and new marks if the bound does not rise."""
         posterior = self.objective.variational_posterior(state.next_model)
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)
@@ -178,21 +181,21 @@ class BirthMergeMoves:
         posterior, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
-        # A component that was not split keeps its mark: without halves it is tried again, from other cuts.
-        # Halves have no mark, unless they merge again.
+        # A component that was not split keeps its mark, so that other draws may find a split. Halves have no mark,
+        # unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
         return (now, following) if self._has_higher_bound(now, state) else (state, tried)
 
     def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
-        """Merge components while the bound rises, and delete those that it hardly needs.
+        """Merge components while the bound rises, and delete components that the bound hardly depends on.
 
-        Also gives which components need not be split again.
+        Return the state, and marks that show which components need not be split again.
         """
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
-            # Rounding is not a reason to keep more components.
+            # Rounding errors are not a reason to keep more components.
             retained = (
                 (change, each)
                 for change, each in tried
@@ -208,9 +211,9 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Sets of merges, or of deletions, that should raise the bound: the largest first, then the best alone.
+        """Yield sets of merges or deletions that should raise the bound: the largest set, then the best move alone.
 
-        Few rows show which; where they promise too much, all rows are asked.
+        Gains are estimated on few rows first. If these estimates were too high, all rows are used.
         """
         after = self.objective.variational_posterior(state.next_model)
         pairs, gains, scales = find_merges(after)
@@ -240,7 +243,7 @@ class BirthMergeMoves:
 
     @cached_property
     def _estimation_source(self) -> Source:
-        """Rows of the sample that stand for all; all themselves if they are few."""
+        """Return a source of sampled rows that represent all rows, or of all rows if there are few."""
         if self.source.n_rows <= MAX_ESTIMATION_ROWS:
             return self.source
         sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
@@ -251,16 +254,16 @@ class BirthMergeMoves:
     def merge_sums(
         self, source: Source, posterior: VariationalPosterior, pairs: Indices, candidates: Indices
     ) -> tuple[Array, Array]:
-        """The sums of `merges.merge_sums` over a source, nats."""
+        """Compute the sums of `merges.merge_sums` over a source, nats."""
         engine, parameters, unit = self.engine, posterior.e_step_parameters, self.objective.weight_unit
         of_leaf = partial(merge_sums, engine=engine, parameters=parameters, pairs=pairs, candidates=candidates)
         entropy, left = source.sum_of(of_leaf)
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """Moves and EM on few rows of one feature, in one call of the core: the model, and its bound, nats.
+        """Make moves and EM on few rows of one feature in one call of the core; return the model and its bound, nats.
 
-        It ends early at the deadline. None if components share a variance.
+        The deadline may end the call early. None if components share a variance.
         """
         target, family = native_target(), self.objective.gauss_wishart.family
         if family.algebra is None or family.is_shared:
@@ -280,7 +283,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Indices of pairs that gain, the best first, no component twice."""
+    """Return the indices of pairs with a gain, the best first, such that no component occurs twice."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()
@@ -291,5 +294,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """All of them, and the first alone."""
+    """Return the whole list, and then the list of its first index."""
     return [indices, indices[:1]][: min(2, len(indices))]

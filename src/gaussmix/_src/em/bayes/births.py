@@ -1,4 +1,4 @@
-"""Births of components: two halves replace one, found from rows of a sample."""
+"""Births of components, which replace a component by two halves found from rows of a sample."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_AXES, MIN_AXES = 32, 4  # most and fewest axes that halves are found along
-MIN_ROWS_PER_AXIS = 20  # rows of a half for each further axis
-# Halves need 100 rows, 40 for each axis, and an eighth of all.
+MAX_AXES, MIN_AXES = 32, 4  # largest and smallest number of axes along which halves are found
+MIN_ROWS_PER_AXIS = 20  # number of rows of a half for each further axis
+# Each half is found from at least 100 rows, 40 rows per axis, and an eighth of all rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
-MIN_DIVISOR = 1e-300  # replaces 0 in quotients
-MIN_VALIDATED_ROWS = 8  # with fewer distinct rows, all make halves and none validates
-N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048  # rows that are looked at there: the farthest, and so many of the others
+MIN_DIVISOR = 1e-300  # replacement for 0 in quotients
+# With fewer distinct rows, halves are found from all rows and are not validated on other rows.
+MIN_VALIDATED_ROWS = 8
+# Outliers are split off using this number of the farthest rows, and at most this number of all other rows.
+N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
 MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, only they are split
-MAX_RELATIVE_WEIGHT = 5.0  # all rows make halves also where one has so many times the mean weight
-# (mean |x|)² / mean x² from the mean: 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
+# If a row has more than this many times the mean weight, halves are found from all rows.
+MAX_RELATIVE_WEIGHT = 5.0
+# (mean |x|)² / mean x² about the mean is 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
-MIN_RELATIVE_VARIANCE = 1e-9  # of the largest variance: with less, a feature may be constant up to rounding
+# A feature with a smaller fraction of the largest variance may be constant up to rounding.
+MIN_RELATIVE_VARIANCE = 1e-9
 
 
 class SplitCandidate(NamedTuple):
-    """Rows of a component with their weights, the same along the axes of its halves, and the halves."""
+    """Rows of a component with their weights, their projections on the axes of the halves, and the halves."""
 
     rows: Array
     weight: Array
@@ -47,7 +51,7 @@ class SplitCandidate(NamedTuple):
 
     @property
     def is_validated(self) -> bool:
-        """Whether halves that were found from every other row raise the density of the rows between."""
+        """Return whether halves found from every other row increase the density of the remaining rows."""
         if not np.isfinite(self.gain):
             return False
         gains = native_target().bisection_gains(self.bisection, self.projected_rows[1::2])
@@ -56,22 +60,22 @@ class SplitCandidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BirthProposals:
-    """Births from the rows of a sample; `rng` cuts components into halves."""
+    """Proposals of births from the rows of a sample; `rng` splits components into halves."""
 
     sample: DistinctRows
     rng: np.random.Generator
 
     @cached_property
     def _feature_scale(self) -> Array:
-        """Standard deviations of the sample, (n_features,), data units; not 0."""
+        """Return the standard deviations of the sample, (n_features,), data units; always above 0."""
         return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
 
     def split_components(
         self, posterior: VariationalPosterior, labels: NDArray[np.int64], components: Indices
     ) -> tuple[VariationalPosterior, Indices] | None:
-        """The posterior with two halves for each chosen component, and for each component what it was half of, or −1.
+        """Split each chosen component into two halves, and return the posterior and each component's parent, or −1.
 
-        None if no component can be halved. `labels`, (n_distinct,), are the likeliest components of the rows.
+        None if no component can be split. `labels`, (n_distinct,), are the most probable components of the rows.
         """
         splits = {k: pair for k in components.tolist() if (pair := self._halve(posterior, np.flatnonzero(labels == k)))}
         if not splits:
@@ -83,7 +87,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one for each component
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one copy for each component
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -98,19 +102,20 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Weights (2,), means (2, n_features) and covariances (2, …) of two halves of rows; None if they are no better.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if they are not better.
 
-        Halves are found from every other row, along the longest axes. They are no better where they lower the density
-        of the rows between; then a narrow half within a wide one is tried, as tails are long. Of few rows, and where
-        one has the weight of many, all are needed to find halves. Where there are none, a few rows may be far from the
-        others.
+        Halves are found from every other row, along the longest axes. They are not better if they lower the density of
+        the remaining rows. In this case a narrow half within a wide half is tried, because tails may be long. If there
+        are few rows, or if one row has the weight of many, halves are found from all rows. If no halves are found, a
+        few rows may be far from all others.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
             return None
         has_matrices, complete_weight = posterior.prior.covariance_form is Second.FULL, self._complete_weights
         complete = indices[complete_weight[indices] > 0]
         if complete_weight[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
-            indices = complete  # others would be cut by which cells they miss
+            # Incomplete rows would be split by the positions of their missing values.
+            indices = complete
         splits = self._bisect_rows(indices, has_matrices) or self._split_off_outliers(indices, has_matrices)
         if splits is None:
             return None
@@ -130,7 +135,7 @@ class BirthProposals:
         return mass / mass.sum(), means, covariances
 
     def _bisect_rows(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Halves of a group; None if they are no better than one component."""
+        """Find halves of a group of rows; None if they are not better than one component."""
         n_features = len(self._feature_scale)
         max_axes = min(n_features, MAX_AXES)
         chosen = _thin(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
@@ -154,10 +159,11 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Halves of a group in which a few rows are far from the others, or have most of the weight; None otherwise.
+        """Find halves if a few rows are far from all others, or have most of the weight; otherwise None.
 
-        A row is far if no half of the least usual weight could be: a half with a fraction p of the rows is at most
-        (1 − p) / p variances from the mean. The farthest are all looked at, and the others stand for more.
+        A row is far if no half of the least usual weight could contain it, because a half with a fraction p of the rows
+        is at most (1 − p) / p variances from the mean. All of the farthest rows are used, and a sample represents the
+        other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
@@ -180,17 +186,17 @@ class BirthProposals:
         return splits if 0 < splits.gain < np.inf else None
 
     def _has_even_weights(self, indices: Indices) -> bool:
-        """Whether no complete row has the weight of many; rows without a single cell are alike and say nothing."""
+        """Return whether no complete row has the weight of many rows. Rows without observed values do not matter."""
         return bool(self._complete_weights[indices].max() <= MAX_RELATIVE_WEIGHT * self.sample.weight[indices].mean())
 
     @cached_property
     def _complete_weights(self) -> Array:
-        """Weights of the rows, (n_distinct,); 0 where a cell is missing."""
+        """Return the weights of the rows, (n_distinct,), and 0 for rows with missing values."""
         return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
 
 
 def _zero_constant_features(rows: Array) -> Array:
-    """The rows with constant features at 0, where their mean is exact: its rounding would be a large distance."""
+    """Return the rows with constant features set to 0, so that their means are exact and have no rounding errors."""
     is_constant = rows[0] == rows[-1]
     if is_constant.any():
         is_constant = (rows == rows[0]).all(axis=0)
@@ -198,17 +204,17 @@ def _zero_constant_features(rows: Array) -> Array:
 
 
 def _column_maxima(values: Array) -> Array:
-    """The largest number of each column; NumPy's argmax is several times as fast as its max along the first axis."""
+    """Return the largest value of each column; NumPy's argmax is several times as fast as max along the first axis."""
     return np.asarray(values[values.argmax(axis=0), np.arange(values.shape[1])])
 
 
 def _resolvable_spread(rows: Array) -> Array:
-    """The least spread of each feature compared with its size, (n_features,), data units."""
+    """Return the least resolvable spread of each feature, relative to its size, (n_features,), data units."""
     return core.RESOLVED * _column_maxima(np.abs(rows))
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Rows along their longest axes, (n_rows, n_axes), in the unit `scale` of each feature, and units of 1."""
+    """Return rows along their longest axes, (n_rows, n_axes), in units of `scale` per feature, and units of 1."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
@@ -216,11 +222,11 @@ def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> t
 
 
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
-    """Units of the features, (n_features,), in which cuts across the longest axis differ: `scale`, and perhaps others.
+    """Return one or two choices of units of the features, (n_features,), for cutting rows across their longest axis.
 
-    In standard deviations of the sample, two groups are no longer along the feature that tells them apart than along
-    any other one. In the second units the feature is longest in which rows are most like two points. Geary (1935),
-    Biometrika 27, compares mean |x| with the standard deviation.
+    In standard deviations of the sample, two groups extend no farther along the feature that separates them than along
+    any other feature. The second units therefore stretch the feature in which rows are most similar to two points, by
+    comparing mean |x| with the standard deviation as in Geary (1935), Biometrika 27.
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)

@@ -1,7 +1,7 @@
-"""Merges and deletions of components: what the bound of variational Bayes gains by each, and what is left.
+"""Merges and deletions of components in variational Bayes, and estimates of the gain of the bound.
 
-A merge is evaluated without EM: by the normalisers of the posterior and Σ r log r of the pair, which one pass collects
-for the pairs that may pay. Hughes & Sudderth (2013), NIPS 26.
+A merge is evaluated without EM, from log normalisers of the posterior and from Σ r log r of the pair. One pass collects
+these sums for all pairs whose merge may raise the bound. See Hughes & Sudderth (2013), NIPS 26.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Pairs whose merge may raise the bound, by how much at most, nats, and S of each as `ConjugatePrior` has it.
+    """Return pairs whose merge may raise the bound, bounds on the gains, nats, and the S of each merged pair.
 
-    Right after an M-step, the bound is a sum of log normalisers, and of −Σ r log r. That of both together is larger, so
-    this is a bound on the gain.
+    S has the form of `ConjugatePrior`. Right after an M-step, the bound is a sum of log normalisers and of −Σ r log r.
+    Because −Σ r log r falls when two components are merged, the change of the normalisers bounds the gain.
     """
     pairs, prior = _nearest_pairs(posterior), posterior.prior
     one, other = pairs.T
@@ -50,7 +50,7 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
-    """The posterior with pairs of components merged, and the indices that are left; `scales` are S of the pairs."""
+    """Merge pairs of components whose merged S are `scales`; return the posterior and the remaining indices."""
     prior = posterior.prior
     mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T
@@ -70,7 +70,8 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
     """Return the gain of the bound when each small component is deleted, nats; `log_complements` are Σ log (1 − r).
 
-    It is a lower bound, for the rows shared among the others; an estimate where components share a covariance.
+    The gain is a lower bound, for rows that are divided among the other components. If components share a covariance,
+    it is an estimate.
     """
     own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
     gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))
@@ -83,7 +84,7 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
 
 
 def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
-    """Pairs of components that may merge, (n_pairs, 2): each with its nearest by both of their covariances."""
+    """Return pairs of components that may merge, (n_pairs, 2): each component with its nearest by either covariance."""
     n_components = len(posterior.counts)
     if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
@@ -99,7 +100,7 @@ def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
 
 
 def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """What merges change in the log normaliser of the weights, nats."""
+    """Return the changes of the log normaliser of the weights by merges, nats."""
     mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]
@@ -110,7 +111,7 @@ def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: In
 
 
 def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """The posterior means of pairs of components together."""
+    """Return the posterior mean of each pair of components after its merge."""
     prior, beta = posterior.prior, posterior.mean_precisions[:, None]
     both = beta[one] + beta[other] - prior.mean_precision
     mean, other_mean = posterior.means[one], posterior.means[other]
@@ -118,7 +119,7 @@ def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices)
 
 
 def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """S of pairs of components together, as sums: of one variance the sum over features."""
+    """Return S of each pair of components after its merge, in the form of sums; a single variance is summed."""
     prior, spec = posterior.prior, MomentSpec(posterior.prior.covariance_form)
     middle, roots = _merged_means(posterior, one, other), np.sqrt(posterior.mean_precisions)[:, None]
     between = spec.squares(roots[one] * (posterior.means[one] - middle))
@@ -133,13 +134,13 @@ def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices
 
 
 def _scales_to_covariances(scales: Array, dof: Array, prior: Any) -> Array:
-    """S / ν of sums."""
+    """Return S / ν for S in the form of sums."""
     shape = (-1,) + (1,) * (scales.ndim - 1)
     return scales / (prior.dof_factor * dof).reshape(shape)
 
 
 def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tuple[Array, NDArray[np.bool_]]:
-    """log |S / ν| of sums, and which of them are positive definite; others are rounding."""
+    """Return log |S / ν|, and whether each S is positive definite, which rounding errors may prevent."""
     prior, is_usable = posterior.prior, np.ones(len(dof), dtype=bool)
     each = _scales_to_covariances(scales, dof, prior)
     for _ in range(2):
@@ -154,7 +155,7 @@ def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tup
 
 
 def merge_sums(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: Indices, candidates: Indices) -> Sums:
-    """For pairs (n_pairs, 2) Σ s [(r + r') log (r + r') − r log r − r' log r']; for some Σ s log (1 − r)."""
+    """Sum s [(r + r') log (r + r') − r log r − r' log r'] for pairs, and s log (1 − r) for candidates."""
     responsibilities = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
     weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(candidates))
     is_there = (responsibilities > core.MIN_MERGE_RESPONSIBILITY) & (weight > 0)

@@ -1,4 +1,4 @@
-"""A mixture of t distributions: the density of the next row after variational Bayes."""
+"""Mixtures of t distributions, the predictive density of variational Bayes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_ASYMPTOTIC_DISTANCE = 1e8  # standard deviations: from here on, log (1 + z²) is 2 log z to the last bit
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # logs of squared distances beyond e^600 are computed without them
-_SCALING_BITS = 600  # binary digits that far rows are moved by, so that nothing overflows
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # from this number of standard deviations on, log (1 + z²) equals 2 log z
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # log of a squared distance, above which distances are not squared
+_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are scaled, so that nothing overflows
 LOG_PI = 1.1447298858494001741
 
 
 @dataclass(frozen=True, eq=False)
 class StudentMixture:
-    """Σ_k π_k t(x | μ_k, f_k C_k, df_k): d-dimensional t, or products of t over features.
+    """Mixture Σ_k π_k t(x | μ_k, f_k C_k, df_k) of multivariate t distributions, or of products of t over features.
 
     Parameters
     ----------
-    weights : (n_components,), which sum to 1.
+    weights : (n_components,), with sum 1.
     means : (n_components, n_features), data units.
     covariances : C_k, data units².
     scale_factors : f_k, (n_components,).
@@ -43,7 +43,7 @@ class StudentMixture:
     has_independent_features: bool
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
-        """log p(x) of each row, nats, (n_rows,); of the cells that are not missing."""
+        """Return log p(x) of the observed values of each row, nats, (n_rows,)."""
         if not block.has_missing:
             return self._complete_log_density(np.asarray(block.rows, dtype=np.float64), engine)
         result = np.zeros(block.n_rows)
@@ -66,7 +66,7 @@ class StudentMixture:
         return result
 
     def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
-        """log (1 + squared distance / (f df)), (n_rows, n_components); of products the sum over features."""
+        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over independent features."""
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale
@@ -76,7 +76,8 @@ class StudentMixture:
         alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
-        for row in distant.tolist():  # an engine limits squared distances to the largest double
+        # For these rows, an engine would limit squared distances to the largest float64.
+        for row in distant.tolist():
             offsets = np.ldexp(rows[row], -_SCALING_BITS) - np.ldexp(self.means, -_SCALING_BITS)
             whitened = self.covariances.whitening.whiten_each(offsets)
             largest = np.abs(whitened).max(axis=1, keepdims=True)

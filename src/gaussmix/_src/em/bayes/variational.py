@@ -1,8 +1,8 @@
-"""Variational Bayes as an objective of EM: the lower bound of the log evidence takes the place of the log-likelihood.
+"""Variational Bayes as an objective of EM: a lower bound of the log evidence replaces the log-likelihood.
 
-An M-step is that of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, so families need no code
-for it. An E-step reads other `Parameters`, so engines need none either. Before each step, Σ log Σ exp of the E-step
-less KL(q ‖ p) is the bound; Bishop (2006) eq. 10.70–10.77 is the same in another order.
+The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step
+reads other `Parameters`, so that neither covariance structures nor engines need code for it. Before each step, the
+bound is Σ log Σ exp of the E-step minus KL(q ‖ p), which equals Bishop (2006) eq. 10.70–10.77 in another order.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariationalObjective(PosteriorObjective):
-    """The bound, of models whose weights are fractions of the rows, N_k / n, and whose covariances are S_k / ν_k.
+    """Lower bound of the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
-    Such a model and n are the whole posterior. A model may have fewer components than the prior: the others have no
-    rows, so that the bound of both is the same.
+    The model and n define the whole posterior. A model may have fewer components than the prior. Because the missing
+    components have no rows, the bound does not change.
 
     Parameters
     ----------
-    gauss_wishart : the prior, in rows.
+    gauss_wishart : prior, in rows.
     total_weight : n, in rows.
-    weight_unit : what the weights of the rows were divided by.
+    weight_unit : divisor of the row weights.
     """
 
     objective_name: ClassVar[str] = "bound"
@@ -45,16 +45,16 @@ class VariationalObjective(PosteriorObjective):
         return self.total_weight
 
     def variational_posterior(self, model: Model) -> VariationalPosterior:
-        """q of a model."""
+        """Return the posterior q of a model."""
         prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
-        if prior is None or prior[0] is not model:  # each step asks twice
+        if prior is None or prior[0] is not model:  # cached because each step needs q twice
             counts = self.total_weight * model.weights
             result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
             prior = vars(self)["_last"] = model, result
         return prior[1]
 
     def to_model(self, posterior: VariationalPosterior) -> Model:
-        """The model of q."""
+        """Return the model that represents q."""
         mass = posterior.counts
         return Model(mass / self.total_weight, posterior.means, posterior.covariances, self.gauss_wishart.family)
 
@@ -62,7 +62,7 @@ class VariationalObjective(PosteriorObjective):
         return self.variational_posterior(model).e_step_parameters
 
     def log_prior(self, model: Model) -> float:
-        """−KL(q ‖ p), which the bound has besides the sum over rows."""
+        """Return −KL(q ‖ p), the part of the bound that is not a sum over rows."""
         return -self.variational_posterior(model).divergence_from_prior / self.weight_unit
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior]:
@@ -73,17 +73,18 @@ class VariationalObjective(PosteriorObjective):
         return self
 
 
-# Makes the prior from the moments of all rows, and the ridge of the steps if their covariance is singular.
+# Function that makes the prior from the moments of all rows, and the ridge of the steps if their covariance is
+# singular.
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """The prior of a Bayesian fit.
+    """Prior terms of a Bayesian fit.
 
     Parameters
     ----------
-    make_prior : makes it from the moments of all rows.
+    make_prior : function that makes the prior from the moments of all rows.
     """
 
     make_prior: PriorFactory | None = None
@@ -95,9 +96,9 @@ class BayesianTerms(PriorTerms):
     def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> VariationalObjective:
-        assert self.make_prior is not None, "always given"
+        assert self.make_prior is not None, "BayesianTerms are made with make_prior"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
-        ridge = ridge if automatic is None else automatic  # one that was 0 or too small
+        ridge = ridge if automatic is None else automatic  # replacement for a ridge that is 0 or too small
         conjugate, total = prior.scaled_conjugate(unit), moments.total_weight
         return VariationalObjective(ridge, conjugate, gauss_wishart=prior, total_weight=total, weight_unit=unit)

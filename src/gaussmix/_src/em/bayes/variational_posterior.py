@@ -1,7 +1,8 @@
-"""The approximate posterior of a mixture in variational Bayes: its divergence from the prior, its E-step, its density.
+"""Approximate posterior of a mixture in variational Bayes, with its divergence from the prior, E-step and density.
 
-q(π) Π_k q(μ_k, Λ_k): Gauss–Wishart for matrices, Gauss–gamma for variances, with Λ = Σ⁻¹. Bishop (2006) section 10.2;
-Attias (2000), NIPS 12. Components that share a covariance share Λ, and its posterior has all rows.
+The posterior is q(π) Π_k q(μ_k, Λ_k) with Λ = Σ⁻¹: Gauss–Wishart for matrices and Gauss–gamma for variances. See Bishop
+(2006) section 10.2 and Attias (2000), NIPS 12. Components that share a covariance share Λ, whose posterior uses all
+rows.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class GaussWishartPrior:
-    """The prior of a component's mean and covariance, and of the weights: p(μ, Λ) and p(π).
+    """Prior of a component's mean and covariance, and of the weights: p(μ, Λ) and p(π).
 
     μ | Λ ~ N(m, (β Λ)⁻¹). Λ ~ W(ν, S⁻¹) for matrices; for variances λ_j ~ Γ(ν/2, rate s_j/2) each, and for one variance
     λ ~ Γ(dν/2, rate d s/2).
 
     Parameters
     ----------
-    family : the structure.
-    weight_prior : of the weights.
+    family : covariance structure.
+    weight_prior : prior of the weights.
     mean : m, (n_features,), data units.
-    mean_precision : β, rows.
-    dof : ν, rows; above n_features − 1 for matrices.
-    scale : S, data units²: a matrix, (n_features,), or a number for one variance.
+    mean_precision : β, in rows.
+    dof : ν, in rows; above n_features − 1 for matrices.
+    scale : S, data units²: a matrix, (n_features,), or a number for a single variance.
     """
 
     family: Family
@@ -59,22 +60,22 @@ class GaussWishartPrior:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """S / ν, as the covariance of a component; raises `SingularCovarianceError` when it is factored."""
+        """Return S / ν as the covariance of a component. Factoring it may raise `SingularCovarianceError`."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
-        """The prior as what it adds to sums of rows whose weights were divided by `unit`."""
+        """Return the prior in the form of terms that are added to sums of rows whose weights were divided by `unit`."""
         scale = self.n_features * self.scale if self.covariance_form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
         return ConjugatePrior(self.mean, self.mean_precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
     def conjugate(self) -> ConjugatePrior:
-        """The prior as what it adds to sums of rows."""
+        """Return the prior in the form of terms that are added to sums of rows."""
         return self.scaled_conjugate()
 
     def pack(self, total_weight: float, weight_unit: float) -> PackedPrior:
-        """The prior for an engine, for rows of this total weight, whose weights were divided by `weight_unit`."""
+        """Pack the prior for an engine, for rows of this total weight, whose weights were divided by `weight_unit`."""
         concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
@@ -85,17 +86,17 @@ class GaussWishartPrior:
 
     @property
     def dof_factor(self) -> float:
-        """Gamma distributions of one variance have d times the degrees of freedom."""
+        """Return the factor of the degrees of freedom, which is d for the gamma distribution of a single variance."""
         return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
     def _gamma_arguments(self, dof: Array) -> Array:
-        """Arguments of the gamma functions, (n, …)."""
+        """Return the arguments of the gamma functions, (n, …)."""
         if self.covariance_form is Second.FULL:
             return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
         return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
 
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
-        """E log |Λ| + log |S / ν|, and logs of the normalisers of Λ up to a constant, nats, (n,).
+        """Return E log |Λ| + log |S / ν|, and log normalisers of Λ up to a constant, nats, (n,).
 
         `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
         """
@@ -107,14 +108,14 @@ class GaussWishartPrior:
 
     @cached_property
     def log_normaliser(self) -> float:
-        """Log of the normaliser of p(Λ), nats, up to the same constant."""
+        """Return the log normaliser of p(Λ), nats, up to the same constant as in `wishart_expectations`."""
         log_dets = -2.0 * self.covariance.whitening.log_abs_det
         return float(self.wishart_expectations(np.array([self.dof]), log_dets)[1][0])
 
 
 @dataclass(frozen=True, eq=False)
 class VariationalPosterior:
-    """q(π, μ, Λ) of a mixture.
+    """Approximate posterior q(π, μ, Λ) of a mixture.
 
     Parameters
     ----------
@@ -131,18 +132,18 @@ class VariationalPosterior:
 
     @cached_property
     def mean_precisions(self) -> Array:
-        """β_k, (n_components,), rows."""
+        """Return β_k, (n_components,), in rows."""
         return self.prior.mean_precision + self.counts
 
     @cached_property
     def dof(self) -> Array:
-        """ν_k of each covariance, (n_components,) or (1,), rows."""
+        """Return ν_k of each covariance, (n_components,) or (1,), in rows."""
         of_rows = self.counts.sum(keepdims=True) if self.prior.family.is_shared else self.counts
         return self.prior.dof + of_rows
 
     @property
     def _log_dets(self) -> Array:
-        """log |S / ν| of each covariance, (n_components,) or (1,)."""
+        """Return log |S / ν| of each covariance, (n_components,) or (1,)."""
         return -2.0 * self.covariances.whitening.log_abs_det
 
     @cached_property
@@ -155,29 +156,29 @@ class VariationalPosterior:
 
     @property
     def expected_log_weights(self) -> Array:
-        """E log π_k, (n_components,), nats."""
+        """Return E log π_k, (n_components,), nats."""
         return self._weight_moments[0]
 
     @property
     def precision_log_normalisers(self) -> Array:
-        """Logs of the normalisers of Λ, nats, up to a constant, (n_components,) or (1,)."""
+        """Return the log normalisers of Λ, nats, up to a constant, (n_components,) or (1,)."""
         return self._covariance_moments[1]
 
     @cached_property
     def e_step_log_weights(self) -> Array:
-        """Logs of the numbers that stand for the weights in the E-step, (n_components,); they sum to less than 1."""
+        """Return logs of the factors that replace weights in the E-step, (n_components,); their sum is below 1."""
         constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
         return self._weight_moments[0] + constants
 
     @cached_property
     def e_step_parameters(self) -> Parameters:
-        """The E-step: log r_nk = E log π_k + E log N(x_n | μ_k, Λ_k⁻¹) + constant; Bishop (2006) eq. 10.46."""
+        """Return parameters with log p(x, k) = E log π_k + E log N(x | μ_k, Λ_k⁻¹); Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
         log_scale = self.e_step_log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """KL(q ‖ p) of means and covariances, nats: of each component, or of all in a sum, (1,), if they share Λ."""
+        """Return KL(q ‖ p) of mean and covariance for each component, nats; their sum, (1,), if components share Λ."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -186,7 +187,7 @@ class VariationalPosterior:
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def mean_divergences(self) -> Array:
-        """The part of the means alone, given Λ, (n_components,), nats."""
+        """Return KL(q ‖ p) of the means given Λ, (n_components,), nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
@@ -194,22 +195,22 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """KL(q ‖ p) of all parameters, nats. The bound is log Σ exp of the E-step, summed over rows, less this."""
+        """Return KL(q ‖ p), nats. The bound is the sum of log Σ exp of the E-step over rows, minus this divergence."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
     def weights_divergence(self) -> float:
-        """KL(q(π) ‖ p(π)), nats."""
+        """Return KL(q(π) ‖ p(π)), nats."""
         expected_logs, normaliser = self._weight_moments
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Some of the components, in this order. Those that they share a covariance with keep their part in it."""
+        """Return the posterior of some components. A shared covariance keeps the contributions of all components."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """This posterior with more components, `n_empty` without rows, which are as the prior has them."""
+        """Return this posterior with `n_empty` more components, which have no rows and keep the prior."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
@@ -221,14 +222,14 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """A mixture drawn from q, of the components at hand; their weights are scaled to sum to 1."""
+        """Draw a mixture from q with the present components, whose weights are rescaled to sum 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # a root that all share counts for each
+            offsets = (roots @ normal[..., None])[..., 0]  # a shared root serves every component
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
@@ -240,7 +241,7 @@ class VariationalPosterior:
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
-        """R with R Rᵀ = Λ⁻¹ for a draw of each Λ; Bartlett (1933), Proceedings of the Royal Society of Edinburgh 53."""
+        """Draw each Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
@@ -248,15 +249,15 @@ class VariationalPosterior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """W⁻¹ of each covariance, (n, n_features, n_features)."""
+        """Return W⁻¹ of each covariance, (n, n_features, n_features)."""
         whitening = self.covariances.whitening
         return np.array([whitening.colour(k, np.eye(self.prior.n_features)).T for k in range(len(self.dof))])
 
     @cached_property
     def predictive_density(self) -> StudentMixture:
-        """The density of the next row, with the parameters integrated out: a mixture of t; Bishop (2006) eq. 10.81.
+        """Return the density of the next row, integrated over the parameters, a mixture of t; Bishop (2006) eq. 10.81.
 
-        A new row may also be the first of a component; that has the density of the prior.
+        A new row may also be the first row of a new component, whose density is that of the prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

@@ -1,1 +1,1 @@
-"""What becomes of a component that collapses or loses its rows: it is frozen, dropped or repaired, or the fit fails."""
+"""Remedies for collapsed or empty components: freeze, drop or repair the component, or raise an error."""

@@ -15,11 +15,11 @@ from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_REPAIRS = 10  # repairs in one run
+MAX_REPAIRS = 10  # largest number of repairs in one run
 
 
 class Remedy(Enum):
-    """What to do with a component that collapses or loses its mass."""
+    """Remedy for a component that collapses or loses its mass."""
 
     FREEZE = "freeze"
     DROP = "drop"
@@ -30,12 +30,12 @@ class Remedy(Enum):
 def run_with_remedy(
     remedy: Remedy, run: Callable[..., Iterator[EMState]], objective: Objective, initial_state: EMState
 ) -> Iterator[EMState]:
-    """Run EM from a state, and apply a remedy to each component that degenerates; traces say which did, and when.
+    """Run EM from a state, apply a remedy to each component that degenerates, and record the events in the traces.
 
-    `FREEZE` is what `run_em` does. `DROP` removes the component. `REPAIR` replaces it by half of the heaviest
-    component, at most `MAX_REPAIRS` times in a run, and then freezes. `ERROR` raises `DegenerateError`; so do `DROP`
-    and `REPAIR` if all components degenerated. `run` is `run_em` with its arguments but the model and the trace. A run
-    can continue from any of its states too.
+    `FREEZE` leaves components frozen, as `run_em` does. `DROP` removes the component. `REPAIR` replaces the component
+    by half of the heaviest component, at most `MAX_REPAIRS` times in a run, and then freezes. `ERROR` raises
+    `DegenerateError`, as do `DROP` and `REPAIR` if all components degenerated. `run` is `run_em` with all arguments
+    except model and trace. A run can also continue from any of the states.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
@@ -59,7 +59,7 @@ def run_with_remedy(
 def _apply_remedy(
     remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
 ) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
-    """The state to continue from (None if the components stay frozen), and the events to record."""
+    """Return the state to continue from (None if the components stay frozen), and the events to record."""
     made = _make_events(state, collapsed, remedy.value)
     is_collapsed = np.zeros(state.model.n_components, dtype=np.bool_)
     is_collapsed[list(collapsed)] = True
@@ -76,14 +76,14 @@ def _apply_remedy(
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
     else:
-        index = np.cumsum(~is_collapsed) - 1  # places among those that are left
+        index = np.cumsum(~is_collapsed) - 1  # indices among the remaining components
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
-    """Keep some components, and rescale their weights to the sum of all."""
+    """Keep some components, and rescale their weights to the sum of all weights."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
@@ -96,13 +96,13 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """The feature with the least conditional variance of each component, relative to the variance of the mixture."""
+    """Return, for each component, the feature of least conditional variance relative to its variance in the mixture."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 
 
 def mixture_variances(model: Model) -> Array:
-    """Variances of the features in the whole mixture, (n_features,), data units²; 1 for a feature that has none."""
+    """Return the variances of the features in the mixture, (n_features,), data units²; 1 in place of 0."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)
     result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)

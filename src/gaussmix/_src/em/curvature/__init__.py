@@ -1,4 +1,4 @@
-"""Derivatives of the objective at a mixture: certificates of a maximum, and standard errors."""
+"""Derivatives of the objective at a mixture, for optimality certificates and standard errors."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How a model stands to a maximum of the objective, and what it costs to find out."""
+"""The optimality certificate of a model, and an estimate of its cost."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Costs in multiply-adds of a step of EM: of one of the score products, of making a score, of each number of the matrix
-# times its height, in NumPy, and of a pass however few its rows are; and the other passes over the rows, in steps.
+# Costs in multiply-adds: of a product of scores, of a score, of each value of the information matrix per matrix row (in
+# NumPy), and of a pass over few rows. The last constant is the number of other passes, in EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
-# Of the cost of a fit: information that costs at most this part is found without being asked for.
+# With certify="auto", the certificate is computed if it costs at most this fraction of the fit.
 MAX_COST_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
 class OptimalityCertificate:
-    """How a model stands to a maximum of the objective.
+    """Result of the check whether a model is near a maximum of the objective.
 
     Parameters
     ----------
-    is_maximum : whether one is so near that Newton's step reaches it. False at a saddle, on a ridge, and where the
-        model is still far. None if that is not known.
-    remaining_gain : what the objective gains on the way there, nats per unit of row weight; only near a maximum.
-    label_change_fraction : part of the row weight whose most probable component is another there; near a maximum.
-    why_not : why it is not known, as the end of a sentence; empty if it is known, or was not asked for.
+    is_maximum : whether a maximum is so near that Newton's step reaches it. False at a saddle point, on a ridge, and if
+        the model is far from a maximum; None if not checked.
+    remaining_gain : gain of the objective up to the maximum, nats per unit of row weight; only near a maximum.
+    label_change_fraction : fraction of the row weight whose label changes up to the maximum; only near a maximum.
+    why_not : reason why no check was possible, as the end of a sentence; otherwise empty.
     """
 
     is_maximum: bool | None = None
@@ -36,13 +36,14 @@ class OptimalityCertificate:
 
 
 def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
-    """Whether `certify.find_certificate` costs at most a tenth of a fit of so many steps, by counting products."""
+    """Return whether `certify.find_certificate` costs at most a tenth of a fit of `n_steps` steps, in operations."""
     second = model.covariances.second
-    if source.is_incomplete or second is Second.PROJECTED:  # more than one pass
+    # The certificate then needs more than one pass.
+    if source.is_incomplete or second is Second.PROJECTED:
         return False
     (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, step_multiply_adds(model)
     n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * of_step
-    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # the information is made twice
+    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # for two information matrices
     return bool(cost <= MAX_COST_FRACTION * n_steps * source.n_rows * of_step)

@@ -1,4 +1,4 @@
-"""How a model stands to a maximum of the objective, by its gradient and its information."""
+"""The check whether a model is near a maximum of the objective, by the gradient and the observed information."""
 
 from __future__ import annotations
 
@@ -23,33 +23,36 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-MAX_GAIN_ERROR = 0.25  # Newton's step may gain this part more or less than it promises
-MAX_NEXT_GAIN_FRACTION = 0.15  # the next one may promise at most this part of what the first promises
-# Nats per unit of row weight: rounding, and what is not exact in the cost of a ridge, hide smaller gains.
+# The actual gain of Newton's step may differ from the promised gain by this fraction.
+MAX_GAIN_ERROR = 0.25
+# The next Newton step may promise at most this fraction of the gain that the first step promises.
+MAX_NEXT_GAIN_FRACTION = 0.15
+# Smaller gains, in nats per unit of row weight, are hidden by rounding and by the inexact cost of a ridge.
 MIN_GAIN = 1e-8
-MAX_STEP_LENGTH = 3.0  # the longest step of a mean or a log variance, in units of the component
+MAX_STEP_LENGTH = 3.0  # longest step of a mean or a log variance, in units of the component
 
 
 def find_certificate(
     model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate:
-    """Find out how a model stands to a maximum.
+    """Check whether a model is near a maximum, and return a certificate.
 
-    Make three passes over the rows, or four for each parameter, as `Information.at_model`.
+    The check makes three passes over the rows, or four passes for each parameter, as `ObservedInformation.at_model`
+    does.
 
-    The gain is ½ gᵀ I⁻¹ g, Newton's decrement. It counts only if a pass at the end of Newton's step finds as much,
-    and if the next step promises little: where the objective is not a parabola on the way there, as on a slow ridge,
-    the decrement may be wrong by any factor.
+    The promised gain is Newton's decrement, ½ gᵀ I⁻¹ g. It counts only if a pass at the end of Newton's step finds the
+    same gain, and if the next step promises little, because on a slow ridge the objective is not a parabola and the
+    decrement may be wrong by any factor.
 
-    The objective of trimmed rows is the highest that any choice of as many rows has. It has the derivatives of
-    that of the retained rows, unless rows tie at the cutoff. Both ends of Newton's step count with the rows that they
-    keep.
+    With trimmed rows, the objective is the highest over all choices of the same number of rows. It has the same
+    derivatives as the objective of the retained rows, unless rows tie at the cutoff. Both ends of Newton's step are
+    evaluated with the rows that they retain.
     """
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # so near that differences of parameters reach it
+    except SingularCovarianceError:  # differences of parameters reach a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
@@ -86,7 +89,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Compare two mixtures: Σ s log p(x) of both, the weight of rows with another label, and that of all rows."""
+    """Sum, for two mixtures, s log p(x) of both, the weight of rows whose label differs, and the weight of all rows."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

@@ -1,7 +1,8 @@
-"""Coordinates of the models near a model, by the free parameters of its structure; the model itself is 0.
+"""Coordinates of models near a given model by the free parameters of its structure; the given model is at 0.
 
-Component k has Σ_k = L_k exp(B_k) L_kᵀ and a mean that is L_k a_k away, with L_k L_kᵀ the covariance of the model. In
-these units of its own, the information of rows with known components is the unit matrix, whatever the units of data.
+Component k has Σ_k = L_k exp(B_k) L_kᵀ and a mean moved by L_k a_k, with L_k L_kᵀ the covariance of the given model. In
+these component-specific units, the information of rows with known components is the identity matrix for any unit of the
+data.
 """
 
 from __future__ import annotations
@@ -26,21 +27,23 @@ from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.threads import cached_property
 
-WEIGHT_BOUND_FACTOR = 1 + 1e-9  # a weight at most so many times the least one that is allowed stays there
-MAX_COORDINATES = 4_000  # the information of more has 128 MB
-MIN_BACKGROUND_WEIGHT = 1e-9  # a smaller weight is on its way to 0, and has no direction
-_MAX_LOGIT = 600.0  # of the weight of a background: its odds still have all digits
+# A weight stays at its lower bound if it is at most this many times the bound.
+WEIGHT_BOUND_FACTOR = 1 + 1e-9
+MAX_COORDINATES = 4_000  # largest number, for which the information matrix has 128 MB
+# A smaller weight of the background is falling to 0, and is not a free parameter.
+MIN_BACKGROUND_WEIGHT = 1e-9
+_MAX_LOGIT = 600.0  # limit on the logit of the background's weight, at which the odds still have all digits
 
 
 @dataclass(frozen=True, eq=False)
 class FreeWeightGroup:
-    """Weights that share what the others leave, and the columns of their coordinates.
+    """Group of weights with a fixed sum, and the columns of their coordinates.
 
     Parameters
     ----------
-    members : their indices among the weights; the background has the last index.
-    jacobian_columns : of the Jacobian.
-    has_weight_prior : whether a prior of weights is about them.
+    members : indices of the weights; the background has the last index.
+    jacobian_columns : columns of the group in the Jacobian.
+    has_weight_prior : whether a prior of the weights applies to the group.
     """
 
     members: Indices
@@ -50,19 +53,19 @@ class FreeWeightGroup:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """The coordinates θ (p,) of the models near `model`.
+    """Coordinates θ (p,) of the models near `model`.
 
     Parameters
     ----------
-    model : at θ = 0.
-    weight_groups : of the weights.
+    model : model at θ = 0.
+    weight_groups : groups of free weights.
     jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
-    angle_jacobian : (n_pairs, p) of each component, the rotation of its axes by θ; None if B_k is linear in θ.
-    axis_variances : (n_components, n_features), along these axes; None if B_k is linear in θ.
+    angle_jacobian : (n_pairs, p) for each component, the rotation of its axes by θ; None if B_k is linear in θ.
+    axis_variances : (n_components, n_features), variances along these axes; None if B_k is linear in θ.
     whitening_factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
-    loadings : how factor analysers move by the last coordinates; B_k then is `jacobian` to first order only.
-    variances_at_bounds : which variances along the axes are at the lower and at the upper bound, (n, n_values) each;
-        they have one coordinate together. None if no bound is met.
+    loadings : Jacobian of factor analysers by the last coordinates; `jacobian` then gives B_k only to first order.
+    variances_at_bounds : masks of the variances along the axes that are at the lower and at the upper bound, (n,
+        n_values) each. All of these variances have one common coordinate. None if no variance is at a bound.
     """
 
     model: Model
@@ -76,7 +79,7 @@ class Coordinates:
 
     @classmethod
     def at_model(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
-        """The coordinates of the models that EM moves among; raises `NotSmooth`."""
+        """Make the coordinates of the models that EM can reach; raise `NotSmooth` if there are none."""
         why = unsupported_reason(model.family, model.n_components, model.n_features)
         if why:
             raise NotSmooth(why)
@@ -90,9 +93,9 @@ class Coordinates:
         frozen = set() if is_shared else {*trace.frozen_components, *objective.fixed_covariance_components}
         free = np.ones(1) if is_shared else np.array([float(k not in frozen) for k in range(K)])
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
-        assert algebra is not None, "`unsupported_reason` says so"
+        assert algebra is not None, "`unsupported_reason` excludes this structure"
         if bounds is not None and trace.frozen_components:
-            raise NotSmooth(f"the structure {model.family!r} bounds the variances beside those of frozen components")
+            raise NotSmooth(f"the structure {model.family!r} bounds the variances while components are frozen")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
             return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
@@ -105,28 +108,28 @@ class Coordinates:
 
     @property
     def n_parameters(self) -> int:
-        """The number of free parameters."""
+        """Return the number of free parameters."""
         return int(self.jacobian.shape[1])
 
     @property
     def covariance_form(self) -> Second:
-        """The second moments that say how the covariances move."""
+        """Return the form of second moments that determine changes of the covariances."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
 
     @property
     def n_weights(self) -> int:
-        """Components, and the background if there is one."""
+        """Return the number of components, plus 1 if there is a background."""
         return self.model.n_components + (self.model.noise is not None)
 
     @property
     def n_covariances(self) -> int:
-        """1 if all components have the same covariance."""
+        """Return the number of different covariances, which is 1 if all components share one."""
         return len(self.whitening_factors)
 
     @cached_property
     def symmetric_basis(self) -> Array:
-        """Symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
+        """Return symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
         d, second = self.model.n_features, self.covariance_form
         if second is Second.TRACE:
             return math.sqrt(2 / d) * np.eye(d)[None]
@@ -140,12 +143,12 @@ class Coordinates:
 
     @cached_property
     def inverse_factors(self) -> Array:
-        """L_k = W_k⁻¹, in the form of `factors`."""
+        """Return L_k = W_k⁻¹, in the form of `whitening_factors`."""
         factors = self.whitening_factors
         return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)
 
     def whiten(self, component: int, offsets: Array) -> Array:
-        """W_k u of each row u (n_rows, n_features), without BLAS, which has bits of its own."""
+        """Return W_k u for each row u (n_rows, n_features), without BLAS, whose last bits depend on the processor."""
         factor = self.whitening_factors[component if len(self.whitening_factors) > 1 else 0]
         if factor.ndim < 2:
             return (factor[:, None] * offsets.T).T
@@ -156,7 +159,7 @@ class Coordinates:
         return columns.T
 
     def model_at(self, point: Array) -> Model:
-        """The model with the coordinates θ."""
+        """Return the model with the coordinates θ."""
         model = self.model
         ends = [self.n_weights, self.n_weights + model.means.size]
         _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)
@@ -164,9 +167,7 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if (
-                group.has_weight_prior
-            ):  # these sum to 1, and `Model.beside` later makes room for the weight of the noise
+            if group.has_weight_prior:  # weights without the background, for which `Model.beside` later makes room
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
@@ -204,7 +205,6 @@ class Coordinates:
             exponents = (0.5 * exponent_coordinates[:, :, None, None] * self.symmetric_basis).sum(axis=1)
             values, axes = np.linalg.eigh(exponents)
             return squared(inverse_factors @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
-        assert self.axis_variances is not None, "they go with the angles"
         turns = np.zeros((len(exponent_coordinates), d, d))
         rows, columns = below_diagonal(d)
         turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)
@@ -216,7 +216,7 @@ class Coordinates:
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
-    """Why no mixture of a structure and size has coordinates, as the end of a sentence; empty if some have."""
+    """Return the reason why mixtures of this structure and size have no coordinates, or "" if they have coordinates."""
     if family.free_algebra is None:
         return f"the structure {family!r} has no formula for it"
     n_values = (1 if family.is_shared else n_components) * family.kind.second.n_values(n_features)
@@ -226,7 +226,7 @@ def unsupported_reason(family: Family, n_components: int, n_features: int) -> st
 
 
 def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
-    """Which variances along the axes are at the lower and at the upper bound of a structure; None if none is."""
+    """Return masks of the variances along axes at the lower and the upper bound of a structure; None without any."""
     if not model.family.is_bounded:
         return None
     each = model.covariances.each
@@ -234,7 +234,7 @@ def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
 
 
 def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks | None) -> bool:
-    """Whether the same variances meet bounds."""
+    """Return whether the same variances are at bounds."""
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
@@ -243,7 +243,7 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
 def _weight_jacobian(
     model: Model, weight_update: WeightUpdate, lost: set[int]
 ) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
-    """The Jacobian of the log weights, and groups of weights with a sum of their own."""
+    """Return the Jacobian of the log weights, and the groups of free weights with a fixed sum."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
     if noise is not None and MIN_BACKGROUND_WEIGHT < noise.weight < 1:

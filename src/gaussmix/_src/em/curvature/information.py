@@ -26,30 +26,29 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class ObservedInformation:
-    """The gradient g and the observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
+    """Gradient g and observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
     Louis (1982), Journal of the Royal Statistical Society B 44, eq. 3.2': I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]
-    with the score S_i and the information B_i of row i and its component, in expectation over the component. Where
-    cells are missing, rows have errors, or factors are unknown too, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative
-    of Σ_i E S_i by the parameters of the expectation, S_i as it is: Oakes (1999), JRSS B 61, eq. 3. Central differences
-    of what a step of EM sums give it in two passes for each parameter.
+    with the score S_i and the information B_i of row i and its component, in expectation over the component. With
+    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is instead the derivative of Σ_i E
+    S_i by the parameters of the expectation, with S_i fixed: Oakes (1999), JRSS B 61, eq. 3. Central differences of the
+    sums of EM steps give this derivative in two passes for each parameter.
 
-    A ridge counts as a prior with the masses of this model: then g = 0 where EM with the ridge ends. It is not exact,
-    because the masses move too; the error is as small as the ridge compared with the variances.
+    A ridge counts as a prior with the masses of this model, so that g = 0 at the end of EM with the ridge. This is not
+    exact, because the masses change, too. The error is as small as the ridge compared with the variances.
 
-    The score of row i is the gradient of log p(x_i) and of its parts of the ridge and the prior: the term of the ridge
-    belongs to the rows by responsibility, that of the prior to all rows alike. With row weights s, g = Σ s score / Σ s.
+    The score of row i is the gradient of log p(x_i) and of its parts of the ridge and the prior. The term of the ridge
+    is divided among rows by responsibility, and the term of the prior equally. With row weights s, g = Σ s score / Σ s.
 
     Parameters
     ----------
-    coordinates : θ.
+    coordinates : coordinates θ.
     gradient : (p,).
-    matrix : (p, p).
-    score_outer_product : (p, p), Σ s score scoreᵀ / Σ s where the weights count rows, so that s equal rows are one row
-        of weight s; Σ s² score scoreᵀ / Σ s where each weight belongs to one row. With the second as M, I⁻¹ M I⁻¹ / Σ s
-        is the covariance of θ for either meaning: White (1982), Econometrica 50, theorem 3.2. (0, 0) if not asked
-        for.
-    full_gradient : (n_all,), the gradient by the numbers that the rows of the Jacobian belong to, free or not.
+    matrix : (p, p), the observed information.
+    score_outer_product : (p, p), Σ s score scoreᵀ / Σ s if weights are frequencies, so that s equal rows are one row of
+        weight s, or Σ s² score scoreᵀ / Σ s if each weight belongs to one row. With this matrix as M, the covariance of
+        θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not requested.
+    full_gradient : (n_all,), gradient by all values that the rows of the Jacobian belong to, whether free or not.
     """
 
     coordinates: Coordinates
@@ -69,16 +68,17 @@ class ObservedInformation:
         *,
         are_frequency_weights: bool | None = True,
     ) -> ObservedInformation:
-        """Make one pass over the rows where `has_score_formulas` says so, otherwise 2 p; raises `NotSmooth`.
+        """Compute the information in one pass if `has_score_formulas` is true, otherwise in 2 p passes.
 
-        `are_frequency_weights` says what row weights are, for `score_outer_product`. It costs one more pass where there
-        are 2 p, in which each row is evaluated 2 p times. With None it is not made. Of trimmed rows those count that
-        this model keeps.
+        `are_frequency_weights` is whether row weights count rows; with None, `score_outer_product` is not computed.
+        Without formulas, this product costs one more pass, in which each row is evaluated 2 p times. If rows are
+        trimmed, only the rows that this model retains count. Raises `NotSmooth` if there are no coordinates.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
         has_squares = are_frequency_weights is False and source.row_totals.largest_weight is not None
-        with np.errstate(over="ignore", invalid="ignore"):  # then the information is not positive definite
+        # Overflow leads to an information matrix that is not positive definite.
+        with np.errstate(over="ignore", invalid="ignore"):
             if has_score_formulas(model, source):
                 between, within, *squared = source.sum_of(ScoreProducts(engine, coords, has_squares))
                 score_sums, products, change = within[:, 0], Sums((between, *squared)), coords.jacobian
@@ -98,9 +98,10 @@ class ObservedInformation:
 
     @property
     def is_optimal_at_bounds(self) -> bool:
-        """Whether the objective rises beyond every bound that variances meet: then they stay at it near a maximum.
+        """Return whether the objective rises beyond every bound that variances meet, so that they stay at the bound.
 
-        The gradient G by B_k is definite among the axes at a bound: negative at the lower one, positive at the upper.
+        This holds if the gradient by B_k is definite among the axes at a bound: negative at the lower bound, and
+        positive at the upper bound.
         """
         coords = self.coordinates
         if coords.variances_at_bounds is None:
@@ -112,7 +113,8 @@ class ObservedInformation:
             first = coords.n_weights + K * d + i * n_b
             own = self.full_gradient[first : first + n_b]
             slope = np.diag(own[: low.shape[1]])
-            if n_b > low.shape[1]:  # in the basis, what is on the diagonal has √2 times the size of what is not
+            # In the basis, diagonal entries are scaled by √2 relative to other entries.
+            if n_b > low.shape[1]:
                 slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
             for indices, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
                 if indices.any() and np.linalg.eigvalsh(sign * slope[np.ix_(indices, indices)]).min() <= 0:
@@ -121,9 +123,9 @@ class ObservedInformation:
 
     @property
     def newton_step(self) -> tuple[Array, float] | None:
-        """Newton's step to the maximum (p,), and the gain it promises, ½ gᵀ I⁻¹ g, nats per unit of row weight.
+        """Return Newton's step to the maximum (p,), and its promised gain, ½ gᵀ I⁻¹ g, nats per unit of row weight.
 
-        None where I is not positive definite to working precision: at a saddle, or on a ridge without an end.
+        None if I is not positive definite to working precision, as at a saddle point or on a ridge without an end.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -136,12 +138,12 @@ class ObservedInformation:
 
 
 def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
-    """The rows that a step from a model uses: all, unless they are trimmed."""
+    """Return the rows that a step from a model uses, which are all rows unless rows are trimmed."""
     return source.retained_rows(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Whether the scores of rows have formulas, given their components."""
+    """Return whether there are formulas for the scores of rows, given their components."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -150,7 +152,7 @@ def _symmetrise(matrix: Array) -> Array:
 
 
 def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indices]:
-    """Where the means and the covariances of a component are among the rows of the Jacobian."""
+    """Return the rows of the Jacobian that belong to the mean and to the covariance of a component."""
     K, d = coords.model.means.shape
     n_b = len(coords.symmetric_basis)
     first = coords.n_weights + K * d + (component * n_b if coords.n_covariances > 1 else 0)
@@ -159,7 +161,7 @@ def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indice
 
 
 def _assemble_component_blocks(coords: Coordinates, component_products: Array, total_weight: float) -> Array:
-    """Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of each component (n_components, n_own, n_own)."""
+    """Assemble Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of all components, (n_components, n_own, n_own)."""
     K = coords.model.n_components
     result = np.zeros((len(coords.jacobian),) * 2)
     if coords.n_weights > K:
@@ -173,7 +175,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """The information (p, p) of rows with known components and cells, and the gradients (p,) and (n_all,)."""
+    """Return the information (p, p) of rows with known components and values, and the gradients (p,) and (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -195,7 +197,7 @@ def _complete_information(
             of_turns += _sandwich(_hessian_rotation(scatter.second_sum, coords.axis_variances[index]), turned)
             continue
         collect[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
-        if coords.loadings is not None and coords.loadings.log_noise.size:  # nothing moves where all are frozen
+        if coords.loadings is not None and coords.loadings.log_noise.size:  # nothing moves if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
             of_turns[last, last] += _hessian_loadings(coords, k, scatter, of_noise)
@@ -217,10 +219,10 @@ def _complete_information(
 def _penalty_scores(
     coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
 ) -> Array:
-    """What the ridge and the prior add to the scores of rows, as columns (n_values, p) for the numbers of a row.
+    """Return the terms of the ridge and the prior in the scores of rows, (n_values, p), as factors of a row's values.
 
-    The first of these numbers are responsibilities, and that of the background. They sum to 1, so they carry what is
-    alike for all rows of a component, and for all rows.
+    The first values of a row are its responsibilities, with the background's. Because they sum to 1, their factors hold
+    the terms that are equal for all rows of a component, or for all rows.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
@@ -239,14 +241,14 @@ def _penalty_scores(
 
 @dataclass(frozen=True, eq=False)
 class _ComponentScatter:
-    """What the rows, the prior and the ridge say of a component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
+    """Contribution of rows, prior and ridge to a component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
 
     Parameters
     ----------
-    mean_weight : the weight of the z that pull at the mean.
-    first_sum : Σ z, (n_features,), of these.
-    second_sum : Σ z zᵀ, (n_features, n_features), of all.
-    dof : A.
+    mean_weight : weight of the z that contribute to the mean.
+    first_sum : Σ z, (n_features,), over the z that contribute to the mean.
+    second_sum : Σ z zᵀ, (n_features, n_features), over all z.
+    dof : A, the degrees of freedom.
     """
 
     mean_weight: float
@@ -255,13 +257,13 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """The gradient by the coordinates of B, (n_b,)."""
+        """Return the gradient by the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
-    """The scatters of all components."""
+    """Compute the scatters of all components."""
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, PosteriorObjective) else None
@@ -298,12 +300,12 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Jᵀ M J; most columns of J have one number that is not 0."""
+    """Return Jᵀ M J; most columns of J have a single entry that is not 0."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
 def _sparse_product(matrix: Array, jacobian: Array) -> Array:
-    """M J."""
+    """Return M J."""
     counts, product = (jacobian != 0).sum(axis=0), np.empty((len(matrix), jacobian.shape[1]))
     single, several = np.flatnonzero(counts == 1), np.flatnonzero(counts != 1)
     indices = (jacobian[:, single] != 0).argmax(axis=0)
@@ -314,7 +316,7 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 
 
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
-    """The second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), made symmetric."""
+    """Return the second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B, ½ tr(E_b E_c S) made symmetric."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
@@ -322,10 +324,10 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
-    """The second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B, and by the rotation Ω of the axes (i > j).
+    """Return second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B and the rotation Ω of the axes (i > j).
 
-    Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω) along the axes; its terms of second order are those of ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] +
-    ½ V⁻¹ t², t = √2 times the diagonal.
+    Along the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), with t = √2 times the diagonal. The terms of second order are ½ [Ω,
+    [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
     """
     d = len(second_sum)
     rows, columns = below_diagonal(d)
@@ -346,11 +348,12 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
 
 
 def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
-    """What the second order of B_k in the loadings and log noises adds to the information, (n_b, n_b).
+    """Return the second-order terms of B_k in loadings and log noises in the information, (n_b, n_b).
 
-    B is W (Σ(θ) − Σ) Wᵀ less half its square: M Mᵀ + ½ Ψ n² less half the square of what is of first order.
+    B is W (Σ(θ) − Σ) Wᵀ minus half its square. The terms of second order are M Mᵀ + ½ Ψ n² minus half the square of the
+    terms of first order.
     """
-    assert coords.loadings is not None, "they are bent"
+    assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0
     factor, each = coords.whitening_factors[index], coords.model.covariances.each[index]
     shifted, noise = coords.loadings.loadings[index], coords.loadings.log_noise[index]
@@ -366,13 +369,13 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
 
 
 def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:
-    """r / ψ of a component, (n_features,): an M-step adds the ridge to the noise, and not to what factors explain."""
+    """Return r / ψ of a component, (n_features,), because an M-step adds the ridge to the noise variances alone."""
     precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
 
 
 def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
-    """The gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noises, (n_b,)."""
-    assert coords.loadings is not None, "the noise is theirs"
+    """Return the gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise variances, (n_b,)."""
+    assert coords.loadings is not None, "only factor analysers have noise variances"
     noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
     return np.asarray(0.5 * noise_ratios @ noise)

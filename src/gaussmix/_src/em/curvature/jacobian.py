@@ -1,4 +1,4 @@
-"""How covariances move by the free parameters of a structure: the Jacobians of diagonals, axes and loadings."""
+"""Jacobians of covariances by the free parameters of a structure: of diagonals, axes and loadings."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-MIN_ROTATION_SLOPE = 1e-6  # smaller slopes count as this: a rotation of axes of equal variances changes nothing
-MIN_FACTOR_SPREAD = 1e-3  # in units of the noise: a factor along which rows vary less has no direction
+# Smaller slopes are replaced by this value, because a rotation of axes of equal variances changes nothing.
+MIN_ROTATION_SLOPE = 1e-6
+# If rows vary less than this along a factor, relative to the noise, the factor has no direction.
+MIN_FACTOR_SPREAD = 1e-3
 
 VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
-    """A structure or a restriction has no free parameters here that the likelihood is a smooth function of."""
+    """Error for structures or restrictions without free parameters of which the likelihood is a smooth function."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadingJacobian:
-    """How the factor analysers of components move: Λ_k + Σ_b θ_b M_kb and ψ_k exp(Σ_b θ_b n_kb).
+    """Change of the factor analysers of components: Λ_k + Σ_b θ_b M_kb and ψ_k exp(Σ_b θ_b n_kb).
 
-    Factors may be turned without a change of the covariance. So along the directions of the factors, in units of the
-    noise, M_kb is lower triangular.
+    Rotations of the factors do not change the covariance. Therefore M_kb is lower triangular along the directions of
+    the factors, relative to the noise.
 
     Parameters
     ----------
@@ -47,9 +49,10 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """The Jacobian of all B_k, (n_all, m), and W_k; the angles (n, n_pairs, m) and variances if axes turn, or None.
+    """Return the Jacobian of all B_k, (n_all, m), W_k, and, if axes rotate, angles (n, n_pairs, m) and variances.
 
-    `is_free` (n,) is 0 for covariances that do not move, else 1.
+    `is_free` (n,) is 0 for covariances that do not move, and 1 otherwise. Angles and variances are None if axes do not
+    rotate.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
     is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
@@ -74,7 +77,7 @@ def covariance_jacobian(
 
 
 def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shape: Across, form: Second) -> Array:
-    """The Jacobian of the diagonals of B_k, (n, n_b, …): all of them move with the volume, the rest is the shape."""
+    """Return the Jacobian of the diagonals of B_k, (n, n_b, …), first for the volume and then for the shape."""
     if form is Second.TRACE:
         return _expand_columns(n_covariances, np.ones((1, 1)), volume)
     if volume is shape:
@@ -87,22 +90,22 @@ def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shap
 
 
 def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
-    """The Jacobian of diagonals (n, n_b) where some variances meet a bound: these move together, all others freely."""
+    """Return the Jacobian of diagonals (n, n_b) in which variances at a bound move together, and all others freely."""
     together = is_met[:, :, None] / math.sqrt(is_met.sum())
     return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 
 
 def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) -> Array:
-    """Variances with equal numbers at a bound, so that rotations among them have no direction."""
+    """Make the variances at each bound equal, so that rotations among their axes are not free parameters."""
     low, high = bounds
     level = np.where(high, variances.max(), variances)
     return np.where(low, variances.min(), level)
 
 
 def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation: Across) -> tuple[Array, Array]:
-    """The Jacobian of what is below the diagonals of B_k, and that of the angles; both (n, n_pairs, …).
+    """Return the Jacobian of the entries of B_k below the diagonal, and of the angles, both (n, n_pairs, …).
 
-    To first order a rotation by Ω of the axes makes (√(v_j / v_i) − √(v_i / v_j)) Ω_ij of B_ij.
+    To first order, a rotation of the axes by Ω changes B_ij by (√(v_j / v_i) − √(v_i / v_j)) Ω_ij.
     """
     n, d = variances.shape
     rows, columns = below_diagonal(d)
@@ -118,9 +121,9 @@ def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation:
 
 
 def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
-    """W_k (n, n_features, n_features), how loadings and noises move, and the Jacobian of all B_k."""
+    """Return W_k (n, n_features, n_features), the changes of loadings and noises, and the Jacobian of all B_k."""
     covariances = model.covariances
-    assert isinstance(covariances, LowRank), "a structure with loadings has no others"
+    assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
     frames = covariances.loadings, covariances.noise
     if structure.loadings is Across.EQUAL:
@@ -133,7 +136,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
     shifted = np.broadcast_to(shifted, (n, *shifted.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
     if shifted.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
-        raise NotSmooth("so many factors are not determined by the covariances")
+        raise NotSmooth("the covariances do not determine this number of factors")
     n_shifted = shifted.shape[2]
     shifted = np.concatenate((shifted, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
     noise = np.concatenate((np.zeros((n, d, n_shifted)), noise), axis=2)
@@ -151,9 +154,10 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
 
 
 def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
-    """The directions (n_features × n_factors, …) in which loadings move, less rotations of the factors."""
+    """Return the directions (n_features × n_factors, …) in which loadings move, without rotations of the factors."""
     (d, q), basis = directions.shape, np.eye(len(directions))
-    for direction in directions.T:  # so that at the end the columns are orthogonal to all of them
+    # After this loop, the columns of the basis are orthogonal to all directions.
+    for direction in directions.T:
         inside = direction @ basis
         basis = basis @ orthogonal_complement(inside if inside[0] >= 0 else -inside)
     columns = [(directions[:, i], j) for j in range(q) for i in range(j, q)]
@@ -163,7 +167,7 @@ def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Arr
 
 
 def _separate_columns(columns: Array) -> Array:
-    """Coordinates of each component's own, (n, m, n × c), from the columns (n, m, c) of each."""
+    """Give each component its own coordinates, (n, m, n × c), from the columns (n, m, c) of each component."""
     n, m, c = columns.shape
     own = np.zeros((n, m, n, c))
     own[np.arange(n), :, np.arange(n)] = columns
@@ -171,7 +175,7 @@ def _separate_columns(columns: Array) -> Array:
 
 
 def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_noise: Array) -> Array:
-    """W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of each coordinate of a factor analyser, (n_b, n_features, n_features)."""
+    """Return W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ for each coordinate of a factor analyser, (n_b, n_features, n_features)."""
     half_step = np.einsum("ij,jqb->bqi", factor, loadings)
     crossed = np.einsum("bqi,jq->bij", half_step, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (log_noise * covariance[:, -1:]).T[:, None, :] * factor
@@ -179,14 +183,14 @@ def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_n
 
 
 def _basis_coordinates(matrices: Array) -> Array:
-    """The coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
+    """Return the coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
     rows, columns = below_diagonal(matrices.shape[1])
     diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
     return np.concatenate((diagonals, matrices[:, rows, columns].T))
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """The columns (m, c) of a coordinate, the same for all n covariances or for each of them: (n, m, …)."""
+    """Repeat the columns (m, c) of a coordinate for all n covariances, or for each covariance separately: (n, m, …)."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:
@@ -195,21 +199,21 @@ def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Arra
 
 
 def orthogonal_complement(unit_vector: Array) -> Array:
-    """Orthonormal columns (n, n − 1) that are orthogonal to a unit vector: those of a Householder reflection."""
+    """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, from a Householder reflection."""
     mirror = np.array(unit_vector)
-    mirror[0] += 1.0  # the vectors of this module have no negative numbers
+    mirror[0] += 1.0  # no cancellation, because unit vectors in this module have no negative entries
     reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 
 
 def _whitening_factors(model: Model) -> Array:
-    """W_k in the form of the covariances."""
+    """Return W_k in the form of the covariances."""
     factors = model.whitening.factors
     return factors if isinstance(model.covariances, Dense) else factors.reshape((len(factors), -1))
 
 
 def _axis_whitening_factors(model: Model, *, has_common_axes: bool) -> tuple[Array, Array]:
-    """W_k = diag(v_k)^(−½) D_kᵀ of axes D_k, and the v_k; the axes are common or those of each component."""
+    """Return W_k = diag(v_k)^(−½) D_kᵀ for axes D_k, which are common or component-specific, and the variances v_k."""
     covariances = model.covariances.each
     if has_common_axes:
         axes = common_axes(covariances)

@@ -1,4 +1,4 @@
-"""The natural scale: weights, means and covariances as users name them, and how they move with the coordinates."""
+"""Weights, means and covariances as users see them, and their derivatives by the coordinates of a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 class ParameterKind(Enum):
-    """What a parameter is, by the name of its term."""
+    """Kind of a parameter, whose value is the first word of the parameter's name."""
 
     WEIGHT = "weight"
     MEAN = "mean"
@@ -32,19 +32,20 @@ class ParameterKind(Enum):
     COVARIANCE = "covariance"
 
 
-SHARED_COMPONENT = -2  # the component of a parameter that all components share
+# Component of a parameter that all components share.
+SHARED_COMPONENT = -2
 
 
 @dataclass(frozen=True)
 class ParameterTerm:
-    """A parameter of a mixture.
+    """One parameter of a mixture, with its kind, component and features.
 
     Parameters
     ----------
-    kind : what it is.
-    component : whose it is; −1 of noise, −2 if all components share it.
-    features : one for a mean and a variance, two for a covariance; none for a weight and for a variance that is the
-        same for all features.
+    kind : kind of the parameter.
+    component : component of the parameter; −1 for the background, −2 if all components share the parameter.
+    features : one feature for a mean or a variance, and two features for a covariance. Empty for a weight, and for a
+        variance that is the same for all features.
     """
 
     kind: ParameterKind
@@ -52,7 +53,7 @@ class ParameterTerm:
     features: tuple[int, ...] = ()
 
     def name(self, feature_names: Sequence[str]) -> str:
-        """ "covariance[0, x1, x0]", with the names of the features."""
+        """Return a name such as "covariance[0, x1, x0]", with the names of the features."""
         owner = {SHARED_COMPONENT: [], NOISE_LABEL: ["noise"]}.get(self.component, [str(self.component)])
         inside = ", ".join([*owner, *(feature_names[feature] for feature in self.features)])
         return f"{self.kind.value}[{inside}]" if inside else self.kind.value
@@ -60,15 +61,16 @@ class ParameterTerm:
 
 @dataclass(frozen=True, eq=False)
 class ParameterLayout:
-    """The parameters of a mixture of some size and structure, as one vector (q,).
+    """Order of the parameters of a mixture of a given size and structure in a vector (q,).
 
-    All weights (that of noise after them), then the means, then the numbers of the covariances: lower triangles by
-    rows, variances, or one variance, as the structure has them; a covariance that all components share is there once.
+    The vector contains all weights (the background's after them), then the means, then the values of the covariances:
+    lower triangles by rows, variances, or one variance, depending on the structure. A shared covariance occurs only
+    once.
 
     Parameters
     ----------
-    n_components, n_features : of the mixture.
-    covariance_form : the form of a covariance.
+    n_components, n_features : size of the mixture.
+    covariance_form : form of a covariance.
     is_shared : whether all components have the same covariance.
     has_noise : whether there is a background.
     """
@@ -81,13 +83,13 @@ class ParameterLayout:
 
     @classmethod
     def at_model(cls, model: Model) -> ParameterLayout:
-        """The scale of a model, and of all of its size and structure."""
+        """Return the layout of a model, and of all models of the same size and structure."""
         K, d, covariances = model.n_components, model.n_features, model.covariances
         return cls(K, d, covariances.second, covariances.is_shared, model.noise is not None)
 
     @cached_property
     def terms(self) -> tuple[ParameterTerm, ...]:
-        """The parameters, in their order."""
+        """Return the parameters in their order."""
         K, d = self.n_components, self.n_features
         weights = [ParameterTerm(ParameterKind.WEIGHT, k) for k in [*range(K), *[NOISE_LABEL] * self.has_noise]]
         means = [ParameterTerm(ParameterKind.MEAN, k, (j,)) for k, j in product(range(K), range(d))]
@@ -112,18 +114,18 @@ class ParameterLayout:
         return len(self.terms)
 
     def to_vector(self, model: Model) -> Array:
-        """The parameters of a model of this size and structure, (q,)."""
+        """Return the parameters of a model of this size and structure, (q,)."""
         columns = self.covariance_vectors(model.covariances)[: 1 if self.is_shared else None]
         return np.concatenate((model.all_weights, model.means.ravel(), columns.ravel()))
 
     def covariance_vectors(self, covariances: Covariances) -> Array:
-        """The numbers of each covariance, (n, n_values)."""
+        """Return the values of each covariance, (n, n_values)."""
         if self._is_matrix:
             return covariances.dense()[:, *self._lower_triangle]
         return covariances.variances()[:, : 1 if self.covariance_form is Second.TRACE else None]
 
     def to_model(self, vector: Array, template: Model) -> Model:
-        """The model with these parameters, (q,); a structure without coordinates of its own becomes any covariances."""
+        """Make a model from parameters, (q,). Factor analysers become unrestricted covariance matrices."""
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
         weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])
@@ -141,15 +143,15 @@ class ParameterLayout:
 
     @property
     def _lower_triangle(self) -> tuple[Indices, Indices]:
-        """The lower triangle of a matrix, by rows."""
+        """Return the indices of the lower triangle of a matrix, by rows."""
         rows, columns = np.tril_indices(self.n_features)
         return rows, columns
 
     def jacobian(self, coords: Coordinates) -> Array:
-        """The derivatives of the parameters by the coordinates of a model, (q, p), at the model.
+        """Return the derivatives of the parameters by the coordinates of a model, (q, p), at the model.
 
-        Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ, so dμ_k = L_k da_k and
-        dΣ_k = L_k dB_k L_kᵀ; weights have logarithms as coordinates.
+        Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ, so dμ_k = L_k da_k and dΣ_k = L_k
+        dB_k L_kᵀ. The coordinates of weights are logarithms.
         """
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
@@ -163,7 +165,8 @@ class ParameterLayout:
             first += d
         rest = coords.jacobian[first:]
         n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances
-        blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)  # n_parameters is 0 if none is free
+        # The size comes from the Jacobian, because n_parameters is 0 if no parameter is free.
+        blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))
             result[first : first + n_own, used] = self._covariance_changes(coords, colour, changes[:, used])
@@ -171,7 +174,7 @@ class ParameterLayout:
         return result
 
     def _covariance_changes(self, coords: Coordinates, inverse_factor: Array, changes: Array) -> Array:
-        """The changes of the numbers of a covariance, from those of the coordinates of its B (n_b, …)."""
+        """Return the changes of the values of a covariance, from changes of the coordinates of its B (n_b, …)."""
         d = self.n_features
         if self.covariance_form is Second.TRACE:
             return np.asarray(math.sqrt(2 / d) * inverse_factor.ravel()[0] ** 2 * changes)
@@ -189,13 +192,13 @@ def _unwhiten(inverse_factor: Array, changes: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class StackedModels:
-    """Many models of one size and structure.
+    """Many models of one size and structure, stacked in arrays.
 
     Parameters
     ----------
-    template : one of them.
+    template : one of the models.
     weights : (n, n_components).
-    noise_weights : (n,), the weights of noise; zeros where there is none.
+    noise_weights : (n,), the weights of the background; zeros without a background.
     means : (n, n_components, n_features), data units.
     covariance_arrays : (n, …), covariances in compact form, data units².
     """
@@ -218,19 +221,19 @@ class StackedModels:
         )
 
     def select(self, selected: slice) -> StackedModels:
-        """Some of the models."""
+        """Return some of the models."""
         each = (self.weights, self.noise_weights, self.means, self.covariance_arrays)
         return StackedModels(self.template, *(values[selected] for values in each))
 
     @cached_property
     def covariances(self) -> Covariances:
-        """The covariances of all components, model by model; a model whose components share a covariance has one."""
+        """Return the covariances of all components, model by model, with one covariance for models that share it."""
         return self.template.family.stacked(self.covariance_arrays, *self.means.shape[1:])
 
     def responsibilities(self, rows: Block, engine: Engine[Any]) -> Array:
-        """p(k | x) of every model, (n_rows, n · n_components): one call of the engine for the components of all.
+        """Return p(k | x) for every model, (n_rows, n · n_components), from one call of the engine for all components.
 
-        Of noise, cells that are missing count as if they were there.
+        For the background, missing values count as if they were observed.
         """
         n, K, d = self.means.shape
         covariances = self.covariances
@@ -245,7 +248,7 @@ class StackedModels:
         return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
     def to_vectors(self, component_orders: Indices) -> Array:
-        """The natural parameters of each model (n, q), with its components in an order (n, n_components)."""
+        """Return the parameters of each model (n, q), with its components in the given order (n, n_components)."""
         n, scale = len(self.weights), ParameterLayout.at_model(self.template)
         columns = scale.covariance_vectors(self.covariances)
         columns = columns.reshape(n, -1, columns.shape[1])

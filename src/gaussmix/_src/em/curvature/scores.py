@@ -1,4 +1,4 @@
-"""The scores of rows, summed: in one pass where they have formulas, else by differences of what a step of EM sums."""
+"""Sums of the scores of rows, by formulas in one pass, or by differences of the sums of EM steps."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # scores in memory at a time, 8 MB
-DIFFERENCE_STEP = 1e-4  # of central differences: what they leave out is as small as the rounding
+MAX_SCORES = 2**20  # number of scores in memory at a time, 8 MB
+# The step of central differences balances their truncation error and rounding.
+DIFFERENCE_STEP = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreProducts:
-    """Sums of products of scores over a leaf: Σ s S_i S_iᵀ, and of each component Σ s γ_ik c_ik c_ikᵀ.
+    """Sums of products of scores over a leaf: Σ s S_i S_iᵀ, and Σ s γ_ik c_ik c_ikᵀ for each component.
 
-    The scores of a component are c = (1, z, the products of z), z = W_k (x − μ_k), and S_i holds γ_ik c_ik of all. An
-    engine sums their products as it sums the second moments of rows. With `has_squares` also Σ s² S_i S_iᵀ.
+    The scores of a component are c = (1, z, the products of z) with z = W_k (x − μ_k), and S_i contains γ_ik c_ik of
+    all components. An engine sums products of scores in the same way as second moments. With `has_squares`, Σ s² S_i
+    S_iᵀ is computed, too.
     """
 
     engine: Engine[Any]
@@ -47,9 +49,9 @@ class ScoreProducts:
         return Sums(result[:3])
 
     def _in_jacobian_order(self, products: Array, component_products: Array, total_weight: float) -> Array:
-        """An engine's products (n_all, n_all) in the order of the Jacobian, with those of the background.
+        """Return an engine's products (n_all, n_all) in the order of the Jacobian, with products of the background.
 
-        The numbers of a row that are of weights sum to 1.
+        The entries of a row that belong to weights sum to 1, which determines the products of the background.
         """
         coords = self.coordinates
         K, d = coords.model.means.shape
@@ -58,7 +60,7 @@ class ScoreProducts:
         last = np.arange(K * n_own, len(products))
         order = np.concatenate((of_each[:, 0], of_each[:, 1 : 1 + d].ravel(), of_each[:, 1 + d :].ravel(), last))
         if coords.n_weights > K:
-            order = np.insert(order, K, 0)  # whatever stands there
+            order = np.insert(order, K, 0)  # placeholder for the background
         result: Array = products[order[:, None], order]
         if coords.n_weights == K:
             return result
@@ -70,16 +72,17 @@ class ScoreProducts:
 
 
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Σ s γ_ik c_ik, (n_components, n_own), in expectation over what parameters leave open of each row.
+    """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the unobserved part of each row.
 
-    These are the moments of a step of EM, in the units of the components at θ = 0.
+    These sums are the moments of an EM step, in the units of the components at θ = 0.
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
-    anchor = None if source.is_incomplete else model.means  # in float64, and for complete rows as fast as others
+    # An anchor in float64 is as fast as other anchors for complete rows.
+    anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
-    assert moments.second is not None, "they were asked for"
+    assert moments.second is not None, "second moments were requested"
     mass, squares = moments.mass[:, None], moments.second
     factors = np.broadcast_to(coords.whitening_factors, (K, *coords.whitening_factors.shape[1:]))
     if second is Second.FULL:
@@ -93,7 +96,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
 
 
 def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> Array:
-    """Σ s S_i (n_all,) from the sums of each component (n_components, n_own)."""
+    """Assemble Σ s S_i, (n_all,), from the score sums of all components, (n_components, n_own)."""
     K, d = coords.model.means.shape
     mass, of_means, rest = score_sums[:, 0], score_sums[:, 1 : 1 + d], score_sums[:, 1 + d :]
     of_noise = [total_weight - mass.sum()] * (coords.n_weights - K)
@@ -102,7 +105,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
+    """Return ∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
@@ -115,16 +118,16 @@ def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Ar
 class NumericalScores:
     """Sums of products of scores over a leaf by differences of log densities, for rows without formulas.
 
-    The numbers of a row are its responsibilities, that of the background, and its score (p,); Σ s of their products,
-    and with `has_squares` Σ s² too.
+    The values of a row are its responsibilities, the responsibility of the background, and its score (p,). Their
+    products are summed as Σ s and, with `has_squares`, also as Σ s².
 
     Parameters
     ----------
-    engine : for the rows.
-    parameters : those at θ = 0.
-    step_parameters : those at both ends of the difference of each coordinate.
+    engine : engine for the rows.
+    parameters : parameters at θ = 0.
+    step_parameters : parameters at both ends of the difference of each coordinate.
     has_noise : whether there is a background.
-    has_squares : whether Σ s² is made too.
+    has_squares : whether Σ s² is computed, too.
     """
 
     engine: Engine[Any]
@@ -135,7 +138,7 @@ class NumericalScores:
 
     @classmethod
     def at_coordinates(cls, coords: Coordinates, engine: Engine[Any], *, has_squares: bool) -> NumericalScores:
-        """By all coordinates."""
+        """Prepare the differences by all coordinates."""
         steps, model = DIFFERENCE_STEP * np.eye(coords.n_parameters), coords.model
         ends = [(coords.model_at(step).parameters, coords.model_at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
@@ -155,10 +158,10 @@ class NumericalScores:
 
 
 def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
-    """Σ w x xᵀ of the columns of scores, the same bits on every processor."""
+    """Return Σ w x xᵀ over the columns x of `scores`, with the same bits on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))
     second = engine.step(block, state, None, spec, AssignmentRule.ASSIGNMENT, anchor).second
-    assert second is not None, "they were asked for"
+    assert second is not None, "second moments were requested"
     return second[0]

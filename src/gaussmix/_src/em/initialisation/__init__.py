@@ -1,4 +1,4 @@
-"""Starts: how rows are first shared among components."""
+"""Initialisation, the first assignment of rows to components."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Starts: how rows are shared among components for the first M-step."""
+"""Initialisation: the assignment of rows to components for the first M-step, and the registry of starts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """How rows are shared before EM has parameters.
+    """Assignment of rows to components before EM has parameters.
 
     Parameters
     ----------
-    parameters : with `AssignmentRule.HARD`, rows go to the component that is most probable under these.
-    rule : with `AssignmentRule.ASSIGNMENT`, the assignment comes from the blocks, or from `responsibilities`.
-    responsibilities : computes responsibilities (n_rows, n_components) of a block, in the process that has the rows;
-        picklable.
-    search_rows : rows on which `em.search.split_and_merge` moves the components of the first model; None: none.
-    search_seed : of that search.
-    unit : (n_features,), of distances from the centres, data units; None for 1.
+    parameters : with `AssignmentRule.HARD`, each row goes to the component that is most probable under `parameters`.
+    rule : with `AssignmentRule.ASSIGNMENT`, the assignment is that of `Block.assignment` or of `responsibilities`.
+    responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block, in the
+        process that has the rows.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None for no search.
+    search_seed : seed of that search.
+    unit : (n_features,), units of the distances from the centres, data units; None for 1.
     """
 
     parameters: Parameters | None = None
@@ -44,16 +44,16 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """The same partition, with spheres as wide as the distance of its centres.
+        """Return the same partition, with spheres as wide as the typical distance of its centres.
 
-        Labels, errors and missing cells are weighed against distances, and trimming compares sums of densities. With
-        unit spheres that would depend on the unit of the rows. Where all centres are one, spheres stay as wide as they
-        are.
+        Labels, errors and missing values are compared with distances, and trimming compares sums of densities. With
+        unit spheres both comparisons would depend on the unit of the rows. If all centres coincide, the spheres keep
+        their width.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
-        )  # `OutlierResponsibilities` has a partition inside
+        )  # `OutlierResponsibilities` contains a partition
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
             parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
@@ -61,27 +61,27 @@ class Partition:
 
     @property
     def centres(self) -> Array | None:
-        """Centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
+        """Return the centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
         if self.rule is not AssignmentRule.HARD or self.parameters is None:
             return None
         is_nearest = self.unit is not None or isinstance(self.parameters.whitening, SphericalWhitening)
         return self.parameters.means if is_nearest else None
 
     def hard_assignment(self, block: Block | None) -> Array | NDArray[np.int32] | None:
-        """What gives each row of a block one component: centres, or its number (n_rows,); None where nothing does."""
+        """Return the centres, or labels (n_rows,), that give each row of a block one component; otherwise None."""
         centres, values = self.centres, getattr(self.responsibilities, "row_labels", None)
         return centres if block is None or values is None else values(block)
 
 
 class Start(Protocol):
-    """Makes a partition from a sample, which does not depend on the order of the rows."""
+    """Function that makes a partition from a sample, independently of the order of the rows."""
 
     def __call__(
         self, sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
     ) -> Partition: ...
 
 
-# The module of each start and its function there, by the name that users give it.
+# Module of each start and function in that module, by the name that users pass.
 STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
@@ -92,37 +92,37 @@ STARTS = {
     "tree": "tree.tree",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random", "tree"]
-# What `init_params` may be: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
+# Allowed values of `init_params`: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # the name for "search" where that pays, and for the usual start elsewhere: fit/plan.py
-SCALED_KMEANS: Final = "k-means of scaled columns"  # that usual start
+AUTO: Final = "auto"  # the name for "search" if a search pays, and otherwise for the usual start (fit/plan.py)
+SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the usual start
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts that draw nothing, so that one run is enough
 
 
 def load_start(name: str) -> Start:
-    """The start of this name, whose module is imported at its first use."""
+    """Return the start of this name. Its module is imported at the first use."""
     module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 
 
 def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
-    """Repeat each name `n_times`; the name of a start that draws nothing stands once."""
+    """Repeat each name `n_times`, except names of deterministic starts, which are not repeated."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
 def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
-    """The partition that gives each row to its nearest centre (n_components, n_features), by distances in `unit`."""
+    """Return the partition that assigns each row to its nearest centre (n_components, n_features)."""
     return Partition(sphere_parameters(centres, unit=unit), AssignmentRule.HARD, unit=unit)
 
 
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
-    """Typical distance of centres (n_components, n_features) from their middle, along a feature; 1 if they coincide.
+    """Return the typical distance of centres (n_components, n_features) from their median along a feature, or 1.
 
-    Medians keep a centre on an outlier from making spheres so wide that the distances of the others vanish compared
-    with labels, errors and the constants of missing cells.
+    Medians prevent a centre on an outlier from widening the spheres so much that other distances vanish compared with
+    labels, errors and the constants of missing values. The result is 1 if all centres coincide.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -130,9 +130,9 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 
 
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
-    """Spheres about the centres: log p(x, k) = −½ ‖x − c_k‖² / width² of a complete row, without a constant.
+    """Return spheres about the centres, log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, without a constant.
 
-    With a `unit`, (n_features,), data units, they are spheres in it.
+    With a `unit`, (n_features,), data units, distances are measured in this unit.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:
@@ -140,4 +140,4 @@ def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = N
     return Parameters(np.zeros(len(centres)), centres, whitening)
 
 
-Partition.__module__ = "gaussmix.extend"  # where users import it from
+Partition.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -1,4 +1,4 @@
-"""Agglomerative clustering: build one tree by merging rows, then cut it for any number of components."""
+"""Agglomerative clustering, which merges rows to one tree and cuts the tree for any number of components."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MAX_LEAVES = 2000  # time and memory grow with the square
-# Of the largest eigenvalue of the correlations: a direction with less is rounding noise.
+MAX_LEAVES = 2000  # largest number of leaves, because time and memory grow with its square
+# Directions with a smaller fraction of the largest eigenvalue of the correlations contain only rounding errors.
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _WardScaling(NamedTuple):
-    """With D the deviations of the features and V Λ Vᵀ their correlations, rows are multiplied by D⁻¹ V Λ^(−¼).
+    """Scaling of rows by D⁻¹ V Λ^(−¼), with the deviations D of the features and their correlations V Λ Vᵀ.
 
-    Singular values are the roots of eigenvalues. Flat directions, in which rows differ only by rounding, are not scaled
-    up. Rows that are fewer than their features have no more directions than rows.
+    Singular values are the square roots of the eigenvalues. Flat directions, in which rows differ only by rounding, are
+    not scaled up. If there are fewer rows than features, there are at most as many directions as rows.
 
     Parameters
     ----------
@@ -48,15 +48,15 @@ class _WardScaling(NamedTuple):
 
     @property
     def scaling_matrix(self) -> Array:
-        """What rows are multiplied by, (n_features, n_directions)."""
+        """Return the matrix by which rows are multiplied, (n_features, n_directions)."""
         return self.inverse_deviations[:, None] * self.eigenvectors / self.fourth_roots
 
     @property
     def whitening(self) -> TriangularWhitening:
-        """A whitening with the same distances."""
+        """Return a whitening that leads to the same distances."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.inverse_deviations):  # other directions are flat
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # the remaining directions are flat
             axes = self.eigenvectors / self.inverse_deviations[:, None]
             inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
@@ -64,13 +64,13 @@ class _WardScaling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
-    """A hierarchy of rows.
+    """Binary tree of merged rows.
 
     Parameters
     ----------
-    leaf_rows : (n_leaves,), the distinct row of each leaf; the leaves of one row are consecutive.
-    merges : (n_leaves − 1, 2), the two nodes that are merged to node n_leaves + i.
-    scaling : W; rows were merged by the distance ‖W (x − y)‖.
+    leaf_rows : (n_leaves,), index of the distinct row of each leaf; the leaves of one distinct row are consecutive.
+    merges : (n_leaves − 1, 2), the two nodes that become node n_leaves + i.
+    scaling : scaling W of the distance ‖W (x − y)‖ by which rows were merged.
     has_all_rows : whether every distinct row has a leaf.
     """
 
@@ -80,7 +80,7 @@ class Hierarchy:
     has_all_rows: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
-        """The cluster of each leaf, (n_leaves,), after n_leaves − n_clusters merges; cluster 0 has the most leaves."""
+        """Return the cluster of each leaf, (n_leaves,), for a number of clusters; cluster 0 has the most leaves."""
         n_leaves = len(self.leaf_rows)
         retained = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
@@ -94,9 +94,10 @@ class Hierarchy:
 
 @dataclass(eq=False)
 class _CachedHierarchy:
-    """The tree of a sample, for threads that each have another number of components.
+    """Hierarchy of a sample, shared by threads that each fit another number of components.
 
-    Each has a lock of its own: one of all samples may be held while a process is forked, which then waits for ever.
+    Each sample has its own lock, because a common lock could be held while a process is forked, which would then wait
+    for ever.
     """
 
     lock: Lock = field(default_factory=Lock)
@@ -107,12 +108,14 @@ _CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKey
 
 
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
-    """Ward's hierarchy of a sample, built once and kept as long as the sample exists.
+    """Build Ward's hierarchy of a sample once, and keep it as long as the sample exists.
 
-    Ward (1963), JASA 58, 236–244, on rows scaled as mclust's default does: each feature to unit variance, then each
-    principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
+    The method is Ward (1963), JASA 58, 236–244, on rows scaled as in mclust's default: each feature to unit variance,
+    then each principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9,
+    447–460.
     """
-    from scipy.cluster.hierarchy import ward  # slow to import
+    # SciPy's clustering is slow to import.
+    from scipy.cluster.hierarchy import ward
 
     tree = _CACHED_HIERARCHIES.setdefault(sample, _CachedHierarchy())
     with tree.lock:
@@ -129,7 +132,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 
 @separate_outliers
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Rows of the tree keep their cluster. If the tree lacks some rows, each row goes to the nearest cluster centre."""
+    """Assign rows by the tree. If the tree lacks some rows, assign every row to the nearest cluster centre."""
     if n_components == 1:
         return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
@@ -147,7 +150,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
 
 @dataclass(frozen=True, eq=False)
 class DistinctRowLabels:
-    """Responsibilities of 1 for the component, in `component_labels`, of the distinct row of each row."""
+    """Responsibilities of 1 for the component, in `component_labels`, of each row's distinct row."""
 
     component_labels: NDArray[np.intp]
     distinct_index: NDArray[np.intp]
@@ -157,17 +160,18 @@ class DistinctRowLabels:
         return (self.row_labels(block)[:, None] == np.arange(self.n_components)).astype(np.float64)
 
     def row_labels(self, block: Block) -> NDArray[np.int32]:
-        """The component of each row, (n_rows,)."""
+        """Return the component of each row, (n_rows,)."""
         rank = self.distinct_index[block.first_row : block.first_row + block.n_rows]
         return self.component_labels[rank].astype(np.int32)
 
 
 def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
-    """The distinct row of each leaf, (n_leaves,): a row of weight 2 has two, because SciPy's Ward takes no weights.
+    """Return the distinct row of each leaf, (n_leaves,).
 
-    If there would be more than `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest,
-    `MAX_LEAVES` leaves are drawn: one from each of equal parts of the cumulative weight, at a place in the part that a
-    hash of its number gives. The same sample gives the same leaves.
+    A row of weight 2 has two leaves, because SciPy's Ward takes no weights. If there would be more than `MAX_LEAVES`
+    leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. One leaf is
+    drawn from each of equal parts of the cumulative weight, at a position that a hash of its number determines, so that
+    the same sample gives the same leaves.
     """
     times = sample.weight / sample.weight.min()
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
@@ -177,12 +181,12 @@ def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
 
 
 def _ward_scaling(sample: DistinctRows) -> _WardScaling:
-    """How Ward's hierarchy scales the rows of a sample."""
+    """Compute the scaling of a sample's rows for Ward's hierarchy."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # then products of rows are fewer than products of features
+    is_wide = 1 < len(offsets) < len(scale)  # inner products of rows are then fewer than products of features
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

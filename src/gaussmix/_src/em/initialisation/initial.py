@@ -1,4 +1,4 @@
-"""The first M-step: from the responsibilities of a partition to the model that EM starts from."""
+"""The first M-step, from the responsibilities of a partition to the model from which EM starts."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # relative: if the components lack more than this of the row weight, the rest is noise
-SPLIT_DISTANCE = 0.1  # standard deviations between a component and each of its halves
+MIN_NOISE_FRACTION = 1e-9  # if the components lack a larger fraction of the row weight, the rest is background
+SPLIT_DISTANCE = 0.1  # distance between a component and each of its halves, in standard deviations
 
 
 @dataclass(eq=False)
 class InitialMoments:
-    """Moments of rows under a partition. Each kind of moments is summed once for all structures.
+    """Moments of rows under a partition, which are summed only once for all covariance structures.
 
-    Threads read the rows one at a time. If the partition leaves rows to the noise, their fraction replaces its weight.
+    Threads read the rows one at a time. The fraction of rows that a partition leaves out is the background's weight.
     """
 
     source: Source
@@ -47,12 +47,12 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Sum the moments that `spec` asks for about the means (n_components, n_features), data units; gives both.
+        """Sum the moments of `spec` about the means (n_components, n_features), data units, and return both.
 
         A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
         """
         with self._lock:
-            if spec.projection is not None:  # which no other structure has
+            if spec.projection is not None:  # moments that no other structure can use
                 return self._sum_moments(spec, self._partition_means), self._partition_means
             if spec not in self._cached_moments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
@@ -61,11 +61,11 @@ class InitialMoments:
     def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
-        """Make the first model by an M-step; raises `SingularCovarianceError` if a component has too few distinct rows.
+        """Make the first model by an M-step; raise `SingularCovarianceError` if a component has too few distinct rows.
 
-        If the family has several initial covariances, EM runs from each, and the model that the best run reached is
-        returned. These runs read `source`, the same rows, which is needed if other threads use these moments. They use
-        no lower tolerance, nats per unit of row weight, than that of the fit.
+        If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
+        These runs read `source`, which has the same rows and is needed if other threads use these moments. Their
+        tolerance, nats per unit of row weight, is not lower than the tolerance of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -90,9 +90,9 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """The model of an M-step with each row in the component of its nearest centre, or in a given one.
+        """Make the model of an M-step in the core, with each row in a single component; None if Python must make it.
 
-        `start` are the centres (n_components, n_features), or the components (n_rows,). None if Python must make it.
+        `start` are centres (n_components, n_features), of which each row takes the nearest, or labels (n_rows,).
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
@@ -120,11 +120,11 @@ class InitialMoments:
 
 
 def split_heaviest(model: Model, n_components: int) -> Model:
-    """Split the heaviest component in two until there are `n_components`.
+    """Split the heaviest component in two until there are `n_components` components.
 
-    The halves keep its covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which it is
-    widest compared with the mixture, and in the other features by regression on it. The likelihood hardly falls, and EM
-    moves the halves apart if that raises it.
+    Both halves keep the covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which the
+    component is widest compared with the mixture, and in all other features by regression on this one. The likelihood
+    hardly falls, and EM moves the halves apart if that increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:
@@ -139,7 +139,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:
-    """Two components of half the weight for one, a step (n_features,) to either side; the other one is last."""
+    """Replace a component by two halves, moved by ± `offset` (n_features,); the second half comes last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

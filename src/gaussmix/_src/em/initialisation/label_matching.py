@@ -1,4 +1,4 @@
-"""Starts that respect known labels: their parts are matched with the components that the labels name."""
+"""Initialisation with known labels, which matches the clusters of a start with the components in the labels."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.sources.base import Source
 
-MAX_KMEANS_PASSES = 20  # of k-means over all rows
-KMEANS_TOLERANCE = 1e-4  # of the squared distance of centres from their mean
-# The log density of noise in k-means: noise gets only the rows that no component may have.
+MAX_KMEANS_PASSES = 20  # largest number of k-means passes over all rows
+KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
+# Log density of the background in k-means. It is so low that the background gets only rows that no component may have.
 NOISE_LOG_DENSITY = -1e300
 
 
 def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition, made without labels, so that each row is in a component that its label allows.
+    """Change a partition that ignores labels, so that each row is in a component that its label allows.
 
-    The parts of a start are in no order, unless `is_matched`. They are matched with the components so that the most row
-    weight agrees with its label (Kuhn 1955). Constrained k-means then moves the centres: it begins at the means of the
-    labelled rows, which keep their component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without
+    Unless `is_matched`, the clusters of a start have no order. They are matched with the components so that the most
+    row weight agrees with its label (Kuhn 1955). Constrained k-means then moves the centres. It begins at the means of
+    the labelled rows, which keep their component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without
     labels, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
@@ -56,7 +56,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """The components of a model in the order in which the most row weight agrees with its label."""
+    """Order the components of a model so that the most row weight agrees with its label."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)
@@ -64,8 +64,9 @@ def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
 
 
 def _matching_order(responsibilities: Callable[[Block], Array], source: Source, n_components: int) -> Indices:
-    """Which part of a partition each component gets; Kuhn (1955)."""
-    from scipy.optimize import linear_sum_assignment  # slow to import
+    """Return the index of the cluster that each component gets; Kuhn (1955)."""
+    # SciPy's optimisation is slow to import.
+    from scipy.optimize import linear_sum_assignment
 
     agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
     order: Indices = linear_sum_assignment(-agreement)[1]
@@ -73,9 +74,9 @@ def _matching_order(responsibilities: Callable[[Block], Array], source: Source, 
 
 
 def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
-    """Constrained k-means over all rows, from the means of the rows with exactly one possible component.
+    """Run constrained k-means over all rows, from the means of the rows with exactly one possible component.
 
-    Distances are whitened; without a `whitening`, which all components share, they are those from spheres.
+    All components share the `whitening` of distances; None for spheres.
     """
     certain = partial(_certain_responsibilities, n_components=len(centres))
     first = StepTask(
@@ -95,36 +96,36 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
 
 def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:
-    """Components alike about the centres; spheres without a `whitening`."""
+    """Return components of equal shape about the centres, which are spheres without a `whitening`."""
     parameters = sphere_parameters(centres, typical_centre_distance(centres))
     return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
 
 
 def _component_possibility(block: Block, n_components: int) -> Array:
-    """How possible each component is for a row, (n_rows, n_components), from 0 to 1."""
+    """Return the plausibility, from 0 to 1, of each component for each row, (n_rows, n_components)."""
     log_prior = block.row_log_prior(n_components)
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
 def _partition_responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
-    """Responsibilities (n_rows, n_components) under a partition; labels are ignored."""
+    """Return responsibilities (n_rows, n_components) under a partition, without regard to labels."""
     block = replace(block, log_prior=None, prior_indices=None)
     if partition.responsibilities is not None:
         return partition.responsibilities(block)
-    assert partition.parameters is not None, "a partition by given labels is matched already"
+    assert partition.parameters is not None, "a partition from labels is already matched"
     labels = engine.labels(block, partition.parameters)
     return np.asarray(labels[:, None] == np.arange(len(partition.parameters.means)), dtype=np.float64)
 
 
 def _certain_responsibilities(block: Block, n_components: int) -> Array:
-    """Responsibilities of rows with exactly one possible component; 0 for other rows."""
+    """Return responsibilities of rows with exactly one possible component, and 0 for all other rows."""
     possible = _component_possibility(block, n_components)
     has_one_component = (possible > 0).sum(axis=1, keepdims=True) == 1
     return np.where(has_one_component, possible, 0.0)
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Responsibilities under a partition, restricted to possible components; the labels' own if nothing is left."""
+    """Restrict responsibilities of a partition to possible components. If nothing is left, use the plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)
@@ -133,7 +134,7 @@ def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array]
 
 
 def _label_agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
-    """For each component and part, the row weight of the part that the component may have."""
+    """Sum, for each pair of component and cluster, the row weight of the cluster that the component may have."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):
         part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])

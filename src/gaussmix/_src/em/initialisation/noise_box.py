@@ -1,4 +1,4 @@
-"""The volume of the noise component, from the rows."""
+"""The volume of the background, estimated from the rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> Background:
-    """Make the background in the smaller of two boxes around all rows: along the features, or along the principal axes.
+    """Make the background in the smaller of two boxes around all rows: along the features or along the principal axes.
 
-    This is mclust's `hypvol`. The background has a place only in a box along the features; the other box gives a
-    volume. With missing cells the box is along the features.
+    This is mclust's `hypvol`. The box along the principal axes gives only a volume, so the background has a position
+    only in a box along the features. With missing values the box is along the features.
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
@@ -45,7 +45,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_side_lengths(source: Source) -> Array | None:
-    """Lengths of the box along the principal axes, (n_features,); None if an extent is within rounding of another."""
+    """Return side lengths of the box along principal axes, (n_features,); None if a length is only rounding error."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():
@@ -56,7 +56,7 @@ def _principal_side_lengths(source: Source) -> Array | None:
 
 
 def _is_flat(source: Source) -> bool:
-    """Whether the rows lie in a plane, up to rounding, whatever the units of their features."""
+    """Return whether the rows lie in a plane, up to rounding, whatever the units of their features."""
     covariance = source.collect(Spread).covariance
     deviations = np.sqrt(np.diagonal(covariance))
     variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]
@@ -64,7 +64,7 @@ def _is_flat(source: Source) -> bool:
 
 
 def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | None:
-    """The smallest and the largest of the rows along each axis, (2, n_features)."""
+    """Return the minimum and maximum of the rows along each axis, (2, n_features)."""
     if not block.total_weight:
         return None
     if isinstance(block.rows, DeviceArray):
@@ -73,6 +73,7 @@ def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | No
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
     indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
     for part in pieces((len(indices), len(centre))):
-        along = einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)  # BLAS has bits of its own
+        # BLAS is avoided, because its last bits depend on the processor.
+        along = einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])
     return ends

@@ -1,8 +1,8 @@
-"""Outliers: rows so remote that any component with a part of them gets its mean and covariance from them alone.
+"""Outliers, which are so remote that they alone determine mean and covariance of any component with a part of them.
 
-A random start shares every row among all components. One row a million standard deviations away then gives each
-component so large a covariance that it no longer distinguishes the other rows. So outliers get components of their
-own, and the other rows are shared as if there were none.
+A random start divides every row among all components. A single row a million standard deviations away would then give
+each component such a large covariance that it no longer distinguishes the other rows. Outliers therefore get components
+of their own, and all other rows are assigned as if there were no outliers.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-MAX_RELATIVE_DISTANCE = 1e3  # times the width of the middle three quarters of a feature: rows farther out are outliers
-MAX_OUTLIER_WEIGHT = 0.125  # of the weight: if far rows have more, they are not outliers
+# Rows that are farther out than this many widths of the middle three quarters of a feature are outliers.
+MAX_RELATIVE_DISTANCE = 1e3
+# If distant rows have a larger fraction of the weight, they are not outliers.
+MAX_OUTLIER_WEIGHT = 0.125
 
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Which rows are outliers, and where they are.
+    """Criterion for outliers, and representatives of the outliers of a sample.
 
     Parameters
     ----------
-    low, high : (n_features,), the ends of the middle three quarters of each feature.
-    outlier_distance : (n_features,), the distance from the middle above which a row is an outlier, data units;
-        infinite for a feature whose middle is one number.
+    low, high : (n_features,), the lower and upper ends of the middle three quarters of each feature.
+    outlier_distance : (n_features,), the distance from the middle above which a row is an outlier, data units; infinite
+        for a feature whose middle three quarters are one number.
     representatives : (n_points, n_features), outliers that are farther than `outlier_distance` from each other.
     """
 
@@ -42,21 +44,21 @@ class Outliers:
     representatives: Array
 
     def are_outliers(self, rows: Rows) -> NDArray[np.bool_]:
-        """Whether each row is an outlier, (n_rows,)."""
+        """Return whether each row is an outlier, (n_rows,)."""
         return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
     def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
-        """The nearest point of each row, (n_rows,); the first of equals."""
+        """Return the index of the nearest representative of each row, (n_rows,), the first of equals."""
         distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
 class OutlierResponsibilities:
-    """Responsibilities of a partition in which the last components have the outliers, one component per point.
+    """Responsibilities of a partition whose last components take the outliers, one component per representative.
 
-    The partition shares the other rows among the first `n_other_components` components; if it has parameters, the
-    engine finds the most probable of these.
+    The partition divides all other rows among the first `n_other_components` components. If it has parameters, the
+    engine finds the most probable component of each row.
     """
 
     outliers: Outliers
@@ -66,7 +68,7 @@ class OutlierResponsibilities:
 
     @property
     def with_scaled_spheres(self) -> OutlierResponsibilities:
-        """These responsibilities with the partition of the other rows scaled, as that of `Partition` does."""
+        """Return the same responsibilities, with scaled spheres in the partition of the rows that are not outliers."""
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
@@ -83,9 +85,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate a start: call it without the outliers and their components, then add both again.
+    """Decorate a start so that it runs without the outliers and their components, which are added afterwards.
 
-    The start makes one component less for each point of outliers.
+    The start makes one component less for each representative of the outliers.
     """
 
     @wraps(start)
@@ -104,9 +106,9 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     """Find the outliers of a sample; None if there are none.
 
     In some feature, an outlier is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
-    times their width. The first point is the farthest outlier. Each next point is the row farthest from the middle
-    and from the points so far, while it is out of their reach: Gonzalez (1985), Theoretical Computer Science 38,
-    293–306.
+    times their width. The first representative is the farthest outlier. Each further representative is the row farthest
+    from the middle and from the representatives so far, as long as it is out of their reach: Gonzalez (1985),
+    Theoretical Computer Science 38, 293–306.
     """
     if max_outliers == 0:
         return None
@@ -129,17 +131,17 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Distance of rows from a box in units of reach, the largest over the features, (n_rows,); negative inside."""
+    """Return the largest distance of each row from a box over the features, relative to `reach`; negative inside."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):
             distances = np.maximum(low - rows[part], rows[part] - high) / reach
-            distance[part] = np.fmax.reduce(distances, axis=1)  # of what is not missing
+            distance[part] = np.fmax.reduce(distances, axis=1)  # maximum over observed values
     return distance
 
 
 def _without_outliers(sample: DistinctRows, outliers: Outliers) -> DistinctRows:
-    """The sample of the other rows, with ranks among these."""
+    """Return the sample without outliers, with indices that refer to the remaining rows."""
     others = ~outliers.are_outliers(sample.rows)
     rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
     rows = np.ascontiguousarray(sample.rows[others])

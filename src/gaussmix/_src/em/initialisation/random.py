@@ -1,4 +1,4 @@
-"""Rows drawn at random as centres, and responsibilities drawn at random."""
+"""Random starts, which draw rows as centres or draw responsibilities."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gaussmix._src.numerics.hashing import mix, uniform
 
 @separate_outliers
 def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Give each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
+    """Assign each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
-    Efraimidis & Spirakis (2006): the K rows with the largest log(u) / weight, u uniform.
+    As in Efraimidis & Spirakis (2006), these are the K rows with the largest log(u) / weight, with u uniform.
     """
     keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
@@ -33,7 +33,7 @@ def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int,
 def random_responsibilities(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Uniform random responsibilities, normalised; the same for equal rows, wherever they stand."""
+    """Draw uniform responsibilities and normalise them. Equal rows get the same values at any position."""
     key = int(rng.integers(2**63))
     return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 
@@ -42,8 +42,8 @@ def random_responsibilities(
 class HashedResponsibilities:
     """Responsibilities as a hash of the key and of the row.
 
-    The row is hashed by its rank among all, which does not depend on units and origin of the data; without ranks by its
-    numbers.
+    The row is hashed by its index among the distinct rows, which does not depend on the units and the origin of the
+    data. Without these indices it is hashed by its values.
     """
 
     n_components: int
@@ -59,7 +59,7 @@ class HashedResponsibilities:
         row_hash = np.full(block.n_rows, self.hash_key, dtype=np.uint64)
         if self.distinct_index is not None:
             return mix(row_hash ^ self.distinct_index[block.first_row :][: block.n_rows].astype(np.uint64))
-        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # −0 is 0
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # adding 0 turns −0 into 0
         for column in columns.T:
             row_hash = mix(row_hash ^ column)
         return row_hash

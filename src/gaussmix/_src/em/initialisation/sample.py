@@ -1,4 +1,4 @@
-"""The weighted empirical distribution of a sample: its distinct rows, sorted."""
+"""The weighted empirical distribution of a sample, as its sorted distinct rows with their weights."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_RELATIVE_WEIGHT = 1e-9  # of the mean weight: rows with less are not part of any sum
-NO_SUBSAMPLING_FACTOR = 1.3  # times the wanted rows: so few are all taken
+MIN_RELATIVE_WEIGHT = 1e-9  # rows with a smaller fraction of the mean weight do not count in sums
+NO_SUBSAMPLING_FACTOR = 1.3  # up to this multiple of the requested rows, all rows are taken
 
-MIN_ROWS_TO_SUBSAMPLE = 2_000  # rows: with fewer, a search takes all of them, and moves from two starts of k-means
-KMEANS_ROWS_PER_COMPONENT = 200  # rows for each component: k-means before a further search draws about so many
-# Different ones among them, or k-means reads all rows: a few heavy ones took the draws
+# With fewer rows, a search takes all of them, and makes moves from two k-means starts.
+MIN_ROWS_TO_SUBSAMPLE = 2_000
+KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for k-means before a further search
+# If fewer distinct rows per component are drawn, because a few heavy rows take the draws, k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
-# The automatic ridge of a feature, as a fraction of a robust estimate of the variance of the feature.
+# The automatic ridge of a feature, as a fraction of a robust estimate of its variance.
 RIDGE_FRACTION = 1e-6
-RIDGE_TRIM_FRACTION = 0.01  # of the weight, dropped at each end, plus one row
-MAX_RIDGE_TRIM_FRACTION = 0.45  # so that some rows are left
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # least and largest spread of a constant column, relative to its value
+RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that is dropped at each end, in addition to one row
+MAX_RIDGE_TRIM_FRACTION = 0.45  # limit on that fraction, so that some rows are left
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # bounds on a constant column's assumed spread, relative to its value
 
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
-    """DistinctRows rows of a sample in lexicographic order.
+    """Distinct rows of a sample in lexicographic order, with their weights.
 
     Parameters
     ----------
-    rows : (n_distinct, n_features), float64; NaN where a cell is missing.
+    rows : (n_distinct, n_features), float64; NaN is a missing value.
     weight : (n_distinct,), all positive.
-    distinct_index : (n_rows,), the number of each source row's distinct row; None if the sample is a part of it.
-    unit : (n_features,), of distances in k-means, data units; None for 1.
+    distinct_index : (n_rows,), index in `rows` of each source row; None if the sample is only a part of the source.
+    unit : (n_features,), unit of distances in k-means, data units; None for 1.
     """
 
     rows: Array
@@ -49,13 +50,13 @@ class DistinctRows:
 
     @property
     def complete_rows(self) -> DistinctRows:
-        """The rows without missing cells."""
+        """Return the rows without missing values."""
         missing = np.isnan(self.rows).any(axis=1)
         return self._select(~missing) if missing.any() else self
 
     @property
     def in_unit(self) -> DistinctRows:
-        """The rows in `unit`."""
+        """Return the rows divided by `unit`."""
         return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
 
     def _select(self, chosen: Any) -> DistinctRows:
@@ -63,7 +64,7 @@ class DistinctRows:
 
     @cached_property
     def mean_imputed(self) -> Array:
-        """The rows with the mean of a feature in its missing cells."""
+        """Return the rows with missing values replaced by the mean of their feature."""
         missing = np.isnan(self.rows)
         if not missing.any():
             return self.rows
@@ -74,12 +75,12 @@ class DistinctRows:
 
     @property
     def without_negligible_rows(self) -> DistinctRows:
-        """The rows that have a part in sums: others together have less than `MIN_RELATIVE_WEIGHT` of the weight."""
+        """Return the rows that matter in sums; all other rows have less than `MIN_RELATIVE_WEIGHT` of the weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """The rows that numbers from [0, 1) draw, with probability ∝ weight; sorted numbers are found faster."""
+        """Return the rows selected by numbers in [0, 1) with probability ∝ weight; sorted numbers are faster."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
@@ -87,8 +88,8 @@ class DistinctRows:
     def subsample(self, n_rows: int, rng: np.random.Generator) -> DistinctRows:
         """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if that is nearly all.
 
-        The extreme rows have the smallest or largest value of a feature; with them no outlier is lost. If they are not
-        drawn, they get the weight that draws give them on average.
+        The extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost.
+        An extreme row that is not drawn gets the weight that it would get from draws on average.
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
@@ -105,9 +106,9 @@ class DistinctRows:
 
     @cached_property
     def central_range(self) -> tuple[Array, Array]:
-        """The ends of the middle three quarters of the weight, (n_features,) each.
+        """Return the lower and upper ends of the middle three quarters of the weight, (n_features,) each.
 
-        The smallest value with more than an eighth of the weight at or below it, and the largest with more at or above.
+        The ends are the outermost values with more than an eighth of the weight at or beyond them.
         """
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
@@ -127,9 +128,9 @@ class DistinctRows:
 
 
 def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
-    """The distinct rows of a source, or of about `n_rows` rows chosen by weight and a hash of their number.
+    """Return the distinct rows of a source, or of about `n_rows` rows chosen by weight and a hash of their number.
 
-    Rows of weight 0 count as absent; their rank has no meaning.
+    Rows of weight 0 count as absent, and their `distinct_index` has no meaning.
     """
     block = source.sample(n_rows)
     missing = np.isnan(block.rows) if source.may_miss else None
@@ -142,10 +143,10 @@ def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
 
 
 def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
-    """Weighted variances of columns, (n_features,), of what is not missing; `trim` is the fraction dropped at each end.
+    """Return weighted variances of the observed values of columns, (n_features,), after trimming at each end.
 
-    They are exactly 0 for equal values, because they are taken about a row. With a fraction one more row is dropped at
-    each end; if nothing is left, they are 0 too.
+    The variances of equal values are exactly 0, because they are taken about a row. With a `trim_fraction`, one more
+    row is dropped at each end. If nothing is left, the variances are 0, too.
     """
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
@@ -153,7 +154,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
         return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
-    total = np.cumsum(weight)[-1]  # one after the other: fit_many has the same bits
+    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, so that `fit_many` has the same bits
     dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
@@ -161,12 +162,12 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
 
 
 def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
-    """1e-6 of a robust variance of each feature, (n_features,), data units².
+    """Return 1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim` says that more may
-    be outliers; if it is 0, the whole variance counts. A constant column has no variance: it takes the median of
-    the others, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)² of its value x. The digits that a float32 or a text lacks
-    then cost next to nothing. A column of zeros takes the median. If all columns are constant, 1 replaces the median.
+    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim_fraction` allows for more
+    outliers. If the robust variance is 0, the whole variance is used. A constant column of value x gets the median of
+    the other columns, within (2⁻⁴⁰ x)² and (2⁻¹⁰ x)², so that digits that a float32 or a text lacks hardly matter. A
+    column of zeros gets the median. If all columns are constant, 1 replaces the median.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -180,16 +181,16 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
 
 
 def column_units(ridge: Array) -> Array:
-    """Robust standard deviations, (n_features,), data units, from the automatic ridge."""
+    """Return robust standard deviations, (n_features,), data units, from the automatic ridge."""
     return np.sqrt(ridge / RIDGE_FRACTION)
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Variances for constant columns of these absolute values, given the variances of the other columns."""
+    """Return variances for constant columns with these absolute values, given the variances of all other columns."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
-    # The square of x may vanish.
+    # The square of a tiny x may underflow to 0.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 
-DistinctRows.__module__ = "gaussmix.extend"  # where users import it from
+DistinctRows.__module__ = "gaussmix.extend"  # the module from which users import the class

@@ -1,4 +1,4 @@
-"""Many centres at a time: the cells of a tree that always splits the cell with the most rows, then k-means."""
+"""Initialisation of many centres by a tree that always splits the cell with the most rows, followed by k-means."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MAX_PASSES = 10
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Give each row to the nearest centre of k-means from the means of the cells of a tree.
+    """Assign each row to the nearest centre of k-means, which starts from the means of the cells of a tree.
 
-    A cell is cut at its mean along its feature of largest variance, as by Su & Dy (2007), "In search of deterministic
-    methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. They
-    cut the cell with the largest sum of squares. Cutting the one with the most rows leads to higher likelihoods: what a
-    cut gains grows with the rows of the cell, not with its width. Nothing is drawn.
+    A cell is cut at its mean along its feature of largest variance, as in Su & Dy (2007), "In search of deterministic
+    methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. Su & Dy
+    cut the cell with the largest sum of squares. Cutting the cell with the most rows leads to higher likelihoods,
+    because the gain of a cut grows with the rows of the cell and not with its width. No random numbers are drawn.
     """
-    # The outliers' own components need the responsibilities of all others, which would fill the memory.
+    # Components of outliers need the responsibilities of all components, which would fill the memory.
     start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)
     return start(sample, engine, n_components, rng)
 
@@ -42,7 +42,7 @@ def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, 
 
 
 def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
-    """Return the means of the cells, (n_cells, n_features), and of rows if there are fewer cells."""
+    """Return the means of the cells, (n_cells, n_features), and rows in place of cells that are missing."""
     cells = native_target().partition_cells(np.ascontiguousarray(sample.rows), sample.weight, n_cells)
     weight = np.bincount(cells, sample.weight, minlength=n_cells)
     sums = [np.bincount(cells, sample.weight * column, minlength=n_cells) for column in sample.rows.T]
@@ -53,7 +53,7 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
 
 
 def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Some passes of k-means, in which the engine compares each row with its candidates."""
+    """Make some passes of k-means, in which the engine compares each row only with its candidates."""
     rows, context = ArraySource(sample.rows, sample.weight), None
     task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
     for _ in range(MAX_PASSES):

@@ -1,4 +1,4 @@
-"""What a user knows about the components of rows: labels."""
+"""Labels with which a user restricts the components of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
-UNKNOWN_LABEL = -1  # the label of a row whose component is not known
+UNKNOWN_LABEL = -1  # label of a row whose component is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,11 @@ class UserLabels:
 
     Parameters
     ----------
-    allowed_components : for each label, the components that its rows may have; None with a table.
+    allowed_components : for each label, the components that its rows may have; None if there is a table of
+        plausibilities.
     label_indices : (n_rows,) int32, the index of each row's label in `allowed_components`, −1 for an unknown label;
-        None with a table, and where `Block.assignment` says it.
-    plausibilities : (n_rows, n_columns), how possible each component is for a row, ≥ 0; None with labels.
+        None with a table, or if `Block.assignment` has the labels.
+    plausibilities : (n_rows, n_columns), plausibility ≥ 0 of each component for each row; None with labels.
     """
 
     allowed_components: Sequence[Sequence[int]] | None = None
@@ -33,19 +34,19 @@ class UserLabels:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the label of every row is unknown."""
+        """Return whether the label of every row is unknown."""
         if self.label_indices is None:
             return self.allowed_components is not None and not self.allowed_components
         return not (self.label_indices != UNKNOWN_LABEL).any()
 
     @property
     def is_complete(self) -> bool:
-        """Whether the component of every row is known."""
+        """Return whether the component of every row is known."""
         has_one = self.allowed_components is not None and all(len(group) == 1 for group in self.allowed_components)
         return has_one and self.label_indices is not None and not (self.label_indices == UNKNOWN_LABEL).any()
 
     def min_components(self) -> int:
-        """Least number of components that the labels need."""
+        """Return the least number of components that the labels need."""
         return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
     def check_n_components(self, n_components: int, has_noise: bool) -> None:
@@ -63,17 +64,17 @@ class UserLabels:
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:
-        """Make `Block.log_prior` of all rows, and the rows' indices in it.
+        """Make `Block.log_prior` for all rows, and the index of each row in it.
 
-        A row with a known label cannot be noise. In a table without a column for noise, noise is as possible as the
-        least possible component.
+        A row with a known label cannot belong to the background. In a table without a column for the background, the
+        background is as plausible as the least plausible component.
         """
         if self.allowed_components is not None:
             is_allowed = np.zeros((len(self.allowed_components), n_components + has_noise))
             for row, group in zip(is_allowed, self.allowed_components, strict=True):
                 row[list(group)] = 1.0
             return log(is_allowed), self.label_indices
-        assert self.plausibilities is not None, "labels or a table"
+        assert self.plausibilities is not None, "either labels or a table is given"
         prior = np.empty((len(self.plausibilities), n_components + has_noise))
         table = self.plausibilities.astype(np.float64)
         prior[:, : table.shape[1]] = table / table.max(axis=1, keepdims=True)
@@ -82,12 +83,12 @@ class UserLabels:
         return log(prior), None
 
     def as_arrays(self) -> list[Any]:
-        """All values, as arrays."""
+        """Return all values as arrays."""
         groups = [np.array(group, np.int64) for group in self.allowed_components or ()]
         return [*groups, *(array for array in (self.label_indices, self.plausibilities) if array is not None)]
 
     def take(self, is_chosen: NDArray[np.bool_]) -> UserLabels:
-        """What is known about the chosen rows."""
+        """Return the labels of the chosen rows."""
         arrays = self.label_indices, self.plausibilities
         indices, table = (None if each is None else each[is_chosen] for each in arrays)
         return UserLabels(self.allowed_components, indices, table)

@@ -1,1 +1,1 @@
-"""What EM raises, when a run of EM ends, and the trace of what it has reached."""
+"""The objective that EM increases, the conditions for stopping, and the trace of a run."""

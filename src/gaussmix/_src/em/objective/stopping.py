@@ -1,4 +1,4 @@
-"""When EM ends, and what its last gains say."""
+"""Conditions for stopping EM, and forecasts from the last gains of a run."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import NamedTuple, Self
 
 from gaussmix._src.errors import Outcome
 
-MIN_RELATIVE_GAIN = 1e-14  # relative to the objective: smaller gains are rounding
+MIN_RELATIVE_GAIN = 1e-14  # smallest gain, relative to the objective, that is not rounding error
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
-MAX_REMAINING_GAIN = 1e-4  # nats per unit of row weight that such a run may leave to gain
+MAX_REMAINING_GAIN = 1e-4  # largest gain that all further steps of such a run may have, nats per unit of row weight
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """End when a step changes the objective by less than a tolerance, after `max_steps`, or at a deadline.
+    """Conditions for stopping: a step that changes the objective by less than a tolerance, `max_steps`, or a deadline.
 
     Parameters
     ----------
-    tolerance : nats per unit of row weight, as scikit-learn's `tol`.
-    max_steps : limit on the number of steps.
-    deadline : time of `time.monotonic`, seconds, checked after each step, and before each move of a search. Sources in
-        other processes also give a step up then.
-    is_watched : whether a callback sees each step, so that an engine may not make several by itself.
-    max_remaining_gain : what a run may leave to gain by Newton's decrement, nats per unit of row weight; a run that has
-        met the tolerance continues with the next lower power of ten until then. Infinity asks for no more than the
-        tolerance.
+    tolerance : convergence threshold, nats per unit of row weight, as scikit-learn's `tol`.
+    max_steps : largest number of steps.
+    deadline : time of `time.monotonic`, seconds, checked after each step and before each move of a search. Sources in
+        other processes also interrupt a step at the deadline.
+    is_watched : whether a callback receives each step, so that an engine may not make several steps on its own.
+    max_remaining_gain : largest gain by Newton's decrement that a run may leave, nats per unit of row weight. A
+        converged run with a larger one continues with the next lower power of ten as tolerance. With infinity, only the
+        tolerance counts.
     """
 
     tolerance: float = 1e-3
@@ -40,18 +40,19 @@ class StopRule:
 
     @classmethod
     def at_maximum(cls, max_steps: int) -> Self:
-        """End at a maximum, or where gains are rounding."""
+        """Return a rule that ends runs at a maximum, or if gains are rounding errors."""
         return cls(FIRST_TOLERANCE, max_steps, max_remaining_gain=MAX_REMAINING_GAIN)
 
     @property
     def seeks_maximum(self) -> bool:
-        """Whether a run goes on until little is left to gain."""
+        """Return whether a run continues until little is left to gain."""
         return self.max_remaining_gain < math.inf
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
-        """The rule with the tolerance that no step of a run has met yet, by the values of its objective.
+        """Return the rule with the largest tolerance, by powers of ten, that no step of a run has met yet.
 
-        None if that would be below `MIN_TOLERANCE`. The values alone decide, so a run from a checkpoint goes on alike.
+        None if this tolerance is below `MIN_TOLERANCE`. Only values of the objective decide, so that a run from a
+        checkpoint continues in the same way.
         """
         least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
         while least < tolerance:
@@ -75,31 +76,31 @@ class StopRule:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the deadline; infinity without one."""
+        """Return the seconds until the deadline; infinity without a deadline."""
         return max(0.0, self.deadline - monotonic())
 
     def is_past_deadline(self) -> bool:
-        """Whether the deadline has passed."""
+        """Return whether the deadline has passed."""
         return self.deadline < math.inf and monotonic() > self.deadline
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """What a run has reached, from the objective before each step, if its last step gained as much as the one before.
+    """Extrapolate the objective by one step that gains as much as the last step, from the values before each step.
 
-    It rarely gained more. The core computes it too, for searches of few rows.
+    A step rarely gains more than the step before. The core uses the same formula in searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 
 
 class ConvergenceForecast(NamedTuple):
-    """A prediction of the rest of a run.
+    """Forecast of the rest of a run.
 
     Parameters
     ----------
     remaining_gain : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN
         after fewer than three steps.
-    gain_ratio : ratio of two consecutive gains, near 1 for slow runs; at least 1, or infinite, if gains do not fall;
-        NaN for too few steps, or gains within rounding.
+    gain_ratio : ratio of two consecutive gains, near 1 for slow runs. It is at least 1, or infinite, if gains do not
+        fall, and NaN for too few steps or gains within rounding.
     """
 
     remaining_gain: float
@@ -107,11 +108,10 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Extrapolate the objective before each step of a run: gains that fall by a constant rate a sum to g a / (1 − a).
+    """Extrapolate the objective before each step: gains that fall by a constant ratio a sum to g a / (1 − a).
 
-    It tells runs of one maximum from others. It is not an estimate for users, because EM creeps along ridges.
-
-    The larger of the last two rates counts: the first steps of EM gain much and say little about the rest.
+    The forecast shows whether runs lead to the same maximum, but is too rough for users, because EM is slow along
+    ridges. The larger of the last two ratios is used, because the first gains are large and do not predict later ones.
     """
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)

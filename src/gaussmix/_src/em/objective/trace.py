@@ -1,4 +1,4 @@
-"""The state of a run of EM: its model, the record of its steps, and why it ended."""
+"""The state of a run of EM: its model, the trace of its steps, and the reason why it ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MIN_SHOWN_GAIN = 5e-6  # nats per row: less is 0 in the digits of a report
+MIN_SHOWN_GAIN = 5e-6  # smaller gains, in nats per row, round to 0 in a report
 
 
 class FreezeReason(Enum):
-    """Why a component is frozen, so that it keeps its mean and covariance."""
+    """Reason why a component is frozen, so that it keeps its mean and covariance."""
 
     LOST = "lost its mass"
     COLLAPSED = "collapsed onto too few distinct rows"
@@ -24,15 +24,15 @@ class FreezeReason(Enum):
 
 @dataclass(frozen=True)
 class DegeneracyEvent:
-    """A component that degenerated, and what was done about it.
+    """Event of a component that degenerated, and of the remedy.
 
     Parameters
     ----------
-    component : its number at that step.
-    feature : the feature in which it collapsed; None if it lost its mass.
-    step : of the run, counted from 1.
-    reason : what happened to it.
-    remedy : what was done, the value of an `em.collapse.remedies.Remedy`.
+    component : index of the component at that step.
+    feature : feature in which the component collapsed; None if it lost its mass.
+    step : number of the step in the run, counted from 1.
+    reason : reason for freezing.
+    remedy : applied remedy, the value of an `em.collapse.remedies.Remedy`.
     """
 
     component: int
@@ -44,12 +44,12 @@ class DegeneracyEvent:
 
 @dataclass
 class SearchReport:
-    """What a search did before the first step of a run.
+    """Report on the split-and-merge search before the first step of a run.
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : moves of components, and those that raised the likelihood.
-    gain : over EM from the start, on the rows of the search, nats per unit of row weight; None if that is not known.
+    n_moves_tried, n_moves_accepted : number of moves, and number of moves that increased the likelihood.
+    gain : gain over EM from the start, on the rows of the search, nats per unit of row weight; None if not computed.
     """
 
     n_moves_tried: int = 0
@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add moves."""
+        """Add numbers of moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 
@@ -72,12 +72,12 @@ class SearchReport:
 
 @dataclass(frozen=True)
 class PosteriorGap:
-    """The difference between the log-likelihood and the free energy of truncated EM, as estimated from sampled rows.
+    """Difference between the log-likelihood and the free energy of truncated EM, estimated from sampled rows.
 
     Parameters
     ----------
-    n_candidates : components that share a row, at most.
-    gap, standard_error : nats per unit of row weight.
+    n_candidates : largest number of components that share a row.
+    gap, standard_error : the difference and its standard error, nats per unit of row weight.
     """
 
     n_candidates: int
@@ -87,17 +87,17 @@ class PosteriorGap:
 
 @dataclass(frozen=True)
 class Trace:
-    """The record of the steps of a run, and what the next step needs besides the model.
+    """Record of the steps of a run, and of the data that the next step needs besides the model.
 
     Parameters
     ----------
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
-    objective : what EM raises, before each step: the mean log-likelihood and what a prior adds to it.
-    frozen_components : component → why its mean and covariance no longer move.
-    path_arrays : the path of an accelerated run; empty once the run has ended.
-    events : components that degenerated, as `em.collapse.remedies` records them.
-    search : what a search did before the first step; None without one.
-    posterior_gap : at the end of truncated EM; else None.
+    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior.
+    frozen_components : reason for freezing, by component.
+    path_arrays : path of an accelerated run; empty after the end of the run.
+    events : degenerate components, as `em.collapse.remedies` records them.
+    search : report on the search before the first step; None without a search.
+    posterior_gap : gap at the end of truncated EM; otherwise None.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -114,17 +114,17 @@ class Trace:
 
     @property
     def last_objective(self) -> float:
-        """The last value of the objective, −inf before the first step."""
+        """Return the last value of the objective, −inf before the first step."""
         return self.objective[-1] if self.objective else float("-inf")
 
     @property
     def collapsed_components(self) -> list[int]:
-        """Components that collapsed, in their order."""
+        """Return the collapsed components in ascending order."""
         return sorted(k for k, why in self.frozen_components.items() if why is FreezeReason.COLLAPSED)
 
 
 class EMState(NamedTuple):
-    """The model after the last step of a run, the record of the steps, and why the run ended; None while it goes on."""
+    """Model after the last step of a run, trace of the steps, and reason for the end (None while the run continues)."""
 
     model: Model
     trace: Trace
@@ -132,7 +132,7 @@ class EMState(NamedTuple):
 
 
 def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
-    """The end of a run that went on after `earlier_trace`."""
+    """Return the final state of a run with `earlier_trace` before its own trace."""
     log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
     objective = *earlier_trace.objective, *final_state.trace.objective
     trace = replace(final_state.trace, log_likelihood=log_likelihood, objective=objective)
@@ -142,5 +142,5 @@ def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
 
 
 def final_state(states: Iterable[EMState]) -> EMState:
-    """The last state of a run."""
+    """Return the last state of a run."""
     return deque(states, maxlen=1)[0]

@@ -1,1 +1,1 @@
-"""Objectives with priors and fixed parameters: EM maximises the posterior density."""
+"""Objectives with priors and fixed parameters, for which EM maximises the posterior density."""

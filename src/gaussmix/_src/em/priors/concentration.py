@@ -12,20 +12,20 @@ from gaussmix._src.numerics.elementary import gammas, log
 
 @dataclass(frozen=True)
 class DirichletWeights:
-    """π ~ Dirichlet(α, …, α) of `n_components` weights; those beyond the masses are of components without rows.
+    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights. Weights without a mass belong to components without rows.
 
-    α is the concentration, in rows.
+    The concentration α is in rows.
     """
 
     concentration: float
     n_components: int
 
     def posterior_parameters(self, mass: Array) -> tuple[Array, ...]:
-        """The parameters of q(π), each (n_components,)."""
+        """Return the parameters of q(π), each (n_components,)."""
         return (self.concentration + mass,)
 
     def expected_log_weights(self, mass: Array) -> tuple[Array, Array]:
-        """E log π_k, and log of the normaliser of q(π) less that of p(π), nats, of masses (…, n_components)."""
+        """Return E log π_k and the log normaliser of q(π) minus that of p(π), nats, for masses (…, n_components)."""
         total = self.n_components * self.concentration
         collect = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.concentration], (*mass.shape[:-1], 2))
@@ -34,11 +34,11 @@ class DirichletWeights:
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def mean_weights(self, mass: Array) -> Array:
-        """E π_k, (n_components,). The rest, 1 less their sum, is the weight of components without rows."""
+        """Return E π_k, (n_components,). Components without rows have the remaining weight, 1 minus the sum."""
         return (self.concentration + mass) / (self.n_components * self.concentration + mass.sum())
 
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
-        """A draw of the weights from q(π), (n_components,); components without rows have the rest."""
+        """Draw weights from q(π), (n_components,). Components without rows have the remaining weight."""
         rest = (self.n_components - len(mass)) * self.concentration
         shape = np.append(self.concentration + mass, rest) if rest > 0 else self.concentration + mass
         return rng.dirichlet(shape)[: len(mass)]
@@ -46,11 +46,11 @@ class DirichletWeights:
 
 @dataclass(frozen=True)
 class StickBreakingWeights:
-    """The sticks of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
+    """Stick-breaking prior of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
-    Blei & Jordan (2006), Bayesian Analysis 1. The posterior has no last stick of length 1: components beyond the masses
-    have no rows, and their sticks are as the prior's (Kurihara, Welling & Teh 2007, IJCAI). So their number is not part
-    of the model.
+    See Blei & Jordan (2006), Bayesian Analysis 1. The posterior does not end with a stick of length 1: components
+    beyond the masses have no rows, and their sticks keep the prior (Kurihara, Welling & Teh 2007, IJCAI). The number of
+    components is therefore not part of the model.
     """
 
     concentration: float
@@ -77,10 +77,10 @@ class StickBreakingWeights:
         return _break_sticks(rng.beta(here, after))
 
 
-# The prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
+# Prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
 WeightPrior = DirichletWeights | StickBreakingWeights
 
 
 def _break_sticks(stick_fractions: Array) -> Array:
-    """v_k Π_{j<k} (1 − v_j)."""
+    """Return v_k Π_{j<k} (1 − v_j)."""
     return stick_fractions * np.append(1.0, np.cumprod(1.0 - stick_fractions)[:-1])

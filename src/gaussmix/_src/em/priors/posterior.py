@@ -1,6 +1,6 @@
-"""Maximum a posteriori: a prior on means, covariances and weights, and parameters that keep their values.
+"""Maximum a posteriori estimation with priors on means, covariances and weights, and with fixed parameters.
 
-A conjugate prior only adds to the sums of rows. So families need no code for it.
+Because a conjugate prior only adds to the sums of rows, covariance structures need no code for priors.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """The M-step of the weights: maximise Σ_k c_k log π_k over the weights that are allowed.
+    """M-step of the weights, which maximises Σ_k c_k log π_k over the allowed weights.
 
     Parameters
     ----------
-    concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight; a number or (n_components,).
+    concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight, as a number or (n_components,).
     is_equal : whether all weights are equal.
-    fixed_weights : component → the weight that it keeps.
+    fixed_weights : fixed weights by component.
     min_weight : lower bound on the weights.
     """
 
@@ -42,28 +42,28 @@ class WeightUpdate:
 
     @property
     def is_unrestricted(self) -> bool:
-        """Whether every weight is allowed."""
+        """Return whether every weight is allowed."""
         return not (self.is_equal or self.fixed_weights or self.min_weight)
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """These terms without those for single components."""
+        """Return the same settings without terms for single components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 
     def update(self, weights: Array, total_weight: float) -> Array:
-        """The allowed weights of highest posterior density, from those of highest likelihood, N_k / `row_weight`."""
+        """Return the allowed weights of highest posterior density, from the weights of highest likelihood."""
         added = np.broadcast_to(self.concentration, weights.shape)
         if added.any():
             weights = (total_weight * weights + added) / (total_weight + added.sum())
         return self.nearest_allowed(weights)
 
     def nearest_allowed(self, weights: Array) -> Array:
-        """The allowed weights, which sum to 1, at which Σ_k w_k log π_k is highest, for given w.
+        """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k for given w.
 
-        With a least weight m the maximum is π_k = max(m, w_k / λ), for the λ that gives the sum (Karush–Kuhn–Tucker).
-        Components that fall below m stay there, and the others are scaled again. Each turn adds one such component at
-        least, and none of them rises again, because λ only grows.
+        With a lower bound m the maximum is π_k = max(m, w_k / λ), with the λ for which the sum is 1
+        (Karush–Kuhn–Tucker). Components that fall below m are set to m, and the other weights are rescaled. Each
+        iteration sets at least one further component to m, and none rises again, because λ only grows.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
@@ -82,13 +82,13 @@ class WeightUpdate:
         return result
 
     def log_prior(self, weights: Array) -> float:
-        """Σ_k (α_k − 1) log π_k, nats."""
+        """Return Σ_k (α_k − 1) log π_k, nats."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
 
     def n_fixed_weights(self, n_components: int) -> int:
-        """Number of the K − 1 free weights that are fixed."""
+        """Count how many of the K − 1 free weights are fixed."""
         if self.is_equal:
             return n_components - 1
         return min(len(self.fixed_weights), n_components - 1)
@@ -96,17 +96,17 @@ class WeightUpdate:
 
 @dataclass(frozen=True, eq=False)
 class ConjugatePrior:
-    """A normal–inverse Wishart prior, in the form of the sums of one structure.
+    """Normal–inverse Wishart prior in the form of the moments of one covariance structure.
 
-    −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)] is its log density. Λ counts once if all
-    components share a covariance, otherwise once for each component.
+    Its log density is −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]. Λ counts once if all
+    components share a covariance, and otherwise once for each component.
 
     Parameters
     ----------
     mean : μ_p, (n_features,), data units.
-    shrinkage : κ, row weight; 0 for no prior on means.
-    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for a diagonal, or for spheres a
-        number, the sum over features.
+    shrinkage : κ, row weight; 0 without a prior on means.
+    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for diagonal covariances, or the sum
+        over features for spherical covariances.
     dof_each, dof_total : degrees of freedom, row weight: a_k = dof_each + dof_total / n_components.
     """
 
@@ -117,25 +117,25 @@ class ConjugatePrior:
     dof_total: float
 
     def dof(self, n_components: int) -> float:
-        """a_k."""
+        """Return a_k."""
         return self.dof_each + self.dof_total / n_components
 
     def posterior_means(self, means: Array, mass: Array) -> Array:
-        """(N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
+        """Return (N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
         if not self.shrinkage:
             return means
         part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
         return means + part * (self.mean - means)
 
     def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
-        """Add Λ, the squares of the prior of the means, and the degrees of freedom to a scatter about `means`."""
+        """Add Λ, the squares from the prior of the means, and the degrees of freedom to a scatter about `means`."""
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
     def _scale_in_moment_form(self, scatter: Scatter) -> Array:
-        """Λ in the form of the second sums of a component."""
+        """Return Λ in the form of the second moments of a component."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
             return self.scale
@@ -146,35 +146,35 @@ class ConjugatePrior:
         return both[0] if spec.is_pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Log density of a model, nats, up to a constant."""
+        """Return the log density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         traces = float(self.scale_traces(model.covariances).sum())
         total = self.dof(n_components) * float(log_det.sum()) + traces
         if self.shrinkage:
-            with np.errstate(over="ignore"):  # a density of 0
+            with np.errstate(over="ignore"):  # overflow means a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
     def scale_traces(self, covariances: Covariances) -> Array:
-        """tr(Λ Σ⁻¹), (n,): of each covariance, or of the one that all share."""
+        """Return tr(Λ Σ⁻¹) for each covariance, (n,), with n = 1 for a shared covariance."""
         if self.scale.ndim < 2:
             precisions = covariances.whitening.precision_diagonals()
             if not self.scale.ndim:
                 return np.asarray(self.scale * precisions.mean(axis=1))
             return (self.scale * precisions).sum(axis=1)
         whitening = covariances.whitening
-        assert isinstance(whitening, TriangularWhitening), "as covariances that are matrices have"
+        assert isinstance(whitening, TriangularWhitening), "covariance matrices have triangular factors"
         return whitening.total_squares(self._scale_roots)
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Rows r with Λ = Σ r rᵀ."""
+        """Return rows r with Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def scale_roots(self, n_features: int) -> Array:
-        """Rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
+        """Return rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
@@ -183,18 +183,18 @@ class ConjugatePrior:
 
 @dataclass(frozen=True, eq=False)
 class PosteriorObjective(Objective):
-    """The log-likelihood plus the log density of a prior, over the free parameters.
+    """Log-likelihood plus the log density of a prior, as a function of the free parameters.
 
-    A ridge is added as without a prior. EM is sure to raise this objective only with a ridge of 0.
+    A ridge is added in the same way as without a prior. EM provably increases this objective only if the ridge is 0.
 
     Parameters
     ----------
-    prior : of means and covariances; None if there is none.
-    weight_update : allowed weights and their prior, as fractions of the rows that are not noise.
+    prior : prior of means and covariances; None without a prior.
+    weight_update : allowed weights and their prior, as fractions of the rows that do not belong to the background.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units.
-    fixed_mean_components : the components with fixed means.
-    initial_covariances : covariances of all components, with the values of the fixed ones.
-    fixed_covariance_components : the components with fixed covariances.
+    fixed_mean_components : components with fixed means.
+    initial_covariances : covariances of all components, of which only the fixed ones are used.
+    fixed_covariance_components : components with fixed covariances.
     """
 
     prior: ConjugatePrior | None = None
@@ -216,7 +216,7 @@ class PosteriorObjective(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
-        """Insert the fixed means."""
+        """Return the means with the fixed means inserted."""
         if self.fixed_mean_values is None:
             return means
         result = np.array(means)
@@ -225,7 +225,7 @@ class PosteriorObjective(Objective):
 
     @property
     def variance_floor(self) -> Array:
-        """The ridge; the smallest positive number where only the scale of the prior keeps variances positive."""
+        """Return the ridge, or the smallest positive number if only the scale of the prior keeps variances positive."""
         if self.prior is None:
             return self.ridge
         scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale
@@ -236,12 +236,12 @@ class PosteriorObjective(Objective):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
-        """None also for fixed parameters, bounds of weights, and a prior that differs among components."""
+        """Return ridge and prior; None for fixed parameters, weight bounds, and priors that differ among components."""
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
         if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
-            return None  # the core supports no other prior
+            return None  # prior that the core does not support
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots

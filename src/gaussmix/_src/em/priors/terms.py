@@ -1,4 +1,4 @@
-"""Priors and fixed parameters of a fit, and the objective that EM raises for them."""
+"""Priors and fixed parameters of a fit, and the objective that EM maximises with them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class PriorTerms:
 
     Parameters
     ----------
-    prior : of means and covariances; None if there is none.
-    weight_update : restrictions and prior of the weights; the prior in rows.
-    fixed_mean_components, fixed_covariance_components : components with fixed means, and with fixed covariances.
-    initial_means, initial_covariances : values of all components; None if nothing is fixed.
+    prior : prior of means and covariances; None without a prior.
+    weight_update : restrictions and prior of the weights, with the prior in rows.
+    fixed_mean_components, fixed_covariance_components : components with fixed means, and components with fixed
+        covariances.
+    initial_means, initial_covariances : initial values of all components; None if nothing is fixed.
     """
 
     prior: NormalInverseWishart | None = None
@@ -52,19 +53,19 @@ class PriorTerms:
 
     @property
     def needs_moments(self) -> bool:
-        """Whether the objective depends on the moments of all rows."""
+        """Return whether the objective depends on the moments of all rows."""
         return self.prior is not None
 
     @property
     def has_component_terms(self) -> bool:
-        """Whether some term is for a single component."""
+        """Return whether some term applies to a single component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
     def row_moments(
         self, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool
     ) -> OverallMoments:
-        """The moments of all rows that the objective depends on; parameters as for `OverallMoments.from_source`."""
+        """Compute the moments of all rows for the objective; see `OverallMoments.from_source`."""
         return OverallMoments.from_source(source, weight_unit, engine, is_matrix=is_matrix)
 
     def with_initial_values(
@@ -81,7 +82,7 @@ class PriorTerms:
     def make_objective(
         self, ridge: Array, weight_unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
-        """Make the objective of EM, for row weights divided by `weight_unit`; a prior needs the moments of all rows."""
+        """Make the objective of EM for row weights divided by `weight_unit`. A prior needs the moments of all rows."""
         if self.is_empty:
             return Objective(ridge)
         prior = None
@@ -102,9 +103,9 @@ class PriorTerms:
 
 @dataclass(frozen=True, eq=False)
 class OverallMoments:
-    """Mean (n_features,) and covariance of all rows, data units and their squares; a diagonal or a matrix.
+    """Mean (n_features,) and covariance (diagonal or matrix) of all rows, in data units and data units².
 
-    `total_weight` is as the user gave it. `automatic_ridge` makes the automatic ridge, (n_features,).
+    `total_weight` is in the user's unit of weight. `automatic_ridge` computes the automatic ridge, (n_features,).
     """
 
     mean: Array
@@ -114,9 +115,10 @@ class OverallMoments:
 
     @classmethod
     def from_source(cls, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """Compute them, with Bessel's correction, for rows whose weights were divided by `weight_unit`.
+        """Compute the moments, with Bessel's correction, of rows whose weights were divided by `weight_unit`.
 
-        A column with the same number in every row has a variance of exactly 0: the rest of the sums is rounding.
+        A column with the same value in every row gets a variance of exactly 0, because its sums contain only rounding
+        errors.
         """
         low, high = source.collect(Cells).ends
         is_varied = np.where(low == high, 0.0, 1.0)
@@ -130,7 +132,7 @@ class OverallMoments:
         spec = MomentSpec(Second.FULL if is_matrix else Second.DIAGONAL)
         sums, means = InitialMoments(source, engine, 1, Partition()).sum_about_means(spec)
         about = sums.about(means)
-        assert about.second is not None, "it was asked for"
+        assert about.second is not None, "`spec` requests second moments"
         weight = sums.row_weight * weight_unit
         covariance = is_varied * about.second[0] / sums.row_weight
         return cls(means[0], covariance * _bessel_correction(weight, source), weight)
@@ -141,19 +143,20 @@ class OverallMoments:
 
 
 def _bessel_correction(total_weight: float, source: Source) -> float:
-    """Bessel's, n / (n − 1), for rows of this total weight."""
-    n_rows = total_weight if total_weight >= 2 else source.row_totals.n_positive  # such small weights are fractions
+    """Return Bessel's correction n / (n − 1) for rows of this total weight."""
+    # A total weight below 2 is taken as a sum of fractions, so the rows are counted instead.
+    n_rows = total_weight if total_weight >= 2 else source.row_totals.n_positive
     return n_rows / max(n_rows - 1.0, 1.0)
 
 
 def _make_conjugate_prior(
     prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
-    """The prior in the form of the sums of a structure, with the defaults of Fraley & Raftery (2007).
+    """Convert a prior to the moments of a structure, with the defaults of Fraley & Raftery (2007).
 
     Raises
     ------
-    ValueError : the prior has another number of features, or too few degrees of freedom for the structure.
+    ValueError : the prior has a different number of features, or too few degrees of freedom for the structure.
     """
     n_features, (mean, scale) = len(moments.mean), prior._arrays()
     for values in (mean, scale):
@@ -177,7 +180,7 @@ def _make_conjugate_prior(
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
-    """var(X) / K^(2/d), and the mean of its diagonal for structures without an orientation."""
+    """Return var(X) / K^(2/d), or the mean of its diagonal for diagonal and spherical structures."""
     second, n_features = family.kind.second, len(moments.mean)
     fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:
@@ -188,16 +191,17 @@ def _default_scale(family: Family, n_components: int, moments: OverallMoments) -
 
 
 def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
-    """A scale, (n_features,) or a matrix, in the form that `ConjugatePrior` needs for a structure."""
+    """Convert a scale, (n_features,) or a matrix, to the form that `ConjugatePrior` needs for a structure."""
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spheres a number: the likelihood has the sum of the variances, and the scale of one of them counts once.
+    # For spherical structures the scale is one number, because the scale of a single variance is added only once to the
+    # sum of the variances.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
 def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUpdate:
-    """Add the values of fixed weights; raise ValueError if the start's weights are not allowed."""
+    """Add the values of fixed weights; raise ValueError if the initial weights are not allowed."""
     if weights is None:
         return update
     lost = np.flatnonzero((weights == 0) & (np.broadcast_to(update.concentration, weights.shape) > 0))

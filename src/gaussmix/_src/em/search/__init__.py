@@ -1,1 +1,1 @@
-"""The split-and-merge search: moves that merge and split components as long as they raise the likelihood."""
+"""The split-and-merge search, which merges and splits components as long as that increases the likelihood."""

@@ -1,8 +1,8 @@
-"""A search for a higher maximum of the likelihood: the core tries moves and evaluates them (cpp/em/search.cpp).
+"""Split-and-merge search for a higher maximum of the likelihood; the C++ core tries the moves (cpp/em/search.cpp).
 
-It is made without priors, noise and missing cells, in the nearest structure that the core knows.
+The search ignores priors, the background and incomplete rows, and uses the nearest structure that the core supports.
 
-Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
+See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
 
 from __future__ import annotations
@@ -39,55 +39,55 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
-# Rows per component on which moves are tried: for each parameter, and at least; the least where components share a
-# covariance, since a move is evaluated on all rows there. And the same for the second search.
+# Sizes of the samples of the first and second ascents: rows per parameter, minimum rows per component, and the minimum
+# if components share a covariance, because each move is then evaluated on all rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-SEARCH_START_STOPPING = StopRule(1e-4, 12)  # EM from the start
-# EM after moves, and more EM if that is not enough.
+SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of EM from the start
+# Limits of EM after an accepted move, and of longer EM if that is not enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_STOPPING = StopRule(1e-4, 30)  # EM on the larger sample
-# EM after a move, and more, as long as it is promising.
+REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of EM on the larger sample
+# Limits of EM that tries a move, and of longer EM while the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if so many more gains like the last suffice
-# If components share a covariance, each move is evaluated on all rows. It is refused at a glance, one step earlier, if
-# `QUICK_FACTOR` times `PROMISING_FACTOR` more gains like the last would not suffice. A round ends if its first
-# `N_FIRST_MOVES` moves, the best by their bounds, are all refused at a glance.
+PROMISING_FACTOR = 16  # a move is promising if this many further gains like the last would suffice
+# If components share a covariance, each move is evaluated on all rows. A move is then rejected one step earlier if
+# `QUICK_FACTOR` times `PROMISING_FACTOR` further gains like the last would not suffice. A round ends if its first
+# `N_FIRST_MOVES` moves, which have the highest bounds, are all rejected in this way.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # least gain of a move, nats per row
-MIN_PATIENCE = 4  # moves in a row that do not help end a search
-MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row: if the best split gains less by its bound, half the patience is enough
-MAX_MOVES_PER_COMPONENT = 5  # for each component
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # distinct rows for each number in a mean and its variance
-MAX_FLATNESS = 5e-6  # relative to the mean covariance of the components at the start
-# Times what a split gains by chance: where the best one gains more by its bound, the model does not fit.
+MIN_MOVE_GAIN = 2e-5  # least gain of an accepted move, nats per row
+MIN_PATIENCE = 4  # least number of consecutive moves without success that ends a search
+MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; half the patience is enough if the bound on every split is lower
+MAX_MOVES_PER_COMPONENT = 5  # largest number of moves per component
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum of distinct rows per value of a mean and a variance
+MAX_FLATNESS = 5e-6  # largest variance of a nearly flat component, relative to the mean covariance at the start
+# If the bound on the gain of the best split is more than this multiple of the gain by chance, the model does not fit.
 MISFIT_FACTOR = 4
-N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # starts of a search where EM is slow, and the steps of EM that show it
-# The work of a search, in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` others.
-# With more, fits would take longer than scikit-learn's, whose steps take several times as long as ours. For matrices
-# and for variances it is divided by 2 more than the number of features; for one shared covariance it is not.
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow, and number of steps from which EM counts as slow
+# Work of a search in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` further
+# steps. With more work, fits would take longer than in scikit-learn, whose steps take several times as long. For
+# matrices and for variances the work is divided by the number of features plus 2; for one shared covariance it is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # times as much is left when crossings begin
-MAX_CLOSING_STEPS = 8  # most steps of EM after a search, for each of the same steps
-N_UNIFORM_DRAWS = 1021  # a prime, so that numbers that are taken again are used for something else
-# Of the least variance that a bound allows, this part is the ridge of a search. All of it blurs the other components,
-# and none of it ends lower, too.
+CROSSING_WORK_FACTOR = 2  # factor on the remaining work when crossings begin
+MAX_CLOSING_STEPS = 8  # largest number of EM steps after a search, for each step of EM from k-means
+N_UNIFORM_DRAWS = 1021  # prime number, so that numbers that are used again serve another purpose
+# The ridge of a search is this fraction of the least variance that a bound allows. The whole variance would blur other
+# components, and without a ridge the search would end lower, too.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_STEPS = 8  # EM makes about so many from k-means: used if their number is not known
+DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if the actual number is not given
 
 
 def report_nothing(what: str) -> None:
-    """Print nothing: the default of `report`."""
+    """Ignore a message; this is the default of `report`."""
 
 
 def ignore(n_tried: int, n_accepted: int) -> None:
-    """Count no moves: the default of `count`."""
+    """Ignore numbers of moves; this is the default of `count`."""
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
-    """The structure itself if the core knows it; else that with as many covariances of the same form.
+    """Return the structure if the core supports it, and otherwise one with as many covariances of the same form.
 
-    For factor analysers these are matrices, or variances if there are so few rows for each component that the core
-    splits none with a matrix: those of the halves would be nearly singular.
+    For factor analysers the covariances are matrices. They are variances if there are too few rows per component for
+    the core to split matrices, because the covariances of the halves would be nearly singular.
     """
     if family.algebra is not None:
         return family
@@ -100,7 +100,7 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
 def _convert_to_family(
     family: Family, model: Model, rows: DistinctRows, engine: Engine[Any], ridge: Array
 ) -> Model | None:
-    """The model in another structure: an M-step of it from the responsibilities; None if it finds no covariance."""
+    """Convert a model to another structure by an M-step from its responsibilities; None if a covariance is singular."""
     if model.family == family:
         return model
     source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
@@ -119,10 +119,10 @@ def split_and_merge(
     rng: np.random.Generator,
     **options: Any,
 ) -> Model:
-    """The model of `search_from_model` without what the core does not know: terms of the objective, and the structure.
+    """Search without the structures and objective terms that the core does not support, and convert the result back.
 
-    Where variances have a bound on their ratios, `RIDGE_BOUND_FRACTION` of the least that it allows at the start is a
-    ridge, or the search would find narrow components that the bound forbids.
+    If ratios of variances are bounded, `RIDGE_BOUND_FRACTION` of the least variance that the bound allows at the start
+    serves as a ridge, because the search would otherwise find narrow components that the bound excludes.
     """
     if model.n_components == 1:
         return model
@@ -147,26 +147,28 @@ def search_from_model(
     report: Callable[[str], object] = report_nothing,
     count: Callable[[int, int], object] = ignore,
 ) -> Model:
-    """Move components until no move has helped for some time, on a part of a sample that suffices.
+    """Merge and split components until no move has helped for some time, on a sufficient part of the sample.
 
-    The search begins from the model. With fewer than 10 components EM also begins from equal groups of rows, in the
-    order of their distances from the centre of all and in that of the feature with the least kurtosis; with at most 3,
-    which have few moves, from a core and its tails and from k-means, too. Where EM ends higher than the search so far,
-    the search begins there again. With few rows and more components it begins from another k-means start instead,
-    unless moves have no hope. The better end goes on with more rows and more patience, unless moves have no hope; with
-    more patience alone if the part was all rows. A move is refused if it gains no more than chance, or adds a component
-    with almost no distinct rows, or a nearly flat one with few: maxima of the likelihood there say nothing about the
-    data. Components that have too few rows of a part may have enough of all: where moves were refused, the search goes
-    on with the whole sample.
+    The search begins from the model. With fewer than 10 components, EM also begins from equal groups of rows, ordered
+    by their distance from the overall centre and by the feature with the least kurtosis. With at most 3 components,
+    which have few moves, EM also begins from a core and its tails, and from k-means. If EM ends higher than the search
+    so far, the search begins again there. With few rows and more components, the search begins from another k-means
+    start instead. The better result continues with more patience and, if there are more, with more rows. Without hope
+    of a gain by moves, the second start and the continuation are left out.
 
-    Where a split still promises much, the model does not fit the rows, and searches from other starts end elsewhere.
-    There the search begins from `N_ASCENTS` starts and crosses the ends, if that takes no longer than fits do: if EM
-    made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all these ascents read no more rows than the sample has.
+    A move is rejected if it gains no more than chance, or adds a component with almost no distinct rows, or a nearly
+    flat component with few distinct rows, because the data do not support such maxima. If moves were rejected, the
+    search continues on the whole sample, in which a component may have enough rows.
 
-    The search ends once its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
-    crossings, once they begin, may visit `CROSSING_WORK_FACTOR` times as many. It stops if `should_stop` is true. Then
-    it calls `report` with a description of each ascent, and `count` with the moves that were tried and kept. It returns
-    the model after the last move that helped and EM, or `model` if EM from each start freezes a component.
+    If a split still promises a large gain, the model does not fit the rows, and searches from other starts end
+    elsewhere. The search then begins from `N_ASCENTS` starts and crosses their results, if that takes no longer than
+    fits do: EM made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all ascents together read no more rows than
+    the sample has.
+
+    The search ends when its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
+    crossings may visit `CROSSING_WORK_FACTOR` times as many. The search stops early if `should_stop` returns true. At
+    the end `report` is called with a description of each ascent, and `count` with the moves tried and accepted. Return
+    the model after the last successful move and EM, or `model` if EM from each start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
@@ -184,20 +186,20 @@ def search_from_model(
 
 
 def search_work_per_step(family: Family, n_features: int) -> float:
-    """The work of a search, in steps of EM on all rows, for each step that EM made from its start."""
+    """Return the work of a search, in steps of EM on all rows, for each step that EM made from its start."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
 
 
 def gained_by_chance(model: Model, n_rows: int) -> float:
-    """What means and covariances gain by chance on distinct rows, nats per row: cpp/em/ascent.hpp."""
+    """Return the gain of means and covariances by chance on distinct rows, nats per row; see cpp/em/ascent.hpp."""
     algebra, d = model.family.algebra, model.n_features
     return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """What a search must gain over EM from its start on distinct rows, nats per row, or it is chance."""
+    """Return the gain over EM, nats per row, up to which the result of a search on distinct rows may be chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -210,7 +212,7 @@ def core_search_settings(
     final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
 ) -> SearchSettings:
-    """`search_from_model` as plain values, and what each generator draws; `final_stopping` ends EM after it."""
+    """Convert the settings of `search_from_model`, and draws of each generator, to plain values."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)
@@ -221,7 +223,7 @@ def core_search_settings(
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
-    # Where covariances depend on each other, or may do so, bounds on the gains of splits do not hold.
+    # If covariances depend on each other, or may depend on each other, the bounds on the gains of splits do not hold.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
@@ -234,7 +236,7 @@ def core_search_settings(
 
 
 def acceptance_settings(n_components: int) -> AcceptanceSettings:
-    """When the core accepts moves."""
+    """Return the conditions under which the core accepts moves."""
     patience = max(MIN_PATIENCE, n_components // 4)
     return AcceptanceSettings(
         trial_limits=_steps_of(MOVE_TRIAL), long_trial_limits=_steps_of(LONGER_TRIAL),

@@ -1,4 +1,4 @@
-"""One run of EM: from a model and an objective it yields the states, step by step, or the best end of several runs."""
+"""Runs of EM, which yield one state per step, and the choice of the best of several runs."""
 
 from typing import TYPE_CHECKING
 

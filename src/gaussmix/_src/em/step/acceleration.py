@@ -1,9 +1,9 @@
-"""Fewer passes for slow runs of EM: a quasi-Newton method proposes models, and EM continues from higher ones only.
+"""Acceleration of slow runs of EM by a quasi-Newton method, which proposes models; EM accepts only higher ones.
 
 A step of EM is a gradient step of the log-likelihood in the metric of the complete-data information matrix (rows with
-known components). In this metric the Jacobian of a step at a maximum is symmetric, with eigenvalues from 0 to 1. EM is
-slow along eigenvectors with eigenvalues near 1. L-BFGS learns these from the last steps: Jamshidian &
-Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
+known components). In this metric the Jacobian of a step at a maximum is symmetric, with eigenvalues from 0 to 1, and EM
+is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these eigenvectors from the last steps: Jamshidian
+& Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 # The first step after which a run is checked, and the number of steps between checks.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # a run that seems to need more steps than this is accelerated
+MIN_REMAINING_STEPS = 40  # predicted number of remaining steps above which a run is accelerated
 PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
-MAX_LBFGS_PAIRS = 8  # past steps that L-BFGS uses
-MAX_PATH_VALUES = 2**23  # limit on the size of these steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # least cosine between a move and the change of the gradient that L-BFGS uses
-MAX_LOW_GAIN_STEPS = 5  # consecutive steps that may gain little while a proposal promises more
-# Limits on the length of a proposal: the first relative to a step of EM, later ones to a refused or accepted proposal.
+MAX_LBFGS_PAIRS = 8  # number of past steps that L-BFGS uses
+MAX_PATH_VALUES = 2**23  # largest number of values in these steps, 64 MB
+MIN_CURVATURE_COSINE = 1e-10  # least cosine between a move and a change of the gradient for L-BFGS to use both
+MAX_LOW_GAIN_STEPS = 5  # number of consecutive steps that may gain little while a proposal promises more
+# Limits on the length of a proposal. The first is relative to a step of EM, the others to a refused or accepted
+# proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """The memory of an accelerated run.
+    """Recorded steps and proposals of an accelerated run.
 
     Parameters
     ----------
-    points : (n, n_coordinates), models before past steps; the last is the highest model so far.
-    images : (n, n_coordinates), the models after these steps.
-    model_after : the model after the step from the last point.
-    penalised_objective : the objective at the last point less its `ridge_penalty`, nats per unit of row weight.
+    points : (n, n_coordinates), models before past steps. The last point is the highest model so far.
+    images : (n, n_coordinates), models after these steps.
+    model_after : model after the step from the last point.
+    penalised_objective : objective at the last point minus its `ridge_penalty`, nats per unit of row weight.
     proposal_length : length of the move from the last point to the model of the next pass, in the units of
         `_scale_by_information`; 0 if that model is `model_after`.
-    max_length : limit on the length of the next proposal.
+    max_length : upper limit on the length of the next proposal.
     n_refused : consecutive refused proposals.
     n_steps_to_wait : steps to make before the next proposal.
     n_low_gain_steps : consecutive steps that gained less than the tolerance although a proposal promised more.
@@ -68,7 +69,7 @@ class EMPath:
     n_low_gain_steps: int = 0
 
     def as_arrays(self) -> dict[str, Array]:
-        """The path as arrays, for `Trace.path_arrays`."""
+        """Convert the path to arrays for `Trace.path_arrays`."""
         after, counts = self.model_after, (self.n_refused, self.n_steps_to_wait, self.n_low_gain_steps)
         return {
             "points": self.points,
@@ -90,7 +91,7 @@ class EMPath:
         return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 
     def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> EMPath:
-        """Add a step from an accepted point."""
+        """Return the path with a further step from an accepted point."""
         n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
@@ -100,7 +101,7 @@ class EMPath:
         return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
     def with_shorter_limit(self) -> EMPath:
-        """The path after a refused proposal. Each consecutive refusal doubles the steps before the next proposal."""
+        """Return the path after a refused proposal. Each further refusal doubles the steps before the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
         return replace(path, proposal_length=0.0, max_length=max_length)
@@ -112,7 +113,7 @@ class Proposal:
 
     Parameters
     ----------
-    coordinate_change : (n_coordinates,), change of the coordinates; shortened if the full move is too long.
+    coordinate_change : (n_coordinates,), change of the coordinates, shortened if the full move is too long.
     length : length of the change, in the units of `_scale_by_information`.
     predicted_gain : predicted gain of the full move, nats per unit of row weight.
     """
@@ -135,24 +136,24 @@ class Proposal:
 
 
 def is_accelerated(trace: Trace) -> bool:
-    """Whether the run of this trace is accelerated."""
+    """Return whether the run of this trace is accelerated."""
     return bool(trace.path_arrays)
 
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Chooses the model for the next pass of an accelerated run; `fast_path` makes the steps of EM before."""
+    """Rule that chooses the model of the next pass of an accelerated run. `fast_path` makes the EM steps before it."""
 
     fast_path: FastPath
 
     def max_steps_until_check(self, trace: Trace) -> int:
-        """Number of steps that may be made before the next call of `choose_next_state`."""
+        """Return the number of steps that may be made before the next call of `choose_next_state`."""
         if is_accelerated(trace):
             return 1
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
     def choose_next_state(self, before: EMState, state: EMState) -> EMState:
-        """Check the pass from `before` to `state`, one step of EM later, and choose the model for the next pass."""
+        """Check the pass from `before` to `state`, one EM step later, and choose the model for the next pass."""
         trace = state.trace
         if not is_accelerated(before.trace):
             return self._start_path(state)
@@ -165,7 +166,7 @@ class Acceleration:
         return self._extend_path(path, before.model, state, penalised)
 
     def _start_path(self, state: EMState) -> EMState:
-        """Accelerate from the next step on, if the run is slow."""
+        """Begin to accelerate with the next step if the run is slow."""
         has_ended = state.outcome is not None or state.trace.frozen_components
         if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
@@ -174,23 +175,24 @@ class Acceleration:
         return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
-        """Whether gains have been falling, and need many more steps at the present rate until they are below `tol`.
+        """Return whether gains fall so slowly that many more steps are needed until they are below `tol`.
 
-        Where the core makes the steps of EM, a pass after a proposal takes longer than a step, and more must be left.
+        If the core makes the steps of EM, a pass after a proposal takes longer than a step, so more steps must remain.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
-        if not last > 0 or (np.diff(gains) >= 0).any():  # where they rise, the run leaves a saddle
+        # Rising gains mean that the run is leaving a saddle point.
+        if not last > 0 or (np.diff(gains) >= 0).any():
             return False
         if self.fast_path.supports_model(state.model):
             long *= 1 + PROPOSAL_MULTIPLY_ADDS / (self.fast_path.source.n_rows * step_multiply_adds(state.model))
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Return to the EM step from the last point. The refused pass still counts as a step."""
+        """Return to the EM step from the last point. The refused pass counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
@@ -202,7 +204,7 @@ class Acceleration:
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
-        if len(path.points) == 1:  # the move is the step of EM
+        if len(path.points) == 1:  # the move is the EM step itself
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
@@ -222,7 +224,7 @@ class Acceleration:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
-        """The model with these coordinates; None if no model has them."""
+        """Return the model with these coordinates; None if the coordinates do not define a valid model."""
         n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
@@ -235,7 +237,8 @@ class Acceleration:
         weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        if not template.family.is_step:  # a structure may constrain covariances beyond their coordinates
+        # The structure may constrain covariances beyond their coordinates, so its M-step is applied.
+        if not template.family.is_step:
             spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
             if spec.second is Second.TRACE:
@@ -247,7 +250,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Whether a component has no weight, and so no log weight. A prior may have kept the component from freezing."""
+    """Return whether a component has almost no weight. A prior may have prevented the component from freezing."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
@@ -256,8 +259,8 @@ def _store_path(state: EMState, path: EMPath) -> EMState:
 
 
 def _model_coordinates(model: Model) -> Array:
-    """Log weights, means and coordinates of the covariances. Only the structure constrains these numbers."""
-    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # noise may have lost its weight
+    """Return log weights, means and coordinates of the covariances, constrained only by the covariance structure."""
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the background may have weight 0
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
@@ -281,10 +284,10 @@ def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
 
 
 def _lbfgs_step(gram: Array) -> Array:
-    """The L-BFGS step, as coefficients of vectors with the inner products `gram`.
+    """Compute the L-BFGS step, as coefficients of vectors with the inner products `gram`.
 
     The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
-    without a move the Hessian counts as minus the unit matrix.
+    without a move the Hessian is taken as minus the identity matrix.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

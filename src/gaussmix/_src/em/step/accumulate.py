@@ -1,4 +1,4 @@
-"""One pass over the rows: an engine's step on every block of a source."""
+"""One pass over the rows, which applies an engine's step to every block of a source."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
-MAX_RESPONSIBILITIES = 2**22  # responsibilities that `responsibilities` makes at a time, 32 MB
+MAX_RESPONSIBILITIES = 2**22  # number of responsibilities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True)
 class StepTask:
-    """The arguments of `Engine.step` without the block; picklable where the engine and `responsibilities` are.
+    """Arguments of `Engine.step` without the block; picklable if the engine and `responsibilities` are.
 
     Parameters
     ----------
-    engine, parameters, spec, rule, anchor : as for `Engine.step`.
-    n_components : K.
-    responsibilities : computes `Block.assignment` for a part of a block, in the process that has the rows; the rule is
-        then `AssignmentRule.ASSIGNMENT`. Under this rule a single component gets every row that is not given to the
-        noise.
-    context : as for `Engine.step`: the context of the pass before; None in the first pass.
+    engine, parameters, spec, rule, anchor : same as in `Engine.step`.
+    n_components : number of components.
+    responsibilities : function that computes `Block.assignment` for a part of a block, in the process that has the
+        rows. The rule is then `AssignmentRule.ASSIGNMENT`, under which a single component gets every row that does not
+        belong to the background.
+    context : `Moments.context` of the previous pass; None in the first pass.
     """
 
     engine: Engine[Any]
@@ -49,7 +49,7 @@ class StepTask:
     context: PassContext | None = None
 
     def sum_moments(self, source: Source) -> Moments:
-        """Make the pass: sums of every block, merged and finished."""
+        """Make a pass over the source, and return the finished sums of all blocks."""
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
             context = collect_facts(source, self.engine, self.spec)
@@ -62,7 +62,7 @@ class StepTask:
         return self.engine, self.n_components
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """Return about how many bytes are sent for the task in a step of EM and for the sums of a node, and K."""
+        """Return the approximate bytes sent for the task and for the sums of a node, and the number of components."""
         n_second = self.spec.n_values(self.n_components, n_features)
         was_tried = (
             self.rule is AssignmentRule.SOFT and self.context is not None and self.context.total_spread is not None
@@ -92,7 +92,7 @@ class StepTask:
 
 
 def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
-    """Responsibilities of a single component: 1 for each row that is not given to the noise."""
+    """Return responsibilities of a single component: 1 for each row that does not belong to the background."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
         return labels
@@ -102,7 +102,7 @@ def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
 
 
 def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
-    """The engine's context about all rows of a source, found once for each source and spec."""
+    """Collect the engine's facts about all rows of a source, only once for each source and `spec`."""
 
     def spread() -> Spread:
         with limit_threads(engine.n_threads):

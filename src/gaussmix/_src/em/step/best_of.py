@@ -1,4 +1,4 @@
-"""The best of several runs of EM: runs from several starts, and a race in which runs drop out."""
+"""The best of several runs of EM: runs from several initial models, and races in which runs drop out."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Relative, and nats for objectives below 1: runs that reach the same maximum differ by less, in any component order.
+# Runs that reach one maximum differ by less, relative to objectives above 1, in any order of the components.
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
-MIN_RACE_TOLERANCE = 1e-6  # of these runs, nats per unit of row weight
-MAX_GAIN_FACTOR = 32.0  # a run may still gain this many times its gain in the second half of its steps
-MAX_MODEL_DIVERGENCE = 0.01  # nats: runs whose components differ by less on average lead to one maximum
+MIN_RACE_TOLERANCE = 1e-6  # least tolerance of runs in a race, nats per unit of row weight
+MAX_GAIN_FACTOR = 32.0  # largest further gain of a run, relative to the gain in the second half of its steps
+MAX_MODEL_DIVERGENCE = 0.01  # nats; runs whose components differ by less on average lead to one maximum
 
 # A run of EM from a start, or from the state of an earlier run of the same start.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
 
 
 def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | None = None) -> EMState:
-    """Make all runs and return the end of the best.
+    """Make all runs, and return the final state of the best run.
 
-    The first of runs that are equal up to rounding wins, so that neither the engine nor the number of threads decides.
-    A run without collapsed components beats every run with one.
+    Among runs that are equal up to rounding the first wins, so that neither the engine nor the number of threads
+    decides. A run without collapsed components beats every run with a collapsed component.
 
     Parameters
     ----------
-    runs : the states of each run; a run raises `SingularCovarianceError` if its start has no covariances.
-    finished_traces : gets the trace of each run that ended with a finite likelihood.
+    runs : states of each run. A run raises `SingularCovarianceError` if its start has no covariances.
+    finished_traces : list to which the trace of each run with a finite likelihood is appended.
 
     Raises
     ------
-    SingularCovarianceError : no start had covariances; the error of the last one.
-    NonFiniteLikelihood : the likelihood of the last start was not a finite number, and no other start did better.
+    SingularCovarianceError : no start had covariances; the error is that of the last start.
+    NonFiniteLikelihood : the likelihood of the last start was not finite, and no other start succeeded.
     """
     best: EMState | None = None
     failure: ValueError | None = None
@@ -62,15 +62,15 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
             if finished_traces is not None:
                 finished_traces.append(end.trace)
     if best is None:
-        assert failure is not None, "at least one start"
+        assert failure is not None, "there is at least one start"
         raise failure
     return best
 
 
 def choose_better(best: EMState | None, candidate: EMState) -> EMState:
-    """The better of two ends of runs; the first of equals.
+    """Return the better of two final states, or the first if both are equal.
 
-    Compare by objective, unless only one run has collapsed: its objective depends on when the component froze.
+    Objectives are compared unless only one run has collapsed, because its objective depends on when it collapsed.
     """
     if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
         return candidate if best is None or not candidate.trace.collapsed_components else best
@@ -78,18 +78,18 @@ def choose_better(best: EMState | None, candidate: EMState) -> EMState:
 
 
 def is_higher(objective: float, reference: float) -> bool:
-    """Whether an objective is not equal to another one up to rounding, but higher."""
+    """Return whether an objective is higher than a reference by more than rounding."""
     return objective > reference + OBJECTIVE_ROUNDING * max(1.0, abs(reference))
 
 
 def race_models(
     models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float
 ) -> Model:
-    """Run EM from several models and return the model that the best run reached; the first of equal runs.
+    """Run EM from several models, and return the model that the best run reached, the first of equal runs.
 
-    Runs that cannot become the best any more, or in which a component degenerates, drop out until one is left. If that
-    run degenerates too, its first model is returned, and the fit from it reports what degenerated. After Maron & Moore
-    (1997), Artificial Intelligence Review 11.
+    A run drops out when it cannot become the best any more, or when a component degenerates, until one run is left. If
+    the last run degenerates too, its first model is returned, and the fit from that model reports the degeneracy. See
+    Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
@@ -104,7 +104,7 @@ def race_models(
 def _continue_runs(
     runs: list[tuple[Model, EMState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StopRule
 ) -> list[tuple[Model, EMState]]:
-    """The same runs after more steps, but those that had ended."""
+    """Continue the runs that have not ended, and return all runs."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], repeat_rows(source, len(going))
     ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _first_degenerate_or_last)
@@ -113,7 +113,7 @@ def _continue_runs(
 
 
 def _first_degenerate_or_last(states: Iterable[EMState]) -> EMState:
-    """The first state with a component that degenerated, else the last one."""
+    """Return the first state with a degenerate component, or the last state."""
     for state in states:
         if state.trace.frozen_components:
             break
@@ -125,7 +125,7 @@ def _has_ended(state: EMState) -> bool:
 
 
 def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, EMState]]:
-    """The highest run first, then the runs that may still end above it and do not follow another one."""
+    """Return the highest run, then runs that may still become higher and do not approach the maximum of another."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last_objective
     contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
@@ -138,15 +138,16 @@ def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, E
 
 
 def _cannot_win(state: EMState, best: float) -> bool:
-    """Whether a run cannot end above the highest any more."""
+    """Return whether a run can no longer become the best."""
     return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
 
 
 def _model_divergences(models: list[Model]) -> Array:
-    """How unlike the components of models from one partition are, (n_models, n_models), nats.
+    """Compute the divergence between each pair of models from one partition, (n_models, n_models), nats.
 
-    The mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, weighted as in both models:
-    ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ] with P = Σ⁻¹ and δ the difference of the means.
+    The divergence is the mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, with the
+    mean of both models' weights: ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ] with P = Σ⁻¹ and δ the difference of the
+    means.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])
@@ -156,7 +157,7 @@ def _model_divergences(models: list[Model]) -> Array:
     means = means - means.mean(axis=0)
     pulled = einsum("rkij,rkj->rki", precisions, means)
     rest = einsum("rki,rki->rk", pulled, means) - d
-    # tr(P Σ') − d + δᵀ P δ is one product of the numbers of a model and those of another one.
+    # tr(P Σ') − d + δᵀ P δ is one inner product of values of one model with values of another model.
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
     one_way = einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
@@ -164,17 +165,17 @@ def _model_divergences(models: list[Model]) -> Array:
 
 
 def run_sort_key(state: EMState) -> tuple[bool, float]:
-    """Sort key of a run: collapsed runs last, then by the digits of the objective that all engines share."""
+    """Return a sort key that puts collapsed runs last and rounds objectives, because engines differ by rounding."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """As `run_sort_key`, with degenerate runs last: the core does not make their next step."""
+    """Return `run_sort_key` with degenerate runs last, because the core does not make their next step."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 
 def _attainable_objective(trace: Trace) -> float:
-    """Bound the objective that a run may still reach: at most `MAX_GAIN_FACTOR` times the gain of its second half."""
+    """Bound the objective that a run may still reach by `MAX_GAIN_FACTOR` times the gain of its second half."""
     return trace.last_objective + MAX_GAIN_FACTOR * (trace.last_objective - trace.objective[(trace.n_steps - 1) // 2])

@@ -1,4 +1,4 @@
-"""The EM loop. It can make every step; on small tables the core makes the usual ones (`em.step.fast_path`)."""
+"""The EM loop, which supports every step; on small tables the core makes the usual steps (`em.step.fast_path`)."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def run_em(
     *,
     is_accelerated: bool = False,
 ) -> Iterator[EMState]:
-    """Raise the objective of a model until it converges; Bishop (2006) section 9.2.2.
+    """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. A run from the model and the trace of a state continues the run of that state, to the
+    To stop a run, stop iterating. A run from the model and trace of a state continues the run of that state with the
     same bits.
 
     Parameters
     ----------
-    source : the rows.
-    engine : sums responsibilities and moments over them.
-    model : where to begin; its family is kept.
-    objective : what EM raises.
-    stopping : when to end.
-    previous_objective : the objective before the first step, if the fit continues an earlier one.
-    trace : the trace of earlier steps; its frozen components stay frozen. None for a new run.
-    is_accelerated : whether to speed up slow runs; see `acceleration`.
+    source : source of the rows.
+    engine : engine that sums responsibilities and moments over the rows.
+    model : initial model, whose covariance structure is kept.
+    objective : objective that EM increases.
+    stopping : conditions for stopping.
+    previous_objective : objective before the first step, if the fit continues an earlier fit.
+    trace : trace of earlier steps, whose frozen components stay frozen; None for a new run.
+    is_accelerated : whether to accelerate slow runs; see `acceleration`.
 
     Yields
     ------
-    state : first the start; then one after each step, or after several steps that the engine made by itself. Only the
-        last state has an outcome.
+    state : first the initial state, then one state after each step, or after several steps in the core. Only the last
+        state has an outcome.
     """
     trace = trace or Trace()
     state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
@@ -98,7 +98,7 @@ def run_em(
 def run_to_sound_end(
     source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StopRule, **run_options: Any
 ) -> EMState | None:
-    """The end of `run_em`; None if a component freezes or the likelihood is not finite."""
+    """Return the final state of `run_em`; None if a component freezes or the likelihood is not finite."""
     try:
         end = final_state(run_em(source, engine, model, objective, stopping, **run_options))
     except SingularCovarianceError:
@@ -114,11 +114,11 @@ def em_step(
     frozen: Mapping[int, FreezeReason],
     context: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Make one E-step and one M-step; gives the moments, the model, and the frozen components with the new ones.
+    """Make one E-step and one M-step, and return the moments, the model, and all frozen components.
 
-    The engine chooses the anchor of the sums. The sums are made again about the new means if a component degenerates,
-    and if moving them there would cost digits: in a first step from a far start, and for pooled moments of far
-    components. `context` are `Moments.context` of the step before; None in a first step.
+    The engine chooses the anchor of the sums. The sums are repeated about the new means if a component degenerates, or
+    if moving the sums would lose digits: in a first step with distant means, and for pooled moments of distant
+    components. `context` is `Moments.context` of the previous step; None in a first step.
     """
     spec = model.family.moment_spec(model.covariances)
     is_distant = spec.is_pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION
@@ -133,5 +133,5 @@ def em_step(
 
 
 def _mixture_mean(model: Model) -> Array:
-    """The mean of the mixture. Engines sum pooled moments near it."""
+    """Return the mean of the mixture, near which engines sum pooled moments."""
     return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

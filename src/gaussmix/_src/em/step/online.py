@@ -1,4 +1,4 @@
-"""Online EM: an M-step after every few rows of a stream, from sums in which earlier rows count less and less."""
+"""Online EM, which makes an M-step after a few thousand rows of a stream and gradually forgets earlier rows."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.value import Value
 
-STEP_ROWS = 5_040  # 35 of the core's tiles; 13 steps are a leaf
+# A step has 35 tiles of the core, and 13 steps are a leaf.
+STEP_ROWS = 5_040
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ForgettingRate(Value):
-    """How fast a stream is forgotten, as `GaussianMixture(forgetting=…)` takes it.
+    """Rate at which a stream of rows is forgotten, for `GaussianMixture(forgetting=…)`.
 
     Parameters
     ----------
     decay : float, default 0.7
-        Above 0.5 and at most 1: step t gives its rows the weight (t + 1)^−decay, and all rows before the rest. At 1
-        all steps count the same; the lower, the sooner early ones are forgotten.
+        Exponent above 0.5 and at most 1. Step t gives its own rows the weight (t + 1)^−decay and all earlier rows
+        together the rest of 1. At 1 all steps have equal weight; lower values forget early steps sooner.
     half_life : float, default None
-        Rows after which a row counts at most half, at least 5,040. For data that drift. None is right where all rows
-        come from one distribution.
+        Number of rows, at least 5,040, after which the weight of a row is at most halved. Use `half_life` for data that
+        drift. None is right if all rows come from one distribution.
 
     Raises
     ------
@@ -60,23 +61,24 @@ class ForgettingRate(Value):
             raise ValueError(f"half_life={self.half_life!r} must be None or at least {STEP_ROWS} rows (one step).")
 
     def log_decay_factor(self, total_weight: float, step_weight: float) -> float:
-        """step_weight · log(1 − γ): the log of the factor by which a step scales earlier sums.
+        """Return step_weight · log(1 − γ), the log of the factor by which a step scales earlier sums.
 
         Parameters
         ----------
-        total_weight : t, row weight up to the end of the step, in units of that of a usual step; at least 1.
-        step_weight : row weight of the step, in the same units; 1 for a usual one.
+        total_weight : t, the row weight up to the end of the step, relative to the row weight of a usual step; at least
+            1.
+        step_weight : row weight of the step, relative to the row weight of a usual step.
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # rows so light that they change no digit
+        )  # at 1, rows are too light to change a digit
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay
 
 
 def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
-    """Moments of rows about the model's means, divided by the total row weight."""
+    """Compute the moments of rows about the model's means, divided by the total row weight."""
     spec = model.family.moment_spec(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
     moments = task.sum_moments(source)
@@ -86,11 +88,11 @@ def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Mom
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_decay_factor: float
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Mix the sums of new rows into those of earlier rows, both for a row weight of 1, and make the next model.
+    """Update the sums of earlier rows with new rows, both per unit of row weight, and make the next model.
 
     S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_decay_factor`; Cappé & Moulines (2009), JRSS B 71, eq. 9
-    and 10. The spec of the family must not depend on its covariances. Components that degenerate keep their mean and
-    covariance in this step; the next step tries them again, because new rows may reach them.
+    and 10. The structure's moment specification must not depend on its covariances. Components that degenerate keep
+    their mean and covariance in this step only, because new rows may belong to them.
     """
     new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))
@@ -98,4 +100,4 @@ def online_step(
     return sums, following, frozen
 
 
-ForgettingRate.__module__ = "gaussmix"  # where users import it from
+ForgettingRate.__module__ = "gaussmix"  # the module from which users import the class

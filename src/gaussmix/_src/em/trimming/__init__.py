@@ -1,4 +1,4 @@
-"""EM on the rows that are not trimmed: the least probable rows have no part in a step."""
+"""Trimmed EM, whose steps leave out the least probable rows."""
 
 from typing import TYPE_CHECKING
 

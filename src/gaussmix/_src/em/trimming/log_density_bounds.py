@@ -1,4 +1,4 @@
-"""Bounds on how far log densities fall from one mixture to the next, so that trimming skips most rows."""
+"""Bounds on the change of log densities from one mixture to the next, with which trimming skips most rows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-MAX_UNBOUNDED_FRACTION = 1e-6  # part of a density that components far from the row may have without a bound
+# Fraction of a density that may belong to components far from the row, for which there is no bound.
+MAX_UNBOUNDED_FRACTION = 1e-6
 
 
 def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
-    """Make a function from lower bounds on log densities before a step to bounds after it; None if no bound is useful.
+    """Make a function from lower bounds on log densities before a step to bounds after it; None without a useful bound.
 
-    With r = ‖W (x − μ)‖ of a component before, its distance after is at most a r + b: a = ‖W' W⁻¹‖, b = ‖W' (μ − μ')‖.
-    So log p(x, k) falls by at most D(r), which rises with r. Components with r above R have at most the part
-    `MAX_UNBOUNDED_FRACTION` of p(x), if R² / 2 is the largest log scale less log p(x), log K and the log of the part.
-    The others fall by at most D(R), and so does p(x).
+    A component at distance r = ‖W (x − μ)‖ before the step has at most distance a r + b after it, with a = ‖W' W⁻¹‖ and
+    b = ‖W' (μ − μ')‖. Hence log p(x, k) falls by at most D(r), which increases with r. Choose R with R² / 2 = largest
+    log scale − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R have at most this fraction of
+    p(x). All other log p(x, k) fall by at most D(R), and so does log p(x).
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:
@@ -39,7 +40,7 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
     highest = max(float(before.log_scale.max()), before.log_background) + math.log(
         len(present) / MAX_UNBOUNDED_FRACTION
     )
-    # D is the largest of these at any distance, and so at most what the largest of each term makes.
+    # At any distance, D is at most the sum of the largest value of each of its terms.
     quadratic, linear, constant = (
         float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
     )
@@ -49,7 +50,7 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
 
 
 def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
-    """Bounds after a step, by the largest log scale and the terms of D."""
+    """Return bounds after a step, from the largest log scale and the terms of D."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.maximum(2.0 * (highest - log_density), 0.0)
         fallen = quadratic * squares + linear * np.sqrt(squares) + constant
@@ -59,7 +60,7 @@ def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: 
 
 @one_blas_thread()
 def _whitening_ratios(before: Parameters, after: Parameters) -> Array:
-    """‖W'_k W_k⁻¹‖ of each component, (n_components,)."""
+    """Return ‖W'_k W_k⁻¹‖ of each component, (n_components,)."""
     old, new = before.whitening, after.whitening
     if old.factor_shape is not FactorShape.TRIANGULAR:
         ratios = np.abs(new.factors / old.factors).reshape(max(len(old.factors), len(new.factors)), -1)

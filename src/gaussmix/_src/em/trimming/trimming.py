@@ -1,8 +1,8 @@
-"""RowTrimming: each pass of EM leaves out the rows that are least likely under the mixture that it starts from.
+"""Trimmed EM, in which each pass leaves out the rows that are least probable under its initial mixture.
 
-Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52; García-Escudero, Gordaliza,
-Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step then raises the log-likelihood of the rows it keeps, and to
-keep the likeliest rows of the next mixture raises it again.
+See Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52, and García-Escudero,
+Gordaliza, Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step increases the log-likelihood of the rows that it
+keeps, and choosing the most probable rows of the next mixture increases the log-likelihood again.
 """
 
 from __future__ import annotations
@@ -41,23 +41,27 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-CUTOFF_MARGIN = 0.5  # nats above the last cutoff: rows that may be below that are looked at
-MAX_EVALUATED_LEAF_FRACTION = 0.5  # of the rows of a leaf: with more to look at, all are
-# Log densities so near to the cutoff, relatively, are equal to it, whatever rounding says.
+# Rows that may be less than this many nats above the last cutoff are evaluated.
+CUTOFF_MARGIN = 0.5
+# If a larger fraction of the rows of a leaf must be evaluated, all rows of the leaf are.
+MAX_EVALUATED_LEAF_FRACTION = 0.5
+# Log densities within this relative distance of the cutoff count as equal to the cutoff, because they may be rounded.
 CUTOFF_ROUNDING = 2.0**-40
-N_RANDOM_STARTS = 20  # starts from random rows
-START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)  # EM from each start, and from the best
-MAX_REFINED_STARTS = 3  # starts that get the longer EM
+N_RANDOM_STARTS = 20  # number of starts from random rows
+# Limits of EM from each start, and from the best starts.
+START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)
+MAX_REFINED_STARTS = 3  # number of starts from which EM continues longer
 
 
 class TrimmingRule(NamedTuple):
-    """Which rows a pass keeps.
+    """Rule that decides which rows a pass keeps.
 
     Parameters
     ----------
     cutoff : rows with a lower log density, nats, are left out.
     tie_upper : rows with a log density from the cutoff to this one are tied.
-    tie_fraction : the part of its weight that each tied row keeps, equal for all so that their order does not matter.
+    tie_fraction : fraction of its weight that each tied row keeps. It is equal for all tied rows so that their order
+        does not matter.
     """
 
     cutoff: float
@@ -65,7 +69,7 @@ class TrimmingRule(NamedTuple):
     tie_fraction: float
 
     def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
-        """The row weights in the pass, (n_rows,), of rows with these log densities and weights."""
+        """Return the row weights in the pass, (n_rows,), from log densities and original row weights."""
         weight = np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
         weight = np.where(log_density < self.cutoff, 0.0, weight)
         return weight if row_weight is None else weight * row_weight
@@ -74,10 +78,10 @@ class TrimmingRule(NamedTuple):
 def find_trimming_rule(
     source: Source, log_density: Task[Array], trimmed_weight: float, cutoff_range: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
-    """Leave out the least likely rows, up to a weight of `trimmed_weight`, which is less than the sum of the weights.
+    """Find the rule that leaves out the least probable rows, up to a total weight of `trimmed_weight`.
 
-    The row at the cutoff keeps the part of its weight that is needed. None if the cutoff is not in `cutoff_range`, log
-    densities; higher ones may be too low.
+    The row at the cutoff keeps the remaining part of its weight. None if the cutoff is outside `cutoff_range` (log
+    densities), above which `log_density` may return lower bounds.
     """
     tie = 2 * CUTOFF_ROUNDING
     nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
@@ -88,25 +92,29 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    if source.row_totals.largest_weight is None or source.is_on_device:  # counts have no rounding
+    # Unweighted rows are counted exactly, without rounding.
+    if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    else:  # the bits of these sums must not depend on how the cutoff was found: a resumed fit finds it otherwise
+    # The bits of these sums must not depend on the way to the cutoff, because a resumed fit finds the cutoff
+    # differently.
+    else:
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
 
 
 def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: float, high: float) -> Sums:
-    """The weights of rows below a log density, and of those from there to another."""
+    """Sum the weights of rows with a log density below `low`, and of rows with a log density from `low` to `high`."""
     weight = np.ones(len(log_density)) if row_weight is None else row_weight
     is_tied = (log_density >= low) & (log_density <= high)
     return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
 
 
 class TrimmedSource(Source):
-    """The rows of another source; each pass with parameters leaves out the least likely, a fraction of the row weight.
+    """Source of the rows of another source, without the least probable rows in each pass with parameters.
 
-    Passes without parameters, and methods other than `map_merge`, see all rows.
+    The rows that are left out have a given fraction of the row weight. Passes without parameters, and all methods other
+    than `map_merge`, use all rows.
     """
 
     def __init__(self, source: Source, fraction: float) -> None:
@@ -121,7 +129,7 @@ class TrimmedSource(Source):
 
     @property
     def whole(self) -> None:
-        """None: a block does not say which rows are left out."""
+        """Return None, because a block does not contain the decision which rows are left out."""
         return None
 
     def collect(self, kind: type[F]) -> F:
@@ -130,27 +138,28 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        if task.spec.is_pooled and task.anchor is None:  # about an anchor, an engine reads no totals of all rows
+        # With an anchor, engines do not use the totals of all rows.
+        if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
     def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
-        """Which rows a pass with these parameters keeps; remembered for the next pass with them."""
+        """Return the rule of a pass with these parameters, and store it for further passes with the same parameters."""
         return self._find_pass(engine, parameters).rule
 
     def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
-        """The rows that a pass with these parameters keeps, in any pass; the others have the weight 0."""
+        """Return a source of the rows that a pass with these parameters keeps; all other rows have weight 0."""
         task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
         change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """What a pass with these parameters finds.
+        """Find the rule and the log densities of a pass with these parameters.
 
-        Where log densities of the last parameters are kept with blocks, only rows whose log density may have fallen
-        below the cutoff since then are evaluated (`em.trimming.log_density_bounds`). The other rows stay. Rows with
-        missing cells or with errors have no bounds.
+        If blocks store log densities under the last parameters, only rows whose log density may have fallen below the
+        cutoff since then are evaluated (`em.trimming.log_density_bounds`). For rows with missing values or errors there
+        are no bounds, so all rows are evaluated.
         """
         last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
@@ -167,7 +176,7 @@ class TrimmedSource(Source):
             rule = find_trimming_rule(self._source, task, left_out, between)
         if rule is None:
             task, rule = log_density, find_trimming_rule(self._source, log_density, left_out)
-        assert rule is not None, "some row has weight"
+        assert rule is not None, "at least one row has positive weight"
         self._last_pass = _TrimmingPass(task, rule)
         return self._last_pass
 
@@ -179,14 +188,14 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """The task that returns the log densities of the rows of a leaf, nats, or lower bounds on them above `exact_below`.
+    """Task that computes the log densities of a leaf's rows, nats; above `exact_below` they may be lower bounds.
 
     Parameters
     ----------
-    engine, parameters : of the log densities.
-    step : of the parameters; the one before is that of the parameters from which bounds lead to these.
-    exact_below : log densities above may be bounds.
-    bound_function : makes bounds of log densities before, or of bounds on them.
+    engine, parameters : engine and parameters of the log densities.
+    step : index of the parameters. Bounds lead from the parameters of the previous index to these parameters.
+    exact_below : above this log density, results may be lower bounds.
+    bound_function : function from previous log densities, or lower bounds on them, to lower bounds.
     """
 
     engine: Engine[Any]
@@ -218,7 +227,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """The log densities of a leaf, (n_rows,), nats; above `exact_below` they may be lower bounds."""
+    """Log densities of a leaf's rows, (n_rows,), nats; above `exact_below` they may be lower bounds."""
 
     step: int
     exact_below: float
@@ -227,7 +236,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """What is stored with a block: log densities by the first row of their leaf, and the state of a task."""
+    """State stored with a block: log densities by the first row of their leaf, and the state of a step."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -238,14 +247,14 @@ class _TrimmingState(BlockState):
         return self.task_state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
     def get_task_state(self, task: Task[Any], block: Block) -> Any:
-        """The state of a task."""
+        """Return the state of a task, and make it if the state of another task is stored."""
         if self.task_key != task.key:
             self.task_key, self.task_state = task.key, task.open(block)
         return self.task_state
 
 
 class _TrimmingPass(NamedTuple):
-    """The log densities of the last pass, and its rule."""
+    """Log densities and rule of the last pass."""
 
     log_density: _LogDensityTask
     rule: TrimmingRule
@@ -253,7 +262,7 @@ class _TrimmingPass(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _TrimmedStep:
-    """A step for the retained rows."""
+    """Task that makes a step on the retained rows."""
 
     task: StepTask
     log_density: _LogDensityTask
@@ -267,7 +276,7 @@ class _TrimmedStep:
         return _TrimmingState()
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """As of the task, but it sends the parameters twice."""
+        """Return the sizes of the step, with twice the bytes of the task because it contains the parameters twice."""
         task, node, n_components = self.task.sizes(n_features)
         return 2 * task, node, n_components
 
@@ -285,14 +294,14 @@ def _reweight_rows(
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
-    """The log density, nats, below which a pass leaves rows out; None if it keeps all."""
+    """Return the log density, nats, below which a pass leaves rows out; None if it keeps all rows."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
-    """Widths of the middle three quarters of each feature, (n_features,), data units; 0 for a constant feature.
+    """Return the widths of the middle three quarters of each feature, (n_features,), data units; 0 if it is constant.
 
-    Where the middle is one number, the standard deviation.
+    If the middle three quarters are a single number, the width is the standard deviation.
     """
     low, high = sample.central_range
     return np.where(high > low, high - low, np.sqrt(robust_variances(sample.rows, sample.weight)))
@@ -300,22 +309,22 @@ def _feature_widths(sample: DistinctRows) -> Array:
 
 @dataclass(frozen=True)
 class RowTrimming:
-    """Leaves out a fraction of the row weight."""
+    """Setting to leave out a fraction of the row weight in each pass."""
 
     fraction: float
 
     def trim_source(self, source: Source) -> Source:
-        """The rows of a source; each pass with parameters leaves out the least likely."""
+        """Wrap a source so that each pass with parameters leaves out the least probable rows."""
         return TrimmedSource(source, self.fraction)
 
     def retained_sample(self, sample: DistinctRows, model: Model, engine: Engine[Any]) -> DistinctRows:
-        """The rows of a sample that a pass with a model keeps."""
+        """Return the rows of a sample that a pass with a model keeps."""
         rule = TrimmedSource(ArraySource(sample.rows, sample.weight), self.fraction).rule_for(engine, model.parameters)
         weight = rule.row_weights(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign rows as `nearest_centre` does, by spheres as wide as the rows, so that units decide nothing."""
+        """Assign rows as `nearest_centre` does, but with spheres as wide as the rows, so that units do not matter."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(
@@ -327,12 +336,13 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """The start of a trimmed fit: the best of the named and several others, with one shared variance per feature.
+        """Choose the start of a trimmed fit: the best of the named start and random starts, by short runs of EM.
 
-        Outliers may spoil a single start. Without variances of single components the likelihood has no peaks at single
-        rows, so the best of many starts is sound. As in R's tclust, EM makes few steps from each start and many from
-        the best. With 10 % outliers and 4 components, two of three starts from random rows begin without an outlier.
-        All this happens in units of the widths of the features, so their own units don't matter.
+        Outliers may spoil a single start, so that many starts are compared. The runs share one variance per feature
+        among all components, because the likelihood would otherwise have peaks at single rows. As in R's tclust, EM
+        makes few steps from each start and many from the best starts. With 10 % outliers and 4 components, two of three
+        starts from random rows contain no outlier. Features are scaled by their widths, so that their units do not
+        matter.
         """
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
@@ -358,5 +368,6 @@ class RowTrimming:
         ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
-        # All log densities differ by a constant from those in data units, which would change their last digits.
+        # The log scale stays in scaled units, which only adds a constant to all log densities. Its conversion would
+        # change their last digits.
         return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), AssignmentRule.SOFT)

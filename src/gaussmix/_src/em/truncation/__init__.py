@@ -1,1 +1,1 @@
-"""Truncated EM: an estimate of what its bound leaves of the log-likelihood."""
+"""The difference between the log-likelihood and the bound that truncated EM maximises."""

@@ -19,17 +19,17 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_DENSITIES = 2**22  # densities that are computed at a time, 32 MB
+MAX_DENSITIES = 2**22  # number of densities that are computed at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Adds up, for sampled rows, how far the density of the candidates is below that of all components.
+    """Task that sums, over sampled rows, the log density of all components minus the log density of the candidates.
 
     Parameters
     ----------
-    engine, parameters : of the fit.
-    fair : the row weight that a sampled row stands for.
+    engine, parameters : engine and parameters of the fit.
+    fair : row weight that a sampled row represents.
     """
 
     engine: Engine[Any]
@@ -45,7 +45,8 @@ class GapTask:
 
     def call(self, block: Block, state: Any) -> Sums:
         candidates = state.candidates
-        if candidates is None:  # they were lost with the process that had them
+        # Candidates are missing if the process that stored them was lost.
+        if candidates is None:
             return Sums([0.0, 0.0, 0.0])
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
 
@@ -60,7 +61,7 @@ class GapTask:
         return total
 
     def _gaps(self, rows: Block, candidates: Any) -> Array:
-        """log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) of each row, nats."""
+        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) of each row, nats."""
         engine, K = self.engine.complete_engine, len(self.parameters.means)
         joint = engine.component_log_density(rows, self.parameters)
         if self.parameters.log_background > -np.inf:

@@ -1,4 +1,4 @@
-"""Several steps of EM, and whole fits, in one call of the core (cpp/em), for families that `Algebra` describes."""
+"""Several EM steps, or whole fits, in one call of the core (cpp/em), for structures that `Algebra` describes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # the core makes no further step after this long, so that callers can report and stop
+MAX_CALL_SECONDS = 0.05  # the core begins no step after this time, so that callers can report and stop
 NO_TIME_LIMIT = 1e9  # seconds
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds
-# If covariances have more numbers than this, the time of the loop in Python does not count compared with M-steps.
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds of a pass
+# If covariances have more values than this, the time of the loop in Python is negligible compared with M-steps.
 MAX_COVARIANCE_VALUES = 2**18
 
 
 def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
-    """Whether the core may make many steps in one call: nothing is decided between them, and M-steps are short.
+    """Return whether the core can make many steps in one call: no decision is due between them, and M-steps are short.
 
-    What is decided between steps is the order of the rows (`complete/row_order.py`). Python then makes the steps. An
-    order does not pay on a short pass, and on a pass below `MIN_ORDERED_WORK` it gains less than steps in the core do.
+    The decision between steps is about the order of the rows (`complete/row_order.py`), and only Python makes it. On a
+    short pass an order does not pay, and below `MIN_ORDERED_WORK` steps in the core save more time than an order.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
     if block.log_prior is not None:
@@ -50,7 +50,7 @@ def _factor_shape(structure: Algebra) -> FactorShape:
 
 
 def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
-    """Factors as families make them, of the core's numbers."""
+    """Make a `Whitening` of the values that the core computed, as covariance structures do."""
     factor_shape, factors = _factor_shape(structure), factors.reshape(len(log_abs_det), -1)
     if factor_shape is FactorShape.TRIANGULAR:
         return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
@@ -60,10 +60,10 @@ def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_fe
 
 
 class CoreRuns:
-    """An engine's steps and fits in one call of the core; see `Engine`."""
+    """Methods of an engine that make steps and fits in one call of the core; see `Engine`."""
 
     n_threads: int
-    is_incomplete: ClassVar[bool] = False  # whether rows may be known in part
+    is_incomplete: ClassVar[bool] = False  # whether rows may have missing values or errors
     is_truncated: ClassVar[bool] = False
 
     @property
@@ -79,8 +79,8 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        total = context.total_spread if log_volume == np.inf else None  # a background has a part of the scatter
-        assert settings.ridge is not None, "only the beginning of a fit looks for one"
+        total = context.total_spread if log_volume == np.inf else None  # a background takes a part of the scatter
+        assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)
         centre, scatter = (None, None) if total is None else (total.mean, total.scatter)

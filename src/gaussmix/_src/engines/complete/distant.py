@@ -1,9 +1,9 @@
 """Responsibilities of complete rows that are far from every mean.
 
-At D standard deviations from a mean, rounding changes a squared distance by about ε D², and beyond 1e154 it overflows.
-Squared distances then no longer show which component is nearest. Their *difference* keeps its digits in the form
-(b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k), if b − a = (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k) is
-computed from the right-hand side.
+At a distance of D standard deviations from a mean, rounding changes a squared distance by about ε D², and squared
+distances beyond 1e154 standard deviations overflow. Squared distances then no longer show which component is nearest.
+However, their *difference* keeps its digits in the form (b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k),
+if b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax
 from gaussmix._src.numerics.rows import extremes
 
-# Up to this number of rows are compared one by one.
+# Up to this number of rows, each row is compared with the box; with more, only the extremes of the features are.
 MAX_ROWS_COMPARED_SINGLY = 256
-MAX_FACTOR_VALUES = 2**22  # numbers of the factors of pairs of a row and a component
-# The first round finds the nearest component to rounding, the second resolves ties, the third is a reserve.
+MAX_FACTOR_VALUES = 2**22  # largest number of values in the factors of the pairs of a row and a component
+# The first round finds the nearest component up to rounding, the second resolves ties, and the third is a reserve.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -35,15 +35,15 @@ RowResult = TypeVar("RowResult", Array, NDArray[np.int64])
 
 
 def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters, log_density: LogDensity) -> RowResult:
-    """Replace the results of an engine for far rows by results from their log odds.
+    """Replace results for rows that are far from every mean by results from their log odds.
 
-    The engine of complete rows ends `responsibilities` and `labels` with this.
+    The engine of complete rows calls this function at the end of `responsibilities` and `labels`.
 
     Parameters
     ----------
     result : responsibilities (n_rows, n_components) or labels (n_rows,) of the rows of the block; written to.
     block : the rows.
-    parameters : of the mixture.
+    parameters : parameters of the mixture.
     log_density : log p(x) of rows, as the engine computes it.
 
     Returns
@@ -63,17 +63,17 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
     Parameters
     ----------
     block : the rows.
-    parameters : of the mixture.
+    parameters : parameters of the mixture.
     log_density : log p(x) of rows, as the engine computes it.
 
     Returns
     -------
-    indices : (n_far,), of these rows in the block, as far as they are complete.
+    indices : (n_far,), indices of the far rows in the block, without rows that have missing values.
     log_odds : log p(x, k) − log p(x, r) with the nearest component r of each row, (n_far, n_components), nats.
     """
     indices = distant_rows(block, parameters, log_density)
     if indices.size:
-        # Other rows keep the results of squared distances.
+        # Rows with missing values keep the results of squared distances.
         indices = indices[~np.isnan(block.rows[indices]).any(axis=1)]
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
@@ -81,30 +81,31 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 
 
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
-    """Indices of far rows, (n_far,).
+    """Return the indices of rows that are far from every mean, (n_far,).
 
-    Where there are any, `step` counts some: it tests max_k log p(x, k), which exceeds log p(x) by rounding at most. For
-    most blocks the smallest and largest number of each feature already show that no row is far.
+    If there are such rows, `step` counts some, because it tests max_k log p(x, k), which exceeds log p(x) only by
+    rounding. For most blocks, the minimum and maximum of each feature already show that no row is far.
     """
     limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
-    # A background is near to every row.
+    # A background is near to every row, so that no row is far.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)
 
 
 def _are_in_inner_box(block: Block, parameters: Parameters) -> bool:
-    """Whether all rows are in a box in which no row is far."""
+    """Return whether all rows are in a box in which no row is far."""
     (low, high), rows = parameters.inner_box, block.rows
     if len(rows) > MAX_ROWS_COMPARED_SINGLY:
         rows = extremes(rows)
-    return bool(((low <= rows) & (rows <= high)).all())  # false for NaN
+    # Comparisons with NaN are false, so a block with missing values is not in the box.
+    return bool(((low <= rows) & (rows <= high)).all())
 
 
 def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
-    """Divide a block: all its rows with weight 0 for those at `indices`, (n_far,), and the rows at `indices` alone."""
+    """Divide a block into all rows, with weight 0 for rows at `indices`, (n_far,), and the rows at `indices` alone."""
     weight = np.array(block.weight)
     distant = replace(block.take(indices, block.first_row), row_weight=weight[indices])
     weight[indices] = 0.0
@@ -114,25 +115,26 @@ def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
 def sum_distant_rows(
     distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
-    """The sums over far rows in a soft step, about an anchor."""
+    """Sum far rows about an anchor with their responsibilities."""
     resp = softmax(_log_odds_of_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_drop_negligible(resp))
     sums = engine.step(distant, engine.make_state(distant, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
-    with np.errstate(over="ignore"):  # −∞, which the caller reports
+    # The log-likelihood may be −∞, which the caller reports.
+    with np.errstate(over="ignore"):
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _drop_negligible(resp: Array) -> Array:
-    """Responsibilities as `step` defines them: 0 where at most 2⁻⁶⁰ of the row's largest."""
+    """Set responsibilities to 0 that are at most 2⁻⁶⁰ of the row's largest, as `step` does."""
     retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
 
 
 def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
-    """log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components).
+    """Return log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components).
 
-    Where something is known of a row, r is the nearest that is allowed, and log p(x, r) is without what is known.
+    With a log prior, r is the nearest component that is allowed, and log p(x, r) does not include the log prior.
     """
     rows, prior = block.rows.astype(np.float64), block.row_log_prior(len(parameters.means))
     nearest = np.zeros(len(rows), dtype=np.intp) if prior is None else prior.argmax(axis=1)
@@ -147,9 +149,9 @@ def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
 
 
 def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
-    """log p(x, k) − log p(x, reference), (n_rows, n_components); ± the largest double where it overflows."""
+    """Return log p(x, k) − log p(x, reference), (n_rows, n_components); ± the largest float64 on overflow."""
     means, whitening, largest = parameters.means, parameters.whitening, float(np.finfo(np.float64).max)
-    # Powers of 2 are taken out of everything that could overflow. That rounds nothing.
+    # Powers of 2 are taken out of all values that could overflow, because scaling by them rounds nothing.
     exponent = np.frexp(np.maximum(np.abs(rows).max(axis=1), np.abs(means).max()))[1]
     rows = np.ldexp(rows, -exponent[:, None])
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
@@ -157,7 +159,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     distance, size = _normalise_scale(means[reference] - means)
     shifted, of_reference = whitening.whiten_each(distance), whitening.take([reference]).whiten_each(offsets)
     n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
-    for first in range(0, len(rows), n_at_once):  # pairs of a row i and a component k
+    for first in range(0, len(rows), n_at_once):  # pairs of row i and component k
         i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
         i += first
         difference = whitening.whiten_change(k, reference, offsets[i])
@@ -173,6 +175,6 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
 
 
 def _normalise_scale(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Rows scaled to a size of at most 1, and the exponents of 2 that were taken out."""
+    """Scale rows to a size of at most 1, and return the exponents of 2 that were taken out."""
     exponent = np.frexp(np.abs(vectors).max(axis=1))[1]
     return np.ldexp(vectors, -exponent[:, None]), exponent.astype(np.intp)

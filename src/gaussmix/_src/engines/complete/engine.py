@@ -1,4 +1,4 @@
-"""The C++ core as an engine: plan a step, lay out the arrays, call the core."""
+"""The engine of complete rows: it plans a step, lays out the arrays and calls the C++ core."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-PANEL_SIZE = 4  # numbers that the core multiplies together
+PANEL_SIZE = 4  # number of values that the core multiplies together
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
 _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 
 @dataclass(frozen=True)
 class OrderedContext(PassContext):
-    """What a step must know of all rows, and the order in which the next pass visits them (`ordering`)."""
+    """Facts about all rows that a step needs, and the order in which the next pass visits them (`ordering`)."""
 
     ordering: RowOrdering = field(default_factory=RowOrdering)
 
 
 @dataclass(eq=False)
 class CompleteState(BlockState):
-    """What the engine keeps with a block.
+    """State that the engine stores with a block.
 
     Parameters
     ----------
-    order_cache : orders in which to visit the rows.
+    order_cache : orders in which passes visit the rows.
     """
 
     order_cache: RowOrderCache = field(kw_only=True)
@@ -62,16 +62,16 @@ class CompleteState(BlockState):
 
 
 class StepPlan(NamedTuple):
-    """How one step calls the core.
+    """Arguments with which one step calls the core.
 
     Parameters
     ----------
-    mixture : parameters as the core takes them.
-    anchor : (n_components, n_features), the points the sums are about.
+    mixture : parameters in the form that the core reads.
+    anchor : (n_components, n_features), the points about which sums are taken.
     spec : the second moments that the core sums.
-    rule : how a row is shared.
-    origin : (n_features,), rows are read as their distance from it; None for 0.
-    is_ordered : the rows may be visited in another order.
+    rule : rule that assigns rows to components.
+    origin : (n_features,), the point that the core subtracts from every row; None for 0.
+    is_ordered : whether the rows may be visited in another order.
     log_background : as in `Parameters`.
     """
 
@@ -86,7 +86,7 @@ class StepPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class CompleteEngine(CoreRuns):
-    """Fused E- and M-step in C++ (docs/develop/performance.md), on `n_threads` threads for the length of a call."""
+    """Engine that fuses E-step and M-step sums in C++ (docs/develop/performance.md), with `n_threads` threads."""
 
     n_threads: int = 1
 
@@ -139,7 +139,7 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds up in another order
+                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` would add in another order
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
             counts = PassCounts(*sums.pass_counts.tolist())
@@ -148,7 +148,7 @@ class CompleteEngine(CoreRuns):
         return replace(Moments.from_sums(sums), second=second, spec=spec, pass_counts=None, context=context)
 
     def _sum_block(self, block: Block, plan: StepPlan, row_pass: RowPass) -> tuple[BlockMoments, int, float]:
-        """The sums that the core makes, how many rows are far, and about how many responsibilities are not 0."""
+        """Return the sums of the core, the number of far rows, and roughly the number of responsibilities above 0."""
         spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
@@ -165,8 +165,8 @@ class CompleteEngine(CoreRuns):
     def _sum_leaves(
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
-        """Sum leaf by leaf, so that far rows change the last bits of sums in their own leaf only."""
-        from gaussmix._src.engines.complete import distant  # few fits have such rows
+        """Sum leaf by leaf, so that far rows change the last bits of the sums of their own leaf only."""
+        from gaussmix._src.engines.complete import distant  # needed by few fits
 
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.split()):
@@ -184,7 +184,7 @@ class CompleteEngine(CoreRuns):
         return tree.total, n_active
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
-        """The likeliest component of each row, as a pass with these parameters wrote it."""
+        """Return the most probable component of each row, as a pass with these parameters wrote it."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
             block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
@@ -196,12 +196,12 @@ class CompleteEngine(CoreRuns):
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
-        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # which leaves more components out
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # for skipping more components
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # In panels: z and products of each component, or z of each and then products; at the end the responsibilities.
+        # The core returns panels: z and products of each component (or all z, then products), then responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
@@ -228,12 +228,12 @@ class CompleteEngine(CoreRuns):
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call of the core, and none to find far rows
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call that also shows whether rows are far
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        best = best.view(np.int64)  # the core's type is C++'s long long, which NumPy prints under another name
+        best = best.view(np.int64)  # the core returns C++'s long long, which NumPy prints under another name
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -250,7 +250,7 @@ class CompleteEngine(CoreRuns):
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
-        if prior is not None:  # few ask this of rows that something is known of: speed does not matter
+        if prior is not None:  # a rare case, in which speed does not matter
             unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
             return joint if output == COMPONENTS else _JOINT_FUNCTIONS[output](joint, block, parameters)
@@ -271,23 +271,23 @@ def _plan_step(
     anchor: Array | None,
     context: OrderedContext,
 ) -> StepPlan:
-    """Decide about origin and anchor; of the block only the number of its features decides."""
+    """Choose origin and anchor of a step; the number of features is all that the block contributes to the choice."""
     shape = n_components, block.rows.shape[1]
-    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # features are added up in `finish`
-    if second is Second.NONE:  # then any point is as good
+    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` adds the features
+    if second is Second.NONE:  # without second moments any anchor is equally good
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(spec, second=second, is_pooled=False)  # pooled in `finish`
+    each = replace(spec, second=second, is_pooled=False)  # pooling is left to `finish`
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # which has a part of the scatter
+    has_background = parameters.log_background > -np.inf  # if true, the components do not have the scatter of all rows
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:
-            # Pooled moments about one common point: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ is the scatter of all rows.
+            # Pooled moments about one common point are the scatter of all rows: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ.
             centred = replace(parameters, means=parameters.means - centre)
             arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)

@@ -1,4 +1,4 @@
-"""Parameters as the core takes them."""
+"""Parameters of a mixture in the form that the C++ core reads."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gaussmix._src.numerics.arrays import Array
 
 
 class PackedMixture(NamedTuple):
-    """Four arguments of `Target.step` and `Target.evaluate`.
+    """Parameters as four arguments of `Target.step` and `Target.evaluate`.
 
-    There is one factor for each component, or a single one with which the core whitens each row once.
+    `factors` has one factor for each component, or a single one if the core whitens each row only once.
     """
 
     log_scale: Array
@@ -24,7 +24,7 @@ class PackedMixture(NamedTuple):
     factors: Array
 
     def is_same(self, other: PackedMixture) -> bool:
-        """Whether others give every row the same densities."""
+        """Return whether another mixture gives every row the same densities."""
         return self is other or (
             self.factor_shape == other.factor_shape
             and np.array_equal(self.log_scale, other.log_scale)
@@ -34,11 +34,11 @@ class PackedMixture(NamedTuple):
 
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
-    """The point about which rows are whitened once for all components; None if each component whitens them.
+    """Return the point about which rows are whitened once for all components; None if each component whitens them.
 
     Parameters
     ----------
-    centre : (n_features,), the point if one serves; the mean of the means by default.
+    centre : (n_features,), the point to use unless digits would be lost; by default the mean of the means.
     """
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
@@ -48,21 +48,21 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
 
 
 def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> PackedMixture:
-    """Parameters as the core takes them, with one factor for each component or, to whiten once, with the shared one."""
+    """Convert parameters for the core, with one factor for each component or, with `whiten_once`, the shared factor."""
     whitening, means = parameters.whitening, np.ascontiguousarray(parameters.means)
     factors = whitening.factors if whiten_once else repeat_factors(whitening, len(means))
     return PackedMixture(parameters.log_scale, means, int(whitening.factor_shape), factors)
 
 
 def repeat_factors(whitening: Whitening, n_components: int) -> Array:
-    """The factors, repeated if they are shared, one for each component."""
+    """Return one factor for each component, repeating a shared factor."""
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
     return whitening.factors.repeat(n_components, axis=0)
 
 
 def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
-    """B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
+    """Return B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
     if spec.projection is None:
         return None
     each = np.broadcast_to(spec.projection, (n_components, *spec.projection.shape[1:]))
@@ -70,6 +70,6 @@ def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
 
 
 def placeholder_parameters(anchor: Array) -> PackedMixture:
-    """Placeholders under `AssignmentRule.ASSIGNMENT`, which reads no parameters."""
+    """Return placeholders for `AssignmentRule.ASSIGNMENT`, under which the core reads no parameters."""
     n = len(anchor)
     return PackedMixture(np.zeros(n), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n))

@@ -1,4 +1,4 @@
-"""Whitening: factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step takes covariances in this form."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k, the form in which an E-step takes covariances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaussmix._src.numerics.arrays import Array, Indices
 
 
 class FactorShape(IntEnum):
-    """Shape of the factors. The C++ core uses the same numbers."""
+    """Shape of whitening factors. The C++ core uses the same integers."""
 
     SPHERICAL = 0  # w_k         factors (K,)
     DIAGONAL = 1  # diag(w_k)   factors (K, d)
@@ -39,45 +39,45 @@ class Whitening(ABC):
 
     @property
     def is_shared(self) -> bool:
-        """One factor serves every component."""
+        """Return whether one factor serves every component."""
         return len(self.factors) == 1
 
     def factor(self, component: int) -> Array:
-        """The factor of a component, without the first axis."""
+        """Return the factor of a component, without the first axis."""
         return self.factors[0 if self.is_shared else component]
 
     @abstractmethod
     def whiten(self, component: int, offsets: Array) -> Array:
-        """W_k u for each row u = x − μ_k of `offsets` (n_rows, n_features)."""
+        """Return W_k u for each row u = x − μ_k of `offsets` (n_rows, n_features)."""
 
     @abstractmethod
     def whiten_each(self, offsets: Array) -> Array:
-        """W_k u_k for one row u_k per component, (n_components, n_features)."""
+        """Return W_k u_k for one row u_k per component, (n_components, n_features)."""
 
     @abstractmethod
     def colour(self, component: int, whitened: Array) -> Array:
-        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features): the inverse of `whiten`."""
+        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features). This is the inverse of `whiten`."""
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
-        """(W_k − W_r) u for each row u of `offsets` (n_rows, n_features) and its component: 0 where they are equal."""
+        """Return (W_k − W_r) u for each row u of `offsets` (n_rows, n_features) with component k and reference r."""
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """The factors of some components. `whiten_each` of one is `whiten` without BLAS, which has bits of its own."""
+        """Return the factors of some components. Unlike `whiten`, `whiten_each` of the result does not use BLAS."""
         return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:
-        """Bounds on |W_k u| for every |u| ≤ `offsets` (n_components, n_features), element by element."""
+        """Bound |W_k u| over all |u| ≤ `offsets` (n_components, n_features), element by element."""
         return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
 
     @abstractmethod
     def precision_times(self, component: int, offsets: Array) -> Array:
-        """Σ_k⁻¹ u = W_kᵀ W_k u for each row u of `offsets` (n_rows, n_features)."""
+        """Return Σ_k⁻¹ u = W_kᵀ W_k u for each row u of `offsets` (n_rows, n_features)."""
 
     @abstractmethod
     def precisions(self) -> Array:
-        """W_kᵀ W_k in the form of the factors, (…, d, d), (…, d) or (…,); a matrix for what has low rank."""
+        """Return W_kᵀ W_k in the shape of the factors, (…, d, d), (…, d) or (…,); as matrices for low-rank factors."""
 
     @abstractmethod
     def precision_diagonals(self) -> Array:
-        """Diagonals of W_kᵀ W_k, 1 or n_components on the first axis, (…, n_features) or (…, 1)."""
+        """Return the diagonals of W_kᵀ W_k, (…, n_features) or (…, 1), for 1 or n_components factors."""

@@ -1,4 +1,4 @@
-"""Whitening feature by feature, by a number for each or by one for all."""
+"""Whitening that multiplies each feature by its own factor, or all features by one factor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaussmix._src.numerics.elementary import inverse_root, log
 
 
 class ElementWise(Whitening):
-    """Factors that multiply each feature by a number."""
+    """Whitening factors that multiply each feature by a number."""
 
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets * self.factor(component)
@@ -26,13 +26,13 @@ class ElementWise(Whitening):
 
 
 class DiagonalWhitening(ElementWise):
-    """Σ_k = diag(v_k), W_k = diag(v_k^(−½))."""
+    """Whitening of Σ_k = diag(v_k) by W_k = diag(v_k^(−½))."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
 
     @classmethod
     def from_variances(cls, variances: Array) -> DiagonalWhitening:
-        """From variances (n, n_features), data units²; raises `SingularCovarianceError` where not positive."""
+        """Invert variances (n, n_features), data units²; raise `SingularCovarianceError` unless all are positive."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
 
@@ -44,13 +44,13 @@ class DiagonalWhitening(ElementWise):
 
 
 class SphericalWhitening(ElementWise):
-    """Σ_k = v_k I, W_k = v_k^(−½) I."""
+    """Whitening of Σ_k = v_k I by W_k = v_k^(−½) I."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
 
     @classmethod
     def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
-        """From variances (n,), data units²; raises `SingularCovarianceError` where not positive."""
+        """Invert variances (n,), data units²; raise `SingularCovarianceError` unless all are positive."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))
 

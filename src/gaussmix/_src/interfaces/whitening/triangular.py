@@ -13,22 +13,22 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 
-COMPONENTS = 2  # the output of `Target.evaluate`: weighted log densities
+COMPONENTS = 2  # code of weighted log densities among the outputs of `Target.evaluate`
 
 
 class TriangularWhitening(Whitening):
-    """Σ_k = L_k L_kᵀ (Cholesky), W_k = L_k⁻¹."""
+    """Whitening of Σ_k = L_k L_kᵀ (Cholesky) by W_k = L_k⁻¹."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.TRIANGULAR
 
     @classmethod
     def from_covariances(cls, covariances: Array) -> TriangularWhitening:
-        """From covariances (n, n_features, n_features), data units².
+        """Factorise covariances (n, n_features, n_features), data units².
 
         Raises
         ------
-        SingularCovarianceError : some are not positive definite to working precision, or have variances so small that
-            digits are missing; the message names them.
+        SingularCovarianceError : some covariances are not positive definite to working precision, or have variances so
+            small that their digits are incomplete. The message names the components.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
@@ -41,10 +41,10 @@ class TriangularWhitening(Whitening):
         return offsets @ self.factor(component).T
 
     def whiten_each(self, offsets: Array) -> Array:
-        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, which has bits of its own
+        return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
 
     def total_squares(self, vectors: Array) -> Array:
-        """Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
+        """Return Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
         n_factors, n_features = self.factors.shape[:2]
         # Log densities without their constants are −½ |W_k v|².
         leading = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
@@ -52,7 +52,7 @@ class TriangularWhitening(Whitening):
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
-        from scipy.linalg import solve_triangular  # slow to import, and only draws need it
+        from scipy.linalg import solve_triangular  # slow to import, and needed only for draws
 
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 

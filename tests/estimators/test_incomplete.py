@@ -181,7 +181,7 @@ BAD = {
     "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is known"),
     "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
-    "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite beside finite variances"),
+    "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite between two finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
     "a masked one": (ROWS, np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS), "row 2 holds NaN where X is"),
     "a square that overflows": (ROWS, 1e155, r"X has no value at all in column 0 .* above 1.3e154 counts as infinite"),

@@ -358,7 +358,7 @@ BAD = {
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
     "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class: every label is missing"),
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds one class only, 'a'"),
-    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text beside other values, such as 'a'"),
+    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text and other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),

@@ -53,8 +53,7 @@ def _end_gil_requests() -> None:
         core.end_gil_requests()
 
 
-# Registered early, because functions that are registered later run before it, and they may join threads.
-_atexit.register(_end_gil_requests)
+_atexit.register(_end_gil_requests)  # early, because functions that are registered later run first and may join threads
 # `load` and `open` are left out, because `from gaussmix import *` would replace other functions of these names.
 __all__ = sorted(_HOMES.keys() - {"load", "open"}, key=lambda name: (not name.isupper(), name))
 

@@ -78,8 +78,7 @@ class MixtureAttributes(Estimator):
     """Variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints of this class, which replace hints in OF_FITTED
-    # A reference to the rows of the fit, their labels once these were computed, or the reason why there are none.
-    _rows: ref[Any] | NDArray[np.int64] | str
+    _rows: ref[Any] | NDArray[np.int64] | str  # a reference to the rows of the fit, their labels, or why there are none
     labels_: NDArray[np.int64]  # not a property, because notebooks read all properties to show an estimator
     """Labels of the rows of the fit, `predict(X)`, computed on first access."""
 
@@ -166,8 +165,7 @@ class MixtureAttributes(Estimator):
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                # The values are equal up to rounding. The same array is kept, because the user may write into it again.
-                array.values[...] = now.values
+                array.values[...] = now.values  # in place, because the user may write into this array again
                 array.before, still[name] = now.before, array
         return still
 

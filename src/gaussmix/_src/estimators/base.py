@@ -156,8 +156,7 @@ class Estimator(BaseEstimator):
     def save(self, path: PathOrFile) -> None:
         """Write the fitted estimator to a model file; if writing fails, no incomplete file is left.
 
-        The file contains the mixture, the parameters, the fitted attributes, and the names and the type of the
-        features.
+        The file contains the mixture, the parameters, the fitted attributes, and the names and type of the features.
 
         Parameters
         ----------
@@ -175,16 +174,12 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a fitted estimator from a model file; no code in the file is executed.
+        """Read a fitted estimator from a model file, in the state in which it was saved; no code in it is executed.
 
         Parameters
         ----------
         path : path of a file that `save` of this or an earlier version, or the command line, has written. Or a binary
             file open for reading.
-
-        Returns
-        -------
-        estimator : the estimator in the state in which it was saved.
 
         Raises
         ------
@@ -312,8 +307,8 @@ class Estimator(BaseEstimator):
 def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
     """Return the data of a fitted estimator that a file stores in addition to its mixture.
 
-    `names` are the names of the features, by default of the training data. `fit` describes the fit, if known. Raises
-    ValueError if a parameter can't be stored.
+    `names` are the feature names, by default of the training data. Raises ValueError for parameters that can't be
+    stored.
     """
     if names is None:
         names = estimator._fitted.feature_names

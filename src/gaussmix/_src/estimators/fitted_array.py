@@ -123,8 +123,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 class ArraySnapshot:
     """An array that the user may change, and the bytes of its original values; None if there is no mixture.
 
-    Because the user may write into the array, it is compared with these bytes while a reference to it or to a view of
-    it exists, and once after that.
+    While a reference to the array or to a view of it exists, and once after that, it is compared with these bytes.
     """
 
     before: bytearray | None

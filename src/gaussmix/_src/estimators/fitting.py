@@ -97,9 +97,8 @@ def make_fitted(
 ) -> FitResult:
     """Return the result of the best run, and issue the warnings about it.
 
-    `run` is the last state of the best run, and `ends` are the traces of all runs. After a model selection, `candidate`
-    is the index of the best candidate, `of_search` has diagnoses of the model selection, and `not_started` is the
-    reason why candidates were skipped, or None.
+    `run` is the last state of the best run, and `ends` are the traces of all runs. Only a model selection passes the
+    index of its best `candidate`, its diagnoses `of_search`, and the reason `not_started` why candidates were skipped.
     """
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
     times = objective.objective_scale
@@ -115,8 +114,7 @@ def make_fitted(
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        # A model selection issues no warning, because it usually tries numbers that are too large.
-        warn(note, report.messages.CollapseWarning)
+        warn(note, report.messages.CollapseWarning)  # not in a model selection, which tries many numbers
     if constant and not problem.ridge:  # No warning is needed if the user has chosen the ridge.
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)

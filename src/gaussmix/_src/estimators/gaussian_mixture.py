@@ -48,32 +48,32 @@ class GaussianMixture(LikelihoodEstimator):
         Number of components K.
     covariance_type : str or structure, default "full"
         Covariance structure. "full" has a covariance matrix for each component, "tied" one matrix for all components,
-        "diag" a variance for each component and feature, and "spherical" one variance for each component. mclust's
-        structures Σ_k = λ_k D_k A_k D_kᵀ are named by three letters, for the volume λ, the shape A and the orientation
-        D. E means equal for all components, V means varying, and I means the identity matrix.
+        "diag" a variance for each component and feature, and "spherical" one variance for each component. The three
+        letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D:
+        E means equal for all components, V varying, and I the identity matrix.
 
         <letters>
 
         A structure with options is an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many features:
-        Σ_k = Λ_k Λ_kᵀ + Ψ_k costs 2 d q operations per row and component. `Full`, `Tied`, `Diag`, `Spherical`, `EEI`
-        and `EII` accept a bound on the ratio of eigenvalues, an alternative to `reg_covar`:
-        ``Full(max_condition=100)``.
+        Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix. As an
+        alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of eigenvalues, and so do `Tied`,
+        `Diag`, `Spherical`, `EEI` and `EII`.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
         Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
         `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM continues the best of 21
         short fits with one variance per feature. Neykov et al. (2007), García-Escudero et al. (2008).
     tol : float or "auto", default 1e-3
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. If EM
-        converges slowly, it may then still be far from the maximum. With "auto", EM continues until less than 1e-4 nats
-        remain to be gained, as measured in the way that `check_maximum` describes. Raise `max_iter` with "auto",
-        because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the model.
+        EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
+        sample weight. If EM converges slowly, it may then still be far from the maximum. With "auto", EM continues
+        until at most 1e-4 nats remain to be gained, according to `check_maximum`. Raise `max_iter` with "auto", because
+        100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise. The result is in
-        `outcome_`. "auto" makes the check if it costs at most a tenth of the fit, but never if rows have missing values
-        or errors, nor for factor analysers, because it then takes four passes over the rows per parameter instead of
-        three in all. Structures of your own and mixtures of more than 4,000 parameters cannot be checked. Rows that
-        `trim` leaves out are ignored, and variances at a bound are kept there. ``tol="auto"`` always makes the check.
+        Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
+        check takes three passes over the rows. With missing values, `X_error` or factor analysers it takes four passes
+        per parameter, so that "auto" skips it; otherwise "auto" makes it if it costs at most a tenth of the fit.
+        User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim` leaves
+        out are ignored, and variances at a bound are kept there. ``tol="auto"`` always makes the check.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
         robust variance of each feature, so that the units of the data do not matter, and 0 if there is a bound on
@@ -84,9 +84,9 @@ class GaussianMixture(LikelihoodEstimator):
         sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
     max_time : float or None, default None
         Time limit in seconds. When it is reached, `fit` stops after the current step, keeps the best result so far and
-        issues a ConvergenceWarning. On a cluster, a running step is interrupted. The first step of the first
-        initialisation is always completed, and a warning is issued if other initialisations were skipped. If the
-        cluster has no worker when the time is over, `fit` raises TimeoutError.
+        issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
+        initialisation is always completed; other steps on a cluster are interrupted. If the cluster then has no worker,
+        `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" needs far fewer steps if EM converges slowly. After 20 steps, if many more seem to be needed, a
         quasi-Newton method proposes parameters, and EM continues from a proposal only if it is better. A proposal
@@ -100,10 +100,9 @@ class GaussianMixture(LikelihoodEstimator):
         "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
         clustering of at most 2,000 rows, and "tree" is a quick k-means for thousands of components. "auto" is "search"
         for several components, "tree" if `posterior` limits the candidates, and k-means if initial parameters or labels
-        of all rows are passed or `max_iter` is below 20. "auto", "search" and "tree" scale each column by its own
-        spread unless the structure depends on units. If you pass a list of names, `fit` tries each and keeps the best
-        run. Labels (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components, rng)``
-        that returns one of these, replace a name.
+        of all rows are passed or `max_iter` is below 20. "auto", "search" and "tree" scale each column by its spread,
+        if the structure allows it. From a list of names, the best run is kept. Instead of names, you can pass labels
+        (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components, rng)`` for either.
     weights_init, means_init : array-like, default None
         Initial weights (n_components,) and means (n_components, n_features). If only `means_init` is passed and
         `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
@@ -111,8 +110,8 @@ class GaussianMixture(LikelihoodEstimator):
         Initial precisions or covariances, in the shape of `covariances_`. Pass only one of the two.
     noise : bool, float or Noise, default False
         Whether the mixture has a background for rows that belong to no component: a uniform density 1 / V with a weight
-        of its own. `predict` labels such rows −1. A number between 0 and 1 sets the initial weight of the background,
-        which is 0.1 by default. `Noise` also sets the volume V, or a box.
+        of its own. `predict` labels such rows −1. A number between 0 and 1 is the initial weight of the background (0.1
+        with True). `Noise` also sets the volume V, or a box.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as {label: [component, …]}. The labels
         may then be text. With None, a label is the index of its component.
@@ -128,18 +127,18 @@ class GaussianMixture(LikelihoodEstimator):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
-        How many components each row is compared with. "exact" means all. An integer is the number of candidate
-        components that each row keeps. A step then compares the row with its candidates and a few more components, so
-        its time hardly grows with `n_components`. EM then maximises a lower bound of the log-likelihood, and `outcome_`
-        has the gap. "auto" is exact below 1,000 components or for few rows. Otherwise it uses 8 candidates, and doubles
-        them up to 64 if the gap exceeds 0.002 nats per row. Structures that share a covariance are always exact.
+        Number of candidate components of each row; "exact" means all. With a number, a step compares a row only with
+        its candidates and a few other components, so that its time hardly grows with `n_components`. EM then maximises
+        a lower bound of the log-likelihood, and `outcome_.posterior_gap` estimates the difference. "auto" is exact
+        below 1,000 components or for few rows. Otherwise it takes 8 candidates, and doubles them, up to 64, while the
+        gap is above 0.002 nats per row. Structures with a shared covariance are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
         "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust. It keeps components
         from collapsing and has the weight of a few rows. `Dirichlet` is a prior of the weights only, and
-        `NormalInverseWishart` is a prior of means and covariances and, if you like, of weights.
+        `NormalInverseWishart` of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
@@ -148,43 +147,38 @@ class GaussianMixture(LikelihoodEstimator):
         None, earlier rows lose weight only slowly, as `ForgettingRate` describes.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step over all rows. A function receives a record with `start` (index of
-        the run, from 0), `iteration` (steps made in the run), `log_likelihood` (nats per row, before the step),
-        `mixture` (after the step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True,
-        the fit ends and keeps the best mixture so far. Model files do not contain callbacks. Set scikit-learn's
-        callbacks by `set_callbacks`.
+        Functions that are called after every EM step over all rows. Each receives a record with `start` (index of the
+        run, from 0), `iteration` (steps made in the run), `log_likelihood` (nats per row, before the step), `mixture`
+        (after the step), `seconds` (since the fit began) and `rows_per_second`. If one returns True, the fit ends with
+        the best mixture so far. Model files have no callbacks. `set_callbacks` sets those of scikit-learn.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, print progress every `verbose_interval` steps, and what a split-and-merge search does
         before the first step. 2 also prints times. If `posterior` limits the candidates, the gap is printed, too.
     n_jobs : int or None, default None
         Number of threads. None uses all processors, or OMP_NUM_THREADS if it is set. The result does not depend on it.
     checkpoint : path or None, default None
-        File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call it
-        again with the same data and settings: it continues and ends with the same bits. Only after passes over many
-        rows, grouped by component, may the last digits differ. The file is removed when the fit ends. `partial_fit`
-        does not write checkpoints.
+        File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
+        `fit` again with the same data and settings to continue; the result has the same bits, except that the last
+        digits may differ if steps group many rows by component. `fit` removes the file at its end. `partial_fit` writes
+        no checkpoints.
 
     Attributes
     ----------
-    weights_ : (n_components,)
-        Weights (mixing proportions) of the components.
+    weights_ : (n_components,), the mixing proportions
     means_ : (n_components, n_features), data units
-        Means of the components.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        The shape is (K, d, d) for "full" and other structures with an orientation, (d, d) for "tied", (K, d) for
-        "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper triangular C in
-        `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. With "factor_analyzer" these arrays are read-only and are computed
-        on each access.
-    loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
-        Λ_k and the diagonal of Ψ_k; read-only, and only for "factor_analyzer".
+        With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
+        (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. "factor_analyzer" computes them on each access.
+    loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
+        Λ_k and the diagonal of Ψ_k, only for "factor_analyzer".
     noise_weight_ : float
         Weight of the background, 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
     mixture_ : Mixture
         The fitted distribution, in float64. You can set it: the estimator then behaves as if it had been fitted to this
         mixture. You can also set or change `weights_`, `means_` and the matrices, one after the other. The next use of
         the estimator builds a mixture from them; until then, arrays that you did not change keep their old values.
-    converged_ : bool
-        Whether the best run converged.
+    converged_ : bool, whether the best run converged
     outcome_ : record
         How the fit ended, with these attributes:
 
@@ -196,38 +190,34 @@ class GaussianMixture(LikelihoodEstimator):
         - `rate`: the ratio of successive gains of EM.
         - `n_starts`: the number of runs. `n_starts_at_best`: how many of them ended as high as the best run, up to
           `tol` and the gains that remained to them.
-        - `collapsed`: components that collapsed onto too few distinct rows and were frozen. The likelihood of such a
-          fit cannot be compared with other likelihoods. A warm start leaves collapsed components frozen.
-        - `on_ridge`: components that only a positive `reg_covar` keeps from collapsing; a warning gives the cause.
-        - `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
+        - `collapsed`: components that were frozen because they collapsed. The likelihood of such a fit cannot be
+          compared with other likelihoods. A warm start leaves collapsed components frozen.
+        - `on_ridge`: components that only `reg_covar` keeps from collapsing. `is_ridge_dropped`: whether the fit ended
+          without the automatic `reg_covar`.
         - `diagnostics`: unusual events, each with `component`, `feature`, `step` and `cause`: collapsed and empty
           components and their remedy, nearly singular covariances, and constant columns.
         - `traces`: the `lower_bounds_` of each run that ended with a finite likelihood.
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
           higher it ended than EM from k-means, nats per row. All three are None without a search.
-        - `n_candidates`: if `posterior` limits the candidates, their number per row. `posterior_gap`: how far
-          `lower_bound_` is below the mean log-likelihood, nats per row, estimated from about 4,096 rows with the
-          standard error `posterior_gap_error`. Otherwise these are None.
+        - `n_candidates`: number of candidates of each row, if `posterior` limits it. `posterior_gap`: estimate, with
+          the standard error `posterior_gap_error`, of how far `lower_bound_` is then below the mean log-likelihood.
     n_iter_ : int
         Number of EM steps over all rows in the best run. It is often 2 after a split-and-merge search, because the
         search leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs on a sample
         of about 65,520 rows, and steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) at the last step and at each step of the best run. With `trim` it is the mean over
-        the rows that are not left out. With `prior` it includes the log density of the prior, up to a constant,
-        divided by the total weight of the rows.
+        Mean log-likelihood (nats) at the last step and at each step of the best run. `trim` leaves rows out of the
+        mean. With `prior`, the log prior density, up to a constant and divided by the total row weight, is added.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
         Log density (nats) below which `trim` left rows out. ``score_samples(X) < cutoff_`` also finds outliers in new
         data. Only with `trim`.
-    n_samples_seen_ : int
-        Number of rows passed to `partial_fit` in all calls. Only after `partial_fit`.
+    n_samples_seen_ : int, the number of rows passed to `partial_fit` in all calls
     labels_ : (n_samples,)
         `predict(X)` for the array or data frame that was fitted, computed on first access; after `fit_predict`, the
-        labels that it returned. The estimator does not store the rows, so keep a reference to X. The attribute raises
-        AttributeError if X no longer exists, was a list, a file or on a cluster, or was fitted with `X_error` or
-        `trim`. Model files do not contain it.
+        labels that it returned. Keep a reference to X, because the estimator does not store it. AttributeError is
+        raised if X no longer exists, was a list, a file or on a cluster, or was fitted with `X_error` or `trim`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -281,10 +271,6 @@ class GaussianMixture(LikelihoodEstimator):
         estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. Its parameters, its feature
             names, and attributes such as `n_iter_` are copied. From a BayesianGaussianMixture, the point estimates are
             copied, and only the parameters that `GaussianMixture` also has.
-
-        Returns
-        -------
-        made : the fitted estimator.
 
         Raises
         ------
@@ -391,11 +377,7 @@ class GaussianMixture(LikelihoodEstimator):
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
-        """Check the parameters that do not depend on the rows.
-
-        Return the number of components, the structure, the stopping rule, `reg_covar` (None if automatic) and the
-        starts.
-        """
+        """Check the parameters that do not depend on the rows; return them, with None for the automatic `reg_covar`."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(

@@ -157,8 +157,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with replacement,
             "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
         concentration : concentration of the Dirichlet distribution, at least 0.1. Below 1, weights vary more, and
-            standard errors grow by 1 / √concentration. Scrucca (2024, arXiv 2405.17265) found that 0.8137 gives the
-            best intervals.
+            standard errors grow by 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) advises 0.8137.
         tol : tolerance of each refit, with the same meaning as for the estimator.
         random_state : seed of the draws.
 

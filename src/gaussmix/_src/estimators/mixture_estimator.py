@@ -65,8 +65,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's protocol of callbacks. Without arguments, all callbacks are
-            removed.
+        callbacks : objects that follow scikit-learn's protocol; without arguments, all callbacks are removed.
 
         Returns
         -------
@@ -102,9 +101,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         <rows>
         labels : known components of rows; None if none are known. An array (n_samples,) has the index of each row's
             component, or −1 or None if it is unknown (see `label_components`). An array (n_samples, n_components) is
-            True for each possible component, or has prior responsibilities ≥ 0, of which only the ratios within a row
-            matter. A string names a column of X with labels, which is then not a feature; it must be numeric if X does
-            not fit into memory.
+            True for each possible component, or has prior responsibilities ≥ 0, of which only ratios within a row
+            matter. A string names a column of X with labels, numeric if X is not in memory, which is not a feature.
         <error>
 
         Returns
@@ -114,8 +112,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Raises
         ------
         ValueError : a parameter or the data can't be used; no initialisation has positive definite covariances; the
-            prior is not positive definite; or `checkpoint` is damaged or belongs to a different fit. If no candidate
-            could be fitted, the message counts the reasons.
+            prior is not positive definite; no candidate could be fitted; or `checkpoint` is of a different fit.
         TypeError : a parameter or the data is of the wrong type.
         OSError : the file `checkpoint` can't be read, or its folder does not exist.
 
@@ -124,9 +121,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or initialisations were skipped.
         ConvergenceWarning and RuntimeWarning : a component became empty or collapsed and was frozen, or X has fewer
             distinct rows than components.
-        SearchWarning : candidates failed, which may have changed the choice. The message gives their number, the
-            reasons, columns that are constant, have two values or are determined by other columns, and advice. Or
-            candidates were skipped because `max_time` was over. It is a RuntimeWarning.
+        SearchWarning : candidates failed, which may have changed the choice, or were skipped because `max_time` was
+            over. The message gives reasons, responsible columns and advice. It is a RuntimeWarning.
         RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6; X has
             a constant column, whose variance would be only the automatic `reg_covar`; X has one feature, so that the
             structure is mclust's "E" or "V"; candidates are compared and `sample_weight` sums to less than two rows;
@@ -205,8 +201,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
-        Rows sum to 1 or, if the mixture has noise, to 1 − p(noise | x). The responsibilities of a row without any value
-        are the weights.
+        Rows sum to 1 or, with noise, to 1 − p(noise | x). A row without any value has the weights as responsibilities.
 
         Parameters and errors are the same as in `predict`. In addition, a result above 4 GB raises ValueError. With
         thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
@@ -219,10 +214,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """Return the log density log p(x) of each row, (n_samples,), nats.
+        """Return the log density log p(x) of the observed values of each row, (n_samples,), nats.
 
-        It is the density of the observed values of the row, including their errors. Parameters and errors are the same
-        as in `predict`.
+        With `X_error`, it is the density of the measured values. Parameters and errors are the same as in `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())
@@ -330,17 +324,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and number in each component are shown. Pass X
             for exact values, because an estimator does not store its rows. Without X, the log-likelihood is the value
             before the last EM step, sizes are weights times the number of rows, and ICL is left out. After a model
-            selection, all criteria are known without X, except that they are left out with `trim` or labels, because
-            `results_` then has criteria of the rows that were not trimmed, or of rows and labels.
+            selection without `trim` and labels, `results_` provides all criteria, so that X is not needed.
         sample_weight : (n_samples,), as in `bic`.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        summary : a page with the data, the log-likelihood, the number of parameters, BIC, ICL, the reason why EM
-            stopped, and warnings. For each component it has the weight, the size (effective rows), the mean ± standard
-            deviation of each feature, and the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1
-            (equal). Thousands of components are not compared.
+        summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
+            warnings. For each component it has the weight, the size (effective rows), the mean ± standard deviation of
+            each feature, and the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1 (equal). Overlaps
+            of thousands of components are left out.
 
         Raises
         ------
@@ -382,10 +375,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : in the library of the data frame that was fitted. After a fit to an array or a file, it is pandas,
-            polars or pyarrow, whichever is installed first in this order. Columns: "component", "weight", "size"
-            (effective rows), ``mean_x`` and ``sd_x`` for each feature x, and "nearest" (−1 if there is none) and
-            "overlap" as in `summary`.
+        frame : in the library of the fitted data frame; after a fit to an array or a file, in the first library that is
+            installed of pandas, polars and pyarrow. Columns: "component", "weight", "size" (effective rows), ``mean_x``
+            and ``sd_x`` for each feature x, and "nearest" (−1 if there is none) and "overlap" as in `summary`.
 
         Raises
         ------
@@ -408,18 +400,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """Return the facts about the fit as a data frame of one row.
-
-        The parameters and errors are the same as in `summary`, and the library of the frame is the same as in `tidy`.
+        """Return the facts about the fit as a data frame of one row; parameters and errors are as in `summary`.
 
         Returns
         -------
-        frame : a frame with the columns "n_rows", "n_features", "n_missing" (missing values), "n_components",
-            "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final"
-            (False if the likelihood is the value before the last step), "converged", "n_iter", "stopped", "certificate"
-            (a sentence), "seconds", and the attributes of `outcome_` "is_maximum", "remaining_gain" (nats per row),
-            "label_change_fraction", "n_starts", "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and
-            "search_gain".
+        frame : columns "n_rows", "n_features", "n_missing" (missing values), "n_components", "structure",
+            "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final" (False if the
+            likelihood is from before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence),
+            "seconds", and from `outcome_` "is_maximum", "remaining_gain" (nats per row), "label_change_fraction",
+            "n_starts", "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and "search_gain".
 
         Warns
         -----
@@ -437,20 +426,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), an array or a data frame in memory. The data frame may have columns that are not
-            features, such as text, dates and identifiers.
+        X : (n_samples, n_features), an array or a data frame in memory, which may have columns that are not features.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. It also
-            has the columns "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility),
-            "log_density" (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its
-            noise, has a lower density than the row. It is NaN with `X_error` and for rows with missing values.
-
-        Warns
-        -----
-        RuntimeWarning : more than a few rows lie where the mixture has no mass, for example because of other units.
+        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`, and the
+            columns "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
+            (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its noise, has a
+            lower density than the row. It is NaN with `X_error` and for rows with missing values. If more than a few
+            rows lie where the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
 
         Raises
         ------
@@ -472,9 +457,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        explanation : an object to print or to convert by `to_frame()`. For each row it has the most probable component,
-            the second most probable one, the log ratio of their probabilities and its terms, and the squared
-            Mahalanobis distance with the contributions of the features, which add up to it (Garthwaite & Koch 2016).
+        explanation : an object to print or to convert by `to_frame()`. For each row it has the two most probable
+            components, the log ratio of their probabilities and its terms, and the squared Mahalanobis distance with
+            the contributions of the features, which add up to it (Garthwaite & Koch 2016).
 
         Raises
         ------

@@ -362,8 +362,7 @@ def _kind(X: Any) -> str:
 def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
     """Check and return row weights (n_rows,), float64; all may be 0 if `may_vanish`.
 
-    Raises ValueError for weights that are not numbers, have the wrong shape, are not finite, are negative, are 0 for
-    every row, or are so large that sums overflow.
+    Raises ValueError for weights that are not finite numbers ≥ 0, have the wrong shape, are all 0, or overflow in sums.
     """
     weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:

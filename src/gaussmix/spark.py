@@ -96,9 +96,10 @@ class GaussianMixture(_Settings, Estimator):
 
     Parameters
     ----------
-    parameters : keyword arguments. featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and seed have
-        the same meaning as in `pyspark.ml.clustering.GaussianMixture`, and covarianceType, nFactors, regCovar, nInit
-        and initParams as in `gaussmix.GaussianMixture`. logDensityCol names a column for log densities, in nats.
+    parameters : keyword arguments. The names featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and
+        seed are from `pyspark.ml.clustering.GaussianMixture`. The names covarianceType, nFactors, regCovar, nInit and
+        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol names a column for log densities,
+        in nats.
     """
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:

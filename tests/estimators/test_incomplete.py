@@ -178,7 +178,7 @@ BAD = {
     "columns apart": (APART, None, "both in column 0 .* and column 1"),
     "a wrong shape": (ROWS, np.ones((4, 5)), r"X_error has shape \(4, 5\): give standard deviations \(3,\) or \(20, "),
     "a negative one": (ROWS, np.where(ROWS[2, 2] == ROWS, -1.0, 1.0), "X_error of row 2 is negative"),
-    "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is known"),
+    "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is observed"),
     "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
     "an infinite covariance": (ROWS, LOST_PAIR, "X_error of row 5 is infinite between two finite variances"),

@@ -121,7 +121,7 @@ class Estimator(BaseEstimator):
         self.__dict__["_fitted"] = fitted
 
     def _update_fitted(self) -> None:
-        """Bring `_fitted` up to date; raises NotFittedError if there is none."""
+        """Bring `_fitted` up to date; raises NotFittedError if there is no fit."""
         raise NotFittedError(  # scikit-learn's sentence
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."

@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: scikit-learn's estimator of this name, with the complete bound and split-merge moves."""
+"""`BayesianGaussianMixture`: scikit-learn's estimator of this name, with split-merge moves and a comparable bound."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         return with_features(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return the start that continues the last fit; None if no last fit has this structure and few enough rows."""
+        """Return the start that continues the last fit; None if its structure, features or size do not suit."""
         if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_

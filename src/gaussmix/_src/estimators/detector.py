@@ -37,7 +37,7 @@ _AUTO = "auto"
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
-    """Outlier detector: a row is an outlier outside the smallest region with nearly all of a mixture's probability.
+    """Outlier detector: rows outside the smallest region that has nearly all probability of a mixture are outliers.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         if self.coverage != MASS:
-            raise ValueError("contamination and coverage both say how many rows are outliers. Leave one of them out.")
+            raise ValueError("contamination and coverage both define how many rows are outliers. Set one of them.")
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 

@@ -101,7 +101,7 @@ def documented(cls: Class) -> Class:
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
         with suppress(NameError):  # Some annotations name modules that are imported only at their first use.
-            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # The names are from several modules.
+            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # resolves names of several modules
     for owner in cls.__mro__:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))

@@ -104,7 +104,7 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
     """Raise ValueError if two attributes do not have the same covariances."""
-    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest relative difference
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest difference from rounding
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
@@ -196,7 +196,7 @@ class FittedArray(FittedAttribute[Floats]):
         array_set: Floats = copied(check_floats(self._name, value))
         if getattr(value, "dtype", None) == np.float32:
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # Otherwise bytes are not comparable.
+        is_alike = array is not None and array.values.shape == array_set.shape  # Other shapes can't be compared.
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:

@@ -49,8 +49,8 @@ class GaussianMixture(LikelihoodEstimator):
     covariance_type : str or structure, default "full"
         Covariance structure. "full" has a covariance matrix for each component, "tied" one matrix for all components,
         "diag" a variance for each component and feature, and "spherical" one variance for each component. The three
-        letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D:
-        E means equal for all components, V varying, and I the identity matrix.
+        letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D.
+        E means equal for all components, V means varying, and I means the identity matrix.
 
         <letters>
 
@@ -76,8 +76,8 @@ class GaussianMixture(LikelihoodEstimator):
         out are ignored, and variances at a bound are kept there. ``tol="auto"`` always makes the check.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
-        robust variance of each feature, so that the units of the data do not matter, and 0 if there is a bound on
-        eigenvalues or a prior of covariances. If "auto" lowers the likelihood although each component has at least
+        robust variance of each feature, so that the units of the data do not matter. With a bound on eigenvalues or a
+        prior of covariances, "auto" is 0. If "auto" lowers the likelihood although each component has at least
         5 (n_features + 1) distinct rows, EM continues without it.
     max_iter : int, default 100
         Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
@@ -122,8 +122,8 @@ class GaussianMixture(LikelihoodEstimator):
         run, and raises an error if every run ends in this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
-        is the reliability of a row relative to other rows; weights are scaled to a mean of 1 over the rows of positive
-        weight, so that BIC, the automatic `reg_covar` and checks of the number of rows use the number of rows.
+        is the reliability of a row relative to other rows. Precisions are scaled to a mean of 1 over the rows of
+        positive weight, so that BIC, the automatic `reg_covar` and checks of the number of rows use their number.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
@@ -148,9 +148,9 @@ class GaussianMixture(LikelihoodEstimator):
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each receives a record with `start` (index of the
-        run, from 0), `iteration` (steps made in the run), `log_likelihood` (nats per row, before the step), `mixture`
-        (after the step), `seconds` (since the fit began) and `rows_per_second`. If one returns True, the fit ends with
-        the best mixture so far. Model files have no callbacks. `set_callbacks` sets those of scikit-learn.
+        run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after the
+        step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with the
+        best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, print progress every `verbose_interval` steps, and what a split-and-merge search does
         before the first step. 2 also prints times. If `posterior` limits the candidates, the gap is printed, too.
@@ -158,9 +158,8 @@ class GaussianMixture(LikelihoodEstimator):
         Number of threads. None uses all processors, or OMP_NUM_THREADS if it is set. The result does not depend on it.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
-        `fit` again with the same data and settings to continue; the result has the same bits, except that the last
-        digits may differ if steps group many rows by component. `fit` removes the file at its end. `partial_fit` writes
-        no checkpoints.
+        `fit` again with the same data and settings to continue. The result is then bit-identical, or differs in its
+        last digits if steps group many rows by component. `fit` removes the file at its end; `partial_fit` has none.
 
     Attributes
     ----------
@@ -169,7 +168,7 @@ class GaussianMixture(LikelihoodEstimator):
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. "factor_analyzer" computes them on each access.
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. With "factor_analyzer", all three are read-only.
     loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
         Λ_k and the diagonal of Ψ_k, only for "factor_analyzer".
     noise_weight_ : float
@@ -258,7 +257,7 @@ class GaussianMixture(LikelihoodEstimator):
     verbose_interval: int = 10
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": instance(int), "_stream_table": instance(dict)}
-    _needs_attributes = False  # because `partial_fit` alone sets them
+    _needs_attributes = False  # because only `partial_fit` sets these attributes
     # A stream is not a part of `_fitted`, because its rows may still wait for a first fit.
     _stream: Stream = field(init=False)
 
@@ -370,7 +369,7 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return the start that continues the last fit; None if no last fit has this size and structure."""
+        """Return the start that continues the last fit; None if there is no fit of this size and structure."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))

@@ -179,7 +179,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     -----
     With an integer `random_state`, every row of `results_` is the mixture that `GaussianMixture` fits with the same
     parameters. "auto" then stands for "hierarchical", or for the better of "hierarchical" and "search" if a search was
-    made. The order of the candidates does not matter. The exception is a candidate that ends with a lower likelihood
+    made. The order of the candidates does not matter. One exception is a candidate that ends with a lower likelihood
     than a candidate of the same structure with fewer components: EM then starts again from the mixture with fewer
     components, after splitting its heaviest component in two. If two criteria are equal, fewer parameters win.
 
@@ -209,7 +209,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     max_iter: int = 1000
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
-    """A list for each column of the table of candidates."""
+    """Table of the candidates: a list for each column."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
     """Index of the best candidate in `results_`."""
 
@@ -220,7 +220,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
     @property
     def covariance_type_(self) -> str | Family:
-        """Structure of the best mixture, as `GaussianMixture` takes it."""
+        """Structure of the best mixture, as `GaussianMixture` accepts it."""
         return parameters.shown(self.mixture_.family)
 
     @property
@@ -279,7 +279,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Name the components of each candidate with few distinct rows or on the ridge; None if there are none."""
+        """Return the column "warning" of the table: components with few distinct rows or on the ridge, or None."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()

@@ -163,7 +163,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Draws need the numbers of rows, which clusters do not give. Write X to files first, or set "
+                "Draws need the indices of rows, which clusters do not have. Write X to files first, or set "
                 "sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))

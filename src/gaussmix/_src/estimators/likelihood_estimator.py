@@ -83,13 +83,12 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         sample_weight : (n_samples,), as in `fit`. The sandwich uses squared precisions, and the Hessian the precisions.
         labels : same as in `fit`. Pass them if `fit` had labels, because the maximum differs without labels.
         X_error : measurement errors of X, as in `fit`.
-        kind : method. "hessian" is the inverse of the observed information (Louis 1982), "outer" the inverse of the
-            outer product of the scores, and "sandwich" is valid even if the true density is not a mixture of this form
-            (White 1982; Boldea & Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is
-            "hessian", or "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that
-            such intervals would contain the true value too rarely, "auto" is
-            `bootstrap(X, 199, concentration=0.8137, random_state=0)`, provided that it takes only seconds and no
-            component has collapsed or is empty.
+        kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" the outer product of the
+            scores. "sandwich" is valid even if the true density is not a mixture of this form (White 1982; Boldea &
+            Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or "sandwich" if
+            row weights are precisions. If the rows determine a parameter so weakly that these intervals would contain
+            the true value too rarely, "auto" refits by `bootstrap(X, 199, concentration=0.8137, random_state=0)`. It
+            does so only if this takes seconds and no component has collapsed or is empty.
 
         Returns
         -------

@@ -123,11 +123,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             distinct rows than components.
         SearchWarning : candidates failed, which may have changed the choice, or were skipped because `max_time` was
             over. The message gives reasons, responsible columns and advice. It is a RuntimeWarning.
-        RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6; X has
-            a constant column, whose variance would be only the automatic `reg_covar`; X has one feature, so that the
-            structure is mclust's "E" or "V"; candidates are compared and `sample_weight` sums to less than two rows;
-            `checkpoint` can't be written, and the fit continues without it; or y, which is ignored, looks like
-            `labels`, because some of its entries are unknown.
+        RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6. Or X
+            has a constant column, whose variance would be only the automatic `reg_covar`. Or X has one feature, so that
+            the structure is mclust's "E" or "V". Or candidates are compared, and `sample_weight` sums to less than two
+            rows. Or `checkpoint` can't be written, and the fit continues without it. Or y, which is ignored, has
+            unknown labels like the argument `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -143,13 +143,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             fitted = option.adapt_result(fitted, problem, run)
         self._fitted, source = fitted, problem.data.raw_source
         if source.has_errors:
-            self._rows = "predict does not know X_error"
+            self._rows = "predict would need X_error"
         elif fitted.cutoff is not None:
-            self._rows = "predict does not know which of them trim left out"
+            self._rows = "predict can't leave out the rows that trim left out"
         elif not isinstance(source, ArraySource):
             self._rows = "these were in a file or on a cluster"
         else:
-            self._rows = "these were no array or data frame"
+            self._rows = "these were not an array or a data frame"
             with suppress(TypeError):  # Python has no weak references to lists.
                 self._rows = ref(X)
 
@@ -182,7 +182,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Return the most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
+        """Return the most probable component of each row, (n_samples,), the first in a tie, or −1 for noise.
 
         Parameters
         ----------
@@ -331,9 +331,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
-            warnings. For each component it has the weight, the size (effective rows), the mean ± standard deviation of
-            each feature, and the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1 (equal). Overlaps
-            of thousands of components are left out.
+            warnings. For each component it has the weight, the size (effective rows), and the mean ± standard deviation
+            of each feature. It also names the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1
+            (equal), unless there are thousands of components.
 
         Raises
         ------
@@ -391,7 +391,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             if not isinstance(estimates, report.inference.MixtureEstimates):
                 what = type(estimates).__name__
                 raise ParameterTypeError(
-                    f"estimates must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
+                    f"estimates must be a result of inference, bootstrap or posterior_ for all parameters, not {what}."
                 )
             more = report.inference.interval_columns(estimates, self._fit_facts().mixture)
             summary = replace(summary, components={**summary.components, **more})
@@ -404,11 +404,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : columns "n_rows", "n_features", "n_missing" (missing values), "n_components", "structure",
-            "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final" (False if the
-            likelihood is from before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence),
-            "seconds", and from `outcome_` "is_maximum", "remaining_gain" (nats per row), "label_change_fraction",
-            "n_starts", "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and "search_gain".
+        frame : in the same library as in `tidy`. Columns: "n_rows", "n_features", "n_missing" (values), "n_components",
+            "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final"
+            (False before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence) and "seconds".
+            From `outcome_` come "is_maximum", "remaining_gain", "label_change_fraction", "n_starts",
+            "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and "search_gain".
 
         Warns
         -----
@@ -431,8 +431,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`, and the
-            columns "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
+        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. Columns
+            are added: "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
             (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its noise, has a
             lower density than the row. It is NaN with `X_error` and for rows with missing values. If more than a few
             rows lie where the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
@@ -458,8 +458,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         explanation : an object to print or to convert by `to_frame()`. For each row it has the two most probable
-            components, the log ratio of their probabilities and its terms, and the squared Mahalanobis distance with
-            the contributions of the features, which add up to it (Garthwaite & Koch 2016).
+            components, and the log ratio of their probabilities with its terms. It also has the squared Mahalanobis
+            distance with the contributions of the features, which add up to it (Garthwaite & Koch 2016).
 
         Raises
         ------

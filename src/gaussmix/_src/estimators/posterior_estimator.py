@@ -34,7 +34,7 @@ from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
 MIN_MASS = 1e-3  # expected rows; reports leave out a component with fewer, but it takes part in the E-step
-_STEP_FACTOR = 10  # times the gain of the last step: two bounds for the same rows differ by less
+_STEP_FACTOR = 10  # Two bounds for the same rows differ by less than this factor times the gain of the last step.
 _ROUNDING = 1e-9  # relative rounding error of a bound
 
 
@@ -57,7 +57,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     """Prior scale of the covariances, in the shape of one covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
-        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),
+        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which has credible intervals"),
     }
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_reader("f"),
@@ -89,7 +89,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
         shapes = (mixture.n_features,), mixture.family.kind.shape(1, mixture.n_features, True)
         if (self.mean_prior_.shape, self.covariance_prior_.shape) != shapes or min(numbers) <= 0:
-            raise Damaged("its prior does not go with its mixture")
+            raise Damaged("its prior does not fit its mixture")
 
     @property
     def _prior(self) -> GaussWishartPrior:
@@ -176,9 +176,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         Parameters
         ----------
         X, sample_weight, X_error : same as in `fit`. With X, the fit is continued with half and twice the concentration
-            of the weights and the precision of the means, and the page shows how many components then have rows, and
-            the bound. These lines are left out, with a warning on the page, if the bound shows that these are different
-            rows, or that the fit had labels.
+            of the weights and the precision of the means. For each of these priors, the page shows the bound and how
+            many components have rows. If the bound shows that X has other rows, or that the fit had labels, the page
+            has a warning instead.
 
         Returns
         -------

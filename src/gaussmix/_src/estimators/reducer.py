@@ -30,7 +30,7 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
     """Dimension reduction to the few directions in which the components of a mixture differ (MclustDR).
 
-    With the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k of the mixture, the directions are the
+    The mixture has the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k. The directions are the
     solutions v of M v = l Σ v, where M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂. M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ measures
     differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) differences of the covariances. The directions do
     not depend on the units of the features.

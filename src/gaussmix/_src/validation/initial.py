@@ -146,8 +146,8 @@ def check_assignment(
     They come from the user or from a callable (`returned`). With noise, labels may be −1, and responsibilities may have
     one more column, which is removed.
 
-    Raises ValueError for another shape, masked values, labels that are not 0 … n_components − 1, responsibilities that
-    do not sum to 1, and components without rows, because two such components would stay equal.
+    Raises ValueError for another shape, masked values, labels that are not 0 … n_components − 1, and responsibilities
+    that do not sum to 1. Components without rows are refused, too, because two such components would stay equal.
     """
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape

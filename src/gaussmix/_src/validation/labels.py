@@ -91,8 +91,8 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
 def warn_of_ignored(y: Any) -> None:
     """Warn if y, which `fit` ignores, looks like `labels`, because it has known and unknown components.
 
-    NaN and None mean unknown. −1 means unknown if y also has 0 and no smaller number, because components are counted
-    from 0; in y with the two classes −1 and 1, nothing is unknown.
+    NaN and None mean unknown. −1 means unknown only if y has 0 and no number below −1, because components are counted
+    from 0. If y has the two classes −1 and 1, nothing is unknown.
     """
     values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
     if values.ndim != 1 or values.dtype.kind not in "iufO":
@@ -121,7 +121,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     groups = _check_groups(label_components)
     if labels is None:
         if groups is not None:
-            raise ValueError("label_components says which components labels have: give labels to fit.")
+            raise ValueError("label_components assigns components to labels: give labels to fit.")
         return None
     labels = _without_masks(labels)
     try:

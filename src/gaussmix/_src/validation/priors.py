@@ -90,7 +90,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
     """Yield candidates for the scale of the default prior, each with the automatic ridge if it has one.
 
     The candidates are the covariance of X, the covariance plus the user's ridge, and the covariance plus the automatic
-    ridge, which is at least a millionth of each variance, so that dependent columns keep their correlations in any
+    ridge. The latter is at least a millionth of each variance, so that dependent columns keep their correlations in any
     units. If X has no more rows than columns, correlations are set to 0, because they cannot be estimated.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)

@@ -45,9 +45,9 @@ def check_source(
 
     Missing values are allowed if `may_miss`. A stream may have a single row, and weights that are all 0.
 
-    Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, for a wrong number of
-    dimensions, samples or features, for weights that can't be used, and for `sample_weight` with a source. Raises
-    TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor text.
+    Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
+    of dimensions, samples or features. Weights that can't be used, or that come with a source, also raise ValueError.
+    Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
@@ -189,7 +189,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return _from_frame(estimator, frame, least, reset=reset)
-    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+    if _kind(X) in "mM":  # NumPy would convert times to units since 1970, and a missing time to −9.2e18.
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
@@ -205,7 +205,7 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    if np.asarray(X).dtype.kind in "OSU":  # NumPy converts numbers that are text
+    if np.asarray(X).dtype.kind in "OSU":  # NumPy also converts text to numbers.
         _check_cells(X, getattr(estimator, "feature_names_in_", None), are_converted=True)
     return rows
 
@@ -265,7 +265,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # for example Dask, Spark or DuckDB
         name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
         raise ParameterTypeError(
-            f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be."
+            f"Input X is a {name}, not a table. The help of gaussmix.open lists what X may be."
         ) from None
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
         raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None

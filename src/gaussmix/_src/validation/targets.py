@@ -48,7 +48,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
     from sklearn.utils.multiclass import check_classification_targets  # imported here, because importing it is slow
 
-    check_classification_targets(np.repeat(named, 2))  # repeated, because otherwise it warns of many classes
+    check_classification_targets(np.repeat(named, 2))  # repeated, because it warns if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
@@ -121,7 +121,7 @@ def check_mass(mass: Array, classes: NDArray[Any]) -> None:
 
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
-    """Check and return the probabilities of the classes, (n_classes,); raises ValueError, also if EM changes them."""
+    """Check and return probabilities of classes, (n_classes,); raises ValueError, also if EM would change them."""
     prior = check_floats("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
@@ -135,7 +135,7 @@ def no_class(classes: NDArray[Any]) -> int | str:
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(
-            f"With reject_below above 0, rows of no known class are labelled {label!r}, but a class of y has this name."
+            f"With reject_below above 0, rejected rows are labelled {label!r}, but a class of y has this name."
             " Rename the class, or use density_p_value."
         )
     return label

@@ -1,6 +1,6 @@
 """Plots of mixtures, with the interface of scikit-learn's displays.
 
-They need matplotlib, which `pip install 'gaussmix[plot]'` installs.
+Plots need matplotlib, which `pip install 'gaussmix[plot]'` installs.
 """
 
 from gaussmix._src.plot.component_display import ComponentDisplay

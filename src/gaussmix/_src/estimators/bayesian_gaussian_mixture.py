@@ -71,7 +71,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     split_merge : bool, default True
         Whether components are split, merged and deleted if that raises the bound (Hughes & Sudderth 2013). A component
         is also deleted if the bound without it is less than 0.001 nats lower. False makes the same steps as
-        scikit-learn. It is required with `labels`, because they name components by number, and it excludes
+        scikit-learn. False is required with `labels`, because labels name components by index. It excludes
         ``init_params="birth"``.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
@@ -101,9 +101,9 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Functions that are called after every step, as in `GaussianMixture`. In their record, `log_likelihood` is the
         part of the bound that is a sum over rows, divided by the number of rows.
     verbose, verbose_interval : int, default 0 and 10
-        If `verbose` is positive, print progress every `verbose_interval` steps; 2 also prints times.
+        If `verbose` is positive, print progress every `verbose_interval` steps; ``verbose=2`` also prints times.
     n_jobs : int or None, default None
-        Number of threads. None uses all processors, or OMP_NUM_THREADS if it is set. The result does not depend on it.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     posterior_ : MixturePosterior
         The approximate posterior distribution, for draws of mixtures and for credible intervals.
     mixture_ : Mixture
-        The mixture of `weights_`, `means_` and `covariances_`. You cannot set it.
+        The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
         `n_iter_` counts neither split-merge moves nor the steps on condensed rows that are made for a single feature.
     n_features_in_, feature_names_in_ : as in scikit-learn.

@@ -56,7 +56,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mixture_ : Mixture
         The fitted distribution, in float64.
     offset_ : float
-        The log density, nats, below which a row is an outlier. You can set it, for example to a quantile of
+        The log density, nats, below which a row is an outlier. You can set another threshold, for example a quantile of
         `score_samples` for rows that were not used to fit.
     <Attributes of MixturePredictor>
 

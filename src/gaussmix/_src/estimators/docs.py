@@ -43,7 +43,7 @@ covariance_type : str, structure or list of these, default "full"
     "missing": """\
 missing : {"allow", "error"}, default "allow"
     Whether X may contain missing values (NaN or null). With "allow", the fit maximises the likelihood of the observed
-    values. This is correct if values are missing at random (Little & Rubin 2002). With "error", missing values raise
+    values, which is correct if values are missing at random (Little & Rubin 2002). With "error", missing values raise
     ValueError, as in scikit-learn.""",
     "error": """\
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,

@@ -66,19 +66,19 @@ class GaussianMixture(LikelihoodEstimator):
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
         sample weight. If EM converges slowly, it may then still be far from the maximum. With "auto", EM continues
-        until at most 1e-4 nats remain to be gained, according to `check_maximum`. Raise `max_iter` with "auto", because
-        100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
+        until less than 1e-4 nats remain to be gained, according to `check_maximum`. Raise `max_iter` with "auto",
+        because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
         check takes three passes over the rows. With missing values, `X_error` or factor analysers it takes four passes
         per parameter, so that "auto" skips it; otherwise "auto" makes it if it costs at most a tenth of the fit.
         User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim` leaves
-        out are ignored, and variances at a bound are kept there. ``tol="auto"`` always makes the check.
+        out are ignored, and variances at a bound count as fixed. ``tol="auto"`` always makes the check.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
         robust variance of each feature, so that the units of the data do not matter. With a bound on eigenvalues or a
-        prior of covariances, "auto" is 0. If "auto" lowers the likelihood although each component has at least
-        5 (n_features + 1) distinct rows, EM continues without it.
+        prior of covariances, "auto" is 0. If "auto" lowers the likelihood although each component has at least 5
+        (n_features + 1) distinct rows, EM continues without the added value.
     max_iter : int, default 100
         Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
         sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
@@ -104,8 +104,8 @@ class GaussianMixture(LikelihoodEstimator):
         if the structure allows it. From a list of names, the best run is kept. Instead of names, you can pass labels
         (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components, rng)`` for either.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features). If only `means_init` is passed and
-        `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
+        Initial weights (n_components,) and means (n_components, n_features). If `means_init` is passed and
+        `init_params` is a name, missing initial parameters are computed from the rows nearest to each mean.
     precisions_init, covariances_init : array-like, default None
         Initial precisions or covariances, in the shape of `covariances_`. Pass only one of the two.
     noise : bool, float or Noise, default False
@@ -130,21 +130,21 @@ class GaussianMixture(LikelihoodEstimator):
         Number of candidate components of each row; "exact" means all. With a number, a step compares a row only with
         its candidates and a few other components, so that its time hardly grows with `n_components`. EM then maximises
         a lower bound of the log-likelihood, and `outcome_.posterior_gap` estimates the difference. "auto" is exact
-        below 1,000 components or for few rows. Otherwise it takes 8 candidates, and doubles them, up to 64, while the
-        gap is above 0.002 nats per row. Structures with a shared covariance are always exact.
+        below 1,000 components or for few rows. Otherwise "auto" takes 8 candidates, and doubles them, up to 64, while
+        the gap is above 0.002 nats per row. Structures with a shared covariance are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust. It keeps components
-        from collapsing and has the weight of a few rows. `Dirichlet` is a prior of the weights only, and
-        `NormalInverseWishart` of means, covariances and, optionally, weights.
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust, which has the weight
+        of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
+        `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows; set it if the distribution of the rows drifts. A number is a
-        half-life of at least 5,040 rows: after this many rows, the weight of an earlier row has at least halved. With
-        None, earlier rows lose weight only slowly, as `ForgettingRate` describes.
+        How fast `partial_fit` forgets earlier rows, for rows whose distribution drifts. A number is a half-life of at
+        least 5,040 rows: after this many rows, the weight of an earlier row has at least halved. With None, earlier
+        rows lose weight only slowly, as `ForgettingRate` describes.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each receives a record with `start` (index of the
@@ -153,9 +153,10 @@ class GaussianMixture(LikelihoodEstimator):
         best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, print progress every `verbose_interval` steps, and what a split-and-merge search does
-        before the first step. 2 also prints times. If `posterior` limits the candidates, the gap is printed, too.
+        before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidates, the gap is
+        printed.
     n_jobs : int or None, default None
-        Number of threads. None uses all processors, or OMP_NUM_THREADS if it is set. The result does not depend on it.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue. The result is then bit-identical, or differs in its
@@ -168,15 +169,16 @@ class GaussianMixture(LikelihoodEstimator):
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. With "factor_analyzer", all three are read-only.
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. These arrays are read-only for "factor_analyzer".
     loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
         Λ_k and the diagonal of Ψ_k, only for "factor_analyzer".
     noise_weight_ : float
         Weight of the background, 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
     mixture_ : Mixture
-        The fitted distribution, in float64. You can set it: the estimator then behaves as if it had been fitted to this
-        mixture. You can also set or change `weights_`, `means_` and the matrices, one after the other. The next use of
-        the estimator builds a mixture from them; until then, arrays that you did not change keep their old values.
+        The fitted distribution, in float64. If you set `mixture_`, the estimator behaves as if it had been fitted to
+        this mixture. You can also set or change `weights_`, `means_` and the matrices, one after the other. The next
+        use of the estimator builds a mixture from them; until then, arrays that you did not change keep their old
+        values.
     converged_ : bool, whether the best run converged
     outcome_ : record
         How the fit ended, with these attributes:
@@ -201,9 +203,9 @@ class GaussianMixture(LikelihoodEstimator):
         - `n_candidates`: number of candidates of each row, if `posterior` limits it. `posterior_gap`: estimate, with
           the standard error `posterior_gap_error`, of how far `lower_bound_` is then below the mean log-likelihood.
     n_iter_ : int
-        Number of EM steps over all rows in the best run. It is often 2 after a split-and-merge search, because the
-        search leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs on a sample
-        of about 65,520 rows, and steps on the sample are not counted.
+        Number of EM steps over all rows in the best run, often 2 after a split-and-merge search, because the search
+        leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs on a sample of
+        about 65,520 rows, and steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last step and at each step of the best run. `trim` leaves rows out of the
         mean. With `prior`, the log prior density, up to a constant and divided by the total row weight, is added.

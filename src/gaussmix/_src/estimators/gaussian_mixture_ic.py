@@ -71,8 +71,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         - "cv": mean log-likelihood of held-out rows, nats per unit of sample weight. Among the candidates within one
           standard error of the highest value, the candidate with the fewest parameters wins.
         - "stability": how well the labels of repeated fits agree with the labels of fits with one component fewer and
-          one more, from 0 to 1; the highest wins. It never chooses one component, and for well-separated groups it
-          often chooses one too many, so compare the peaks in `results_`.
+          one more, from 0 to 1; the highest wins. Stability never chooses one component, and for well-separated groups
+          it often chooses one component too many, so compare the peaks in `results_`.
     n_folds : int, default 5
         With "cv", the number of random folds of the rows; their sizes differ by at most one row. With "stability", the
         number of times that each candidate is fitted again from another random initialisation, for which "auto" means
@@ -133,7 +133,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     n_jobs : int or None, default None
         Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
         of each fit. None uses all processors (or OMP_NUM_THREADS), but 4 if the rows are on a cluster. The result does
-        not depend on it.
+        not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
         with the candidate that was being fitted. Candidates are then fitted one after the other.

@@ -87,8 +87,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             scores. "sandwich" is valid even if the true density is not a mixture of this form (White 1982; Boldea &
             Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or "sandwich" if
             row weights are precisions. If the rows determine a parameter so weakly that these intervals would contain
-            the true value too rarely, "auto" refits by `bootstrap(X, 199, concentration=0.8137, random_state=0)`. It
-            does so only if this takes seconds and no component has collapsed or is empty.
+            the true value too rarely, "auto" refits by `bootstrap(X, 199, concentration=0.8137, random_state=0)`.
+            "auto" makes refits only if they take seconds and no component has collapsed or is empty.
 
         Returns
         -------

@@ -122,7 +122,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ConvergenceWarning and RuntimeWarning : a component became empty or collapsed and was frozen, or X has fewer
             distinct rows than components.
         SearchWarning : candidates failed, which may have changed the choice, or were skipped because `max_time` was
-            over. The message gives reasons, responsible columns and advice. It is a RuntimeWarning.
+            over. The message gives reasons, responsible columns and advice. (This is a kind of RuntimeWarning.)
         RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6. Or X
             has a constant column, whose variance would be only the automatic `reg_covar`. Or X has one feature, so that
             the structure is mclust's "E" or "V". Or candidates are compared, and `sample_weight` sums to less than two
@@ -434,8 +434,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. Columns
             are added: "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
             (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its noise, has a
-            lower density than the row. It is NaN with `X_error` and for rows with missing values. If more than a few
-            rows lie where the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
+            lower density than the row, and is NaN with `X_error` or missing values. If more than a few rows lie where
+            the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
 
         Raises
         ------

@@ -55,7 +55,7 @@ class MixturePredictor(Estimator, ABC):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of all other random draws.
     n_jobs : int or None, default None
-        Number of threads. None uses all processors, or OMP_NUM_THREADS if it is set. The result does not depend on it.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
 
     Attributes
     ----------

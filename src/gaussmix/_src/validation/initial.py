@@ -115,7 +115,7 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
     """Return a warning if matrices do not have the structure; otherwise None.
 
-    An M-step on their own moments does not change matrices that have the structure. Their inverses have it, too.
+    An M-step on their own moments does not change matrices that have the structure. The same holds for their inverses.
 
     A difference is not an error, because frozen components keep their covariances while the other components change
     together, so that the covariances of a fit may not have its structure.

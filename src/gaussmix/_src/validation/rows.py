@@ -407,8 +407,8 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
     """Return the source with weights for criteria such as BIC, which use the sum of weights as the number of rows.
 
     If weights sum to less than two rows, for example because they were normalised to sum to 1, the penalty log Σs would
-    be 0 or negative. They are then treated as proportions, and scaled to sum to the number of rows of positive weight,
-    with a warning unless `is_silent`. Precisions are always scaled.
+    be 0 or negative. Such weights are treated as proportions, and scaled to sum to the number of rows of positive
+    weight, with a warning unless `is_silent`. Precisions are always scaled.
     """
     source = scale_weights(source, weight_type)
     total, counted = _observed_rows(source)[0], counted_weight(source)

@@ -26,9 +26,9 @@ _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # -1 and NaN, as NumPy converts them i
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Return the classes in y, sorted, and the index of each row's class, (n_rows,), which is −1 if unknown.
 
-    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
-    "-1" and "nan" mean the same, because NumPy converts −1 and NaN among text to text. If there is only one other
-    class, −1 is itself a class, because many people call their two classes −1 and 1.
+    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow. "-1"
+    and "nan" mean the same, because NumPy converts −1 and NaN among text to text. If there is only one other class, −1
+    is itself a class, because many people call their two classes −1 and 1.
 
     Raises ValueError for no labels, one class, infinite or continuous values, numbers among text, and if y has another
     length than the rows.

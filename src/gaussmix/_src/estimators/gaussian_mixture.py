@@ -62,7 +62,7 @@ class GaussianMixture(LikelihoodEstimator):
         Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
         Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
         `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM continues the best of 21
-        short fits with one variance per feature. Neykov et al. (2007), García-Escudero et al. (2008).
+        short fits with equal diagonal covariances. Neykov et al. (2007), García-Escudero et al. (2008).
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
         sample weight. If EM converges slowly, it may then still be far from the maximum. With "auto", EM continues

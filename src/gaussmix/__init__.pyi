@@ -1,4 +1,4 @@
-"""The public names, for editors and type checkers, which do not run `__getattr__` of __init__.py."""
+"""The public names for editors and type checkers, because these do not run `__getattr__` of __init__.py."""
 
 from gaussmix._src.em.step.online import ForgettingRate as ForgettingRate
 from gaussmix._src.errors import DegenerateError as DegenerateError

@@ -1,4 +1,4 @@
-"""`python -m gaussmix` is the command `gaussmix`."""
+"""The entry point of `python -m gaussmix`, which runs the command `gaussmix`."""
 
 from gaussmix._src.cli import main
 

@@ -1,4 +1,4 @@
-"""Clusters of the cells of an AnnData, with the results where scanpy, squidpy and CellCharter look for them."""
+"""Clustering of the cells of an AnnData, with results stored where scanpy, squidpy and CellCharter expect them."""
 
 from __future__ import annotations
 
@@ -25,36 +25,37 @@ def cluster(
 ) -> GaussianMixture | GaussianMixtureIC:
     """Cluster the cells (or spots) of an AnnData, and write labels, probabilities and parameters into it.
 
-    The rows are in memory, on disk (``anndata.read_h5ad(path, backed="r")``), or a Dask array. They may be larger than
-    memory in both of these.
+    The rows may be in memory, on disk (``anndata.read_h5ad(path, backed="r")``) or a Dask array. Rows on disk and Dask
+    arrays may be larger than memory.
 
     Parameters
     ----------
-    adata : the `anndata.AnnData`. It is changed in place, in memory.
-    n_components : a number of clusters, or several, from which `criterion` chooses.
-    use_rep : the rows: a key of `obsm`, such as "X_pca", or else of `layers`; None or "X" for `X`.
+    adata : the `anndata.AnnData`, which is changed in place, in memory.
+    n_components : the number of clusters, or several numbers, from which `criterion` chooses.
+    use_rep : the rows to cluster: a key of `obsm`, such as "X_pca", or of `layers`; None or "X" means `X`.
     key_added : the key of the results.
-    parameters : of `GaussianMixtureIC` where there are several numbers of clusters or several structures; otherwise of
-        `GaussianMixture`. For example ``criterion="stability"``, ``covariance_type="EEE"``, ``random_state=0``.
+    parameters : parameters of `GaussianMixtureIC` if there are several numbers of clusters or several structures,
+        otherwise of `GaussianMixture`. For example ``criterion="stability"``, ``covariance_type="EEE"``,
+        ``random_state=0``.
 
     Returns
     -------
-    fitted : the estimator, for all else that a mixture can tell. In `adata` it has written
+    fitted : the fitted estimator. `cluster` has also written these results into `adata`:
 
         - ``obs[key_added]``: the cluster of each cell, a categorical of "0", "1" …, and "-1" for noise and for cells
           that `trim` left out;
-        - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components); of a Dask array it is
-          one too, which is computed when it is read;
-        - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type" as
-          `Mixture.from_parameters` takes them, "use_rep", and after a choice "criterion" and "results", a frame. Factor
-          analysers have their matrices there, and the structure of these. With noise, divide the weights by their sum.
-          Neither noise nor `trim` is a part of that mixture: it puts every cell into a cluster.
+        - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
+          array, it is a Dask array, too, which is computed when it is read;
+        - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type", as `Mixture.from_parameters`
+          accepts them, "use_rep", and after a model selection "criterion" and the data frame "results". For factor
+          analysers these are full covariance matrices with the structure of these matrices. With noise, divide the
+          weights by their sum. The stored mixture has neither noise nor `trim`, so it assigns every cell to a cluster.
 
     Raises
     ------
-    KeyError : there is no such key in `obsm` or `layers`.
-    ValueError, TypeError : the rows are sparse, or can't be fitted, or a parameter can't be used, or `adata` is a view
-        of a file.
+    KeyError : `use_rep` is not a key of `obsm` or `layers`.
+    ValueError, TypeError : the rows are sparse or can't be fitted, a parameter can't be used, or `adata` is a view of a
+        file.
 
     Examples
     --------
@@ -66,7 +67,7 @@ def cluster(
     >>> adata.obs["gaussmix"].value_counts().tolist(), adata.obsm["gaussmix_proba"].shape
     ([60, 40], (100, 2))
     """
-    from pandas import Categorical, DataFrame  # AnnData needs it
+    from pandas import Categorical, DataFrame  # installed, because AnnData needs pandas
 
     if adata.isbacked and adata.is_view:
         raise ValueError("adata is a view of a file, which can't keep results. Give adata.to_memory().")
@@ -96,7 +97,7 @@ def cluster(
 
 
 def _rows_of(adata: Any, use_rep: str | None) -> Any:
-    """The rows (n_obs, n_features) that a key names."""
+    """Return the rows (n_obs, n_features) that a key names."""
     if use_rep is None or use_rep == "X":
         rows, name = adata.X, "adata.X"
     elif use_rep in adata.obsm:
@@ -105,10 +106,10 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
         rows, name = adata.layers[use_rep], f"adata.layers[{use_rep!r}]"
     else:
         known = ", ".join(map(repr, (*adata.obsm, *adata.layers))) or "no keys"
-        raise KeyError(f"use_rep={use_rep!r} is no key of obsm or layers, which have {known}.")
+        raise KeyError(f"use_rep={use_rep!r} is not a key of obsm or layers, which have {known}.")
     if rows is None:
         raise ValueError(f"{name} is empty. Give use_rep=, a key of obsm.")
-    if hasattr(type(rows), "format"):  # sparse arrays, in memory and on disk
+    if hasattr(type(rows), "format"):  # Sparse arrays in memory and on disk have it.
         raise ParameterTypeError(
             f"{name} is sparse, and a mixture needs dense columns, tens rather than thousands. Reduce it first, for "
             "example by scanpy.pp.pca(adata), and give use_rep='X_pca'."

@@ -1,4 +1,4 @@
-"""Mixtures as programs for other systems: ONNX, C and SQL. They give the answers of `Mixture` without gaussmix."""
+"""Export of mixtures to ONNX, C and SQL, which compute the same results as `Mixture` without gaussmix."""
 
 from gaussmix._src.export.c import to_c
 from gaussmix._src.export.onnx_model import to_onnx

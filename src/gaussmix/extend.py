@@ -1,7 +1,7 @@
-"""Names for those who add a covariance structure, a source of rows or an initialisation.
+"""Classes and functions for adding a covariance structure, a source of rows or an initialisation.
 
-The developers' pages "Add a covariance structure", "Add a source" and "Add a start" show how they are used, and
-`gaussmix.testing` has the laws that an addition must keep.
+The developers' pages on adding a covariance structure, a source and a start have examples, and `gaussmix.testing` has
+checks that an addition must pass.
 """
 
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank

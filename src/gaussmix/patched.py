@@ -1,7 +1,7 @@
-"""Put gaussmix's two mixture classes in the place of scikit-learn's, for programs that stay as they are.
+"""Replacement of scikit-learn's two mixture classes by gaussmix's classes, for programs that should not be changed.
 
-`python -m gaussmix.patched script.py` runs such a program. Nothing is remembered here: scikit-learn's own classes stay
-in its private modules, where its pickles look for them.
+`python -m gaussmix.patched script.py` runs such a program. scikit-learn's own classes stay in its private modules,
+where its pickles look for them, so that this module need not store them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _USAGE = (
 
 
 class Patch:
-    """What one call of `patch_sklearn` replaced. As a context manager it puts the classes before that call back."""
+    """A context manager that restores the classes that one call of `patch_sklearn` has replaced."""
 
     def __init__(self) -> None:
         self.replaced: dict[str, type] = {name: getattr(sklearn.mixture, name) for name in _OURS}
@@ -52,16 +52,17 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
     Returns
     -------
-    patch : a context manager. ``with gaussmix.patch_sklearn():`` replaces the classes, and its end puts back those that
-        were there before, also after an exception. Its dictionary `replaced` has the former class of each name.
+    patch : a context manager. ``with gaussmix.patch_sklearn():`` replaces the classes and restores the previous classes
+        at the end of the block, even after an exception. Its dictionary `replaced` has the previous class of each name.
 
     See Also
     --------
-    unpatch_sklearn : puts scikit-learn's own classes back.
+    unpatch_sklearn : restores scikit-learn's own classes.
 
     Notes
     -----
-    The whole process and its forks see the replacement; a process that starts a new Python (spawn, loky) does not.
+    The replacement holds in the whole process and its forks, but not in processes that start a new Python (spawn,
+    loky).
 
     Examples
     --------
@@ -83,7 +84,7 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
 
 def unpatch_sklearn() -> None:
-    """Put scikit-learn's own classes back into `sklearn.mixture`, however often `patch_sklearn` was called.
+    """Restore scikit-learn's own classes in `sklearn.mixture`, no matter how often `patch_sklearn` was called.
 
     Examples
     --------
@@ -102,16 +103,16 @@ def _put(classes: dict[str, type]) -> None:
 
 
 def _modules_with_theirs() -> list[str]:
-    """Names of loaded modules, other than scikit-learn's and ours, in which one of scikit-learn's classes is bound."""
+    """Return the names of loaded modules outside scikit-learn and gaussmix that have one of scikit-learn's classes."""
     theirs = {id(each) for each in _THEIRS.values()}
     loaded = {name: getattr(module, "__dict__", {}) for name, module in list(sys.modules.items())}
     others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
-    others = [name for name in others if loaded[name] is not globals()]  # this file is `__main__` before a script is
+    others = [name for name in others if loaded[name] is not globals()]  # leaves out this file if it is `__main__`
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
 
 
 def main(words: list[str]) -> None:
-    """Run a script, or after -m a module, as Python itself runs it, with the classes replaced."""
+    """Replace the classes, and run a script or, after -m, a module in the same way as Python."""
     is_module = words[:1] == ["-m"]
     sys.argv = words[is_module:]
     if not sys.argv or (sys.argv[0].startswith("-") and not is_module):
@@ -143,7 +144,7 @@ def _run_script(path: str) -> None:
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback below this file and runpy, which is what Python alone would print."""
+    """Return the part of a traceback that Python would print for the program, without this file and runpy."""
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
         trace = trace.tb_next
     return trace

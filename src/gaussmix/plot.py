@@ -1,6 +1,6 @@
-"""Pictures of mixtures, in the manner of scikit-learn's displays.
+"""Plots of mixtures, with the interface of scikit-learn's displays.
 
-They need matplotlib, which `pip install 'gaussmix[plot]'` brings.
+Plots need matplotlib, which `pip install 'gaussmix[plot]'` installs.
 """
 
 from gaussmix._src.plot.component_display import ComponentDisplay

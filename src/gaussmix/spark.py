@@ -1,4 +1,4 @@
-"""`GaussianMixture` as an Estimator of `pyspark.ml`, which fits a column of vectors in a Pipeline."""
+"""`GaussianMixture` as a `pyspark.ml` Estimator, which fits a column of vectors in a Pipeline."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class _Settings(
     DefaultParamsReadable,
     DefaultParamsWritable,
 ):
-    """The parameters of the Estimator and the Model."""
+    """Parameters that the Estimator and the Model share."""
 
     k: Any = _param("k", "number of components", TypeConverters.toInt)
-    covarianceType: Any = _param("covarianceType", "structure of the covariances", TypeConverters.toString)
-    nFactors: Any = _param("nFactors", "factors of each component", TypeConverters.toInt)
-    regCovar: Any = _param("regCovar", "added to every variance; by default from the data", TypeConverters.toFloat)
-    nInit: Any = _param("nInit", "number of starts of each kind that draws", TypeConverters.toInt)
-    initParams: Any = _param("initParams", "kinds of starts, such as kmeans", TypeConverters.toListString)
+    covarianceType: Any = _param("covarianceType", "covariance structure", TypeConverters.toString)
+    nFactors: Any = _param("nFactors", "number of factors of each component", TypeConverters.toInt)
+    regCovar: Any = _param("regCovar", "added to every variance; by default automatic", TypeConverters.toFloat)
+    nInit: Any = _param("nInit", "number of runs of each random initialisation", TypeConverters.toInt)
+    initParams: Any = _param("initParams", "initialisations, such as kmeans", TypeConverters.toListString)
     logDensityCol: Any = _param("logDensityCol", "column for log p(x), nats; by default none", TypeConverters.toString)
 
     def __init__(self, **parameters: Any) -> None:
@@ -72,9 +72,9 @@ class _Settings(
         return self.getOrDefault(name) if self.isDefined(name) else None
 
     def _feature_columns(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
-        """The numbers of the vectors, a column for each name."""
-        whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row has not {len(names)} numbers"
-        missing = column_of(self.getFeaturesCol()).isNull()  # then each number is missing, and refused by its row
+        """Return the elements of the vectors as columns with these names."""
+        whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row does not have {len(names)} numbers"
+        missing = column_of(self.getFeaturesCol()).isNull()  # A null vector has null elements.
         checked = (
             functions.when(missing, None)
             .when(functions.size(whole) == len(names), whole)
@@ -83,7 +83,7 @@ class _Settings(
         return {name: checked[index] for index, name in enumerate(names)}
 
     def _array(self, dataset: Any) -> Any:
-        """The features of each row as an array."""
+        """Return the features of each row as a column of arrays."""
         name = self.getFeaturesCol()
         column = column_of(name)
         return vector_to_array(column) if isinstance(dataset.schema[name].dataType, VectorUDT) else column
@@ -92,13 +92,14 @@ class _Settings(
 class GaussianMixture(_Settings, Estimator):
     """A Gaussian mixture fitted by EM to a column of vectors, or of arrays of numbers.
 
-    Rows stay with the executors, and the result has the bits of `gaussmix.GaussianMixture` in memory.
+    Rows stay on the executors, and the result is bit-identical to a fit by `gaussmix.GaussianMixture` in memory.
 
     Parameters
     ----------
-    parameters : featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and seed as in
-        `pyspark.ml.clustering.GaussianMixture`; covarianceType, nFactors, regCovar, nInit and initParams as in
-        `gaussmix.GaussianMixture`; logDensityCol, a column for the log densities of rows, in nats.
+    parameters : keyword arguments. The names featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and
+        seed are from `pyspark.ml.clustering.GaussianMixture`. The names covarianceType, nFactors, regCovar, nInit and
+        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol names a column for log densities,
+        in nats.
     """
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:
@@ -129,7 +130,7 @@ class GaussianMixture(_Settings, Estimator):
 
 
 class GaussianMixtureModel(_Settings, Model):
-    """A fitted mixture, which adds columns of labels, responsibilities and log densities to a frame.
+    """A fitted mixture that adds columns of labels, responsibilities and log densities to a Spark data frame.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ class GaussianMixtureModel(_Settings, Model):
 
     Attributes
     ----------
-    estimator : the same; its means, covariances and all else that the mixture can do.
+    estimator : the fitted estimator, with `means_`, `covariances_` and all methods.
     """
 
     def __init__(self, estimator: gaussian_mixture.GaussianMixture | None = None) -> None:
@@ -157,12 +158,12 @@ class GaussianMixtureModel(_Settings, Model):
         return wide.withColumns(added).drop(*numbers)
 
     def write(self) -> DefaultParamsWriter:
-        """A writer of the parameters and the model file."""
+        """Return a writer of the parameters and the model file."""
         return _Writer(self)
 
     @classmethod
     def read(cls) -> DefaultParamsReader:
-        """The reader of what `write` wrote."""
+        """Return the reader of files that `write` has written."""
         return _Reader(cls)
 
 

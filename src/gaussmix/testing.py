@@ -1,6 +1,6 @@
-"""The laws of gaussmix, to call on families, sources, starts and whitenings of your own.
+"""Checks for your own covariance structures, sources, initialisations and whitenings.
 
-Each check raises AssertionError with what was found, what should have been, and where.
+Each check raises AssertionError with the result, the expected result, and where they differ.
 """
 
 from gaussmix._src.testing.check_covariances import check_whitening

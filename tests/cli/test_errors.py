@@ -117,7 +117,7 @@ USAGE = [  # commands, and what is said of them
     ("fit x.csv -s full --n-factors 2", "--n-factors has no meaning with --structure 'full'"),
     ("fit x.csv --n-factors 2", "all: name a structure that has it, as in -s factor_analyzer."),
     ("fit x.csv -s factor_analyzer --noise-variance isotropc", "is not one of 'diagonal', 'isotropic'"),
-    ("fit x.csv --trim 0.5", "must be a share below 1/2"),
+    ("fit x.csv --trim 0.5", "must be a fraction below 1/2"),
     ("fit x.csv -s full --max-condition 0.5", "must be a finite number ≥ 1"),
     ("fit x.csv --missing error --drop-missing", "--missing error refuses the rows"),
     ("fit x.csv --decimal , --delimiter ,", "can't be the delimiter and"),

@@ -287,6 +287,6 @@ def test_one_cause_is_named(X, gm):
     assert why(gm) == why(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
     gm.fit(X.copy())
     assert why(gm) == "their array is gone"
-    assert why(gm.fit(X.tolist())) == "these were no array or data frame"
-    assert why(gm.fit(X, X_error=np.ones(3))) == "predict does not know X_error"
-    assert why(gm.set_params(trim=0.1).fit(X)) == "predict does not know which of them trim left out"
+    assert why(gm.fit(X.tolist())) == "these were not an array or a data frame"
+    assert why(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
+    assert why(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

@@ -126,7 +126,7 @@ CASES = {
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
     "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'auto',"),
-    "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is no array: setting an array"),
+    "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is not an array: setting an array"),
     "labels masked": (
         {"init_params": np.ma.masked_array([0, 1] * 10, [False] * 19 + [True])},
         ValueError,

@@ -582,7 +582,7 @@ def test_credible_intervals(three) -> None:
     np.testing.assert_array_equal(at.params, posterior._mixture.log_density(three[:4]))
     assert at.conf_int().shape == (4, 2)
     assert str(at).startswith("Estimates by 50 draws from the posterior")
-    with pytest.raises(TypeError, match="posterior_ found of all parameters, not ParameterEstimates"):
+    with pytest.raises(TypeError, match="posterior_ for all parameters, not ParameterEstimates"):
         found.tidy(at)
     with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
         posterior.estimate("means")

@@ -169,7 +169,7 @@ BAD = {
     "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\); give one label for each of the 240 rows"),
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
     "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
-    "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the number of a component"),
+    "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the index of a component"),
     "text": (["a"] * N_ROWS, {}, r"For other labels give label_components, such as \{'a': \[0\]\}, or"),
     "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
     "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "labels forbids row 17 every component"),
@@ -179,7 +179,7 @@ BAD = {
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
-    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the number of a component"),
+    "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the index of a component"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
     "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
     "without": (None, {"label_components": {0: [0]}}, "give labels to fit"),
@@ -275,8 +275,8 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
 @pytest.mark.parametrize(
     ("cells", "how", "words"),
     [
-        ([0.0, 1, 0.5], {}, r"column 'c' of X holds 0.5; a label is the number of a component, -1 or None"),
-        ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the number of a component, or -1"),
+        ([0.0, 1, 0.5], {}, r"column 'c' of X holds 0.5; a label is the index of a component, -1 or None"),
+        ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the index of a component, or -1"),
         ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
         ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"column 'c' of X holds 5, but label_components names"),
         (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 different numbers"),

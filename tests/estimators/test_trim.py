@@ -115,7 +115,7 @@ def test_a_choice_is_not_led_by_outliers(name, rows):
 @pytest.mark.parametrize(
     ("parameters", "error", "words"),
     [
-        ({"trim": 0.5}, ValueError, r"trim=0.5 must be a share below 1/2"),
+        ({"trim": 0.5}, ValueError, r"trim=0.5 must be a fraction below 1/2"),
         ({"trim": -0.1}, ValueError, r"trim=-0.1 must be a finite number ≥ 0"),
         ({"trim": np.nan}, ValueError, r"trim=nan must be"),
         ({"trim": "some"}, TypeError, r"trim must be a number ≥ 0 and below 1/2, not 'some'"),

@@ -63,7 +63,7 @@ def test_weights_near_the_smallest_number_are_weights(smallest, how):
     if how:
         assert found.bic(X, weight) == pytest.approx(plain.bic(X), rel=1e-10)
     else:
-        with pytest.warns(RuntimeWarning, match="taken for shares"):
+        with pytest.warns(RuntimeWarning, match="treated as proportions"):
             assert found.bic(X, weight) == pytest.approx(plain.bic(X), rel=1e-10)
     classifier = GaussianMixtureClassifier(**how).fit(X, y, weight)
     assert classifier.bic_ == pytest.approx(GaussianMixtureClassifier().fit(X, y).bic_, rel=1e-10)

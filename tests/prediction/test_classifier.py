@@ -358,7 +358,7 @@ BAD = {
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
     "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class: every label is missing"),
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds one class only, 'a'"),
-    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text beside other values, such as 'a'"),
+    "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text and other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
     "too few distinct": ({"reg_covar": 0}, [0] * 18 + [1] * 2, "Too few distinct rows for the covariance of class 1:"),
@@ -370,11 +370,11 @@ BAD = {
     "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
     "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),
-    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing) and several"),
+    "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing) and classes"),
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "whose components share nothing, ",  # and the registry's names
+        "without shared parameters, ",  # and the registry's names
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),

@@ -148,7 +148,7 @@ def test_y_beside_a_file_is_refused(table, folder):
     regressor = GaussianMixtureRegressor().fit(table[0][:50, :2], table[0][:50, 2])
     for X in (folder / "rows.npy", opened(folder, "rows", False)):
         for work in (regressor.fit, regressor.score):
-            with pytest.raises(ValueError, match=r"^y can't stand beside a file .* name that by targets=\.$"):
+            with pytest.raises(ValueError, match=r"^y can't be combined with a file .* name the column by targets=\.$"):
                 work(X, table[0][:, 0])
         with pytest.raises(ValueError, match="requires y to be passed, but the target y is None: give y, or name"):
             regressor.fit(X)

@@ -493,7 +493,7 @@ def test_vectors_of_several_sizes_are_refused(spark):
     from gaussmix.spark import GaussianMixture as SparkMixture
 
     frame = spark.createDataFrame([([1.0, 2.0],), ([3.0],)], ["features"]).coalesce(1)
-    with pytest.raises(Exception, match="features: a row has not 2 numbers"):
+    with pytest.raises(Exception, match="features: a row does not have 2 numbers"):
         SparkMixture(k=1).fit(frame)
     with pytest.raises(ValueError, match="the Spark frame has no rows"):
         SparkMixture().fit(frame.limit(0))

@@ -1,6 +1,6 @@
-"""Estimators in scikit-learn's manner: its names, its meanings and its warnings.
+"""The estimators, which follow scikit-learn's interface: its names, its meanings and its warnings.
 
-Modules that few estimators need are imported at their first use.
+Modules that only some estimators need are imported at their first use.
 """
 
 from typing import TYPE_CHECKING

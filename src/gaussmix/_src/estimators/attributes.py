@@ -1,4 +1,4 @@
-"""The fitted attributes of scikit-learn's mixtures, read or set by hand."""
+"""The fitted attributes of scikit-learn's mixtures, which users can read or set."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
-    """Loadings or noise variances of each component, from those that all may share; raises AttributeError."""
+    """Return the loadings or noise variances of each component, even if all share them; raises AttributeError."""
     covariances = model.covariances
     if not isinstance(covariances, LowRank):
         raise AttributeError(f"covariance_type={model.family.name!r} has no loadings and noise variances.")
@@ -44,7 +44,7 @@ def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
 
 
 def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
-    """Covariances, precisions or factors: a variance of 0 after rounding would be wrong."""
+    """Return covariances, precisions or factors in `dtype`, or in float64 if a variance would be rounded to 0."""
     if matrices.variances().min() < np.finfo(dtype).tiny:
         return matrices.array
     return narrowed(matrices.array, dtype)
@@ -58,10 +58,10 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
 
 
 class MixtureAttributes(Estimator):
-    """Arrays in the type of the training data if it can hold them; `mixture_` holds them in float64."""
+    """The fitted arrays, in the type of the training data if it can represent them; `mixture_` has them in float64."""
 
     weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
-    """Mixing proportions (n_components,), which sum to 1 less the weight of noise."""
+    """Weights (n_components,), which sum to 1 minus the weight of noise."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
     """Means (n_components, n_features), data units."""
     covariances_: FittedArray = FittedArray(
@@ -77,10 +77,10 @@ class MixtureAttributes(Estimator):
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
     """Variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # its own answers where those of OF_FITTED do not fit
-    _rows: ref[Any] | NDArray[np.int64] | str  # of the fit, or their labels once these were made, or why there are none
-    labels_: NDArray[np.int64]  # no property: notebooks read all of those to show an estimator
-    """Labels of the rows of the fit, `predict(X)`, made when they are first read."""
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints of this class, which replace hints in OF_FITTED
+    _rows: ref[Any] | NDArray[np.int64] | str  # a reference to the rows of the fit, their labels, or why there are none
+    labels_: NDArray[np.int64]  # not a property, because notebooks read all properties to show an estimator
+    """Labels of the rows of the fit, `predict(X)`, computed on first access."""
 
     @abstractmethod
     def predict(self, X: ArrayLike) -> NDArray[np.int64]: ...
@@ -97,7 +97,7 @@ class MixtureAttributes(Estimator):
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         self._become(mixture._model, mixture.feature_names)
-        vars(self._fitted)["mixture"] = mixture  # with what it has computed already
+        vars(self._fitted)["mixture"] = mixture  # keeps the values that the mixture has already computed
 
     @property
     def noise_weight_(self) -> float:
@@ -110,10 +110,10 @@ class MixtureAttributes(Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
-            _ = self._fitted  # with what was changed by hand
+            _ = self._fitted  # Reading it applies changes by hand.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
-        if isinstance(state.get("_rows"), ref):  # which are of this process
+        if isinstance(state.get("_rows"), ref):  # A weak reference is valid only in this process.
             del state["_rows"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}
@@ -124,15 +124,15 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
                 return self._labels()
-            if name in self._attributes:  # which `fit` sets
+            if name in self._attributes:  # `fit` sets these attributes.
                 self._check_fitted()
             from gaussmix._src.other_names import check_attribute
 
             check_attribute(self, name)
-            return object.__getattribute__(self, name)  # raises, in Python's words or those of an attribute
+            return object.__getattribute__(self, name)  # raises the error of Python or of the attribute
 
     def _stored(self) -> FitResult | None:
-        """The fit, without what was changed by hand since; None if there is none."""
+        """Return the fit without later changes by hand; None if there is no fit."""
         return vars(self).get("_fitted")
 
     def _update_fitted(self) -> None:
@@ -159,31 +159,31 @@ class MixtureAttributes(Estimator):
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
     def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
-        """The arrays that go on to count, with the bytes of the mixture that was made; others are made when read."""
+        """Return the arrays that are still valid, with the values of the new mixture; others are computed when read."""
         still, matrices = {}, set(MATRICES)
         for name, array in arrays.items():
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                array.values[...] = now.values  # equal up to rounding; the user may hold it, and go on writing into it
+                array.values[...] = now.values  # in place, because the user may write into this array again
                 array.before, still[name] = now.before, array
         return still
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
-        """Become a model that was set by hand, with arrays of a type."""
+        """Replace the fit by a model that was set by hand, with arrays of type `dtype`."""
         fitted = FitResult.from_user_model(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels of the rows of the fit, which are kept where they are an array."""
+        """Store labels of the rows of the fit for `labels_` if they are an array, and return them."""
         if isinstance(labels, np.ndarray):
             self._rows = labels
         return labels
 
     def _labels(self) -> NDArray[np.int64]:
-        """`predict` of the rows of the fit, which are then kept; raises NotFittedError or AttributeError."""
+        """Return the labels of the rows of the fit, and store them; raises NotFittedError or AttributeError."""
         self._check_fitted()
         rows = vars(self).get("_rows")
         if isinstance(rows, np.ndarray):
@@ -199,19 +199,19 @@ class MixtureAttributes(Estimator):
         return self._labelled(self.predict(X))
 
     def _n_parameters(self) -> int:
-        """Number of free parameters, by scikit-learn's name."""
+        """Return the number of free parameters; scikit-learn's name of `n_parameters_`."""
         return self.n_parameters_
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
-        """Become the mixture of (weights, means, covariances, their precision factors, which are computed again)."""
+        """Replace the fit by the mixture of weights, means and covariances; precision factors are computed again."""
         from gaussmix._src.mixture.mixture import Mixture
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
-        proportions = weights / weights.sum()  # scikit-learn's own estimates are masses
+        proportions = weights / weights.sum()  # scikit-learn passes masses instead of proportions.
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Become the start that responsibilities (n_samples, n_components) give, with `precisions_init` if set."""
+        """Replace the fit by the M-step for responsibilities (n_samples, n_components), and use `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

@@ -1,4 +1,4 @@
-"""What every estimator shares: a mixture as the result of `fit`, checked rows, and model files."""
+"""The base class of all estimators: a mixture as the result of `fit`, checks of rows, and model files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DTYPES = ("float32", "float64")
 
 
 class FittedAttribute(ABC, Generic[T]):
-    """An attribute that follows from what the fit found; of the class it is the descriptor itself."""
+    """A descriptor of an attribute that is computed from the result of the fit."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -52,11 +52,11 @@ class FittedAttribute(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, estimator: Any) -> T:
-        """The value of a fitted estimator; raises AttributeError if there is none, or NotFittedError."""
+        """Return the value for a fitted estimator; raises AttributeError if there is none, or NotFittedError."""
 
 
 class FittedValue(FittedAttribute[T]):
-    """The attribute `name_`: the field `name` of what the fit found. It can be set once there is a mixture."""
+    """A descriptor of the attribute `name_`, which is the field `name` of the fit result; it can be set after a fit."""
 
     def _read(self, estimator: Any) -> T:
         value: T | None = getattr(estimator._fitted, self._name.removesuffix("_"))
@@ -70,18 +70,18 @@ class FittedValue(FittedAttribute[T]):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Estimator(BaseEstimator):
-    """An estimator whose fit leaves a mixture, and attributes that a file can hold; its fields are its parameters."""
+    """An estimator whose fit results in a mixture, and which model files can contain; its fields are its parameters."""
 
     converged_: ClassVar[FittedValue[bool]] = FittedValue()
-    """Whether EM converged within `max_iter` steps."""
+    """Whether EM converged within `max_iter` steps in the best run."""
     n_iter_: ClassVar[FittedValue[int]] = FittedValue()
     """Number of EM steps of the best run."""
     lower_bound_: ClassVar[FittedValue[float]] = FittedValue()
-    """Objective at the end of the best run: mean log-likelihood, nats per row, with a prior its log density too."""
+    """Mean log-likelihood at the end of the best run, nats per row; with a prior, it includes the log prior density."""
     lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
-    """The objective after each step of the best run."""
+    """The values of `lower_bound_` at each step of the best run."""
     outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
-    """How the fit ended: reason, certificate of a maximum, starts, diagnostics, collapsed components, traces."""
+    """Record of how the fit ended: reason, check of the maximum, runs, diagnostics, collapsed components, traces."""
 
     n_components: Any
     covariance_type: Any
@@ -99,14 +99,14 @@ class Estimator(BaseEstimator):
     """Number of columns of X."""
     feature_names_in_: NDArray[Any] = field(init=False)
     """Names of the columns of X, if all are strings."""
-    _attributes: ClassVar[Mapping[str, Reader]] = {}  # of its own, which `fit` sets beside `_fitted`; files hold them
-    _needs_attributes: ClassVar[bool] = True  # whether methods can't answer without them
-    # Names of the features, where a predictor fits this to numbers alone.
+    _attributes: ClassVar[Mapping[str, Reader]] = {}  # attributes outside `_fitted` that `fit` sets and files contain
+    _needs_attributes: ClassVar[bool] = True  # whether methods need all of these attributes
+    # Names of the features if a predictor fits this estimator to an array without names.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 
     @property
     def _fitted(self) -> FitResult:
-        """What the fit found; raises NotFittedError before, and ValueError where arrays changed by hand can't be."""
+        """The result of the fit; raises NotFittedError before it, and ValueError if arrays set by hand are invalid."""
         fields = vars(self)
         if "_arrays" in fields or "_fitted" not in fields:
             self._update_fitted()
@@ -116,19 +116,19 @@ class Estimator(BaseEstimator):
     def _fitted(self, fitted: FitResult) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.model is not fitted.model:
-            for name in ("_arrays", "_rows"):  # of the mixture before
+            for name in ("_arrays", "_rows"):  # These belong to the previous mixture.
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 
     def _update_fitted(self) -> None:
-        """Bring `_fitted` up to date; raises NotFittedError if there is none."""
+        """Bring `_fitted` up to date; raises NotFittedError if there is no fit."""
         raise NotFittedError(  # scikit-learn's sentence
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
         )
 
     def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # Dask would take the fields alone, and two fits for one
+        return type(self), vars(self)  # By default, Dask uses only the parameters, so that two fits look equal.
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
@@ -145,7 +145,7 @@ class Estimator(BaseEstimator):
 
     if not TYPE_CHECKING:
 
-        @wraps(BaseEstimator.set_params)  # whose docstring holds
+        @wraps(BaseEstimator.set_params)  # copies scikit-learn's docstring
         def set_params(self, **params: Any) -> Self:
             if not {name.partition("__")[0] for name in params} <= {*self._get_param_names()}:
                 from gaussmix._src.other_names import parameter_error
@@ -154,19 +154,19 @@ class Estimator(BaseEstimator):
             return super().set_params(**params)
 
     def save(self, path: PathOrFile) -> None:
-        """Write the fitted estimator to a model file, which appears whole or not at all.
+        """Write the fitted estimator to a model file; if writing fails, no incomplete file is left.
 
-        The file holds the mixture, the parameters, what `fit` found, and the names and type of the features.
+        The file contains the mixture, the parameters, the fitted attributes, and the names and type of the features.
 
         Parameters
         ----------
-        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
+        path : path of the file, by convention "….gmm"; an existing file is replaced. Or a binary file open for writing.
 
         Raises
         ------
         NotFittedError : before `fit`.
         TypeError : path is neither a path nor a binary file.
-        ValueError : a parameter is a function or another object that no file can hold, or has millions of numbers.
+        ValueError : a parameter is a function or another object that can't be stored, or has millions of numbers.
         OSError : the file can't be written.
         """
         self._check_fitted()
@@ -174,26 +174,25 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a fitted estimator from a model file, as it was when saved; nothing in the file is run.
+        """Read a fitted estimator from a model file, in the state in which it was saved; no code in it is executed.
 
         Parameters
         ----------
-        path : of a file written by `save` of this or an earlier version, or by the command line. Or a binary file
-            open for reading.
+        path : path of a file that `save` of this or an earlier version, or the command line, has written. Or a binary
+            file open for reading.
 
         Raises
         ------
-        InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says
-            which.
+        InvalidModelFileError : the file is damaged, truncated, not a model file, or has a layout of a later version.
         TypeError : path is neither a path nor a binary file.
-        ValueError : it holds a mixture alone, or another estimator.
-        OSError : there is no such file, or it can't be read.
+        ValueError : the file contains only a mixture, or another estimator.
+        OSError : the file does not exist or can't be read.
         """
         return cls._from_file(path, *formats.model_file.read(path))
 
     @classmethod
     def _from_file(cls, path: PathOrFile, model: Model, record: Record) -> Self:
-        """The estimator of what was read from a file; errors as for `load`."""
+        """Return the estimator from the contents of a file; errors are the same as in `load`."""
         details, saved, name = record.details, record.details.estimator, formats.files.describe_file(path)
         if saved is None:
             raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
@@ -207,7 +206,7 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def _restored(cls, saved: EstimatorRecord, model: Model, names: tuple[str, ...] | None, dtype: str | None) -> Self:
-        """The estimator of a record and a model; raises `Damaged`."""
+        """Return the estimator of a record and a model; raises `Damaged`."""
         unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
         if unknown:
             raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
@@ -224,7 +223,7 @@ class Estimator(BaseEstimator):
         return estimator
 
     def _wake(self, own: Mapping[str, Any]) -> None:
-        """Take attributes of its own from a file; raises `Damaged` where they contradict the mixture."""
+        """Set attributes outside `_fitted` from a file; raises `Damaged` if they contradict the mixture."""
         for name, value in own.items():
             try:
                 setattr(self, name, value)
@@ -232,11 +231,11 @@ class Estimator(BaseEstimator):
                 raise Damaged(f"{name!r} in its header is of the wrong type") from None
 
     def _own(self) -> dict[str, Any]:
-        """The attributes of its own, for a file."""
+        """Return the attributes outside `_fitted`, for a file."""
         return {name: getattr(self, name) for name in self._attributes if hasattr(self, name)}
 
     def _expect_features(self) -> None:
-        """Take rows with the features of the mixture from now on."""
+        """Set the number and the names of the features that later rows must have, from the mixture."""
         fitted = self._fitted
         self.n_features_in_ = fitted.model.n_features
         self.__dict__.pop("feature_names_in_", None)
@@ -252,15 +251,15 @@ class Estimator(BaseEstimator):
         text = report.reading.described(self, N_CHAR_MAX)
         try:
             return f"{text}\n{report.reading.one_line(self._fit_facts())}" if "_fitted" in vars(self) else text
-        except ValueError:  # arrays that were set by hand may make no mixture
+        except ValueError:  # Arrays that were set by hand may be invalid.
             return text
 
     def _repr_html_inner(self) -> str:
-        """What was found, and below it scikit-learn's box; before `fit` the box alone."""
+        """Return a summary of the fit, and below it scikit-learn's box of parameters; before `fit`, only the box."""
         try:
             page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
             return page + super()._repr_html_inner()
-        except ValueError:  # as above
+        except ValueError:  # Arrays that were set by hand may be invalid.
             return f"<pre>{escape(repr(self))}</pre>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
@@ -268,7 +267,7 @@ class Estimator(BaseEstimator):
         return {"text/plain": repr(self), **html}
 
     def _fit_facts(self) -> FitResult:
-        """What the fit knows, for summaries and other reports; raises NotFittedError."""
+        """Return the result of the fit, for summaries and other reports; raises NotFittedError."""
         return self._fitted
 
     def _check_fitted(self) -> None:
@@ -276,15 +275,15 @@ class Estimator(BaseEstimator):
         _ = self._fitted
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """X checked, for a fitted estimator; raises NotFittedError, ValueError or TypeError."""
+        """Check X for a fitted estimator and return its source; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
         source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
         return source if X_error is None else validation.incomplete.with_errors(X, source, X_error, self._names)
 
     @property
     def _may_miss(self) -> bool:
-        """Whether cells of X may be missing."""
-        missing = getattr(self, "missing", MISSING[0])  # predictors read whatever there is
+        """Whether X may have missing values."""
+        missing = getattr(self, "missing", MISSING[0])  # Predictors, which have no such parameter, allow them.
         return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
@@ -297,24 +296,24 @@ class Estimator(BaseEstimator):
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
-        """The engine for rows of a source; for complete rows by default."""
-        kind = {} if source is None else source.kind
-        return make_engine(**kind, n_jobs=self.n_jobs)
+        """Return the engine for rows of a source; without a source, the engine for complete rows."""
+        return make_engine(**({} if source is None else source.kind), n_jobs=self.n_jobs)
 
     def _rng(self) -> np.random.Generator:
-        """A generator seeded by `random_state`."""
+        """Return a generator seeded by `random_state`."""
         return check_seed(self.random_state)
 
 
 def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
-    """What a file is to say of a fitted estimator besides its mixture; raises ValueError if it can't hold a parameter.
+    """Return the data of a fitted estimator that a file stores in addition to its mixture.
 
-    `names` names the features, by default as in the training data. `fit` says how the fit went, if the caller knows.
+    `names` are the feature names, by default of the training data. Raises ValueError for parameters that can't be
+    stored.
     """
     if names is None:
         names = estimator._fitted.feature_names
     name = type(estimator).__name__
-    values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}  # functions
+    values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}
     parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
     attributes = {key: plain(key, value) for key, value in (fitted.to_saved_values() | estimator._own()).items()}
@@ -325,13 +324,13 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
 def write_estimator(
     path: PathOrFile, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
-    """Write a fitted estimator to a model file; parameters as for `make_details`, errors as for `save`."""
+    """Write a fitted estimator to a model file; parameters as in `make_details`, errors as in `save`."""
     formats.model_file.write(path, estimator._fitted.model, make_details(estimator, names, fit))
 
 
 @contextmanager
 def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Leave an estimator as it was where what is done to it fails."""
+    """Restore the attributes of an estimator if the `with` block fails."""
     before: dict[str, Any] = dict(vars(estimator))
     try:
         yield

@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: scikit-learn's estimator, with the exact bound and births of components."""
+"""`BayesianGaussianMixture`: scikit-learn's estimator of this name, with split-merge moves and a comparable bound."""
 
 from __future__ import annotations
 
@@ -32,110 +32,119 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more, births alone: a start from k-means takes as long as they do
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, a start from k-means would take as long as the births
 
 
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class BayesianGaussianMixture(PosteriorEstimator):
-    """Variational Bayes of a Gaussian mixture, with the names of `sklearn.mixture.BayesianGaussianMixture`.
+    """Gaussian mixture fitted by variational Bayes, with the names of `sklearn.mixture.BayesianGaussianMixture`.
 
-    The prior is conjugate, and the posterior is approximated by one in which the weights, the means and covariances,
-    and the components of the rows are independent. `fit` raises a lower bound of the log evidence, which has every
-    constant: fits of other numbers of components, structures and priors can be compared by it.
+    The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
+    covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
+    evidence. Because the bound contains all constants, you can use it to compare fits with different numbers of
+    components, structures and priors.
 
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge` it is a limit, and the data decide how many have rows.
+        The largest number of components. With `split_merge`, the data decide how many of them have rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
-        As for `GaussianMixture`. Only these, also by mclust's other names, have a conjugate prior.
+        Covariance structure, as in `GaussianMixture`. Only these structures have a conjugate prior. mclust's other
+        names for them are allowed, too.
     tol : float, default 1e-3
-        A run ends when a step changes `lower_bound_` (nats, of all rows) by less, as in scikit-learn.
+        A run ends when a step changes `lower_bound_` (nats, for all rows) by less than `tol`, as in scikit-learn.
     reg_covar : float, default 0
-        Added to every variance, data units². The prior keeps covariances positive definite, so 0 is right for most
-        data. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None and
-        the covariance of X is singular.
+        Value added to every variance, in data units². 0 suits most data, because the prior keeps covariances positive
+        definite. `lower_bound_` may fall slightly in a step if `reg_covar` is above 0, or if `covariance_prior` is None
+        and the covariance of X is singular.
     max_iter : int, default 100
-        Limit on steps; 0 returns the start.
+        Largest number of steps; 0 returns the initial mixture.
     max_time : float or None, default None
-        Seconds after which `fit` ends with what it has, as for `GaussianMixture`.
+        Time limit in seconds. When it is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of starts of each kind; the run with the largest `lower_bound_` is kept.
+        Number of initialisations for each random method; the run with the highest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
-        "birth" begins with one component, and where X has one feature or fewer than 5,000 rows also with k-means; the
-        higher bound is kept. Others are the starts of `GaussianMixture`, such as scikit-learn's "kmeans". With
-        `split_merge`, moves go on from any start, so that "random" often ends where "birth" does.
+        How to initialise. "birth" begins with one component and splits it. If X has one feature or fewer than 5,000
+        rows, `fit` also starts from k-means and keeps the run with the higher bound. All values of `GaussianMixture`,
+        such as "kmeans", are allowed, too. With `split_merge`, "random" often ends at the same bound as "birth".
     split_merge : bool, default True
-        Whether components are split, merged and deleted where that raises the bound (Hughes & Sudderth 2013). A
-        component is also deleted where the bound without it is less than 0.001 nats lower. False is scikit-learn's
-        course; `init_params` must then be another than "birth". With `labels`, which name components by number, moves
-        must be False.
+        Whether components are split, merged and deleted if that raises the bound (Hughes & Sudderth 2013). A component
+        is also deleted if the bound without it is less than 0.001 nats lower. False makes the same steps as
+        scikit-learn. False is required with `labels`, because labels name components by index. It excludes
+        ``init_params="birth"``.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
-        The prior of the weights: sticks, or a Dirichlet distribution.
+        Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
-        α, in rows, at most 1e9: the concentration of the process, or of each component. 1 / n_components by default.
+        Concentration α of the process, or of each component, in rows; at most 1e9. None means 1 / n_components.
     mean_precision_prior : float or None, default None
-        β, in rows: μ | Σ ~ N(m, Σ / β). 1 by default.
+        Weight β of the prior of the means, in rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
-        m, data units; the mean of X by default.
+        Prior mean m, in data units. None means the mean of X.
     degrees_of_freedom_prior : float or None, default None
-        ν, in rows, at most 1e9; above n_features − 1 for matrices. n_features by default.
+        Degrees of freedom ν of the prior of the covariances, in rows; at most 1e9, and above n_features − 1 if
+        covariances are matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
-        S, data units²: Σ⁻¹ ~ W(ν, S⁻¹). (n_features, n_features) for matrices, (n_features,) for variances, a number
-        for one variance. The covariance of X by default, or its diagonal, or the mean of the diagonal. If that
-        covariance is singular to working precision, because a column is constant or follows from others, `reg_covar` is
-        added to its diagonal. If `reg_covar` is 0 or too small, the automatic ridge of `GaussianMixture`, at least a
-        millionth of each variance, takes its place, in the prior and in each step. If X has no more rows than features,
-        correlations are left out.
+        Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). Its shape is (n_features, n_features)
+        for matrices, (n_features,) for variances, and () for one variance. None means the covariance of X, its diagonal
+        or the mean of the diagonal. If the covariance of X is singular, `reg_covar` is added to its diagonal, or if
+        that is too small, the automatic `reg_covar` of `GaussianMixture`, which is then also used in each step.
+        Correlations are set to 0 if X has no more rows than features.
     weight_type : {"frequency", "precision"}, default "frequency"
-        What `sample_weight` says, as for `GaussianMixture`.
+        Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
-        Seed of the starts, the moves and `sample`.
+        Seed of the initialisation, the split-merge moves and `sample`.
     warm_start : bool, default False
-        Continue from the last fit instead of starting again.
+        Whether `fit` starts from the previous fit, if it has the same structure, instead of `init_params`.
     <missing>
     callbacks : list of functions or None, default None
-        As for `GaussianMixture`; `log_likelihood` is the part of the bound that is a sum over rows, per row.
+        Functions that are called after every step, as in `GaussianMixture`. In their record, `log_likelihood` is the
+        part of the bound that is a sum over rows, divided by the number of rows.
     verbose, verbose_interval : int, default 0 and 10
-        Print progress every so many steps; times too where `verbose` is 2.
+        If `verbose` is positive, print progress every `verbose_interval` steps; ``verbose=2`` also prints times.
     n_jobs : int or None, default None
-        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
     weights_ : (n_components,)
-        Their means under the posterior; for a process scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. With a Dirichlet process they are scaled to sum to 1, as in scikit-learn.
     means_ : (n_components, n_features), data units
+        Posterior means of the means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        The precisions are their means under the posterior, ν S⁻¹. Shapes as for `GaussianMixture`.
+        The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
+        `GaussianMixture`.
     mass_ : (n_components,)
-        Rows in each component, Σ s r; 0 where it has none. Its other arrays are then those of the prior.
+        Expected number of rows in each component, Σ s r. If it is 0, the other arrays of the component have the values
+        of the prior.
     weight_concentration_ : (n_components,), or two of these
-        Parameters of the posterior of the weights: Dirichlet, or Beta of each stick. No stick is closed.
+        Posterior parameters of the weights: of a Dirichlet distribution, or of the Beta distribution of each stick. The
+        last stick has a Beta distribution, too.
     mean_precision_, degrees_of_freedom_ : (n_components,)
-        β and ν of the posterior; ν is a number where components share a covariance: that of the prior plus all rows.
+        Posterior values of β and ν. If components share a covariance, ν is one number: ν of the prior plus the number
+        of rows.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
-        The prior that was used; `weight_concentration_prior_type_` is its type.
+        The values of the prior that were used; `weight_concentration_prior_type_` is its type.
     lower_bound_, lower_bounds_ : float and list of float
-        The bound, nats, of all rows, before the last step, at each step, and of each start.
+        The lower bound of the log evidence, in nats for all rows, before the last step and at each step of the best
+        run.
     posterior_ : MixturePosterior
-        Draws of whole mixtures, and credible intervals.
+        The approximate posterior distribution, for draws of mixtures and for credible intervals.
     mixture_ : Mixture
-        The mixture of `weights_`, `means_` and `covariances_`. It can't be set.
-    converged_, n_iter_, outcome_ : as for `GaussianMixture`
-        Moves, and steps on the condensed rows of one feature, are not counted in `n_iter_`.
+        The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
+    converged_, n_iter_, outcome_ : same as in `GaussianMixture`
+        `n_iter_` counts neither split-merge moves nor the steps on condensed rows that are made for a single feature.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
     --------
-    gaussmix.GaussianMixture : maximum likelihood, or with ``prior=`` the most probable mixture, for all structures.
+    gaussmix.GaussianMixture : maximum likelihood or, with a prior, maximum a posteriori, for all structures.
 
     Notes
     -----
-    `predict_proba` gives the responsibilities of the posterior, Bishop eq. 10.49: 0 for components without rows.
-    Missing cells, labels, weights, files and rows on a cluster leave the bound exact. With missing cells and with
-    errors the posterior has them too, independent of the parameters.
+    `predict_proba` returns the responsibilities under the posterior, Bishop eq. 10.49, which are 0 for components
+    without rows. The bound is exact with missing values, labels, weights, files and rows on a cluster. Missing values
+    and values without their errors are latent variables: in the posterior they are independent of the parameters.
 
     References
     ----------
@@ -182,7 +191,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         self._finish(replace(fitted, model=model), options, problem, run, X)
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Return what is fitted and how, from everything that the user passed."""
+        """Check the data and all parameters; return the problem to solve and the plan of its runs."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
@@ -202,7 +211,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        # Of one feature, `VariationalMoves` does this on condensed rows.
+        # With one feature, `VariationalMoves` starts from k-means on condensed rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts
@@ -210,7 +219,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             starts,
             self._rng(),
             StopRule(tolerance / source.row_totals.total_weight, max_steps),
-            is_accelerated=has_moves,  # without moves the course is scikit-learn's, to the step
+            is_accelerated=has_moves,  # Without moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
             can_run_in_engine=False,
@@ -218,7 +227,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         return with_features(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """The start of a fit that continues from the one before; None if there is none like it."""
+        """Return the start that continues the last fit; None if its structure, features or size do not suit."""
         if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_

@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: a mixture for each class, and Bayes' rule."""
+"""`GaussianMixtureClassifier`: a classifier with a mixture for each class and Bayes' rule."""
 
 from __future__ import annotations
 
@@ -52,48 +52,49 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int, iterable of int or None, default None
-        None: one component for each class; the structure holds across the classes (mclust's EDDA): "full" is
-        quadratic, "tied" linear discriminant analysis, "diag" Gaussian naive Bayes. A number: a mixture of so many
-        components for each class; the structure holds within a class (MclustDA). Several numbers: BIC chooses for each
-        class.
+        Number of components of each class. With None, each class has one component, and the covariance structure
+        applies across classes (mclust's EDDA): "full" is quadratic and "tied" linear discriminant analysis, and "diag"
+        is Gaussian naive Bayes. With a number, each class has a mixture of `n_components` components, and the structure
+        applies within a class (MclustDA). If you pass several numbers, BIC chooses for each class.
     covariance_type : str, structure or list of these, default "full"
-        As of `GaussianMixture`; of several, or "all", BIC chooses: for all classes together where `n_components` is
-        None, else for each.
+        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses: one structure for all
+        classes if `n_components` is None, otherwise one for each class.
     priors : (n_classes,), default None
-        Probabilities of the classes in the order of `classes_`, > 0; their shares of the training rows by default.
+        Probabilities of the classes, in the order of `classes_`, above 0. None means the proportions of the classes in
+        the training rows. Set `priors` if new data have other proportions, or to give all classes equal weight.
     reject_below : float, default 0
-        `predict` labels a row -1, or "unknown" if classes are text, when its `density_p_value` is below this share in
-        every class.
+        Smallest p-value (`density_p_value`) at which a row belongs to a class. If the p-values of a row are lower in
+        all classes, `predict` labels it -1, or "unknown" if the classes are text.
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
-    classes_ : (n_classes,), sorted.
+    classes_ : (n_classes,), the classes, sorted.
     class_prior_ : (n_classes,), probabilities of the classes.
-    class_count_ : (n_classes,), weight of the rows that are known to be of each class.
+    class_count_ : (n_classes,), total weight of the rows of each known class.
     mixture_ : Mixture
-        p(x) of all classes together, in float64.
-    component_class_ : (n_components,), the class of each of its components, by its place in `classes_`.
-    covariance_type_ : (n_classes,), the structure of each class's covariances.
+        The distribution p(x) of all classes together, in float64.
+    component_class_ : (n_components,), the class of each component of `mixture_`, as an index of `classes_`.
+    covariance_type_ : (n_classes,), the covariance structure of each class.
     log_likelihood_ : float
-        Σ log p(x, c) over rows of known class, and Σ log p(x) over others, nats.
+        Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, nats.
     n_parameters_ : int
-        Free parameters, the classes' probabilities among them.
+        Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
-        Steps of EM, the most that a class took; 1 where rows of known class leave nothing to iterate.
-    outcome_ : as for `GaussianMixture`, where EM was needed for all classes together.
+        Largest number of EM steps of a class; 1 if no iteration is needed, because all classes are known.
+    outcome_ : same as in `GaussianMixture`, if EM was needed for all classes together.
     bic_ : float
-        −2 log L + p log Σw, lower is better; mclust's sign is opposite.
+        −2 log L + p log Σw; lower is better. mclust's BIC has the opposite sign.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     Notes
     -----
-    One component for each class has no start, and takes no steps unless there are rows of unknown class. Every
-    structure is then fitted, even if `max_time` is over.
+    With one component per class, no initialisation is needed, and EM steps are made only if there are rows of unknown
+    class. All structures are then fitted, even if `max_time` is over.
 
-    In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row whose class is not known; EM shares
-    such rows among the classes. NumPy writes -1 and NaN among text as "-1" and "nan", so these texts mean the same.
-    With only one other class, -1 is a class itself.
+    In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row of unknown class, which EM divides
+    among the classes. The texts "-1" and "nan" have the same meaning, because NumPy converts -1 and NaN among text to
+    them. If there is only one other class, -1 is itself a class.
 
     References
     ----------
@@ -122,11 +123,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     covariance_type_: NDArray[np.str_] = field(init=False)
     """Structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
-    """Log-likelihood of rows and classes, nats."""
+    """Log-likelihood of the rows and their classes, nats."""
     bic_: float = field(init=False)
     """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
-    """Row weight of each class, (n_classes,)."""
+    """Total row weight of each class, (n_classes,)."""
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_reader("iufbU"),
@@ -143,17 +144,17 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self._classes.prior
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the classes.
+        """Fit a mixture to each class.
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, NaN or null where a value is missing; an array, a data
-            frame, or rows that need not fit into memory (`gaussmix.open`).
-        y : (n_samples,), classes: numbers or text; -1 or missing where the class of a row is not known. Or the name of
-            a column of X that has them, numbers if X does not fit into memory; nothing is then kept for each row.
-        sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_type`): a row of weight 2
-            counts as two rows. Frequencies that sum to less than two rows are scaled to sum to the number of rows, for
-            `bic_` counts rows.
+        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame,
+            or a source from `gaussmix.open`, whose rows need not fit into memory.
+        y : (n_samples,), classes as numbers or text; -1 or missing if the class of a row is unknown. Or the name of a
+            column of X with the classes, which must be numeric if X does not fit into memory; y then needs no memory.
+        sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two rows
+            (see `weight_type`). Frequencies that sum to less than two rows are scaled to sum to the number of rows,
+            because `bic_` uses this number.
 
         Returns
         -------
@@ -166,8 +167,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`, with the class; also where one component for each
-            class has fewer distinct rows than columns + 1, or nearly one value in a column.
+        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`, naming the class. With one component per class,
+            also if a class has fewer than n_features + 1 distinct rows, or nearly constant values in a column.
         """
         began = perf_counter()
         with unchanged_on_failure(self):
@@ -197,9 +198,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """The most probable class of each row, (n_samples,); -1 or "unknown" for rows of no known class.
+        """Return the most probable class of each row, (n_samples,); -1 or "unknown" for rows that were rejected.
 
-        Of a row with missing values, those that it has decide.
+        For rows with missing values, the observed values are used. `reject_below` rejects rows.
 
         <raises>
         """
@@ -208,27 +209,32 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return source.per_row(task, task.keywords["names"].dtype)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """p(c | x), (n_samples, n_classes); rows sum to 1. Raises as `predict`."""
+        """Return p(c | x), (n_samples, n_classes); rows sum to 1. Errors are the same as in `predict`."""
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
-        """log p(c | x), (n_samples, n_classes), nats: finite also where p(c | x) underflows. Raises as `predict`."""
+        """Return log p(c | x), (n_samples, n_classes), nats, which is finite even if p(c | x) underflows.
+
+        Errors are the same as in `predict`.
+        """
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.log_probability, engine=self._engine(source))
 
     def density_p_value(self, X: ArrayLike) -> Array:
-        """The share of a class's mass where its density is below that at the row, (n_samples, n_classes): p-values.
+        """Return the p-value of each row in each class, (n_samples, n_classes).
 
-        See `Mixture.density_p_value`. Raises as `predict`.
+        It is the probability that a draw from the class has a lower density than the row; see
+        `Mixture.density_p_value`. Errors are the same as in `predict`.
         """
         return self._for_each_class(self._source(X), ClassMixtures.density_p_value)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The share of rows, by weight, whose class `predict` finds; rows whose class y does not know do not count.
+        """Return the accuracy: the weighted fraction of rows whose class `predict` returns.
 
-        y may name a column, as in `fit`. With `reject_below` above 0, a y of -1 is what `predict` says of a row of no
-        known class, and counts. Raises as `predict`, and ValueError where y knows no class.
+        Rows of unknown class in y are left out. y may be the name of a column, as in `fit`. If `reject_below` is above
+        0, a y of -1 is a class, which is correct if `predict` rejects the row. Errors are the same as in `predict`. In
+        addition, ValueError is raised if y has no known class.
         """
         check_is_fitted(self)
         rows: Any = X
@@ -248,11 +254,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return float(wrong_and_right[1] / wrong_and_right.sum())
 
     def class_mixture(self, label: Any) -> Mixture:
-        """The mixture p(x | c) of a class.
+        """Return the mixture p(x | c) of a class.
 
         Parameters
         ----------
-        label : one of `classes_`.
+        label : a class, one of `classes_`.
 
         Raises
         ------
@@ -266,7 +272,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self._classes.each[int(indices[0])]
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
-        """Raise ValueError for parameters that don't go together."""
+        """Raise ValueError for parameters that can't be combined."""
         if parameters.check_fraction("reject_below", self.reject_below) > 0:
             targets.no_class(self.classes_)
         if self.priors is not None:
@@ -276,12 +282,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
-                "With rows of unknown class (y is -1 or missing) and several components for each class, give one "
-                f"n_components and one covariance_type whose components share nothing, {free}; or n_components=None."
+                "If some rows have no class (y is -1 or missing) and classes have several components, give a single "
+                f"n_components and a covariance_type without shared parameters, {free}; or set n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows, stopping: StopRule) -> ClassFit:
-        """One component for each class, with the best of the structures that are named."""
+        """Fit one component for each class, with the best of the structures in `covariance_type`."""
         n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
         for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
@@ -312,8 +318,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(
                     check_maximum=False
-                )  # `outcome_` is of all together
-                if self.max_time is not None:  # what is left of it
+                )  # `outcome_` describes the fit of all classes.
+                if self.max_time is not None:  # A class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
@@ -322,20 +328,20 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return known.fit_several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
-        """The task that names the class of each row of a source."""
+        """Return the task that labels each row of a source with its class."""
         names, level = self._names_of_classes, parameters.check_fraction("reject_below", self.reject_below)
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
     @property
     def _names_of_classes(self) -> NDArray[Any]:
-        """What `predict` may say: the classes, and what rows of none are called where there are such."""
+        """The labels that `predict` may return: the classes and, with `reject_below`, the label of rejected rows."""
         names = self.classes_
         if not parameters.check_fraction("reject_below", self.reject_below):
             return names
         return np.append(names, np.where([True], targets.no_class(names), names[:1]))
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
-        """What a method of `ClassMixtures` says of each row and class, (n_samples, n_classes)."""
+        """Return the values of a method of `ClassMixtures` for each row and class, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
     def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
@@ -357,7 +363,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _warn_of_ridge(self, classes: ClassMixtures, problem: Problem) -> list[Diagnosis]:
-        """The components that rest on the ridge, with a warning that names their classes."""
+        """Return the components that only the ridge keeps from collapsing, and warn of them by their classes."""
         model, labels = classes.mixture._model, self.classes_[classes.component_class].tolist()
         each = "class {1!r}" if self.n_components is None else "component {0} of class {1!r}"
         names = [each.format(*named) for named in enumerate(labels)]
@@ -367,7 +373,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _with_its_own(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if self.priors is not None:  # weights are not shares of the rows
+        if self.priors is not None:  # Weights then differ from the proportions of the rows.
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
@@ -379,7 +385,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return replace(summary, title=title, statistics=facts, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
-        """What there is to say of a class: heading and value."""
+        """Return the line of the summary about a class: heading and value."""
         n_components = int(np.count_nonzero(self.component_class_ == index))
         parts = [f"weight {weight_text(self.class_prior_[index])}", counted(n_components, "component")]
         parts.append(str(self.covariance_type_[index]))
@@ -405,7 +411,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
 
 def _ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
-    """How EM for all classes together ended."""
+    """Return how EM for all classes together ended."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)
     return replace(ending, diagnostics=diagnose_components(run, names))

@@ -1,4 +1,4 @@
-"""`GaussianMixtureDetector`: rows of low density are outliers."""
+"""`GaussianMixtureDetector`: an outlier detector that uses the density of a mixture."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _AUTO = "auto"
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
-    """Outlier detector: what lies outside the smallest region that holds nearly all mass of a mixture.
+    """Outlier detector: rows outside the smallest region that has nearly all probability of a mixture are outliers.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; of several BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        The share of the training rows that are called outliers; with "auto", `coverage` decides.
+        Fraction of the training rows that are labelled outliers. With "auto", `coverage` sets the threshold.
     coverage : float in (0, 1), default 0.95
-        With `contamination` "auto", the mass of the fitted mixture inside the region. A share of 1 − coverage of new
-        rows from the mixture is called outliers. It can't be set together with `contamination`.
+        Probability of the region under the fitted mixture. A fraction 1 − coverage of new rows from the mixture is
+        labelled outliers. You cannot set both `coverage` and `contamination`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -56,8 +56,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     mixture_ : Mixture
         The fitted distribution, in float64.
     offset_ : float
-        The log density, nats, below which a row is an outlier. It can be set, for example to a quantile of
-        `score_samples` of rows that were not used to fit.
+        The log density, nats, below which a row is an outlier. You can set another threshold, for example a quantile of
+        `score_samples` for rows that were not used to fit.
     <Attributes of MixturePredictor>
 
     References
@@ -108,7 +108,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or X has fewer rows than the mixture has
+        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`; or X has fewer rows than the mixture has
             parameters.
         """
         with unchanged_on_failure(self):
@@ -125,7 +125,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
-        """log p(x) of each row, (n_samples,), nats.
+        """Return the log density log p(x) of each row, (n_samples,), nats.
 
         <raises>
         """
@@ -133,32 +133,34 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return source.per_row(self._density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """log p(x) − `offset_`, (n_samples,), nats: negative for outliers. Raises as `score_samples`.
+        """Return log p(x) − `offset_`, (n_samples,), nats, which is negative for outliers.
 
-        Of a row with missing cells, the density of the others is compared with the level that has as much of their
-        distribution inside as `offset_` has of the mixture.
+        For a row with missing values, the density of its observed values is compared with a threshold for these
+        features, whose region has the same probability as the region of `offset_`. Errors are the same as in
+        `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """1 for usual rows, −1 for outliers, (n_samples,). Raises as `score_samples`."""
+        """Return 1 for inliers and −1 for outliers, (n_samples,). Errors are the same as in `score_samples`."""
         source = self._source(X)
         task = partial(_sides, excess=self._excess(source))
         return source.per_row(task, np.int64)
 
     def p_values(self, X: ArrayLike) -> Array:
-        """The share of the mixture's mass that is less probable than a row, (n_samples,).
+        """Return the p-value of each row, (n_samples,): the probability that a draw has a lower density than the row.
 
-        Uniform on [0, 1] for rows drawn from the mixture; see `Mixture.density_p_value`. Raises as `score_samples`.
+        The draw is from the mixture, so the p-values of rows from the mixture are uniform on [0, 1]; see
+        `Mixture.density_p_value`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(partial(_density_p_value, mixture=self.mixture_), np.float64)
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Which features make rows outliers, and the component that each row is most likely from.
+        """Explain which features make each row an outlier, and which component the row most probably belongs to.
 
-        Parameters and result as for `GaussianMixture.explain`.
+        Parameters and result are the same as in `GaussianMixture.explain`.
 
         Raises
         ------
@@ -180,7 +182,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return mixture.explain(X)
 
     def _exported(self) -> tuple[Mixture, float]:
-        """The mixture that exports write, and the log density below which rows are outliers; raises NotFittedError."""
+        """Return the mixture for exports, and the log density below which rows are outliers; raises NotFittedError."""
         self._check_fitted()
         return self.mixture_, self.offset_
 
@@ -190,7 +192,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
-        """The lowest log density that is not an outlier; those of rows with missing cells are not comparable."""
+        """Return the lowest log density of an inlier among complete rows, because other rows are not comparable."""
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
@@ -206,16 +208,16 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         )
 
     def _contamination(self) -> float | None:
-        """The share of the training rows, None if the mixture decides."""
+        """Check and return `contamination`; None if it is "auto"."""
         if isinstance(self.contamination, str) and self.contamination == _AUTO:
             return None
         if self.coverage != MASS:
-            raise ValueError("contamination and coverage both say how many rows are outliers. Leave one of them out.")
+            raise ValueError("contamination and coverage both define how many rows are outliers. Set one of them.")
         return _inside("contamination", self.contamination, 0.5, ', or "auto"')
 
 
 def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None:
-    """Say that the mixture follows its rows too closely to judge others; None where rows are enough."""
+    """Return a warning if the mixture has more parameters than rows, so that it overfits; otherwise None."""
     if n_rows >= n_parameters:
         return None
     return (
@@ -226,7 +228,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """A share above 0, at most `largest` and below 1, so that neither side is empty."""
+    """Check and return a fraction above 0, at most `largest` and below 1, so that there are inliers and outliers."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -238,31 +240,31 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class _Excess:
-    """Log p(x) of the observed features, less the level that has exp(`log_mass`) of their distribution below it, nats.
+    """The function log p(x) minus a threshold, nats; the threshold depends on the features that a row has.
 
     Parameters
     ----------
-    log_density : gives log p(x).
-    offset : the level of complete rows.
-    mixture : of all features.
-    log_mass : the log of the mass below a level, nats.
+    log_density : computes log p(x) of the observed values.
+    offset : the threshold for complete rows.
+    mixture : the mixture of all features.
+    log_mass : log of the probability that a draw has a density below the threshold, equal for all sets of features.
     """
 
     log_density: Callable[[Block], Array]
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # by the features observed
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for indices, seen in patterns(np.isnan(block.rows)):
-            if seen.size < block.rows.shape[1]:  # rows without any value are equally probable
+            if seen.size < block.rows.shape[1]:  # Rows without any value are at the threshold.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
 
     def _level(self, seen: Indices) -> float:
-        """The level of some features; it is kept, because to find it takes as long as thousands of rows."""
+        """Return the threshold for some features; it is cached, because computing it takes as long as many rows."""
         key = seen.tobytes()
         if key not in self._levels:
             self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)
@@ -274,5 +276,5 @@ def _density_p_value(block: Block, mixture: Mixture) -> Array:
 
 
 def _complete_log_density(block: Block, log_density: Callable[[Block], Array]) -> Array:
-    """log p(x) of rows without missing cells, NaN of others."""
+    """Return log p(x) of complete rows, and NaN for rows with missing values."""
     return np.where(np.isnan(block.rows).any(axis=1), np.nan, log_density(block))

@@ -1,4 +1,4 @@
-"""Parts that docstrings of several estimators share."""
+"""Passages that docstrings of several estimators share, and the decorator that inserts them."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ Returns
 -------
 self : the fitted estimator."""
 _WEIGHT = """\
-sample_weight : (n_samples,), weights ≥ 0, frequencies by default (see `weight_type`): a row of weight 2
-    counts as two rows."""
+sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two
+    rows (see `weight_type`)."""
 _ROWS = f"""\
-X : (n_samples, n_features), numbers in data units; an array, a data frame, or rows that need not fit into
-    memory (`gaussmix.open`).
-y : ignored; pipelines pass it.
+X : (n_samples, n_features), numbers in data units; an array, a data frame, or a source from `gaussmix.open`,
+    whose rows need not fit into memory.
+y : ignored, because scikit-learn's pipelines pass it.
 {_WEIGHT}"""
 
-# The text of each part, as it stands in a docstring.
+# The text of each passage, as it appears in a docstring.
 _DOC_PARTS = {
     "letters": """\
-They are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV, and as other names of the same: VVV "full",
-EEE "tied", VVI "diag", VII "spherical".""",
+The names are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is the same as "full", EEE as "tied",
+VVI as "diag", and VII as "spherical".""",
     "all": """\
 "all" is "diag", "EEI", "full", "EEV", "EII", "EVE", "EVI", "EVV", "spherical", "tied", "VEE", "VEI", "VEV",
-"VVE", and for one feature "E" and "V". A structure with options of its own, or one that somebody else
-registers, has to be named.""",
+"VVE", or for one feature "E" and "V". Structures with options and structures from other packages are tried
+only if you list them.""",
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
-    As of `GaussianMixture`; of several, or "all", BIC chooses.""",
+    Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses the structure.""",
     "missing": """\
 missing : {"allow", "error"}, default "allow"
-    What becomes of NaN and nulls in X. With "allow", a row says what its other cells say, and the fit maximises the
-    likelihood of the observed cells. That is right where cells are missing at random (Little & Rubin 2002). "error"
-    refuses such rows, as scikit-learn does.""",
+    Whether X may contain missing values (NaN or null). With "allow", the fit maximises the likelihood of the observed
+    values, which is correct if values are missing at random (Little & Rubin 2002). With "error", missing values raise
+    ValueError, as in scikit-learn.""",
     "error": """\
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
-    or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture is then that
-    of the true rows (Bovy, Hogg & Roweis 2011). A cell with an infinite error is a missing one.""",
+    or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture then describes
+    the rows without their errors (Bovy, Hogg & Roweis 2011). A value with an infinite error counts as missing.""",
     "BLANKLINE": "<BLANKLINE>",  # in examples
     "raises": """\
 Raises
@@ -64,14 +64,14 @@ _ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
 
 
 def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method whose call with wrong arguments says what to type."""
+    """Return a method that, if called with wrong arguments, raises an error with a hint."""
 
     @wraps(method)
     def called(self: Any, *arguments: Any, **named: Any) -> Any:
         try:
             return method(self, *arguments, **named)
         except TypeError as error:
-            # A longer traceback means that the method was called, and that something inside it failed.
+            # A longer traceback means that the arguments were accepted and that the body of the method failed.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
             from gaussmix._src.other_names import call_error
@@ -82,11 +82,11 @@ def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def documented(cls: Class) -> Class:
-    """Make calls with wrong arguments say what to type, and put parts into docstrings.
+    """Insert shared passages into the docstrings of a class, and add hints to errors about wrong arguments.
 
-    A part goes where a line of a docstring, of the class or of its own methods, is `<name>` and no more.
-    ``<Parameters of Base>`` stands for that section of the docstring of a base class. The signature of a dataclass has
-    the order of its docstring.
+    A passage replaces a line ``<name>`` in the docstring of the class or of one of its own methods.
+    ``<Parameters of Base>`` stands for that section of the docstring of a base class. The parameters in the signature
+    of a dataclass are put into the order of its docstring.
     """
     parts = dict(_DOC_PARTS)
     for base, section in product(cls.__mro__, ("Parameters", "Attributes")):
@@ -95,17 +95,17 @@ def documented(cls: Class) -> Class:
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
             owner.__doc__ = _PLACEHOLDER.sub(lambda position: indent(parts[position[2]], position[1]), owner.__doc__)
-    if is_dataclass(cls):  # which puts inherited parameters first
+    if is_dataclass(cls):  # A dataclass puts inherited parameters first.
         signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(cls.__doc__ or "")
         order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
-        with suppress(NameError):  # some are names of modules that are imported at their first use
-            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # whose names are those of several modules
+        with suppress(NameError):  # Some annotations name modules that are imported only at their first use.
+            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # resolves names of several modules
     for owner in cls.__mro__:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
                 setattr(owner, name, _hinting(member))
-    cls.__module__ = "gaussmix"  # last, because the annotations name what this module imports
+    cls.__module__ = "gaussmix"  # set last, because the annotations are resolved in the module that defines the class
     return cls

@@ -1,4 +1,4 @@
-"""Fitted arrays of a mixture that the user may change: what they mean together, and how a change is noticed."""
+"""Fitted arrays that the user may change: detecting a change, and building a mixture from the changed arrays."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from gaussmix._src.validation.parameters import check_floats
 
 Floats = NDArray[np.floating[Any]]
 
-MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # of several that agree, the first is taken
-MAX_DISAGREEMENT = 0.01  # relative: covariances and precisions typed with three digits agree
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # If several were changed and agree, the first counts.
+MAX_DISAGREEMENT = 0.01  # relative; covariances and precisions typed with three digits agree
 
 
 def lacking(changed: Mapping[str, Floats]) -> list[str]:
-    """Names of the arrays that must be set as well before there is a mixture."""
+    """Return the names of the arrays that must also be set before a mixture can be built."""
     matrices = [] if changed.keys() & set(MATRICES) else [MATRICES[0]]
     return [name for name in ("weights_", "means_", *matrices) if name not in changed]
 
 
 def build_model(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
-    """The model that arrays make, by the names of their attributes, with the other arrays of `base`.
+    """Build a model from changed arrays, by the names of their attributes, and the other arrays of `base`.
 
-    `base` is None where `changed` has all that are needed. Raises ValueError where an array does not fit the others, or
-    the numbers make no mixture; the message says which.
+    `base` is None if `changed` has all arrays. Raises ValueError if an array does not fit the other arrays, or if the
+    values are not a valid mixture; the message names the array.
     """
     matrices_set = [name for name in MATRICES if name in changed]
     if matrices_set and family.kind is LowRank:
@@ -64,13 +64,13 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
 
 
 def unsettable(name: str, family: Family) -> str:
-    """Say that an array can't be set in a structure."""
+    """Return the error message that an array can't be set in a structure."""
     why = f" of {family.name!r} follows from loadings and noise variances, and" if name in MATRICES else ""
     return f"{name}{why} can't be set. Set mixture_ instead."
 
 
 def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
-    """Raise ValueError for an array whose shape is not the one that goes with `means_`."""
+    """Raise ValueError for an array whose shape does not fit `means_`."""
     means = arrays["means_"]
     if means.ndim != 2 or not means.size:
         raise ValueError(f"means_ was set to an array of shape {means.shape}: give (n_components, n_features).")
@@ -84,10 +84,10 @@ def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
 
 
 def _covariances_from(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
-    """The covariances that matrices mean which have numbers of so many digits."""
+    """Return the covariances for covariances, precisions or factors; `digits` is their relative rounding error."""
     is_matrix = family.kind.is_matrix
     if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
-        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # symmetric to seven digits only
+        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # float32 is symmetric only to seven digits.
     try:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if name == "precisions_":
@@ -103,8 +103,8 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
-    """Raise ValueError where two attributes are not of the same covariances."""
-    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # how far it takes matrices apart
+    """Raise ValueError if two attributes do not have the same covariances."""
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest difference from rounding
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
@@ -121,16 +121,16 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 
 
 class ArraySnapshot:
-    """An array that the user may have, and the bytes that it had as the mixture's; None if there is no mixture.
+    """An array that the user may change, and the bytes of its original values; None if there is no mixture.
 
-    It is compared for as long as somebody has it or a view of it, and once more.
+    While a reference to the array or to a view of it exists, and once after that, it is compared with these bytes.
     """
 
     before: bytearray | None
 
     def __init__(self, values: Floats, before: bytearray | None) -> None:
         self._memory, self.before = values, before
-        self._shown: ref[Floats] | None = None  # the array that somebody may have
+        self._shown: ref[Floats] | None = None  # the array that a caller may still refer to
         self._may_differ = True
         self._one_at_a_time = Lock()
 
@@ -139,7 +139,7 @@ class ArraySnapshot:
 
     @property
     def values(self) -> Floats:
-        """The array: the same one for as long as somebody has it or a view of it."""
+        """The array: always the same object while a reference to it or to a view of it exists."""
         with self._one_at_a_time:
             shown = None if self._shown is None else self._shown()
             if shown is None:
@@ -150,23 +150,23 @@ class ArraySnapshot:
 
     @property
     def is_changed(self) -> bool:
-        """Whether a byte differs."""
-        if not self._may_differ:  # nobody had it since it was last compared
+        """Whether the array differs from its original bytes."""
+        if not self._may_differ:  # No reference existed since the last comparison.
             return False
         with self._one_at_a_time:
             is_alive = self._shown is not None and self._shown() is not None
             now: Any = self._memory.data
-            is_changed = bool(self.before != now)  # as bytes, so that NaN equals itself
+            is_changed = bool(self.before != now)  # compares bytes, so that NaN equals itself
             self._may_differ = is_alive or is_changed
             return is_changed
 
 
 class FittedArray(FittedAttribute[Floats]):
-    """A fitted array, in the type of the training data: made of the mixture when it is first read, and then kept.
+    """A fitted array in the type of the training data, computed from the mixture on first access and then stored.
 
-    The user may write into it, or set another. It counts from the next use of the estimator on. `read` makes the values
-    of a mixture, in a type if it can hold them. What follows from loadings can't be set: it is made whenever it is
-    read, and is read-only.
+    The user may write into the array, or set another one; the estimator uses it from its next call on. `read` computes
+    the values from a model, in a given type if it can represent them. Arrays that follow from loadings cannot be set:
+    they are read-only and are computed on each access.
     """
 
     def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
@@ -197,15 +197,15 @@ class FittedArray(FittedAttribute[Floats]):
             self._snapshot(estimator, fitted)
         array = arrays.get(self._name)
         if array is not None and value is array.values:
-            return  # as after `estimator.means_ += 1`
+            return  # `estimator.means_ += 1` sets the same array again.
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # else equal bytes say nothing
+        is_alike = array is not None and array.values.shape == array_set.shape  # Other shapes can't be compared.
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:
-        """The array of a fit."""
+        """Return the array of a fit, with a copy of its bytes."""
         values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
         return ArraySnapshot(values, bytearray(values.data))
 

@@ -1,4 +1,4 @@
-"""`GaussianMixture`: scikit-learn's estimator, on gaussmix."""
+"""`GaussianMixture`: scikit-learn's estimator of this name, fitted by gaussmix."""
 
 from __future__ import annotations
 
@@ -47,181 +47,183 @@ class GaussianMixture(LikelihoodEstimator):
     n_components : int, default 1
         Number of components K.
     covariance_type : str or structure, default "full"
-        "full": a covariance matrix per component; "tied": one for all; "diag": a variance per component and feature;
-        "spherical": one variance per component. Or one of mclust's structures, Σ_k = λ_k D_k A_k D_kᵀ, by letters for
-        the volume λ, the shape A and the orientation D, which are E, equal for all components, V, varying, or I, the
-        identity.
+        Covariance structure. "full" has a covariance matrix for each component, "tied" one matrix for all components,
+        "diag" a variance for each component and feature, and "spherical" one variance for each component. The three
+        letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D.
+        E means equal for all components, V means varying, and I means the identity matrix.
 
         <letters>
 
-        A structure with options is a value. `FactorAnalyzer(n_factors)`, also "factor_analyzer", is for many features:
-        Σ_k = Λ_k Λ_kᵀ + Ψ_k, at the cost of 2 d q per row and component. `Full`, `Tied`, `Diag`, `Spherical`, `EEI` and
-        `EII` take a bound on the ratio of eigenvalues, an alternative to `reg_covar`: ``Full(max_condition=100)``.
+        A structure with options is an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many features:
+        Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix. As an
+        alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of eigenvalues, and so do `Tied`,
+        `Diag`, `Spherical`, `EEI` and `EII`.
     trim : float, default 0
-        Share of the row weight, below 1/2, that each step leaves out: the rows that are least likely under the mixture
-        so far. Gross outliers then have no say, wherever they are. `cutoff_` says which rows were left out in the end,
-        and `fit_predict` labels them −1. EM raises the mean log-likelihood of the rows it keeps, and starts where the
-        best of 21 starts with one variance per feature leads. Neykov et al. (2007), García-Escudero et al. (2008).
+        Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
+        Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
+        `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM continues the best of 21
+        short fits with equal diagonal covariances. Neykov et al. (2007), García-Escudero et al. (2008).
     tol : float or "auto", default 1e-3
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Where EM creeps,
-        that is far from the maximum. With "auto" it goes on until less than 1e-4 nats are left to gain, as
-        `check_maximum` finds out; raise `max_iter` then, since 100 steps often do not suffice. It needs rows that have
-        a certificate.
+        EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
+        sample weight. If EM converges slowly, it may then still be far from the maximum. With "auto", EM continues
+        until less than 1e-4 nats remain to be gained, according to `check_maximum`. Raise `max_iter` with "auto",
+        because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` finds out if it ended at a maximum, and what is left to gain: `outcome_`. It takes three passes
-        over the rows, which cost the more the more parameters there are; four passes for each parameter where rows have
-        missing cells or errors, and for factor analysers. "auto" finds it out where that costs at most a tenth of the
-        fit, by counting operations, and never in so many passes. With `trim` it is about the rows that are kept, and
-        variances at a bound stay at it. Structures of your own and more than 4,000 parameters have no certificate.
-        ``tol="auto"`` always makes one.
+        Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
+        check takes three passes over the rows. With missing values, `X_error` or factor analysers it takes four passes
+        per parameter, so that "auto" skips it; otherwise "auto" makes it if it costs at most a tenth of the fit.
+        User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim` leaves
+        out are ignored, and variances at a bound count as fixed. ``tol="auto"`` always makes the check.
     reg_covar : "auto" or float, default "auto"
-        Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature, so that
-        the units of the data do not matter; with a bound on eigenvalues or a prior of covariances it is 0. If "auto"
-        costs likelihood although each component has 5 distinct rows for each feature and 5 more, EM goes on without it.
+        Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
+        robust variance of each feature, so that the units of the data do not matter. With a bound on eigenvalues or a
+        prior of covariances, "auto" is 0. If "auto" lowers the likelihood although each component has at least 5
+        (n_features + 1) distinct rows, EM continues without the added value.
     max_iter : int, default 100
-        Limit on EM steps; 0 returns the start. Above 262,080 rows it limits the steps on the sample and those on all
-        rows each.
+        Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
+        sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
     max_time : float or None, default None
-        Seconds after which `fit` ends with what it has, with a ConvergenceWarning. It is asked after each step, and on
-        a cluster during all but the first, so the first start and its first step are always made; starts that are left
-        out are warned of too. If a cluster has no worker then, `fit` raises TimeoutError.
+        Time limit in seconds. When it is reached, `fit` stops after the current step, keeps the best result so far and
+        issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
+        initialisation is always completed; other steps on a cluster are interrupted. If the cluster then has no worker,
+        `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
-        "auto" takes far fewer steps where EM is slow: after 20 steps, if many seem to be left, a quasi-Newton method
-        proposes where to go on. EM judges each proposal and goes back if it is no better. A proposal counts as a step,
-        so `max_iter` still limits the passes over the rows. With None a step is exactly one of EM, as it is in any case
-        where few components share a row (`posterior`).
+        "auto" needs far fewer steps if EM converges slowly. After 20 steps, if many more seem to be needed, a
+        quasi-Newton method proposes parameters, and EM continues from a proposal only if it is better. A proposal
+        counts as a step, so `max_iter` still limits the passes over the rows. With None, every step is a step of EM.
+        `acceleration` has no effect if `posterior` limits the candidates.
     n_init : int, default 1
-        Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
+        "hierarchical" and "tree" are deterministic and run only once.
     init_params : str, list of str, array or callable, default "auto"
-        "kmeans", "k-means++", "random", "random_from_data", "hierarchical" (Ward, on at most 2,000 rows), "tree"
-        (k-means from the cells of a tree, quick for thousands of components), "search" (k-means and, with fewer than 10
-        components, groups by distance from the centre or along a feature; then components are merged and split while
-        the likelihood grows), or several of these (the run with the largest likelihood is kept); integer labels
-        (n_samples,); responsibilities (n_samples, n_components); or a callable ``(X, n_components, rng)`` that returns
-        either. "auto" is "search" for several components, but "tree" where few components share a row (`posterior`),
-        and k-means with initial parameters, where each row has a label, and with `max_iter` below 20. "auto" and
-        "search" divide each column by its own spread, unless the structure depends on units; "kmeans" does not.
+        How to initialise EM. "search" runs k-means and then merges and splits components while the likelihood rises.
+        "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
+        clustering of at most 2,000 rows, and "tree" is a quick k-means for thousands of components. "auto" is "search"
+        for several components, "tree" if `posterior` limits the candidates, and k-means if initial parameters or labels
+        of all rows are passed or `max_iter` is below 20. "auto", "search" and "tree" scale each column by its spread,
+        if the structure allows it. From a list of names, the best run is kept. Instead of names, you can pass labels
+        (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components, rng)`` for either.
     weights_init, means_init : array-like, default None
-        Weights (n_components,) and means (n_components, n_features) to start from. With `means_init` the
-        rest of the start comes from the rows nearest to each mean, where `init_params` is a name.
+        Initial weights (n_components,) and means (n_components, n_features). If `means_init` is passed and
+        `init_params` is a name, missing initial parameters are computed from the rows nearest to each mean.
     precisions_init, covariances_init : array-like, default None
-        Precisions or covariances to start from, not both, in the shape of `covariances_`.
+        Initial precisions or covariances, in the shape of `covariances_`. Pass only one of the two.
     noise : bool, float or Noise, default False
-        Whether some rows are of no component, but of a uniform background of density 1 / V with a weight of its own;
-        `predict` labels them −1. A number between 0 and 1 is the weight to begin with, 0.1 by default. `Noise` also
-        takes the volume V, or a box.
+        Whether the mixture has a background for rows that belong to no component: a uniform density 1 / V with a weight
+        of its own. `predict` labels such rows −1. A number between 0 and 1 is the initial weight of the background (0.1
+        with True). `Noise` also sets the volume V, or a box.
     label_components : dict, default None
-        The components of each label in `labels` of `fit`, {label: [component, …]}; None where a label is the number of
-        its component. With it, labels may be text.
+        The components that each label in the argument `labels` of `fit` allows, as {label: [component, …]}. The labels
+        may then be text. With None, a label is the index of its component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
-        What to do with a component that collapses onto too few distinct rows, or that no row belongs to any more:
-        "freeze" keeps its mean and covariance as they were; "drop" goes on without it, so that `mixture_` has fewer
-        components than `n_components`; "repair" puts one half of the heaviest component in its place, up to 10 times in
-        a run, and freezes after that; "error" ends the run, and the fit where every start ends so. Only "freeze" is
-        for `partial_fit`.
+        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating its
+        mean and covariance. "drop" removes it, so that `mixture_` has fewer components than `n_components`. "repair"
+        replaces it by one half of the heaviest component, at most 10 times in a run, and then freezes. "error" ends the
+        run, and raises an error if every run ends in this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
-        What `sample_weight` says. "frequency": a row of weight 2 counts as two rows. "precision": how much a row is to
-        be trusted compared with the others; such weights are scaled to a mean of 1 over the rows of positive weight, so
-        that BIC, the automatic ridge and checks of the number of rows count rows.
+        Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
+        is the reliability of a row relative to other rows. Precisions are scaled to a mean of 1 over the rows of
+        positive weight, so that BIC, the automatic `reg_covar` and checks of the number of rows use their number.
     random_state : int, RandomState or None, default None
-        Seed of the starts and of `sample`.
+        Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
-        How many components share a row. "exact": all. An integer: each row keeps this number of candidates, and a step
-        tries them, their neighbours and some others, so that its time hardly grows with `n_components`. EM then
-        raises a lower bound of the log-likelihood, and `outcome_` says how far below it is. "auto": all below 1,000
-        components, else 8 candidates, and twice as many, up to 64, while the bound is more than 0.002 nats per row
-        below. Structures that share a covariance are always exact.
+        Number of candidate components of each row; "exact" means all. With a number, a step compares a row only with
+        its candidates and a few other components, so that its time hardly grows with `n_components`. EM then maximises
+        a lower bound of the log-likelihood, and `outcome_.posterior_gap` estimates the difference. "auto" is exact
+        below 1,000 components or for few rows. Otherwise "auto" takes 8 candidates, and doubles them, up to 64, while
+        the gap is above 0.002 nats per row. Structures with a shared covariance are always exact.
     warm_start : bool, default False
-        Continue from the last fit instead of starting again.
+        Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
-        What is believed of means and covariances, of weights, or of all, before the rows are seen; the fit then is the
-        most probable mixture (maximum a posteriori). "default" is that of Fraley & Raftery (2007) for means and
-        covariances, which keeps components from collapsing and counts for a few rows. `Dirichlet` is of weights alone.
+        Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust, which has the weight
+        of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
+        `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
-        What the fit may not change: equal weights, a smallest weight, and means, covariances and weights that stay.
+        Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
-        For `partial_fit`, a half-life in rows, at least 5,040: so many rows later, a row counts at most half. For data
-        that drift. None is right where all rows come from one distribution. See `ForgettingRate` for more.
+        How fast `partial_fit` forgets earlier rows, for rows whose distribution drifts. A number is a half-life of at
+        least 5,040 rows: after this many rows, the weight of an earlier row has at least halved. With None, earlier
+        rows lose weight only slowly, as `ForgettingRate` describes.
     <missing>
     callbacks : list of functions or None, default None
-        Each is called after every step of EM over all rows with a record that has `start` (number of the start, from
-        0), `iteration` (steps made from there), `log_likelihood` (of the mixture before the step, nats per row),
-        `mixture` (after it), `seconds` (since the fit began) and `rows_per_second`. One that returns True ends the fit,
-        which keeps the best mixture so far. Files of the model do not hold them. For callbacks of scikit-learn see
-        `set_callbacks`.
+        Functions that are called after every EM step over all rows. Each receives a record with `start` (index of the
+        run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after the
+        step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with the
+        best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
-        Print progress every so many steps, and what a search does before them; times too where `verbose` is 2. Where
-        few components share a row, the gap to the log-likelihood too (`posterior`).
+        If `verbose` is positive, print progress every `verbose_interval` steps, and what a split-and-merge search does
+        before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidates, the gap is
+        printed.
     n_jobs : int or None, default None
-        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
-        A file in which `fit` notes every 5 seconds, and at the end of each start, where it stands. A fit that was
-        killed goes on from there when it is called again with the same data and settings, and ends with the same bits;
-        where passes over many rows visit them by component, the last digits may differ. The file is removed when the
-        fit ends. `partial_fit` has none.
+        File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
+        `fit` again with the same data and settings to continue. The result is then bit-identical, or differs in its
+        last digits if steps group many rows by component. `fit` removes the file at its end; `partial_fit` has none.
 
     Attributes
     ----------
-    weights_ : (n_components,)
+    weights_ : (n_components,), the mixing proportions
     means_ : (n_components, n_features), data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
-        (K, d, d) for "full" and the others with an orientation, (d, d) for "tied", (K, d) for "diag", VEI and EVI,
-        (d,) for EEI, (K,) for "spherical", () for EII. The upper triangular C in `precisions_cholesky_` satisfies
-        C Cᵀ = Σ⁻¹. For "factor_analyzer" these and the next two are read-only, and made whenever they are asked for.
-    loadings_, noise_variances_ : (K, d, q), data units, and (K, d), data units²
-        Λ_k and the diagonal of Ψ_k, for "factor_analyzer" only.
+        With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
+        (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. These arrays are read-only for "factor_analyzer".
+    loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
+        Λ_k and the diagonal of Ψ_k, only for "factor_analyzer".
     noise_weight_ : float
-        Weight of the background, 0 without; `weights_` sum to 1 less this.
+        Weight of the background, 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
     mixture_ : Mixture
-        The fitted distribution itself, in float64. It can be set: the estimator is then as if fitted to it. So can
-        `weights_`, `means_` and matrices, one after the other or in place; when the estimator is next used, a mixture
-        is made of them. Until then the other arrays are those of the old mixture.
-    converged_ : bool
+        The fitted distribution, in float64. If you set `mixture_`, the estimator behaves as if it had been fitted to
+        this mixture. You can also set or change `weights_`, `means_` and the matrices, one after the other. The next
+        use of the estimator builds a mixture from them; until then, arrays that you did not change keep their old
+        values.
+    converged_ : bool, whether the best run converged
     outcome_ : record
-        How the fit ended: `reason`, a sentence; `is_maximum`, True near a maximum, False at a saddle, on a ridge or
-        far from a maximum, None if `check_maximum` did not find it out; near a maximum `remaining_gain`, what all
-        further steps would add to `lower_bound_`, nats per row, and `label_change_fraction`, the share of the labels
-        that they may change; `rate`, the part of its gain that each step leaves for the next; `n_starts` that were run;
-        and `n_starts_at_best` of them, whose last values differ from the best by no more than `tol` and what they would
-        still gain.
-        `collapsed` lists the components that fell onto too few distinct rows and were frozen, because the likelihood of
-        such a fit can't be compared with other likelihoods. If `reg_covar` is above 0, no component is frozen;
-        `on_ridge` then lists the components that only `reg_covar` keeps from collapsing, with a warning that says why.
-        `is_ridge_dropped` says that the fit ended without the automatic `reg_covar`. A warm start leaves collapsed
-        components frozen.
-        `diagnostics` lists what was unusual: components that collapsed or lost their mass, and what was done; nearly
-        singular covariances; constant columns; components on the ridge. Each entry has `component`, `feature`, `step`
-        and `cause`, a few words. `traces` is what `lower_bounds_` says, for each start that ended with a finite
-        likelihood.
-        After a search, `n_moves_tried` and `n_moves_accepted` count its moves of components, and `search_gain` is how
-        much higher it led than EM from k-means, nats per row; None without a search.
-        Where few components shared each row (`posterior`), `n_candidates` is their number, and `posterior_gap` how far
-        `lower_bound_` is below the mean log-likelihood, nats per row, estimated from about 4,096 rows, with the
-        standard error `posterior_gap_error`; else None.
+        How the fit ended, with these attributes:
+
+        - `reason`: one sentence.
+        - `is_maximum`: True near a maximum; False at a saddle point, on a ridge of the likelihood or far from a
+          maximum; None if it was not checked (see `check_maximum`).
+        - `remaining_gain`: near a maximum, how much all further steps would add to `lower_bound_`, nats per row.
+        - `label_change_fraction`: near a maximum, the fraction of labels that these steps may change.
+        - `rate`: the ratio of successive gains of EM.
+        - `n_starts`: the number of runs. `n_starts_at_best`: how many of them ended as high as the best run, up to
+          `tol` and the gains that remained to them.
+        - `collapsed`: components that were frozen because they collapsed. The likelihood of such a fit cannot be
+          compared with other likelihoods. A warm start leaves collapsed components frozen.
+        - `on_ridge`: components that only `reg_covar` keeps from collapsing. `is_ridge_dropped`: whether the fit ended
+          without the automatic `reg_covar`.
+        - `diagnostics`: unusual events, each with `component`, `feature`, `step` and `cause`: collapsed and empty
+          components and their remedy, nearly singular covariances, and constant columns.
+        - `traces`: the `lower_bounds_` of each run that ended with a finite likelihood.
+        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
+          higher it ended than EM from k-means, nats per row. All three are None without a search.
+        - `n_candidates`: number of candidates of each row, if `posterior` limits it. `posterior_gap`: estimate, with
+          the standard error `posterior_gap_error`, of how far `lower_bound_` is then below the mean log-likelihood.
     n_iter_ : int
-        Steps of the best run over all rows, after the moves of a search: often 2, since these leave little to gain.
-        What the search did is in `outcome_`. Above 262,080 rows, a fit from a named start first settles on the sample
-        of the starts (about 65,520 rows); those steps are not counted.
+        Number of EM steps over all rows in the best run, often 2 after a split-and-merge search, because the search
+        leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs on a sample of
+        about 65,520 rows, and steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) at the last and at each step of the best run; with `trim` of the rows that are kept.
-        With `prior` the log density of the prior is added, divided by the sum of the weights of the
-        rows and up to a constant: what EM raises.
+        Mean log-likelihood (nats) at the last step and at each step of the best run. `trim` leaves rows out of the
+        mean. With `prior`, the log prior density, up to a constant and divided by the total row weight, is added.
     n_parameters_ : int
-        Number of free parameters, which `bic` and `aic` count. Fixed ones are not free, nor are equal weights.
+        Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
-        Log density (nats) below which `fit` left rows out, by the mixture it ended with: ``score_samples(X) < cutoff_``
-        tells outliers also among new rows. Only with `trim`.
-    n_samples_seen_ : int
-        Rows of all calls of `partial_fit`; only there.
+        Log density (nats) below which `trim` left rows out. ``score_samples(X) < cutoff_`` also finds outliers in new
+        data. Only with `trim`.
+    n_samples_seen_ : int, the number of rows passed to `partial_fit` in all calls
     labels_ : (n_samples,)
-        `predict` of the array or data frame that was fitted, as it is when this is first asked for; after `fit_predict`
-        what that returned. A fit keeps no rows: where nobody else does, or they were in a file or on a cluster, in a
-        list, with `X_error` or with `trim`, there are none, and the AttributeError says so. Files do not hold them.
+        `predict(X)` for the array or data frame that was fitted, computed on first access; after `fit_predict`, the
+        labels that it returned. Keep a reference to X, because the estimator does not store it. AttributeError is
+        raised if X no longer exists, was a list, a file or on a cluster, or was fitted with `X_error` or `trim`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
     --------
-    gaussmix.Mixture : what can be asked of the fitted distribution.
+    gaussmix.Mixture : the fitted distribution and its methods.
 
     References
     ----------
@@ -257,23 +259,24 @@ class GaussianMixture(LikelihoodEstimator):
     verbose_interval: int = 10
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": instance(int), "_stream_table": instance(dict)}
-    _needs_attributes = False  # only a stream has them
-    _stream: Stream = field(init=False)  # beside `_fitted`: its rows may still wait for a first fit
+    _needs_attributes = False  # because only `partial_fit` sets these attributes
+    # A stream is not a part of `_fitted`, because its rows may still wait for a first fit.
+    _stream: Stream = field(init=False)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Make a fitted estimator of one that scikit-learn has fitted.
+        """Make a fitted estimator from an estimator that scikit-learn has fitted.
 
         Parameters
         ----------
-        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. Its parameters, the names of
-            its features and how its fit went come along. From a Bayesian one the point estimates are taken, as by its
-            own `sample`, and the parameters that have a meaning here.
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. Its parameters, its feature
+            names, and attributes such as `n_iter_` are copied. From a BayesianGaussianMixture, the point estimates are
+            copied, and only the parameters that `GaussianMixture` also has.
 
         Raises
         ------
         TypeError : estimator is not a fitted mixture.
-        ValueError : its numbers make no mixture.
+        ValueError : the arrays of the estimator are not a valid mixture.
 
         Examples
         --------
@@ -292,19 +295,19 @@ class GaussianMixture(LikelihoodEstimator):
         return made
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn from the next rows of a stream.
+        """Fit the mixture to the next rows of a stream.
 
-        The first 65,520 rows are held and fitted as by `fit`, without `warm_start`. After that every 5,040 rows are an
-        online step: one E-step over them, whose sums are mixed into those of all rows before, and an M-step. So the
-        result depends on the rows and their order; where calls cut them changes no bit.
+        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. After that, every 5,040 rows
+        make one online EM step: an E-step over these rows, whose sums are averaged with the sums of all earlier rows,
+        and an M-step. The result therefore depends on the rows and their order, but not on how calls divide the rows.
 
-        Attributes may be read after every call. Until 65,520 rows are there, they come from a fit to the rows so far,
-        made when one is first read. Later they come from the steps made so far: up to 5,039 rows wait for the next.
-        Then `lower_bound_` is the mean log-likelihood (nats per unit of weight) that rows had before their step,
-        averaged like the sums; `converged_`, `n_iter_` and `lower_bounds_` are about the first fit.
+        You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits the rows so
+        far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
+        `lower_bound_` is then the mean log-likelihood (nats per unit of weight) that rows had before their step,
+        averaged with the same weights as the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
-        `fit` forgets the stream, and the first call after `fit` begins a new one. A model file holds the stream, which
-        goes on after `load`. The automatic ridge is that of the first 65,520 rows.
+        `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
+        so that it continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
 
         Parameters
         ----------
@@ -312,14 +315,14 @@ class GaussianMixture(LikelihoodEstimator):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; `covariance_type` is "factor_analyzer"; the features are
-            others than before; X is float64 after float32; or the size or structure of the mixture was changed.
-            The stream then is what it was before the call.
+        ValueError : a parameter or the data can't be used; `covariance_type` is "factor_analyzer"; the features differ
+            from earlier calls; X is float64 after float32; or the size or structure of the mixture was changed. The
+            stream is then the same as before the call.
         TypeError : a parameter or the data is of the wrong type.
 
         Warns
         -----
-        RuntimeWarning, ConvergenceWarning : as `fit`; or a component stayed where it was in the last step.
+        RuntimeWarning, ConvergenceWarning : as in `fit`, or a component was frozen in the last step.
 
         References
         ----------
@@ -356,7 +359,7 @@ class GaussianMixture(LikelihoodEstimator):
         return solved
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Return what is fitted and how, from everything that the user passed."""
+        """Check the data and all parameters; return the problem to solve and the plan of its runs."""
         n_components, family, stopping, ridge, starts = self._settings()
         source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
@@ -368,14 +371,14 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """The start of a fit that continues from the one before; None if there is none like it."""
+        """Return the start that continues the last fit; None if there is no fit of this size and structure."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
-        """The parameters that no rows are needed to check."""
+        """Check the parameters that do not depend on the rows; return them, with None for the automatic `reg_covar`."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
@@ -396,7 +399,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     @property
     def n_samples_seen_(self) -> int:
-        """Rows of all calls of `partial_fit`; only there."""
+        """Number of rows passed to `partial_fit` in all calls; only after `partial_fit`."""
         if "_stream" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_rows_seen
@@ -405,7 +408,7 @@ class GaussianMixture(LikelihoodEstimator):
         return "_stream" in vars(self) or super().__sklearn_is_fitted__()
 
     def _stored(self) -> FitResult | None:
-        """The fit; while a stream is too short for steps, one to the rows that wait."""
+        """Return the stored fit; if a stream is too short for online steps, fit its waiting rows first."""
         if "_stream" in vars(self) and "_fitted" not in vars(self):
             estimators.streaming.fit_waiting(self)
         return super()._stored()
@@ -429,7 +432,7 @@ class GaussianMixture(LikelihoodEstimator):
 
 
 def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
-    """A fitted estimator of a mixture, to label and score rows with."""
+    """Return a fitted estimator that labels and scores rows by a mixture."""
     family, noise = parameters.shown(mixture.family), mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=family, noise=noise, n_jobs=n_jobs)
     estimator._fitted = FitResult(mixture._model, mixture.feature_names)

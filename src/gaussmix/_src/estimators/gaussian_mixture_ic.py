@@ -1,4 +1,4 @@
-"""`GaussianMixtureIC`: the structure and the number of components chosen by a criterion."""
+"""`GaussianMixtureIC`: a mixture whose structure and number of components are chosen by a criterion."""
 
 from __future__ import annotations
 
@@ -49,124 +49,139 @@ from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 class GaussianMixtureIC(LikelihoodEstimator):
     """Gaussian mixture whose structure and number of components are chosen by a criterion, as `LassoLarsIC` chooses.
 
-    Every pair is fitted, from the same starts for all structures; after `fit` the estimator is the best mixture.
+    `fit` fits a mixture for every pair of a structure and a number of components. All structures start from the same
+    initialisation. After `fit`, the estimator behaves like the best of these mixtures.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str, structure or list of these, default "all"
-        Structures to try, as `GaussianMixture` takes them: ``["full", *map(FactorAnalyzer, range(1, 4))]``.
+        Covariance structures to try, each as in `GaussianMixture`: ``["full", *map(FactorAnalyzer, range(1, 4))]``.
 
         <all>
     trim : float, default 0
-        Share of the row weight that every candidate leaves out, as for `GaussianMixture`; criteria are those of the
-        rows it keeps. Compare some shares: with a small one, more components take the outliers.
+        Fraction of the row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria are
+        computed from the other rows. Compare several fractions, because with a small one extra components fit outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
-        The criterion. With "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and
-        "aicc" (Hurvich & Tsai 1989) the lowest wins; mclust's have the opposite sign. "cv" is the mean log-likelihood
-        of held-out rows, nats per unit of sample weight. The candidate with the fewest parameters wins among those
-        within one standard error of the highest. "stability" is how well the labels of repeated fits agree with those
-        of repeats with one component less and one more, from 0 to 1; the highest wins. Where groups are clear, it often
-        takes one too many, and it never takes one: see the peaks in `results_` too.
+        Criterion that chooses the mixture.
+
+        - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
+          1989): the lowest value wins. mclust's criteria have the opposite sign.
+        - "cv": mean log-likelihood of held-out rows, nats per unit of sample weight. Among the candidates within one
+          standard error of the highest value, the candidate with the fewest parameters wins.
+        - "stability": how well the labels of repeated fits agree with the labels of fits with one component fewer and
+          one more, from 0 to 1; the highest wins. Stability never chooses one component, and for well-separated groups
+          it often chooses one component too many, so compare the peaks in `results_`.
     n_folds : int, default 5
-        Parts that "cv" cuts the rows into, at random; their sizes differ by at most one row. For "stability", how often
-        each candidate is fitted again, from other draws of the starts, with k-means for "auto".
+        With "cv", the number of random folds of the rows; their sizes differ by at most one row. With "stability", the
+        number of times that each candidate is fitted again from another random initialisation, for which "auto" means
+        k-means.
     tol : float or "auto", default 1e-6
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less. Criteria
-        compare totals, so the default is smaller than that of `GaussianMixture`. "auto" as for `GaussianMixture`.
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. The
+        default is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows together.
+        "auto" has the same meaning as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
-        Whether to find out if the chosen mixture is at a maximum, as for `GaussianMixture`.
+        Whether `fit` checks if the chosen mixture is at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : float or "auto", default 0
-        Added to every variance, data units². With 0 a component that falls onto too few rows has no likelihood, and
-        its candidate fails; a ridge would give it one that wins. See `GaussianMixture` for "auto".
+        Value added to every variance, in data units². With 0, a candidate fails if one of its components collapses onto
+        too few rows. With a positive value, such a component gets a high likelihood, so that its candidate may win.
+        "auto" has the same meaning as in `GaussianMixture`.
     max_iter : int, default 1000
-        Limit on EM steps.
+        Largest number of EM steps of each run.
     max_time : float or None, default None
-        Seconds after which no more candidates are begun, and those that are being fitted end after a step. The best of
-        the candidates that were fitted is chosen, with a SearchWarning if some were not, and a ConvergenceWarning if
-        only searches that "auto" adds were left out; the search goes on until there is one. Those with the fewest
-        components come first. Not for "cv" and "stability", which fit every candidate several times.
+        Time limit in seconds. When it is reached, no new candidate is started, running candidates stop after their
+        current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were skipped, and
+        a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few components are
+        fitted first, and at least one is always fitted. Not supported for "cv" and "stability".
     acceleration : {"auto"} or None, default None
-        As for `GaussianMixture`.
+        "auto" needs fewer EM steps if EM converges slowly, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of starts of each kind that draws.
+        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str or list of str, default "auto"
-        Starts, as for `GaussianMixture`; the run with the largest likelihood is kept. A second start,
-        ``["auto", "kmeans"]``, takes longer and sometimes finds a better mixture. "auto" is as for `GaussianMixture`,
-        with "hierarchical" instead of k-means. Where a criterion of information chooses, every candidate starts from
-        "hierarchical", and "search" follows for those that can win: all of the best structure, and those that would be
-        the best if a search lowered their criterion as much as the largest fall so far. "search" searches for all.
+        How to initialise EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto" first
+        fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
+        candidates of the best structure, and every other candidate that would win if its criterion improved by the
+        largest improvement seen so far. "search" runs this search for every candidate. A list such as
+        ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
-        A uniform background in each candidate, as for `GaussianMixture`.
+        Whether each candidate has a uniform background for outliers, as in `GaussianMixture`.
     label_components : dict, default None
-        The components of each label in `labels` of `fit`, as for `GaussianMixture`. Every number of components that is
-        tried must have those that the labels name. With labels, criteria are of the likelihood of rows and labels.
+        The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
+        candidate must have all components that the labels name. With labels, criteria use the likelihood of rows and
+        labels.
     degenerate : {"freeze", "repair"}, default "freeze"
-        What to do with a component that collapses or loses its mass: a candidate with one that is frozen after its
-        collapse fails; "repair" puts one half of the heaviest component in its place, as for `GaussianMixture`.
+        What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
+        fails. With "repair", one half of the heaviest component replaces the component, as in `GaussianMixture`.
     weight_type : {"frequency", "precision"}, default "frequency"
-        What `sample_weight` says, as for `GaussianMixture`. For "cv" a row of any weight is one row, in one fold.
+        Meaning of `sample_weight`, as in `GaussianMixture`. "cv" puts a row of any weight into a single fold.
         Frequencies that sum to less than two rows are scaled to sum to the number of rows of positive weight, because
-        criteria count rows.
+        criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
-        As for `GaussianMixture`. Criteria are made of the likelihood alone, as Fraley & Raftery (2007) make them.
+        Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, as in Fraley & Raftery
+        (2007).
     restrictions : Restrictions or None, default None
-        As for `GaussianMixture`, without fixed parameters of components.
+        Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
     <missing>
     callbacks : list of functions or None, default None
-        Each is called after every step of EM with a record, as for `GaussianMixture`, which also has `candidate`, the
-        row of `results_`. One that returns True ends the search, which keeps the best of the candidates that were
-        begun. Candidates are then fitted one after the other, those with the fewest components first. Not for "cv" and
-        "stability".
+        Functions that are called after every EM step, as in `GaussianMixture`. Their record also has `candidate`, the
+        row in `results_`. If a function returns True, the model selection ends and keeps the best candidate that was
+        started. With callbacks, candidates are fitted one after the other, from few components to many. Not supported
+        for "cv" and "stability".
     random_state : int, RandomState or None, default None
-        Seed of the starts, the same for every candidate, of the folds and of `sample`.
+        Seed of the initialisation, which is the same for every candidate, of the folds and of `sample`.
     n_jobs : int or None, default None
-        Candidates fitted at a time; with `callbacks` or `checkpoint`, threads of each. None for every processor (or
-        OMP_NUM_THREADS), and 4 where a cluster has the rows. Changes no result.
+        Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
+        of each fit. None uses all processors (or OMP_NUM_THREADS), but 4 if the rows are on a cluster. The result does
+        not depend on `n_jobs`.
     checkpoint : path or None, default None
-        A file in which `fit` notes where it stands, as for `GaussianMixture`. A search that was killed goes on at the
-        candidate where it stood. Candidates are then fitted one after the other.
+        File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
+        with the candidate that was being fitted. Candidates are then fitted one after the other.
 
     Attributes
     ----------
     n_components_, covariance_type_, n_factors_ : int, str or structure, and int or None
-        What was chosen, as `GaussianMixture` takes it; `n_factors_` is None for a structure without factors.
+        The number of components and the structure that were chosen, in the form that `GaussianMixture` accepts.
+        `n_factors_` is None for a structure without factors.
     mixture_ : Mixture
-        The best mixture itself, in float64.
+        The best mixture, in float64.
     results_ : dict of lists of equal length
-        A row for each candidate, as `pandas.DataFrame` and `polars.DataFrame` take it: "structure" (its name, or the
-        value where several of one name have other options than `n_factors`), "n_components", where some have factors
-        "n_factors" (None for other structures), "log_likelihood" (nats, a total), "n_parameters", "bic", "icl", "aic",
-        "aicc" (lower is better), with ``criterion="cv"`` also "cv" (higher is better) and "cv_error", with "stability"
-        also "stability" (higher is better), "stability_sd" over pairs of repeats, and "is_peak": whether it is higher
-        than that of the neighbours in the table; "converged", "n_iter", "seconds", and "failure": why a candidate has
-        no numbers (NaN), None if it has. Such a candidate is never chosen. "warning" names components that rest on
-        `reg_covar` or have fewer distinct rows than columns + 1, so that criteria say little; None without any.
+        Table with a row for each candidate; `pandas.DataFrame` and `polars.DataFrame` accept it. Its columns are:
+
+        - "structure" (a name, or the structure itself if several of this name differ in options other than
+          `n_factors`), "n_components", and, if a structure has factors, "n_factors" (None for other structures);
+        - "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic", "aicc" (lower is better);
+        - with ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error";
+        - with ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
+          pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable;
+        - "converged", "n_iter" and "seconds";
+        - "failure": why the values of a candidate are NaN, or None. A failed candidate is never chosen;
+        - "warning": components that only `reg_covar` keeps from collapsing, or that have fewer than n_features + 1
+          distinct rows, so that criteria mean little; None if there are none.
     best_index_ : int
         The row of `results_` that was chosen.
-    weights_, means_, covariances_, precisions_, precisions_cholesky_ : as for `GaussianMixture`
-    loadings_, noise_variances_ : as for `GaussianMixture`, where the best has factors
-    converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : of the best mixture, as for `GaussianMixture`
+    weights_, means_, covariances_, precisions_, precisions_cholesky_ : same as in `GaussianMixture`
+    loadings_, noise_variances_ : same as in `GaussianMixture`, if the best structure has factors
+    converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : same as in `GaussianMixture`, for the best mixture
     outcome_ : record
-        How the fit of the best mixture ended, as for `GaussianMixture`. Its `reason` also says how many candidates were
-        not begun, and its `diagnostics` also name columns that made candidates fail.
+        How the fit of the best mixture ended, as in `GaussianMixture`. Its `reason` also gives the number of candidates
+        that were not started, and its `diagnostics` also name columns that made candidates fail.
     cutoff_ : float
-        As for `GaussianMixture`; only with `trim`.
-    labels_ : as for `GaussianMixture`.
+        Log density (nats) below which `trim` left rows out, as in `GaussianMixture`. Only with `trim`.
+    labels_ : same as in `GaussianMixture`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
     --------
-    GaussianMixture : one structure and one number of components.
+    GaussianMixture : a mixture with one structure and one number of components.
 
     Notes
     -----
-    With an integer `random_state`, every row of the table is the mixture that `GaussianMixture` fits with the same
-    parameters, where "auto" stands for "hierarchical", or for the better of it and "search" where the candidate could
-    win; the order of the candidates does not change it. The exception is a row that ends with a lower
-    likelihood than one of the same structure with fewer components. EM then starts once more from that mixture, with
-    its heaviest component split in two. Among equal criteria, fewer parameters win.
+    With an integer `random_state`, every row of `results_` is the mixture that `GaussianMixture` fits with the same
+    parameters. "auto" then stands for "hierarchical", or for the better of "hierarchical" and "search" if a search was
+    made. The order of the candidates does not matter. One exception is a candidate that ends with a lower likelihood
+    than a candidate of the same structure with fewer components: EM then starts again from the mixture with fewer
+    components, after splitting its heaviest component in two. If two criteria are equal, fewer parameters win.
 
     References
     ----------
@@ -194,7 +209,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     max_iter: int = 1000
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
-    """A list for each column of the table of candidates."""
+    """Table of the candidates: a list for each column."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
     """Index of the best candidate in `results_`."""
 
@@ -205,12 +220,12 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
     @property
     def covariance_type_(self) -> str | Family:
-        """Structure of the best mixture, as `GaussianMixture` takes it."""
+        """Structure of the best mixture, as `GaussianMixture` accepts it."""
         return parameters.shown(self.mixture_.family)
 
     @property
     def n_factors_(self) -> int | None:
-        """Number of factors of each component of the best mixture; None where its structure has none."""
+        """Number of factors of each component of the best mixture; None if its structure has no factors."""
         return getattr(self.mixture_.family, "n_factors", None)
 
     def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> None:
@@ -218,7 +233,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             pass
 
     def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[Result, None, None]:
-        """Yield what became of each fit when it is done; the estimator is fitted at the end."""
+        """Yield the result of each candidate when its fit is done; the estimator is fitted at the end."""
         check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
@@ -264,7 +279,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Name the components of each candidate with few distinct rows or on the ridge; None if there are none."""
+        """Return the column "warning" of the table: components with few distinct rows or on the ridge, or None."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()
@@ -277,7 +292,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     def _checked(
         self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions
     ) -> tuple[list[Candidate], Problem, Plan]:
-        """What a search tries, and how, from everything that the user passed."""
+        """Check the data and all parameters; return the candidates, the problem and the plan."""
         check_jobs(self.n_jobs)
         names = parameters.check_start_names(self.init_params)
         if not names:
@@ -298,7 +313,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
 
 def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
-    """Raise ValueError for what repeated fits can't judge."""
+    """Raise ValueError if the stability of repeated fits cannot be measured."""
     if all(candidate.n_components == 1 for candidate in tried):
         raise ValueError(
             f"criterion={STABILITY!r} compares labels of K components with those of K − 1 and K + 1, and can't judge "
@@ -312,7 +327,10 @@ def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
 
 
 def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
-    """The most stable, and columns of the table; `mean` and `error` (n_results,) are of pairs of repeats."""
+    """Return the index of the most stable candidate, and the columns that stability adds to the table.
+
+    `mean` and `error` (n_results,) are the mean and the standard deviation over pairs of repeated fits.
+    """
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
         raise NothingFitted(
@@ -324,7 +342,7 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
-    """The `GaussianMixture` that ends with the mixture that a search has chosen, with the same parameters."""
+    """Return a fitted `GaussianMixture` with the mixture that a model selection has chosen, and its parameters."""
     names = GaussianMixture._get_param_names()
     settings = {name: value for name, value in search.get_params().items() if name in names}
     settings |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
@@ -334,10 +352,10 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
 
 
 def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
-    """Fit as `GaussianMixtureIC.fit` does, and yield what became of each candidate when it is done.
+    """Fit as `GaussianMixtureIC.fit` does, and yield the result of each candidate when its fit is done.
 
-    With ``criterion="cv"`` the fits without each fold follow, with "stability" the repeats. Who stops iterating leaves
-    the estimator as it was.
+    With ``criterion="cv"``, the fits without each fold follow; with "stability", the repeated fits. If the caller stops
+    iterating, the estimator stays as it was.
     """
     with start_fit(search, X, None, None, labels, None) as (X, options):
         yield from search._fits(X, None, options)

@@ -1,4 +1,4 @@
-"""`GaussianMixtureImputer`: missing values filled with their conditional mean, or with a draw."""
+"""`GaussianMixtureImputer`: fills missing values with their conditional mean, or with a draw."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
-    """Fill missing values (NaN) with their mean under a mixture, given the known values of the row.
+    """Imputer that fills missing values (NaN) with their mean under a mixture, given the observed values of the row.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; of several BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses.
     <choice>
     sample_posterior : bool, default False
-        Fill with a draw from the conditional distribution of the missing values instead of with its mean. Means make
-        columns vary less and correlate more than they do. See `impute` for several draws at once.
+        Whether to fill with a draw from the conditional distribution of the missing values, instead of its mean. After
+        filling with means, columns vary less and correlate more than the true values do. `impute` makes several draws
+        at once.
     <Parameters of MixturePredictor>
 
     Attributes
@@ -50,7 +51,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     mixture_ : Mixture
         The distribution of a row, in float64.
     n_missing_ : (n_features,)
-        Missing cells of each feature in `fit`.
+        Number of missing values of each feature in `fit`.
     <Attributes of MixturePredictor>
 
     References
@@ -75,23 +76,23 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_reader("i")}
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture to what is observed (Ghahramani & Jordan 1994); rows need not be complete.
+        """Fit the mixture to the observed values (Ghahramani & Jordan 1994); rows need not be complete.
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
-            or rows that need not fit into memory (`gaussmix.open` with `missing=True`).
-        y : ignored; pipelines pass it.
+        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame,
+            or a source from `gaussmix.open` with `missing=True`, whose rows need not fit into memory.
+        y : ignored, because scikit-learn's pipelines pass it.
         <weight>
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; or a column has no value.
+        ValueError : a parameter or the data can't be used, or a column has no observed value.
         TypeError : a parameter or the data is of the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
@@ -105,34 +106,34 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Parameters
         ----------
-        X : (n_samples, n_features), NaN where a value is missing; a row without any value is filled completely. Or what
-            `fit` takes.
+        X : (n_samples, n_features), with NaN for missing values; a row without any value is filled completely. All
+            types that `fit` accepts are allowed.
 
         Returns
         -------
-        X : (n_samples, n_features), a copy without NaN. Of Dask a lazy array, of Spark a column of arrays, of Ray as
-            for `predict`.
+        X : (n_samples, n_features), a copy without NaN. For Dask it is a lazy array, for Spark a column of arrays, and
+            for Ray the same type as from `predict`.
 
         Raises
         ------
         NotFittedError : before `fit`.
         ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is on a cluster and
-            `sample_posterior` is set: a draw depends on the number of its row.
+            `sample_posterior` is True, because a draw depends on the index of its row.
         """
         source = self._source(X)
         is_drawn = check_flag("sample_posterior", self.sample_posterior)
         return self._filled(source, self._drawn_seed(source) if is_drawn else None)
 
     def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
-        """Fill the missing values several times with draws, to see how much a result depends on them.
+        """Fill the missing values several times with draws, to show how much a result depends on the missing values.
 
-        Rubin (1987), Multiple Imputation for Nonresponse in Surveys. Draws are from the fitted mixture: that it is
-        estimated itself adds nothing to their spread.
+        Rubin (1987), Multiple Imputation for Nonresponse in Surveys. All draws are from the same fitted mixture, so
+        their spread does not include the uncertainty of the mixture itself.
 
         Parameters
         ----------
-        X : as for `transform`.
-        n_imputations : number of copies.
+        X : (n_samples, n_features), rows in memory as in `transform`.
+        n_imputations : number of filled copies.
 
         Returns
         -------
@@ -140,7 +141,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as `transform`; or n_imputations is not a number of at least 1.
+        NotFittedError, ValueError, TypeError : as in `transform`; or n_imputations is not an integer of at least 1.
         """
         source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
         seed = self._drawn_seed(source)
@@ -162,7 +163,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Draws need the numbers of rows, which clusters do not give. Write X to files first, or set "
+                "Draws need the indices of rows, which clusters do not have. Write X to files first, or set "
                 "sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))

@@ -1,4 +1,4 @@
-"""Estimators of the most probable mixture: criteria of its likelihood, and how sure its parameters are."""
+"""The base class of estimators that maximise a likelihood or posterior density: criteria and standard errors."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     """Log density, nats, below which `trim` left rows out."""
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Bayesian information criterion −2 log L + p log Σw; lower is better; Schwarz (1978). Raises as `predict`.
+        """Return the Bayesian information criterion −2 log L + p log Σw (Schwarz 1978); lower is better.
 
-        `sample_weight` are what `weight_type` says. Frequencies that sum to less than two rows are scaled to sum to
-        the number of rows, with a RuntimeWarning.
+        `weight_type` gives the meaning of `sample_weight`. Frequencies that sum to less than two rows are scaled to sum
+        to the number of rows, with a RuntimeWarning. Errors are the same as in `predict`.
         """
         deviance, total = self._deviance(X, sample_weight, X_error)
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Akaike information criterion −2 log L + 2 p; lower is better; Akaike (1974). Weights as for `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Weights count as in `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -71,41 +71,40 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
         kind: str = "auto",
     ) -> Inference | Bootstrap:
-        """How sure the weights, means, covariances and any function of the mixture are: by formula, if that suffices.
+        """Estimate standard errors and intervals of all parameters by a formula or, if it is inaccurate, by refits.
 
-        It first goes on to the maximum, by EM and Newton's method: where EM ends by `tol`, standard errors may be wrong
-        by half. `params` are those of the maximum.
+        `inference` first continues the fit to the maximum by EM and Newton's method, because where EM ends by `tol`,
+        standard errors may be wrong by half. `params` are the parameters at the maximum.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the rows of the fit, which it does not keep. Other rows are noticed by their
-            likelihood, with a RuntimeWarning.
-        sample_weight : (n_samples,), as in `fit`. Frequencies count rows; precisions enter the
-            sandwich squared, and the Hessian as they are.
-        labels : as in `fit`. A fit with labels has another maximum without them.
-        X_error : measurement errors of X, as for `fit`.
-        kind : "hessian", the inverse of the observed information (Louis 1982); "outer", the inverse of the outer
-            product of the scores; "sandwich", which is right for a mixture that is only near to the truth (White 1982;
-            Boldea & Magnus 2009, JASA 104). A prior and the ridge have their part in the scores. "auto" is "hessian",
-            of rows with precisions "sandwich"; where the rows say so little about some parameter that such intervals
-            hold it too seldom, it is `bootstrap(X, 199, concentration=0.8137, random_state=0)`, if that takes seconds
-            and no component has collapsed or lost its rows.
+        X : (n_samples, n_features), the rows of the fit, because the estimator does not store them. If their likelihood
+            shows that X has different rows, a RuntimeWarning is issued.
+        sample_weight : (n_samples,), as in `fit`. The sandwich uses squared precisions, and the Hessian the precisions.
+        labels : same as in `fit`. Pass them if `fit` had labels, because the maximum differs without labels.
+        X_error : measurement errors of X, as in `fit`.
+        kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" the outer product of the
+            scores. "sandwich" is valid even if the true density is not a mixture of this form (White 1982; Boldea &
+            Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or "sandwich" if
+            row weights are precisions. If the rows determine a parameter so weakly that these intervals would contain
+            the true value too rarely, "auto" refits by `bootstrap(X, 199, concentration=0.8137, random_state=0)`.
+            "auto" makes refits only if they take seconds and no component has collapsed or is empty.
 
         Returns
         -------
-        inference : with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()`, `function(f)`; print it to read
-            it. Intervals of weights are symmetric on the logit scale, of variances on the log scale. Components without
-            standard errors are named: those that collapsed or lost their rows, and those at a saddle. Where "auto" took
-            refits it is a `Bootstrap`, and its `notes` say why.
+        inference : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()` and `estimate(f)`; print
+            it to read it. Intervals of weights are symmetric on the logit scale, and intervals of variances on the log
+            scale. Collapsed and empty components, and components at a saddle point, have no standard errors and are
+            named. If "auto" made refits, the object is a `Bootstrap`, and its `notes` give the reason.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError, TypeError : X or a parameter can't be used, or there is no formula, as with `trim`.
+        ValueError, TypeError : X or a parameter can't be used, or there is no formula, for example with `trim`.
 
         See Also
         --------
-        bootstrap : by refits, whatever the rows say.
+        bootstrap : standard errors and intervals by refits.
 
         Examples
         --------
@@ -147,36 +146,36 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         tol: float = 1e-6,
         random_state: int | np.random.RandomState | None = None,
     ) -> Bootstrap:
-        """How sure the weights, means, covariances and any function of the mixture are, by refits from the maximum.
+        """Estimate standard errors and intervals of all parameters by refits that start from the maximum.
 
         Parameters
         ----------
-        X, sample_weight, labels, X_error : as for `inference`. With labels components keep their order.
-        n_resamples : refits. None for 999, or for one without each row with "jackknife", which takes no number.
-        kind : "weighted", to the rows with weights drawn from a Dirichlet distribution, so that no component loses all
-            its rows (Newton & Raftery 1994); "nonparametric", to rows that are drawn again; "parametric", to rows that
-            are drawn from the mixture; "jackknife", each row is left out in turn.
-        concentration : of the Dirichlet distribution, 0.1 or more; below 1 weights differ more, and intervals are
-            wider: standard errors by 1 / √concentration. Scrucca (2024, arXiv 2405.17265) found 0.8137 best for
-            intervals.
-        tol : as for the estimator, of each refit.
+        X, sample_weight, labels, X_error : same as in `inference`. With labels, components keep their order.
+        n_resamples : number of refits; None means 999. Must be None with "jackknife", which makes one refit per row.
+        kind : how the rows of a refit are made. "weighted" draws row weights from a Dirichlet distribution, so that no
+            component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with replacement,
+            "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
+        concentration : concentration of the Dirichlet distribution, at least 0.1. Below 1, weights vary more, and
+            standard errors grow by 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) advises 0.8137.
+        tol : tolerance of each refit, with the same meaning as for the estimator.
         random_state : seed of the draws.
 
         Returns
         -------
-        bootstrap : with `params`, `bse`, `cov_params()`, `conf_int(alpha, method)`, `tidy()`, `function(f)` and
-            `draws`, a row for each refit. Components are brought into the order of the mixture by their rows. It says
-            in how many refits that was necessary, a component collapsed, or EM ended at another maximum.
+        bootstrap : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha, method)`, `tidy()`, `estimate(f)`
+            and `draws`, which has a row for each refit. The components of a refit are put into the order of the mixture
+            by their rows. Its notes count the refits in which the order changed, a component collapsed, or EM ended at
+            another maximum.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError, TypeError : X or a parameter can't be used, or in a third of the refits a component collapsed.
+        ValueError, TypeError : X or a parameter can't be used, or a component collapsed in a third of the refits.
 
         Notes
         -----
-        The core makes the usual refits in one call, with the same bits for any number of threads. No rows are copied,
-        except for "parametric".
+        The C++ core usually makes all refits in one call. The result has the same bits for any number of threads. Rows
+        are not copied, except with "parametric".
 
         Examples
         --------
@@ -204,7 +203,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def _inference_problem(
         self, X: ArrayLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
     ) -> Problem:
-        """What was fitted, with these rows."""
+        """Return the problem that `fit` solved, with the rows X."""
         X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
@@ -227,6 +226,6 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:
-        """−2 log L and the number of rows as criteria count them."""
+        """Return −2 log L and the number of rows as criteria count them."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         return -2.0 * self._log_likelihood(source)[0], counted_weight(source)

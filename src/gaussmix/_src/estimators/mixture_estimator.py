@@ -1,4 +1,4 @@
-"""The methods of an estimator that is a mixture: it labels, scores and draws rows."""
+"""The base class of estimators whose result is a mixture, with the methods that label, score and draw rows."""
 
 from __future__ import annotations
 
@@ -51,20 +51,21 @@ if TYPE_CHECKING:
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
-    """An estimator that is its mixture: it labels, scores and draws rows."""
+    """An estimator whose result is a mixture, by which it labels, scores and draws rows."""
 
     missing: Literal["allow", "error"] = "allow"
     callbacks: Sequence[Callback] | None = None
 
     def set_callbacks(self, *callbacks: Any) -> Self:
-        """Set callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
+        """Register callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
 
-        `fit` is their task. It has a task for each start, and in that one for each step of EM over all rows. A search
-        has one for each candidate, which has those. A callback that returns True ends what its task is a part of.
+        `fit` reports a hierarchy of tasks to them: the fit, its runs from each initialisation, and the EM steps over
+        all rows in each run. `GaussianMixtureIC` adds a level for the candidates. If a callback returns True at the end
+        of a task, the enclosing task ends early.
 
         Parameters
         ----------
-        callbacks : of scikit-learn's protocol; none removes those that were set.
+        callbacks : objects that follow scikit-learn's protocol; without arguments, all callbacks are removed.
 
         Returns
         -------
@@ -72,8 +73,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        TypeError : one does not follow the protocol.
-        ImportError : scikit-learn is older.
+        TypeError : a callback does not follow the protocol.
+        ImportError : scikit-learn is older than 1.9.
         """
         try:
             from sklearn.callback import CallbackSupportMixin
@@ -93,15 +94,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> Self:
-        """Fit the mixture; of several candidates fit each, and become the best.
+        """Fit the mixture; a model selection fits every candidate and keeps the best.
 
         Parameters
         ----------
         <rows>
-        labels : what is known of the components of rows; None if nothing is. (n_samples,): the number of its component,
-            −1 or None if it is not known (see `label_components`). A table (n_samples, n_components): True where a
-            component is possible; or numbers ≥ 0, prior responsibilities; only the ratios within a row count. Or the
-            name of a column of X that has the labels and is then no feature: numbers if X does not fit into memory.
+        labels : known components of rows; None if none are known. An array (n_samples,) has the index of each row's
+            component, or −1 or None if it is unknown (see `label_components`). An array (n_samples, n_components) is
+            True for each possible component, or has prior responsibilities ≥ 0, of which only ratios within a row
+            matter. A string names a column of X with labels, numeric if X is not in memory, which is not a feature.
         <error>
 
         Returns
@@ -110,25 +111,23 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used, no start has positive definite covariances, or the prior is
-            not positive definite. If no candidate could be fitted, the message counts why. Or `checkpoint` is damaged,
-            or of another fit.
+        ValueError : a parameter or the data can't be used; no initialisation has positive definite covariances; the
+            prior is not positive definite; no candidate could be fitted; or `checkpoint` is of a different fit.
         TypeError : a parameter or the data is of the wrong type.
-        OSError : the file `checkpoint` can't be read, or there is no such folder.
+        OSError : the file `checkpoint` can't be read, or its folder does not exist.
 
         Warns
         -----
-        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or some starts had no time left.
-        ConvergenceWarning and RuntimeWarning : a component lost its mass or collapsed and was frozen, or X has fewer
+        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or initialisations were skipped.
+        ConvergenceWarning and RuntimeWarning : a component became empty or collapsed and was frozen, or X has fewer
             distinct rows than components.
-        SearchWarning : candidates failed, and that may have changed the choice: how many, why, which columns are
-            constant, have two values or follow from others, and what to do. Or some were not begun when `max_time` was
-            over. It is a RuntimeWarning.
-        RuntimeWarning : a component has a covariance so nearly singular that rounding changes log densities by more
-            than 1e-6; or X has a constant column, whose variance would be the automatic ridge alone; or one feature,
-            for which the structure is mclust's "E" or "V"; or several candidates are compared and `sample_weight` sums
-            to less than two rows; or `checkpoint` can't be written, and the fit goes on without; or y, which is
-            ignored, has known and unknown labels, as for `labels`.
+        SearchWarning : candidates failed, which may have changed the choice, or were skipped because `max_time` was
+            over. The message gives reasons, responsible columns and advice. (This is a kind of RuntimeWarning.)
+        RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6. Or X
+            has a constant column, whose variance would be only the automatic `reg_covar`. Or X has one feature, so that
+            the structure is mclust's "E" or "V". Or candidates are compared, and `sample_weight` sums to less than two
+            rows. Or `checkpoint` can't be written, and the fit continues without it. Or y, which is ignored, has
+            unknown labels like the argument `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -136,22 +135,22 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     @abstractmethod
     def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
-        """Fit with the features, and become what was found."""
+        """Fit with the options in use, and store the result in this estimator."""
 
     def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:
-        """Become what a fit found; `labels_` finds its rows in memory while somebody else keeps them."""
+        """Store the result of a fit, and a weak reference to X, by which `labels_` predicts while X exists."""
         for option in options:
             fitted = option.adapt_result(fitted, problem, run)
         self._fitted, source = fitted, problem.data.raw_source
         if source.has_errors:
-            self._rows = "predict does not know X_error"
+            self._rows = "predict would need X_error"
         elif fitted.cutoff is not None:
-            self._rows = "predict does not know which of them trim left out"
+            self._rows = "predict can't leave out the rows that trim left out"
         elif not (isinstance(source, ArraySource) or source.is_on_device):
             self._rows = "these were in a file or on a cluster"
         else:
-            self._rows = "these were no array or data frame"
-            with suppress(TypeError):  # a list has no weak references
+            self._rows = "these were not an array or a data frame"
+            with suppress(TypeError):  # Python has no weak references to lists.
                 self._rows = ref(X)
 
     def fit_predict(
@@ -163,9 +162,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> NDArray[np.int64]:
-        """Fit and label the rows, (n_samples,): `fit(X).predict(X)`, and −1 for rows that `trim` left out.
+        """Fit and return the label of each row, (n_samples,); rows that `trim` left out get −1.
 
-        Parameters and errors are those of `fit`. As in `predict`, known labels do not decide for their own rows.
+        All other labels are the same as from `fit(X).predict(X)`, so a row with a known label may get another label.
+        Parameters and errors are the same as in `fit`.
         """
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
@@ -182,12 +182,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_samples,); the first of equals, and −1 for noise.
+        """Return the most probable component of each row, (n_samples,), the first in a tie, or −1 for noise.
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units. Missing cells (NaN) say nothing: rows of them get that of most weight.
-        X_error : measurement errors of X, as for `fit`.
+        X : (n_samples, n_features), data units. Missing values (NaN) are ignored, so that a row without any value gets
+            the component with the largest weight.
+        X_error : measurement errors of X, as in `fit`.
 
         Raises
         ------
@@ -198,12 +199,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._per_row(source, self._engine(source).labels, np.int64)
 
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """Responsibilities p(k | x), Bishop (2006) eq. 9.13: (n_samples, n_components).
+        """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
-        Rows sum to 1, less p(noise | x) where there is noise. Those of a row without any value are the weights.
+        Rows sum to 1 or, with noise, to 1 − p(noise | x). A row without any value has the weights as responsibilities.
 
-        Parameters and errors as for `predict`, and ValueError for an array above 4 GB. Of thousands of components take
-        `mixture_.responsibilities(X, sparse=True)`.
+        Parameters and errors are the same as in `predict`. In addition, a result above 4 GB raises ValueError. With
+        thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
         """
         source = self._source(X, X_error=X_error)
         if not source.is_lazy:
@@ -213,24 +214,23 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """log p(x) of each row, (n_samples,), nats: of what is observed of it, errors included.
+        """Return the log density log p(x) of the observed values of each row, (n_samples,), nats.
 
-        Parameters and errors as for `predict`.
+        With `X_error`, it is the density of the measured values. Parameters and errors are the same as in `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())
         return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
 
     def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
-        """What the true rows are, given what was measured: their means and covariances under the mixture.
+        """Return the mean and covariance of each true row, given its measured values and the mixture.
 
-        Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. A cell that is missing is one without a
-        measurement.
+        Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are estimated, too.
 
         Parameters
         ----------
         X : (n_samples, n_features), data units.
-        X_error : measurement errors of X, as for `fit`; without them, cells that are there are exact.
+        X_error : measurement errors of X, as in `fit`; without them, observed values count as exact.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as `predict`; X is not in memory; or the mixture has noise.
+        NotFittedError, ValueError, TypeError : as in `predict`; or X is not in memory, or the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
         if self.mixture_._model.noise is not None:
@@ -260,7 +260,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         *,
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Mean of log p(x) per unit of weight, nats. Parameters and errors as for `predict`."""
+        """Return the weighted mean of log p(x), nats. Parameters and errors are the same as in `predict`."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = self._log_likelihood(source)
         return log_likelihood / total
@@ -277,16 +277,17 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), the rows that say which components overlap.
+        X : (n_samples, n_features), the rows from which overlaps are estimated.
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
-        min_overlap : clusters are merged while a share of the rows of one, at least this one, would be assigned to
-            the other: 0 to 1. Hennig (2010) proposes 0.025. With a smaller one there are fewer clusters.
-        X_error : measurement errors of X, as for `fit`.
+        min_overlap : smallest overlap of two clusters, from 0 to 1, at which they are merged. The overlap is the
+            fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
+            0.025. A smaller value leads to fewer clusters.
+        X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        merging : for each number of clusters the cluster of each component, the entropy and, for any rows, the
-            clusters' responsibilities; in `merging.n_clusters` clusters no two overlap.
+        merging : for each number of clusters, the cluster of each component, the entropy and, for any rows, the
+            responsibilities of the clusters. If there are `merging.n_clusters` clusters, no two of them overlap.
 
         Raises
         ------
@@ -295,8 +296,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Notes
         -----
-        Of the pairs that overlap, the one whose union lowers the entropy of the responsibilities most is merged, as by
-        Baudry et al. (2010) and mclust's `clustCombi`. `Merging` gives the equations.
+        Each step merges the overlapping pair whose union lowers the entropy of the responsibilities most, as in Baudry
+        et al. (2010) and mclust's `clustCombi`. `Merging` gives the equations.
 
         Examples
         --------
@@ -316,22 +317,23 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
-        """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
+        """Summarise the fit on one page, to print, to show in a notebook, or to convert by `to_latex()`.
 
         Parameters
         ----------
-        X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and numbers in each component are shown. A fit
-            does not keep its rows. Without X the sizes are weights times rows, and the log-likelihood is that before
-            the last step of EM; ICL is left out. A search knows all of them; after one with `trim` or labels they are
-            left out, since `results_` has them of the rows that were kept, or of rows and labels.
-        sample_weight : (n_samples,), as for `bic`.
-        X_error : measurement errors of X, as for `fit`.
+        X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and number in each component are shown. Pass X
+            for exact values, because an estimator does not store its rows. Without X, the log-likelihood is the value
+            before the last EM step, sizes are weights times the number of rows, and ICL is left out. After a model
+            selection without `trim` and labels, `results_` provides all criteria, so that X is not needed.
+        sample_weight : (n_samples,), as in `bic`.
+        X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        summary : with the data, log-likelihood, number of parameters, BIC, ICL, why EM stopped, and warnings. For each
-            component its weight, its size (effective rows), mean ± sd of each feature, and the component that it
-            overlaps most with: ∫ √(N_i N_j), from 0, apart, to 1, equal. Thousands of components are not compared.
+        summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
+            warnings. For each component it has the weight, the size (effective rows), and the mean ± standard deviation
+            of each feature. It also names the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1
+            (equal), unless there are thousands of components.
 
         Raises
         ------
@@ -363,33 +365,33 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """The components as a data frame: a row for each, and one for noise, component −1.
+        """Return the components as a data frame with a row for each component, and a row −1 for noise.
 
         Parameters
         ----------
-        estimates : what `inference`, `bootstrap` or `posterior_.estimates` found: weights and means get their standard
-            errors and 95 % intervals, in columns such as "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high".
-            Its `tidy()` has a row for each number instead, those of covariances too.
+        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`, which adds standard errors and 95 %
+            intervals of weights and means, in columns such as "weight_std_error", "mean_x_conf_low" and
+            "mean_x_conf_high". `estimates.tidy()` has a row for each parameter instead, including covariances.
 
         Returns
         -------
-        frame : in the library of the data frame that was fitted; of arrays and files in pandas, polars or pyarrow, the
-            first that is installed. Columns: "component", "weight", "size" (effective rows), ``mean_x`` and
-            ``sd_x`` for each feature x, "nearest" (−1 for none) and "overlap" as in `summary`.
+        frame : in the library of the fitted data frame; after a fit to an array or a file, in the first library that is
+            installed of pandas, polars and pyarrow. Columns: "component", "weight", "size" (effective rows), ``mean_x``
+            and ``sd_x`` for each feature x, and "nearest" (−1 if there is none) and "overlap" as in `summary`.
 
         Raises
         ------
         NotFittedError : before `fit`.
         ImportError : no library of data frames is installed.
-        ValueError : `estimates` is about a mixture of another size, or more than 3 standard errors away.
-        TypeError : `estimates` is something else.
+        ValueError : `estimates` belongs to a mixture of another size, or differs by more than 3 standard errors.
+        TypeError : `estimates` is of another type.
         """
         summary = self.summary()
         if estimates is not None:
             if not isinstance(estimates, report.inference.MixtureEstimates):
                 what = type(estimates).__name__
                 raise ParameterTypeError(
-                    f"estimates must be what inference, bootstrap or posterior_ found of all parameters, not {what}."
+                    f"estimates must be a result of inference, bootstrap or posterior_ for all parameters, not {what}."
                 )
             more = report.inference.interval_columns(estimates, self._fit_facts().mixture)
             summary = replace(summary, components={**summary.components, **more})
@@ -398,19 +400,19 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """The fit as a whole, as a data frame of one row; parameters, library and errors as `summary` and `tidy`.
+        """Return the facts about the fit as a data frame of one row; parameters and errors are as in `summary`.
 
         Returns
         -------
-        frame : "n_rows", "n_features", "n_missing" (cells), "n_components", "structure", "n_parameters",
-            "log_likelihood" (nats, a total), "bic", "icl" (null where unknown), "is_final" (False where they are those
-            before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence), "is_maximum",
-            "remaining_gain" (nats per row) and "label_change_fraction" as in `outcome_`, "n_starts",
-            "n_starts_at_best", "n_moves_tried", "n_moves_accepted", "search_gain" and "seconds".
+        frame : in the same library as in `tidy`. Columns: "n_rows", "n_features", "n_missing" (values), "n_components",
+            "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final"
+            (False before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence) and "seconds".
+            From `outcome_` come "is_maximum", "remaining_gain", "label_change_fraction", "n_starts",
+            "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and "search_gain".
 
         Warns
         -----
-        RuntimeWarning : the fit had `X_error`, and there is none here.
+        RuntimeWarning : `X_error` was passed to `fit`, but not to `glance`.
         """
         summary = self.summary(X, sample_weight, X_error=X_error)
         if report.reading.EXACT in summary.warnings:
@@ -420,44 +422,44 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         )
 
     def augment(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Any:
-        """The rows with what the mixture says of each, as a data frame.
+        """Return the rows as a data frame, with a label, a density and a p-value for each row.
 
         Parameters
         ----------
-        X : (n_samples, n_features), an array or a data frame in memory. The frame may have more columns than the
-            features: text, dates, identifiers.
-        X_error : measurement errors of X, as for `fit`.
+        X : (n_samples, n_features), an array or a data frame in memory, which may have columns that are not features.
+        X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        frame : all of X in its own library, of an array as `tidy`, with the columns "component" (as `predict`),
-            "uncertainty", 1 less the largest responsibility, "log_density", nats, and "p_value", the share of the
-            mixture's mass that is less probable, without its noise; NaN with `X_error` or where cells are missing.
-            If more than a few rows lie where there is no mass, as rows in other units do, a RuntimeWarning says so.
+        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. Columns
+            are added: "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
+            (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its noise, has a
+            lower density than the row, and is NaN with `X_error` or missing values. If more than a few rows lie where
+            the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError : X can't be used, or has a column of one of these names.
+        ValueError : X can't be used, or already has a column with one of these names.
         TypeError : X can't be used, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
         return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)
 
     def explain(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> Explanation:
-        """Why rows belong to their components and to no other, and which features make them unlikely.
+        """Explain why each row belongs to its component, and which features make the row unlikely.
 
         Parameters
         ----------
-        X : (n_samples, n_features), an array or a data frame in memory; some rows, since it takes longer than
-            `predict`. The frame may have more columns than the features. Cells that are missing have no part.
-        X_error : measurement errors of X, as for `fit`; they widen the components.
+        X : (n_samples, n_features), an array or a data frame in memory. Pass only some rows, because `explain` takes
+            longer than `predict`. The data frame may have columns that are not features. Missing values are ignored.
+        X_error : measurement errors of X, as in `fit`; they widen the components.
 
         Returns
         -------
-        explanation : print it to read it, or take its `to_frame()`. For each row: the component, the runner-up, the log
-            ratio of their probabilities and its parts; the squared Mahalanobis distance and the parts of the features,
-            which add up to it (Garthwaite & Koch 2016).
+        explanation : an object to print or to convert by `to_frame()`. For each row it has the two most probable
+            components, and the log ratio of their probabilities with its terms. It also has the squared Mahalanobis
+            distance with the contributions of the features, which add up to it (Garthwaite & Koch 2016).
 
         Raises
         ------
@@ -481,12 +483,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        n_samples : how many, at least 1.
+        n_samples : number of rows, at least 1.
 
         Returns
         -------
         X : (n_samples, n_features), data units.
-        y : (n_samples,), the component each row was drawn from.
+        y : (n_samples,), the component that each row was drawn from.
 
         Raises
         ------
@@ -503,18 +505,18 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._fitted.in_library_of_rows(X), self._fitted.in_library_of_rows(y)
 
     def to_sklearn(self) -> SklearnMixture:
-        """Make a fitted `sklearn.mixture.GaussianMixture` with this mixture.
+        """Return a fitted `sklearn.mixture.GaussianMixture` with this mixture.
 
         Returns
         -------
-        estimator : predicts, scores and samples as this one does. The parameters that both libraries know, how the fit
-            went and the names of the features come along. A structure that scikit-learn does not have becomes the
-            simplest of its four that can hold the covariances.
+        estimator : an estimator that predicts, scores and samples as this one does. The parameters that both libraries
+            have, attributes such as `n_iter_` and the feature names are copied. If scikit-learn does not have the
+            structure, the simplest of its four structures that can represent the covariances is used.
 
         Raises
         ------
         NotFittedError : before `fit`.
-        ValueError : the mixture has noise, and mixtures of scikit-learn have none.
+        ValueError : the mixture has noise, which scikit-learn does not support.
         SingularCovarianceError : a covariance is not positive definite.
 
         Examples
@@ -536,7 +538,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             if source.collect(Cells).n_missing.any():
                 raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
             source = source.without_states()
-            source.may_miss = False  # of a file, which was not known to be complete
+            source.may_miss = False  # The file has been read and has no missing values.
         return source
 
     @property
@@ -545,37 +547,37 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.mixture_
 
     def _exported(self) -> tuple[Mixture, None]:
-        """The mixture that exports write, and no limit of outliers; raises NotFittedError."""
+        """Return the mixture that exports write, and None in place of an outlier threshold; raises NotFittedError."""
         self._check_fitted()
         return self.mixture_, None
 
     def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
-        """The rows, and the data frame that they came in, which may have more columns than the features."""
+        """Check X; return its rows and, if X is a data frame, the frame with all its columns."""
         frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """What a method of an engine says of each row, in the kind of array that the rows came in."""
+        """Return the values of a method of an engine for each row, in the type of array of the rows."""
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
-        """Σ s log p(x), nats, and the total weight."""
+        """Return Σ s log p(x), nats, and the total weight."""
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
         return log_likelihood, total
 
 
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
-    """Σ s log p(x), nats, and Σ s of a leaf; `density` gives log p."""
+    """Return Σ s log p(x), nats, and Σ s for a block of rows; `density` computes log p."""
     values = density(leaf)
-    with np.errstate(over="ignore"):  # −∞
+    with np.errstate(over="ignore"):  # The sum may be −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))
 
 
 def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
-    """Which rows have at least a log density."""
+    """Return which rows have a log density of at least `cutoff`."""
     return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:
-    """In the type of the rows."""
+    """Return the responsibilities of a block, in the type of its rows."""
     return engine.responsibilities(block, parameters).astype(block.rows.dtype, copy=False)

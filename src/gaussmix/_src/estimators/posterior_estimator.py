@@ -1,4 +1,4 @@
-"""Estimators of a posterior of mixtures: its attributes, how sure it is, and the density of the next row."""
+"""The base class of estimators of a posterior distribution of mixtures: attributes and predictive density."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # a component with fewer has next to none: it is not told of, and keeps its part in the E-step
-_STEP_FACTOR = 10  # by which bounds of the same rows differ at most
-_ROUNDING = 1e-9  # relative: rounding
+MIN_MASS = 1e-3  # expected rows; reports leave out a component with fewer, but it takes part in the E-step
+_STEP_FACTOR = 10  # Two bounds for the same rows differ by less than this factor times the gain of the last step.
+_ROUNDING = 1e-9  # relative rounding error of a bound
 
 
 class PosteriorEstimator(MixtureEstimator, ABC):
-    """An estimator whose fit is an approximate posterior of mixtures, and whose mixture is that of its means."""
+    """An estimator that fits an approximate posterior of mixtures; `mixture_` has the posterior means."""
 
     mass_: Array
     """Expected number of rows of each component, (n_components,)."""
     weight_concentration_prior_type_: str
-    """The prior of the weights that was used."""
+    """Type of the prior of the weights."""
     weight_concentration_prior_: float
-    """Its concentration."""
+    """Concentration of the prior of the weights."""
     mean_precision_prior_: float
-    """Number of rows that the prior of the means counts as."""
+    """Weight of the prior of the means, in rows."""
     degrees_of_freedom_prior_: float
     """Degrees of freedom of the prior of the covariances."""
     mean_prior_: Array
@@ -57,7 +57,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     """Prior scale of the covariances, in the shape of one covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
-        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which says how sure it is"),
+        **dict.fromkeys(("bootstrap", "inference"), "posterior_, which has credible intervals"),
     }
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_reader("f"),
@@ -70,7 +70,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     }
 
     def _keep_posterior(self, approximation: VariationalPosterior, n_components: int) -> Model:
-        """Set the attributes of a posterior, with components without rows up to `n_components`; return its model."""
+        """Set the attributes of a posterior, extended by empty components to `n_components`; return its model."""
         full = approximation.with_empty_components(n_components - len(approximation.counts))
         prior = approximation.prior
         weights = prior.weight_prior.mean_weights(full.counts)
@@ -89,7 +89,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
         shapes = (mixture.n_features,), mixture.family.kind.shape(1, mixture.n_features, True)
         if (self.mean_prior_.shape, self.covariance_prior_.shape) != shapes or min(numbers) <= 0:
-            raise Damaged("its prior does not go with its mixture")
+            raise Damaged("its prior does not fit its mixture")
 
     @property
     def _prior(self) -> GaussWishartPrior:
@@ -114,17 +114,17 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _occupied(self) -> NDArray[np.intp]:
-        """The components that have rows."""
+        """Indices of the components that have rows."""
         return np.flatnonzero(self.mass_ > 0)
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """The components with more than `MIN_MASS`, or than this part of the largest; never none."""
+        """Indices of the components with a mass above `MIN_MASS` or, if all are tiny, this fraction of the largest."""
         return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
-        """Parameters of the posterior of the weights."""
+        """Posterior parameters of the weights: a Dirichlet distribution, or a Beta distribution for each stick."""
         values = self._prior.weight_prior.posterior_parameters(self.mass_)
         return values if len(values) > 1 else values[0]
 
@@ -135,14 +135,14 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def degrees_of_freedom_(self) -> Array | float:
-        """ν of the posterior, (n_components,); a number where components share a covariance."""
+        """ν of the posterior, (n_components,); a number if components share a covariance."""
         dof = self._full_posterior.dof
         return float(dof[0]) if self.mixture_.family.is_shared else dof
 
     @property
     def posterior_(self) -> MixturePosterior:
-        """What is believed of the components that have rows: draws of mixtures, and credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # those of `_fit_facts`
+        """The posterior distribution of the components that have rows, for draws of mixtures and credible intervals."""
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # the same range as in `_fit_facts`
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
         library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)
@@ -158,31 +158,32 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture that has the responsibilities of the posterior; 0 for components without rows."""
+        """The mixture with the responsibilities of the posterior; components without rows have weight 0."""
         weights = np.zeros(self._occupied[-1] + 1)
         weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
         return self._take_components(np.arange(len(weights)), weights)
 
     def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
-        """Some components with these weights, which are scaled to sum to 1. Other components have no rows."""
+        """Return the mixture of the components at `indices`, with `weights` scaled to sum to 1."""
         model = replace(self.mixture_._model.take(indices), weights=weights / weights.sum())
         return Mixture._from_model(model, self.mixture_.feature_names)
 
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
-        """What the fit found, in a page; with X also what the prior does.
+        """Summarise the fit on one page; with X, also show how the prior affects the result.
 
         Parameters
         ----------
-        X, sample_weight, X_error : those of `fit`. The fit is made again from where it ended, with half and twice the
-            concentration of the weights and of the means, and the page says how many components have rows then, and
-            the bound. Without X that is left out. So it is where the bound shows that these are other rows, or that
-            the fit had labels; a warning on the page says so.
+        X, sample_weight, X_error : same as in `fit`. With X, the fit is continued with half and twice the concentration
+            of the weights and the precision of the means. For each of these priors, the page shows the bound and how
+            many components have rows. If the bound shows that X has other rows, or that the fit had labels, the page
+            has a warning instead.
 
         Returns
         -------
-        summary : as for `GaussianMixture`, of the components that have rows, with the bound instead of the likelihood.
+        summary : a page as in `GaussianMixture`, for the components that have rows, with the bound instead of the
+            log-likelihood.
 
         Raises
         ------
@@ -192,7 +193,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         lines = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
         page, others = super().summary(), None
         if X is not None:
-            self._source(X, sample_weight, X_error)  # has the features of the fit
+            self._source(X, sample_weight, X_error)  # checks that X has the features of the fit
             again = partial(self._again, X, sample_weight, X_error)
             others = self._another_bound(again(max_iter=1).lower_bounds_[0])
         if X is not None and others is None:
@@ -204,19 +205,19 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
 
     def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
-        """The fit with other parameters, from where this one ended."""
+        """Fit a copy with changed parameters, starting from this fit."""
         other: Self = clone(self)
         other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
         other.set_params(**changes, warm_start=True, verbose=0, callbacks=None)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # this fit has said what there is to say
+            warnings.simplefilter("ignore")  # The first fit has already issued them.
             other.fit(X, sample_weight=sample_weight, X_error=X_error)
         return other
 
     def _another_bound(self, here: float) -> str | None:
-        """Say that these are not the rows of the fit, from the bound of its posterior here; None if they may be.
+        """Return a sentence if the bound `here` shows that these are not the rows of the fit; otherwise None.
 
-        The fit knows the bound before its last step.
+        `here` is the bound of the posterior for these rows, and `lower_bound_` the bound before the last step.
         """
         bounds = self.lower_bounds_
         step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
@@ -230,10 +231,10 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """The fit as a whole, as a data frame of one row; X is not needed.
+        """Return the facts about the fit as a data frame of one row; X is not needed.
 
-        It has the columns of `GaussianMixture`, and "lower_bound" (nats, of all rows) instead of "log_likelihood",
-        "bic", "icl" and "is_final".
+        The frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows) replaces
+        "log_likelihood", "bic", "icl" and "is_final".
         """
         summary = super().summary()
         facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
@@ -248,22 +249,22 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.e_step_parameters  # of the components that have rows
+        parameters = self._approximation.e_step_parameters  # only for the components that have rows
         method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
     def score_samples(
         self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
     ) -> NDArray[np.floating[Any]]:
-        """Log density of each row, (n_samples,), nats.
+        """Return the log density of each row, (n_samples,), nats.
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units; of a row with missing cells what is observed counts.
-        how : "predictive" is the density of the next row given the data, a mixture of t: Bishop (2006) eq. 10.81. It
-            integrates to 1. "plugin" is scikit-learn's number, log Σ exp E log π N(x), which is not a density: it
-            integrates to less.
-        X_error : measurement errors of X, as for `fit`; for "plugin" only.
+        X : (n_samples, n_features), data units. For rows with missing values, it is the density of the observed values.
+        how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
+            2006, eq. 10.81), which integrates to 1. "plugin" returns scikit-learn's value, log Σ exp E log π N(x). It
+            is not a density, because it integrates to less than 1.
+        X_error : measurement errors of X, as in `fit`; only with "plugin".
 
         Raises
         ------
@@ -283,13 +284,13 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         how: str = HOW[0],
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Mean log density, nats per unit of weight: of the next row, or another, as by `score_samples`."""
+        """Return the weighted mean of `score_samples`, nats per unit of weight."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source, how)))
         return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
-        """The log density of the rows of a block."""
+        """Return a function that computes the log density of the rows of a block."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:
             return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
@@ -301,14 +302,14 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
 
 def components_used(estimator: PosteriorEstimator) -> str:
-    """How many components have rows."""
+    """Return a phrase with the number of components that have rows."""
     return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 
 def _among_all(
     block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
 ) -> Any:
-    """Labels, or responsibilities of so many components, from those of the components at some places."""
+    """Return labels or responsibilities for all components, from a method for the components at `indices`."""
     values = method(block, parameters=parameters)
     if not shape:
         return indices[values].astype(np.int64)

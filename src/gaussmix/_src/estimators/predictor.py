@@ -1,4 +1,4 @@
-"""What the estimators that predict from a mixture share: its parameters, and how it is fitted or chosen."""
+"""The base class of estimators that predict from a mixture, with their common parameters and their `summary`."""
 
 from __future__ import annotations
 
@@ -26,39 +26,41 @@ Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MixturePredictor(Estimator, ABC):
-    """An estimator that fits a mixture, or several, and predicts from it; its fields are the parameters of EM.
+    """An estimator that fits a mixture and predicts from it; its fields are the parameters of the fit.
 
-    With several numbers of components, or several structures, `GaussianMixtureIC` chooses by BIC.
+    With several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
 
     Parameters
     ----------
     tol : float or "auto", default 1e-3
-        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less; "auto" ends
-        it at a maximum, as for `GaussianMixture`.
+        EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. With
+        "auto", EM continues to a maximum, as in `GaussianMixture`.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` finds out if EM ended at a maximum, as for `GaussianMixture`.
+        Whether `fit` checks if EM ended at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : "auto" or float, default "auto"
-        Added to every variance, data units². "auto" is 1e-6 of a robust variance of each feature; where BIC chooses, 0.
+        Value added to every variance, in data units². "auto" is 1e-6 of a robust variance of each feature, or 0 if BIC
+        chooses the mixture.
     max_iter : int, default 100
-        Limit on EM steps.
+        Largest number of EM steps.
     max_time : float or None, default None
-        Seconds after which `fit` ends with what it has, as for `GaussianMixture`. Where BIC chooses, no more candidates
-        are begun then, as for `GaussianMixtureIC`.
+        Time limit in seconds. When it is reached, `fit` keeps the best result so far, as in `GaussianMixture`. If BIC
+        chooses the mixture, no new candidate is then started, as in `GaussianMixtureIC`.
     n_init : int, default 1
-        Number of starts of each kind that draws; the run that ends with the largest likelihood is kept.
+        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
-        Starts, as for `GaussianMixture`; as for `GaussianMixtureIC`, and only names, where BIC chooses.
+        How to initialise EM, as in `GaussianMixture`. If BIC chooses the mixture, only names are allowed, and "auto"
+        has the same meaning as in `GaussianMixtureIC`.
     weight_type : {"frequency", "precision"}, default "frequency"
-        What `sample_weight` says, as for `GaussianMixture`.
+        Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
-        Seed of the starts and of what else is drawn.
+        Seed of the initialisation and of all other random draws.
     n_jobs : int or None, default None
-        Threads; None for every processor (or OMP_NUM_THREADS). The result is the same for any number.
+        Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
 
     Attributes
     ----------
-    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : as for `GaussianMixture`
-    results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
+    results_, best_index_ : same as in `GaussianMixtureIC`, if BIC chooses the mixture
     n_features_in_, feature_names_in_ : as in scikit-learn.
     """
 
@@ -67,7 +69,7 @@ class MixturePredictor(Estimator, ABC):
     check_maximum: bool | Literal["auto"] = "auto"
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
-    """A list for each column of the table of candidates."""
+    """Table of the candidates: a list for each column."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
     """Index of the best candidate in `results_`."""
 
@@ -75,7 +77,7 @@ class MixturePredictor(Estimator, ABC):
 
         def __getattr__(self, name: str) -> Any:
             check_attribute(self, name)
-            return object.__getattribute__(self, name)  # raises, in Python's words
+            return object.__getattribute__(self, name)  # raises Python's own AttributeError
 
     @property
     def _is_choice(self) -> bool:
@@ -86,25 +88,26 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _chosen_reg_covar(self) -> float | str:
-        """Where BIC chooses, "auto" is 0: with a ridge, components on too few rows would win by their likelihood."""
+        """`reg_covar`, in which "auto" becomes 0 if BIC chooses, because otherwise collapsed components would win."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
-        """Fit or choose the mixture of rows that the user gave as X; `names` are of their features, for warnings."""
-        fitted: Any = self._mixture_estimator(names)  # an estimator that takes a source
+        """Fit or choose the mixture of `rows`, which the user passed as X; warnings use the feature names `names`."""
+        fitted: Any = self._mixture_estimator(names)  # an estimator that accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)
 
     def summary(self) -> Summary:
-        """What the fit found, in a page: `print` it, end a cell of a notebook with it, or take its `to_latex()`.
+        """Summarise the fit on one page, to print, to show in a notebook, or to convert by `to_latex()`.
 
         Returns
         -------
-        summary : what this estimator predicts with; the data, log-likelihood and BIC as far as they are known, why
-            EM stopped, and warnings. For each component its weight, its size (effective rows), mean ± sd of each
-            feature, and the component that it overlaps most with. `to_frame()` gives the components as a data frame.
+        summary : a page with the facts that predictions use, the data, the log-likelihood and BIC if they are known,
+            the reason why EM stopped, and warnings. For each component it has the weight, the size (effective rows),
+            the mean ± standard deviation of each feature, and the component with the largest overlap. `to_frame()`
+            returns the components as a data frame.
 
         Raises
         ------
@@ -135,15 +138,16 @@ class MixturePredictor(Estimator, ABC):
 
     @abstractmethod
     def _with_its_own(self, summary: Summary) -> Summary:
-        """A summary of the mixture, with what there is to say of the prediction."""
+        """Return a summary of the mixture, extended by facts about the prediction."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
-        """The names of the features of the mixture, where they have none of their own; None for x0, x1 …."""
+        """Return feature names for the summary if the mixture has none; None for x0, x1 …."""
         return None
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
-        """An estimator that fits one mixture with these parameters; `names` are of the features, for its warnings."""
-        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}  # these are as meant
+        """Return an estimator that fits the mixture with these parameters; `names` are the features in its warnings."""
+        # The rows already have their final weights, so `weight_type` is left out.
+        of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}
         parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
         made = cls(**parameters)

@@ -28,21 +28,23 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixturePredictor):
-    """Reduce rows to the few directions in which the components of a mixture differ (MclustDR).
+    """Dimension reduction to the few directions in which the components of a mixture differ (MclustDR).
 
-    With the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k of the mixture, the directions are the
-    solutions v of M v = l Σ v. M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂ has a part of the means,
-    M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ, and one of the covariances, M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S). They do not
-    depend on the units of the features.
+    The mixture has the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k. The directions are the
+    solutions v of M v = l Σ v, where M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂. M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ measures
+    differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) differences of the covariances. The directions do
+    not depend on the units of the features.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; of several BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses.
     n_directions : int or None, default None
-        Directions to keep; None for all along which components differ: with `mean_fraction` 1 at most n_components − 1.
+        Number of directions to keep. None keeps all directions in which components differ; with `mean_fraction` 1 these
+        are at most n_components − 1.
     mean_fraction : float, default 1
-        λ, from 0 to 1: how much differences of the means count compared with the covariances'. mclust's `lambda`.
+        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
+        calls it `lambda`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -55,7 +57,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     eigenvalues_ : (n_kept,)
         The eigenvalues l, the largest first.
     mean_ : (n_features,)
-        The mean of the mixture, which `transform` takes away, data units.
+        The mean of the mixture, which `transform` subtracts, data units.
     <Attributes of MixturePredictor>
 
     References
@@ -81,7 +83,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def _may_miss(self) -> bool:
-        return False  # a direction needs every feature
+        return False  # A projection needs the values of all features.
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the directions.
@@ -97,7 +99,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`; or the mixture has one component.
+        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`; or the mixture has one component.
         """
         with unchanged_on_failure(self):
             self._check_parameters()
@@ -112,19 +114,19 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         return self
 
     def _check_parameters(self) -> tuple[float, int | None]:
-        """`mean_fraction` and `n_directions`; raises TypeError or ValueError."""
+        """Check and return `mean_fraction` and `n_directions`; raises TypeError or ValueError."""
         n_axes = None if self.n_directions is None else check_count("n_directions", self.n_directions, 1)
         return check_fraction("mean_fraction", self.mean_fraction), n_axes
 
     def _find_axes(self) -> Directions:
-        """The directions of the mixture that are kept."""
+        """Compute the directions of the mixture that are kept."""
         mean_fraction, n_axes = self._check_parameters()
         chosen = directions(self.mixture_._model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:
-            self._axes = self._find_axes()  # a file holds the mixture alone
+            self._axes = self._find_axes()  # A file contains only the mixture.
         except (TypeError, ValueError) as error:
             raise Damaged(f"it has no directions, as {str(error).removesuffix('.')}") from None
 
@@ -159,7 +161,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def reduced_mixture_(self) -> Mixture:
-        """The distribution of what `transform` gives."""
+        """The distribution of the rows that `transform` returns."""
         chosen = self._directions
         return self.mixture_.transform(chosen.axes, -chosen.axes @ chosen.centre)
 

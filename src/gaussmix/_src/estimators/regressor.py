@@ -1,4 +1,4 @@
-"""`GaussianMixtureRegressor`: numbers predicted from a mixture of predictors and targets together."""
+"""`GaussianMixtureRegressor`: regression by a mixture of predictors and targets together."""
 
 from __future__ import annotations
 
@@ -47,23 +47,25 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; 1 is linear regression. With several numbers BIC chooses, on all columns together.
-    targets : int, str, a list of them or None, default None
-        Columns of X to predict, by number or name; `fit` then takes no y. None if `fit` takes y.
+        Number of components; 1 is linear regression. If you pass several numbers, BIC chooses, for the mixture of all
+        columns.
+    targets : int, str, list of int or str, or None, default None
+        Columns of X to predict, by index or name; `fit` is then called without y. None if y is passed to `fit`.
     covariance_type : str, structure or list of these, default "full"
-        As of `GaussianMixture`; of several, or "all", BIC chooses. With "diag" and "spherical" a component predicts the
-        same for every x, and only the weights of the components change.
+        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses. With "diag" and
+        "spherical", a component predicts the same value for every x, and only the weights of the components depend on
+        x.
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
     mixture_ : Mixture
-        p(x, y): the columns of X and then y, or with `targets` the columns of X.
+        The joint distribution p(x, y) of the columns of X and y or, with `targets`, of the columns of X.
     targets_ : int or (n_targets,)
-        Places of the targets in `mixture_`; one number where y has one dimension or `targets` is not a list.
-    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : as for `GaussianMixture`
-    results_, best_index_ : as for `GaussianMixtureIC`, where BIC chooses
-    n_features_in_, feature_names_in_ : of the predictors, as in scikit-learn.
+        Indices of the targets in `mixture_`; one integer if y has one dimension or `targets` is not a list.
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
+    results_, best_index_ : same as in `GaussianMixtureIC`, if BIC chooses the mixture
+    n_features_in_, feature_names_in_ : as in scikit-learn, for the predictors.
 
     References
     ----------
@@ -99,19 +101,19 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, NaN or null where they are missing; an array, a data frame,
-            or with `targets` rows that need not fit into memory (`gaussmix.open`).
-        y : (n_samples,) or (n_samples, n_targets), what to predict; None with `targets`.
+        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame
+            or, with `targets`, a source from `gaussmix.open`, whose rows need not fit into memory.
+        y : (n_samples,) or (n_samples, n_targets), the targets; None with `targets`.
         <weight>
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used, or a target is a predictor too and `reg_covar` is 0.
+        ValueError : a parameter or the data can't be used, or a target is also a predictor and `reg_covar` is 0.
         TypeError : a parameter or the data is of the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as for `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             _check_beside(X, y)
@@ -132,18 +134,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     @overload
     def predict(self, X: ArrayLike, *, return_std: bool) -> Array | tuple[Array, Array]: ...
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
-        """E[y | x], the best guess in least squares.
+        """Return E[y | x], the prediction with the least mean squared error.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the predictors; with `targets` X may have the columns of the targets, which are not
-            read. Or what `fit` takes.
+        X : (n_samples, n_features), the predictors, in any type that `fit` accepts. With `targets`, X may also contain
+            the columns of the targets, which are ignored.
         return_std : whether to return the standard deviation of y given x.
 
         Returns
         -------
-        y : (n_samples,) or (n_samples, n_targets), as it was in `fit`, data units.
-        std : the same shape, with `return_std`.
+        y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, data units.
+        std : standard deviations in the same shape; only with `return_std`.
 
         <raises>
         """
@@ -152,16 +154,20 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return (mean, self._per_row(source, task.deviation)) if wants_std else mean
 
     def predict_quantiles(self, X: ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> Array:
-        """Quantiles of each target given x.
+        """Return quantiles of each target given x.
 
         Parameters
         ----------
-        X : as for `predict`.
-        quantiles : (n_quantiles,), the mass below, between 0 and 1.
+        X : (n_samples, n_features), the predictors, as in `predict`.
+        quantiles : (n_quantiles,), probabilities between 0 and 1.
 
         Returns
         -------
-        y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units. Errors as for `predict`.
+        y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError : as in `predict`; or a quantile is not between 0 and 1.
         """
         levels = check_floats("quantiles", quantiles)
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
@@ -170,15 +176,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
-        """The whole distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
+        """Return the distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
 
-        Parameters and errors as for `predict`. The result is in memory, wherever X is.
+        Parameters and errors are the same as in `predict`. The result is in memory, even if X is in a file or on a
+        cluster.
         """
         source = self._source(X)
         return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """R², the share of the variance of y that `predict` explains; y from X where `targets` names its columns."""
+        """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
             _check_beside(X, y)
             return float(super().score(X, y, sample_weight))
@@ -191,7 +198,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         unexplained, total = source.sum_of(partial(_squares, task=self._task, around=around))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = 1 - unexplained / total
-        return float(np.where(total > 0, ratios, unexplained == 0).mean())  # of a constant target as scikit-learn says
+        # As in scikit-learn, R² of a constant target is 1 for a perfect prediction and otherwise 0.
+        return float(np.where(total > 0, ratios, unexplained == 0).mean())
 
     def _with_its_own(self, summary: Summary) -> Summary:
         targets = [summary.names[i] for i in self._target_indices.tolist()]
@@ -216,7 +224,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return Regression(self.mixture_, self._target_indices, check_jobs(self.n_jobs))
 
     def _split_targets(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
-        """Columns to put besides those of X, the places of the targets, and the names of all columns."""
+        """Return the columns to append to X, the indices of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
         if self.targets is None:
@@ -238,14 +246,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             raise Damaged("its 'targets_' are not some of its features")
 
     def _expect_features(self) -> None:
-        """Count and name the predictors alone."""
+        """Set the number and the names of the features, counting only predictors."""
         super()._expect_features()
         self.n_features_in_: int = self.n_features_in_ - len(self._target_indices)
         if self.mixture_.feature_names is not None:
             self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """The rows; of an array or a frame in memory without the columns of targets, which are not read."""
+        """Check X and return its source; target columns of an array or a data frame in memory are left out."""
         check_is_fitted(self)
         if is_table(X):
             X = open(X, missing=True)
@@ -263,21 +271,21 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return super()._source(X, sample_weight)
 
     def _with_all_columns(self) -> Self:
-        """A copy that expects targets among the columns of X."""
+        """Return a copy that expects the targets among the columns of X."""
         check_is_fitted(self)
         twin = copy(self)
         super(GaussianMixtureRegressor, twin)._expect_features()
         return twin
 
     def _per_row(self, source: Source, method: Callable[[Block], Array], shape: tuple[int, ...] = ()) -> Array:
-        """What a method of the task says of each row, with an axis for the targets where y had one."""
+        """Return the values of a method for each row, with an axis for the targets if y had one."""
         is_one = np.ndim(self.targets_) == 0
         task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
         return source.per_row(task, np.float64, shape if is_one else (len(self._target_indices), *shape))
 
 
 def _sums(block: Block, targets: Indices) -> Array:
-    """The sum of the weights of rows, and those of their targets times their weights."""
+    """Return the sum of the row weights, and the weighted sum of each target."""
     values = block.rows[:, targets].astype(np.float64)
     if np.isnan(values).any():
         raise ValueError("Input contains NaN: score needs the target of every row.")
@@ -285,7 +293,7 @@ def _sums(block: Block, targets: Indices) -> Array:
 
 
 def _squares(block: Block, task: Regression, around: Array) -> Array:
-    """The weighted sums of squares of targets about E[y | x], and about a point."""
+    """Return the weighted sums of squares of targets about E[y | x], and about a point."""
     values, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
     return np.stack([(weight * (values - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
 
@@ -295,22 +303,22 @@ def _first_target(block: Block, method: Callable[[Block], Array]) -> Array:
 
 
 def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
-    """Raise ValueError for y together with rows that need not be in memory."""
+    """Raise ValueError if y is passed with rows that are in a file or on a cluster."""
     if y is not None and (is_table(X) or isinstance(X, Source)):
         raise ValueError(
-            "y can't stand beside a file or a table that is not in memory: put it into a column of X, and name that by "
-            "targets=."
+            "y can't be combined with a file or a table that is not in memory: put it into a column of X, and name the "
+            "column by targets=."
         )
 
 
 def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
-    """Rows in memory with more columns, checked as those of an estimator that is to be fitted."""
+    """Return the rows of a source in memory with appended columns, checked for the estimator that is to be fitted."""
     block = source.sample(source.n_rows)
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
 def _explained(source: Source, targets: Indices, error: SingularCovarianceError) -> ValueError:
-    """The error of a fit; if a target is a predictor too, an error that says so."""
+    """Return the error of a fit or, if a target is also a predictor, an error that names the two columns."""
     copies = copied_column(source, targets)
     if copies is None:
         return error
@@ -321,7 +329,7 @@ def _explained(source: Source, targets: Indices, error: SingularCovarianceError)
 
 
 def as_regressor(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
-    """A fitted estimator of a mixture that predicts the features at some places from the others."""
+    """Return a fitted estimator that predicts the features at `targets` from the other features of a mixture."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
     regressor._fitted = FitResult(mixture._model, mixture.feature_names)

@@ -1,4 +1,4 @@
-"""The base classes of scikit-learn, with types, without which editors would accept any attribute."""
+"""scikit-learn's base classes with type hints, because without types editors would accept any attribute."""
 
 from __future__ import annotations
 

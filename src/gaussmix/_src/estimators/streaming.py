@@ -1,4 +1,4 @@
-"""`partial_fit`: an estimator learns from a stream of rows, which stands in its attribute `_stream`."""
+"""Fits of an estimator to a stream of rows by `partial_fit`; the estimator stores the stream in `_stream`."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
-# The largest weight of an online step in units of the first rows, because weights of any size may follow them.
+# The largest weight of an online step relative to a step of the first rows; later weights may be of any size.
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
 
 def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-    """Learn from the next rows; parameters and errors as for `GaussianMixture.partial_fit`."""
+    """Fit to the next rows of a stream; parameters and errors are the same as in `GaussianMixture.partial_fit`."""
     with unchanged_on_failure(estimator):
         n_components, family, *_ = estimator._settings()
         _features(estimator)
-        if family.kind is LowRank:  # a step would need all rows
+        if family.kind is LowRank:  # A step of a factor analyser needs all rows.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})
         if "_fitted" in vars(estimator):
-            _ = estimator._fitted  # a mixture that was changed by hand begins a new stream
+            _ = estimator._fitted  # Reading it discards the stream if the mixture was changed by hand.
         stream: Stream | None = vars(estimator).get("_stream")
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
@@ -53,7 +53,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         if not np.can_cast(source.dtype, stream.dtype):
             raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
         if stream.state is None:
-            for name in ("_fitted", "_arrays"):  # from fewer rows
+            for name in ("_fitted", "_arrays"):  # These were computed from fewer rows.
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(
@@ -71,7 +71,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
 
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
-    """Fit the first rows, or make an online step."""
+    """Fit the first rows, or make an online step; return the new state of the stream."""
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)
@@ -90,14 +90,14 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
     outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best)
     outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
-    # The facts were of the first rows alone.
+    # The summary described only the first rows.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace), CollapseWarning)
     return replace(state, moments=sums, seen_weight=seen)
 
 
 def fit_waiting(estimator: Any) -> None:
-    """Fit the rows that wait for the first steps; raises NotFittedError if they are too few."""
+    """Fit the rows that wait for the first online step; raises NotFittedError if there are too few."""
     stream, n_components = estimator._stream, estimator.n_components
     if stream.n_waiting_rows < max(n_components, MIN_ROWS):
         wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
@@ -112,17 +112,17 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._find(source, None, _features(estimator))
-    vars(estimator).pop("_rows", None)  # only a part of the stream
+    vars(estimator).pop("_rows", None)  # These rows are only a part of the stream.
     return problem
 
 
 def _features(estimator: Any) -> FitOptions:
-    """The features that the fit of a stream uses; raises ValueError for those that need all rows."""
+    """Return the options that the fit of a stream uses; raises ValueError for options that need all rows."""
     return find_options(estimator, {"partial_fit": True}, ignored=("warm_start", "checkpoint"))
 
 
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
-    """Add the number of rows of the whole stream to the facts of a fit, and their weight if steps followed the fit."""
+    """Return a fit with the number of rows of the whole stream, and with their weight if steps followed the fit."""
     n_seen, facts = stream.n_rows_seen, fitted.row_summary
     if facts is not None and (stream.state is None or not stream.waiting_blocks):  # no row came after the fit
         return replace(fitted, row_summary=replace(facts, n_rows=n_seen))
@@ -130,7 +130,7 @@ def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
 
 
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
-    """The stream in the attributes that a file has of an estimator; raises `Damaged`."""
+    """Restore a stream from the attributes of an estimator in a model file; raises `Damaged`."""
     try:
         return Stream.from_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):

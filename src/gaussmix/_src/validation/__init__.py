@@ -1,4 +1,4 @@
-"""What a user gave, checked: each error says which parameter, column or row is wrong, and what to do."""
+"""Checks of user input; each error names the parameter, column or row that is wrong, and gives advice."""
 
 from typing import TYPE_CHECKING
 

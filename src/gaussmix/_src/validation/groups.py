@@ -1,4 +1,4 @@
-"""Groups of rows as users give them: a list or dictionary of tables, one table with offsets, a frame with a column."""
+"""Checks of the groups of `fit_many`: a list or dict of tables, one table with offsets, or a frame with a column."""
 
 from __future__ import annotations
 
@@ -25,24 +25,31 @@ from gaussmix._src.validation.rows import as_rows
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups, and the rows of the plain tables of numbers among them, one after the other."""
+    """Groups of rows; the rows of numeric groups are joined in one array, and an estimator checks all other groups.
 
-    keys: tuple[Any, ...]  # of the groups, in their order
-    # table, weight: what the user gave as the rows of a group, and as their weights
+    Parameters
+    ----------
+    keys : names of the groups, in their order.
+    table, weight : functions that return the table and the weights of a group, as the user passed them, by its index.
+    rows : (n_rows, n_features), the rows of all numeric groups.
+    row_weight : (n_rows,), their weights; None if the user passed none.
+    first, size : (n_groups,), index of the first row of each group in `rows`, and number of rows; 0 if not numeric.
+    names : names of the features; None if they have none.
+    refused : why groups can't be fitted together with the other groups, by the index of the group.
+    """
+
+    keys: tuple[Any, ...]
     table: Callable[[int], Any]
     weight: Callable[[int], Any]
-    rows: Rows  # (n_rows, n_features), of the groups that are plain
-    row_weight: Array | None  # (n_rows,), as they were given; None if nobody gave any
-    # first, size: (n_groups,), where the rows of each group begin and how many they are; none for a group that is not
-    # plain
+    rows: Rows
+    row_weight: Array | None
     first: NDArray[np.int64]
     size: NDArray[np.int64]
-    names: tuple[str, ...] | None = None  # of the features; None if they have none
-    # why groups can't be fitted with the others, by their place
+    names: tuple[str, ...] | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
-        """The groups that the core may look at, with weights below 1, and their places."""
+        """Return the numeric groups for the C++ core, with weights below 1, and the indices of these groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
         if self.row_weight is not None:
@@ -53,10 +60,10 @@ class Grouped:
         return RowGroups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
-        """Bring the weights of a group below 1, as a fit does; false if they can't be used."""
+        """Scale the weights of a group below 1, as a fit does; return False if they can't be used."""
         weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also where one is NaN
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # true also for NaN
             return False
         unit[index] = unit_of_weights(largest)
         weight *= 1 / unit[index]
@@ -65,9 +72,9 @@ class Grouped:
 
 
 def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Groups in any of the forms that `fit_many` takes; the names of their features are noted at `template`.
+    """Return groups from any of the forms that `fit_many` accepts; `template` stores the names of their features.
 
-    Raises ValueError, TypeError: there are no groups, or what is given is in none of these forms.
+    Raises ValueError or TypeError if there are no groups, or if the arguments have none of these forms.
     """
     if isinstance(groups, Source) or is_table(groups):
         raise ParameterTypeError(
@@ -98,7 +105,7 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
 
 
 def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
-    """The weights of each of several tables."""
+    """Return the weights of each of several tables."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Mapping):
@@ -152,7 +159,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
-    """The names of the columns of frames, and sentences on the frames that have others."""
+    """Return the column names of the first data frame, and an error message for each frame with other names."""
     named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
@@ -164,7 +171,7 @@ def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, 
 
 
 def _columns(frame: Any) -> list[Any]:
-    """The names of the columns of a frame of pandas, polars or Arrow."""
+    """Return the column names of a pandas, polars or Arrow data frame."""
     return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
 
 
@@ -173,7 +180,7 @@ def _shown(names: Iterable[Any]) -> str:
 
 
 def _plain(table: Any) -> Rows | None:
-    """A table as floats where it is nothing but numbers; None if the estimator has to check it."""
+    """Return a numeric table as floats; None if the estimator has to check the table."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
@@ -195,12 +202,12 @@ def _plain(table: Any) -> Rows | None:
 
 
 def _has_large(integers: NDArray[Any]) -> bool:
-    """Whether some integers are so large that they may merge in a double."""
+    """Return whether some integers are so large that different ones may become the same double."""
     return bool((np.abs(integers.astype(np.float64, copy=False)) >= MIN_MERGED_INTEGER).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
-    """Whether weights are a number for each row."""
+    """Return whether weights have one number for each row."""
     if rows is None:
         return False
     try:
@@ -211,7 +218,7 @@ def _goes_with(weight: Any, rows: Rows | None) -> bool:
 
 
 def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """One table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
+    """Return the groups of one table, in which group i has the rows offsets[i] … offsets[i + 1] − 1."""
     table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
     ends = np.asarray(offsets)
@@ -243,7 +250,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
 
 
 def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """A frame, and the name of the column of groups."""
+    """Return the groups of a data frame, from the name of the column with the group of each row."""
     if by not in frame.names:
         raise ValueError(f"by={by!r:.60} is not a column of the frame. Its columns are {_shown(frame.names)}.")
     names = frame.data.get_column(by).to_list()
@@ -277,7 +284,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
 
 
 def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
-    """Weights of all rows of one table."""
+    """Check and return the weights of all rows of one table."""
     if sample_weight is None:
         return None
     weight = check_floats("sample_weight", sample_weight)
@@ -287,7 +294,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
 
 
 def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sizes, 0 for groups of whole numbers that may have merged in a double: the estimator looks at them."""
+    """Return the sizes, with 0 for groups whose large integers may be equal as doubles; the estimator checks them."""
     if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)

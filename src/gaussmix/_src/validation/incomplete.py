@@ -1,4 +1,4 @@
-"""Missing cells and measurement errors, checked."""
+"""Checks of missing values and of measurement errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # of the deviations
+ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the product of two standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
@@ -36,7 +36,7 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
 
 
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
-    """The rows of X, which a source has, with measurement errors; raises as `check_errors`.
+    """Return a source of the rows of X with measurement errors; errors are the same as in `check_errors`.
 
     Raises ValueError unless X is an array or a data frame in memory.
     """
@@ -52,16 +52,16 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
 def check_errors(
     X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
 ) -> tuple[Rows, Array | None, bool]:
-    """Rows, with NaN where an error is infinite; the errors, as for `Block`; and whether cells of the rows are NaN.
+    """Check measurement errors; return rows, errors and whether rows have missing values.
 
-    Errors that are all 0 are None.
+    Values with an infinite error become NaN in the rows. The errors have the form of `Block`, or are None if all are 0.
 
-    `X_error` is standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-    (n_rows, n_features, n_features), data units or their squares. If both readings fit, the first counts. A data frame
-    of errors must have the `feature_names` of X. Cells of `rows` may be NaN if `is_missing`.
+    `X_error` has standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
+    (n_rows, n_features, n_features), in data units or their squares. If the shape fits both, they are standard
+    deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
-    Raises ValueError: no numbers, another shape, NaN where X is known, negative; or matrices that are not symmetric, or
-    not positive semidefinite. The message names the first row.
+    Raises ValueError for errors that are not numbers, have another shape, are negative, or are NaN at an observed
+    value, and for matrices that are not symmetric or not positive semidefinite. The message names the first row.
     """
     check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape
@@ -94,7 +94,7 @@ def check_errors(
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for impossible errors of rows from `first` on; None if all rows have the same errors."""
+    """Raise ValueError for invalid errors; `first` is the index of the first row, or None if all rows share errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]
@@ -106,16 +106,16 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
         with np.errstate(invalid="ignore"):
             lowest = np.linalg.eigvalsh(np.where(np.isfinite(seen), seen, 0.0))
         invalid = {
-            "holds NaN where X is known": (np.isnan(error) & known).any(axis=(1, 2)),
+            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
-            "is infinite beside finite variances": (
+            "is infinite between two finite variances": (
                 np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
             ).any(axis=(1, 2)),
             "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
         }
     else:
         invalid = {
-            "holds NaN where X is known": (np.isnan(error) & known).any(axis=1),
+            "holds NaN where X is observed": (np.isnan(error) & known).any(axis=1),
             "is negative; give standard deviations ≥ 0": (error < 0).any(axis=1),
         }
     for what, wrong in invalid.items():

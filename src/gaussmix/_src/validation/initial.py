@@ -1,4 +1,4 @@
-"""The values that a user gives EM to start from, checked: weights, means, covariances, labels, responsibilities."""
+"""Checks of the user's initial values for EM: weights, means, covariances, labels, responsibilities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 @dataclass(frozen=True)
 class InitialParameters:
-    """Initial parameters from the user; None for those that the start finds."""
+    """Initial parameters from the user; a parameter is None if the initialisation computes it."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -31,7 +31,7 @@ class InitialParameters:
 
 
 def check_init_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
-    """The parameters of an estimator that a fit starts from, checked; raises ValueError or TypeError."""
+    """Check the initial parameters of an estimator and return them; raises ValueError or TypeError."""
     shape, covariances = (n_components, source.n_features), None
     arrays = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
     for what, values in arrays.items():
@@ -53,15 +53,15 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
     )
 
 
-STRUCTURE_TOLERANCE = 1e-4  # relative; numbers typed with five digits differ from a structure by less
+STRUCTURE_TOLERANCE = 1e-4  # relative; values typed with five digits differ from a structure by less
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
-    """Mixture weights (n_components,); the sentences begin as scikit-learn's do."""
+    """Check and return weights (n_components,); the error messages begin with scikit-learn's words."""
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
-        # scikit-learn swaps the two numbers, and its own test suite matches the sentence; the rest is ours.
+        # scikit-learn swaps the two numbers, and its own test suite matches this sentence up to the colon.
         k = int(outside.argmax())
         raise ValueError(
             f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
@@ -76,7 +76,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
 
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
-    """Means (n_components, n_features), at most `largest` in size."""
+    """Check and return means (n_components, n_features) of absolute value at most `largest`."""
     means = _finite_array("means", "means_init", means_init, (n_components, n_features))
     distant = np.argwhere(np.abs(means) > largest)
     if len(distant):
@@ -89,14 +89,14 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int, large
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
-    """Covariances or precisions (`what`) of a family's shape, positive definite and symmetric to the bit."""
+    """Check covariances or precisions (`what`) for a structure; return them positive definite and exactly symmetric."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
     message = f"'{name}' should be {required}"
     if family.kind.is_matrix:
         roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-        scale = roots[..., :, None] * roots[..., None, :]  # so that units don't matter
+        scale = roots[..., :, None] * roots[..., None, :]  # makes the tolerance independent of units
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
             index = [int(i) for i in np.argwhere(asymmetric)[0]]
@@ -113,16 +113,16 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 
 
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
-    """Say that matrices do not have the structure; None if they have it.
+    """Return a warning if matrices do not have the structure; otherwise None.
 
-    Matrices that have it come back from a maximisation on their own moments. Their inverses have it too.
+    An M-step on their own moments does not change matrices that have the structure. The same holds for their inverses.
 
-    This is not an error: frozen components keep their covariances while the others change together, so the covariances
-    of a fit may lack its structure.
+    A difference is not an error, because frozen components keep their covariances while the other components change
+    together, so that the covariances of a fit may not have its structure.
     """
     spec = family.moment_spec(None)
     if spec.is_pooled or spec.second is Second.TRACE:
-        return None  # an array of this shape has no room for more than the structure
+        return None  # Every array of this shape has the structure.
     n_components, n_features = result.n_components, result.n_features
     nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
     deviations = np.sqrt(result.variances())
@@ -141,19 +141,20 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
 def check_assignment(
     assignment: Any, row_weight: Array | None, shape: tuple[int, int], *, returned: bool, has_noise: bool = False
 ) -> Array | NDArray[np.int32]:
-    """Labels (n_rows,) or responsibilities `shape` = (n_rows, n_components) of a user, or of a callable (`returned`).
+    """Check and return labels (n_rows,) or responsibilities of shape `shape` = (n_rows, n_components).
 
-    With noise, labels may be −1, and responsibilities may have one more column, which is then removed.
+    They come from the user or from a callable (`returned`). With noise, labels may be −1, and responsibilities may have
+    one more column, which is removed.
 
-    Raises ValueError: another shape, masked values, labels that are not 0 … n_components − 1, shares that don't sum to
-    1, components without rows: two such components would stay equal.
+    Raises ValueError for another shape, masked values, labels that are not 0 … n_components − 1, and responsibilities
+    that do not sum to 1. Components without rows are refused, too, because two such components would stay equal.
     """
     origin = "what the callable init_params returned" if returned else "init_params"
     n_rows, n_components = shape
     try:
         array = np.asarray(plain_array(assignment))
     except ValueError as error:
-        raise ValueError(f"{origin} is no array: {error}") from None
+        raise ValueError(f"{origin} is not an array: {error}") from None
     if np.ma.is_masked(assignment):
         row = np.argwhere(np.ma.getmaskarray(assignment))[0, 0]
         raise ValueError(f"{origin} is masked in row {row}: give each row a component, or labels=… for those known.")
@@ -196,7 +197,7 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
 
 
 def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Finite numbers of a shape in float64; `name` is what scikit-learn's sentences call the parameter."""
+    """Check and return finite numbers of a shape in float64; scikit-learn's messages call the parameter `name`."""
     array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(
@@ -205,4 +206,4 @@ def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"{parameter}{index} is {array[tuple(index)]}; give finite numbers.")
-    return copied(array)  # the array is the user's, and a model makes its arrays read-only
+    return copied(array)  # A model makes its arrays read-only, which must not affect the user's array.

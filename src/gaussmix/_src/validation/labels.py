@@ -1,4 +1,4 @@
-"""What is known about the components of rows: `labels` of `fit`, checked."""
+"""Checks of the argument `labels` of `fit`, the known components of rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gaussmix._src.validation.targets import coded, different
 
 
 class Column(NamedTuple):
-    """A column of rows that are not in memory.
+    """A column of labels in a source whose rows are not in memory.
 
     Parameters
     ----------
-    position : of the column.
-    values : the different numbers in it, rising, without NaN; integers where all are whole.
+    position : index of the column.
+    values : different numbers in the column, sorted, without NaN; integers if all numbers are whole.
     """
 
     position: int
@@ -34,11 +34,12 @@ class Column(NamedTuple):
 
 
 def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
-    """A frame in memory without a column, and the cells of this; or a source with the column, and a `Column`.
+    """Separate the column `name` from X: return a data frame without the column, and the values of the column.
 
-    `called` says which argument names the column.
+    For rows that are not in memory, return the source with the column, and a `Column`. `called` is the name of the
+    argument that names the column, for messages.
 
-    Raises ValueError: X has no such column, or no other, or one with too many different numbers for labels.
+    Raises ValueError if X has no such column or no other column, or if the column has too many different numbers.
     """
     if is_table(X):
         X = open(X, missing=may_miss)
@@ -71,9 +72,10 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
 
 
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
-    """X without the column that labels name, and what this says; both as they are where labels are not a name.
+    """Return X without the column that `labels` names, and the labels in this column.
 
-    Raises as `take_column` and `check_labels`.
+    If `labels` is not a name, X and `labels` are returned unchanged. Errors are the same as in `take_column` and
+    `check_labels`.
     """
     if not isinstance(labels, str):
         return X, labels
@@ -87,10 +89,10 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
 
 
 def warn_of_ignored(y: Any) -> None:
-    """Warn where y, which fits ignore and pipelines pass, holds known components and rows without one.
+    """Warn if y, which `fit` ignores, looks like `labels`, because it has known and unknown components.
 
-    −1 means unknown among components that are counted from 0, NaN and None among any labels. Labels −1 and 1 of two
-    classes are complete.
+    NaN and None mean unknown. −1 means unknown only if y has 0 and no number below −1, because components are counted
+    from 0. If y has the two classes −1 and 1, nothing is unknown.
     """
     values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
     if values.ndim != 1 or values.dtype.kind not in "iufO":
@@ -105,27 +107,28 @@ def warn_of_ignored(y: Any) -> None:
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
-    """What labels say about the rows; None if they say nothing.
+    """Check labels and return what is known about the components of rows; None if nothing is known.
 
-    Labels are (n_rows,) integers, −1, None or masked where unknown; or a table (n_rows, n_components) of allowed
-    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, None where
-    a label is the number of its component, and `max_components` the largest number of components that is fitted.
+    Labels are integers (n_rows,), which are −1, None or masked if unknown, or a table (n_rows, n_components) of allowed
+    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, or None if
+    a label is the index of its component. `max_components` is the largest number of components that is fitted.
 
-    Raises ValueError, TypeError: the length or type is wrong, or a row has no possible component. The message names it.
+    Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component; the message
+    names the row.
     """
-    if isinstance(labels, UserLabels):  # of a column
+    if isinstance(labels, UserLabels):  # These come from a column and are already checked.
         return labels
     groups = _check_groups(label_components)
     if labels is None:
         if groups is not None:
-            raise ValueError("label_components says which components labels have: give labels to fit.")
+            raise ValueError("label_components assigns components to labels: give labels to fit.")
         return None
     labels = _without_masks(labels)
     try:
         array = np.asarray(labels)
     except ValueError as error:
-        raise ValueError(f"labels is no array: {error}") from None
-    is_column = array.shape[1:] == (1,) and max_components > 1  # of labels rather than a table
+        raise ValueError(f"labels is not an array: {error}") from None
+    is_column = array.shape[1:] == (1,) and max_components > 1  # one column of labels, not a table
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
@@ -134,13 +137,13 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
     if array.ndim == 2:
         if groups is not None:
             raise ValueError("label_components needs one label for each row, not a table.")
-        table = labels if array.dtype == object else array  # as frames with nulls are
+        table = labels if array.dtype == object else array  # Data frames with nulls become arrays of objects.
         return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
-    """Labels with None for masked ones; a masked row of a table allows all components."""
+    """Return labels with None for masked labels; a masked row of a table allows all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
@@ -163,7 +166,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
             raise ValueError(f"label_components[{label!r}] must be a list of components, not {components!r:.60}.")
         for component in components:
             if isinstance(component, bool) or not isinstance(component, Integral) or component < 0:
-                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the number of a component.")
+                raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the index of a component.")
         groups[_plain(label)] = [int(component) for component in components]
     if not groups or any(_is_unknown(label) for label in groups):
         raise ValueError(f"label_components must name labels other than {UNKNOWN_LABEL}, which means unknown.")
@@ -171,7 +174,7 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
 
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
-    """Labels (n_rows,) as numbers of groups; `where` begins the sentence about a wrong one."""
+    """Return labels (n_rows,) as indices of groups; `where` begins the message about a wrong label."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(
             "labels holds True and False; give integers, or a table with a column for each component."
@@ -180,18 +183,18 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
         if len(array) and array.min() < UNKNOWN_LABEL:
             row = int((array < UNKNOWN_LABEL).argmax())
             raise ValueError(
-                f"{where.format(row=row)} {array[row]}; a label is the number of a component, or {UNKNOWN_LABEL}."
+                f"{where.format(row=row)} {array[row]}; a label is the index of a component, or {UNKNOWN_LABEL}."
             )
         return _from_components(array)
     unknown = np.array([_is_unknown(label) for label in array.tolist()], dtype=bool)
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
     if groups is None:
-        components = np.full(len(array), UNKNOWN_LABEL, object)  # integers of any size
+        components = np.full(len(array), UNKNOWN_LABEL, object)  # Objects can be integers of any size.
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
-                    f"{where.format(row=row)} {label!r:.60}; a label is the number of a component, {UNKNOWN_LABEL} or "
+                    f"{where.format(row=row)} {label!r:.60}; a label is the index of a component, {UNKNOWN_LABEL} or "
                     f"None. For other labels give label_components, such as {{{label!r:.60}: [0]}}, or use "
                     "GaussianMixtureClassifier."
                 )
@@ -208,7 +211,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:
-    """Of rows whose labels are their components, −1 where unknown."""
+    """Return the labels of rows whose labels are indices of components, or −1 if unknown."""
     values = np.sort(different(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
@@ -217,7 +220,7 @@ def _from_components(components: NDArray[Any]) -> UserLabels:
 
 
 def _check_table(table: Any) -> NDArray[Any]:
-    """A table (n_rows, n_columns) that leaves each row a component."""
+    """Check a table (n_rows, n_columns) and return it; every row must allow a component."""
     numbers = check_real("labels", table)
     wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
     if wrong.any():
@@ -230,13 +233,13 @@ def _check_table(table: Any) -> NDArray[Any]:
 
 
 def _is_unknown(label: Any) -> bool:
-    """Whether a label is −1, None or missing."""
-    if label is None or type(label).__name__ == "NAType":  # of pandas, which no comparison takes
+    """Return whether a label is −1, None or missing."""
+    if label is None or type(label).__name__ == "NAType":  # pandas.NA can't be compared.
         return True
     return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
 
 
 def _plain(label: Any) -> Any:
-    """A label as Python has it: whole numbers as integers."""
+    """Return a label as a Python object, with whole numbers as integers."""
     label = label.item() if isinstance(label, np.generic) else label
     return int(label) if isinstance(label, float) and label.is_integer() else label

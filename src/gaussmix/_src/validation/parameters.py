@@ -1,4 +1,4 @@
-"""Parameters of estimators, checked: each error names the parameter, its value and what it may be."""
+"""Checks of the parameters of estimators; each error names the parameter, its value and the allowed values."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, family_names, is_family
 from gaussmix._src.numerics.arrays import Array, plain_array
 
-MAX_VALUE = 1e150  # data units: squares of larger numbers overflow
+MAX_VALUE = 1e150  # data units; squares of larger numbers overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
-    """Raise ValueError for a data frame whose columns have other names than those of X, or another order."""
+    """Raise ValueError for a data frame whose columns have other names than in X, or another order."""
     frame = None if feature_names is None else numerics.frames.Frame.from_table(value)
     if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
         return
@@ -35,19 +35,19 @@ def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] 
 
 
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
-    """One of the known names; raises ValueError, which lists them."""
+    """Check that a value is one of the known names and return it; raises ValueError, which lists the names."""
     if not isinstance(value, str) or value not in known:
         raise unknown_name(parameter, value, known)
     return value
 
 
 def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
-    """A finite number that is not negative."""
+    """Check and return a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, (float, Real)):
         raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
     try:
         number = float(value)
-    except OverflowError:  # an integer beyond all doubles
+    except OverflowError:  # The integer is larger than all doubles.
         number = np.inf
     if not 0 <= number < np.inf:
         raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
@@ -55,7 +55,7 @@ def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
 
 
 def check_fraction(name: str, value: Any) -> float:
-    """A number from 0 to 1."""
+    """Check and return a number from 0 to 1."""
     number = check_nonnegative(name, value, " and at most 1")
     if number > 1:
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
@@ -63,21 +63,21 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_trim(trim: Any) -> float:
-    """The share of the row weight to leave out."""
+    """Check and return the fraction of the row weight to leave out."""
     fraction = check_nonnegative("trim", trim, " and below 1/2")
     if not fraction < 0.5:
-        raise ValueError(f"trim={trim!r} must be a share below 1/2: most rows belong to the mixture.")
+        raise ValueError(f"trim={trim!r} must be a fraction below 1/2: most rows belong to the mixture.")
     return fraction
 
 
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
-    """A number to add to every variance; None for the automatic one, which is 0 where nothing else can collapse.
+    """Check `reg_covar` and return the number to add to every variance, or None for the automatic number.
 
-    A prior of covariances keeps them from collapsing, as a bound on their ratios does.
+    "auto" is 0 with a prior of covariances or a bound on their ratios, because these keep components from collapsing.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
         if prior is not None:
-            from gaussmix._src.priors import Dirichlet  # for fits with a prior alone
+            from gaussmix._src.priors import Dirichlet  # imported here, because only fits with a prior need it
 
             if not isinstance(prior, Dirichlet):
                 return 0.0
@@ -89,19 +89,19 @@ def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -
 
 
 def check_tol(tol: Any) -> float | None:
-    """Nats per unit of row weight; None for "auto"."""
+    """Check and return `tol`, nats per unit of row weight; None for "auto"."""
     return None if isinstance(tol, str) and tol == "auto" else check_nonnegative("tol", tol, ' or "auto"')
 
 
 def check_acceleration(acceleration: Any) -> None:
-    """ "auto" or None."""
+    """Check that `acceleration` is "auto" or None."""
     if acceleration is not None and not (isinstance(acceleration, str) and acceleration == "auto"):
         wrong = ValueError if isinstance(acceleration, str) else ParameterTypeError
         raise wrong(f'acceleration must be "auto" or None, not {acceleration!r}.')
 
 
 def check_maximum_option(check_maximum: Any) -> bool | None:
-    """Whether the end of a fit is certified; None where it is if that is cheap."""
+    """Check and return `check_maximum`; None for "auto"."""
     if isinstance(check_maximum, str) and check_maximum == "auto":
         return None
     if isinstance(check_maximum, (bool, np.bool_)):
@@ -111,7 +111,7 @@ def check_maximum_option(check_maximum: Any) -> bool | None:
 
 
 def check_remedy(degenerate: Any) -> Remedy:
-    """What to do with a component that collapses or loses its mass."""
+    """Return the remedy for a component that collapses or becomes empty; raises ValueError."""
     try:
         return Remedy(degenerate)
     except ValueError:
@@ -128,35 +128,35 @@ def check_posterior(posterior: Any) -> int | None:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """True or False; 0, 1 and other values that count as one of them are refused."""
+    """Check and return True or False; 0, 1 and other values that Python treats as True or False are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise ParameterTypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
 
 
 def check_verbose(verbose: Any) -> int:
-    """How much to print: False or 0 nothing, True or 1 steps, from 2 on times too."""
+    """Check and return how much to print: nothing for False or 0, steps for True or 1, steps and times from 2 on."""
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
-_DRAW = 0, 2**31 - 1, 4  # what a seed is drawn from, and how many numbers of it
+_DRAW = 0, 2**31 - 1, 4  # bounds and number of the random integers that make a seed
 
 
-@lru_cache  # a new RandomState takes a tenth of a small fit
+@lru_cache  # cached, because making a RandomState takes a tenth of the time of a small fit
 def _drawn(seed: int) -> NDArray[np.int64]:
     return np.random.RandomState(seed).randint(*_DRAW)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """A generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn.
+    """Return a generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn.
 
-    Its seed sequence is its own: a start may call `Generator.spawn`, which counts there what it has spawned.
+    The generator has its own seed sequence, because an initialisation may call `Generator.spawn`, which changes it.
     """
-    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy takes other integers one by one
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy converts other types slowly.
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
-    """The seed of `check_seed`, (4,), for whoever needs several generators alike."""
+    """Return the seed of `check_seed`, (4,), for callers that need several equal generators."""
     try:
         is_seed = isinstance(random_state, (int, Integral))
         return _drawn(int(random_state)) if is_seed else check_random_state(random_state).randint(*_DRAW)
@@ -167,7 +167,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
 
 
 def seed_restorer(random_state: Any) -> Callable[[], None]:
-    """Make a function that restores the present state of `random_state`, for a fit that then draws nothing from it."""
+    """Return a function that restores the present state of `random_state`, so that a fit draws nothing from it."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
     generator = check_random_state(random_state)
@@ -175,13 +175,13 @@ def seed_restorer(random_state: Any) -> Callable[[], None]:
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:
-    """The names of starts in `init_params`; none if it is an array or a callable."""
+    """Check and return the names in `init_params`; an empty tuple if it is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
-# The checks of parameters that are one value, for estimators and for the options of the command line.
+# Checks of parameters with a single value, for estimators and for options of the command line.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
@@ -194,12 +194,12 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
 
 
 def check_floats(parameter: str, values: ArrayLike) -> Array:
-    """Real numbers of any shape in float64, copied only to convert; NaN and infinity pass.
+    """Return real numbers of any shape in float64, copied only to convert them; NaN and infinity are allowed.
 
-    Masked cells, and nulls of a data frame, become NaN.
+    Masked values, and nulls of a data frame, become NaN.
 
-    Raises ValueError: text, complex numbers, lists of unequal length. TypeError: a column of a data frame holds neither
-    numbers nor text; dates, times or durations.
+    Raises ValueError for text, complex numbers and lists of unequal length. Raises TypeError for dates, times and
+    durations, and for a column of a data frame that has neither numbers nor text.
     """
     frame = numerics.frames.Frame.from_table(values)
     try:
@@ -208,19 +208,19 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
-    if array.dtype.kind != "c":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+    if array.dtype.kind != "c":  # NumPy would convert times to units since 1970, and a missing time to −9.2e18.
         raise ParameterTypeError(numerics.frames.times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
 
 
 MISSING = ("allow", "error")
-check_missing = partial(check_name, "missing", known=MISSING)  # what becomes of missing cells
+check_missing = partial(check_name, "missing", known=MISSING)
 ALL = "all"
 _WANTED = f'a structure, its name, several, or "{ALL}"'
 
 
 def check_family(estimator: Any) -> Family:
-    """The structure that an estimator names; raises ValueError or TypeError for none, or several."""
+    """Return the covariance structure of an estimator; raises ValueError or TypeError unless it is exactly one."""
     structure = estimator.covariance_type
     if type(structure) is str:
         if structure == ALL:
@@ -231,7 +231,7 @@ def check_family(estimator: Any) -> Family:
 
 def _family(structure: Any, wanted: str) -> Family:
     if isinstance(structure, Family):
-        return copy(structure)  # what a fit has found must not change with the user's value
+        return copy(structure)  # A fit must not change if the user changes the structure later.
     if isinstance(structure, type) and issubclass(structure, Family):
         name, needed = structure.__name__, "n_factors" if hasattr(structure, "n_factors") else ""
         raise ParameterTypeError(f"covariance_type is the class {name}. Give a structure: {name}({needed}).")
@@ -243,18 +243,18 @@ def _family(structure: Any, wanted: str) -> Family:
 
 
 def shown(family: Family) -> Any:
-    """What a user would give as `covariance_type`: the name of a structure, or one with options of its own."""
+    """Return a structure in the form of `covariance_type`: its name or, if it has options, a copy."""
     return copy(family) if family.non_default_params else family.name
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:
-    """All pairs of a structure and a number of components that an estimator names, each pair once."""
+    """Return all pairs of a structure and a number of components of an estimator, each pair once."""
     counts = check_counts("n_components", estimator.n_components)
     return [(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
 def check_counts(parameter: str, value: Any) -> list[int]:
-    """One whole number or several, each once."""
+    """Check one or several integers and return a list of them, each once."""
     if isinstance(value, (Integral, str)):
         return [check_count(parameter, value, 1)]
     counts = _several(parameter, value, "an integer ≥ 1 or several, such as range(1, 10)")
@@ -262,16 +262,16 @@ def check_counts(parameter: str, value: Any) -> list[int]:
 
 
 def check_supported(family: Family, n_features: int) -> None:
-    """Raise ValueError for a structure that so few features do not allow."""
+    """Raise ValueError for a structure that does not allow this number of features."""
     reason = family.unsupported_reason(n_features)
     if reason is not None:
         raise ValueError(f"{reason}.")
 
 
 def check_families(estimator: Any, n_features: int) -> list[Family]:
-    """The structures that an estimator names, each once.
+    """Return the structures of an estimator, each once.
 
-    "all" means every family registered for it that is defined for this number of features.
+    "all" means every structure that is registered for "all" and allows this number of features.
     """
     covariance_type = estimator.covariance_type
     if _means_all(covariance_type):
@@ -285,12 +285,12 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
 
 
 def names_several(covariance_type: Any) -> bool:
-    """Whether it names several structures, so that arrays set by hand have no known structure."""
+    """Return whether `covariance_type` names several structures, so that arrays set by hand have no known structure."""
     return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
-    """Sentences that say what names of structures mean for one feature."""
+    """Return notes about the meaning of the names of structures for a single feature."""
     named = [] if _means_all(covariance_type) else _named(covariance_type)
     return [sentence for each in named if (sentence := check_features(each, 1)) is not None]
 
@@ -300,7 +300,7 @@ def _means_all(covariance_type: Any) -> bool:
 
 
 def _named(covariance_type: Any) -> Sequence[Any]:
-    """Names and structures, as the user gave them."""
+    """Return names and structures as the user passed them."""
     if isinstance(covariance_type, str) and not is_family(covariance_type):
         raise unknown_name("covariance_type", covariance_type, (*family_names(), ALL))
     if isinstance(covariance_type, str | Family):
@@ -309,7 +309,7 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """The values of an iterable with at least one; raises TypeError or ValueError, which name the parameter."""
+    """Return the values of a non-empty iterable; raises TypeError or ValueError, which name the parameter."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     items = list(values)

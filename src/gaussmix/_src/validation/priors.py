@@ -1,4 +1,4 @@
-"""The prior of a Bayesian mixture, as an estimator's parameters say it, checked."""
+"""Checks of the parameters of `BayesianGaussianMixture` that define the prior."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ERROR = 1e-2  # nats: a default prior whose log density is rounded by more is singular
-MIN_PRIOR = 1e-100  # rows: of fewer, ratios overflow
-MAX_PRIOR = 1e9  # rows: of more, the logarithms of gamma functions have no digits left for the bound
+MAX_ERROR = 1e-2  # nats; a default prior whose log density has a larger rounding error counts as singular
+MIN_PRIOR = 1e-100  # rows; with fewer, ratios overflow
+MAX_PRIOR = 1e9  # rows; with more, logarithms of gamma functions have no digits left for the bound
 
 
 def check_conjugate(estimator: Any) -> Family:
-    """The structure that an estimator names; raises ValueError unless it has a conjugate prior."""
+    """Return the structure of an estimator; raises ValueError unless it has a conjugate prior."""
     family = check_family(estimator)
     if not has_conjugate_prior(family):
         raise ValueError(
@@ -38,10 +38,10 @@ def check_conjugate(estimator: Any) -> Family:
 
 
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
-    """The prior of an estimator for data with so many features; raises ValueError or TypeError.
+    """Check and return the prior of an estimator for data with `n_features` features; raises ValueError or TypeError.
 
-    The ridge, data units², is added to the variances of X if their covariance is singular. The automatic ridge is tried
-    last.
+    If the covariance of X is singular, `ridge`, data units², is added to the variances, or as a last resort the
+    automatic ridge.
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -51,7 +51,7 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0
-    if dof <= limit:  # the sentence begins as scikit-learn's does
+    if dof <= limit:  # The message begins with scikit-learn's words.
         raise ValueError(
             f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With fewer, "
             "there is no such prior of a covariance matrix."
@@ -72,7 +72,7 @@ def _prior(
     names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
-    """The prior, whose mean and scale are those of the rows where the user gives none, and the ridge if it has one."""
+    """Return the prior, with mean and scale of the rows unless the user sets them, and its automatic ridge or None."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
@@ -89,9 +89,9 @@ def _prior(
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
     """Yield candidates for the scale of the default prior, each with the automatic ridge if it has one.
 
-    They are the covariance of X, the same with the user's ridge, and with the automatic ridge. The last is at least a
-    millionth of each variance, so that dependent columns keep their correlations in any units. If X has no more rows
-    than columns, correlations are left out, because such rows say nothing about them.
+    The candidates are the covariance of X, the covariance plus the user's ridge, and the covariance plus the automatic
+    ridge. The latter is at least a millionth of each variance, so that dependent columns keep their correlations in any
+    units. If X has no more rows than columns, correlations are set to 0, because they cannot be estimated.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 
@@ -110,7 +110,7 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
 
 
 def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Say which column varies so little that its variance has no digits."""
+    """Return an error message about the column that varies so little that its variance has no correct digits."""
     column = int(moments.variances.argmin())
     return (
         f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, has "
@@ -141,7 +141,7 @@ def _mean(value: Any, n_features: int) -> Array | None:
 
 
 def _scale(value: Any, family: Family, n_features: int) -> Array | None:
-    """The covariance prior in the form of the structure."""
+    """Check and return the covariance prior in the shape of the structure."""
     if value is None:
         return None
     form = family.kind.second
@@ -155,7 +155,7 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
 
 
 def _finite_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Finite numbers of a shape."""
+    """Check and return finite numbers of a shape."""
     x = check_finite(name, value)
     if x.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"

@@ -1,4 +1,4 @@
-"""The parameters `noise`, `prior` and `restrictions`, checked, and the objective that EM raises for them."""
+"""Checks of the parameters `noise`, `prior` and `restrictions`, and the terms that they add to the objective of EM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaussmix._src.sources.row_statistics import Cells
 
 
 def noise_of(noise: Any) -> Noise | None:
-    """The parameter `noise` as a value; None for no noise. Raises TypeError or ValueError."""
+    """Return the parameter `noise` as a `Noise`, or None without noise; raises TypeError or ValueError."""
     if isinstance(noise, Noise):
         return noise
     if isinstance(noise, (bool, np.bool_)) or noise is None:
@@ -37,9 +37,10 @@ def noise_of(noise: Any) -> Noise | None:
 
 
 def check_background(noise: Noise | None, source: Source) -> Background | None:
-    """The background that a fit begins with; None if there is none.
+    """Return the initial background of a fit; None without noise.
 
-    Raises ValueError: the box has another number of features or does not hold all rows, or the rows take up no volume.
+    Raises ValueError if the box has another number of features or does not contain all rows, or if the rows have no
+    volume.
     """
     if noise is None:
         return None
@@ -67,8 +68,8 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # a number of features at which structures differ
-# Where a fixed parameter has its values from.
+_ANY_FEATURES = 8  # a number of features for which all structures differ
+# The parameters that have the values of each fixed parameter.
 _VALUES = {
     "fixed_means": ("means_init",),
     "fixed_covariances": ("covariances_init", "precisions_init"),
@@ -77,17 +78,18 @@ _VALUES = {
 
 
 def set_terms(estimator: Any) -> list[str]:
-    """The names of `prior` and `restrictions`, if they are set."""
+    """Return which of the names `prior` and `restrictions` are set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
-    """The checks that need neither rows nor initial values, for up to `n_components` components.
+    """Check the prior and the restrictions as far as that needs neither rows nor initial values; return their terms.
 
-    In a search numbers of components are compared, so that no component can be named by its number.
+    `n_components` is the largest number of components. A model selection compares numbers of components, so that
+    restrictions can't name a component by its index.
 
-    Raises ValueError, TypeError: a parameter can't be used, or contradicts another.
+    Raises ValueError or TypeError if a parameter can't be used, or contradicts another parameter.
     """
     is_search = hasattr(estimator, "criterion")
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
@@ -128,7 +130,7 @@ def _restrictions_of(estimator: Any) -> Restrictions:
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
-    """The prior of means and covariances, and α − 1 of the weights, one number where `n_components` is None."""
+    """Return the prior of means and covariances, and α − 1 for the weights: one number if `n_components` is None."""
     if isinstance(prior, str) and prior == DEFAULT:
         return NormalInverseWishart(), 0.0
     if prior is None:

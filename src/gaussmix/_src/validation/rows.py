@@ -1,4 +1,4 @@
-"""X and sample_weight, turned into rows and row weights, or refused in one sentence."""
+"""Checks of X and `sample_weight`, and their conversion to rows and row weights."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source  # what X may be inside: scikit-learn's methods say ArrayLike
+RowsLike = ArrayLike | Source  # type of X inside the package; public methods have ArrayLike, as in scikit-learn
 
-MIN_ROWS = 2  # of a fit
-MIN_WEIGHT = 2.0**-800  # weights below are so near to the smallest numbers that products with them lose digits
+MIN_ROWS = 2  # smallest number of rows of a fit
+MIN_WEIGHT = 2.0**-800  # weights below this are so near to the smallest double that products lose digits
 WEIGHT_TYPES = "frequency", "precision"
 check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
@@ -42,13 +42,13 @@ def check_source(
     may_miss: bool = False,
     is_stream: bool = False,
 ) -> Source:
-    """The rows of X and their weights; a source has its own weights and passes as it is.
+    """Check X and its weights, and return them as a source; a source has its own weights and is returned as it is.
 
-    Missing cells pass if they `may_miss`. A stream may have a single row, and weights that are all 0.
+    Missing values are allowed if `may_miss`. A stream may have a single row, and weights that are all 0.
 
-    Raises ValueError: text, complex, masked, non-finite or (in `fit`) too large numbers, a wrong number of dimensions,
-    samples or features; weights that can't be used; `sample_weight` together with a source. TypeError: a sparse matrix,
-    dates, times or durations, or cells that are neither numbers nor text.
+    Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
+    of dimensions, samples or features. Weights that can't be used, or that come with a source, also raise ValueError.
+    Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
@@ -78,19 +78,19 @@ def check_source(
 
 
 def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
-    """A source that an estimator is fitted to, whose features it notes; raises ValueError."""
+    """Check a source for a fit, and store the names and the number of its features; raises ValueError."""
     vars(estimator).pop("feature_names_in_", None)
     if X.feature_names is not None:
         estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
     estimator.n_features_in_ = X.n_features
     if not is_stream:
-        if X.n_rows < MIN_ROWS:  # scikit-learn's sentence
+        if X.n_rows < MIN_ROWS:  # The message is scikit-learn's.
             raise ValueError(
                 f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # by the pass that finds all else, and not by one of its own
+            X.collect(Fingerprint)  # computed in the same pass as all other statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:
@@ -100,7 +100,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
 
 
 def check_columns(source: Source, names: Any) -> Source:
-    """The source, marked as complete if nothing is missing; raises ValueError for a column without a value."""
+    """Return the source, marked as complete if no value is missing; raises ValueError for a column without values."""
     cells = source.collect(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
@@ -123,14 +123,14 @@ def check_columns(source: Source, names: Any) -> Source:
 
 
 def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
-    """A source with the features that an estimator was fitted to; raises ValueError for others."""
+    """Check that a source has the features of the fit, and return it; raises ValueError."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
         raise ValueError(
             f"The columns of X are {listed(X.feature_names)}; {name} was fitted with {listed(before)}. Open it with "
             "these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
         )
-    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # scikit-learn's sentence
+    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # The message is scikit-learn's.
         raise ValueError(
             f"X has {X.n_features} features, but {name} is expecting {estimator.n_features_in_} features as input."
         )
@@ -138,7 +138,7 @@ def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
 
 
 def check_enough_rows(source: Source, n_components: int) -> None:
-    """Raise ValueError for fewer rows, or rows of positive weight, than components."""
+    """Raise ValueError if there are fewer rows, or fewer rows of positive weight, than components."""
     if source.n_rows < n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {source.n_rows}"
@@ -153,9 +153,9 @@ def check_enough_rows(source: Source, n_components: int) -> None:
 def _check_rows(
     estimator: BaseEstimator, X: ArrayLike, *, reset: bool, may_miss: bool, is_stream: bool
 ) -> tuple[Rows, bool]:
-    """Rows (n_samples, n_features), float32 or float64, of what scikit-learn takes as X; and whether cells are missing.
+    """Return X as rows (n_samples, n_features), float32 or float64, and whether values are missing.
 
-    Rows are copied only to convert. In each call of a stream, the bounds of numbers are those of `LEAF_ROWS` rows.
+    Rows are copied only to convert them. In each call for a stream, values are bounded as for `LEAF_ROWS` rows.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
@@ -174,8 +174,8 @@ def _check_rows(
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
-    """Rows of an array or frame, at least so many, with whatever numbers they hold; errors as for `check_source`."""
-    # Asking scikit-learn, which has nothing to convert or to refuse here, takes as long as `predict` of a few rows.
+    """Return at least `least` rows of an array or frame, without checks of values; errors as in `check_source`."""
+    # For these arrays scikit-learn has nothing to convert or check, but takes as long as `predict` for a few rows.
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
         n_features = X.shape[1]
         if n_features and "feature_names_in_" not in vars(estimator):
@@ -187,12 +187,12 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
-    """Rows as scikit-learn converts them; errors as for `check_source`."""
+    """Return rows as scikit-learn converts them; errors are the same as in `check_source`."""
     X = plain_array(X)
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return _from_frame(estimator, frame, least, reset=reset)
-    if _kind(X) in "mM":  # NumPy would count units since 1970, and take a missing time for −9.2e18
+    if _kind(X) in "mM":  # NumPy would convert times to units since 1970, and a missing time to −9.2e18.
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
@@ -204,17 +204,20 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             ensure_min_samples=least,
         )
     except (TypeError, ValueError, OverflowError) as error:
-        if str(error).startswith("Complex data not supported"):  # scikit-learn goes on to print all of X
+        if str(error).startswith("Complex data not supported"):  # scikit-learn's message prints all of X.
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    if np.asarray(X).dtype.kind in "OSU":  # NumPy converts numbers that are text
+    if np.asarray(X).dtype.kind in "OSU":  # NumPy also converts text to numbers.
         _check_cells(X, getattr(estimator, "feature_names_in_", None), are_converted=True)
     return rows
 
 
 def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
-    """The rows of a data frame; scikit-learn compares its names with those of `fit`. Errors as for `check_source`."""
+    """Return the rows of a data frame, after scikit-learn has compared its names with the names in `fit`.
+
+    Errors are the same as in `check_source`.
+    """
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
     rows: Rows = check_array(
         frame.rows("Input X"),
@@ -227,19 +230,19 @@ def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: i
 
 
 def _as_doubles(X: Any) -> Any:
-    """A NumPy array of numbers in float64, as scikit-learn would convert it; anything else as it is."""
+    """Return a numeric NumPy array in float64, as scikit-learn would convert it, and any other object as it is."""
     if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
     return X if X.dtype in (np.float64, np.float32) else copied(X)
 
 
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
-    """Raise an error that names the first cell without a number, or where all are converted with text.
+    """Raise an error about the first value that is not a number, or, if `are_converted`, that is text.
 
-    scikit-learn refuses other things than tables.
+    Also raise errors with advice about objects that are not tables. Return None for others, which scikit-learn refuses.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as scipy's dok_array, which scikit-learn refuses
-        if not isinstance(X, dict):  # of numpy.load, h5py or xarray
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scikit-learn refuses scipy's dok_array, a mapping.
+        if not isinstance(X, dict):  # numpy.load, h5py and xarray have such objects.
             raise ParameterTypeError(
                 f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name]."
             ) from None
@@ -262,10 +265,10 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     first = cells.flat[0] if cells.ndim < 2 and cells.size else None
     if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
         raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
-    if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # of Dask, Spark, DuckDB …
+    if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # for example Dask, Spark or DuckDB
         name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
         raise ParameterTypeError(
-            f"Input X is a {name}, not a table. The help of gaussmix.open says what X may be."
+            f"Input X is a {name}, not a table. The help of gaussmix.open lists what X may be."
         ) from None
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
         raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
@@ -286,12 +289,12 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
-    """Say where a cell is."""
+    """Return a phrase with the row and column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
-    """Raise ValueError for a column that varies by so little that squares vanish, or integers merge in a double."""
+    """Raise ValueError for a column whose squared spread underflows, or whose integers may be equal as doubles."""
     low, high = numerics.rows.extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
@@ -303,13 +306,13 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
 
 
 def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
-    """Raise ValueError where integers of a column, which lie between two doubles, may have merged in doubles.
+    """Raise ValueError if different integers of a column may have been rounded to the same double.
 
-    Only the doubles are looked at, since a file, a cluster or a frame with missing cells has nothing else: all judge
-    alike. Integers that were rounded leave odd multiples of the distance of doubles, unless each lies half-way between
-    two of them, which is rare; integers that are such multiples themselves are taken for rounded.
+    `low` and `high` are the smallest and the largest value. The check uses only doubles, because a file, a cluster or a
+    frame with missing values has nothing else. Rounded integers include odd multiples of the spacing of doubles, unless
+    each is half-way between two doubles, which is rare. Integers that are odd multiples themselves count as rounded.
 
-    `have_odd` says whether the column has others than multiples of twice a distance.
+    `have_odd` returns whether the column has values that are not multiples of twice a spacing.
     """
     step = numerics.rows.steps_of(low, high)
     if step and (low == high or have_odd(step)):
@@ -329,7 +332,7 @@ def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
 
 
 def _integers(X: Any) -> Collection[int]:
-    """The places of columns of an array or a frame that hold integers."""
+    """Return the indices of the columns of an array or a frame that have integers."""
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integer_columns()
@@ -340,7 +343,7 @@ def _integers(X: Any) -> Collection[int]:
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squares vanish; a column without values has NaN as its ends."""
+    """Raise ValueError for a column whose squares underflow; a column without values has NaN as `low` and `high`."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
@@ -352,19 +355,17 @@ def _check_ends(low: Array, high: Array, names: Any) -> None:
 
 
 def _kind(X: Any) -> str:
-    """NumPy's letter for the kind of numbers that an array or frame holds."""
+    """Return NumPy's letter for the type of the values of an array or a frame."""
     try:
         return np.asarray(X[:1]).dtype.kind
     except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
-        return "?"  # not a table: scikit-learn's to refuse
+        return "?"  # X is not a table, and scikit-learn will refuse it.
 
 
 def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
-    """Row weights (n_rows,), float64.
+    """Check and return row weights (n_rows,), float64; all may be 0 if `may_vanish`.
 
-    All may be 0 if they `may_vanish`.
-
-    Raises ValueError: no numbers, wrong shape, not finite, negative, 0 for every row, or so large that sums overflow.
+    Raises ValueError for weights that are not finite numbers ≥ 0, have the wrong shape, are all 0, or overflow in sums.
     """
     weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
@@ -385,19 +386,19 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
-    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # only their ratios matter, and a power of 2 changes none
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # A power of 2 keeps all ratios, and only ratios matter.
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 
 
 def scale_weights(source: Source, weight_type: str) -> Source:
-    """The rows with weights that count rows: precisions sum to the number of rows of positive weight."""
+    """Return the source with precisions scaled to sum to the number of rows of positive weight; frequencies stay."""
     is_precision = check_weight_type(weight_type) == "precision"
     return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
 def _summing_to_rows(source: Source) -> Source:
-    """The same rows with weights of mean 1 over those of positive weight with a value."""
+    """Return the rows with weights scaled to mean 1 over the rows that have a positive weight and a value."""
     scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
     total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
@@ -406,11 +407,11 @@ def _summing_to_rows(source: Source) -> Source:
 
 
 def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
-    """Rows with weights for criteria such as BIC, which take the sum of the weights for the number of rows.
+    """Return the source with weights for criteria such as BIC, which use the sum of weights as the number of rows.
 
-    Weights that sum to less than two rows, such as weights normalised to sum to 1, would turn the penalty log Σs off or
-    around. They are shares: they are scaled so that they sum to the number of rows of positive weight, with a warning
-    unless `is_silent`. Precisions are always scaled.
+    If weights sum to less than two rows, for example because they were normalised to sum to 1, the penalty log Σs would
+    be 0 or negative. Such weights are treated as proportions, and scaled to sum to the number of rows of positive
+    weight, with a warning unless `is_silent`. Precisions are always scaled.
     """
     source = scale_weights(source, weight_type)
     total, counted = _observed_rows(source)[0], counted_weight(source)
@@ -419,16 +420,16 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
     if not is_silent:
         warn(
             f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
-            f"are taken for shares and scaled to sum to {counted:.0f}, the number of rows of positive weight. Give "
-            "frequencies: a row of weight 2 counts as two rows; or say weight_type='precision'."
+            f"are treated as proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
+            "Give frequencies: a row of weight 2 counts as two rows; or set weight_type='precision'."
         )
     return _summing_to_rows(source)
 
 
 def counted_weight(source: Source) -> float:
-    """What criteria count as the number of rows: the total weight, or for shares the number of rows of positive weight.
+    """Return the number of rows as criteria count it: the total weight or, for proportions, the number of rows.
 
-    Rows without any value do not count.
+    Rows of weight 0 and rows without any value do not count.
     """
     if source.row_totals.largest_weight is None and not source.may_miss:
         return float(source.row_totals.total_weight)
@@ -437,7 +438,7 @@ def counted_weight(source: Source) -> float:
 
 
 def _observed_rows(source: Source) -> tuple[float, int]:
-    """Total weight and number of the rows of positive weight that have a value."""
+    """Return the total weight and the number of the rows that have a positive weight and a value."""
     total, n_rows = float(source.row_totals.total_weight), source.row_totals.n_positive
     if not source.may_miss:
         return total, n_rows
@@ -446,5 +447,5 @@ def _observed_rows(source: Source) -> tuple[float, int]:
 
 
 def counted_sum(total: float, n_rows: int) -> float:
-    """What criteria count for so many rows of positive weight, whose weights sum to `total`."""
+    """Return the number of rows as criteria count it, for `n_rows` rows of positive weight that sum to `total`."""
     return total if total >= min(2, n_rows) else float(n_rows)

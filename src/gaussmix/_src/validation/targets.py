@@ -1,4 +1,4 @@
-"""What to predict, checked: classes, numbers that come with X, and columns of X."""
+"""Checks of what an estimator predicts: classes, targets passed as y, and targets among the columns of X."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
-_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # what NumPy makes of -1 and NaN in a list that holds text too
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # -1 and NaN, as NumPy converts them in a list with text
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Classes in y, sorted, and the number of each row's class, (n_rows,): −1 where the class is not known.
+    """Return the classes in y, sorted, and the index of each row's class, (n_rows,), which is −1 if unknown.
 
-    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow.
-    NumPy turns −1 and NaN among text into text, so "-1" and "nan" mean the same. −1 with only one other class is a
-    class itself: many people call their two classes −1 and 1.
+    The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, a null of polars or Arrow. "-1"
+    and "nan" mean the same, because NumPy converts −1 and NaN among text to text. If there is only one other class, −1
+    is itself a class, because many people call their two classes −1 and 1.
 
-    Raises ValueError: no labels, one class, infinite or continuous values, numbers among text, another length than the
-    rows.
+    Raises ValueError for no labels, one class, infinite or continuous values, numbers among text, and if y has another
+    length than the rows.
     """
     if y is None:
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
@@ -43,12 +43,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if len(set(cells[known].tolist())) < 2:
         known = np.ones(len(cells), dtype=bool)
     _check_one_kind(cells[known])
-    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # objects become numbers or text
+    named = np.asarray(cells[known].tolist(), dtype=_integer_type(y, cells))  # converts objects to numbers or text
     if not named.size:
         raise ValueError("y holds no class: every label is missing. Give the classes of some rows.")
-    from sklearn.utils.multiclass import check_classification_targets  # slow to load, and only classes need it
+    from sklearn.utils.multiclass import check_classification_targets  # imported here, because importing it is slow
 
-    check_classification_targets(np.repeat(named, 2))  # it warns of many classes for few rows, and these are one each
+    check_classification_targets(np.repeat(named, 2))  # repeated, because it warns if each class occurs once
     classes, numbers = np.unique(named, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs two or more.")
@@ -58,12 +58,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
 
 
 def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """The number of each row's class in y, (n_rows,), as `check_classes` reads it; −1 where it is not known.
+    """Return the index of each row's class in y, (n_rows,), as in `check_classes`; −1 if it is unknown.
 
-    −1 may be one of the `classes` that were learned, or say that a row has none of them (`has_unknown`). Classes that
-    were not learned have the number after theirs.
+    −1 in y may be one of the fitted `classes` or, with `has_unknown`, mean that a row belongs to none of them. Classes
+    that were not fitted have the index len(classes).
 
-    Raises ValueError: y has another length than the rows, or holds no class.
+    Raises ValueError if y has another length than the rows, or has no class.
     """
     column = _labels(y, n_rows)
     cells = different(column)
@@ -71,7 +71,7 @@ def encode_labels(y: ArrayLike, n_rows: int, classes: NDArray[Any], *, has_unkno
 
 
 def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: bool) -> NDArray[np.int32]:
-    """The number of the class that each value of `cells` names, as for `encode_labels`; `cells` has no value twice."""
+    """Return the index of the class of each value in `cells`, as in `encode_labels`; all values are different."""
     known = np.ones(len(cells), dtype=bool)
     if not (has_unknown or _is_unlabelled(classes).any()):
         known = ~_is_unlabelled(cells)
@@ -85,7 +85,7 @@ def encode_names(cells: NDArray[Any], classes: NDArray[Any], *, has_unknown: boo
 
 
 def different(y: NDArray[Any]) -> NDArray[Any]:
-    """The different values in y, without missing ones; of numbers and text they rise."""
+    """Return the different values in y except missing ones; numbers and text are sorted."""
     if y.dtype.kind == "O":
         cells = np.fromiter(dict.fromkeys(value for part in leaves_of(len(y)) for value in y[part].tolist()), object)
     else:
@@ -94,7 +94,7 @@ def different(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def coded(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The code of each value in y, (n_rows,), given those of the different ones; −1 where one is missing."""
+    """Return the code of each value in y, (n_rows,), from the codes of the different values; −1 for missing values."""
     array = np.full(len(y), UNLABELLED, dtype=np.int32)
     code_of = dict(zip(values.tolist(), codes.tolist(), strict=True)) if y.dtype.kind == "O" else {}
     for part in leaves_of(len(y)) if len(values) else ():
@@ -114,14 +114,14 @@ def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
 
 
 def check_mass(mass: Array, classes: NDArray[Any]) -> None:
-    """Raise ValueError for a class whose rows have no weight together, given the weights (n_classes,)."""
+    """Raise ValueError for a class with total weight 0; `mass` (n_classes,) are the total weights."""
     if not mass.all():
         name = classes.tolist()[int(mass.argmin())]
         raise ValueError(f"No row of the class {name!r} has a positive sample_weight: leave the class out.")
 
 
 def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Array:
-    """Probabilities of the classes, (n_classes,); raises ValueError if they are not, or if EM would change them."""
+    """Check and return probabilities of classes, (n_classes,); raises ValueError, also if EM would change them."""
     prior = check_floats("priors", priors)
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
         raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
@@ -131,18 +131,18 @@ def check_priors(priors: ArrayLike, n_classes: int, *, is_complete: bool) -> Arr
 
 
 def no_class(classes: NDArray[Any]) -> int | str:
-    """The label of a row of no known class; raises ValueError if a class has this name."""
+    """Return the label of rejected rows; raises ValueError if a class has this name."""
     label = "unknown" if classes.dtype.kind in "UO" else UNLABELLED
     if label in classes.tolist():
         raise ValueError(
-            f"With reject_below above 0, rows of no known class are labelled {label!r}, but a class of y has this name."
+            f"With reject_below above 0, rejected rows are labelled {label!r}, but a class of y has this name."
             " Rename the class, or use density_p_value."
         )
     return label
 
 
 def _is_unlabelled(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where y is −1, or the text that NumPy makes of it; (n_rows,)."""
+    """Return where y is −1, or the text to which NumPy converts −1 or NaN, (n_rows,)."""
     if y.dtype.kind in "iuf":
         return y == UNLABELLED
     if y.dtype.kind not in "OU":
@@ -157,7 +157,7 @@ def _is_minus_one(value: Any) -> bool:
 
 
 def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where y holds no value at all, (n_rows,)."""
+    """Return where y has no value, (n_rows,)."""
     if y.dtype.kind not in "fO":
         return np.zeros(len(y), dtype=bool)
     return np.array([_is_no_value(value) for value in y.tolist()], dtype=bool)
@@ -166,12 +166,12 @@ def _is_missing(y: NDArray[Any]) -> NDArray[np.bool_]:
 def _is_no_value(value: Any) -> bool:
     try:
         return value is None or bool(value != value)
-    except TypeError:  # pandas.NA does not say whether it equals itself
+    except TypeError:  # Comparing pandas.NA with itself has no truth value.
         return True
 
 
 def _integer_type(y: Any, cells: NDArray[Any]) -> type[np.int64] | None:
-    """Integers where a data frame's integers became floating because some are missing, else NumPy's choice."""
+    """Return int64 if integers of a data frame became floats because some are missing; otherwise None."""
     name = str(getattr(y, "dtype", "")).lower().removeprefix("u")
     return np.int64 if cells.dtype.kind == "f" and name.startswith("int") else None
 
@@ -180,9 +180,7 @@ def _check_one_kind(named: NDArray[Any]) -> None:
     text = next((value for value in named.tolist() if isinstance(value, str)), None)
     other = next((value for value in named.tolist() if not isinstance(value, str)), None)
     if text is not None and other is not None:
-        raise ValueError(
-            f"y holds text beside other values, such as {text!r} and {other!r}: write all classes as text."
-        )
+        raise ValueError(f"y holds text and other values, such as {text!r} and {other!r}: write all classes as text.")
 
 
 def _check_finite(y: NDArray[Any]) -> None:
@@ -194,10 +192,10 @@ def _check_finite(y: NDArray[Any]) -> None:
 
 
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:
-    """y as finite numbers, (n_rows,) or (n_rows, n_targets).
+    """Check y and return it as finite numbers, (n_rows,) or (n_rows, n_targets).
 
-    Raises ValueError: no target, not numbers, another shape or length, a value that is missing or infinite. TypeError:
-    a column of a data frame holds neither numbers nor text.
+    Raises ValueError if y is None, is not numeric, has another shape or length, or has missing or infinite values.
+    Raises TypeError if a column of a data frame has neither numbers nor text.
     """
     if y is None:
         raise ValueError(
@@ -216,7 +214,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
 
 
 def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
-    """Names of the columns of a frame or of a series; y, or y0, y1 … if they have no names."""
+    """Return the column names of a data frame or series; y, or y0, y1 … if it has no names."""
     frame = Frame.from_table(y)
     names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
@@ -225,7 +223,7 @@ def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
 
 
 def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
-    """Places of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
+    """Return the indices of the targets among the columns of X, (n_targets,); raises ValueError or TypeError."""
     try:
         indices = feature_indices(targets, n_features, names)
     except (TypeError, ValueError) as error:
@@ -237,7 +235,7 @@ def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | N
 
 
 def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:
-    """A target and another column with the same numbers; None if there is no such pair."""
+    """Return the indices of a target and another column with equal values; None if there is no such pair."""
     equal = np.all([*source.map_rows(partial(_equal_columns, targets=targets))], axis=0)
     for target, columns in zip(targets.tolist(), equal, strict=True):
         others = np.flatnonzero(columns)
@@ -248,6 +246,6 @@ def copied_column(source: Source, targets: Indices) -> tuple[int, int] | None:
 
 
 def _equal_columns(block: Block, targets: Indices) -> NDArray[np.bool_]:
-    """Whether columns have the numbers of targets, (n_targets, n_features)."""
+    """Return which columns equal which target, (n_targets, n_features)."""
     rows = block.rows
     return np.array([(rows == rows[:, target, None]).all(axis=0) for target in targets])

@@ -1,6 +1,6 @@
-"""Model files hold plain records: arrays, names and numbers. What reads and writes them is imported at its first use.
+"""Model files store plain records: arrays, names and numbers. The modules that read and write them are imported lazily.
 
-`gaussmix._src.mixture` and `gaussmix._src.estimators` check whether a record makes a mixture or an estimator.
+`gaussmix._src.mixture` and `gaussmix._src.estimators` check whether a record is a valid mixture or estimator.
 """
 
 from typing import TYPE_CHECKING

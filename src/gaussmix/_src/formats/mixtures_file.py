@@ -1,13 +1,13 @@
 """Read and write files of many mixtures: one tensor for all weights, one for all means, and so on.
-|
-|The header, in the same envelope as in model files, is::
-|
-|    {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
-|     "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
-|
-|The first axis of every tensor is the group. The tensors are "weights", "means", "covariances" (in the compact form of
-|the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of a group with an error are NaN. This
-|module must always be able to read version 1.
+
+The header, in the same envelope as in model files, is::
+
+    {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
+     "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
+
+The first axis of every tensor is the group. The tensors are "weights", "means", "covariances" (in the compact form of
+the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of a group with an error are NaN. This
+module must always be able to read version 1.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Layout 1: tensors "weights", "means" and "covariances" (in the compact form of their structure), and a header.
-|
-|Files with a noise component also have "noise" (its weight and the logarithm of its volume), and possibly "noise_box".
-|The header::
-|
-|    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
-|     "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
-|     "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
-|     "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
-|
-|This module must always be able to read layout 1. Keys may be added, because readers ignore unknown keys. Any other
-|change needs a new layout in a new module.
+
+Files with a noise component also have "noise" (its weight and the logarithm of its volume), and possibly "noise_box".
+The header::
+
+    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
+     "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
+     "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
+     "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
+
+This module must always be able to read layout 1. Keys may be added, because readers ignore unknown keys. Any other
+change needs a new layout in a new module.
 """
 
 from __future__ import annotations

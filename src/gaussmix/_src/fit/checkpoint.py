@@ -172,7 +172,7 @@ class Checkpoint(FitOption):
             raise self._unusable_error(Damaged("its generator is in no state")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
-        """Return the progress of a fit at the time of writing; the initial state if the file does not contain the fit."""
+        """Return the recorded progress of a fit; the progress of a new fit if the file does not contain it."""
         record = self._pending.pop(key, None)
         if record is None:
             return FitProgress(generator_state=generator.bit_generator.state)

@@ -66,7 +66,10 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute BIC with the classification likelihood, mclust's −ICL; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22."""
+    """Compute BIC with the classification likelihood; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22.
+
+    mclust reports the opposite sign.
+    """
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
@@ -93,7 +96,7 @@ def criterion_title(criterion: str) -> str:
 
 
 def structure_names(results: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return the name of the covariance structure of each candidate in a table of results, with its number of factors."""
+    """Return the structure of each candidate in a table of results, with its number of factors."""
     n_factors = results.get("n_factors", [None] * len(results["structure"]))
     pairs = zip(results["structure"], n_factors, strict=True)
     return [name if count is None else f"{name} {count}" for name, count in pairs]

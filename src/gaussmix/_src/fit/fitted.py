@@ -172,9 +172,7 @@ class Ending:
 
     @property
     def on_ridge(self) -> list[int]:
-        """Return components that only `reg_covar` keeps from collapsing, about which the data contain little
-        information.
-        """
+        """Return the components that only `reg_covar` keeps from collapsing."""
         components = (each.component for each in self.diagnostics if each.cause.startswith(RESTS_ON_RIDGE))
         return [component for component in components if component is not None]
 

@@ -144,7 +144,7 @@ class Monitor(FitOption):
             print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
-        """Return the task for the next runs; None for later fits of a candidate, because only its first fit has a task."""
+        """Return the task for the next runs; None for later fits of a candidate, because only its first has one."""
         self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task
@@ -254,7 +254,7 @@ class CallbackTask:
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
-    """Return the value of `callbacks`, or () if it is None; raise TypeError unless it is a list of functions or None."""
+    """Check that `callbacks` is a list of functions or None, and return it as a sequence; raise TypeError otherwise."""
     if callbacks is None:
         return ()
     if not isinstance(callbacks, list | tuple):

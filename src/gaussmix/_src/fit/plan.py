@@ -190,7 +190,7 @@ class Plan:
 
     @staticmethod
     def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
-        """Return `n_init` copies of each initialisation that draws at random; `names` are the names in `init_params`."""
+        """Return `n_init` copies of each random initialisation; `names` lists the names in `init_params`."""
         return repeat_start_names(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
@@ -201,7 +201,7 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Return whether an initialisation scales each column; only structures that are equivariant to scaling allow this."""
+    """Return whether an initialisation scales each column; this requires a structure that allows scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 

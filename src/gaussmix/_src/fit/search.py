@@ -201,9 +201,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return all candidates of the best structure, and all candidates whose criterion is within `max_gain` of the
-        best.
-        """
+        """Return all candidates of the best structure, and all with a criterion within `max_gain` of the best."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)

@@ -111,7 +111,7 @@ class Stream:
 
     @classmethod
     def from_table(cls, values: dict[str, list[Any]], model: Model, n_rows_seen: int) -> Stream:
-        """Restore the stream that `to_table` wrote for a model and a number of rows; raise ValueError if it is damaged."""
+        """Restore the stream that `to_table` wrote, for a given model; raise ValueError if the table is damaged."""
         table = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(table["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):

@@ -1,1 +1,1 @@
-"""The features of fits: a fit runs the code of those that it uses, found once from what the user passed."""
+"""Implement the optional features of fits. A fit runs only the code of the features that its parameters request."""

@@ -68,8 +68,8 @@ def open(
         ``"s3://bucket/rows/*.parquet"`` of Parquet, Arrow (Feather), .npy or CSV files, which are read in the order of
         their names. It can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
         polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
-        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in the last two, are named x0, x1
-        ….
+        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in the last two, are called
+        x0, x1 ….
     columns : names of the features; by default all numeric columns.
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
     memory : memory for rows and data stored with them, in bytes or as a text such as "512 MB". The libraries need about
@@ -172,7 +172,6 @@ def _opener_of_others(extension: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-
     from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # only needed for files
 
     first = list_files(name)[0]

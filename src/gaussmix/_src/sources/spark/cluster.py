@@ -81,7 +81,7 @@ class SparkCluster(Remote):
         self.invalid_reason = _first(partitions["flaw"])
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the changed blocks, which the executors keep instead of making them again in every pass."""
+        """Return a source of the changed blocks, which executors keep instead of making them again in every pass."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
@@ -115,7 +115,7 @@ class SparkCluster(Remote):
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """Run the work on each partition, as in the base class, and once more on partitions whose files are not found."""
+        """Run the work on each partition, and again on partitions whose files are not found."""
         result = self._results(1, work, arguments, lambda results: results)
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
@@ -194,7 +194,10 @@ class SparkCluster(Remote):
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """Return a data frame with the results of a function of the pieces of partitions, of all or of the given ones."""
+        """Return a data frame with the results of a function for each partition, joined from its pieces.
+
+        With `targets`, only these partitions are joined.
+        """
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "target", self._layout.n_together)
@@ -228,7 +231,10 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
-    """Return the layout of pieces, ordered by file and row or by Spark partition, and the first error message, if any."""
+    """Return the layout of pieces, and the first error message, if any.
+
+    Pieces are ordered by file and row, or by Spark partition if they do not come from files.
+    """
     files = table["file"].combine_chunks().dictionary_encode()
     # sorted in the same order as in `gaussmix.open`
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]

@@ -95,7 +95,10 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
 
 
 def pieces(batches: Batches, columns: Columns) -> Batches:
-    """Yield the rows of a Spark partition as pieces; if rows come from files, a piece has consecutive rows of one file."""
+    """Yield the rows of a Spark partition as pieces.
+
+    If rows come from files, a piece has consecutive rows of one file.
+    """
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
@@ -271,7 +274,10 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the trees of each part. The first partition with a tree gets the sum, and all others get an empty result."""
+    """Merge the trees of each part.
+
+    The first partition with a tree gets the sum, and all others get an empty result.
+    """
     # by part: first partition, and the merged tree, or the bytes of a single tree
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()

@@ -80,7 +80,7 @@ class SparkTable:
         return self.frame.select(chosen)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """Return the results of a task for all rows as a Spark column, which reads the columns of the features by name."""
+        """Return the results of a task for all rows as a Spark column, which reads the features by name."""
         kind = from_arrow_type(pa.array(np.empty(0, dtype)).type)
         for _ in shape:
             kind = ArrayType(kind)

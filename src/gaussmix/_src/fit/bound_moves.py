@@ -36,7 +36,7 @@ class VariationalMoves:
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
-        """Return the state after moves before the first step; `is_first` is False if an earlier fit made the state."""
+        """Return the state after moves before the first step; `is_first` is False after an earlier fit."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
         if self._moves.bound_at_last_births == float("-inf"):
@@ -44,15 +44,14 @@ class VariationalMoves:
         return initial
 
     def improve_converged(self, state: EMState) -> EMState | None:
-        """Return the state after moves, from which EM continues; None if no move raises the bound."""
+        """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
         """Return the state after moves on growing subsamples and then on all rows; `initial` if no move helps.
 
-        The moves on all rows then need few passes. With one feature, condensed rows represent all rows, and the core
-        also runs EM. Births that failed on condensed rows are not tried again, and these rows also show which merges
-        raise the bound.
+        With one feature, condensed rows represent all rows, and the C++ core also runs EM. Births that failed on
+        condensed rows are not tried again, and these rows also show which merges raise the bound.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
@@ -96,7 +95,7 @@ class VariationalMoves:
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
-    """Return the state after moves, from which EM continues; None if no move raises the bound."""
+    """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
     if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)

@@ -60,8 +60,7 @@ class Result:
         return self.failure is None or self.failure.kind.was_started
 
 
-# relative; structures that describe the same Gaussian have equal criteria except for rounding
-CRITERION_ROUNDING = 1e-10
+CRITERION_ROUNDING = 1e-10  # relative; one Gaussian under two structures has equal criteria except for rounding
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
@@ -79,10 +78,9 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
-    """Return the simplest result within one standard error of the highest value.
+    """Return the simplest result within one standard error of the highest value; raise the errors of `select_lowest`.
 
-    This is the rule of Breiman et al. (1984), CART, section 3.4.3. Raises ValueError in the same cases as
-    `select_lowest`.
+    Breiman et al. (1984), CART, section 3.4.3, recommend this rule.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -114,8 +112,7 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
     Parameters
     ----------
     failed : candidates that failed, at least one.
-    columns : sentence on the columns that make covariances singular, which replaces the usual advice; "" if there is
-        none.
+    columns : sentence on columns that make covariances singular, which replaces the usual advice, or "".
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
@@ -131,8 +128,8 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
 class Folds:
     """Random folds that depend only on the indices of rows, so that no array of all rows is made.
 
-    With n folds, each group of n consecutive rows has one row in each fold. The row with the smallest hash is in the
-    first fold, and so on. Therefore the sizes of folds differ by at most one.
+    With n folds, each group of n consecutive rows has one row in each fold, in the order of a hash. Therefore the sizes
+    of folds differ by at most one.
 
     Parameters
     ----------

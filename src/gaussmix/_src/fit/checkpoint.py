@@ -69,7 +69,7 @@ class FitProgress:
 
 
 class Checkpoint(FitOption):
-    """A feature that records the runs of a fit in a file, or resumes the fit from that file.
+    """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
 
     A model selection has many fits. The file also stores finished fits, so the selection resumes at the current one. If
     the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails in a way that would
@@ -155,17 +155,14 @@ class Checkpoint(FitOption):
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:
-        """Set a generator to its state at the beginning of the model selection.
-
-        Every fit of the model selection begins with that state.
-        """
+        """Set a random generator to its state at the beginning of the model selection, with which every fit begins."""
         record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
             self._set_generator_state(generator, record.generator)
         self._progress[_SEARCH_KEY] = FitProgress(generator_state=generator.bit_generator.state)
 
     def _set_generator_state(self, generator: np.random.Generator, state: Any) -> None:
-        """Set a generator to a state from the file; raise ValueError if the state is invalid."""
+        """Set a random generator to a state from the file; raise ValueError if the state is invalid."""
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
@@ -194,8 +191,7 @@ class Checkpoint(FitOption):
     ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            # updated before the yield, because the consumer may not request another state after the final one
-            last[:] = [state]
+            last[:] = [state]  # before the yield, because consumers may request nothing after the final state
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
@@ -300,10 +296,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Restore the state of a run with the given model; raise `Damaged` if the state is invalid.
-
-    Finished runs are stored without a model, so the best model takes its place.
-    """
+    """Restore the state of a run with a model, for finished runs the best one; raise `Damaged` if it is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -331,7 +324,7 @@ _MAX_SHOWN_VALUES = 20  # maximum number of values that a message shows
 def fit_identity(
     estimator: BaseEstimator, source: Source, continued_fit: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
-    """Return everything that the bits of a fit depend on, as plain values: rows, settings and more.
+    """Return everything that determines the exact result of a fit, as plain values: rows, settings and more.
 
     Parameters
     ----------

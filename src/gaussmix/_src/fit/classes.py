@@ -72,10 +72,7 @@ class ClassFit:
         return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
-        """Compute −2 log L + p log Σs; lower is better.
-
-        mclust reports the opposite sign and ignores class probabilities.
-        """
+        """Compute −2 log L + p log Σs; lower is better. mclust has the opposite sign and other p."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
@@ -85,11 +82,10 @@ class LabelledRows:
 
     Parameters
     ----------
-    data : the rows. `Block.assignment` has the class of each row, from 0 to n_classes − 1, or −1 if the class is
-        unknown.
+    data : the rows. `Block.assignment` has the class of each row, 0 … n_classes − 1, or −1 if the class is unknown.
     n_classes : number of classes, at least 2.
     engine : engine that sums over the rows.
-    options : optional features of the fits.
+    options : options of the fits.
     """
 
     data: TrainingData
@@ -123,8 +119,7 @@ class LabelledRows:
 
         Raises
         ------
-        SingularCovarianceError : all structures lead to singular covariances. The error lists the classes with too few
-            distinct rows.
+        SingularCovarianceError : no structure has regular covariances; it lists the classes with too few distinct rows.
         """
         start = Partition(responsibilities=None if self.is_fully_labelled else self._initial_responsibilities())
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
@@ -172,11 +167,7 @@ class LabelledRows:
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Return a function that computes initial responsibilities (n_rows, n_classes) of a block.
-
-        A row of known class has responsibility 1 for its class. The responsibilities of other rows depend on the
-        distances to the class means in standard deviations.
-        """
+        """Return a function for responsibilities: 1 for the known class, otherwise by distances to the class means."""
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
@@ -216,10 +207,9 @@ def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters)
 
 
 def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
-    """Sum the weights and count the rows of each class in `Block.assignment`, (n_classes,) each.
+    """Sum the weights and count the rows of each known class in `Block.assignment`, (n_classes,) each.
 
-    Rows of unknown class are ignored. If a function for predicted labels is given, the two groups are instead the
-    wrongly labelled rows (index 0) and the correctly labelled rows (index 1).
+    If a function for predicted labels is given, the two groups are instead the wrong labels (0) and the right ones (1).
     """
     assert block.assignment is not None, "rows have labels"
     known = block.assignment >= 0

@@ -28,8 +28,7 @@ class CriterionInputs:
     Parameters
     ----------
     log_likelihood : Σ_i s_i log p(x_i), a total in nats.
-    classification_likelihood : Σ_i s_i max_k log p(x_i, k), a total in nats, with each row in its most probable
-        component.
+    classification_likelihood : Σ_i s_i max_k log p(x_i, k), a total in nats, with each row in its best component.
     n_parameters : number of free parameters.
     row_weight : Σ_i s_i of rows with at least one observed value; without weights, the number of these rows.
     """
@@ -66,10 +65,7 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute BIC with the classification likelihood; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22.
-
-    mclust reports the opposite sign.
-    """
+    """Compute BIC of the classification likelihood, mclust's −ICL; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 

@@ -75,7 +75,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     Parameters
     ----------
     problem, plan : what to fit, and how to fit it.
-    options : optional features of the fit, in the order in which they apply.
+    options : options of the fit, in the order in which they apply.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
     for option in options:
         runs = option.adapt_runs(runs, problem, plan)
-    if len(plan.starts) == 1 and not options:  # without comparing runs
+    if len(plan.starts) == 1 and not options:  # there are no runs to compare
         end = final_state(_run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
@@ -167,8 +167,7 @@ def find_certificate(
     problem : problem that was solved.
     final_state : final state of the best run.
     run_traces : traces of all runs; the total number of steps measures the cost of the fit.
-    is_requested : True to compute the certificate, False to skip it; None to compute it only if that costs at most a
-        tenth of the fit.
+    is_requested : whether to compute the certificate; None if this costs at most a tenth of the fit.
     """
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
@@ -209,7 +208,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A split-and-merge search reads at most the sample. If progress is reported, the run may have to begin in Python.
+    # A split-and-merge search reads at most the sample. A reported one may have to begin in Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -293,17 +292,13 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    # without the prior; the first EM step then finds the collapsed components
-    return first.model(problem.family, data.likelihood_objective(None), *how)
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # the next EM step finds what collapses
 
 
 def _split_and_merge(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
-    """Return the model after a split-and-merge search if the initialisation requests one.
-
-    The number of EM steps that led to `model` is `n_steps`.
-    """
+    """Return the model after a split-and-merge search, if requested; `n_steps` EM steps led to `model`."""
     if partition.search_rows is None:
         return model
     rows, trim, engine = partition.search_rows, problem.data.trimming, problem.engine
@@ -322,10 +317,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """Return what an initialisation draws.
-
-    Structures of the same size can share a draw. The generator ends in the same state in both cases.
-    """
+    """Return the draw of an initialisation, which structures of the same size share; the generator advances alike."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
@@ -341,7 +333,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    # births are first found on the condensed rows, so only the moments of these rows are needed
+    # Births are first found on the condensed rows, so only the moments of these rows are needed.
     if isinstance(start, str) and some is not None:
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
@@ -366,8 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    # a prior would need a covariance structure
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -419,8 +410,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more step shows which value EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # The two values are compared exactly. A relative tolerance would be a fraction of the log-likelihood, which depends
-    # on the unit of the data, so the unit would decide which end is kept.
+    # Compared exactly, because a relative tolerance would depend on the unit of the data, which would then decide.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:

@@ -1,4 +1,4 @@
-"""Store the result of a fit in one value, which estimator attributes and model files are derived from."""
+"""Store the result of a fit in one value, from which estimator attributes and model files are derived."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _NOT_MAXIMUM_SENTENCE = (
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
 _MAX_SHOWN = 20  # maximum number of list entries in the text of an `Ending`
-RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of a cause
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause`
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,8 @@ class Ending:
         saddle point, on a ridge or far from a maximum. None if this was not checked; see `check_maximum`.
     remaining_gain : increase of `lower_bound_` by all further steps, in nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
-    label_change_fraction : fraction of the row weight whose most probable component may still change; None unless the
-        fit is at a maximum.
-    rate : convergence rate, which is the ratio of consecutive gains; at least 1, or infinite, if gains did not fall;
-        None if unknown.
+    label_change_fraction : fraction of the row weight whose most probable component may still change; None as above.
+    rate : convergence rate, which is the ratio of consecutive gains, at least 1 if gains did not fall; None if unknown.
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run: their
         final values differ by at most `tol` plus the larger remaining gain by Aitken's extrapolation, and no component
@@ -87,8 +85,7 @@ class Ending:
     traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
     n_moves_tried, n_moves_accepted : number of split-and-merge moves at the beginning of the best run, and number of
         moves that raised the likelihood; None without a split-and-merge search.
-    search_gain : gain by the split-and-merge search over EM from the same initialisation, in nats per row; None if
-        unknown.
+    search_gain : gain by the split-and-merge search over EM from the same initialisation, in nats per row, if known.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
     posterior_gap, posterior_gap_error : with truncated EM, an estimate from sampled rows of how far `lower_bound_` is
         below the log-likelihood, in nats per row, and its standard error; otherwise None.
@@ -134,8 +131,8 @@ class Ending:
     ) -> Ending:
         """Build the report from the final state of the best run and the traces of all runs.
 
-        `skip_reason` is why further runs were skipped. `objective_name` names the quantity that EM maximised, and
-        `objective_scale` multiplies its reported values.
+        `skip_reason` is why further runs were skipped. `objective_name` and `objective_scale` are used in reported
+        values.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -208,10 +205,9 @@ class RowSummary:
     ----------
     n_rows : number of rows.
     row_weight : total weight as criteria count it: n_rows without weights, and the number of rows with positive weight
-        if the weights are precisions.
+        if the weights are proportions that sum to about 1.
     log_likelihood : total log-likelihood of the rows before the last EM step, in nats, or of the final mixture if model
-        selection evaluated it. None if EM maximised another objective: with a prior, with labels, or on a part of the
-        rows.
+        selection evaluated it. None if EM maximised another objective: with a prior, labels or trimming.
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values.
     frame_library : library of the user's data frame; None for an array or a file.
@@ -228,15 +224,11 @@ class RowSummary:
 
     @classmethod
     def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
-        """Summarise the rows of a fit that ends now.
-
-        `log_likelihood` is the mean over the rows, and `start_time` is the value of `perf_counter` at the beginning of
-        the fit.
-        """
+        """Summarise the rows of a fit that ends now; `start_time` is the value of `perf_counter` at its beginning."""
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        # because the mean is over all rows
+        # The mean log-likelihood is over all rows, including empty ones.
         per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
@@ -290,25 +282,20 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model.
-
-        Facts about the run are kept only for a model of the same size.
-        """
+        """Return the previous result with the user's model; facts about the run are kept if its size is the same."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
-        # the stored value belongs to the previous model
-        facts = None if facts is None else replace(facts, log_likelihood=None)
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # belongs to the previous model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
     @cached_property
     def mixture(self) -> Mixture:
         """Return the fitted mixture."""
-        # imported here, because most fits need none of its many methods
-        from gaussmix._src.mixture.mixture import Mixture
+        from gaussmix._src.mixture.mixture import Mixture  # with many methods that fits don't need
 
         return Mixture._from_model(self.model, self.feature_names)
 
@@ -382,13 +369,10 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
-    """Return records from a table with one column per field; raise TypeError or ValueError if a value is invalid.
-
-    Every integer must be a count.
-    """
+    """Return records from a table with one column per field; raise TypeError or ValueError if one is invalid."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    # fields with a default may be newer than the file
+    # Fields with a default may be newer than the file.
     needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
@@ -426,7 +410,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-# By the key in a file: name of the field, and functions that write and read its value.
+# By key in a file: the name of a field, and the functions that write and read its value.
 _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "converged_": ("converged", _unchanged, instance(bool)),
     "n_iter_": ("n_iter", _unchanged, count),

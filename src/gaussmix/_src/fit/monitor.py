@@ -55,7 +55,7 @@ Callback = Callable[[Step], object]
 
 
 class Monitor(FitOption):
-    """A feature that calls callbacks after each step, prints progress, and ends the fit on request or when time is up.
+    """A fit option that calls callbacks after each step, prints progress, and ends the fit on request or at `max_time`.
 
     Inside the `with` block, the fit waits for the workers of a cluster for at most `max_time` seconds. When the block
     ends, scikit-learn's callbacks are torn down, even if the fit fails.
@@ -66,7 +66,7 @@ class Monitor(FitOption):
         self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
         self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
-        # scikit-learn's callbacks do not follow streams
+        # Scikit-learn's callbacks do not follow streams.
         self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
         self._verbose_interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
@@ -74,8 +74,7 @@ class Monitor(FitOption):
         self.is_sequential = self._has_callbacks or self._verbose > 0
         self._fit_task: CallbackTask | None = None  # task of the whole fit for scikit-learn's callbacks
         self._n_started: Counter[int | None] = Counter()  # number of runs of each candidate so far
-        # best final state of the latest runs, reported to scikit-learn's callbacks
-        self._best_end: EMState | None = None
+        self._best_end: EMState | None = None  # best final state for scikit-learn's callbacks
         self._was_last_start = self._was_stopped = False
         self._skip_reasons: dict[int | None, Outcome] = {}  # reason for skipping the remaining runs, by candidate
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
@@ -166,10 +165,7 @@ class Monitor(FitOption):
     def _call_callbacks(
         self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[EMState]:
-        """Yield the states and call the callbacks.
-
-        The list `open_parts` has the task of the run and, if there is one, the task of its step.
-        """
+        """Yield the states and call the callbacks; `open_parts` has the tasks of the run and of its step."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].max_subtasks:
             open_parts.append(open_parts[0].begin_subtask("iteration"))

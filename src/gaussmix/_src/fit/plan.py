@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
 # Fraction of the ridge in a variance, given the other features. Above this limit, the effect of the ridge is checked.
 MIN_RIDGE_FRACTION = 1e-3
-# for EM after a split-and-merge search; tolerance in nats per unit of row weight
+# Stopping rule of EM after a split-and-merge search; the tolerance is in nats per unit of row weight.
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300
-_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the core
+_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
 InitParams = str | Sequence[str] | Assignment | StartFunction  # types of `init_params`
@@ -62,7 +62,7 @@ class ModelStart:
     collapsed: Sequence[int] = ()
 
     def identity_values(self) -> list[Any]:
-        """Return all values that determine the bits of the run."""
+        """Return all values that determine the exact result of the run."""
         model = self.model
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
@@ -119,21 +119,19 @@ class Plan:
     stopping : stopping rule of EM.
     user_init : initial parameters, which replace drawn parameters; None if there are none.
     is_accelerated : same as in `run_em`.
-    should_stop : called after each EM step and before each split-and-merge move; if it returns True, the fit ends
-        without a result.
+    should_stop : called after each EM step and before each split-and-merge move; True ends the fit without a result.
     ends_at_collapse : whether a run ends when a component collapses, because its likelihood is then not comparable.
     shared_starts : draws shared with other structures of the same size; None outside of model selection.
     candidate : in a model selection, the row of `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
     stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
-    fallback_start : initialisation that replaces a split-and-merge search chosen by "auto" if that has singular
+    fallback_start : initialisation that replaces a split-and-merge search chosen by "auto" if this has singular
         covariances; None if there is none.
-    make_moves : function that makes the moves of variational Bayes, which change the number of components; None without
-        moves.
+    make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
     may_search : whether "auto" may run a split-and-merge search.
     has_sample_fit : whether EM may first run on the sample used for initialisation.
-    can_run_in_engine : whether the core may make the first state of a run, or the whole run, in one call.
+    can_run_in_engine : whether the C++ core may make the first state of a run, or the whole run, in one call.
     stop_reason : function that returns why no further run may begin; None if it may.
     skip_reasons : reasons for skipping runs, by candidate; the key of a single fit is None.
     report_progress : called with a message about work before the first step on all rows.
@@ -207,14 +205,11 @@ def is_scaled(start: object, family: Family) -> bool:
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Return whether `init_params="auto"` runs a split-and-merge search.
-
-    The conditions are several components and at least `MIN_SEARCH_STEPS` EM steps.
-    """
+    """Return whether `init_params="auto"` runs a split-and-merge search, given the limit on EM steps."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 
-# Number of k-means passes in the initialisations of the core. A split-and-merge search begins with k-means.
+# Number of k-means passes in the initialisations of the C++ core. A split-and-merge search begins with k-means.
 _KMEANS_PASSES = {
     "kmeans": MAX_LLOYD_PASSES,
     "k-means++": 0,
@@ -233,7 +228,7 @@ def fit_settings(
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
-    """Return a fit as plain values for one call of the core; None if the core can't make this initialisation.
+    """Return a fit as plain values for one call of the C++ core; None if the core can't make this initialisation.
 
     Parameters
     ----------
@@ -271,17 +266,14 @@ def fit_settings(
 def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """Return a fit from hard labels as plain values; None if the core can't make this fit.
-
-    `assignment` is the result of `Partition.hard_assignment` for all rows, and `ridge` has shape (n_features,).
-    """
+    """Return a fit from `Partition.hard_assignment` as plain values, with a ridge (n_features,); None if impossible."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
 def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
-    """Return when the core ends a fit: after the first M-step if Python makes the steps."""
+    """Return when the C++ core ends a fit: after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return EMSettings(ridge, stopping.tolerance, max_steps)

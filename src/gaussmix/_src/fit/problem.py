@@ -50,8 +50,7 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    # by whether second moments are full matrices
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they are full
 
     @cached_property
     def weight_unit(self) -> float:
@@ -96,10 +95,7 @@ class TrainingData:
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:
-        """Return a few weighted rows that represent all rows of one feature.
-
-        The result is None if there are several features, missing values or measurement errors.
-        """
+        """Return weighted rows that represent all rows of a single complete feature; None for other data."""
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
@@ -144,8 +140,7 @@ class TrainingData:
             rows = self.make_source(), self.weight_unit, problem.engine
             self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
-        # not stored in `_overall_moments`, because a reference cycle would keep the rows in memory
-        if moments is not None:
+        if moments is not None:  # not in `_overall_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
         return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 

@@ -24,11 +24,10 @@ from gaussmix._src.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-# times the number of features plus one; with this many rows in each component, no covariance needs a ridge
+# With this many rows per feature, and for one more, in each component, no covariance needs a ridge.
 MIN_DISTINCT_ROWS = 5
 MAX_RIDGE_COST = 1e-5  # cost of the ridge, in nats per row, above which the fit ends without it
-# limit on the ridge's fraction of a variance, given the other features, beyond which rows determine too little
-MAX_RIDGE_FRACTION = 0.9
+MAX_RIDGE_FRACTION = 0.9  # limit on the ridge's fraction of a variance, given the other features
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
@@ -51,8 +50,7 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     """Find the direction of each component in which the ridge is the largest fraction of the variance.
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
-    the features in the component. Features without a ridge are left out. For covariances without matrices, each
-    direction is one feature.
+    the features. Features without a ridge are left out. Without matrices, each direction is one feature.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_fractions(model, ridge)

@@ -49,8 +49,7 @@ def map_parallel(
 
     Parameters
     ----------
-    function : called with an item and a function that returns whether to stop. After a stop, any result may be
-        returned.
+    function : called with an item and a function that returns whether to stop, after which any result will do.
     items : arguments of the calls.
     n_threads : maximum number of concurrent calls; 1 runs everything in the calling thread.
 
@@ -138,8 +137,7 @@ class Search:
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            # computed once here, because every initialisation uses the sample and each thread would compute it
-            _ = self.problem.data.sample
+            _ = self.problem.data.sample  # used by every initialisation, in each thread
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -154,10 +152,7 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Order candidates by decreasing size, so that no large fit is left to a single thread.
-
-        With callbacks or `max_time`, the order is by increasing size.
-        """
+        """Order candidates by decreasing size, so that no large fit is left to one thread; reversed with callbacks."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
@@ -254,8 +249,8 @@ class Search:
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
         """Repeat the fits of every candidate, and with one component less and one more, with new random draws.
 
-        Here "auto" means k-means, because it draws at random. Other initialisations end in fits that are too similar to
-        distinguish numbers of components.
+        Here "auto" means k-means with random draws. Other fits would be too similar to distinguish numbers of
+        components.
 
         Yields
         ------
@@ -342,10 +337,7 @@ class Search:
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
-        """Run a plan and return the result of the candidate.
-
-        If a component of the best run collapsed, the candidate fails, because its likelihood is not comparable.
-        """
+        """Run a plan; a candidate fails if a component of its best run collapsed, as the likelihood is incomparable."""
         run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None

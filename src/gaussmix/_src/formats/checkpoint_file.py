@@ -28,9 +28,8 @@ _MEMORY = "memory."
 class RunRecord:
     """The state of an EM run as plain values."""
 
-    # "weights", "means" and "covariances" of the model, the arrays of its noise component, and "log_likelihood" and
-    # "objective" of the steps. Truncated EM adds "posterior_gap": the number of candidates, the gap and its standard
-    # error.
+    # The arrays of the model and its noise component ("weights", "means" …), and "log_likelihood" and "objective" of
+    # the steps. Truncated EM adds "posterior_gap": number of candidates, gap and standard error.
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # path of an accelerated run
     frozen: Mapping[int, str]  # reason why each frozen component is frozen, by component
@@ -57,8 +56,7 @@ class CheckpointRecord:
 
     # Parameters and rows of the fit, as JSON values by name. Only a fit with the same identity can resume.
     identity: Mapping[str, Json]
-    # Progress of each fit that has begun, by its key in the model selection. There is one fit outside of model
-    # selection.
+    # Progress of each fit that has begun, by its key. Without model selection, there is one fit.
     fits: Mapping[str, ProgressRecord]
 
 

@@ -43,9 +43,8 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
     """Read the record in a file of the given format, with the function for the layout of the file.
 
-    The target is a path or a binary file that is open for reading. The record is bit-identical to the saved one;
-    nothing here checks whether its numbers form a mixture. Layouts are never removed from `layouts`, so old files stay
-    readable.
+    The target is a path or a binary file that is open for reading. The record is bit-identical to the saved one, but
+    not checked to be a mixture. Layouts are never removed from `layouts`, so old files stay readable.
 
     Raises InvalidModelFileError: the file is damaged, truncated, of a later layout or of another kind; the message
     names the fault. OSError: the file does not exist or can't be read.
@@ -114,8 +113,8 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file for writing, and rename it to the target if the block ends without an error.
 
-    If the block or the writing fails, the target is unchanged. Links are followed. A target that is not a regular file,
-    such as a terminal or /dev/null, is written directly, because renaming would replace it.
+    If the block or the writing fails, the target is unchanged. Symbolic links are followed. A target that is not a
+    regular file, such as a terminal or /dev/null, is written directly, because renaming would replace it.
 
     Raises OSError, which names the target: the file can't be written.
     """
@@ -138,7 +137,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError):
-            # the system reports no file name for files that are open
+            # The system reports no file name for files that are open.
             is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)
             if is_full or str(error.filename) in (str(beside), str(target)):
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None

@@ -18,7 +18,7 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-# marker of dictionaries; the headers of files have the same entries
+# Dictionaries have this marker, and the headers of files have the same entries.
 _MARKER = {"format": "gaussmix-mixture", "version": 1}
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 

@@ -1,4 +1,4 @@
-"""A source for rows in memory, which are never copied."""
+"""Implement a source for rows in memory, which are never copied."""
 
 from __future__ import annotations
 

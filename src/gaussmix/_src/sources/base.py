@@ -36,10 +36,7 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """Work on a block of rows with results that can be added.
-
-    A task must be picklable, because it is sent to the processes that store the rows.
-    """
+    """Work on a block of rows, with results that add up. A task is pickled, because it is sent to the rows."""
 
     @property
     def key(self) -> Hashable:
@@ -49,7 +46,7 @@ class Task(Protocol[S_co]):
         """Create the state of a block. A source may keep the state between passes, or drop it and call `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
-        """Return the result for one block, which is a node of the tree of leaves (see `interfaces.leaves`)."""
+        """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +102,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    # key of a task, and states by the first row of their block
+    # The key of a task, and its states by the first row of their block.
     _states: tuple[Hashable, dict[int, BlockState]] = None, {}
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
@@ -122,14 +119,11 @@ class Source(ABC):
 
     @cached_property
     def whole(self) -> Block | None:
-        """Return all rows as one block; None if there are more rows than in a leaf."""
+        """Return all rows as one block; None if there are more than 65,520 rows."""
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on nodes of the tree of leaves, and merge the results.
-
-        The result is bit-identical for any partition into blocks.
-        """
+        """Run a task on nodes of the summation tree; the merged result does not depend on the partition into blocks."""
         if self._states[0] != task.key:
             self._states = task.key, {}
         states, whole = self._states[1], self.whole
@@ -218,11 +212,11 @@ class Source(ABC):
     def sample(self, n_rows: int) -> Block:
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
-        A hash of the row index draws the sample, so it does not depend on the partition into blocks. A row is chosen
-        with probability p = min(1, weight / fair), where fair = total weight / `n_rows`, and gets the weight weight /
-        p. Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
-        maximum of each feature are also always chosen, so that no initialisation misses an outlier; they are weighted
-        like random rows.
+        The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
+        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the row gets the weight weight / p.
+        Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
+        maximum of each feature are also chosen, so that no initialisation misses an outlier; they are weighted like
+        random rows.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -255,10 +249,9 @@ class Source(ABC):
         return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
-        """Return the same rows with prior knowledge about their components.
+        """Return the same rows with prior knowledge of their components; see `Block`.
 
-        As in `Block`, with indices (n_rows,) of all rows. Without indices, the labels in `Block.assignment` are the
-        indices.
+        `indices` (n_rows,) are of all rows. Without indices, the labels in `Block.assignment` are the indices.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -268,8 +261,9 @@ class Source(ABC):
     def reweighted(self, factor: float) -> Source:
         """Return the same rows with their weights multiplied by a factor, or without weights if they have none."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        # otherwise the statistics would differ in the last bits
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin
+        return (
+            self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin
+        )  # sums would differ in the last bits
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
@@ -304,19 +298,15 @@ def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
-    """Run a task on each leaf of a block, and concatenate the results.
+    """Run a task on each block of 65,520 rows (a leaf), and concatenate the results.
 
-    Results that depend on the rows processed together are then bit-identical for arrays and files, because blocks of
-    both begin with a leaf.
+    Results that depend on which rows are processed together are then bit-identical for arrays and files.
     """
     return np.concatenate([task(leaf) for leaf in block.split()])
 
 
 def log_pass(source: Source, began: float, answers: Any = None) -> None:
-    """Log the duration of a pass and the size of the workers' answers.
-
-    `began` is the value of `perf_counter` at the beginning of the pass.
-    """
+    """Log the duration of a pass that began at `perf_counter()` = `began`, and the size of the workers' answers."""
     if not log.isEnabledFor(logging.DEBUG):
         return
     seconds, n_bytes = perf_counter() - began, source.n_rows * source.n_features * source.dtype.itemsize

@@ -20,7 +20,7 @@ def open_hdf5(data: Any, request: OpenOptions) -> Source:
 
 
 class _DatasetReader(Reader):
-    """A reader of a data set, which reads at most one leaf of rows at a time."""
+    """A reader of a data set, which reads at most 65,520 rows at a time."""
 
     order = "C"
     has_names = False

@@ -17,10 +17,7 @@ MAX_LABELS = 2**16  # maximum number of distinct labels
 
 
 def values_in(source: Source, column: int) -> Array:
-    """Return the distinct values of a column in increasing order, at most `MAX_LABELS` + 1.
-
-    A missing value appears as NaN.
-    """
+    """Return up to `MAX_LABELS` + 1 distinct values of a column in increasing order; NaN if one is missing."""
     return source.sum_of(partial(_values, column=column)).values
 
 

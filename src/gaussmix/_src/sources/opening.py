@@ -176,7 +176,6 @@ def _of_files(name: str) -> Opener | None:
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    # `is_file` excludes pipes.
-    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # no pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

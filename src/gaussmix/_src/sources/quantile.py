@@ -43,10 +43,10 @@ class QuantileNeighbourhood(NamedTuple):
 
 
 def lowest_inside(source: Source, score: Callable[[Block], Array], fraction: float) -> float | None:
-    """Return the lowest score such that rows with lower scores have at most a fraction of the weight.
+    """Return the lowest score for which rows with lower scores have at most a fraction of the weight.
 
-    None if no row counts. The fraction is below 1. The picklable function `score` returns a number for each row of a
-    block, or NaN for rows that do not count.
+    The fraction is below 1. The picklable function `score` returns a number for each row of a block, or NaN for rows
+    that do not count. The result is None if no row counts.
     """
     nearby = find_neighbourhood(source, LeafReduction(score), lambda total: fraction * total * SLACK)
     return None if nearby is None else float(nearby.scores[nearby.position])
@@ -69,7 +69,7 @@ def find_neighbourhood(
     Parameters
     ----------
     source : rows and weights.
-    task : returns a score for each row of a leaf, NaN for rows that do not count.
+    task : returns a score for each row of a block, NaN for rows that do not count.
     limit : function that returns the limit of weight, given the total weight of rows that count.
     between : interval in which the quantile is expected; rows with higher scores do not count.
     tie : two scores are near if they differ by at most this value, or by this fraction of scores above 1.
@@ -155,11 +155,11 @@ class _Weights:
 
 @dataclass(frozen=True, eq=False)
 class ScoreReduction(Generic[S]):
-    """A task that adds up the results of a function of the scores and weights of the rows in each leaf.
+    """A task that adds up a function of the scores and weights of the rows in each block of 65,520 rows.
 
     Parameters
     ----------
-    task : returns the scores of a leaf.
+    task : returns the scores of a block.
     of_leaf : function of scores and weights; the weights are None if all are 1.
     """
 

@@ -27,7 +27,7 @@ from gaussmix._src.version import package_version
 
 MAX_FITS = 4  # maximum number of fits whose states are stored with the same rows
 MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker while the worker assembles it
-# number of partitions per worker if there are enough leaves, so that workers have about the same load
+# Partitions per worker, if there are enough rows, so that workers have about the same load.
 TARGETS_PER_WORKER = 4
 # Modules that gaussmix imports, or that Spark imports to call it; another missing module says nothing about gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
@@ -50,30 +50,23 @@ class Target(NamedTuple):
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
-    """Return new partitions for old ones with the given sizes; neighbours are on the same worker.
-
-    `n_threads` is the number of threads of each worker.
-    """
+    """Return new partitions for old ones with these sizes; `n_threads` is the number of threads of each worker."""
     n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
-    """Return the number of leaves per partition, a power of 2.
-
-    It is the largest power for which a partition has at most `MAX_TARGET_BYTES`, and there are enough partitions for
-    `n_tasks` tasks.
-    """
+    """Return the number of 65,520-row blocks per partition: 2^m, with at least `n_tasks` partitions if possible."""
     limit = min(MAX_TARGET_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
     return 1 << (max(limit, 1).bit_length() - 1)
 
 
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """Return the first row of each new partition of `n_rows` rows, and the spans of its rows.
+    """Return the first row of each new partition of `n_rows` rows, and the spans of its rows in old partitions.
 
-    `sizes` are the numbers of rows of the old partitions. A span is the index of an old partition, the first row and
-    the end in it.
+    `sizes` are the numbers of rows of the old partitions. A span is the index of an old partition, its first row and
+    end.
     """
     ends = [*accumulate(sizes)]
     result = []
@@ -95,10 +88,9 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
-    """Merge trees in rounds, until at most `FAN_IN` are left.
+    """Merge trees in rounds, until at most `FAN_IN` are left; `merge` takes groups of trees and returns one per group.
 
-    The function `merge` takes groups of trees and returns one tree per group. The trees stay on the workers; this
-    process has only references to them.
+    The trees stay on the workers; this process has only references to them.
     """
     while len(trees) > FAN_IN:
         trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
@@ -170,8 +162,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        # without the number of rows, which may be unknown
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows may not be counted yet
 
     @cached_property
     def _rows(self) -> Source:
@@ -208,7 +199,7 @@ States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task
 
 
 class WorkerPartition:
-    """A partition of consecutive rows on a worker, as nodes of the tree of leaves, with the states of fits."""
+    """A partition of consecutive rows on a worker, as nodes of the summation tree, with the states of fits."""
 
     def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
         self.blocks, self._states = blocks, {} if states is None else states
@@ -218,7 +209,7 @@ class WorkerPartition:
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
         """Run a task on each node, and return a tree of the results."""
-        # a concurrent thread does not find the states and makes its own
+        # A concurrent thread does not find the states and makes its own.
         key, states = self._states.pop(fit, (None, []))
         if key != task.key:
             states = [task.open(block) for block in self.blocks]
@@ -236,7 +227,7 @@ class WorkerPartition:
 
 
 class Remote(Source):
-    """A source of rows in other processes, in partitions of whole leaves."""
+    """A source of rows in other processes, in partitions of whole leaves (blocks of 65,520 rows)."""
 
     is_remote, max_fits = True, MAX_FITS
     invalid_reason: str | None  # a sentence about the first value or weight that is invalid; None if all are valid
@@ -259,11 +250,7 @@ class Remote(Source):
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the traffic of a pass.
-
-        The arguments are the bytes of its task, the bytes of the sums of a node, and the number of components in the
-        sums.
-        """
+        """Return the traffic of a pass, given the bytes of its task and of a node's sums with `n_components`."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
@@ -273,7 +260,7 @@ class Remote(Source):
             sent = sizes(self.n_features)
             n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
-        # both `BlockMoments` and `Sums` of them have this method
+        # Both `BlockMoments` and `Sums` of them have this method.
         return parts[0] if n_parts == 1 else parts[0].joined(parts)
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Compute statistics of all rows. Each statistic is computed for the nodes of the tree of leaves and added up."""
+"""Compute statistics of all rows. Each statistic is computed for the nodes of the summation tree and added up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.numerics.rows import extremes
 
-# with more features, matrices of all pairs of features are computed in a separate pass when they are needed
+# With more features, matrices of all pairs of features are computed in a separate pass, when they are needed.
 MAX_NARROW_FEATURES = 64
 
 
@@ -27,7 +27,7 @@ class RowStatistic(Protocol):
 
     @classmethod
     def from_block(cls, leaf: Block, /) -> Self:
-        """Return the statistic of the rows in a leaf."""
+        """Return the statistic of the rows in a block."""
 
     def __add__(self, other: Any, /) -> Any:
         """Return the statistic of these rows and the rows after them."""
@@ -92,7 +92,7 @@ class PairwiseObservedCounts(RowStatistic):
         is_seen = ~np.isnan(leaf.rows)
         if leaf.row_weight is not None:
             is_seen &= (leaf.row_weight > 0)[:, None]
-        counted = is_seen.astype(np.float32)  # float32 is exact for the number of rows in a leaf
+        counted = is_seen.astype(np.float32)  # float32 is exact for numbers of rows in a block
         return cls((counted.T @ counted).astype(np.float64))
 
     def __add__(self, other: PairwiseObservedCounts) -> PairwiseObservedCounts:
@@ -118,7 +118,7 @@ class DistinctDigests(RowStatistic):
 class Fingerprint(RowStatistic):
     """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
 
-    The value is the sum, modulo 2⁶⁴, of a hash of the index and the CRC-32 of each leaf. It misses a change with
+    It is the sum, modulo 2⁶⁴, of hashes of the index and CRC-32 of all blocks of 65,520 rows, and misses a change with
     probability 2⁻³².
     """
 
@@ -150,7 +150,7 @@ def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
 
 
 def findings(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
-    """Compute several statistics of the rows in a leaf."""
+    """Compute several statistics of the rows in a block."""
     return Sums(kind.from_block(leaf) for kind in kinds)
 
 

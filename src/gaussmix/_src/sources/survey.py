@@ -45,7 +45,7 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
 
 @dataclass
 class Survey:
-    """A collector of row statistics, and of a sample of about one leaf of rows, from consecutive blocks.
+    """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
 
     A row is sampled if the hash of its index, divided by its weight, is less than 1 over the weight that a sampled row
     represents. Because that weight is known only at the end, the rows with the smallest quotients are kept until then.
@@ -59,7 +59,7 @@ class Survey:
     _limit: float = np.inf  # rows with larger keys were dropped or will be
 
     def add(self, block: Block) -> None:
-        """Process the next block, which must be a node of the tree of leaves."""
+        """Process the next block, which must be a node of the summation tree."""
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return

@@ -19,7 +19,7 @@ class Traffic:
     Parameters
     ----------
     task : bytes sent to each worker: the current parameters, and the parameters by which the worker ordered the rows.
-    node : bytes of the serialised sums of one node of the tree of leaves.
+    node : bytes of the serialised sums of one node of the summation tree.
     n_components : number of components in the sums.
     n_workers : number of workers, each of which gets the task once.
     n_leaves : number of leaves (blocks of 65,520 rows) in total.
@@ -45,10 +45,7 @@ class Traffic:
 
     @property
     def n_parts(self) -> int:
-        """Return the number of parts into which components are split.
-
-        A task merges one part, which has at most `MAX_MERGE_BYTES` bytes if there are enough components.
-        """
+        """Return the number of parts into which components are split, so that tasks merge `MAX_MERGE_BYTES` bytes."""
         return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
@@ -58,10 +55,7 @@ class Traffic:
 
     @property
     def memory(self) -> int:
-        """Return the memory in this process in bytes.
-
-        It holds two copies of the task, and the sums both as received and as full matrices.
-        """
+        """Return the memory in this process, in bytes: two copies of the task, and sums as received and in full."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:

@@ -40,10 +40,7 @@ def waiting_for(seconds: float) -> AbstractContextManager[None]:
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """Inside the `with` block, raise `TimeIsOver` when the time of `waiting_for` is over, if `is_cut` is True.
-
-    Work in other processes is then abandoned.
-    """
+    """Raise `TimeIsOver` during waits inside the `with` block when `waiting_for` is over, if `is_cut` is True."""
     return _holding(_is_cut, is_cut)
 
 
@@ -87,5 +84,5 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
         work.cancel()
         raise
     finally:
-        # breaks the reference cycle of `work` and the error's traceback, which would keep the source in memory
+        # This breaks the reference cycle of `work` and the error's traceback, which would keep the source in memory.
         del work

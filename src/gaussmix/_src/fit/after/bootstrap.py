@@ -35,12 +35,12 @@ MAX_DRAWN_VALUES = 2**22  # number of weights, or of values in drawn rows, that 
 MAX_COMPARED_ROWS = 2**13  # number of rows by which the components of a refit are matched
 REFIT_START_TOL = 1e-9  # tolerance of EM before the first refit, in nats per unit of row weight
 MIN_SIMILARITY = 0.5  # a component whose rows before and after the refit are less similar counts as another one
-# relative to the largest weight; leaving out a lighter row would change a refit only by rounding
+# A row with a smaller weight, relative to the largest, would change a refit only by rounding.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # largest acceptable fraction of refits in which a component collapses
-# rows · components · (features² + 8); below this limit, 200 refits by the core take a few seconds
+# Below this rows · components · (features² + 8), 200 refits in the C++ core take a few seconds.
 MAX_FAST_REFIT_COST = 1_000_000
-PYTHON_COST_FACTOR = 40  # relative cost of refits to few rows that the core can't make
+PYTHON_COST_FACTOR = 40  # relative cost of refits to few rows that the C++ core can't make
 INCOMPLETE_COST_FACTOR = 8  # relative cost of refits to incomplete rows
 
 
@@ -120,8 +120,7 @@ def refit_resamples(
 
     Raises
     ------
-    ValueError : a component collapsed in more than a third of the refits, or the kind of resampling does not support
-        these rows.
+    ValueError : a component collapsed in more than a third of the refits, or the kind does not support these rows.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
@@ -251,10 +250,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from each model on the table with its index, and return the final states.
-
-    All tables have the same number of rows.
-    """
+    """Run EM from each model on the table with its index, and return the final states. Tables have equal sizes."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -294,11 +290,11 @@ class _ComponentMatcher:
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
     def match_components(self, mixtures: StackedModels) -> tuple[Indices, Array]:
-        """Match the components of each mixture to the original components, and compute similarities.
+        """Match the components of each mixture to the original ones; return indices and similarities (n, n_components).
 
-        (n, n_components) each. The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'),
-        which generalises Jaccard's similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls
-        a cluster dissolved below ½.
+        The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which generalises Jaccard's
+        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved below
+        ½.
         """
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))

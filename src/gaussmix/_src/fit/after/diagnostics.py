@@ -76,10 +76,7 @@ def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Return columns that are linear functions of earlier columns, each with those earlier columns.
-
-    The result is empty if values are missing or have measurement errors.
-    """
+    """Return columns that are linear functions of earlier columns, with these; {} if the rows are incomplete."""
     if source.is_incomplete:
         return {}
     return _find_dependent_in_covariance(source.collect(Spread).covariance)
@@ -112,8 +109,7 @@ class SingularColumns:
     constant : columns with a single value.
     dependent : columns that are linear functions of other columns, each with the list of the other columns.
     two_valued : columns with two values.
-    n_rows : number of rows if it is at most the number of columns, so that columns are linearly dependent; otherwise
-        None.
+    n_rows : number of rows if it is too small for linearly independent columns; otherwise None.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -227,11 +223,10 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
 def diagnose_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
 ) -> list[Diagnosis]:
-    """Return records of components that collapse, or would collapse without the ridge.
+    """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
 
     In such a component, the ridge is nearly all of the variance in some direction, or there are fewer distinct rows
-    than a covariance matrix needs. Models with a prior have none. `constant` lists the columns with one value, which
-    are reported separately.
+    than a matrix needs. `constant` lists the columns with one value, which are reported separately.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows

@@ -17,12 +17,10 @@ def em_test_statistic(values: Array) -> float:
     """Compute the test statistic of values (n,), in nats: twice the gain in penalised likelihood by a second component.
 
     The penalty of a weight α is log(1 − |1 − 2 α|). The penalty of a variance σ² is −¼ (s² / σ² + log(σ² / s²)), where
-    s² is the variance of all values; sections 2.1 and 3 of the article. For one normal distribution the limit is χ²
-    with two degrees of freedom. Weights, penalties and numbers of steps agree with the authors' R package MixtureInf
-    1.1.
+    s² is the variance of all values; sections 2.1 and 3. For one normal distribution the limit is χ² with two degrees
+    of freedom. Weights, penalties and numbers of steps agree with the authors' R package MixtureInf 1.1.
     """
-    # the statistic does not depend on the scale; scaling avoids overflow and underflow of squares
-    x = values / np.abs(values).max()
+    x = values / np.abs(values).max()  # the statistic is invariant to scale, and scaling avoids overflow
     x = (x - x.min()) / np.ptp(x)
     x = (x - x.mean()) / x.std()
     weights, means, variances = _initial_parameters(x)
@@ -43,10 +41,7 @@ def em_test_statistic(values: Array) -> float:
 
 
 def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
-    """Return initial weights (m,), means and variances (m, 2).
-
-    For each weight, the second component is either tail of the sorted values, or both components have the same mean.
-    """
+    """Return initial weights (m,), means and variances (m, 2), with separate or with equal means for each weight."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
     for weight in INITIAL_SECOND_WEIGHTS:
         cut = max(1, round(weight * len(x)))

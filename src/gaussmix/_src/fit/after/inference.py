@@ -28,17 +28,14 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
 MAX_EM_STEPS = 10_000  # maximum number of EM steps between attempts of Newton's method
 MAX_NEWTON_STEPS = 20
-# nats, for all rows; a remaining gain below this moves no parameter by more than 1e-6 standard errors
+# A smaller remaining gain, in nats of all rows, moves no parameter by more than 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-# Newton's method must reduce the remaining gain to less than this fraction per step; otherwise EM continues
-MAX_GAIN_RATIO = 0.5
+MAX_GAIN_RATIO = 0.5  # Newton's method must leave less than this fraction of the gain per step; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
 MIN_CURVATURE = 1e-9  # per unit of row weight; rows with known components have a curvature of about 1
-# a parameter with a larger fraction of its squared derivative in flat directions is undetermined
-MAX_FLAT_FRACTION = 1e-4
-# step of numerical derivatives of a user's function, in standard errors of the coordinates
-FINITE_DIFFERENCE_STEP = 1e-3
-# relative to the inverse information; a negative variance up to this size is rounding of 0
+MAX_FLAT_FRACTION = 1e-4  # limit on the fraction of a parameter's squared derivative in flat directions
+FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
+# Negative variances up to this size, relative to the inverse information, are rounding errors of 0.
 MAX_VARIANCE_ROUNDING = 1e-8
 OBJECTIVE_ROUNDING = 1e-6  # rounding error in nats per unit of row weight, including the effect of float32 rows
 
@@ -68,8 +65,8 @@ class LocalMaximum:
     ) -> LocalMaximum:
         """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM continues until Newton's method converges from its end. If Newton's method never converges, EM ended at a
-        saddle point or on a ridge, and `flat_directions` returns the directions of the ridge.
+        EM continues until Newton's method converges from its end. If this never happens, EM ended at a saddle point or
+        on a ridge, with the directions in `flat_directions`.
 
         Parameters
         ----------
@@ -112,10 +109,7 @@ class LocalMaximum:
 
     @property
     def flat_directions(self) -> Array:
-        """Return orthonormal directions, as columns (p, n), in which the objective does not fall.
-
-        None at a strict maximum.
-        """
+        """Return directions in which the objective does not fall, as orthonormal columns; none at a maximum."""
         return self._steep_and_flat_directions[1]
 
     @cached_property
@@ -130,29 +124,20 @@ class LocalMaximum:
 
     @property
     def least_curvature(self) -> float:
-        """Compute the smallest positive curvature of the total objective, in nats.
-
-        No coordinate has a variance above its inverse.
-        """
+        """Compute the smallest positive curvature of the total objective, in nats per squared coordinate."""
         steep, _ = self._steep_and_flat_directions
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the natural parameters.
-
-        NaN for degenerate components, and 0 if known exactly.
-        """
+        """Compute the covariance (q, q) of the natural parameters; NaN for degenerate components, 0 if known."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
     def has_no_standard_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
-        """Return a mask (q,) of parameters of frozen components and of weights at their lower bound.
-
-        These parameters have no standard errors.
-        """
+        """Return a mask (q,) of parameters of frozen components, and of weights at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
         fixed = {} if weight_update is None else weight_update.fixed_weights
@@ -166,9 +151,8 @@ class LocalMaximum:
         """Compute the covariance (q, q) of parameters, given their derivatives (q, p) by the coordinates.
 
         The covariance of the coordinates is the inverse of the information I or of the outer product G of the scores,
-        or I⁻¹ G I⁻¹: White (1982), Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. A
-        parameter that moves along a flat direction has NaN, and so has one whose sandwich variance is negative beyond
-        rounding.
+        or I⁻¹ G I⁻¹: White (1982), Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. The
+        result is NaN for parameters that move along flat directions, and for negative variances beyond rounding.
         """
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
@@ -192,7 +176,7 @@ class LocalMaximum:
             result = along @ outer @ along.T
             variances = np.diagonal(result)
             wrong = variances < -MAX_VARIANCE_ROUNDING * (whitened**2).sum(axis=1)
-            # rounding may make a variance negative that is 0 because rows fit exactly
+            # The variance is 0 up to rounding if rows fit exactly.
             np.fill_diagonal(result, np.maximum(variances, 0.0))
             result[wrong] = result[:, wrong] = np.nan
         else:

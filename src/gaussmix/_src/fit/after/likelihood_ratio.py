@@ -46,10 +46,10 @@ class LikelihoodRatioTest(NamedTuple):
 def run_likelihood_ratio_test(
     problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
-    """Compare a mixture with one that has an additional component.
+    """Compare a mixture with one that has one more component, starting from the mixture with each component split.
 
-    EM for the larger mixture starts from the smaller mixture with each component split in turn. The larger mixture of
-    drawn rows is found in the same way, because otherwise the test would not have its nominal level.
+    The larger mixture of drawn rows is found in the same way, because otherwise the test would not have its nominal
+    level.
 
     Parameters
     ----------
@@ -63,8 +63,7 @@ def run_likelihood_ratio_test(
 
     Raises
     ------
-    ValueError : a component of the smaller mixture collapsed or became empty, or every larger mixture has a collapsed
-        component.
+    ValueError : a component of the smaller mixture collapsed or became empty, or all larger mixtures collapsed.
     """
     stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"

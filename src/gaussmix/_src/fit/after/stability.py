@@ -38,10 +38,10 @@ def compute_stability(
 ) -> tuple[Array, Array]:
     """Compute the mean and standard deviation of label agreement with K − 1 and K + 1 components, (n_candidates,) each.
 
-    The index of Fowlkes & Mallows (1983) compares each repeat with K components to every earlier repeat with K + 1
-    components, as in CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56.
-    All comparisons share one pass over the rows. The result is NaN for one component, and if no fits can be compared on
-    one side.
+    The index of Fowlkes & Mallows (1983) compares each repeat with K components to every earlier repeat with K + 1;
+    Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56, as CellCharter computes it.
+    One pass over the rows suffices. The result is NaN for one component, and if there are no fits to compare on one
+    side.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -67,11 +67,10 @@ def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
 
 
 def fowlkes_mallows(table: Array, self_pairs: float) -> float:
-    """Compute the Fowlkes–Mallows index of a contingency table of labels.
+    """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
-    The index is √(T/P) √(T/Q), where T, P and Q count the pairs of rows with equal labels in both fits, in the first
-    and in the second; Fowlkes & Mallows (1983), JASA 78, section 2. A pair of rows counts with the product of their
-    weights. `self_pairs` is the weight of pairs of a row with itself.
+    T, P and Q count the pairs of rows with equal labels in both fits, in the first and in the second; Fowlkes & Mallows
+    (1983), JASA 78, section 2. Pairs count with the product of their weights, and `self_pairs` are left out.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
@@ -83,10 +82,8 @@ class _ContingencyTables:
 
     Parameters
     ----------
-    engine : engine that assigns labels.
     repeats : parameters of the repeats of each candidate.
-    compared_pairs : indices of two candidates; every repeat of the first is compared with earlier repeats of the
-        second.
+    compared_pairs : indices of two candidates; every repeat of the first is compared with earlier ones of the second.
     """
 
     engine: Engine[Any]
@@ -102,7 +99,7 @@ class _ContingencyTables:
         """Yield the tables of all pairs of repeats, for each pair of candidates."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
-            # reuses the labels with K + 1 components, which are those with K in the next step
+            # The labels with K + 1 components are reused as the labels with K in the next step.
             labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}
             rows, columns = (labels[index] for index in step)
             n_rows, n_columns = (self._n_labels(index) for index in step)

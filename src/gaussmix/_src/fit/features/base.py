@@ -1,4 +1,4 @@
-"""Define the interface of optional features of a fit: five methods that return their argument unchanged by default."""
+"""Define the interface of fit options: five methods that return their argument unchanged by default."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class FitOption(ABC):
-    """An optional feature of a fit, which is also a context manager for the duration of the fit.
+    """An option of a fit, which is also a context manager for the duration of the fit.
 
-    A feature is created before rows are read, and checks the parameters that request it. The attribute `used_names` has
-    the names in `UNSUPPORTED_PAIRS` that the fit uses. If it is empty, because the values are equivalent to the
-    defaults, the feature is dropped.
+    The option is created before rows are read, and checks the parameters that request it. The attribute `used_names`
+    has the names in `UNSUPPORTED_PAIRS` that the fit uses. If it is empty, because the values are equivalent to the
+    defaults, the option is dropped.
 
     Parameters
     ----------
@@ -55,10 +55,7 @@ class FitOption(ABC):
         return source
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        """Return the problem of the fit.
-
-        `candidates` lists all structures and numbers of components, first that of `problem`.
-        """
+        """Return the problem of the fit; `candidates` lists all structures with numbers of components."""
         return problem
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:

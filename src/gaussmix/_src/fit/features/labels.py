@@ -15,7 +15,7 @@ from gaussmix._src.validation.labels import check_labels
 
 
 class KnownLabels(FitOption):
-    """The feature for rows with known components."""
+    """The fit option for rows with known components."""
 
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)

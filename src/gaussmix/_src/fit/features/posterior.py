@@ -25,14 +25,14 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # number of pairs of rows and components below which an exact fit takes seconds
-# nats per row; if the gap exceeds this by more than two standard errors, the number of candidates is doubled
+# If the gap exceeds this, in nats per row, by more than two standard errors, the number of candidates is doubled.
 MAX_GAP = 2e-3
 # Limit of doubling, because an outlier far from all components would require ever more candidates.
 MAX_AUTO_CANDIDATES = 64
 
 
 class TruncatedPosterior(FitOption):
-    """The feature of truncated EM, which also estimates how far its bound is below the log-likelihood."""
+    """The fit option for truncated EM, which also estimates how far its bound is below the log-likelihood."""
 
     _engine: TruncatedEngine | None = None
 
@@ -78,7 +78,7 @@ class TruncatedPosterior(FitOption):
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # the number in the checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
-        # a finished run has no candidates from which to estimate the gap again
+        # A finished run has no candidates from which to estimate the gap again.
         if initial is not None and initial.outcome is not None:
             yield initial
             return

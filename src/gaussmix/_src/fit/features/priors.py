@@ -24,11 +24,11 @@ MIN_EXPECTED_ROWS = 0.5  # a component with fewer expected rows describes no row
 
 
 class Priors(FitOption):
-    """The feature for priors and fixed parameters."""
+    """The fit option for priors and fixed parameters."""
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        # model selection checks its structures itself
+        # Model selection checks its structures itself.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
@@ -57,15 +57,14 @@ class Priors(FitOption):
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
-        # A model selection has already replaced the objective by the log-likelihood. Here EM maximised another
-        # objective.
+        # Model selection stores the likelihood of the mixture, but other fits stored another objective.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
     """Return the components with less than half a row, which only the prior of means and covariances determines."""
     objective = problem.objective
-    # variational fits report such components themselves
+    # Variational fits report such components themselves.
     if type(objective) is not PosteriorObjective or objective.prior is None:
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight

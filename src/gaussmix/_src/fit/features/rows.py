@@ -11,7 +11,7 @@ from gaussmix._src.validation.rows import check_columns, check_weight_type, scal
 
 
 class MeasurementErrors(FitOption):
-    """The feature for rows with measurement errors."""
+    """The fit option for rows with measurement errors."""
 
     def check_parameters(self) -> Sequence[str]:
         return ("X_error",)
@@ -25,7 +25,7 @@ class MeasurementErrors(FitOption):
 
 
 class WeightType(FitOption):
-    """The feature for weights that are precisions."""
+    """The fit option for weights that are precisions."""
 
     def check_parameters(self) -> Sequence[str]:
         is_precision = check_weight_type(self.estimator.weight_type) == "precision"

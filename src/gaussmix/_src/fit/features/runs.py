@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import check_acceleration, check_maximu
 
 
 class DegenerateRemedy(FitOption):
-    """The feature for remedies other than freezing a component that collapses or becomes empty."""
+    """The fit option for remedies other than freezing a component that collapses or becomes empty."""
 
     def check_parameters(self) -> Sequence[str]:
         self._remedy = check_remedy(self.estimator.degenerate)
@@ -42,10 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """The feature for accelerated EM.
-
-    Truncated EM stays unaccelerated, because a rejected step would worsen its candidates.
-    """
+    """The fit option for accelerated EM, except for truncated EM, whose candidates a rejected step would worsen."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)
@@ -56,7 +53,7 @@ class AcceleratedRuns(FitOption):
 
 
 class CertifiedMaximum(FitOption):
-    """The feature that continues a fit to a maximum, or that always or never checks for a maximum."""
+    """The fit option that continues a fit to a maximum, or that always or never checks for a maximum."""
 
     def check_parameters(self) -> Sequence[str]:
         self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))

@@ -15,7 +15,7 @@ _PARAMETER_NAMES = "weights_init", "means_init", "precisions_init", "covariances
 
 
 class InitialValues(FitOption):
-    """The feature for initial parameters."""
+    """The fit option for initial parameters."""
 
     def check_parameters(self) -> Sequence[str]:
         return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
@@ -29,7 +29,7 @@ class InitialValues(FitOption):
 
 
 class WarmStart(FitOption):
-    """The feature for starting from the previous mixture, if this has the same size and structure."""
+    """The fit option for starting from the previous mixture, if this has the same size and structure."""
 
     def check_parameters(self) -> Sequence[str]:
         self._restore_seed = seed_restorer(self.estimator.random_state)

@@ -16,7 +16,7 @@ from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class StreamFit(FitOption):
-    """The feature for the first fit to a stream, with the seed drawn at its beginning. Other fits do not use it."""
+    """The fit option for the first fit to a stream, with the seed drawn at its beginning. Other fits do not use it."""
 
     def check_parameters(self) -> Sequence[str]:
         check_forgetting(self.estimator.forgetting)

@@ -1,4 +1,4 @@
-"""List the optional features of fits, find the ones that a fit uses, and reject unsupported combinations."""
+"""List the fit options, find the options that a fit uses, and reject unsupported combinations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# The features in the order in which they apply. A key is the module in `fit`, which is imported at the first use, and
-# the class. The value lists the parameters, and arguments of `fit`, that request the feature if they differ from the
-# default and None.
+# The fit options in the order in which they apply. A key is the module in `fit`, which is imported at the first use,
+# and the class. The value lists the parameters that request the option if they differ from their default.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),
@@ -36,7 +35,7 @@ OPTION_PARAMETERS = {
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
 
-# with at least this many components, which are "many components", posterior="auto" may truncate EM
+# With at least this number of components ("many components"), posterior="auto" may truncate EM.
 MIN_TRUNCATED_COMPONENTS = 1000
 
 _INDEX_CONFLICT = (
@@ -85,7 +84,7 @@ UNSUPPORTED_PAIRS = {
 
 
 def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ignored: Sequence[str] = ()) -> FitOptions:
-    """Return the optional features that a fit uses, in the order in which they apply; () for a default fit.
+    """Return the options that a fit uses, in the order in which they apply; () for a default fit.
 
     Parameters
     ----------
@@ -96,10 +95,10 @@ def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ign
 
     Raises
     ------
-    ValueError, TypeError : a parameter has an invalid value, or two features can't be combined.
+    ValueError, TypeError : a parameter has an invalid value, or two options can't be combined.
     """
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
-    if not isinstance(estimator.tol, str):  # a numeric tol needs no feature
+    if not isinstance(estimator.tol, str):  # a numeric tol needs no option
         names.discard("tol")
     if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
         names.add("many components")
@@ -138,7 +137,7 @@ def check_combination(used_names: Set[str]) -> None:
 
 
 def _other_used_names(estimator: Any) -> Iterator[str]:
-    """Yield the names in `UNSUPPORTED_PAIRS` that an estimator uses in addition to optional features."""
+    """Yield the names in `UNSUPPORTED_PAIRS` that an estimator uses in addition to fit options."""
     yield _library_class(type(estimator)).__name__
     yield f"criterion={getattr(estimator, 'criterion', None)!r}"
     if getattr(estimator, "split_merge", False):
@@ -153,5 +152,5 @@ def _default_values(cls: type) -> tuple[tuple[str, Any], ...]:
 
 
 def _library_class(cls: type) -> type:
-    """Return the gaussmix class of an estimator, because a user's subclass may have defaults that request features."""
+    """Return the gaussmix class of an estimator, because a user's subclass may have defaults that request options."""
     return next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == "gaussmix")

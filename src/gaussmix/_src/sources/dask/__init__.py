@@ -75,8 +75,7 @@ class DaskTable:
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array, whose chunks are the partitions.
 
-        Raises ImportError, as in a fit: a worker without gaussmix would die of the task, and Dask would wait for
-        another one.
+        Raises ImportError, as in a fit: a worker without gaussmix would die of the task, and Dask would try another.
         """
         client = _client()
         if client is not None:

@@ -149,8 +149,7 @@ class DaskWorkers:
     def limit_deaths(self, futures: Sequence[Any]) -> None:
         """Make the scheduler give up tasks, and the tasks that they depend on, after two workers died with them.
 
-        Then `gathered` retries the tasks one by one, and a third death identifies the task. Dask would wait for four
-        deaths.
+        Then `gathered` retries the tasks one by one, and a third death identifies one. Dask would wait for four deaths.
         """
         keys = [future.key for future in futures]
 
@@ -188,10 +187,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures.
-
-        If this is cancelled, cancel the futures, because a cancelled `gather` logs an error.
-        """
+        """Return the results of futures; cancel them if this is cancelled, because `gather` would log an error."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
@@ -224,7 +220,7 @@ class DaskWorkers:
 
 
 class DaskCluster(Remote):
-    """A source of rows in the memory of workers, in partitions of 2^m leaves with neighbours on the same worker.
+    """A source of rows in the memory of workers, in partitions of 2^m × 65,520 rows with neighbours on the same worker.
 
     Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Its rows are
     recomputed from their origin. Each result has a key, so that it is counted once.
@@ -242,8 +238,7 @@ class DaskCluster(Remote):
         self.n_rows = sum(sizes)
         cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
-        # number of leaves in a partition
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # leaves in a partition
         workers.limit_deaths(self._stored)
 
     @property
@@ -260,7 +255,7 @@ class DaskCluster(Remote):
         return source
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the rows. This process receives one leaf at a time."""
+        """Yield the rows. This process receives one block of 65,520 rows at a time."""
         for part, index in product(self._stored, range(self._n_leaves)):
             submit = partial(self._client.map, _leaf, [part], index=index, key="gaussmix-leaf", pure=False)
             (leaf,) = self._workers.gathered([part], submit)
@@ -273,10 +268,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class.
-
-        Each worker merges its trees, and some workers merge the results of others.
-        """
+        """Sum over all rows, as in the base class. Workers merge their own trees, and some then merge others' trees."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -285,8 +277,7 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        # otherwise the task that merges a part would receive all parts
-        def of_part(parts: list[Any], index: int) -> Any:
+        def of_part(parts: list[Any], index: int) -> Any:  # avoids that merging tasks receive all parts
             # has few tasks, because Dask would spread the tasks of a larger group over all workers
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
@@ -405,7 +396,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
-    """Return a leaf of a partition by its index, in a list; [] after the last leaf."""
+    """Return a block of 65,520 rows in a partition by its index, in a list; [] after the last block."""
     leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 

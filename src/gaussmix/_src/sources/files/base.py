@@ -146,7 +146,7 @@ class Cursor:
 
 
 class FileSource(Source):
-    """A source of the rows of a reader, which keeps a few leaves (65,520 rows each) in memory at a time.
+    """A source of the rows of a reader, which keeps a few blocks of 65,520 rows in memory at a time.
 
     A thread reads ahead. The rows are not kept between passes, so the caller must not keep blocks either. The memory,
     in bytes, is for buffers and for states that engines store with blocks.
@@ -197,8 +197,7 @@ class FileSource(Source):
 class _Ahead:
     """An iterator over the blocks of one pass, which a separate thread reads while other blocks are processed.
 
-    The thread opens and closes the cursor. It is a daemon thread, so that Python can exit while a slow disk is being
-    read.
+    The daemon thread opens and closes the cursor, so that Python can exit while a slow disk is being read.
     """
 
     def __init__(self, reader: Reader, chunk_rows: int) -> None:
@@ -248,10 +247,9 @@ class _Ahead:
 
 
 def opened(reader: Reader, memory: int) -> Source:
-    """Return a source of the rows of a reader, which stay in memory if they fit into half of it.
+    """Return a source of a reader, in memory if the rows fit into half of it, and otherwise reading in every pass.
 
-    Otherwise the rows are read in every pass. Raises ValueError: there are no rows, or a row is invalid. OSError: rows
-    can't be read.
+    Raises ValueError: there are no rows, or a row is invalid. OSError: rows can't be read.
     """
     if reader.n_rows == 0:
         raise ValueError(f"{reader.name} has no rows.")
@@ -279,10 +277,7 @@ class Chosen(NamedTuple):
     def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
-        """Select columns of an array of one type, by default all columns but the weights as features.
-
-        Raises ValueError.
-        """
+        """Select features, by default all columns but the weights, of an array; raise ValueError if this fails."""
         check_columns(name, all_columns, columns, weights)
         indices = {column: index for index, column in enumerate(all_columns)}
         names = list(columns or (column for column in all_columns if column != weights))

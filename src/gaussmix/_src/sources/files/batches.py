@@ -143,10 +143,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """A temporary folder that is deleted once no reader in this process refers to it.
-
-    Copies of a reader share the object.
-    """
+    """A temporary folder that is deleted once no reader in this process, or copy of a reader, refers to it."""
 
     def __init__(self, path: str) -> None:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)

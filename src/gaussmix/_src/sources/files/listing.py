@@ -22,7 +22,7 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
     Raises FileNotFoundError: there is none. ValueError: the files have several extensions, or belong to a Delta table.
-    For URLs, also raises the errors of `stored`.
+    URLs also raise the errors of `stored`.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)

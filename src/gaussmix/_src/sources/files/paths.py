@@ -42,10 +42,7 @@ def without_secrets(name: str) -> str:
 
 
 def is_among(path: Path, name: str) -> bool:
-    """Return whether a path, pattern or folder matches a file, or will match it once it is written.
-
-    Its folder must exist.
-    """
+    """Return whether a path, pattern or folder matches a file, or will match it once written to its existing folder."""
     if is_url(name):
         return False
     name = local_name(name)

@@ -59,10 +59,7 @@ class Store:
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return the version of a file, its size, and `count` bytes from offset `first`.
-
-        The last bytes if `first` is None.
-        """
+        """Return the version and size of a file, and `count` bytes from `first`; the last bytes if `first` is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -88,7 +85,7 @@ class _Fsspec(Store):
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        # excluded because the URL may be redirected
+        # The URL is excluded because it may be redirected.
         version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result
 
@@ -117,8 +114,7 @@ class StoredFile:
     def read(self, first: int | None, count: int) -> bytes:
         """Read `count` bytes from offset `first`; the last bytes if `first` is None.
 
-        Raises OSError, with advice: the file has changed, does not exist or is not accessible, or the store does not
-        answer.
+        Raises OSError, with advice: the file has changed or is not accessible, or the store does not answer.
         """
         version, self.size, result = patiently(self._url, partial(self._store.read, self._path, first, count))
         if self.version not in (None, version):
@@ -238,10 +234,7 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
-    """Return the store of a URL, the path of its base in the store, and a function that converts paths to names.
-
-    The names are for messages and contain no secrets.
-    """
+    """Return the store of a URL, the path of its base in the store, and a function from paths to names without secrets."""
     from pyarrow.fs import FileSystem  # imported here, because the import is slow
 
     url = f"{scheme}://{base}"
@@ -314,10 +307,7 @@ class Requests:
         self._next: tuple[StoredFile, int, bytes] | None = None
 
     def take(self, file: StoredFile) -> tuple[bytes, int] | None:
-        """Return the next bytes of a file and their offset; None if no further bytes were requested.
-
-        Bytes of later files remain available.
-        """
+        """Return the next bytes of a file and their offset; None if no more were requested. Later files are kept."""
         while True:
             self._next = self._next or next(self._coming, None)
             if self._next is None or self._order[self._next[0]] > self._order[file]:
@@ -341,10 +331,7 @@ class _Chunk:
 
 
 class _Opened:
-    """A stored file with the interface of Python's file objects.
-
-    Bytes requested in advance stay in memory until they are read.
-    """
+    """A stored file with the interface of Python's file objects, which keeps bytes until they are read."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False

@@ -42,10 +42,9 @@ class RayTable:
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> RayTable:
-        """Build the description of a data set, a reference, or several references.
+        """Build the description of a data set, or of one or several references.
 
-        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is not to an array or a
-        table.
+        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is to something else.
         """
         is_set = _is_set(data)
         data = data if is_set else [data] if isinstance(data, ray.ObjectRef) else list(data)

@@ -72,8 +72,8 @@ class RayWorkers:
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of calls that `submit` makes to actors, and repeat all calls if an actor dies.
 
-        After `MAX_DEATHS` deaths the pass fails. Ray's own retries don't help, because they end before Ray detects that
-        a node is gone. Raises the errors of `results`.
+        After `MAX_DEATHS` deaths the pass fails. Ray's own retries end before Ray detects that a node is gone. Raises
+        the errors of `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -141,12 +141,11 @@ class RayWorkers:
 
 
 class RayCluster(Remote):
-    """A source of rows in the object store of Ray's nodes, in partitions of 2^m leaves.
+    """A source of rows in the object store of Ray's nodes, in partitions of 2^m × 65,520 rows.
 
     Neighbouring partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that made
-    them. Each result is a named object, so that it is counted once.
-
-    The rows come from `parts`, which are references in the order of the rows. `cut` returns a range of rows of a part.
+    them. Each result is a named object, so that it is counted once. The rows come from `parts`, which are references in
+    the order of the rows. `cut` returns a range of rows of a part.
     """
 
     def __init__(
@@ -199,10 +198,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class.
-
-        Each actor merges its trees, and some actors merge the results of others.
-        """
+        """Sum over all rows, as in the base class. Actors merge their own trees, and some then merge others' trees."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -280,10 +276,7 @@ _TASK = ray.remote(max_retries=MAX_DEATHS - 1)(_done)
 
 
 def start_task(doing: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Start a task and return its references.
-
-    Ray's dashboard shows the task as "gaussmix-" and the name of the activity.
-    """
+    """Start a task, shown as "gaussmix-" and `doing` in Ray's dashboard, and return references to its results."""
     return _TASK.options(name=f"gaussmix-{doing}", **options).remote(package_version(), work, *arguments)
 
 
@@ -308,7 +301,7 @@ def _joined(
 ) -> tuple[Block, str | None]:
     """Return a new partition, and an error message for the first invalid value in it, if any."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
-    # because each worker would otherwise copy the rows
+    # Each worker would otherwise copy the rows.
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)

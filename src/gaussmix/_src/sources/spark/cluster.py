@@ -54,7 +54,7 @@ def loaded(table: SparkTable) -> Source:
 
 
 class SparkCluster(Remote):
-    """A source of rows on the machines of executors, in partitions of 2^m leaves each.
+    """A source of rows on the machines of executors, in partitions of 2^m × 65,520 rows.
 
     Spark stores the rows of the data frame on disk as *pieces* (`pieces.PIECES`). The pieces of a partition are joined
     and written to a local file, which the Python workers map into memory in every pass. Spark sends work to the machine
@@ -120,10 +120,7 @@ class SparkCluster(Remote):
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each task merges its trees.
-
-        With many tasks, some merge the trees of others.
-        """
+        """Sum over all rows, as in the base class. Tasks merge their own trees, and some then merge others' trees."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -148,10 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame so that `n_together` consecutive partitions of rows are together.
-
-        If their sums are split into several parts, only equal parts are together.
-        """
+        """Repartition a data frame so that `n_together` consecutive partitions, or equal parts of them, are together."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -160,10 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Return the results of a function of `WorkerPartition`, by partition and part.
-
-        `change` transforms their data frame.
-        """
+        """Return the results of work on all partitions, by partition and part; `change` transforms their data frame."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -171,7 +162,7 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # the trees of one part were merged with trees of other partitions, so all must be computed again
+            # The trees of one part were merged with trees of other partitions, so all must be computed again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -194,10 +185,7 @@ class SparkCluster(Remote):
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """Return a data frame with the results of a function for each partition, joined from its pieces.
-
-        With `targets`, only these partitions are joined.
-        """
+        """Return a data frame of a function's results for partitions, all or `targets`, joined from their pieces."""
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "target", self._layout.n_together)
@@ -211,8 +199,9 @@ class _Life:
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
-        # at exit, Spark itself removes all data
-        weakref.finalize(self, _forget, session, store, self._frames).atexit = False
+        weakref.finalize(
+            self, _forget, session, store, self._frames
+        ).atexit = False  # at exit, Spark itself removes all data
 
     def keep(self, frame: Any, level: StorageLevel) -> Any:
         """Persist a data frame for the lifetime of this object."""
@@ -231,12 +220,9 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
-    """Return the layout of pieces, and the first error message, if any.
-
-    Pieces are ordered by file and row, or by Spark partition if they do not come from files.
-    """
+    """Return the layout of pieces by file and row, or else by Spark partition, and the first error message, if any."""
     files = table["file"].combine_chunks().dictionary_encode()
-    # sorted in the same order as in `gaussmix.open`
+    # The paths are sorted as in `gaussmix.open`.
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"

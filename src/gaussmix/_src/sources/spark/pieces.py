@@ -41,7 +41,7 @@ Batches = Iterator[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class Layout:
-    """The positions of pieces among all rows, and the division of the rows into partitions of 2^m leaves."""
+    """The positions of pieces among all rows, and the division of the rows into partitions of 2^m × 65,520 rows."""
 
     about: About  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
@@ -95,10 +95,7 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
 
 
 def pieces(batches: Batches, columns: Columns) -> Batches:
-    """Yield the rows of a Spark partition as pieces.
-
-    If rows come from files, a piece has consecutive rows of one file.
-    """
+    """Yield the rows of a Spark partition as pieces; a piece of rows from files has consecutive rows of one file."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
@@ -233,8 +230,7 @@ def hold(batches: Batches, layout: Layout) -> Batches:
         yield _record(STORED, target.index, path, target.digest, target.invalid_reason)
 
 
-# function of the `WorkerPartition` of a partition, and its other arguments
-Work = tuple[Callable[..., Any], Sequence[Any]]
+Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and its other arguments
 Results = Callable[[int, list[Block]], Iterable[bytes]]  # results for a partition, given its index and rows
 
 
@@ -274,11 +270,8 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the trees of each part.
-
-    The first partition with a tree gets the sum, and all others get an empty result.
-    """
-    # by part: first partition, and the merged tree, or the bytes of a single tree
+    """Merge the trees of each part; the first partition with a tree gets the sum, and others an empty result."""
+    # By part: the first partition, and the merged tree, or the bytes of a single tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:

@@ -22,7 +22,7 @@ from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
 
-# columns with the position of rows in Parquet files: path, and index of the row in the file
+# The columns with the position of rows in Parquet files: the path, and the index of the row in the file.
 FILE, ROW = "gaussmix file", "gaussmix row"
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")

@@ -72,10 +72,7 @@ class ArrowFileTable(TypedTable):
 
     @cached_property
     def layout(self) -> list[_Batch]:
-        """Return the layout of all batches.
-
-        Because the file is memory-mapped, uncompressed arrays are not read for this.
-        """
+        """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
         # Only the rows of one column are counted in compressed batches. Arrow would copy data if only some columns were
@@ -172,10 +169,7 @@ def read_arrow(source: Input) -> TypedTable:
 
 
 def codec_of(file: pa.NativeFile) -> bytes:
-    """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed.
-
-    PyArrow does not provide this information.
-    """
+    """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed."""
     start, body = 8, b""
     for _ in range(2):  # the first message, with the types, has no body, but the next one has
         size = int.from_bytes(file.read_at(8, start)[4:], "little")

@@ -33,7 +33,7 @@ BATCH_BYTES = 2**22  # size of a batch; larger batches are not read faster
 COLUMN_BYTES = 2**13  # assumed memory per column for any number of rows, because measured readers take 10 to 18 kB
 STANDARD = "-"  # name of standard input and output
 INDEX_OF_FRAME = "it is the index of a data frame"
-# names of index columns that data frames write; "" is the name in CSV
+# The names of index columns that data frames write; "" is the name in CSV.
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
 _MIN_COUNTED_ROWS = 10  # minimum number of rows; in fewer rows, values may increase by one by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
@@ -129,10 +129,7 @@ class Input:
 
 @contextmanager
 def reading(source: Input, format: str) -> Iterator[None]:
-    """Convert the errors of a reader to BadTable with one sentence.
-
-    OSError passes, because its message is already clear.
-    """
+    """Convert the errors of a reader to BadTable with one sentence, except OSError, whose message is clear."""
     try:
         yield
     except BadTable:
@@ -210,10 +207,7 @@ class Table(ABC):
         return self.n_rows is None
 
     def n_together(self, columns: Collection[str]) -> int:
-        """Return the largest number of rows that can only be read together with these columns.
-
-        0 if there is no such limit.
-        """
+        """Return the maximum number of rows that can only be read together; 0 if columns can be read in small parts."""
         return 0
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterable[tuple[int, int]]:
@@ -249,10 +243,7 @@ class Table(ABC):
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Return the columns that number the rows, judged by the first batch.
-
-        Such a column increases by one from row to row, and it starts at 0 or 1 or has a name such as "id".
-        """
+        """Return the columns that number the rows, judged by their first batch and by their names."""
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
@@ -264,17 +255,11 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Return the cells of a text column that are not numbers, as the end of a sentence, if nearly all cells are.
-
-        Else None.
-        """
+        """Return cells of a text column that are not numbers, as the end of a sentence, if they are few; else None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
-        """Raise BadTable if a text column is nearly numeric.
-
-        A single typing error would otherwise exclude such a column.
-        """
+        """Raise BadTable if a text column is nearly numeric, because a typing error would otherwise exclude it."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
@@ -295,17 +280,13 @@ class Table(ABC):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
 
     def parts(self, n_rows: int, numeric: Collection[str] = ()) -> Iterator[pa.Table]:
-        """Yield all columns, `n_rows` rows at a time.
-
-        In text formats, columns that are not in `numeric` remain text.
-        """
+        """Yield all columns, `n_rows` rows at a time; in text formats, all columns but `numeric` remain text."""
         return in_parts(self.batches(self.names, numeric), n_rows)
 
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
-        """Yield columns as finite numbers (n_rows, n_columns), `n_rows` rows at a time.
+        """Yield columns as finite numbers (n_rows, n_columns), `n_rows` rows at a time; NaN for missing values.
 
-        Missing values become NaN if `may_miss`. Raises BadTable: there are no rows, a value is infinite, or a value is
-        missing and `may_miss` is False.
+        Raises BadTable: there are no rows, a value is infinite, or a value is missing and `may_miss` is False.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):

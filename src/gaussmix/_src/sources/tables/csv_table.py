@@ -38,7 +38,7 @@ _THOUSANDS = {
     "'": "'\N{RIGHT SINGLE QUOTATION MARK}",
 }
 _MAX_DECODED_BYTES = 2**20  # number of bytes that are checked for valid UTF-8
-# byte order marks at the beginning of text
+# Byte order marks at the beginning of text.
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _WESTERN = "cp1252"  # encoding of CSV files that Excel writes in Western Europe and America
 _MAX_HEADER_LINES = 1000  # limit on the lines of a header whose quoted names have line breaks
@@ -122,17 +122,11 @@ class CsvTable(Table):
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
-        """Return the line on which a row ends.
-
-        It differs from the row's number if lines are empty or fields span several lines.
-        """
+        """Return the line on which a row ends, which differs from its number if fields span several lines."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """Return why a column is not numeric.
-
-        For text, name the first value that is not a number, such as a typing error.
-        """
+        """Return why a column is not numeric; for text, name its first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, fields in self._data():
@@ -232,10 +226,7 @@ class CsvTable(Table):
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return the type of a column if all of its first cells are missing or numbers, some with thousands.
-
-        Otherwise None.
-        """
+        """Return the type of a column whose first cells are numbers with thousands, or missing; otherwise None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -340,10 +331,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """Return the number of lines before the first, a list of lines from the first on, and the delimiter.
-
-    Raises BadTable: the file is empty, binary or too wide.
-    """
+    """Return the number of lines to skip, the first and following lines, and the delimiter; raise BadTable if invalid."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
@@ -375,10 +363,7 @@ def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
-    """Return the numbered lines after the comments.
-
-    A line with "#" that has as many names as there are columns is a header and not a comment.
-    """
+    """Return the numbered lines after comments; a line "# a b" with the right number of names is a header."""
     n_marked = next((index for index, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines
@@ -426,10 +411,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, best into numbers or texts without other marks.
-
-    The result is None if there is no such mark.
-    """
+    """Return the mark that splits lines into equal numbers of fields, best into numbers or plain texts; or None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -460,9 +442,8 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 
 
 def _encoding(source: Input) -> tuple[str, list[str]]:
-    """Return the encoding of text, and notices.
+    """Return the encoding of text (the user's, by its byte order mark, UTF-8, or cp1252) and a list of notices.
 
-    The encoding is the user's, or follows from a byte order mark. Otherwise it is UTF-8, or cp1252 with a notice.
     Raises BadTable: Python does not have the encoding.
     """
     message = source.dialect.encoding

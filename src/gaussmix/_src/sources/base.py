@@ -102,8 +102,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    # The key of a task, and its states by the first row of their block.
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and states by first row
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
@@ -113,8 +112,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index of the first row in the whole data. Values are finite, or NaN if missing. Either
-        all blocks have row weights or none has.
+        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or none
+        has.
         """
 
     @cached_property
@@ -215,8 +214,8 @@ class Source(ABC):
         The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
         p = min(1, weight / fair), where fair = total weight / `n_rows`, and the row gets the weight weight / p.
         Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
-        maximum of each feature are also chosen, so that no initialisation misses an outlier; they are weighted like
-        random rows.
+        maximum of each feature are also chosen and weighted like random rows, so that no initialisation misses an
+        outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -261,9 +260,7 @@ class Source(ABC):
     def reweighted(self, factor: float) -> Source:
         """Return the same rows with their weights multiplied by a factor, or without weights if they have none."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return (
-            self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin
-        )  # sums would differ in the last bits
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # otherwise sums have other bits
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""

@@ -18,8 +18,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.numerics.rows import extremes
 
-# With more features, matrices of all pairs of features are computed in a separate pass, when they are needed.
-MAX_NARROW_FEATURES = 64
+MAX_NARROW_FEATURES = 64  # with more features, matrices of feature pairs are computed in a separate pass
 
 
 class RowStatistic(Protocol):
@@ -118,8 +117,7 @@ class DistinctDigests(RowStatistic):
 class Fingerprint(RowStatistic):
     """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
 
-    It is the sum, modulo 2⁶⁴, of hashes of the index and CRC-32 of all blocks of 65,520 rows, and misses a change with
-    probability 2⁻³².
+    It sums, modulo 2⁶⁴, hashes of the index and CRC-32 of each leaf. It misses a change with probability 2⁻³².
     """
 
     total: int

@@ -84,5 +84,4 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
         work.cancel()
         raise
     finally:
-        # This breaks the reference cycle of `work` and the error's traceback, which would keep the source in memory.
-        del work
+        del work  # breaks a cycle: the error's traceback refers to `work`, and `work` to the error and the source

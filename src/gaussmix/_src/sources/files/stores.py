@@ -234,7 +234,7 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
-    """Return the store of a URL, the path of its base in the store, and a function from paths to names without secrets."""
+    """Return the store of a URL, the path of its base in the store, and a function that names paths without secrets."""
     from pyarrow.fs import FileSystem  # imported here, because the import is slow
 
     url = f"{scheme}://{base}"

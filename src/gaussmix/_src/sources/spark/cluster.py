@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame so that `n_together` consecutive partitions, or equal parts of them, are together."""
+        """Repartition a data frame so that `n_together` consecutive partitions, or equal parts, are together."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -199,9 +199,7 @@ class _Life:
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
-        weakref.finalize(
-            self, _forget, session, store, self._frames
-        ).atexit = False  # at exit, Spark itself removes all data
+        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # Spark removes all at exit
 
     def keep(self, frame: Any, level: StorageLevel) -> Any:
         """Persist a data frame for the lifetime of this object."""

@@ -331,7 +331,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """Return the number of lines to skip, the first and following lines, and the delimiter; raise BadTable if invalid."""
+    """Return the number of lines to skip, the first lines, and the delimiter; raise BadTable if they are invalid."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())

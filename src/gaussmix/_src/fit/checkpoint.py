@@ -166,7 +166,7 @@ class Checkpoint(FitOption):
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
-            raise self._unusable_error(Damaged("its generator is in no state")) from None
+            raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
         """Return the recorded progress of a fit; the progress of a new fit if the file does not contain it."""

@@ -348,12 +348,12 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("its 'results_' are no table with a row 'best_index_'")
+        raise Damaged("its 'results_' are not a table with a row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
-        raise Damaged("its 'results_' hold no numbers")
+        raise Damaged("its 'results_' don't hold numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
-        raise Damaged("its 'results_' hold failures that are none")
+        raise Damaged("its 'results_' hold unknown failures")
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -391,7 +391,7 @@ def _read_row_summary(table: Any) -> RowSummary:
     """Read the summary of rows from a file; raise ValueError if its numbers are impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
-        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
+        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} can't be the rows of a fit.")
     return facts
 
 

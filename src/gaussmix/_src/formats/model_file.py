@@ -71,24 +71,24 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
         raise ParameterTypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
     for key, wanted in _MARKER.items():
         if values.get(key) != wanted:
-            raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
+            raise ValueError(f"Not a mixture that this gaussmix can read: its {key!r} is not {wanted!r}.")
     name = values.get("family")
     family = build_family(name, values.get("family_options", {}))
     if family is None:
-        raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
+        raise ValueError(f"Not a valid mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _MODEL_ARRAYS)
     try:
         noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
-        raise ValueError("This is no mixture: its noise is not two numbers and a box.") from error
+        raise ValueError("Not a valid mixture: its noise is not two numbers and a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")
     names = values.get("feature_names")
     try:
         named = None if names is None else check_names(names, means.shape[1])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"This is no mixture: {error}") from None
+        raise ValueError(f"Not a valid mixture: {error}") from None
     return _model(weights, means, covariances, family, noise), named
 
 
@@ -125,4 +125,4 @@ def _array(values: Mapping[str, Any], name: str) -> Array:
             return array.astype(np.float64)
     except (TypeError, ValueError):  # ValueError: lists of unequal length
         pass
-    raise ValueError(f"This is no mixture: its {name!r} are missing, or not an array of numbers.")
+    raise ValueError(f"Not a valid mixture: its {name!r} are missing, or not an array of numbers.")

@@ -214,7 +214,7 @@ class DaskWorkers:
         last = getattr(error, "last_worker", None)
         name = "" if last is None else f" (the last was {last.address})"
         return RuntimeError(
-            f"Workers of the Dask cluster died again and again {where}{name}. Mostly they lack memory: give smaller "
+            f"Workers of the Dask cluster died repeatedly {where}{name}. Usually they lack memory: give smaller "
             "partitions, or workers with more memory. Their logs say how they ended."
         )
 

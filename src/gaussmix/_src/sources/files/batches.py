@@ -41,7 +41,7 @@ def open_dataset(data: Any, request: OpenOptions) -> Source:
 
 def open_delta(data: Any, request: OpenOptions) -> Source:
     """Open a Delta table by its PyArrow data set of files."""
-    dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the table of Delta"
+    dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the Delta table"
     requested = request.columns, request.weights, request.memory
     return _opened(DatasetReader(dataset, *requested, name, "; `vacuum` removes files of old versions"), request)
 
@@ -49,7 +49,7 @@ def open_delta(data: Any, request: OpenOptions) -> Source:
 def open_iceberg(data: Any, request: OpenOptions) -> Source:
     """Open an Iceberg table, or a scan of one."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
-    return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), request), request)
+    return _opened(OnceReader("the Iceberg table", scan.to_arrow_batch_reader(), request), request)
 
 
 def open_stream(data: Any, request: OpenOptions) -> Source:
@@ -91,7 +91,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
         if isinstance(source, FileSource):
             file = reader.files[0].path
             size = f"{file.stat().st_size / 1e6:.0f} MB"
-            warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+            warn(f"{reader.name} is slow to read, so its values are in {file} ({size}) until they are no longer used.")
         else:
             reader.spool.remove()
     return source

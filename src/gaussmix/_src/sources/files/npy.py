@@ -53,7 +53,7 @@ class NpyFile(NamedTuple):
             raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
         n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
         if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
-            raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
+            raise ValueError(f"{path} is truncated: it ends before the {n_rows} rows that its header declares.")
         return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
 
 

@@ -26,7 +26,7 @@ def check_versions(name: str | None) -> None:
     """Raise ValueError for a Delta table, whose files may contain rows that were deleted."""
     if name is not None:
         raise ValueError(
-            f"{name} is a table of Delta, and its files may hold rows that were deleted: give "
+            f"{name} is a Delta table, and its files may hold rows that were deleted: give "
             f"deltalake.DeltaTable({name!r}) instead."
         )
 

@@ -130,7 +130,7 @@ class RayWorkers:
             )
         if isinstance(cause, _DEATH_ERRORS):
             return RuntimeError(
-                f"Workers of the Ray cluster died again and again {where}. Mostly they lack memory: give smaller "
+                f"Workers of the Ray cluster died repeatedly {where}. Usually they lack memory: give smaller "
                 "partitions, or nodes with more memory. The logs of Ray say how they ended."
             )
         messages: BaseException = cause

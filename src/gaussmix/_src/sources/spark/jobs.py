@@ -143,7 +143,7 @@ def _describe_error(error: str) -> Exception | None:
     if deaths is not None:
         return RuntimeError(
             f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
-            "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
+            "spark.task.maxFailures allows. Usually workers lack memory: give smaller partitions, or larger executors."
         )
     missing_file = _MISSING_FILE.search(error)
     if missing_file is not None:

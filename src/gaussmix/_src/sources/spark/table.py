@@ -54,7 +54,7 @@ class SparkTable:
         """
         if not isinstance(frame, DataFrame):
             raise ParameterTypeError(
-                "X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark()."
+                "X is a pandas-on-Spark data frame, to which no results can be added: give X.to_spark()."
             )
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         result = _Columns("the Spark frame", schema, request.columns, request.weights)

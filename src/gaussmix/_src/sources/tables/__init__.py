@@ -40,13 +40,13 @@ FORMATS = {
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
 DEFAULT_DIALECT = Dialect()  # everything is guessed from the first lines of a file
-_NO_TABLE = "is no table that is read: write it as CSV"
+_NO_TABLE = "is not a supported table: write it as CSV"
 _UNREADABLE = (  # extensions, first bytes, and the message
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
-    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is not read: write it as CSV or Parquet first"),
+    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
     ((".npz",), (), "holds several arrays: save the one to read as .npy"),
     ((".xlsx", ".xls", ".ods"), (b"\xd0\xcf\x11\xe0",), "is a spreadsheet: save it as CSV first"),
-    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in a way that is not read: unpack it first"),
+    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in an unsupported way: unpack it first"),
     ((".pkl", ".pickle", ".joblib"), (b"\x80\x04", b"\x80\x05"), _NO_TABLE),
     ((".rds", ".rdata", ".mat", ".h5", ".hdf5"), (b"\x89HDF",), _NO_TABLE),
     ((".orc", ".avro", ".dta", ".sav", ".sas7bdat"), (b"ORC\n", b"Obj\x01", b"<stata_d", b"$FL2"), _NO_TABLE),

@@ -213,7 +213,7 @@ class CsvTable(Table):
                 return f"{self.name}, line {line}: {values} for {columns}.{advice}"
             for index in indices:
                 if not self._is_numeric(fields[index]) and fields[index] not in self.missing:
-                    cell = f"{quoted(fields[index])} is no number{self._hint(fields[index])}"
+                    cell = f"{quoted(fields[index])} is not a number{self._hint(fields[index])}"
                     return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
@@ -453,7 +453,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
             return codecs.lookup(message).name, []
         except LookupError:
             raise BadTable(
-                f"Python knows no encoding {message!r} of text: name one such as 'cp1252' or 'utf-16'."
+                f"Python has no encoding {message!r} for text: name one such as 'cp1252' or 'utf-16'."
             ) from None
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)

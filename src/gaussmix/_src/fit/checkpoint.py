@@ -324,7 +324,7 @@ _MAX_SHOWN_VALUES = 20  # maximum number of values that a message shows
 def fit_identity(
     estimator: BaseEstimator, source: Source, continued_fit: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
-    """Return everything that determines the exact result of a fit, as plain values: rows, settings and more.
+    """Return everything that determines the exact result of a fit: rows, settings and more, as JSON values.
 
     Parameters
     ----------

@@ -317,7 +317,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """Return the draw of an initialisation, which structures of the same size share; the generator advances alike."""
+    """Return the draw of an initialisation, which structures of the same size share; generators end in equal states."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:

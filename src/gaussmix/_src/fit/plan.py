@@ -227,7 +227,7 @@ def fit_settings(
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
-    """Return a fit as plain values for one call of the C++ core; None if the core can't make this initialisation.
+    """Return the settings for a fit in one call of the C++ core; None if the core can't make this initialisation.
 
     Parameters
     ----------
@@ -265,14 +265,14 @@ def fit_settings(
 def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """Return a fit from `Partition.hard_assignment` as plain values, with a ridge (n_features,); None if impossible."""
+    """Return settings for a fit from the result of `Partition.hard_assignment` in the C++ core; None if impossible."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
 def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
-    """Return when the C++ core ends a fit: after the first M-step if Python makes the steps."""
+    """Return the stopping rule of the C++ core, which ends after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -98,7 +98,7 @@ class Stream:
         return _join_blocks(self.waiting_blocks)
 
     def to_table(self) -> dict[str, list[Any]]:
-        """Return the stream as plain values for a model file."""
+        """Return the stream for a model file, as a table of arrays and built-in types."""
         values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
         if self.waiting_blocks:
             block = Block.concatenate(self.waiting_blocks)

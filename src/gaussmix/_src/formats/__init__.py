@@ -1,6 +1,7 @@
-"""Model files store plain records: arrays, names and numbers. The modules that read and write them are imported lazily.
+"""Model files store records of arrays and built-in types.
 
-`gaussmix._src.mixture` and `gaussmix._src.estimators` check whether a record is a valid mixture or estimator.
+Modules that read and write them are imported when first used. `gaussmix._src.mixture` and `gaussmix._src.estimators`
+check whether a record is a valid mixture or estimator.
 """
 
 from typing import TYPE_CHECKING

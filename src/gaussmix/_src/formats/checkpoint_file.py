@@ -26,7 +26,7 @@ _MEMORY = "memory."
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """The state of an EM run as plain values."""
+    """The state of an EM run, as arrays and built-in types."""
 
     # The arrays of the model and its noise component ("weights", "means" …), and "log_likelihood" and "objective" of
     # the steps. Truncated EM adds "posterior_gap": number of candidates, gap and standard error.
@@ -41,7 +41,7 @@ class RunRecord:
 
 @dataclass(frozen=True, eq=False)
 class ProgressRecord:
-    """The progress of fitting one mixture, which may be a candidate of a model selection, as plain values."""
+    """The progress of fitting one mixture or one candidate of a model selection, as arrays and built-in types."""
 
     n_done: int  # number of finished runs, which is the index of the current or next run
     generator: Json  # state of the random generator that draws the initialisations
@@ -52,7 +52,7 @@ class ProgressRecord:
 
 @dataclass(frozen=True, eq=False)
 class CheckpointRecord:
-    """The progress of a fit or of a model selection, as plain values."""
+    """The progress of a fit or of a model selection, as arrays and built-in types."""
 
     # Parameters and rows of the fit, as JSON values by name. Only a fit with the same identity can resume.
     identity: Mapping[str, Json]

@@ -36,7 +36,7 @@ _KEY_TYPES = (str, int, float, type(None))
 
 @dataclass(frozen=True, eq=False)
 class MixturesRecord:
-    """Mixtures of one covariance structure and one size, as plain values."""
+    """Mixtures of one covariance structure and one size, as arrays and built-in types."""
 
     family: Family  # covariance structure of all mixtures
     tensors: Mapping[str, Array]  # tensors by name, as in the docstring of this module

@@ -56,7 +56,7 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
-    """Return a model as a dictionary of plain values; raise ValueError in the same cases as `write`."""
+    """Return a model as a dictionary of built-in types; raise ValueError in the same cases as `write`."""
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}

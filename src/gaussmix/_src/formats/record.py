@@ -1,4 +1,4 @@
-"""Define the content of a model file as plain values. Nothing here checks whether these values form a mixture."""
+"""Define the content of a model file as arrays and built-in types, without checking that they form a mixture."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FitRecord:
     log_likelihood: float  # total log-likelihood of the training data under the mixture, in nats
     n_steps: int  # number of EM steps of the selected run
     has_converged: bool  # whether this run converged
-    # The estimator's parameters by name (reg_covar, init_params, random_state, …), with plain values only.
+    # The estimator's parameters by name (reg_covar, init_params, random_state, …), as built-in types.
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
@@ -63,7 +63,7 @@ class Details:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A mixture as plain values."""
+    """A mixture as arrays and built-in types."""
 
     family: str  # name of the covariance structure
     # The arrays are float64. The covariances have the compact form of their structure.
@@ -72,7 +72,7 @@ class Record:
     covariances: Array
     details: Details = field(default_factory=Details)  # everything except the arrays
     layout: int = 1  # version of the file layout from which the record was read
-    # Options of the covariance structure, as plain values. Most structures have none.
+    # Options of the covariance structure, as built-in types. Most structures have none.
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
     noise: Background | None = None  # noise component; None if the mixture has none
 

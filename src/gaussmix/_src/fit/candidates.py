@@ -141,7 +141,7 @@ class Folds:
     key: int
 
     def assign_folds(self, rows: slice) -> NDArray[np.intp]:
-        """Return the fold of each of some consecutive rows."""
+        """Return the fold of each row in a slice of all rows."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)

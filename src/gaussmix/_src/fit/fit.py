@@ -262,7 +262,7 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the model after an M-step on the initial partition, or after EM on the sample from there."""
+    """Return the model after an M-step on the initial partition, or after EM that begins there on the sample."""
     data, user_init = problem.data, plan.user_init
     # Covariances given by the user are not estimated, so they can't become singular.
     has_covariances = user_init is not None and user_init.covariances is not None

@@ -288,7 +288,8 @@ class FitResult:
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # belongs to the previous model
+        # the value belongs to the previous model
+        facts = None if facts is None else replace(facts, log_likelihood=None)
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 

@@ -143,7 +143,7 @@ class Monitor(FitOption):
             print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
-        """Return the task for the next runs; None for later fits of a candidate, because only its first has one."""
+        """Return the task for the next runs; None for all fits of a candidate except the first."""
         self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task

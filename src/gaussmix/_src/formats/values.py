@@ -51,7 +51,7 @@ def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
 
 
 def list_reader(kinds: str) -> Reader:
-    """Return a reader for lists whose items have one of the kinds of `array_reader`."""
+    """Return a reader for lists of values that `array_reader` accepts."""
     return lambda value: array_reader(kinds)(value).tolist()
 
 

@@ -230,7 +230,7 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of `n_rows` rows in the blocks that a picklable function returns for each block.
+        """Return a source of the blocks that a picklable function makes of each block, with `n_rows` rows in total.
 
         Row indices begin at 0 again. `columns` lists the indices of the remaining columns; None means all.
         """

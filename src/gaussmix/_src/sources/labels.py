@@ -17,7 +17,7 @@ MAX_LABELS = 2**16  # maximum number of distinct labels
 
 
 def values_in(source: Source, column: int) -> Array:
-    """Return up to `MAX_LABELS` + 1 distinct values of a column in increasing order; NaN if one is missing."""
+    """Return up to `MAX_LABELS` + 1 distinct values of a column in increasing order; NaN means missing."""
     return source.sum_of(partial(_values, column=column)).values
 
 

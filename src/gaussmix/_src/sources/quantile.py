@@ -111,7 +111,7 @@ class _Weights:
     ----------
     below : total weight of rows with keys below the range of interest.
     keys : (n_keys,), in increasing order.
-    weights : (n_keys,).
+    weights : (n_keys,), total weight of the rows with each key.
     shift : number of bits removed from the keys.
     limit : maximum number of keys; if there are more, further bits are removed.
     """

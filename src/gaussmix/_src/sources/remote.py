@@ -27,7 +27,7 @@ from gaussmix._src.version import package_version
 
 MAX_FITS = 4  # maximum number of fits whose states are stored with the same rows
 MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker while the worker assembles it
-# Partitions per worker, if there are enough rows, so that workers have about the same load.
+# The number of partitions per worker, if there are enough rows, so that workers have about the same load.
 TARGETS_PER_WORKER = 4
 # Modules that gaussmix imports, or that Spark imports to call it; another missing module says nothing about gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
@@ -88,7 +88,7 @@ def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[Non
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
-    """Merge trees in rounds, until at most `FAN_IN` are left; `merge` takes groups of trees and returns one per group.
+    """Merge trees of partial sums in rounds, until at most `FAN_IN` are left; `merge` returns one tree per group.
 
     The trees stay on the workers; this process has only references to them.
     """
@@ -98,12 +98,12 @@ def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]],
 
 
 def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
-    """Merge trees into one tree with all nodes."""
+    """Merge trees of partial sums into one tree."""
     return reduce(add, trees)
 
 
 def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
-    """Merge trees into one tree; if there are several parts, return a list with one tree per part of the components."""
+    """Merge trees of partial sums into one tree; for several parts, into one tree per part of the components."""
     tree = merged(trees)
     return tree if n_parts == 1 else tree.split_by_component(n_parts)
 
@@ -208,7 +208,7 @@ class WorkerPartition:
         return WorkerPartition, (self.blocks,)  # states are not sent with the rows
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
-        """Run a task on each node, and return a tree of the results."""
+        """Run a task on each block, and return a tree of the results."""
         # A concurrent thread does not find the states and makes its own.
         key, states = self._states.pop(fit, (None, []))
         if key != task.key:
@@ -222,7 +222,7 @@ class WorkerPartition:
         return tree
 
     def results(self, task: Callable[[Block], T]) -> list[T]:
-        """Return the results of a function for each node."""
+        """Return the results of a function for each block."""
         return [task(block) for block in self.blocks]
 
 
@@ -242,7 +242,7 @@ class Remote(Source):
 
     @abstractmethod
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Return the sum of the trees that a function of `WorkerPartition` and arguments returns for all partitions.
+        """Sum the trees of results that a function of `WorkerPartition` and arguments returns for all partitions.
 
         The trees are merged on the workers. They are split into parts by component before the trees of several workers
         are merged, and each part is merged in separate tasks.

@@ -117,7 +117,7 @@ class DistinctDigests(RowStatistic):
 class Fingerprint(RowStatistic):
     """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
 
-    It sums, modulo 2⁶⁴, hashes of the index and CRC-32 of each leaf. It misses a change with probability 2⁻³².
+    It sums, modulo 2⁶⁴, hashes of the index and CRC-32 of each 65,520 rows. It misses a change with probability 2⁻³².
     """
 
     total: int

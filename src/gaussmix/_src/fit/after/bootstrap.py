@@ -208,13 +208,14 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)  # priors count in this unit
+        # priors are weighted in this unit
+        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)
         groups = RowGroups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # priors count in this unit
+        weight = row_weights[index] / problem.data.weight_unit  # priors are weighted in this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)

@@ -32,10 +32,11 @@ MAX_NEWTON_STEPS = 20
 NEGLIGIBLE_GAIN = 1e-12
 MAX_GAIN_RATIO = 0.5  # Newton's method must leave less than this fraction of the gain per step; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
-MIN_CURVATURE = 1e-9  # per unit of row weight; rows with known components have a curvature of about 1
-MAX_FLAT_FRACTION = 1e-4  # limit on the fraction of a parameter's squared derivative in flat directions
+MIN_CURVATURE = 1e-9  # smallest positive curvature per unit of row weight; rows with known components have about 1
+# parameters with a larger fraction of their squared derivative in flat directions are undetermined
+MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
-# Negative variances up to this size, relative to the inverse information, are rounding errors of 0.
+# A negative variance up to this size, relative to the inverse information, is a 0 with rounding error.
 MAX_VARIANCE_ROUNDING = 1e-8
 OBJECTIVE_ROUNDING = 1e-6  # rounding error in nats per unit of row weight, including the effect of float32 rows
 
@@ -50,7 +51,7 @@ class LocalMaximum:
     frozen_components : components whose mean and covariance are frozen, with the reasons.
     information : observed information at the maximum.
     initial_objective : objective of the initial model, in nats per unit of row weight.
-    total_weight : total weight of the rows, in units of the user.
+    total_weight : total weight of the rows, as passed by the user.
     """
 
     model: Model
@@ -65,16 +66,15 @@ class LocalMaximum:
     ) -> LocalMaximum:
         """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM continues until Newton's method converges from its end. If this never happens, EM ended at a saddle point or
-        on a ridge, with the directions in `flat_directions`.
+        EM runs with falling tolerances until Newton's method converges from its result. If this never happens, EM ended
+        at a saddle point or on a ridge, with the directions in `flat_directions`.
 
         Parameters
         ----------
         problem : problem with the objective.
         model : initial model.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        is_frequency : whether row weights count rows in the outer product of the scores; None to skip the outer
-            product.
+        is_frequency : whether row weights count rows in the outer product of the scores; None to skip the product.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class LocalMaximum:
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return orthonormal directions as columns: directions in which the objective falls, and the remaining ones."""
+        """Return orthonormal columns: the directions in which the objective falls, and the other directions."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")

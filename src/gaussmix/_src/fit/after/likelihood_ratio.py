@@ -21,7 +21,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES_PER_COMPONENT = 3  # number of axes along which each component is split
 TEST_SPLIT_DISTANCE = 1.0  # distance from a component to the means of its halves, in standard deviations
-SPLIT_STOPPING = StopRule(1e-4, 30)  # for EM from each split
+SPLIT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM from each split
 MAX_CONTINUED_SPLITS = 2  # number of splits from which EM continues to convergence
 
 
@@ -82,8 +82,8 @@ def _compute_statistics(
 ) -> Array:
     """Compute 2 (log L' − log L) for tables with the same number of rows, in nats.
 
-    No statistic is negative, because the larger mixture may contain a component of the smaller one twice. With `names`,
-    raises ValueError if each larger mixture has a collapsed component.
+    Statistics are at least 0, because the larger mixture includes the smaller one. With `names`, raises ValueError if
+    each larger mixture has a collapsed component.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
@@ -111,7 +111,7 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
-    """Return whether each model has a collapsed component with more rows than if the rows were in general position."""
+    """Return whether every model has a collapsed component with more than 2 d + 1 rows, so that rows repeat."""
     stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())

@@ -70,7 +70,7 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
     T, P and Q count the pairs of rows with equal labels in both fits, in the first and in the second; Fowlkes & Mallows
-    (1983), JASA 78, section 2. Pairs count with the product of their weights, and `self_pairs` are left out.
+    (1983), JASA 78, section 2. A pair counts with the product of its weights; `self_pairs` of single rows are left out.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0

@@ -187,7 +187,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; cancel them if this is cancelled, because `gather` would log an error."""
+        """Return the results of futures; cancel them if this call is cancelled, because `gather` would log an error."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
@@ -222,8 +222,8 @@ class DaskWorkers:
 class DaskCluster(Remote):
     """A source of rows in the memory of workers, in partitions of 2^m × 65,520 rows with neighbours on the same worker.
 
-    Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Its rows are
-    recomputed from their origin. Each result has a key, so that it is counted once.
+    Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Dask recomputes
+    lost rows from their source. Each result has a key, so that it is counted once.
 
     The rows come from `parts`: one future per original partition, in the order of the rows, whose result is a list of
     blocks. `Block.first_row` is not used.
@@ -278,7 +278,7 @@ class DaskCluster(Remote):
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
         def of_part(parts: list[Any], index: int) -> Any:  # avoids that merging tasks receive all parts
-            # has few tasks, because Dask would spread the tasks of a larger group over all workers
+            # a group of few tasks, because Dask would spread the tasks of a larger group over all workers
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
 

@@ -100,7 +100,7 @@ def column_of_results(results: NDArray[Any]) -> pa.Array:
 class BatchReader(Columns, Reader):
     """A reader of a table that yields record batches, from the first row to the last, in every pass; see `Columns`."""
 
-    is_slow: bool  # if reading takes longer than an EM step or is possible only once; then `n_rows` is 0
+    is_slow: bool  # true if reading takes longer than an EM step or is possible only once; then `n_rows` is 0
     n_rows = 0
     identity: tuple[Any, ...] = ()  # changes when the rows change; empty if this is unknown
     n_together = 0  # largest number of rows that can only be read together; 0 if there is no such limit
@@ -173,7 +173,7 @@ class DatasetReader(BatchReader):
     def parts(self) -> Iterator[pa.RecordBatch]:
         with self._reading():
             for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
-                pass  # checks that the file has not changed
+                pass  # each request checks that its file has not changed
         how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
@@ -190,7 +190,7 @@ class DatasetReader(BatchReader):
         except OSError as error:
             is_missing_file = isinstance(error, FileNotFoundError)
             hint = self._missing_advice if is_missing_file else ""
-            if error.filename is not None and not hint:  # the error of a stored file already names it
+            if error.filename is not None and not hint:  # the error of a stored file already names the file
                 raise
             index = ENOENT if is_missing_file else error.errno or EIO
             raise OSError(index, f"can't be read: {first_line(error)}{hint}", self.name) from None
@@ -212,7 +212,7 @@ class DatasetReader(BatchReader):
         return None
 
     def _fragments(self) -> list[Any]:
-        """Return the fragments of the data set; [] if the rows are filtered, because the fragments are not."""
+        """Return the fragments of the data set; [] if its rows are filtered, because fragments have all rows."""
         try:
             return list(self._dataset.get_fragments())
         except ValueError:

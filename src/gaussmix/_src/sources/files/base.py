@@ -214,7 +214,7 @@ class _Ahead:
             room, block = result
             yield block
             self._rooms.put(room)
-        self._reader.versions.check()  # the thread may have finished long ago
+        self._reader.versions.check()  # files may have changed after the thread finished
 
     def _next(self) -> tuple[Block, Block] | None:
         while True:

@@ -158,7 +158,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
     """Return the number of rows of a part; raise ValueError if its columns differ from the first part."""
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
-    if not table.num_rows:  # a filter of Ray also removes the columns then
+    if not table.num_rows:  # if a Ray filter removes all rows, it also removes the columns
         return 0
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:

@@ -28,7 +28,7 @@ from gaussmix._src.version import package_version
 
 MAX_DEATHS = 3  # limit on deaths of workers in a task, or in a pass on one node
 WORKER_NOUNS = "Ray worker", "nodes"  # nouns for error messages about missing modules
-MAX_CALL_BYTES = 100_000  # Ray sends smaller results through this process
+MAX_CALL_BYTES = 100_000  # Ray sends results below this number of bytes through this process
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
@@ -59,7 +59,8 @@ class RayWorkers:
     def __init__(self, table: str) -> None:
         self._table = table
         self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
-        self.results([start_task("begin", bool)], has_workers=lambda: False)  # fails if no processor is free
+        # waits, with a warning, until a processor is free
+        self.results([start_task("begin", bool)], has_workers=lambda: False)
         self.n_threads = _n_threads()
         self._actors: dict[str, Any] = {}
 
@@ -258,11 +259,11 @@ class GaussmixWorker:
             return gather(work(WorkerPartition(list(nodes([ray.get(ref)])), state), *arguments) for ref, state in pairs)
 
     def merge(self, *trees: Tree[Any]) -> Tree[Any]:
-        """Merge trees into one tree with all nodes."""
+        """Merge trees of partial sums into one tree."""
         return merged(trees)
 
     def total(self, *trees: Tree[Any]) -> Any:
-        """Return the sum of all nodes of the trees."""
+        """Return the total of trees of partial sums."""
         return merged(trees).total
 
 

@@ -134,7 +134,7 @@ class SparkCluster(Remote):
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """Merge a data frame of trees into few trees that this process receives, or into one tree per part."""
+        """Merge a data frame of partial sums into few trees that this process receives, or into one tree per part."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):

@@ -270,7 +270,7 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the trees of each part; the first partition with a tree gets the sum, and others an empty result."""
+    """Merge the partial sums of each part; the first partition with sums gets the total, and others an empty result."""
     # By part: the first partition, and the merged tree, or the bytes of a single tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()

@@ -226,7 +226,7 @@ class CsvTable(Table):
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return the type of a column whose first cells are numbers with thousands, or missing; otherwise None."""
+        """Return the type of a column if its first values are numbers, some with thousands; otherwise None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -442,9 +442,9 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 
 
 def _encoding(source: Input) -> tuple[str, list[str]]:
-    """Return the encoding of text (the user's, by its byte order mark, UTF-8, or cp1252) and a list of notices.
+    """Return the encoding of text, set by the user or guessed, and a list of notices.
 
-    Raises BadTable: Python does not have the encoding.
+    The guess is a byte order mark's encoding, UTF-8 or cp1252. Raises BadTable: Python does not have the encoding.
     """
     message = source.dialect.encoding
     if message is not None:

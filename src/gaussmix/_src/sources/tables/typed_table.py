@@ -138,7 +138,7 @@ def _range(chunk: Any) -> tuple[int, int]:
 
 
 def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield byte ranges of columns: joined neighbours if all fit into memory, otherwise pieces in turn."""
+    """Yield byte ranges to read: joined if all columns fit into memory, otherwise a piece of each column in turn."""
     if sum(count for _, count in ranges) > max_bytes:
         size = max(2**16, max_bytes // (2 * len(ranges)))
         pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))

@@ -208,7 +208,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A split-and-merge search reads at most the sample. A reported one may have to begin in Python.
+    # A split-and-merge search reads at most the sample. If progress is reported, larger ones begin in Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -410,7 +410,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more step shows which value EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compared exactly, because a relative tolerance would depend on the unit of the data, which would then decide.
+    # Compare the two ends exactly. A relative tolerance would be a fraction of the log-likelihood, which depends on the
+    # unit of the data, so the unit would decide which end is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:

@@ -50,7 +50,7 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by whether they are full
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by `is_matrix`
 
     @cached_property
     def weight_unit(self) -> float:

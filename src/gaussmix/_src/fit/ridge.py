@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-# With this many rows per feature, and for one more, in each component, no covariance needs a ridge.
+# No covariance needs a ridge if each component has this number times (n_features + 1) of distinct rows.
 MIN_DISTINCT_ROWS = 5
 MAX_RIDGE_COST = 1e-5  # cost of the ridge, in nats per row, above which the fit ends without it
 MAX_RIDGE_FRACTION = 0.9  # limit on the ridge's fraction of a variance, given the other features

@@ -27,7 +27,7 @@ from gaussmix._src.validation.parameters import check_posterior
 MIN_PAIRS = 2**27  # number of pairs of rows and components below which an exact fit takes seconds
 # If the gap exceeds this, in nats per row, by more than two standard errors, the number of candidates is doubled.
 MAX_GAP = 2e-3
-# Limit of doubling, because an outlier far from all components would require ever more candidates.
+# The number is not doubled beyond this, because an outlier far from all components would require ever more.
 MAX_AUTO_CANDIDATES = 64
 
 

@@ -240,7 +240,7 @@ class GaussmixWorker:
 
     def __init__(self, version: str) -> None:
         check_version(version, *WORKER_NOUNS)
-        self._states: dict[str, list[States]] = {}  # by source, for each of its partitions on this node
+        self._states: dict[str, list[States]] = {}  # states by source, for each of its partitions on this node
 
     def begin(self) -> None:
         """Do nothing; the call returns once the actor is running."""

@@ -35,7 +35,7 @@ from gaussmix._src.sources.spark.store import StateStore
 from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
-TASKS_PER_CORE = 2  # tasks per core, if there are enough leaves, so that all cores finish at about the same time
+TASKS_PER_CORE = 2  # tasks per core, if there are enough rows, so that all cores finish at about the same time
 MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several of them
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
 MAX_TREES = 16  # maximum number of trees that this process receives; more trees are first merged on executors

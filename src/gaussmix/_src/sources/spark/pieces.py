@@ -34,7 +34,7 @@ INCOMPLETE_DIGEST = -1  # replaces the digest of a partition with missing rows
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
-RESULTS = "number int, part int, digest long, result binary"  # partition and part of a result
+RESULTS = "number int, part int, digest long, result binary"  # schema of results, with their partition and part
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 
@@ -46,7 +46,7 @@ class Layout:
     about: About  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
     starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the same order
-    n_leaves: int  # number of leaves in a partition
+    n_leaves: int  # number of leaves (blocks of 65,520 rows) in a partition
     n_together: int  # number of partitions in a task, a power of 2
     store: StateStore  # store for the rows of partitions
 

@@ -228,8 +228,7 @@ class RowSummary:
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        # The mean log-likelihood is over all rows, including empty ones.
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is over all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
@@ -288,8 +287,7 @@ class FitResult:
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             return cls(model, names, previous.dtype, results=previous.results, best_index=previous.best_index)
-        # the value belongs to the previous model
-        facts = None if facts is None else replace(facts, log_likelihood=None)
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # the old model's value
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 

@@ -151,7 +151,7 @@ def test_types_are_those_of_the_whole_column(csv_file, numbers):
     """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
     many = "1\n" * 700_000
     assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
-    with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is no number"):
+    with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is not a number"):
         numbers(open_table(str(csv_file(f"x\n{many}oops\n"))))
 
 
@@ -312,7 +312,7 @@ BAD = {  # contents, the name of the file, what is said after it
     "cut Arrow": (FILES["arrow file"][1][:-20], "a.arrow", " can't be read as Arrow or Feather: "),
     "empty": (b"", "a.feather", " can't be read as Arrow or Feather: "),
     "no npy": (b"x,y\n1,2\n", "a.npy", " can't be read as .npy: "),
-    "cut npy": (npy(ROWS)[:-8], "a.npy", " is truncated: it says that it holds 3 rows and ends before."),
+    "cut npy": (npy(ROWS)[:-8], "a.npy", " is truncated: it ends before the 3 rows that its header declares."),
     "an open bracket in an npy header": (
         npy(ROWS).replace(b"(3, 2)", b"(3, 2 "), "a.npy", " can't be read as .npy: a bracket or quote is not closed.",
     ),
@@ -341,13 +341,13 @@ def test_what_cannot_be_used_is_named(name, csv_file, numbers):
 
 
 REFUSED = {  # by the name, and by the beginning
-    "d.json": (b'[{"a": 1}]\n', "is JSON, which is not read: write it as CSV or Parquet first."),
+    "d.json": (b'[{"a": 1}]\n', "is JSON, which is unsupported: write it as CSV or Parquet first."),
     "d.gmm": (None, "is a model, not a table: name the rows to read."),
     "d.npz": (None, "holds several arrays: save the one to read as .npy."),
     "d.xlsx": (b"\xd0\xcf\x11\xe0\xa1\xb1", "is a spreadsheet: save it as CSV first."),
-    "d.orc": (b"\x89HDF\r\n\x1a\n", "is no table that is read: write it as CSV."),
+    "d.orc": (b"\x89HDF\r\n\x1a\n", "is not a supported table: write it as CSV."),
     "d.duckdb": (b"SQLite format 3\0", "is a database: write the table to read as CSV or Parquet."),
-    "d.csv.xz": (b"\xfd7zXZ\0\0", "is compressed in a way that is not read: unpack it first."),
+    "d.csv.xz": (b"\xfd7zXZ\0\0", "is compressed in an unsupported way: unpack it first."),
     "d.zip": (b"PK\x03\x04\0\0", "is a zip archive or a spreadsheet"),
 }
 
@@ -442,13 +442,13 @@ def test_an_encoding_that_is_said_counts(cli, tmp_path):
     assert "1 feature (größe)" in cli("fit", path, "-k", 1, "--encoding", "cp437").stdout
     wrong = cli("fit", path, "-k", 1, "--encoding", "utf-8")
     assert wrong.stderr == f"gaussmix: {path} is not UTF-8 text: save it as CSV in UTF-8, or give --encoding.\n"
-    assert "Python knows no encoding 'klingon'" in cli("fit", path, "-k", 1, "--encoding", "klingon").stderr
+    assert "Python has no encoding 'klingon'" in cli("fit", path, "-k", 1, "--encoding", "klingon").stderr
 
 
 def test_a_cell_far_down_is_named_by_its_line(cli, csv_file):
     path = csv_file("a;b\n" + "1.000;1\n" * 30_000 + "?;1\n")
     result = cli("fit", path, "-k", 1, "--decimal", ",", "--thousands", ".")
-    assert result.stderr == f"gaussmix: {path}, line 30002, column 'a': '?' is no number.\n"
+    assert result.stderr == f"gaussmix: {path}, line 30002, column 'a': '?' is not a number.\n"
 
 
 def test_rows_with_missing_values_are_left_out_by_every_verb(cli, csv_file, model):

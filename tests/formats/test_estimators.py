@@ -177,7 +177,7 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
 
 @pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
 def test_a_header_that_lacks_something_is_refused(lacks, rng):
-    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "its 'results_' are no table"
+    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "its 'results_' are not a table"
     model = (
         gaussmix.GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
     )
@@ -348,7 +348,7 @@ BAD = {
     "no weights": ({"weights": None}, "its 'weights' are missing"),
     "numbers as text": ({"weights": ["0.5", "0.5"]}, "its 'weights' are missing, or not an array"),
     "ragged means": ({"means": [[0], [1, 2]]}, "its 'means' are missing, or not an array"),
-    "weights that sum to 2": ({"weights": [1, 1]}, "This is no mixture: its weights sum to 2"),
+    "weights that sum to 2": ({"weights": [1, 1]}, "Not a valid mixture: its weights sum to 2"),
     "a negative variance": ({"covariances": [1, -2]}, "component 1 is not positive definite"),
 }
 

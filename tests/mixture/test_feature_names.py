@@ -54,7 +54,7 @@ def test_a_name_that_two_have_is_refused(named):
 def test_wrong_names_are_refused(named, names, error):
     with pytest.raises(error, match="feature_names"):
         named.with_feature_names(names)
-    with pytest.raises(ValueError, match="This is no mixture: feature_names"):
+    with pytest.raises(ValueError, match="Not a valid mixture: feature_names"):
         Mixture.from_dict(named.to_dict() | {"feature_names": list(names)})
 
 

@@ -667,7 +667,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name_after_three_deat
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as made,
         distributed.Client(made),
-        pytest.raises(RuntimeError, match=r"again and again with partition 3 of the Dask array \(the last was tcp"),
+        pytest.raises(RuntimeError, match=r"repeatedly with partition 3 of the Dask array \(the last was tcp"),
     ):
         mixture().fit(da.concatenate(parts))
     assert len([*tmp_path.iterdir()]) == 3

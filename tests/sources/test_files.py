@@ -258,7 +258,7 @@ class TestSentences:
         for folder in "delta/day=1", "other":
             pa.parquet.write_table(pa.table({"a": [1.0]}), tmp_path / folder / "1.parquet")
         monkeypatch.chdir(tmp_path / "delta" / "day=1")
-        with pytest.raises(ValueError, match="is a table of Delta"):
+        with pytest.raises(ValueError, match="is a Delta table"):
             open("*.parquet")
         assert open("../../other/*.parquet").n_rows == 1
 
@@ -447,7 +447,7 @@ def slow_tables(folder, table):
     "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )
 def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
-    with pytest.warns(RuntimeWarning, match="is slow to read: its numbers are in"):
+    with pytest.warns(RuntimeWarning, match="is slow to read, so its values are in"):
         source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
 
@@ -703,7 +703,7 @@ class TestSpool:
             open(tmp_path / "a.csv")
 
     def test_it_is_said_and_removed(self, folder):
-        with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read: its numbers are in .* \(4 MB\)"):
+        with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read, so its values are in .* \(4 MB\)"):
             source = open(folder / "table.csv", columns=NAMES, weights="w", memory=SMALL)
         place = source.reader.files[0].path
         assert place.exists()

@@ -66,7 +66,7 @@ def test_a_version_of_delta_whose_files_vacuum_has_removed(delta, parts, tmp_pat
     source = gaussmix.open(delta, memory=SMALL)
     deltalake.write_deltalake(folder, parts[0], mode="overwrite")
     deltalake.DeltaTable(folder).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-    sentence = r"\.parquet not found; `vacuum` removes files of old versions: 'version 2 of the table of Delta'"
+    sentence = r"\.parquet not found; `vacuum` removes files of old versions: 'version 2 of the Delta table'"
     with pytest.raises(FileNotFoundError, match=sentence):
         list(source.blocks())
     with pytest.raises(FileNotFoundError, match=sentence):
@@ -83,7 +83,7 @@ def test_a_table_of_iceberg_has_the_bits_of_its_rows(iceberg):
 
 
 def test_a_table_of_iceberg_without_rows(iceberg):
-    with pytest.raises(ValueError, match="the table of Iceberg has no rows"):
+    with pytest.raises(ValueError, match="the Iceberg table has no rows"):
         gaussmix.open(iceberg.scan(row_filter="a > 100"))
 
 

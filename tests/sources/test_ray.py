@@ -409,7 +409,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
         with tempfile.NamedTemporaryFile(dir=folder, delete=False):
             os._exit(1)
 
-    with pytest.raises(RuntimeError, match=r"died again and again with partition 3 of the Ray list\. Mostly they"):
+    with pytest.raises(RuntimeError, match=r"died repeatedly with partition 3 of the Ray list\. Usually they"):
         mixture().fit([read.remote(number) for number in range(5)])
     assert len([*tmp_path.iterdir()]) == 3
 

@@ -1,4 +1,4 @@
-"""One way to run a fit: what is to be fitted, how, and what was found."""
+"""Run a fit: the problem, the plan, the run itself and the result."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The moves of variational Bayes in a fit: on few rows before the first step, and where steps have converged."""
+"""Apply the birth and merge moves of variational Bayes: to subsamples before the first step, and after convergence."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # times the limit on steps: on condensed rows, steps take a twentieth of the time
+CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, where a step takes a twentieth of the time
 
 
 class VariationalMoves:
-    """The moves of a fit.
+    """The birth and merge moves of one fit.
 
     Parameters
     ----------
-    max_components : the limit on them.
-    problem, plan : what is fitted, and how.
+    max_components : largest number of components.
+    problem, plan : what to fit, and how to fit it.
     """
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
@@ -36,7 +36,7 @@ class VariationalMoves:
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
-        """The state to begin with. `is_first` says that no fit has come to it."""
+        """Apply moves before the first step and return the state; `is_first` is False after an earlier fit."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
         if self._moves.bound_at_last_births == float("-inf"):
@@ -44,14 +44,14 @@ class VariationalMoves:
         return initial
 
     def improve_converged(self, state: EMState) -> EMState | None:
-        """The state after moves, to go on from; None if no move raises the bound."""
+        """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
         return _improve_state(self._moves, state)
 
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
-        """The state that moves reach on few rows, then on more, and then on all, which need few passes; else `initial`.
+        """Return the state after moves on growing subsamples and then on all rows; `initial` if no move helps.
 
-        Of one feature few rows stand for all, and the core makes steps of EM too: births that failed on them need no
-        other try, and they show which merges pay.
+        With one feature, condensed rows represent all rows, and the C++ core also runs EM. Births that failed on
+        condensed rows are not tried again, and these rows also show which merges raise the bound.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows
@@ -70,10 +70,10 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a model of one feature by births and merges, as `BirthMergeMoves.improve_column` does.
+        """Improve a model of one feature by births and merges, in the same way as `BirthMergeMoves.improve_column`.
 
-        If the model has one component, the moves also start from k-means, and the end with the higher bound is kept.
-        Births from the end of k-means come last, and only if the two ends differ.
+        If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
+        Births are applied to the k-means result only if the two bounds differ.
         """
         problem, plan, moves = self._problem, self._plan, self._moves
         stopping = replace(plan.stopping, max_steps=CONDENSED_STEP_FACTOR * plan.stopping.max_steps)
@@ -95,7 +95,7 @@ class VariationalMoves:
 
 
 def _improve_state(moves: BirthMergeMoves, state: EMState, *, is_new: bool = False) -> EMState | None:
-    """The state after moves, to go on from; None if no move raises the bound."""
+    """Return the state after birth and merge moves, from which EM continues; None if no move raises the bound."""
     if state.trace.n_steps and moves.is_near_sample_bound(state.trace.last_objective):
         return None
     model = moves.apply_moves(state.model, has_new_rows=is_new)

@@ -1,4 +1,4 @@
-"""Candidates of a search: their results, folds of cross-validation, the choice, and the table of all."""
+"""Store candidates of a model selection with their results, assign folds, and select the best candidate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gaussmix._src.sources.base import Source
 
 
 class Candidate(NamedTuple):
-    """A structure and a number of components."""
+    """A covariance structure and a number of components."""
 
     family: Family
     n_components: int
@@ -33,17 +33,17 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The result of a candidate.
+    """The result of fitting a candidate.
 
     Parameters
     ----------
-    candidate : what was tried.
-    final_state : the end of its best run; None without one.
-    n_parameters : number of free parameters; a candidate that failed has it, too.
-    criterion_inputs : the terms of criteria; None if it failed.
-    failure : why it failed; None if it did not.
-    seconds : its duration.
-    run_traces : the trace of each run that ended with a finite likelihood.
+    candidate : structure and number of components.
+    final_state : final state of the best run; None if there is none.
+    n_parameters : number of free parameters, which is set even if the fit failed.
+    criterion_inputs : inputs of the criteria; None if the fit failed.
+    failure : reason of the failure; None if the fit succeeded.
+    seconds : duration of the fit.
+    run_traces : trace of each run that ended with a finite likelihood.
     """
 
     candidate: Candidate
@@ -56,19 +56,19 @@ class Result:
 
     @property
     def was_started(self) -> bool:
-        """Whether there was a fit at all, however it ended."""
+        """Return whether the fit was started, no matter how it ended."""
         return self.failure is None or self.failure.kind.was_started
 
 
-CRITERION_ROUNDING = 1e-10  # relative: one Gaussian under two structures has the same criterion up to rounding
+CRITERION_ROUNDING = 1e-10  # relative; one Gaussian under two structures has equal criteria except for rounding
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """The result of the lowest value, (n_results,); of equals the one with the fewest parameters.
+    """Return the index of the result with the lowest value (n_results,); the fewest parameters win ties.
 
     Raises
     ------
-    ValueError : no value is finite; the message counts the reasons.
+    ValueError : no value is finite. The message counts the reasons.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -78,9 +78,9 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
-    """The simplest result within one standard error of the highest value; Breiman et al. (1984), CART, section 3.4.3.
+    """Return the simplest result within one standard error of the highest value; raise the errors of `select_lowest`.
 
-    Raises as `lowest`.
+    Breiman et al. (1984), CART, section 3.4.3, recommend this rule.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -90,7 +90,7 @@ def select_within_error(results: Sequence[Result], values: Array, errors: Array)
 
 
 def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
-    """The result with the fewest parameters, then components, then the first structure known."""
+    """Return the index with the fewest parameters; ties go to fewer components, then to the order of `FAMILIES`."""
     order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
@@ -101,18 +101,18 @@ def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -
 
 
 def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> NothingFitted:
-    """The error for candidates that all failed; `columns` as for `describe_failures`."""
+    """Return the error for a model selection in which all candidates failed; `columns` as in `describe_failures`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
     return NothingFitted(f"{none} be fitted: {' '.join(describe_failures(results, columns))}")
 
 
 def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str, str]:
-    """How many candidates failed for each reason, and what may help, each once: two sentences.
+    """Return a sentence with the reasons of failures and their counts, and a sentence with advice.
 
     Parameters
     ----------
-    failed : the candidates, at least one.
-    columns : which columns make covariances singular, with advice that replaces the usual; "" for none.
+    failed : candidates that failed, at least one.
+    columns : sentence on columns that make covariances singular, which replaces the usual advice, or "".
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
@@ -126,22 +126,22 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
 
 @dataclass(frozen=True)
 class Folds:
-    """Random folds of rows by their numbers alone, so that no array of all rows is made.
+    """Random folds that depend only on the indices of rows, so that no array of all rows is made.
 
-    Of the rows i n, …, i n + n − 1, n the number of folds, one is in each fold: that of smallest hash in the first.
-    So the sizes of folds differ by at most one.
+    With n folds, each group of n consecutive rows has one row in each fold, in the order of a hash. Therefore the sizes
+    of folds differ by at most one.
 
     Parameters
     ----------
-    n_folds : n.
-    key : 63 bits; another one makes other folds.
+    n_folds : number of folds.
+    key : 63 random bits that determine the folds.
     """
 
     n_folds: int
     key: int
 
     def assign_folds(self, rows: slice) -> NDArray[np.intp]:
-        """The fold of each of some consecutive rows."""
+        """Return the fold of each row in a slice of all rows."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
@@ -149,17 +149,17 @@ class Folds:
         return ranks[rows.start - first * self.n_folds :][: rows.stop - rows.start]
 
     def fold_size(self, fold: int, n_rows: int) -> int:
-        """How many of the first rows are in a fold."""
+        """Return how many of the first `n_rows` rows are in a fold."""
         n_whole = n_rows // self.n_folds
         return n_whole + int(np.count_nonzero(self.assign_folds(slice(n_whole * self.n_folds, n_rows)) == fold))
 
     def is_in_fold(self, block: Block, fold: int, *, complement: bool = False) -> NDArray[np.bool_]:
-        """Whether each row of a block is in a fold, or in another one."""
+        """Return whether each row of a block is in a fold, or outside of it if `complement` is True."""
         return np.equal(self.assign_folds(block.row_slice), fold) != complement
 
 
 def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[Any]) -> Array:
-    """Mean log-likelihood of rows that no fit has seen, nats per unit of weight; NaN for candidates that failed."""
+    """Compute the mean log-likelihood of held-out rows, in nats per unit of weight; NaN for candidates that failed."""
     means = np.full(len(results), np.nan)
     for index, result in enumerate(results):
         if result.final_state is not None and result.failure is None:
@@ -171,7 +171,7 @@ def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[A
 
 
 def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
-    """Mean over folds (n_folds, n_candidates) and its standard error, (n_candidates,) each."""
+    """Compute the mean of (n_folds, n_candidates) values over folds and its standard error, (n_candidates,) each."""
     n_folds, mean = len(fold_values), fold_values.mean(axis=0)
     return mean, np.sqrt(((fold_values - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
 
@@ -180,7 +180,7 @@ ResultsTable = dict[str, list[Any]]
 
 
 def make_table(results: Sequence[Result]) -> ResultsTable:
-    """A list for each column, with a row for each candidate; a candidate that failed has NaN, except for its size."""
+    """Return a table with one row per candidate. In the row of a failed candidate all criteria are NaN."""
     has_factors = any(hasattr(result.candidate.family, "n_factors") for result in results)
     names = _structure_names({result.candidate.family for result in results})
     rows = [_table_row(result, names, has_factors) for result in results]
@@ -188,7 +188,7 @@ def make_table(results: Sequence[Result]) -> ResultsTable:
 
 
 def _structure_names(families: Collection[Family]) -> dict[Family, str]:
-    """The name of each structure; where structures of one name differ in other options than `n_factors`, the value."""
+    """Return a name for each structure; if structures differ only in options besides `n_factors`, their repr."""
     options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
     several = Counter(name for name, _ in kinds)

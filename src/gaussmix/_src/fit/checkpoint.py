@@ -1,4 +1,4 @@
-"""Checkpoints: a killed fit is resumed, and ends with the same bits where its passes have no order of rows."""
+"""Write checkpoints, so that a killed fit can resume; the result is bit-identical if passes keep the order of rows."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ from gaussmix._src.sources.row_statistics import Fingerprint
 from gaussmix._src.value import Value
 from gaussmix._src.version import package_version
 
-SECONDS_BETWEEN_WRITES = 5.0  # between two checkpoints of a run
-_SEARCH_KEY = "search"  # the key of the state that the generator has when a search begins
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # a fit that goes on has no other ends of a run
-# Errors that the same fit would end with again.
+SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints of a run
+_SEARCH_KEY = "search"  # key of the generator's state at the beginning of a model selection
+_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # only runs with these outcomes can be resumed
+# Errors that would occur again if the same fit were repeated.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 FilePath = str | os.PathLike[str]
 
 
 @dataclass
 class FitProgress:
-    """How far one fit has come: the current run, and the ends of the runs before it.
+    """The progress of one fit: the current run, and the final states of the previous runs.
 
     Parameters
     ----------
-    n_runs_done : of the current run, from 0.
-    generator_state : state of the generator of the starts when that run was started or noted.
-    run_state : of that run; None before it begins.
-    best_state : the end of the best run before it.
-    final_states : the ends of the runs before it with a finite likelihood.
+    n_runs_done : number of finished runs, which is the index of the current run.
+    generator_state : state of the initialisations' generator when the current run began or was last recorded.
+    run_state : state of the current run; None before it begins.
+    best_state : final state of the best finished run.
+    final_states : final states of the finished runs with a finite likelihood.
     """
 
     n_runs_done: int = 0
@@ -69,10 +69,10 @@ class FitProgress:
 
 
 class Checkpoint(FitOption):
-    """Notes the runs of a fit in a file, or goes on from it.
+    """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
 
-    A search is many fits. The file also holds the fits that have ended, so a search resumes at the current one. If the
-    fit is interrupted while the feature is entered, the state is written. If the fit ends, or fails in a way that would
+    A model selection has many fits. The file also stores finished fits, so the selection resumes at the current one. If
+    the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails in a way that would
     repeat, the file is removed.
     """
 
@@ -81,17 +81,17 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # of fits that were not asked for yet
+        self._pending: dict[str, ProgressRecord] = {}  # progress of fits that have not been requested yet
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
         self._writer: Thread | None = None
-        self.failure: str | None = None  # why the last write failed, a sentence
+        self.failure: str | None = None  # reason why the last write failed, as a sentence
         self._has_warned = False
         return () if position is None else ("checkpoint",)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._identity:  # the fit has not come to its plan
+        if not self._identity:  # the fit failed before its plan was made
             return
         if self._writer is not None:
             self._writer.join()
@@ -104,12 +104,12 @@ class Checkpoint(FitOption):
             error.add_note(self.failure)
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        """Open the file.
+        """Open the checkpoint file.
 
         Raises
         ------
-        ValueError : the file is damaged, another kind of file, or of a fit with other data or settings.
-        OSError : it can't be read, or there is no such folder.
+        ValueError : the file is damaged, of another kind, or from a fit with other data or settings.
+        OSError : the file can't be read, or its folder does not exist.
         """
         data = problem.data
         before = [value for start in plan.starts if isinstance(start, ModelStart) for value in start.identity_values()]
@@ -127,9 +127,9 @@ class Checkpoint(FitOption):
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
-        """The runs of a fit, noted while they are made. A run that had ended yields its end alone.
+        """Yield the runs of a fit, and record their states. A finished run yields only its final state.
 
-        The generator of the plan gets the state that it had at the checkpoint.
+        The generator of the plan is set to the state that it had at the checkpoint.
         """
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
@@ -139,7 +139,7 @@ class Checkpoint(FitOption):
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_runs_done < len(runs):
-            made: list[EMState] = []  # none where the start has no covariances
+            made: list[EMState] = []  # stays empty if the initialisation has singular covariances
             yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
             for end in made:
                 if end.outcome is not Outcome.NON_FINITE:
@@ -151,25 +151,25 @@ class Checkpoint(FitOption):
             status.run_state, status.generator_state = None, generator.bit_generator.state
             if status.n_runs_done < len(runs):
                 self._write_async()
-        if not status.final_states:  # no start had an end: the fit has failed, and is tried again if the search goes on
+        if not status.final_states:  # all runs failed; a model selection that continues may fit the candidate again
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:
-        """Give a generator the state that it had when the search began: every fit of a search begins with it."""
+        """Set a random generator to its state at the beginning of the model selection, with which every fit begins."""
         record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
             self._set_generator_state(generator, record.generator)
         self._progress[_SEARCH_KEY] = FitProgress(generator_state=generator.bit_generator.state)
 
     def _set_generator_state(self, generator: np.random.Generator, state: Any) -> None:
-        """Give a generator a state of the file; raises ValueError if it is none."""
+        """Set a random generator to a state from the file; raise ValueError if the state is invalid."""
         try:
             generator.bit_generator.state = state
         except (TypeError, ValueError, KeyError, OverflowError):
-            raise self._unusable_error(Damaged("its generator is in no state")) from None
+            raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
-        """How far a fit had come when the file was written; its beginning if the file lacks it."""
+        """Return the recorded progress of a fit; the progress of a new fit if the file does not contain it."""
         record = self._pending.pop(key, None)
         if record is None:
             return FitProgress(generator_state=generator.bit_generator.state)
@@ -191,13 +191,13 @@ class Checkpoint(FitOption):
     ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            last[:] = [state]  # now, because who looks at the run may not ask for more after its end
+            last[:] = [state]  # before the yield, because consumers may request nothing after the final state
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
 
     def _write_after_interrupt(self) -> None:
-        """Write a checkpoint if the fit has gone on since the last one."""
+        """Write a checkpoint if the fit has made progress since the last one."""
         status = self._progress.get(self._current_key)
         outcome = None if status is None or status.run_state is None else status.run_state.outcome
         if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
@@ -205,12 +205,12 @@ class Checkpoint(FitOption):
 
     @property
     def _position(self) -> tuple[str, int, int]:
-        """The fit that is being made, the number of its run, and of the steps of that."""
+        """Return the key of the current fit, the index of its run, and the number of steps of that run."""
         status = self._progress.get(self._current_key, FitProgress())
         return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
     def _write_async(self) -> None:
-        """Write a checkpoint while the fit goes on, unless the last one is still being written."""
+        """Write a checkpoint in a thread while the fit continues, unless the previous one is still being written."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
@@ -233,7 +233,7 @@ class Checkpoint(FitOption):
         return CheckpointRecord(self._identity, self._pending | made)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
-        """Go on from the file of a fit with this identity."""
+        """Resume from the file of a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
             raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
@@ -251,7 +251,7 @@ class Checkpoint(FitOption):
 
 
 def check_checkpoint_path(path: Any) -> FilePath | None:
-    """The value of `checkpoint`; raises TypeError unless it is a path or None."""
+    """Return the value of `checkpoint`; raise TypeError unless it is a path or None."""
     if path is None or (isinstance(path, str | os.PathLike) and os.fspath(path)):
         return path
     raise errors.ParameterTypeError(f"checkpoint must be the path of a file or None, not {path!r}.")
@@ -279,7 +279,7 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
-    """Where a run stands; raises `Damaged`."""
+    """Restore the state of a run; raise `Damaged` if it is invalid."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
@@ -296,7 +296,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Where a run stands, at a model; of a run that has ended that of the best does. Raises `Damaged`."""
+    """Restore the state of a run with a model, for finished runs the best one; raise `Damaged` if it is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -316,22 +316,22 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
     return EMState(model, trace, outcome)
 
 
-# Parameters that change no bit of a fit.
+# Parameters that do not change the result of a fit.
 IGNORED_PARAMETERS = ("callbacks", "checkpoint", "n_jobs", "max_time", "verbose", "verbose_interval", "forgetting")
-_MAX_SHOWN_VALUES = 20  # numbers that a message shows
+_MAX_SHOWN_VALUES = 20  # maximum number of values that a message shows
 
 
 def fit_identity(
     estimator: BaseEstimator, source: Source, continued_fit: Sequence[Any] = (), labels: Sequence[Any] = ()
 ) -> dict[str, Json]:
-    """What the bits of a fit depend on, as plain values: rows, settings and more.
+    """Return everything that determines the exact result of a fit: rows, settings and more, as JSON values.
 
     Parameters
     ----------
-    estimator : with its parameters.
-    source : the rows with the weights that the user gave.
-    continued_fit : arrays and numbers of the fit that it continues, if it does.
-    labels : arrays of what is known about the rows, if anything.
+    estimator : estimator with its parameters.
+    source : the rows, with the user's weights.
+    continued_fit : arrays and numbers of the fit that this fit continues, if any.
+    labels : arrays of the labels, if any.
     """
     fingerprint, profile, sample = source.collect(Fingerprint), source.row_totals, source.sample(LEAF_ROWS)
     variances = [] if not source.has_errors else [each for each in map(_x_errors, source.blocks()) if each is not None]
@@ -351,20 +351,20 @@ def fit_identity(
         "what labels says": _hash_values(labels),
         "what X_error says": _hash_values(variances),
     }
-    return json.loads(json.dumps(identity))  # as it is read from a file: lists for tuples
+    return json.loads(json.dumps(identity))  # the conversion turns tuples into lists, as in a file that was read
 
 
 def _x_errors(block: Block) -> Any:
-    """The measurement errors of a block; the first alone where all rows have it."""
+    """Return the measurement errors of a block, or only the first row of errors if all rows share it."""
     return block.error if block.error is None or block.error.strides[0] else block.error[:1]
 
 
 def _to_json(name: str, value: Any) -> Json:
-    """A parameter, as a value that is equal where the parameter is."""
+    """Convert a parameter to a JSON value; equal parameters have equal JSON values."""
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
-        return "a RandomState"  # the generator made of it is in the file
+        return "a RandomState"  # the file stores the generator made from it
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
         return plain(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
@@ -383,7 +383,7 @@ def _hash_values(values: Iterable[Any]) -> Json:
 
 
 def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, Json]) -> None:
-    """Raise ValueError for the first thing in which the fit of a file differs from this one."""
+    """Raise ValueError for the first difference between the saved identity and the current one."""
     for what, value in current.items():
         if saved.get(what) != value:
             is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)

@@ -1,7 +1,7 @@
-"""Mixtures of classes, fitted to rows of known and of unknown class.
+"""Fit mixtures of classes to rows whose class is known for all rows or for some.
 
-mclust calls one component for each class EDDA, and a mixture for each class MclustDA; Fraley & Raftery (2002), JASA 97,
-section 4; Scrucca et al. (2023), chapter 4.
+mclust calls a model with one component per class EDDA, and a model with one mixture per class MclustDA; Fraley &
+Raftery (2002), JASA 97, section 4; Scrucca et al. (2023), chapter 4.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-EmFit = tuple[EMState, Problem, Plan]  # the end of EM, what was fitted, and how
+EmFit = tuple[EMState, Problem, Plan]  # final state of EM, the problem that was solved, and the plan of the fit
 
 
 @dataclass(frozen=True, eq=False)
 class ClassFit:
-    """The mixtures of the classes, and how they were fitted.
+    """The fitted mixtures of all classes, with facts about the fit.
 
     Parameters
     ----------
-    classes : the mixtures.
-    log_likelihood : Σ s log p(x, c) over rows of known class, Σ s log p(x) over others; nats, a total.
-    n_parameters : free ones, the classes' probabilities among them.
-    structures : the name of the structure of each class.
-    n_steps : EM steps, the most that a class took.
-    em_fit : the end of EM, what was fitted, and how; None if EM made no step.
-    problem : the problem that the fit of all classes solved; None if each class was fitted separately.
+    classes : mixtures of the classes.
+    log_likelihood : Σ s log p(x, c) over rows of known class plus Σ s log p(x) over the other rows; a total in nats.
+    n_parameters : number of free parameters, including the class probabilities.
+    structures : name of the covariance structure of each class.
+    n_steps : number of EM steps; if classes were fitted separately, the largest number of any class.
+    em_fit : final state of EM, the problem and the plan; None if EM made no step.
+    problem : problem that the joint fit of all classes solved; None if each class was fitted separately.
     """
 
     classes: ClassMixtures
@@ -65,27 +65,27 @@ class ClassFit:
     problem: Problem | None = None
 
     def with_prior(self, prior: Array, row_weight: float) -> ClassFit:
-        """The fit with given probabilities (n_classes,) of the classes; all rows must be of known class."""
+        """Return the fit with the given class probabilities (n_classes,); every row must have a known class."""
         change = row_weight * float(self.classes.prior @ (np.log(prior) - np.log(self.classes.prior)))
         log_likelihood, n_parameters = self.log_likelihood + change, self.n_parameters - len(prior) + 1
         classes = self.classes.with_prior(prior)
         return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
-        """−2 log L + p log Σs; lower is better. mclust's sign is opposite, and it counts no class probabilities."""
+        """Compute −2 log L + p log Σs; lower is better. mclust has the opposite sign and other p."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows with their classes, as far as they are known.
+    """Rows with their known classes.
 
     Parameters
     ----------
-    data : the rows; `Block.assignment` is the class of each, in 0 … n_classes − 1, and −1 where it is not known.
-    n_classes : at least 2.
-    engine : sums over them.
-    options : what the fits use besides.
+    data : the rows. `Block.assignment` has the class of each row, 0 … n_classes − 1, or −1 if the class is unknown.
+    n_classes : number of classes, at least 2.
+    engine : engine that sums over the rows.
+    options : options of the fits.
     """
 
     data: TrainingData
@@ -95,31 +95,31 @@ class LabelledRows:
 
     @property
     def class_weights(self) -> Array:
-        """Weight of the rows that are known to be of each class, (n_classes,)."""
+        """Return the total weight of the rows of each known class, (n_classes,)."""
         return self._class_totals[0]
 
     @property
     def is_fully_labelled(self) -> bool:
-        """Every row has a class."""
+        """Return whether every row has a known class."""
         return int(self._class_totals[1].sum()) == self.data.raw_source.n_rows
 
     @cached_property
     def _class_totals(self) -> tuple[Array, Array]:
-        """Weight and number of the rows of each class, (n_classes,)."""
+        """Compute the total weight and the number of the rows of each class, (n_classes,) each."""
         weights, n_rows = self.data.raw_source.sum_of(partial(count_classes, n_classes=self.n_classes))
         return weights, n_rows
 
     def class_rows(self, index: int) -> Source:
-        """The rows of a class."""
+        """Return the rows of one class."""
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
-        """The fit with a component for each class and the structure of lowest BIC; of equals the first.
+        """Fit one component per class with each structure, and return the fit of lowest BIC; the first fit wins ties.
 
         Raises
         ------
-        SingularCovarianceError : no family has covariances; it lists the classes that have too few distinct rows.
+        SingularCovarianceError : no structure has regular covariances; it lists the classes with too few distinct rows.
         """
         start = Partition(responsibilities=None if self.is_fully_labelled else self._initial_responsibilities())
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
@@ -144,7 +144,7 @@ class LabelledRows:
     def fit_several_components_each(
         self, mixtures: Sequence[Mixture], n_steps: int, ridge: float | None, stopping: StopRule
     ) -> ClassFit:
-        """The fit from a mixture of the rows of each class; EM shares rows of unknown class among the classes."""
+        """Fit a mixture per class, starting from the given mixtures; EM also uses rows of unknown class."""
         classes, fitted = ClassMixtures.from_mixtures(mixtures, self.class_weights / self.class_weights.sum()), None
         size = sum(mixture.n_parameters for mixture in mixtures) + len(mixtures) - 1
         if not self.is_fully_labelled:
@@ -162,12 +162,12 @@ class LabelledRows:
         return result.final_state, result.problem, plan
 
     def _labelled_data(self, component_class: NDArray[np.intp]) -> TrainingData:
-        """The rows, with the components that a row of known class may have."""
+        """Return the rows, labelled with the components that each row of known class may belong to."""
         groups = [np.flatnonzero(component_class == index).tolist() for index in range(self.n_classes)]
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Makes responsibilities (n_rows, n_classes): 1 for a known class, else by distance in standard deviations."""
+        """Return a function for responsibilities: 1 for the known class, otherwise by distances to the class means."""
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
@@ -179,7 +179,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """The mixtures of the classes, with their likelihood; the run counts if it made steps."""
+        """Return the fit with the likelihood of the mixtures. If EM made steps, their number replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
@@ -192,12 +192,12 @@ class LabelledRows:
 
 
 def _unused_generator() -> np.random.Generator:
-    """A generator for plans whose starts draw nothing."""
+    """Return a random generator for plans whose initialisations draw nothing."""
     return np.random.default_rng(0)
 
 
 def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Responsibilities of rows of known class, which have one component, and of others as parameters say."""
+    """Compute responsibilities: a single 1 in rows of known class, and the posterior probabilities in other rows."""
     responsibilities, log_prior = engine.responsibilities(block, parameters), block.row_log_prior(len(parameters.means))
     assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
@@ -207,9 +207,9 @@ def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters)
 
 
 def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
-    """The weights and the numbers of rows by `Block.assignment`, (n_classes,) each, where this is not −1.
+    """Sum the weights and count the rows of each known class in `Block.assignment`, (n_classes,) each.
 
-    With labels of rows, these count by 0 where the labels are wrong and by 1 where they are right.
+    If a function for predicted labels is given, the two groups are instead the wrong labels (0) and the right ones (1).
     """
     assert block.assignment is not None, "rows have labels"
     known = block.assignment >= 0

@@ -1,6 +1,6 @@
-"""Criteria that weigh the likelihood of a mixture against its number of parameters. Lower is better for all.
+"""Information criteria, which weigh the likelihood of a mixture against its number of parameters; lower is better.
 
-A search may also choose by held-out likelihood and by stability, of which the highest wins.
+Model selection may also use the held-out likelihood or the stability, for which the highest value wins.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from gaussmix._src.validation.parameters import check_name
 
 @dataclass(frozen=True)
 class CriterionInputs:
-    """The numbers that criteria are computed from.
+    """The values from which the criteria are computed.
 
     Parameters
     ----------
-    log_likelihood : Σ_i s_i log p(x_i), nats, a total.
-    classification_likelihood : Σ_i s_i max_k log p(x_i, k), nats: that with each row in its most probable component.
+    log_likelihood : Σ_i s_i log p(x_i), a total in nats.
+    classification_likelihood : Σ_i s_i max_k log p(x_i, k), a total in nats, with each row in its best component.
     n_parameters : number of free parameters.
-    row_weight : Σ_i s_i of rows with at least one value; the number of these rows if there are no weights.
+    row_weight : Σ_i s_i of rows with at least one observed value; without weights, the number of these rows.
     """
 
     log_likelihood: float
@@ -40,7 +40,7 @@ class CriterionInputs:
 
 
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
-    """Make one pass over the rows for a mixture; `n_parameters` are free, and `unit` divided the row weights before."""
+    """Compute the inputs in one pass over the rows. Row weights were divided by `unit` before."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     context = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
@@ -50,7 +50,7 @@ def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine
 
 
 class _SoftAndHardStep(StepTask):
-    """A soft step and a hard step in one pass."""
+    """A soft and a hard E-step in a single pass over the rows."""
 
     def call(self, block: Block, state: Any) -> Any:
         hard = StepTask(
@@ -60,22 +60,22 @@ class _SoftAndHardStep(StepTask):
 
 
 def bic(inputs: CriterionInputs) -> float:
-    """−2 log L + p log n; Schwarz (1978), Annals of Statistics 6. mclust's has the opposite sign."""
+    """Compute −2 log L + p log n; Schwarz (1978), Annals of Statistics 6. mclust reports the opposite sign."""
     return -2 * inputs.log_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """BIC of the classified likelihood; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22. mclust's sign is opposite."""
+    """Compute BIC of the classification likelihood, mclust's −ICL; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
 def aic(inputs: CriterionInputs) -> float:
-    """−2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
+    """Compute −2 log L + 2 p; Akaike (1974), IEEE Trans. Automatic Control 19."""
     return -2 * inputs.log_likelihood + 2 * inputs.n_parameters
 
 
 def aicc(inputs: CriterionInputs) -> float:
-    """AIC + 2 p (p + 1) / (n − p − 1), infinite for n ≤ p + 1; Hurvich & Tsai (1989), Biometrika 76."""
+    """Compute AIC + 2 p (p + 1) / (n − p − 1), or infinity if n ≤ p + 1; Hurvich & Tsai (1989), Biometrika 76."""
     size, spare = inputs.n_parameters, inputs.row_weight - inputs.n_parameters - 1
     return aic(inputs) + (2 * size * (size + 1) / spare if spare > 0 else math.inf)
 
@@ -83,21 +83,21 @@ def aicc(inputs: CriterionInputs) -> float:
 CRITERIA: dict[str, Callable[[CriterionInputs], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
 CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # the highest of these wins; of `CRITERIA`, the lowest
+HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # highest value wins, in contrast to `CRITERIA`
 
 
 def criterion_title(criterion: str) -> str:
-    """The name of a criterion, as people read it."""
+    """Return the name of a criterion as it is shown to users."""
     return criterion if criterion == STABILITY else criterion.upper()
 
 
 def structure_names(results: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The structure of each candidate in a table of results, with its number of factors."""
+    """Return the structure of each candidate in a table of results, with its number of factors."""
     n_factors = results.get("n_factors", [None] * len(results["structure"]))
     pairs = zip(results["structure"], n_factors, strict=True)
     return [name if count is None else f"{name} {count}" for name, count in pairs]
 
 
 def check_criterion(criterion: Any) -> str:
-    """The name of a criterion."""
+    """Return the name of a criterion if it is valid; otherwise raise an error."""
     return check_name("criterion", criterion, (*CRITERIA, *HIGHER_IS_BETTER))

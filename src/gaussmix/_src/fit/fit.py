@@ -1,4 +1,4 @@
-"""The one way to run a fit: EM from each start of a plan, and the highest run is the result."""
+"""Run EM from every initialisation of a plan, and select the best run."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ from gaussmix._src.sources.base import Source
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOptions
 
-SAMPLED_ROWS_PER_CELL = 32  # rows of the sample from which the start "tree" makes centres
-MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # rows: with more, EM converges on the sample of the starts first
+SAMPLED_ROWS_PER_CELL = 32  # number of sampled rows per component for the initialisation "tree"
+MIN_PREFIT_ROWS = 4 * LEAF_ROWS  # with more rows than this, EM first converges on the sample used for initialisation
 
 
 class BestRun(NamedTuple):
-    """The result of the runs of a plan.
+    """The result of all runs of a plan.
 
     Parameters
     ----------
-    final_state : the end of the highest run.
-    run_traces : the trace of each run that ended with a finite likelihood.
-    problem : what the end solves: the problem without the automatic ridge, if the fit did not need it.
+    final_state : final state of the run with the highest objective.
+    run_traces : trace of each run that ended with a finite likelihood.
+    problem : problem that the final state solves: without the automatic ridge if the fit did not need the ridge.
     """
 
     final_state: EMState
@@ -70,24 +70,24 @@ class BestRun(NamedTuple):
 
 
 def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
-    """Run EM from every start, and keep the end of the highest run.
+    """Run EM from every initialisation, and return the run with the highest objective.
 
     Parameters
     ----------
-    problem, plan : what is fitted, and how.
-    options : what the fit uses besides, in the order in which they apply.
+    problem, plan : what to fit, and how to fit it.
+    options : options of the fit, in the order in which they apply.
 
     Raises
     ------
-    SingularCovarianceError, NonFiniteLikelihood : as `best_run`.
-    DegenerateError : as `run_with_remedy`.
-    ValueError : the fit is to end at a maximum, but could not certify one.
+    SingularCovarianceError, NonFiniteLikelihood : in the same cases as `best_run`.
+    DegenerateError : in the same cases as `run_with_remedy`.
+    ValueError : the fit must end at a maximum, but a maximum could not be certified.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
     runs: Iterable[EMRun] = [partial(_run_from_start, problem, plan, index) for index in range(len(plan.starts))]
     for option in options:
         runs = option.adapt_runs(runs, problem, plan)
-    if len(plan.starts) == 1 and not options:  # nothing to compare
+    if len(plan.starts) == 1 and not options:  # there are no runs to compare
         end = final_state(_run_from_start(problem, plan, 0, None))
         if end.outcome is Outcome.NON_FINITE:
             raise NonFiniteLikelihood
@@ -102,7 +102,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
 
 
 def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-    """The states of the run from a start, or from the state of a checkpoint."""
+    """Yield the states of one run, from its initialisation or from the state in a checkpoint."""
     start, last_objective = plan.starts[start_index], float("-inf")
     if isinstance(start, ModelStart):
         last_objective = start.last_objective
@@ -121,7 +121,7 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMS
 
 
 def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
-    """The states of a run; one that seeks a maximum goes on with a lower tolerance where it has not reached one."""
+    """Yield the states of a run. A run that seeks a maximum continues with lower tolerances until it reaches one."""
     stopping: StopRule | None = plan.stopping
     moves = None if plan.make_moves is None or not plan.stopping.max_steps else plan.make_moves(problem, plan)
     if moves is not None:
@@ -145,14 +145,14 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Whether little is left to gain; raises ValueError where that can't be known."""
+    """Return whether the remaining gain is below the limit; raise ValueError if the certificate can't be computed."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if a fit that is to end at a maximum can't certify one."""
+    """Raise ValueError if there is an obstacle to certifying that a fit has reached a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 
@@ -160,14 +160,14 @@ def check_certifiable(obstacle: str) -> None:
 def find_certificate(
     problem: Problem, final_state: EMState, run_traces: Sequence[Trace] = (), *, is_requested: bool | None
 ) -> OptimalityCertificate:
-    """How the end of a run stands to a maximum.
+    """Check whether the end of a run is near a maximum of the objective.
 
     Parameters
     ----------
-    problem : what was fitted.
-    final_state : its best run.
-    run_traces : the traces of all runs, whose steps are the cost of the fit.
-    is_requested : True to find it out, False not to; None to find it out where that costs at most a tenth of the fit.
+    problem : problem that was solved.
+    final_state : final state of the best run.
+    run_traces : traces of all runs; the total number of steps measures the cost of the fit.
+    is_requested : whether to compute the certificate; None if this costs at most a tenth of the fit.
     """
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
@@ -181,7 +181,7 @@ def find_certificate(
 
 
 def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState:
-    """The first state of a run; or the last, if the engine makes the whole run."""
+    """Return the first state of a run, or its final state if the engine runs all of EM."""
     if isinstance(start, ModelStart):
         is_carried = problem.objective.variance_floor.all()
         trace = Trace(frozen_components={} if is_carried else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED))
@@ -203,13 +203,13 @@ def _make_first_state(problem: Problem, plan: Plan, start: Start, start_index: i
 
 
 def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int) -> EMState | None:
-    """The state that one call of the engine reaches from the start; None if Python has to begin.
+    """Return the state after one call of the engine; None if the run must begin in Python.
 
-    The bits are those of the usual way, and the generator ends in the same state.
+    The results are bit-identical to a run that begins in Python, and the random generator ends in the same state.
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads no more than the sample; where ascents are reported, Python begins.
+    # A split-and-merge search reads at most the sample. If progress is reported, larger ones begin in Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -228,7 +228,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
         plan.rng.bit_generator.state = before
         return None
     if problem.ridge is None:
-        vars(data)["default_ridge"] = fits.ridge[0]  # so that nobody sorts the columns again
+        vars(data)["default_ridge"] = fits.ridge[0]  # avoids sorting the columns again for the ridge
     steps = history.log_likelihood
     outcome = plan.stopping.outcome_of_run(steps, float("-inf")) if steps else None
     search = None
@@ -243,10 +243,10 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """The model that EM starts from: given parameters, and the rest from an M-step on shared rows.
+    """Return the initial model: the user's parameters, and the rest from an M-step on initial responsibilities.
 
-    With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample of the starts, which
-    leaves few passes over all rows.
+    With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample used for
+    initialisation, so that few passes over all rows remain.
     """
     user_init, family = plan.user_init, problem.family
     if user_init is None:
@@ -263,13 +263,13 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """The model of an M-step on the rows as a start assigns them, or of EM on the sample from there."""
+    """Return the model after an M-step on the initial partition, or after EM that begins there on the sample."""
     data, user_init = problem.data, plan.user_init
-    # Covariances that are given need not be found, so they can't be singular either.
+    # Covariances given by the user are not estimated, so they can't become singular.
     has_covariances = user_init is not None and user_init.covariances is not None
     objective = (replace(problem, ridge=None) if has_covariances else problem).objective.without_component_terms
     if isinstance(start, str) and user_init is not None and user_init.means is not None:
-        # Weights and covariances are to fit the given means.
+        # Weights and covariances must match the given means.
         of_fit = problem.source, problem.engine, problem.n_components
         means = user_init.means
         unit = data.scaled_sample.unit if is_scaled(start, problem.family) else None
@@ -293,13 +293,13 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # the first step finds what collapses
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # the next EM step finds what collapses
 
 
 def _split_and_merge(
     problem: Problem, plan: Plan, model: Model, partition: Partition, objective: Objective, n_steps: int = DEFAULT_STEPS
 ) -> Model:
-    """The model after the moves of a search, if the start asks for one; EM made `n_steps` before `model`."""
+    """Return the model after a split-and-merge search, if requested; `n_steps` EM steps led to `model`."""
     if partition.search_rows is None:
         return model
     rows, trim, engine = partition.search_rows, problem.data.trimming, problem.engine
@@ -318,7 +318,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """What a start draws, or drew for another structure of the same size; the generator ends alike."""
+    """Return the draw of an initialisation, which structures of the same size share; generators end in equal states."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
@@ -334,7 +334,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    if isinstance(start, str) and some is not None:  # births are found on these rows first, and need only their moments
+    if isinstance(start, str) and some is not None:  # births need only the moments of these rows
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
@@ -350,7 +350,7 @@ def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> Star
 
 
 def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
-    """How a named start assigns the rows, regardless of labels."""
+    """Return the partition of the rows by a named initialisation, without regard to labels."""
     data, of_fit = problem.data, (problem.engine, problem.n_components)
     if data.trimming is None:
         sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -367,7 +367,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
 
 
 def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
-    """The rows with the labels or responsibilities that the user or the user's function gives."""
+    """Return the rows with the labels or responsibilities that the user, or the user's function, passed."""
     data = problem.data
     shared = start(_read_only_rows(data.make_source()), problem.n_components, plan.rng) if callable(start) else start
     shape = problem.source.n_rows, problem.n_components
@@ -378,10 +378,10 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 
 
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
-    """The model that EM reaches on the sample of the starts, or a search from there; None if a component freezes.
+    """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    After a search it is the higher of two ends of EM on the sample: from where the search ended, and from its start.
-    Also None if rows are few and the start asks for no search.
+    With a search, the result is the better of two EM runs on the sample: one without the search and one after it.
+    Returns None if a component freezes, or if there are too few rows and the initialisation does not request a search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -408,9 +408,10 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
-        # Another step tells what EM has reached.
+        # One more step shows which value EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compared exactly: a tolerance relative to the log-likelihood would let the unit of the rows choose.
+    # Compare the two ends exactly. A relative tolerance would be a fraction of the log-likelihood, which depends on the
+    # unit of the data, so the unit would decide which end is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:
@@ -422,13 +423,13 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
 def _run_em(
     problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: StopRule
 ) -> EMState | None:
-    """The end of EM from a model; None if a component freezes."""
+    """Run EM from a model and return its final state; None if a component freezes."""
     plan.report_progress(f"EM on {source.n_rows:,} rows")
     return run_to_sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
 
 
 def _read_only_rows(source: Source) -> Rows:
-    """All rows as a read-only view, so that a callable can't change the user's data."""
+    """Return all rows as a read-only view, so that a callable can't change the user's data."""
     if source.is_on_device:
         on_device: Any = next(iter(source.blocks())).rows
         return on_device.values

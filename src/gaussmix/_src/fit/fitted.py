@@ -1,4 +1,4 @@
-"""What a fit found: the one value that an estimator's attributes are read from, and that files hold."""
+"""Store the result of a fit in one value, from which estimator attributes and model files are derived."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ _NOT_MAXIMUM_SENTENCE = (
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
-_MAX_SHOWN = 20  # entries of a list in an `Ending`
-RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # the beginning of a cause
+_MAX_SHOWN = 20  # maximum number of list entries in the text of an `Ending`
+RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `Diagnosis.cause`
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Something unusual about a fit.
+    """An unusual event in a fit.
 
     Parameters
     ----------
-    component : its number in that step; None for all components.
-    feature : its name, or its number if features have no names; None for all features.
-    step : of EM, counted from 1; None for the end of the fit.
-    cause : what happened.
+    component : index of the component in that step; None for all components.
+    feature : name of the feature, or its index if features have no names; None for all features.
+    step : EM step of the event, counted from 1; None for the end of the fit.
+    cause : description of the event.
     """
 
     component: int | None
@@ -65,32 +65,31 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a fit ended.
+    """A report on how a fit ended.
 
     Parameters
     ----------
-    reason : a sentence.
-    is_maximum : whether the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle, on a ridge, and still far from a maximum. None if that was not found out; see `check_maximum`.
-    remaining_gain : what all further steps would add to `lower_bound_`, nats per row, by Newton's decrement; None
+    reason : one sentence.
+    is_maximum : True if the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
+        saddle point, on a ridge or far from a maximum. None if this was not checked; see `check_maximum`.
+    remaining_gain : increase of `lower_bound_` by all further steps, in nats per row, by Newton's decrement; None
         unless the fit is at a maximum.
-    label_change_fraction : part of the row weight whose most probable component may still change; None as before.
-    rate : of convergence, the part of its gain that each step leaves for the next; 1 or more, also infinite, where
-        gains did not fall, None if that is not known.
-    n_starts : starts that were run.
-    n_starts_at_best : starts that may approach the same maximum as the best, which counts: their last values differ
-        by at most `tol` and the larger of their remaining gains by Aitken's extrapolation, and no component collapsed.
-        If only 1 of many agrees, more starts may find a better fit.
-    is_ridge_dropped : whether EM went on without the automatic `reg_covar`, because every component has enough rows.
-    collapsed : components that fell onto too few distinct rows and were frozen.
-    diagnostics : what was unusual.
-    traces : what `lower_bounds_` says, for each start that ended with a finite likelihood.
-    n_moves_tried, n_moves_accepted : of the search that the best run began with: moves of components, and those that
-        raised the likelihood; None without a search.
-    search_gain : how much higher the search led than EM from its start, nats per row; None if that is not known.
-    n_candidates : the components that shared each row at the end of truncated EM, at most; None if all did.
-    posterior_gap, posterior_gap_error : how far `lower_bound_` then is below the log-likelihood, nats per row, as
-        estimated from sampled rows, and its standard error; else None.
+    label_change_fraction : fraction of the row weight whose most probable component may still change; None as above.
+    rate : convergence rate, which is the ratio of consecutive gains, at least 1 if gains did not fall; None if unknown.
+    n_starts : number of runs.
+    n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run: their
+        final values differ by at most `tol` plus the larger remaining gain by Aitken's extrapolation, and no component
+        collapsed. If only 1 of many agrees, more runs may find a better fit.
+    is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
+    collapsed : components that collapsed onto too few distinct rows and were frozen.
+    diagnostics : unusual events.
+    traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
+    n_moves_tried, n_moves_accepted : number of split-and-merge moves at the beginning of the best run, and number of
+        moves that raised the likelihood; None without a split-and-merge search.
+    search_gain : gain by the split-and-merge search over EM from the same initialisation, in nats per row, if known.
+    n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
+    posterior_gap, posterior_gap_error : with truncated EM, an estimate from sampled rows of how far `lower_bound_` is
+        below the log-likelihood, in nats per row, and its standard error; otherwise None.
     """
 
     reason: str
@@ -112,7 +111,7 @@ class Ending:
     posterior_gap_error: float | None = None
 
     def __repr__(self) -> str:
-        """All but the traces; of long lists the first entries, and how many more there are."""
+        """Return all fields except the traces; long lists are cut, with the number of omitted entries."""
         shown = []
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
             more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
@@ -131,9 +130,10 @@ class Ending:
         objective_name: str = LIKELIHOOD,
         objective_scale: float = 1.0,
     ) -> Ending:
-        """The ending of a fit from its best run, the ends of all runs, and why starts were left out.
+        """Build the report from the final state of the best run and the traces of all runs.
 
-        `objective_name` is what EM raised, and `objective_scale` the factor with which its values are reported.
+        `skip_reason` is why further runs were skipped. `objective_name` and `objective_scale` are used in reported
+        values.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -170,13 +170,13 @@ class Ending:
 
     @property
     def on_ridge(self) -> list[int]:
-        """Components that only `reg_covar` keeps from collapsing: the likelihood says little about them."""
+        """Return the components that only `reg_covar` keeps from collapsing."""
         components = (each.component for each in self.diagnostics if each.cause.startswith(RESTS_ON_RIDGE))
         return [component for component in components if component is not None]
 
     @property
     def certificate(self) -> str | None:
-        """Whether the fit is a maximum, as a sentence, or what `reason` leaves to say; None if that is nothing."""
+        """Return a sentence on whether the fit is at a maximum; None if nothing is known beyond `reason`."""
         if self.remaining_gain is not None and self.label_change_fraction is not None:
             left = _REMAINING_GAIN_SENTENCE.format(gain=self.remaining_gain, labels=100 * self.label_change_fraction)
             left = left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
@@ -185,13 +185,13 @@ class Ending:
 
 
 def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
-    """Whether two runs may approach one maximum, by their gains."""
+    """Return whether two runs may approach the same maximum, judged by their final values and remaining gains."""
     left = [forecast_convergence(trace.objective).remaining_gain for trace in (one, other)]
     tolerance += max((gain for gain in left if math.isfinite(gain)), default=0.0)
     return abs(one.last_objective - other.last_objective) <= tolerance
 
 
-# By why a fit has made no more starts.
+# Messages by the reason for skipping the remaining runs.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
     Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
@@ -200,20 +200,19 @@ SKIP_REASONS = {
 
 @dataclass(frozen=True)
 class RowSummary:
-    """The rows of a fit.
+    """A summary of the rows of a fit.
 
     Parameters
     ----------
-    n_rows : how many.
-    row_weight : their total weight as criteria count it: n_rows where they have no weights, and for shares the number
-        of rows of positive weight.
-    log_likelihood : of the rows, nats, a total: before the last step of EM, or of the mixture where a search has found
-        it. None if EM raised something else: with a prior, with labels, or of a part of the rows.
+    n_rows : number of rows.
+    row_weight : total weight as criteria count it: n_rows without weights, and the number of rows with positive weight
+        if the weights are proportions that sum to about 1.
+    log_likelihood : total log-likelihood of the rows before the last EM step, in nats, or of the final mixture if model
+        selection evaluated it. None if EM maximised another objective: with a prior, labels or trimming.
     has_errors : whether the rows have measurement errors.
-    n_missing : cells that are missing.
-    frame_library : of the data frame that they came in; None for an array or a file.
-    seconds : how long the fit took. Of a fit that was loaded this and the library are None: equal fits make equal
-        files.
+    n_missing : number of missing values.
+    frame_library : library of the user's data frame; None for an array or a file.
+    seconds : duration of the fit. Files don't store the duration and the library, so that equal fits make equal files.
     """
 
     n_rows: int
@@ -226,46 +225,46 @@ class RowSummary:
 
     @classmethod
     def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
-        """The facts of a fit that ends now, from its mean log-likelihood and the `perf_counter` at its beginning."""
+        """Summarise the rows of a fit that ends now; `start_time` is the value of `perf_counter` at its beginning."""
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is of all rows
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is over all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
 
 
 def frame_library(X: object) -> str | None:
-    """The library of the data frame that rows came in; None for an array or a file."""
+    """Return the name of the library of a data frame; None for an array or a file."""
     frame = None if isinstance(X, Source) else numerics.frames.Frame.from_table(X)
     return None if frame is None else frame.library
 
 
 Record = TypeVar("Record")
 _UNSAVED_FIELDS = "frame_library", "seconds"  # not saved, so that equal fits make equal files
-RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` with keys of their own in files
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that have separate keys in files
 _UNTABLED_FIELDS = *_UNSAVED_FIELDS, *RUN_FIELDS
 _FLOAT64 = np.dtype(np.float64)
-_NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that summaries show
+_NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of `results_` that are shown in summaries
 _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
 
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """All that a fit found. The attribute `name_` of an estimator is the field `name`; None if unknown.
+    """Everything that a fit found. The estimator attribute `name_` is the field `name`; None means unknown.
 
     Parameters
     ----------
-    model : in float64.
-    feature_names : one for each feature; None where they have none.
-    dtype : of the training data.
-    n_fixed : parameters of the mixture that the fit did not change.
-    converged, n_iter, lower_bound, lower_bounds : how the best run went; see `GaussianMixture`.
+    model : model in float64.
+    feature_names : one name per feature; None if features have no names.
+    dtype : type of the training data.
+    n_fixed : number of parameters of the mixture that the fit did not change.
+    converged, n_iter, lower_bound, lower_bounds : facts about the best run; see `GaussianMixture`.
     outcome, cutoff : see `GaussianMixture`.
-    row_summary : about the rows.
-    results, best_index : of a search, see `GaussianMixtureIC`.
-    array_like : an empty array of the library, the device and the type of the rows; None if rows are NumPy's.
+    row_summary : summary of the rows.
+    results, best_index : results of a model selection; see `GaussianMixtureIC`.
+    array_like : empty array of the library, the device and the type of the rows; None for NumPy's arrays.
     """
 
     model: Model
@@ -285,14 +284,14 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """The fit before with a model that the user set; only a model of the same size keeps how the run went."""
+        """Return the previous result with the user's model; facts about the run are kept if its size is the same."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             kept = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **kept)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # that was of the model before
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # the old model's value
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
@@ -305,34 +304,34 @@ class FitResult:
 
     @cached_property
     def mixture(self) -> Mixture:
-        """The distribution."""
-        from gaussmix._src.mixture.mixture import Mixture  # whose many methods a fit does not need
+        """Return the fitted mixture."""
+        from gaussmix._src.mixture.mixture import Mixture  # with many methods that fits don't need
 
         return Mixture._from_model(self.model, self.feature_names)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the mixture, which is made again from the model."""
+        """Return the state without the mixture, which is rebuilt from the model."""
         return {name: value for name, value in vars(self).items() if name != "mixture"}
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters."""
+        """Return the number of free parameters."""
         return self.model.n_parameters - self.n_fixed
 
     @property
     def collapsed(self) -> list[int]:
-        """Components that the fit left frozen, because they fell onto too few distinct rows."""
+        """Return the components that collapsed onto too few distinct rows and were frozen."""
         return [] if self.outcome is None else self.outcome.collapsed
 
     def to_saved_values(self) -> dict[str, Any]:
-        """All besides the mixture and its type, as a model file holds it."""
+        """Return everything except the mixture and its type, in the form that a model file stores."""
         fields = {**vars(self), "n_parameters": self.n_parameters}
         fields |= {} if self.outcome is None else {name: getattr(self.outcome, name) for name in RUN_FIELDS}
         values = {key: (fields.get(name), write) for key, (name, write, _) in _SAVED_FIELDS.items()}
         return {key: write(value) for key, (value, write) in values.items() if value is not None}
 
     def without_likelihood(self) -> FitResult:
-        """The same without the log-likelihood of the rows: EM raised something else."""
+        """Return the result without the log-likelihood of the rows, because EM maximised another objective."""
         rows = self.row_summary
         return self if rows is None else replace(self, row_summary=replace(rows, log_likelihood=None))
 
@@ -340,7 +339,7 @@ class FitResult:
     def from_file(
         cls, model: Model, feature_names: tuple[str, ...] | None, dtype: np.dtype[Any], saved: Mapping[str, Any]
     ) -> Self:
-        """What `to_saved_values` wrote; raises `Damaged`."""
+        """Restore the values that `to_saved_values` returned; raise `Damaged` if they are invalid."""
         values = read_values({key: read for key, (_, _, read) in _SAVED_FIELDS.items()}, saved)
         n_parameters = values.pop("n_parameters_", model.n_parameters)
         fields = {_SAVED_FIELDS[key][0]: value for key, value in values.items()}
@@ -356,19 +355,19 @@ class FitResult:
 
 
 def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> None:
-    """Raise `Damaged` unless this is a table of the candidates of a search."""
+    """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("its 'results_' are no table with a row 'best_index_'")
+        raise Damaged("its 'results_' are not a table with a row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
-        raise Damaged("its 'results_' hold no numbers")
+        raise Damaged("its 'results_' don't hold numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
-        raise Damaged("its 'results_' hold failures that are none")
+        raise Damaged("its 'results_' hold unknown failures")
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a file for which there are readers; raises `Damaged`."""
+    """Return the values in a file for which there are readers; raise `Damaged` if one has the wrong type."""
     values = {}
     for key in readers.keys() & saved.keys():
         value = from_plain(key, saved[key])
@@ -380,10 +379,11 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
-    """Records from a model file, each field a column, integers counts; raises TypeError or ValueError for others."""
+    """Return records from a table with one column per field; raise TypeError or ValueError if one is invalid."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}  # others may be newer
+    # Fields with a default may be newer than the file.
+    needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
     kinds = {name: kind for name, kind in kinds.items() if name in table}
@@ -398,10 +398,10 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
 
 
 def _read_row_summary(table: Any) -> RowSummary:
-    """The rows of a fit, from a file; raises ValueError for numbers that no rows have."""
+    """Read the summary of rows from a file; raise ValueError if its numbers are impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
-        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} are no rows of a fit.")
+        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} can't be the rows of a fit.")
     return facts
 
 
@@ -411,7 +411,7 @@ def _read_record(cls: type[Record], table: Any) -> Record:
 
 
 def _records_to_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
-    """Records as a model file holds them: a column for each field."""
+    """Return records as a table for a model file, with one column per field."""
     names = [name for name in get_type_hints(cls) if name not in _UNTABLED_FIELDS]
     return {name: [getattr(each, name) for each in records] for name in names}
 
@@ -420,7 +420,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-# By the key in a file: the field, how it is written, and how it is read.
+# By key in a file: the name of a field, and the functions that write and read its value.
 _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "converged_": ("converged", _unchanged, instance(bool)),
     "n_iter_": ("n_iter", _unchanged, count),

@@ -1,4 +1,4 @@
-"""What follows a fit while it goes on: callbacks, the clock, and what `verbose` prints."""
+"""Monitor a fit while it runs: call callbacks, check the time limit, and print progress if `verbose` is set."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from gaussmix._src.validation.parameters import CHECKS, check_verbose
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """The argument of a callback after each step of EM.
+    """The argument that a callback receives after each EM step.
 
     Parameters
     ----------
-    start : the number of the start, counted from 0.
-    iteration : steps made from this start.
-    log_likelihood : mean log-likelihood of the mixture before the step, nats per row.
-    mixture : after the step.
-    seconds : since the fit began.
-    rows_per_second : rows of X by the time of this step.
-    candidate : of a search, the row of `results_` that is being fitted; None without a search.
+    start : index of the run, counted from 0.
+    iteration : number of steps in this run so far.
+    log_likelihood : mean log-likelihood of the mixture before the step, in nats per row.
+    mixture : mixture after the step.
+    seconds : time since the fit began.
+    rows_per_second : number of rows of X divided by the duration of this step.
+    candidate : in a model selection, the row of `results_` that is being fitted; otherwise None.
     """
 
     start: int
@@ -55,10 +55,10 @@ Callback = Callable[[Step], object]
 
 
 class Monitor(FitOption):
-    """Calls callbacks after each step of the runs of a fit, prints, and ends the fit if one returns True or time is up.
+    """A fit option that calls callbacks after each step, prints progress, and ends the fit on request or at `max_time`.
 
-    While it is entered, workers of a cluster are waited for until `max_time` is over. At the end scikit-learn's
-    callbacks are torn down, whether the fit fails or not.
+    Inside the `with` block, the fit waits for the workers of a cluster for at most `max_time` seconds. When the block
+    ends, scikit-learn's callbacks are torn down, even if the fit fails.
     """
 
     def check_parameters(self) -> Sequence[str]:
@@ -66,16 +66,17 @@ class Monitor(FitOption):
         self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
         self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
-        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments  # they do not follow a stream
+        # Scikit-learn's callbacks do not follow streams.
+        self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
         self._verbose_interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
         self._has_callbacks, self._exit_stack = bool(self._callbacks) or self._has_tasks, ExitStack()
         self.is_sequential = self._has_callbacks or self._verbose > 0
-        self._fit_task: CallbackTask | None = None  # the fit, for scikit-learn's callbacks
-        self._n_started: Counter[int | None] = Counter()  # starts of each candidate
-        self._best_end: EMState | None = None  # of the last runs, where scikit-learn's callbacks look
+        self._fit_task: CallbackTask | None = None  # task of the whole fit for scikit-learn's callbacks
+        self._n_started: Counter[int | None] = Counter()  # number of runs of each candidate so far
+        self._best_end: EMState | None = None  # best final state for scikit-learn's callbacks
         self._was_last_start = self._was_stopped = False
-        self._skip_reasons: dict[int | None, Outcome] = {}  # why starts of a candidate were, where some were
+        self._skip_reasons: dict[int | None, Outcome] = {}  # reason for skipping the remaining runs, by candidate
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
@@ -105,7 +106,7 @@ class Monitor(FitOption):
         return replace(plan, report_progress=self._print_message)
 
     def _stop_reason(self) -> Outcome | None:
-        """Why no more runs may begin; None if they may."""
+        """Return why no further run may begin; None if it may begin."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
@@ -136,13 +137,13 @@ class Monitor(FitOption):
         return fitted
 
     def _print_message(self, message: str) -> None:
-        """Print what is done before the first step on all rows."""
+        """Print a message about work done before the first step on all rows."""
         if self._verbose:
             lapse = f"\t time lapse {perf_counter() - self._start_time:.5f}s" if self._verbose > 1 else ""
             print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
-        """The task of the next starts; a candidate has one only in its first fit."""
+        """Return the task for the next runs; None for all fits of a candidate except the first."""
         self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task
@@ -151,12 +152,12 @@ class Monitor(FitOption):
     def _run_with_callbacks(
         self, run: EMRun, start: int, candidate: int | None, task: CallbackTask | None, initial: EMState | None
     ) -> Iterator[EMState]:
-        """The states of a run, with callbacks."""
+        """Yield the states of a run, and call the callbacks."""
         of_start = None if task is None else task.begin_subtask("start")
         open_parts = [] if of_start is None else [of_start]
         try:
             yield from self._call_callbacks(run(initial), start, candidate, open_parts)
-        except SingularCovarianceError:  # another start may have covariances
+        except SingularCovarianceError:  # another initialisation may lead to regular covariances
             for part in reversed(open_parts):
                 part.end(None)
             raise
@@ -164,7 +165,7 @@ class Monitor(FitOption):
     def _call_callbacks(
         self, states: Iterator[EMState], start: int, candidate: int | None, open_parts: list[CallbackTask]
     ) -> Iterator[EMState]:
-        """Pass the states on, and call callbacks; the open parts are the start and its iteration."""
+        """Yield the states and call the callbacks; `open_parts` has the tasks of the run and of its step."""
         n_steps, before = 0, perf_counter()
         if open_parts and open_parts[0].max_subtasks:
             open_parts.append(open_parts[0].begin_subtask("iteration"))
@@ -176,7 +177,7 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                was_called = is_last and index == 0  # before the checkpoint that has this end
+                was_called = is_last and index == 0  # already called before the checkpoint that stores this state
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
@@ -191,11 +192,11 @@ class Monitor(FitOption):
             yield state
             if is_last:
                 return
-        for part in reversed(open_parts):  # the run was cut short
+        for part in reversed(open_parts):  # the consumer closed the run early
             part.end(None)
 
     def _is_stopped_at(self, step: Step) -> bool:
-        """Whether a callback of the user ends the fit."""
+        """Return whether a callback of the user requests the end of the fit."""
         answers = [callback(step) for callback in self._callbacks]
         is_wanted = any(isinstance(each, bool | np.bool_) and bool(each) for each in answers)
         self._was_stopped |= is_wanted
@@ -204,13 +205,13 @@ class Monitor(FitOption):
 
 @dataclass(frozen=True, eq=False)
 class CallbackTask:
-    """A part of a fit, or the whole, as scikit-learn's callbacks see it (its enhancement proposal 23).
+    """A task of scikit-learn's callback API (SLEP 23): the whole fit or a part of it.
 
     Parameters
     ----------
-    context : scikit-learn's.
-    arguments : those of callbacks: the estimator, and those of `fit`.
-    max_parts : the largest number of parts, by the name of the task.
+    context : context object of scikit-learn.
+    arguments : arguments passed to each callback: the estimator and the arguments of `fit`.
+    max_parts : maximum number of subtasks of a task, by the name of the task.
     """
 
     context: Any
@@ -221,7 +222,7 @@ class CallbackTask:
     def from_fit(
         cls, estimator: Any, X: Any, y: Any, sample_weight: Any, n_tasks: int, max_parts: Mapping[str, int]
     ) -> CallbackTask:
-        """The task of the whole fit, with at most `n_tasks` parts."""
+        """Begin the task of the whole fit, with at most `n_tasks` subtasks."""
         from sklearn.callback import CallbackSupportMixin
 
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -232,24 +233,24 @@ class CallbackTask:
 
     @property
     def max_subtasks(self) -> int:
-        """The largest number of parts."""
+        """Return the maximum number of subtasks."""
         return int(self.context.max_subtasks)
 
     def begin_subtask(self, task_name: str) -> CallbackTask:
-        """A part begins."""
+        """Begin a subtask and return it."""
         context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
         part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
-        """End the task, with a mixture or without; whether a callback ends the task around it."""
+        """End the task, with a mixture or without one; return whether a callback ends the enclosing task."""
         attributes = None if mixture is None else {"mixture_": mixture}
         return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes))
 
 
 def check_callbacks(callbacks: Any) -> Sequence[Callback]:
-    """The value of `callbacks`; raises TypeError unless it is a list of functions or None."""
+    """Check that `callbacks` is a list of functions or None, and return it as a sequence; raise TypeError otherwise."""
     if callbacks is None:
         return ()
     if not isinstance(callbacks, list | tuple):
@@ -268,7 +269,7 @@ def check_callbacks(callbacks: Any) -> Sequence[Callback]:
 def _print_progress(
     run: EMRun, start_index: int, has_details: bool, interval: int, objective_scale: float, initial: EMState | None
 ) -> Iterator[EMState]:
-    """Pass the states of a run on, and print how far it has come, with the objective times `objective_scale`."""
+    """Yield the states of a run and print its progress; objectives are multiplied by `objective_scale`."""
     print(f"Initialization {start_index}")
     began = last = perf_counter()
     n_printed = 0

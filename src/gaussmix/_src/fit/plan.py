@@ -1,4 +1,4 @@
-"""How a mixture is fitted: from which starts, and until when."""
+"""Define the plan of a fit: its initialisations, its stopping rule and its options."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# Part of the ridge in a variance, given the other features: with more, it is found out what the ridge does to the fit.
+# Fraction of the ridge in a variance, given the other features. Above this limit, the effect of the ridge is checked.
 MIN_RIDGE_FRACTION = 1e-3
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # of EM after a search; nats per unit of row weight
-_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # how the core makes the automatic one
-MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" is not a search
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # for EM after a split-and-merge search
+_RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
+MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
-InitParams = str | Sequence[str] | Assignment | StartFunction  # what `init_params` may be
+InitParams = str | Sequence[str] | Assignment | StartFunction  # types of `init_params`
 
 
 @dataclass(frozen=True, eq=False)
 class ModelStart:
-    """The start of a run that continues from a model.
+    """The initialisation of a run that continues from a model.
 
     Parameters
     ----------
-    model : to continue from.
-    last_objective : the objective there, for the first test of convergence; −inf if unknown.
+    model : initial model.
+    last_objective : objective of the model, for the first convergence check; −inf if unknown.
     collapsed : components to freeze, unless a ridge now keeps them from collapsing.
     """
 
@@ -61,14 +61,14 @@ class ModelStart:
     collapsed: Sequence[int] = ()
 
     def identity_values(self) -> list[Any]:
-        """All that the bits of the run depend on."""
+        """Return all values that determine the exact result of the run."""
         model = self.model
         return [model.weights, model.means, model.covariances.array, self.last_objective, self.collapsed]
 
 
 @dataclass(frozen=True)
 class SizedStart:
-    """A named start with a number of components of its own, where moves change that of the problem."""
+    """A named initialisation with its own number of components, for fits whose moves change this number."""
 
     name: str
     n_components: int
@@ -79,13 +79,13 @@ Start = str | Assignment | StartFunction | Partition | ModelStart | SizedStart
 
 @dataclass(frozen=True, eq=False)
 class StartDraw:
-    """What a start drew.
+    """The result of drawing an initialisation.
 
     Parameters
     ----------
-    moments : of all rows, as the start assigns them.
-    sample_moments : moments of the sample of the starts; None unless the start is a name.
-    generator_state : the state of the generator after the draw.
+    moments : moments of all rows with the initial partition.
+    sample_moments : moments of the sample used for initialisation; None unless the initialisation has a name.
+    generator_state : state of the random generator after the draw.
     """
 
     moments: InitialMoments
@@ -95,12 +95,12 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Starts that several structures of the same size share: the first fit that needs one draws it.
+    """Draws shared by structures of the same size: the first fit that needs a draw makes it.
 
     Parameters
     ----------
-    draws : by the number of the start, its name if it has one, and whether it scales columns.
-    lock : a lock, held during a draw.
+    draws : draws by the index of the run, the name of the initialisation if it has one, and whether it scales columns.
+    lock : lock that is held during a draw.
     """
 
     draws: dict[tuple[int, str, bool], StartDraw] = field(default_factory=dict)
@@ -109,32 +109,32 @@ class SharedStarts:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a mixture is fitted: EM runs from each start, and the result is the run that ends highest.
+    """The settings of a fit: EM runs from each initialisation, and the run with the highest objective is the result.
 
     Parameters
     ----------
-    starts : one for each run.
-    rng : starts draw from it, one after the other.
-    stopping : when EM ends.
-    user_init : parameters to start from, which replace those of the starts; None if there is none.
-    is_accelerated : as for `run_em`.
-    should_stop : asked after each step, and before each move of a search; true ends the fit without a result.
-    ends_at_collapse : whether a run ends when a component collapses: its likelihood can't be compared then.
-    shared_starts : starts shared with other structures of the same size; None outside a model selection.
-    candidate : in a model selection, its row of `results_`; else None.
-    n_candidates : in a model selection, their number; else None.
-    stage_name : in a model selection, which of the fits of the candidate this is.
-    fallback_start : the start that takes the place of a search that "auto" chose and that has no covariances; None if
-        there is none.
+    starts : one initialisation per run.
+    rng : random generator of the initialisations, which draw one after the other.
+    stopping : stopping rule of EM.
+    user_init : initial parameters, which replace drawn parameters; None if there are none.
+    is_accelerated : same as in `run_em`.
+    should_stop : called after each EM step and before each split-and-merge move; True ends the fit without a result.
+    ends_at_collapse : whether a run ends when a component collapses, because its likelihood is then not comparable.
+    shared_starts : draws shared with other structures of the same size; None outside of model selection.
+    candidate : in a model selection, the row of `results_`; otherwise None.
+    n_candidates : in a model selection, the number of candidates; otherwise None.
+    stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
+    fallback_start : initialisation that replaces a split-and-merge search chosen by "auto" if this has singular
+        covariances; None if there is none.
     make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
-    check_maximum : whether to find out if the fit ends at a maximum; None to find that out where it is cheap.
-    may_search : whether "auto" may be a search.
-    has_sample_fit : whether EM may run on the sample of the starts first.
-    can_run_in_engine : whether the core may make the first state of a run, or all of them, by itself.
-    stop_reason : says why no more runs may begin; None if they may.
-    skip_reasons : why starts of a candidate were left out, if some were; those of a single fit have the key None.
-    report_progress : called with what is done before the first step on all rows.
-    search : gets what the search of a run does; None without one.
+    check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
+    may_search : whether "auto" may run a split-and-merge search.
+    has_sample_fit : whether EM may first run on the sample used for initialisation.
+    can_run_in_engine : whether the C++ core may make the first state of a run, or the whole run, in one call.
+    stop_reason : function that returns why no further run may begin; None if it may.
+    skip_reasons : reasons for skipping runs, by candidate; the key of a single fit is None.
+    report_progress : called with a message about work before the first step on all rows.
+    search : report that the split-and-merge search of a run fills; None without a search.
     """
 
     starts: Sequence[Start]
@@ -161,21 +161,21 @@ class Plan:
 
     @property
     def checkpoint_key(self) -> str:
-        """The name of this fit in a checkpoint."""
+        """Return the key of this fit in a checkpoint."""
         return f"{self.stage_name}{'' if self.candidate is None else self.candidate}"
 
     def should_end_moves(self) -> bool:
-        """Whether moves are to end."""
+        """Return whether the moves must end."""
         return self.should_stop() or self.stopping.is_past_deadline()
 
     def resolve_auto(self, problem: Problem) -> Plan:
-        """The same plan with the starts that "auto" stands for."""
+        """Return the same plan with "auto" replaced by the initialisations that it stands for."""
         name = SCALED_KMEANS if self.candidate is None else "hierarchical"
         is_search = self.may_search and is_auto_search(problem.n_components, self.stopping)
         return self.replace_auto("search", name) if is_search else self.replace_auto(name)
 
     def replace_auto(self, start_name: str, fallback_start: str | None = None) -> Plan:
-        """The same plan with a start in place of "auto", once if it draws nothing; `fallback_start` as above."""
+        """Return the same plan with `start_name` in place of "auto"; deterministic initialisations are not repeated."""
         are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
         if not any(are_auto):
             return self
@@ -187,28 +187,28 @@ class Plan:
 
     @staticmethod
     def repeat_starts(init_params: InitParams, names: Sequence[str], n_init: int) -> list[Any]:
-        """`n_init` starts of each kind that draws. `names` are those in `init_params`."""
+        """Return `n_init` copies of each random initialisation; `names` lists the names in `init_params`."""
         return repeat_start_names(names, n_init) if names else [init_params] * (n_init if callable(init_params) else 1)
 
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
-    """When EM ends after the moves of a search; EM made `n_steps` before it."""
+    """Return the stopping rule for EM after a split-and-merge search; EM made `n_steps` steps before the search."""
     max_steps = min(AFTER_SEARCH_MAX_STEPS, MAX_CLOSING_STEPS * (n_steps + MORE_STEPS))
     return replace(stopping, tolerance=min(stopping.tolerance, AFTER_SEARCH_TOL), max_steps=int(max_steps))
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Whether a start measures distances in a unit of each column: for structures that are equivariant to it."""
+    """Return whether an initialisation scales each column; this requires a structure that allows scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:
-    """Whether `init_params="auto"` is a search: with several components and `MIN_SEARCH_STEPS` steps of EM."""
+    """Return whether `init_params="auto"` runs a split-and-merge search, given the limit on EM steps."""
     return n_components > 1 and stopping.max_steps >= MIN_SEARCH_STEPS
 
 
-# Starts that the core makes, and the passes of k-means in each; a search begins with k-means.
+# Number of k-means passes in the initialisations of the C++ core. A split-and-merge search begins with k-means.
 _KMEANS_PASSES = {
     "kmeans": MAX_LLOYD_PASSES,
     "k-means++": 0,
@@ -227,16 +227,16 @@ def fit_settings(
     rng: np.random.Generator,
     n_starts: int = 1,
 ) -> FitSettings | None:
-    """A usual fit as plain values, for one call of the core; None if the core does not make this start.
+    """Return the settings for a fit in one call of the C++ core; None if the core can't make this initialisation.
 
     Parameters
     ----------
-    init_params : the name of a start, if it is one.
-    family, n_components, n_features : of the mixture.
-    ridge : added to every variance, data units²; None for the automatic one.
-    stopping : when EM ends. With another rule, or callbacks, the fit stops after the first M-step.
-    rng : for the draws of the starts, if the fit draws.
-    n_starts : how often `init_params` begins; the highest run is the result.
+    init_params : the value of `init_params`, which may be a name.
+    family, n_components, n_features : structure and size of the mixture.
+    ridge : added to every variance, data units²; None for the automatic ridge.
+    stopping : stopping rule. With callbacks, or another type of rule, the fit ends after the first M-step.
+    rng : random generator for the draws.
+    n_starts : number of runs; the run with the highest likelihood is the result.
     """
     name = init_params if isinstance(init_params, str) else ""
     if name == AUTO:
@@ -265,14 +265,14 @@ def fit_settings(
 def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """A fit as plain values, from what `Partition.hard_assignment` says of all rows, with a ridge (n_features,)."""
+    """Return settings for a fit from the result of `Partition.hard_assignment` in the C++ core; None if impossible."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)
 
 
 def _make_control(ridge: Array | None, stopping: StopRule) -> EMSettings:
-    """When the core ends a fit: after the first M-step if Python makes the steps."""
+    """Return the stopping rule of the C++ core, which ends after the first M-step if Python makes the steps."""
     is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
     max_steps = stopping.max_steps if is_usual else 0
     return EMSettings(ridge, stopping.tolerance, max_steps)

@@ -1,4 +1,4 @@
-"""What is to be fitted: the rows, and a mixture of a structure and a size to raise the objective with."""
+"""Define the problem of a fit: the rows, the size and structure of the mixture, and the objective."""
 
 from __future__ import annotations
 
@@ -30,72 +30,72 @@ if TYPE_CHECKING:
     from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
     from gaussmix._src.em.trimming.trimming import RowTrimming
 
-SUBSAMPLE_GROWTH = 4  # times the rows of a part has the next one
-MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # of a part: smaller ones save nothing
+SUBSAMPLE_GROWTH = 4  # ratio of the sizes of consecutive subsamples
+MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # smaller subsamples save no time
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The rows, and facts about them that all mixtures share.
+    """The rows of a fit, and facts about them that all mixtures share.
 
     Parameters
     ----------
-    raw_source : the rows, with the weights that the user gave.
-    labels : known components of rows; None if there is none.
-    noise : the background with its initial weight; None if there is none.
-    trimming : leaves out rows; None if it leaves out none.
+    raw_source : the rows, with the user's weights.
+    labels : known components of rows; None if there are no labels.
+    noise : noise component with its initial weight; None if there is none.
+    trimming : rule that leaves out outliers; None if there is none.
     """
 
     raw_source: Source
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # whether as matrices
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by `is_matrix`
 
     @cached_property
     def weight_unit(self) -> float:
-        """The power of 2 that weights are divided by, so that weighted squares neither overflow nor vanish."""
+        """Return the power of 2 that divides all weights, so that weighted squares neither overflow nor underflow."""
         largest = self.raw_source.row_totals.largest_weight
         return 1.0 if largest is None else unit_of_weights(largest)
 
     @cached_property
     def _scaled_source(self) -> Source:
-        """The rows with weights below 1, which changes no bit of a fit."""
+        """Return the rows with weights below 1; scaling by a power of 2 changes no bit of a fit."""
         return self.raw_source.reweighted(1 / self.weight_unit)
 
     def make_source(self, assignment: Assignment | None = None) -> Source:
-        """The rows for one fit: weights below 1, and states of their own."""
+        """Return the rows for one fit, with scaled weights and without the cached states of other fits."""
         rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.without_states() if assignment is None else rows.with_assignment(assignment)
 
     def labelled_source(self, n_components: int) -> Source:
-        """The same with the known components of rows, for a fit of so many components."""
+        """Return the rows for a fit with `n_components` components, with their known components if there are labels."""
         if self.labels is None:
             return self.make_source()
         rows = self.raw_source if self.weight_unit == 1.0 else self._scaled_source
         return rows.with_log_prior(*self.labels.log_prior(n_components, self.noise is not None))
 
     def trim_source(self, source: Source) -> Source:
-        """A source of these rows, without those that the fit leaves out."""
+        """Return a source of these rows without the trimmed rows."""
         return source if self.trimming is None else self.trimming.trim_source(source)
 
     @cached_property
     def sample(self) -> DistinctRows:
-        """Rows for starts and for the automatic ridge."""
+        """Return the sample of rows for initialisations and the automatic ridge."""
         return distinct_rows(self.make_source())
 
     def larger_sample(self, n_rows: int) -> DistinctRows:
-        """About `n_rows` rows for a start of many components, at least those of `sample`."""
+        """Return a sample of about `n_rows` rows for initialising many components, at least as large as `sample`."""
         return self.sample if n_rows <= LEAF_ROWS else distinct_rows(self.make_source(), n_rows)
 
     @cached_property
     def scaled_sample(self) -> DistinctRows:
-        """The same, with a unit of its own for each column."""
+        """Return the sample with a separate scale for each column."""
         return replace(self.sample, unit=column_units(self.default_ridge))
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:
-        """Few rows of one feature that stand for all, with their weights; None where rows are more than numbers."""
+        """Return weighted rows that represent all rows of a single complete feature; None for other data."""
         source = self.raw_source
         if source.n_features > 1 or source.is_incomplete:
             return None
@@ -106,9 +106,9 @@ class TrainingData:
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
-        """Parts of the sample, each with more rows than the one before, and weights that sum to a part of all weight.
+        """Yield growing subsamples of the sample, each weighted to its proportion of the total weight.
 
-        There is none where rows are few, or have errors.
+        Nothing is yielded if there are few rows, or if rows have measurement errors.
         """
         source, d = self.raw_source, self.raw_source.n_features
         min_size = max(-(-MIN_SUBSAMPLE_VALUES // d), MIN_SUBSAMPLE_ROWS_PER_FEATURE * d)
@@ -123,29 +123,29 @@ class TrainingData:
 
     @cached_property
     def default_ridge(self) -> Array:
-        """The automatic ridge, (n_features,), of the weights as they were given: it counts rows."""
+        """Return the automatic ridge (n_features,). It depends on the user's weights, because these count rows."""
         sample = self.sample
         if self.weight_unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.weight_unit)
         return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
     def likelihood_objective(self, ridge: float | None) -> Objective:
-        """Maximum likelihood with this ridge on every variance, data units²; None for the automatic one."""
+        """Return the likelihood with this ridge on every variance, in data units²; None means the automatic ridge."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
     def posterior_objective(self, terms: PriorTerms, problem: Problem) -> Objective:
-        """What EM raises: the likelihood, or with the prior and fixed parameters of `terms` the posterior density."""
+        """Return the objective of EM: the posterior density, for the prior and the fixed parameters of `terms`."""
         is_matrix = problem.family.kind.second is Second.FULL
         if terms.needs_moments and is_matrix not in self._overall_moments:
             rows = self.make_source(), self.weight_unit, problem.engine
             self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
-        if moments is not None:  # not in `_moments`, because a cycle would keep the rows
+        if moments is not None:  # not in `_overall_moments`, because a cycle would keep the rows
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
         return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 
     def select_rows(self, is_selected: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> TrainingData:
-        """The `n_rows` rows for which a picklable function of their block is true."""
+        """Return the `n_rows` rows for which a picklable function of their block is true."""
         labels = self.labels
         if labels is not None and (labels.label_indices is not None or labels.plausibilities is not None):
             labels = labels.take(self.raw_source.each_row(is_selected))
@@ -154,16 +154,16 @@ class TrainingData:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A mixture to fit to rows: what EM maximises, and what it does with a degenerate component.
+    """A mixture to fit to rows, the objective of EM, and the remedy for degenerate components.
 
     Parameters
     ----------
     data : the rows.
-    family, n_components : the structure of the covariances and the number of components.
-    engine : sums over the rows.
-    ridge : added to each variance, data units²; None for the automatic one.
-    remedy : for a degenerate component.
-    terms : priors and fixed parameters; None if there is none.
+    family, n_components : covariance structure and number of components.
+    engine : engine that sums over the rows.
+    ridge : added to each variance, data units²; None for the automatic ridge.
+    remedy : remedy for a degenerate component.
+    terms : priors and fixed parameters; None if there are none.
     """
 
     data: TrainingData
@@ -176,30 +176,30 @@ class Problem:
 
     @cached_property
     def source(self) -> Source:
-        """The rows with the states of this fit."""
+        """Return the rows, with labels and trimming, and with cached states of this fit only."""
         data = self.data
         source = data.make_source() if data.labels is None else data.labelled_source(self.n_components)
         return source if data.trimming is None else data.trim_source(source)
 
     @cached_property
     def objective(self) -> Objective:
-        """What EM maximises."""
+        """Return the objective that EM maximises."""
         data, terms = self.data, self.terms
         return data.likelihood_objective(self.ridge) if terms is None else data.posterior_objective(terms, self)
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters of the mixture, with those that the fit keeps fixed."""
+        """Return the number of free parameters of the mixture, including parameters that the fit keeps fixed."""
         has_noise = self.data.noise is not None
         return free_parameters(self.family, self.n_components, self.source.n_features, has_noise=has_noise)
 
     def can_continue_from(self, model: Model) -> bool:
-        """Whether EM can continue from a model: it has the size and the structure of this problem."""
+        """Return whether EM can continue from a model, which requires the size and structure of this problem."""
         is_alike = model.family == self.family and (model.noise is None) == (self.data.noise is None)
         return is_alike and model.means.shape == (self.n_components, self.source.n_features)
 
     def adopt_model(self, model: Model) -> Model:
-        """The model of another fit, with noise in the volume of these rows."""
+        """Return the model of another fit, with its noise component adapted to the volume of these rows."""
         noise = self.data.noise
         if noise is None or model.noise is None:
             return model

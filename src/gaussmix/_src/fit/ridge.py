@@ -1,4 +1,4 @@
-"""The ridge at the end of a fit: which components rest on it, and EM without it where each has enough rows."""
+"""Examine the ridge at the end of a fit, and continue EM without it if each component has enough rows."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ from gaussmix._src.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-MIN_DISTINCT_ROWS = 5  # for each feature, and one: with as many in each component, no covariance needs a ridge
-MAX_RIDGE_COST = 1e-5  # nats per row that a ridge may cost before the fit ends without it
-MAX_RIDGE_FRACTION = 0.9  # part of the ridge in a variance, given the other features; with more it is not of the rows
+# No covariance needs a ridge if each component has this number times (n_features + 1) of distinct rows.
+MIN_DISTINCT_ROWS = 5
+MAX_RIDGE_COST = 1e-5  # cost of the ridge, in nats per row, above which the fit ends without it
+MAX_RIDGE_FRACTION = 0.9  # limit on the ridge's fraction of a variance, given the other features
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Parts of a ridge (n_features,) in the variances given the other features, (n_components, n_features)."""
+    """Compute the fraction of the ridge in each variance given the other features, (n_components, n_features)."""
     fractions: Array = model.covariances.ridge_precisions() * ridge
     return fractions
 
 
 def ridge_cost(model: Model, ridge: Array) -> float:
-    """About how much a ridge lowers the mean log-likelihood, nats per unit of row weight.
+    """Approximate how much a ridge lowers the mean log-likelihood, in nats per unit of row weight.
 
-    A component with the covariance S + R instead of S loses ½ [log|S + R| − log|S| + tr((S + R)⁻¹ S) − d], which is
-    ¼ tr((R Σ⁻¹)²) to second order, at most ¼ (tr R Σ⁻¹)².
+    A component with the covariance S + R instead of S loses ½ [log|S + R| − log|S| + tr((S + R)⁻¹ S) − d]. To second
+    order this is ¼ tr((R Σ⁻¹)²), which is at most ¼ (tr R Σ⁻¹)².
     """
     return 0.25 * float(model.without_noise.weights @ ridge_fractions(model, ridge).sum(axis=1) ** 2)
 
 
 @one_blas_thread()
 def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
-    """The direction of each component with the largest part of the ridge in its variance, and this part.
+    """Find the direction of each component in which the ridge is the largest fraction of the variance.
 
-    Returns the parts, (n_components,), and the directions, (n_components, n_features), in standard deviations of the
-    features in the component. Features without a ridge are left out. Without matrices it is the direction of a feature.
+    Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
+    the features. Features without a ridge are left out. Without matrices, each direction is one feature.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_fractions(model, ridge)
@@ -64,14 +65,14 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
 
 def count_distinct_rows(problem: Problem, model: Model) -> NDArray[np.intp]:
-    """The distinct rows of the sample that each component is most probable for, (n_components,)."""
+    """Count the distinct rows of the sample for which each component is the most probable one, (n_components,)."""
     rows = problem.data.sample.without_negligible_rows.rows
     labels = problem.engine.labels(Block(0, rows), problem.objective.parameters(model))
     return np.bincount(labels[labels >= 0], minlength=model.n_components)
 
 
 def has_enough_rows(problem: Problem, model: Model) -> bool:
-    """Whether no covariance of a model needs a ridge, by the distinct rows of each component."""
+    """Return whether each component has enough distinct rows, so that no covariance needs a ridge."""
     is_shared, n_wanted = model.covariances.is_shared, MIN_DISTINCT_ROWS * (problem.source.n_features + 1)
     is_too_small = not is_shared and model.n_components * n_wanted > len(problem.data.sample.rows)
     if is_too_small or (model.covariances.rounding_error > MIN_ROUNDING).any():
@@ -81,10 +82,10 @@ def has_enough_rows(problem: Problem, model: Model) -> bool:
 
 
 def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:
-    """Continue a run without the automatic ridge, if that costs likelihood and every component has enough rows.
+    """Continue a run without the automatic ridge, if the ridge costs likelihood and every component has enough rows.
 
-    Returns the end and the problem that it solves; both are the old ones if a component of the new end is unsound, or
-    the likelihood is not higher than that of the end with the ridge.
+    Returns the final state and the problem that it solves. Both are the old ones if a component of the new state is
+    unsound, or if the likelihood is not higher than with the ridge.
     """
     stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
     is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1
@@ -103,7 +104,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
     if result is None or result.trace.n_steps < 2:
         return end, problem
-    objective = result.trace.objective  # first that of the end with the ridge
+    objective = result.trace.objective  # the first value is from the end of the run with the ridge
     has_converged = result.outcome is Outcome.CONVERGED or abs(objective[-1] - objective[-2]) < stopping.tolerance
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem

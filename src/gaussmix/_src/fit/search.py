@@ -1,4 +1,4 @@
-"""Fit every candidate as a single mixture is fitted, and evaluate each on its rows, by others, or by repeated fits."""
+"""Fit all candidates of a model selection, and evaluate them on their rows, by cross-validation or by repeated fits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-MIN_THREADED_VALUES = 2**13  # numbers in X for all candidates: with fewer, beginning threads takes as long as fits
+MIN_THREADED_VALUES = 2**13  # with fewer values of X times candidates, starting threads takes as long as the fits
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")
@@ -43,19 +43,19 @@ Returned = TypeVar("Returned")
 def map_parallel(
     function: Callable[[Item, Callable[[], bool]], Returned], items: Sequence[Item], n_threads: int
 ) -> Generator[Returned, None, None]:
-    """Yield the result of each item, whenever one is done. Items are started in their order.
+    """Yield the result of each item as soon as it is computed. Items are started in their order.
 
-    If `function` fails, on an interrupt, and if the iterator is closed, the threads end.
+    If `function` fails, on an interrupt, or if the iterator is closed, the threads end.
 
     Parameters
     ----------
-    function : called with an item and a function that says whether the result is unwanted; if so, any result will do.
-    items : what to work on.
-    n_threads : at a time; 1 runs everything on the calling thread.
+    function : called with an item and a function that returns whether to stop, after which any result will do.
+    items : arguments of the calls.
+    n_threads : maximum number of concurrent calls; 1 runs everything in the calling thread.
 
     Raises
     ------
-    What `function` raises first, or KeyboardInterrupt, once the other threads have ended.
+    The first exception of `function`, or KeyboardInterrupt, after the other threads have ended.
     """
     should_stop = Event()
     if min(n_threads, len(items)) <= 1:
@@ -74,15 +74,15 @@ def map_parallel(
 
 @dataclass(eq=False)
 class Search:
-    """Candidates, and how each is fitted.
+    """A model selection: its candidates, and the settings of their fits.
 
     Parameters
     ----------
-    candidates : what to try.
-    problem : the rows and the objective; each candidate replaces the family and the number of components.
-    plan : the starts; each candidate draws from the same state of its generator.
-    n_jobs : threads, as scikit-learn counts them.
-    options : what the fits use besides.
+    candidates : candidates to fit.
+    problem : rows and objective; each candidate replaces the structure and the number of components.
+    plan : settings of each fit; the generator has the same state at the beginning of every candidate.
+    n_jobs : number of threads, counted as in scikit-learn.
+    options : optional features of the fits.
     """
 
     candidates: Sequence[Candidate]
@@ -95,19 +95,19 @@ class Search:
         at_a_time, threads = self._thread_counts
         self._engine = make_engine(**self.problem.data.raw_source.kind, n_jobs=threads)
         self._generator_state = self.plan.rng.bit_generator.state
-        self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # each takes 40 µs
+        self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # creating a generator takes 40 µs
         self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
         self._has_fit = Event()
 
     def candidate_problem(self, candidate: Candidate, **changes: Any) -> Problem:
-        """What is fitted for a candidate."""
+        """Return the problem that is solved for a candidate."""
         return replace(self.problem, family=candidate.family, n_components=candidate.n_components, **changes)
 
     @cached_property
     def _thread_counts(self) -> tuple[int, int]:
-        """How many candidates are fitted at a time, and threads for each.
+        """Return the number of concurrent fits, and the number of threads per fit.
 
-        Where other processes have the rows, passes mostly wait, and processors here do not matter.
+        If other processes store the rows, this process mostly waits, so the local number of processors does not matter.
         """
         threads, rows = count_threads(self.n_jobs), self.problem.data.raw_source
         is_small = rows.n_rows * rows.n_features * len(self.candidates) < MIN_THREADED_VALUES
@@ -119,25 +119,25 @@ class Search:
     def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
-        With callbacks or `max_time`, candidates with the fewest components come first. If time is up before one is
-        fitted, the search goes on until one is.
+        With callbacks or `max_time`, the candidates with the fewest components come first. If time is up before any
+        candidate is fitted, the model selection continues until one is.
 
         Parameters
         ----------
-        criterion : of information, to choose by: the start "search" that "auto" stands for is then left to candidates
-            that can win. Another one, or none, leaves it to all.
+        criterion : criterion of the choice. With an information criterion, "auto" runs a split-and-merge search only
+            for candidates that could win; otherwise for all candidates.
 
         Yields
         ------
-        result : of a candidate, as soon as it is known.
+        result : result of one candidate, as soon as it is available.
 
         Returns
         -------
-        results : of all candidates, in their order.
+        results : results of all candidates, in their order.
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            _ = self.problem.data.sample  # every start needs it, and each thread would make it
+            _ = self.problem.data.sample  # used by every initialisation, in each thread
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -152,12 +152,12 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """The candidates with most components first, so that no thread is left alone with one; or last, if watched."""
+        """Order candidates by decreasing size, so that no large fit is left to one thread; reversed with callbacks."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
     def _make_monotone(self, results: dict[Candidate, Result]) -> None:
-        """Let more components of a structure fit no worse than fewer."""
+        """Refit candidates whose likelihood is lower than with fewer components of the same structure."""
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
@@ -166,10 +166,10 @@ class Search:
                 results |= {result.candidate: result for result in fits}
 
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
-        """Search for higher maxima of the candidates that can win, until no other can.
+        """Improve all candidates that could win by a split-and-merge search, until no further candidate could win.
 
-        These are all candidates of the best structure, and those that would be the best if a search lowered their
-        criterion as much as the largest fall so far. If the time or a callback ends that, `plan.skip_reasons` says why.
+        A candidate could win if it has the best structure, or if it would be best after its criterion fell as much as
+        the largest fall so far. If time or a callback ends the searches, `plan.skip_reasons` stores the reason.
         """
         searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
@@ -196,7 +196,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """All candidates of the best structure, and those whose criterion is higher by less than the largest fall."""
+        """Return all candidates of the best structure, and all with a criterion within `max_gain` of the best."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
@@ -208,22 +208,22 @@ class Search:
     def cross_validate(
         self, results: Sequence[Result], n_folds: int
     ) -> Generator[Result, None, tuple[list[Result], Array, Array]]:
-        """Fit every candidate without each fold in turn, and evaluate it on the rows of the fold.
+        """Fit every candidate without each fold in turn, and evaluate it on the rows of that fold.
 
         Parameters
         ----------
-        results : of all rows.
+        results : results of the fits to all rows.
         n_folds : number of folds.
 
         Yields
         ------
-        result : of a candidate without a fold, as soon as it is known.
+        result : result of one candidate without one fold, as soon as it is available.
 
         Returns
         -------
-        results : those of all rows, failures where a candidate failed without some fold.
-        mean : (n_candidates,), mean log-likelihood of held-out rows, nats per unit of weight; NaN of what failed.
-        error : (n_candidates,), its standard error.
+        results : results of the fits to all rows, or a failure if the candidate failed without some fold.
+        mean : (n_candidates,), mean log-likelihood of held-out rows, in nats per unit of weight; NaN after a failure.
+        error : (n_candidates,), standard error of the mean.
         """
         data = self.problem.data
         n_rows = data.raw_source.row_totals.n_positive
@@ -247,17 +247,18 @@ class Search:
         return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
 
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
-        """Fit every candidate, and those with a component less and a component more, from several draws of the starts.
+        """Repeat the fits of every candidate, and with one component less and one more, with new random draws.
 
-        "auto" is k-means here: it draws, and other starts end too alike to distinguish numbers of components.
+        Here "auto" means k-means with random draws. Other fits would be too similar to distinguish numbers of
+        components.
 
         Yields
         ------
-        result : of a repeat of a candidate, as soon as it is known.
+        result : result of one repeat of a candidate, as soon as it is available.
 
         Returns
         -------
-        mean, deviation : as for `stability`.
+        mean, deviation : same as in `stability`.
         """
         with_labels = self.problem.data.labels is not None
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
@@ -272,7 +273,7 @@ class Search:
         return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:
-        """Fit a candidate from every start, or say why it has no fit."""
+        """Fit a candidate from every initialisation, or return the reason for not fitting it."""
         began, problem = perf_counter(), self.candidate_problem(candidate, engine=self._engine)
         failure = candidate.family.unsupported_reason(problem.source.n_features)
         n_rows = problem.data.raw_source.row_totals.n_positive
@@ -295,15 +296,15 @@ class Search:
         return result
 
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
-        """Let more components fit no worse than fewer.
+        """Refit candidates of one structure that end below a candidate with fewer components.
 
-        The greatest likelihood never falls with the number of components. Where a candidate ends below one with fewer,
-        its start was poor, or its last steps gained less than the tolerance. EM then starts once more, from the better
-        one with its heaviest component split.
+        The maximum of the likelihood never falls with the number of components. If a fit ends lower than a smaller one,
+        its initialisation was poor, or its last gains were below the tolerance. EM then runs once more from the smaller
+        model with its heaviest component split.
 
         Parameters
         ----------
-        results : of one structure, fewest components first.
+        results : results of one structure, in order of the number of components.
         """
         highest: Result | None = None
         ends = []
@@ -317,7 +318,7 @@ class Search:
         return ends
 
     def _refit_from_fewer(self, result: Result, smaller_result: Result, should_stop: Callable[[], bool]) -> Result:
-        """Fit a candidate from one with fewer components; its old result if that ends no higher."""
+        """Refit a candidate from a smaller model; return the previous result if the new fit is not better."""
         began, problem = perf_counter(), self.candidate_problem(result.candidate, engine=self._engine)
         assert smaller_result.final_state is not None, "what has a likelihood has a run"
         start = ModelStart(split_heaviest(smaller_result.final_state.model, problem.n_components))
@@ -327,7 +328,7 @@ class Search:
         return _higher_result(again, result, problem)
 
     def _uses_search(self, candidate: Candidate) -> bool:
-        """Whether a start is a search, of those that "auto" stands for."""
+        """Return whether "auto" stands for a split-and-merge search for this candidate."""
         plan = self._candidate_plan(candidate, should_stop=lambda: False)
         return "search" in plan.resolve_auto(self.candidate_problem(candidate, engine=self._engine)).starts
 
@@ -336,7 +337,7 @@ class Search:
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
-        """Make the runs of a plan. A best run with a collapsed component fails: its likelihood can't be compared."""
+        """Run a plan; a candidate fails if a component of its best run collapsed, as the likelihood is incomparable."""
         run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None
@@ -361,28 +362,28 @@ def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
 
 
 def _is_cut_short(result: Result) -> bool:
-    """Whether the time, or a callback, left a fit out or ended it."""
+    """Return whether the time limit or a callback prevented or ended a fit."""
     return not result.was_started or (result.final_state is not None and result.final_state.outcome in _SKIP_FAILURES)
 
 
 def _log_likelihood(result: Result) -> float:
-    """Of all rows, nats; NaN without one, so that comparisons are false."""
+    """Return the total log-likelihood in nats; NaN after a failure, so that comparisons are false."""
     return math.nan if result.criterion_inputs is None else result.criterion_inputs.log_likelihood
 
 
 def _criterion_value(result: Result, criterion: str) -> float:
-    """The criterion of a result; NaN without one, so that comparisons are false."""
+    """Return the criterion of a result; NaN after a failure, so that comparisons are false."""
     return math.nan if result.criterion_inputs is None else CRITERIA[criterion](result.criterion_inputs)
 
 
 def _higher_result(refit: Result, first: Result, problem: Problem) -> Result:
-    """The result with the higher objective, and the ends and seconds of both; the first if they are equal."""
+    """Return the result with the higher objective (the first on a tie), with the traces and seconds of both."""
     higher = refit if _objective_value(refit, problem) > _objective_value(first, problem) else first
     return replace(higher, run_traces=(*first.run_traces, *refit.run_traces), seconds=first.seconds + refit.seconds)
 
 
 def _objective_value(result: Result, problem: Problem) -> float:
-    """The log-likelihood plus the log prior, nats; −inf for a candidate that failed."""
+    """Return the log-likelihood plus the log prior, in nats; −inf for a candidate that failed."""
     if result.final_state is None or result.criterion_inputs is None:
         return -math.inf
     log_prior = problem.objective.log_prior(result.final_state.model)

@@ -1,4 +1,4 @@
-"""A stream of rows: the rows that wait for the next step, and the sums of the steps so far."""
+"""Store the state of a stream of rows: rows that wait for the next step, and the sums of all steps so far."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class StreamState:
 
     Parameters
     ----------
-    moments : of all rows so far, for a row weight of 1.
+    moments : moments of all rows so far, scaled to a total row weight of 1.
     ridge : (n_features,), added to every variance, data units².
-    weight_unit : the mean weight of the first rows, in which the weights of later ones are counted.
-    seen_weight : row weight since the first fit, in units of that of `STEP_ROWS` rows; that fit counts 1, however many
-        rows it had, so that little remains of what it found before it converged.
+    weight_unit : mean weight of the first rows; weights of later rows are divided by it.
+    seen_weight : row weight since the first fit, divided by the weight of `STEP_ROWS` rows. The first fit counts as 1,
+        whatever its number of rows, so that moments from before it converged are soon forgotten.
     """
 
     moments: Moments
@@ -46,12 +46,12 @@ class Stream:
 
     Parameters
     ----------
-    dtype : of the rows, that of the first ones.
-    seed : of the start.
-    waiting_blocks : rows that wait, and their weights. Each block is more than twice as long as the next, so that a row
-        is copied few times however short the calls are.
-    state : None until the first `LEAF_ROWS` rows are there.
-    n_rows_seen : rows of all calls, of any weight.
+    dtype : type of the rows, taken from the first rows.
+    seed : seed of the initialisation.
+    waiting_blocks : waiting rows and their weights. Each block has more than twice as many rows as the next one, so
+        that a row is copied few times even if calls are short.
+    state : sums and settings; None until the first `LEAF_ROWS` rows have arrived.
+    n_rows_seen : number of rows of all calls, including rows of weight 0.
     """
 
     dtype: np.dtype[Any]
@@ -62,25 +62,25 @@ class Stream:
 
     @property
     def n_waiting_rows(self) -> int:
-        """How many rows wait."""
+        """Return the number of waiting rows."""
         return sum(block.n_rows for block in self.waiting_blocks)
 
     @property
     def total_weight(self) -> float:
-        """The weight of all rows so far."""
+        """Return the total weight of all rows so far."""
         waiting = sum(float(block.weight.sum()) for block in self.waiting_blocks)
         if self.state is None:
             return waiting
         return waiting + self.state.weight_unit * (LEAF_ROWS + (self.state.seen_weight - 1) * STEP_ROWS)
 
     def append_rows(self, block: Block) -> tuple[Stream, ArraySource | None, Block]:
-        """Append rows to the waiting ones, up to the number that the next fit or step needs.
+        """Append rows to the waiting rows, up to the number required for the next fit or step.
 
         Returns
         -------
-        stream : with copies of the rows that wait now.
-        portion : the rows for the fit or step; None if there are too few.
-        rest : the rows that were not used.
+        stream : stream with copies of the rows that are waiting now.
+        portion : rows for the fit or step; None if there are too few.
+        rest : rows that were not used.
         """
         missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_waiting_rows
         part, rest = block.row_range(0, missing), block.row_range(missing, max(missing, block.n_rows))
@@ -94,11 +94,11 @@ class Stream:
 
     @property
     def waiting_source(self) -> ArraySource:
-        """The rows that wait, one at least."""
+        """Return the waiting rows, of which there must be at least one."""
         return _join_blocks(self.waiting_blocks)
 
     def to_table(self) -> dict[str, list[Any]]:
-        """As plain values, for a file."""
+        """Return the stream for a model file, as a table of arrays and built-in types."""
         values: dict[str, list[Any]] = {"dtype": [self.dtype.name], "seed": [self.seed]}
         if self.waiting_blocks:
             block = Block.concatenate(self.waiting_blocks)
@@ -111,7 +111,7 @@ class Stream:
 
     @classmethod
     def from_table(cls, values: dict[str, list[Any]], model: Model, n_rows_seen: int) -> Stream:
-        """The stream that `to_table` wrote, for its model and number of rows; raises ValueError if damaged."""
+        """Restore the stream that `to_table` wrote, for a given model; raise ValueError if the table is damaged."""
         table = {name: value for name, (value,) in values.items()}
         dtype, n_features = np.dtype(table["dtype"]), model.n_features
         if dtype.name not in ("float32", "float64"):
@@ -130,7 +130,7 @@ class Stream:
 
 
 def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> StreamState:
-    """The sums in a table; raises ValueError."""
+    """Restore the sums from a table; raise ValueError if they are damaged."""
     means = model.means
     shapes = dict.fromkeys(("first", "anchor"), means.shape)
     shapes |= {"mass": means.shape[:1], "ridge": means.shape[1:], "second": spec.squares(means).shape}
@@ -143,7 +143,7 @@ def _read_state(table: dict[str, Any], spec: MomentSpec, model: Model) -> Stream
 
 
 def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
-    """Finite numbers of a kind and shape; raises ValueError."""
+    """Return an array of finite numbers; raise ValueError unless it has the given kind and shape."""
     array = np.asarray(value)
     if array.dtype.kind != kind or array.shape != shape or not np.isfinite(array).all():
         raise ValueError
@@ -151,12 +151,12 @@ def _to_array(value: Any, shape: tuple[int, ...], kind: str) -> Any:
 
 
 def drop_weightless_rows(block: Block) -> Block:
-    """The rows of positive weight: only they count, also for the end of a step."""
+    """Return the rows of positive weight, because rows of weight 0 must not count towards a step."""
     weight = block.row_weight
     return block if weight is None or weight.all() else block.take(weight.nonzero()[0], 0)
 
 
 def _join_blocks(blocks: Sequence[Block]) -> ArraySource:
-    """Rows for a fit, without weights if all are 1."""
+    """Join blocks to a source for a fit; the source has no weights if all weights are 1."""
     block = Block.concatenate(blocks)
     return ArraySource(block.rows, None if (block.weight == 1).all() else block.row_weight)

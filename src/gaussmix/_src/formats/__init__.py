@@ -1,6 +1,7 @@
-"""Model files hold plain records: arrays, names and numbers. What reads and writes them is imported at its first use.
+"""Model files store records of arrays and built-in types.
 
-`gaussmix._src.mixture` and `gaussmix._src.estimators` check whether a record makes a mixture or an estimator.
+Modules that read and write them are imported when first used. `gaussmix._src.mixture` and `gaussmix._src.estimators`
+check whether a record is a valid mixture or estimator.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Checkpoint files: where a fit stands, in the envelope of model files.
+"""Checkpoint files store the progress of a fit, in the same envelope as model files.
 
-Tensors are named by what they belong to: "0.state.means" belongs to the current run of the first fit, "0.best.means" to
-the best run before it. The header holds everything else. A file is read by the version that wrote it
-only: another one might give other bits.
+The name of a tensor begins with its owner: "0.state.means" belongs to the current run of the first fit, "0.best.means"
+to the best of the previous runs. The header stores everything else. Only the version of gaussmix that wrote a file
+reads it, because results of another version might differ in the last bits.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ _MEMORY = "memory."
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """Where a run of EM stands, as plain values."""
+    """The state of an EM run, as arrays and built-in types."""
 
-    # "weights", "means", "covariances" of the model, those of its noise, "log_likelihood" and "objective" of its steps,
-    # and of truncated EM "posterior_gap": the number of candidates, the gap and its standard error
+    # The arrays of the model and its noise component ("weights", "means" …), and "log_likelihood" and "objective" of
+    # the steps. Truncated EM adds "posterior_gap": number of candidates, gap and standard error.
     arrays: Mapping[str, Array]
-    memory: Mapping[str, Array]  # the path of an accelerated run
-    frozen: Mapping[int, str]  # component → why it is frozen
-    outcome: str | None  # why the run ended; None while it goes on
-    # component, feature, step, reason and remedy of each component that got stuck
+    memory: Mapping[str, Array]  # path of an accelerated run
+    frozen: Mapping[int, str]  # reason why each frozen component is frozen, by component
+    outcome: str | None  # reason why the run ended; None if it has not ended
+    # Component, feature, step, reason and remedy of each component that became empty or collapsed.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
-    search: Sequence[Any] = ()  # the fields of its report, if the run began with a search
+    search: Sequence[Any] = ()  # fields of the search report if the run began with a split-and-merge search
 
 
 @dataclass(frozen=True, eq=False)
 class ProgressRecord:
-    """Where one fit of a search stands, or the fit of one mixture, as plain values."""
+    """The progress of fitting one mixture or one candidate of a model selection, as arrays and built-in types."""
 
-    n_done: int  # index of the run that is being made, or is to be begun
-    generator: Json  # state of the generator that starts draw from
-    state: RunRecord | None = None  # of that run; None where it is to be begun
-    best: RunRecord | None = None  # the end of the best run before it
-    ends: Sequence[RunRecord] = ()  # the ends of all runs before it, without their models
+    n_done: int  # number of finished runs, which is the index of the current or next run
+    generator: Json  # state of the random generator that draws the initialisations
+    state: RunRecord | None = None  # state of the current run; None if the next run has not begun
+    best: RunRecord | None = None  # final state of the best finished run
+    ends: Sequence[RunRecord] = ()  # final states of all finished runs, without their models
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointRecord:
-    """Where a fit or a search stands, as plain values."""
+    """The progress of a fit or of a model selection, as arrays and built-in types."""
 
-    # parameters and rows of the fit, JSON values by name; only a fit with an equal identity goes on
+    # Parameters and rows of the fit, as JSON values by name. Only a fit with the same identity can resume.
     identity: Mapping[str, Json]
-    # where each fit that was begun stands, by what the search calls it; one mixture has one fit
+    # Progress of each fit that has begun, by its key. Without model selection, there is one fit.
     fits: Mapping[str, ProgressRecord]
 
 
 def write(path: Path, record: CheckpointRecord) -> None:
-    """Write a checkpoint, which appears whole or not at all; raises OSError."""
+    """Write a checkpoint, which appears complete or not at all; raise OSError."""
     header: Header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
     header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
@@ -69,7 +69,7 @@ def write(path: Path, record: CheckpointRecord) -> None:
 
 
 def _packed_fit(key: str, fit: ProgressRecord, prefix: str, tensors: Tensors) -> Header:
-    """What the header holds of a fit; its arrays are added to the tensors."""
+    """Return the header of one fit, and add the arrays of the fit to `tensors`."""
     header: Header = {"key": key, "number": fit.n_done, "generator": fit.generator}
     runs = {"state": fit.state, "best": fit.best}
     header |= {name: _packed_run(run, f"{prefix}{name}.", tensors) for name, run in runs.items() if run is not None}
@@ -87,7 +87,7 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
 def read(path: Path) -> CheckpointRecord:
     """Read a checkpoint.
 
-    Raises Damaged: it is damaged, truncated or another kind of file. OSError: it can't be read.
+    Raises Damaged: the file is damaged, truncated or of another kind. OSError: the file can't be read.
     """
     header, tensors = unpacked(path, CHECKPOINT_FORMAT)
     if header.get("version") != CHECKPOINT_VERSION:
@@ -108,7 +108,7 @@ def _fit(header: Header, tensors: Tensors, prefix: str) -> tuple[str, ProgressRe
 
 
 def _dicts(header: Header, key: str) -> list[Header]:
-    """A list of objects in a header; raises `Damaged`."""
+    """Return a list of objects from a header; raise `Damaged` if an item is not an object."""
     records: list[Header] = get_value(header, key, list)
     if not all(isinstance(each, dict) for each in records):
         raise Damaged(f"{key!r} in its header is of the wrong type")

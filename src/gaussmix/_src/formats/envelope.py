@@ -1,8 +1,8 @@
-"""The envelope of every layout: a safetensors file with one JSON header, sealed by a digest over both.
+"""The envelope of every layout: a safetensors file with one JSON header, and a checksum of the header and the tensors.
 
-The JSON is one value of the metadata, because safetensors writes several in random order and equal models should
-give equal files. The digest detects damage, not forgery: a changed digit of a mean is still a number, and no other
-check would detect it.
+The JSON header is a single value of the safetensors metadata, because safetensors writes several values in random order
+but equal models should give equal files. The checksum detects damage, not forgery. It is needed because a changed digit
+of a mean is still a number, so no other check would detect the change.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _OTHER_FORMATS = {
     FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
     MIXTURES_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
 }
-_MAX_HEADER_BYTES = 100_000_000  # bytes; safetensors reads no longer one
+_MAX_HEADER_BYTES = 100_000_000  # limit of safetensors, which does not read a longer header
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
 
 
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
-    """The bytes of a file that holds a header and float64 tensors.
+    """Return the bytes of a file with this header and these float64 tensors.
 
-    Raises ValueError: the header holds NaN or infinity, for which JSON has no value, or is too long to be read again.
+    Raises ValueError: the header holds NaN or infinity, which JSON cannot express, or is too long to be read again.
     """
     contents = {name: np.asarray(tensor, dtype="<f8", order="C") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
@@ -48,9 +48,9 @@ def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
 
 
 def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
-    """Read what `pack` made, and only the beginning of any other file.
+    """Read a file written by `pack`. If the file is of another kind, only its beginning is read.
 
-    The file is read, not mapped into memory: if a mapped file is cut short, the process ends with a bus error.
+    The file is not mapped into memory, because a bus error would end the process if a mapped file were truncated.
 
     Raises Damaged: the file has another format, or its contents have changed. OSError: the file can't be read.
     """
@@ -67,7 +67,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
 
 
 def has_format(file: BinaryIO, format: str) -> bool:
-    """Whether a file begins as one of a format does; its numbers are not read."""
+    """Return whether the beginning of a file matches a format, without reading the tensors."""
     try:
         _header(_beginning(file)[8:], format)
     except Damaged:
@@ -76,7 +76,7 @@ def has_format(file: BinaryIO, format: str) -> bool:
 
 
 def get_value(header: Header, key: str, *types: type) -> Any:
-    """A value in a header, of one of some types; raises `Damaged`."""
+    """Return a value from a header; raise `Damaged` if the value is missing or not of one of the given types."""
     value = header.get(key)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise Damaged(f"{key!r} in its header is missing or of the wrong type")
@@ -88,7 +88,7 @@ def _broken() -> Damaged:
 
 
 def _beginning(file: BinaryIO) -> bytes:
-    """The length of the header, and the header."""
+    """Read the length of the header, and the header."""
     start = file.read(9)
     if not start:
         raise Damaged("it is empty")
@@ -101,7 +101,7 @@ def _beginning(file: BinaryIO) -> bytes:
 
 
 def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
-    """Our header, which lies in that of safetensors, and the digest that it held."""
+    """Return gaussmix's header from the safetensors metadata, and the checksum stored in it."""
     try:
         metadata = json.loads(contents).get("__metadata__")
     except (ValueError, RecursionError):
@@ -111,7 +111,7 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         raise Damaged(_FOREIGN)
     try:
         header = json.loads(text)
-        _canonical(header)  # refuses what `pack` never writes: NaN, endless nesting
+        _canonical(header)  # raises for NaN and endless nesting, which `pack` never writes
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
     name = header.get("format") if isinstance(header, dict) else None
@@ -138,5 +138,5 @@ def _digest(header: Header, tensors: Mapping[str, Array]) -> str:
 
 
 def _canonical(header: Header) -> str:
-    """One spelling for equal headers, in ASCII."""
+    """Return the canonical ASCII text of a header: equal headers have equal texts."""
     return json.dumps(header, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""Model files: written completely or not at all, read without running code, and checked."""
+"""Write model files completely or not at all, and read and check them without running code from the file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from gaussmix._src.errors import InvalidModelFileError, ParameterTypeError
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
 from gaussmix._src.formats.record import Damaged, PathOrFile
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)  # also what a Path leaves of one; C: is a disk
+# A URL, or the remains of a URL in a Path. A single letter before the colon, as in C:, is a Windows drive.
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
 
 
 def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
-    """Write a header and tensors to a path, or to a binary file open for writing, their numbers bit for bit.
+    """Write a header and tensors to a path, or to a binary file that is open for writing, without rounding any number.
 
-    A file at the path appears whole or not at all: an existing one is replaced in one step, once the new one is
+    A file at the path appears complete or not at all: an existing file is replaced in one step once the new file is
     complete.
 
-    Raises ValueError: the header holds a value that JSON cannot express. TypeError: place is neither a path nor a
+    Raises ValueError: the header holds a value that JSON cannot express. TypeError: the target is neither a path nor a
     binary file. OSError: the file can't be written.
     """
     _check_path(target, "write")
@@ -40,13 +41,13 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 
 
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
-    """Read the record in a file of a format, from a path or a binary file open for reading, by its layout's function.
+    """Read the record in a file of the given format, with the function for the layout of the file.
 
-    It is bit for bit as it was saved. Nothing has checked whether its numbers make a mixture. A layout is never removed
-    from `layouts`, because files last longer than programs.
+    The target is a path or a binary file that is open for reading. The record is bit-identical to the saved one, but
+    not checked to be a mixture. Layouts are never removed from `layouts`, so old files stay readable.
 
-    Raises InvalidModelFileError: the file is damaged, truncated, of a later layout or of another kind; the message says
-    which. OSError: there is no such file, or it can't be read.
+    Raises InvalidModelFileError: the file is damaged, truncated, of a later layout or of another kind; the message
+    names the fault. OSError: the file does not exist or can't be read.
     """
     try:
         header, tensors = unpacked(target, format)
@@ -63,7 +64,7 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
 
 
 def holds_mixtures(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as one with the mixtures of many groups does; false where there is no such file."""
+    """Return whether a file begins like a file of many mixtures; False if the file does not exist."""
     if not os.path.isfile(path):
         return False
     with Path(path).open("rb") as file:
@@ -71,17 +72,17 @@ def holds_mixtures(path: str | os.PathLike[str]) -> bool:
 
 
 def not_usable(target: PathOrFile, why: str) -> InvalidModelFileError:
-    """The error for a file that is not a model; `why` ends its sentence."""
+    """Return the error for a file that is not a model; `why` is the end of the sentence in its message."""
     return InvalidModelFileError(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
 
 
 def describe_file(target: PathOrFile) -> str:
-    """The name of a file in messages."""
+    """Return the name of a file for messages."""
     return os.fspath(target) if isinstance(target, str | os.PathLike) else str(getattr(target, "name", "the file"))
 
 
 def _check_path(target: object, wanted: str) -> None:
-    """Raise TypeError for what is neither a path nor a binary file with a method `wanted`; for a URL `check_local`."""
+    """Raise TypeError unless the target is a path or a binary file with the method `wanted`; reject URLs."""
     is_binary = hasattr(target, wanted) and not isinstance(target, TextIOBase)
     if not isinstance(target, str | os.PathLike) and not is_binary:
         shown = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
@@ -91,18 +92,18 @@ def _check_path(target: object, wanted: str) -> None:
 
 
 def check_local(path: str | os.PathLike[str]) -> None:
-    """Raise FileNotFoundError for a URL, where models and checkpoints are files of this machine."""
+    """Raise FileNotFoundError for a URL, because models and checkpoints are always local files."""
     if _URL.match(os.fspath(path)):
         raise FileNotFoundError(ENOENT, "only tables are read from URLs; name a file of this machine", os.fspath(path))
 
 
 def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
-    """The header and tensors of a file of a format; raises `Damaged`, TypeError or OSError."""
+    """Read the header and the tensors of a file of the given format; raise `Damaged`, TypeError or OSError."""
     _check_path(target, "read")
     if not isinstance(target, str | os.PathLike):
         return unpack(target, format)
     path = Path(target)
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
+    if path.exists() and not path.is_file() and not path.is_dir():  # reading from a pipe would block
         raise Damaged("it is not a regular file")
     with path.open("rb") as file:
         return unpack(file, format)
@@ -110,14 +111,14 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing next to the target, and rename it onto the target if the block ends without an error.
+    """Open a temporary file for writing, and rename it to the target if the block ends without an error.
 
-    If the block or the writing fails, the target stays as it was. A link is followed. A target that is not a regular
-    file (a terminal, /dev/null) is written to directly, because renaming would replace it.
+    If the block or the writing fails, the target is unchanged. Symbolic links are followed. A target that is not a
+    regular file, such as a terminal or /dev/null, is written directly, because renaming would replace it.
 
-    Raises OSError: the file can't be written. It names the target.
+    Raises OSError, which names the target: the file can't be written.
     """
-    names_no_file = not os.path.basename(path)  # "" or "folder/": `open` says so
+    names_no_file = not os.path.basename(path)  # "" or "folder/", for which `open` raises a suitable error
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             yield file
@@ -136,14 +137,15 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError):
-            is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)  # as said of open files
+            # The system reports no file name for files that are open.
+            is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)
             if is_full or str(error.filename) in (str(beside), str(target)):
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove what processes that were killed left next to a target, which nobody else writes to now."""
+    """Remove temporary files that killed processes left next to a target to which no process is writing."""
     target = Path(os.path.realpath(path))
     for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):
@@ -151,5 +153,5 @@ def remove_unfinished(path: str | os.PathLike[str]) -> None:
 
 
 def _beginning(target: Path) -> str:
-    """How the names of files begin that are written to be renamed onto a target."""
+    """Return the common beginning of the names of all temporary files for a target."""
     return f".{target.name[:100]}."

@@ -1,13 +1,13 @@
-"""Files of many mixtures, in the envelope of model files: one tensor for all weights, one for all means, and so on.
+"""Read and write files of many mixtures: one tensor for all weights, one for all means, and so on.
 
-The header is::
+The header, in the same envelope as in model files, is::
 
     {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
      "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
 
-and the tensors, whose first axis is the group, are "weights", "means", "covariances" (compact form of the family),
-"converged" (0 or 1), "n_iter" and "lower_bound". Groups with an error hold NaN. This file reads version 1 until the
-project ends.
+The first axis of every tensor is the group. The tensors are "weights", "means", "covariances" (in the compact form of
+the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of a group with an error are NaN. This
+module must always be able to read version 1.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _KEY_TYPES = (str, int, float, type(None))
 
 @dataclass(frozen=True, eq=False)
 class MixturesRecord:
-    """Mixtures of one structure and size, as plain values."""
+    """Mixtures of one covariance structure and one size, as arrays and built-in types."""
 
-    family: Family  # their structure
-    tensors: Mapping[str, Array]  # by name; see above
-    keys: Sequence[Any]  # of the groups
-    errors: Mapping[int, str]  # why a group has no mixture, by its place
-    notes: Mapping[int, Sequence[str]]  # what else there is to say of a group, by its place
-    # the names of the features, which all share; None where they have none
+    family: Family  # covariance structure of all mixtures
+    tensors: Mapping[str, Array]  # tensors by name, as in the docstring of this module
+    keys: Sequence[Any]  # keys of the groups
+    errors: Mapping[int, str]  # error message of each group without a mixture, by the index of the group
+    notes: Mapping[int, Sequence[str]]  # remarks about a group, by the index of the group
+    # Names of the features, shared by all groups; None if the features have no names.
     feature_names: tuple[str, ...] | None = None
 
     def invalid_reason(self) -> str | None:
-        """Say what keeps this from being mixtures, as the end of a sentence; None where it is."""
+        """Return why the values are not valid mixtures, as the end of a sentence; None if they are valid."""
         weights, means, covariances = (self.tensors[name] for name in _GROUP_TENSORS[:3])
         n_groups = len(self.keys)
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
-            return f"its numbers are not those of {n_groups} groups"
+            return f"its tensors don't have {n_groups} groups along their first axis"
         if any(self.tensors[name].ndim != 1 for name in _GROUP_TENSORS[3:]) or len(set(self.keys)) != n_groups:
             return "two of its groups have the same key, or a group has several numbers of steps"
         n_iter = self.tensors["n_iter"]
@@ -69,7 +69,7 @@ class MixturesRecord:
         return None
 
     def _are_sound(self) -> bool:
-        """Whether the mixtures have no flaw, looked at all together, which is quicker than one by one."""
+        """Return whether all mixtures are valid, checked together because this is faster than one by one."""
         has_mixture = [i not in self.errors for i in range(len(self.keys))]
         weights, means, covariances = (self.tensors[name][has_mixture] for name in _GROUP_TENSORS[:3])
         shape = means.shape[1:]
@@ -84,9 +84,9 @@ class MixturesRecord:
 
 
 def write(i: PathOrFile, record: MixturesRecord) -> None:
-    """Write mixtures to a file, which appears whole or not at all.
+    """Write mixtures to a file, which appears complete or not at all.
 
-    Raises ValueError: a key is neither text nor a number, the numbers make no mixtures, or their structure is not
+    Raises ValueError: a key is neither text nor a number, the numbers are not valid mixtures, or their structure is not
     registered. OSError: the file can't be written.
     """
     for key in record.keys:
@@ -112,13 +112,13 @@ def write(i: PathOrFile, record: MixturesRecord) -> None:
 
 
 def read(i: PathOrFile) -> MixturesRecord:
-    """Read mixtures; raises InvalidModelFileError, which says what is wrong, or OSError."""
+    """Read mixtures from a file; raise OSError or InvalidModelFileError, whose message names the fault."""
     return checked(i, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 
 def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     if set(tensors) != set(_GROUP_TENSORS):
-        raise Damaged("it lacks some of its numbers, or holds others")
+        raise Damaged("it lacks some of its numbers, or has unknown tensors")
     name = get_value(header, "family", str)
     family = build_family(name, get_value(header, "family_options", dict))
     if family is None:
@@ -130,7 +130,7 @@ def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
     if not is_right or not all(isinstance(text, str) for text in texts):
         raise Damaged("a key, a name or an error in its header is of the wrong type")
-    # Copied, since the arrays may lie in the bytes of the file.
+    # The tensors are copied because they may be views of the file's bytes.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
     lists = {i: tuple(sentences) for i, sentences in notes}
     return MixturesRecord(family, arrays, tuple(keys), dict(errors), lists, None if names is None else tuple(names))

@@ -1,4 +1,4 @@
-"""A model to a file or a dictionary and back, checked on both ways."""
+"""Write models to files or dictionaries and read them back, with checks in both directions."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-_MARKER = {"format": "gaussmix-mixture", "version": 1}  # of dictionaries; files have the same
+# Dictionaries have this marker, and the headers of files have the same entries.
+_MARKER = {"format": "gaussmix-mixture", "version": 1}
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 
 
 def write(path: PathOrFile, model: Model, details: Details | None = None) -> None:
-    """Write a model, and the details that go with it, to a path or to a binary file open for writing.
+    """Write a model and its details to a path or to a binary file that is open for writing.
 
-    A file at a path appears whole or not at all, in place of an existing one.
+    A file at a path appears complete or not at all, and replaces an existing file.
 
-    Raises ValueError: the numbers make no mixture, or its structure is not registered. OSError: the file can't be
-    written.
+    Raises ValueError: the numbers are not a valid mixture, or its structure is not registered. OSError: the file can't
+    be written.
     """
     family, weights, means, covariances = _saveable(model)
     details, options = details or Details(), dict(family.non_default_params)
@@ -40,7 +41,7 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
-    """Read a model, and the record it comes from; raises InvalidModelFileError or OSError."""
+    """Return the model in a file, and the record from which it was built; raise InvalidModelFileError or OSError."""
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
@@ -49,13 +50,13 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
     wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
         raise not_usable(path, wrong)
-    # Copied, since the arrays of a record may lie in the bytes of the file.
+    # The arrays are copied because a record's arrays may be views of the file's bytes.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
     return _model(*arrays, family, record.noise), record
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
-    """A dictionary of plain values; raises ValueError as `write` does."""
+    """Return a model as a dictionary of built-in types; raise ValueError in the same cases as `write`."""
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}
@@ -65,29 +66,29 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """The model in a dictionary of `to_dict`, and its names; raises TypeError or ValueError."""
+    """Return the model in a dictionary written by `to_dict`, and its feature names; raise TypeError or ValueError."""
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
     for key, wanted in _MARKER.items():
         if values.get(key) != wanted:
-            raise ValueError(f"This is no mixture that this gaussmix knows: its {key!r} is not {wanted!r}.")
+            raise ValueError(f"Not a mixture that this gaussmix can read: its {key!r} is not {wanted!r}.")
     name = values.get("family")
     family = build_family(name, values.get("family_options", {}))
     if family is None:
-        raise ValueError(f"This is no mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
+        raise ValueError(f"Not a valid mixture: its 'family' is not one of {', '.join(map(repr, FAMILIES))}.")
     weights, means, covariances = (_array(values, name) for name in _MODEL_ARRAYS)
     try:
         noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
-        raise ValueError("This is no mixture: its noise is not two numbers and a box.") from error
+        raise ValueError("Not a valid mixture: its noise is not two numbers and a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")
     names = values.get("feature_names")
     try:
         named = None if names is None else check_names(names, means.shape[1])
     except (TypeError, ValueError) as error:
-        raise ValueError(f"This is no mixture: {error}") from None
+        raise ValueError(f"Not a valid mixture: {error}") from None
     return _model(weights, means, covariances, family, noise), named
 
 
@@ -96,7 +97,7 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family, noi
 
 
 def build_family(name: object, options: object) -> Family | None:
-    """The family of this name with these options; None where there is none."""
+    """Return the covariance structure with this name and these options; None if there is none."""
     if not isinstance(name, str) or not is_family(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:
@@ -106,7 +107,7 @@ def build_family(name: object, options: object) -> Family | None:
 
 
 def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
-    """The family and the arrays of a model; raises ValueError where a file of them would be of no use."""
+    """Return the structure and arrays of a model; raise ValueError if a file of the model could not be read again."""
     weights, means, covariances = model.weights, model.means, model.covariances.array
     wrong = invalid_reason(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
@@ -117,11 +118,11 @@ def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
 
 
 def _array(values: Mapping[str, Any], name: str) -> Array:
-    """Numbers that JSON has as numbers: text that looks like some is refused."""
+    """Return an array whose values are JSON numbers; raise ValueError for text, even if it looks like a number."""
     try:
         array = check_real(name, values.get(name))
         if array.dtype.kind != "b":
             return array.astype(np.float64)
     except (TypeError, ValueError):  # ValueError: lists of unequal length
         pass
-    raise ValueError(f"This is no mixture: its {name!r} are missing, or not an array of numbers.")
+    raise ValueError(f"Not a valid mixture: its {name!r} are missing, or not an array of numbers.")

@@ -1,4 +1,4 @@
-"""What a model file holds: plain values, not checked for making a mixture."""
+"""Define the content of a model file as arrays and built-in types, without checking that they form a mixture."""
 
 from __future__ import annotations
 
@@ -18,66 +18,66 @@ Json = Any  # a JSON value: finite number, text, true, false, null, or a list or
 
 
 class Damaged(Exception):
-    """Why a file is not a model, as the end of a sentence."""
+    """The reason why a file is not a model, phrased as the end of a sentence."""
 
 
 def are_lists(items: Iterable[Any], *types: Any) -> bool:
-    """Whether each item is a list of one value of each of these types."""
+    """Return whether every item is a list with one value of each of the given types."""
     return all(isinstance(one, list) and len(one) == len(types) and all(map(isinstance, one, types)) for one in items)
 
 
 @dataclass(frozen=True)
 class FitRecord:
-    """How a mixture was fitted."""
+    """A record of how a mixture was fitted."""
 
     n_rows: int  # rows of the training data
-    row_weight: float  # their total weight; n_rows if there were no weights
-    log_likelihood: float  # of the training data under the mixture, nats, a total
-    n_steps: int  # EM steps of the run that was kept
-    has_converged: bool  # whether that run ended because the likelihood had settled
-    # the estimator's parameters by name (reg_covar, init_params, random_state, …), plain values only
+    row_weight: float  # total weight of these rows; n_rows if there were no weights
+    log_likelihood: float  # total log-likelihood of the training data under the mixture, in nats
+    n_steps: int  # number of EM steps of the selected run
+    has_converged: bool  # whether this run converged
+    # The estimator's parameters by name (reg_covar, init_params, random_state, …), as built-in types.
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EstimatorRecord:
-    """The estimator that fitted a mixture."""
+    """A record of the estimator that fitted a mixture."""
 
-    name: str  # of its class
-    parameters: Mapping[str, Json]  # by name, as JSON values
-    attributes: Mapping[str, Json]  # fitted attributes besides the mixture, by name, as JSON values
+    name: str  # name of the estimator's class
+    parameters: Mapping[str, Json]  # parameters by name, as JSON values
+    attributes: Mapping[str, Json]  # fitted attributes by name, as JSON values, without the mixture
 
 
 @dataclass(frozen=True)
 class Details:
-    """What a file says about a mixture besides its arrays."""
+    """Everything that a file stores about a mixture, except its arrays."""
 
-    # one name per feature, in order; None if the training data had no names
+    # One name per feature, in order; None if the training data had no names.
     feature_names: tuple[str, ...] | None = None
     dtype: str | None = None  # type of the training data, such as "float64"; None if unknown
-    fit: FitRecord | None = None  # how it was fitted; None if it was not fitted, or if nothing is known of the fit
-    # the estimator's parameters and attributes; None if only a mixture was saved
+    fit: FitRecord | None = None  # record of the fit; None if the mixture was not fitted or the fit was not recorded
+    # The estimator's parameters and attributes; None if only a mixture was saved.
     estimator: EstimatorRecord | None = None
-    package_version: str = field(default_factory=package_version)  # the gaussmix that wrote the file
+    package_version: str = field(default_factory=package_version)  # version of gaussmix that wrote the file
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A mixture as plain values."""
+    """A mixture as arrays and built-in types."""
 
     family: str  # name of the covariance structure
-    # weights, means, covariances: its arrays, float64; covariances in the compact form of the structure
+    # The arrays are float64. The covariances have the compact form of their structure.
     weights: Array
     means: Array
     covariances: Array
-    details: Details = field(default_factory=Details)  # everything besides the arrays
-    layout: int = 1  # version of the layout it was read from
-    # options of the structure, plain values; empty for most
+    details: Details = field(default_factory=Details)  # everything except the arrays
+    layout: int = 1  # version of the file layout from which the record was read
+    # Options of the covariance structure, as built-in types. Most structures have none.
     family_options: Mapping[str, Scalar] = field(default_factory=dict)
-    noise: Background | None = None  # beside the components; None if there is none
+    noise: Background | None = None  # noise component; None if the mixture has none
 
     def invalid_reason(self) -> str | None:
-        """How its parts contradict each other, as the end of a sentence; None if they do not."""
+        """Return why the values contradict each other, as the end of a sentence; None if they are consistent."""
         names, shape = self.details.feature_names, self.means.shape
         if names is not None and len(shape) == 2 and len(names) != shape[1]:
             return f"it names {counted(len(names), 'feature')}, but its means have {shape[1]}"

@@ -1,14 +1,15 @@
-"""Layout 1: tensors "weights", "means" and "covariances" (compact form of the family), and a header.
+"""Layout 1: tensors "weights", "means" and "covariances" (in the compact form of their structure), and a header.
 
-With noise there are also "noise" (its weight and the logarithm of its volume) and perhaps "noise_box". The header::
+Files with a noise component also have "noise" (its weight and the logarithm of its volume), and possibly "noise_box".
+The header::
 
     {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
      "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
      "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
      "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
 
-This file reads layout 1 until the project ends. Keys may be added, and readers ignore unknown keys. Any other change is
-a new layout in a new file.
+This module must always be able to read layout 1. Keys may be added, because readers ignore unknown keys. Any other
+change needs a new layout in a new module.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _TENSORS = ("weights", "means", "covariances")
 
 
 def write(record: Record) -> tuple[Header, Tensors]:
-    """The header and tensors of a record."""
+    """Return the header and the tensors of a record."""
     details = record.details
     header: Header = {
         "version": VERSION,
@@ -44,9 +45,9 @@ def write(record: Record) -> tuple[Header, Tensors]:
 
 
 def read(header: Header, tensors: Tensors) -> Record:
-    """Make a record of a header and tensors; raises `Damaged`."""
+    """Build a record from a header and tensors; raise `Damaged` if they don't match layout 1."""
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
-        raise Damaged("it lacks some of its numbers, or holds others")
+        raise Damaged("it lacks some of its numbers, or has unknown tensors")
     try:
         noise = Background.from_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
     except ValueError as error:
@@ -78,7 +79,7 @@ def _fit_record(header: Header) -> FitRecord:
         raise Damaged("a setting in its header is not a plain value")
     numbers = [get_value(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
     if not (1 <= numbers[0] <= 2**53 and 0 < numbers[1] < inf and 0 <= numbers[2] <= 2**53):
-        raise Damaged("its counts of rows and steps are not those of a fit")
+        raise Damaged("its numbers of rows or steps are out of range")
     return FitRecord(
         n_rows=get_value(header, "n_rows", int),
         row_weight=get_value(header, "row_weight", float, int),

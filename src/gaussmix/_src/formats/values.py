@@ -1,4 +1,4 @@
-"""Values of an estimator's parameters and attributes as JSON has them, and back."""
+"""Convert values of an estimator's parameters and attributes to JSON and back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gaussmix._src.families.base import FAMILIES, Family, family_named
 from gaussmix._src.formats.record import Damaged, Json
 from gaussmix._src.value import VALUES, Value
 
-# Checks and converts the value of one attribute; raises TypeError or ValueError where it has the wrong type.
+# A function that checks and converts the value of one attribute. It raises TypeError or ValueError for a wrong type.
 Reader = Callable[[Any], Any]
 
-_MAX_NUMBERS = 3_000_000  # numbers of a parameter: a header has at most 100 MB
+_MAX_NUMBERS = 3_000_000  # largest size of an array parameter, because a header has at most 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
 def instance(*types: type) -> Reader:
-    """Values of some types; a bool is a number only where bool is one of them."""
+    """Return a reader for values of the given types; a bool is accepted only if bool is one of the types."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -32,14 +32,14 @@ def instance(*types: type) -> Reader:
 
 
 def count(value: Any) -> int:
-    """A whole number that a double holds, at least 0; a reader."""
+    """Return an integer from 0 to 2**53, which a double represents exactly; raise ValueError for any other value."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
         raise ValueError
     return value
 
 
 def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
-    """Arrays whose `dtype.kind` is one of the letters; "U" is text."""
+    """Return a reader for arrays whose `dtype.kind` is one of the given letters; "U" is text."""
 
     def read(value: Any) -> Any:
         array = np.asarray(value)
@@ -51,17 +51,17 @@ def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
 
 
 def list_reader(kinds: str) -> Reader:
-    """Lists of what `array_reader` takes."""
+    """Return a reader for lists of values that `array_reader` accepts."""
     return lambda value: array_reader(kinds)(value).tolist()
 
 
 def plain(name: str, value: Any) -> Json:
-    """A value as JSON has it. What JSON lacks becomes an object whose first key says what it is.
+    """Convert a value to JSON. A value that JSON lacks becomes an object whose first key names its type.
 
-    Lists, tuples and ranges of numbers are written as arrays, which earlier versions read, with "as" next to them: the
-    type at each depth.
+    Lists, tuples and ranges of numbers are written as arrays, which earlier versions of gaussmix can read. The entry
+    "as" stores the type of the container at each depth.
 
-    Raises ValueError: a file can't hold the value; the message begins with its name.
+    Raises ValueError: a file can't hold the value; the message begins with the name of the parameter.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -101,13 +101,13 @@ def plain(name: str, value: Any) -> Json:
 
 
 def from_plain(name: str, value: Json) -> Any:
-    """The value that `plain` wrote; raises `Damaged`, with the name, where nothing is written so."""
+    """Return the value that `plain` converted; raise `Damaged`, with the name, if `plain` never writes such a value."""
     try:
         match value:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # which would read beyond its keys from a place beyond them
+                state = np.random.RandomState()  # RandomState would read beyond its keys if the position were too large
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:
@@ -131,10 +131,10 @@ def from_plain(name: str, value: Json) -> Any:
 
 
 def _plain_key(name: str, key: Any) -> str | int:
-    """A column's name or number as JSON has it; raises ValueError where `_key` would not read the same."""
+    """Return a column's name or number as a JSON key; raise ValueError if `_key` could not restore the key."""
     key = key.item() if isinstance(key, np.generic) else key
     if isinstance(key, float) and key.is_integer():
-        return int(key)  # which is the same key
+        return int(key)  # an equal key, because 1.0 == 1
     if not isinstance(key, str | int) or isinstance(key, bool):
         raise ValueError(
             f"{name} has the key {key!r:.60}, and a file holds keys that are text or whole numbers: set others, or "
@@ -144,12 +144,12 @@ def _plain_key(name: str, key: Any) -> str | int:
 
 
 def _key(key: Any) -> str | int:
-    """A column's name or number."""
+    """Return a column's name as text, or its number as an integer."""
     return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
 
 
 def _types(value: Any) -> list[str]:
-    """The names of the types of nested lists and tuples, from outside; arrays and numbers end them."""
+    """Return the type names of nested lists, tuples and ranges, outermost first; arrays and numbers end the nesting."""
     for kind in (list, tuple, range):
         if isinstance(value, kind):
             return [kind.__name__, *(_types(value[0]) if len(value) else [])]
@@ -157,7 +157,7 @@ def _types(value: Any) -> list[str]:
 
 
 def _as_types(array: Any, types: Sequence[Any]) -> Any:
-    """An array as nested lists, tuples or a range of its numbers; as it is where there are no types."""
+    """Convert an array to nested lists and tuples or to a range; return the array unchanged if `types` is empty."""
     if not isinstance(array, np.ndarray):
         return array
     match list(types):
@@ -172,7 +172,7 @@ def _as_types(array: Any, types: Sequence[Any]) -> Any:
 
 
 def _range(integers: list[int]) -> range:
-    """The range of these numbers; raises ValueError where they are none."""
+    """Return the range with exactly these integers; raise ValueError if there is none."""
     step = integers[1] - integers[0] if len(integers) > 1 else 1
     candidates = range(integers[0], integers[-1] + step, step) if integers else range(0)
     if list(candidates) != integers:

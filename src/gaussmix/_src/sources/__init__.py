@@ -1,1 +1,1 @@
-"""Sources: where rows live."""
+"""Access to rows in memory, in files, in stores and on clusters."""

@@ -1,4 +1,4 @@
-"""Rows in memory: one block, never copied."""
+"""Implement a source for rows in memory, which are never copied."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gaussmix._src.sources.base import Assignment, Change, Source, counted_anew
 
 
 class ArraySource(Source):
-    """An array in memory.
+    """The source of an array in memory.
 
     Parameters
     ----------
     rows : (n_rows, n_features), float32 or float64 with any strides.
-    row_weight : (n_rows,), at least 0; None where all are 1.
+    row_weight : (n_rows,), at least 0; None if all weights are 1.
     assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for
         `AssignmentRule.ASSIGNMENT`.
-    error : as for `Block`.
+    error : measurement errors, as in `Block`.
     """
 
     n_rows: int
@@ -49,7 +49,7 @@ class ArraySource(Source):
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> ArraySource:
-        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        """Return a source of the changed blocks, which are kept instead of being made again in every pass."""
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
         twin.n_rows = n_rows

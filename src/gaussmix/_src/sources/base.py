@@ -1,4 +1,4 @@
-"""Sources say where rows are: they cut rows into blocks, take work to each block and merge what comes back."""
+"""Define sources: objects that cut rows into blocks, run a task on each block, and merge the results."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ T = TypeVar("T")
 F = TypeVar("F", bound=RowStatistic)
 RowResult = TypeVar("RowResult", bound=np.generic)
 log = logging.getLogger("gaussmix")
-Change = Callable[[Block], Iterable[Block]]  # picklable
+Change = Callable[[Block], Iterable[Block]]  # must be picklable
 Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components) or labels (n_rows,)
 
 
 class Task(Protocol[S_co]):
-    """Work on a block whose results add up. It must be picklable, because it goes where the rows are."""
+    """Work on a block of rows, with results that add up. A task is pickled, because it is sent to the rows."""
 
     @property
     def key(self) -> Hashable:
-        """Tasks with equal keys share the states that are kept with blocks."""
+        """Return a key; tasks with equal keys share the states that are stored with blocks."""
 
     def open(self, block: Block) -> BlockState:
-        """Make the state of a block, which may be kept between passes. It may be lost, and is then made again."""
+        """Create the state of a block. A source may keep the state between passes, or drop it and call `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
-        """Do the work on one block, which is a node of the tree of leaves (`interfaces.leaves`)."""
+        """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
 
 
 @dataclass(frozen=True, eq=False)
 class LeafReduction(Generic[S]):
-    """The task that adds up what a picklable function returns for each leaf."""
+    """A task that adds up the results of a picklable function for each leaf of 65,520 rows."""
 
     of_leaf: Callable[[Block], S]
 
@@ -65,27 +65,27 @@ class LeafReduction(Generic[S]):
 
 
 class Source(ABC):
-    """Rows somewhere: all that fits and predictions know of their data.
+    """The rows of a data set, wherever they are stored: the only view of the data in fits and predictions.
 
-    A new source sets the attributes and yields blocks; everything else follows. A source whose rows lie in other
-    processes overrides `map_merge`, `map_rows` and `changed` too, and sends the work there.
+    A new source sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in
+    other processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
 
     Attributes
     ----------
     n_rows : number of rows, at least 1.
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
-    feature_names : of the columns; None where they have none.
-    may_miss : cells may be missing: NaN.
-    integer_columns : places of the columns whose numbers were integers of 64 bits, which may have merged in a double.
-    has_errors : blocks say how large measurement errors are.
-    has_log_prior : blocks say what is known of the components of their rows.
-    memory : bytes for the states kept with blocks; those for which there is no room are made again in every pass.
-    is_read_again : every pass reads the rows from files, so that fits at the same time take more memory each.
-    is_remote : a pass costs more than the work on the rows, so that the first one finds out all that may be asked.
-    max_fits : how many fits at the same time have their states kept, in other processes; None in this one.
-    is_lazy : `per_row` computes nothing yet, so that its result needs no memory.
-    is_on_device : the rows of blocks are a `DeviceArray`.
+    feature_names : names of the columns; None if they have no names.
+    may_miss : whether values may be missing (NaN).
+    integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
+    has_errors : whether blocks have measurement errors.
+    has_log_prior : whether blocks have prior knowledge about the components of their rows.
+    memory : bytes for the states that are stored with blocks; states beyond this limit are recomputed in every pass.
+    is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
+    is_remote : whether a pass costs more than the work on the rows, so that the first pass collects all row statistics.
+    max_fits : maximum number of concurrent fits whose states other processes keep; None if rows are in this process.
+    is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
+    is_on_device : whether the rows of blocks are a `DeviceArray`.
     """
 
     n_rows: int
@@ -103,27 +103,28 @@ class Source(ABC):
     is_on_device: bool = False
     is_lazy: ClassVar[bool] = False
 
-    _origin: tuple[Source, float] | None = None  # the same rows, and what their weights were multiplied by
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # a task's key; states by the first row
-    _cache: dict[Hashable, Any]  # what passes found out about all rows
+    _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and states by first row
+    _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.n_rows} rows, {self.n_features} features, {self.dtype}>"
 
     @abstractmethod
     def blocks(self) -> Iterable[Block]:
-        """Cut the rows into blocks of any sizes: consecutive rows, in order, and the same blocks in every pass.
+        """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` counts over all rows. Numbers are finite. All blocks have row weights, or none has.
+        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or none
+        has.
         """
 
     @cached_property
     def whole(self) -> Block | None:
-        """All rows as one block; None where they do not fit into a leaf."""
+        """Return all rows as one block; None if there are more than 65,520 rows."""
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     def map_merge(self, task: Task[S]) -> S:
-        """Run a task on nodes of the tree of leaves, and merge what they say; the same bits however blocks are cut."""
+        """Run a task on nodes of the summation tree; the merged result does not depend on the partition into blocks."""
         if self._states[0] != task.key:
             self._states = task.key, {}
         states, whole = self._states[1], self.whole
@@ -140,22 +141,22 @@ class Source(ABC):
         return tree.total
 
     def sum_of(self, of_leaf: Callable[[Block], S]) -> S:
-        """The sum of what a picklable function returns for each leaf of 65,520 rows."""
+        """Return the sum of the results of a picklable function for each leaf of 65,520 rows."""
         return self.map_merge(LeafReduction(of_leaf))
 
     def cached(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What `find` returns, found once for each key."""
+        """Return the result of `find`, which is called once for each key."""
         cached = self.__dict__.setdefault("_cache", {})
         if key not in cached:
             cached[key] = find()
         return cached[key]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
-        """What a picklable function returns for each block, in the order of the rows."""
+        """Yield the results of a picklable function for each block, in the order of the rows."""
         return map(task, self.blocks())
 
     def each_row(self, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
-        """What a picklable function returns for the rows of each block, as one array (n_rows, …)."""
+        """Return the results of a picklable function for the rows of all blocks, as one array (n_rows, …)."""
         whole = self.whole
         if whole is not None:
             return task(whole)
@@ -168,15 +169,15 @@ class Source(ABC):
         return value
 
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """What `each_row` returns; where rows come from a lazy array, a lazy array of results with its chunks.
+        """Return the result of `each_row`. For a lazy array, the result is a lazy array with the same chunks.
 
-        A lazy array must know `dtype` and `shape`: those of the result for one row.
+        A lazy array requires `dtype` and `shape` of the result for one row.
         """
         return self.each_row(task)
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether some of what a row should be is unknown."""
+        """Return whether values may be missing or have measurement errors."""
         return self.may_miss or self.has_errors
 
     def array_like(self) -> Any:
@@ -190,11 +191,11 @@ class Source(ABC):
 
     @cached_property
     def row_totals(self) -> RowStatistics:
-        """Numbers and weights of all rows."""
+        """Return the number of rows and the sums of weights."""
         return self.collect(RowStatistics)
 
     def collect(self, kind: type[F]) -> F:
-        """The finding of a kind about all rows, made once."""
+        """Return a statistic of all rows, which is computed once."""
         if self._origin is not None:
             origin, factor = self._origin
             finding = origin.collect(kind)
@@ -210,21 +211,22 @@ class Source(ABC):
         return cached[kind]
 
     def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[type[RowStatistic], Any]:
-        """Findings about all rows, from one pass."""
+        """Compute several row statistics in one pass over all rows."""
         return dict(zip(kinds, self.sum_of(partial(findings, kinds=kinds)), strict=True))
 
     @property
     def row_weight(self) -> Array | None:
-        """The weights of all rows, (n_rows,), in memory; None where all are 1."""
+        """Return the weights of all rows, (n_rows,), in memory; None if all weights are 1."""
         return None if self.row_totals.largest_weight is None else self.each_row(attrgetter("weight"))
 
     def sample(self, n_rows: int) -> Block:
-        """All rows where there are at most `n_rows`, else about that many chosen by a hash of the row number.
+        """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
-        The same rows for any partition into blocks. A row is chosen with probability p = min(1, weight / fair),
-        fair = total weight / `n_rows`, and stands for weight / p: heavy rows are always chosen, rows of weight 0 never.
-        The first rows with the smallest and the largest number of each feature are always chosen too, so that no start
-        overlooks an outlier; they count as if they had been drawn.
+        The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
+        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the row gets the weight weight / p.
+        Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
+        maximum of each feature are also chosen and weighted like random rows, so that no initialisation misses an
+        outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -239,27 +241,27 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """The `n_rows` rows in the blocks that a picklable function makes of each block; they are counted again.
+        """Return a source of the blocks that a picklable function makes of each block, with `n_rows` rows in total.
 
-        `columns` are the places of those that are left; None for all.
+        Row indices begin at 0 again. `columns` lists the indices of the remaining columns; None means all.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
-        """The same rows without the states of their blocks: fits at the same time need a source each."""
-        self.__dict__.setdefault("_cache", {})  # what is found out about the rows is theirs, too
-        twin = object.__new__(type(self))  # copy.copy takes longer than all of a small fit's steps
+        """Return a source of the same rows without stored states, because each concurrent fit needs its own."""
+        self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics, which both sources then share
+        twin = object.__new__(type(self))  # copy.copy takes longer than all steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
         return twin
 
     def with_assignment(self, assignment: Assignment) -> Source:
-        """The same rows, shared as `assignment` says: labels (n_rows,) or responsibilities (n_rows, n_components)."""
+        """Return the same rows with labels (n_rows,) or responsibilities (n_rows, n_components)."""
         return self._with_origin(self.changed(partial(_with_assignment, assignment=assignment), self.n_rows))
 
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
-        """The same rows and what is known of their components; as in `Block`, with places (n_rows,) of all rows.
+        """Return the same rows with prior knowledge of their components; see `Block`.
 
-        Without places, labels in `Block.given` are the places.
+        `indices` (n_rows,) are of all rows. Without indices, the labels in `Block.assignment` are the indices.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -267,22 +269,22 @@ class Source(ABC):
         return twin
 
     def reweighted(self, factor: float) -> Source:
-        """The same rows with their weights multiplied by a factor. Rows without weights stay without."""
+        """Return the same rows with their weights multiplied by a factor, or without weights if they have none."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # else sums have other bits
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # otherwise sums have other bits
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
-        """The same rows with what is known of them; `factor` is a power of 2."""
+        """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
         twin._origin = self, factor
         return twin
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
-        """The `n_rows` rows for which a picklable function of their block is true, counted again."""
+        """Return the `n_rows` rows for which a picklable function of their block is true, indexed again from 0."""
         return self.changed(partial(_part, choose=choose), n_rows)
 
 
 class _Changed(Source):
-    """The blocks of another source, changed in every pass."""
+    """A source that applies a function to the blocks of another source in every pass."""
 
     def __init__(self, source: Source, change: Change, n_rows: int, columns: Sequence[int] | None) -> None:
         self.n_rows, self.dtype = n_rows, source.dtype
@@ -296,7 +298,7 @@ class _Changed(Source):
 
 
 def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Consecutive blocks, counted from row 0."""
+    """Yield consecutive blocks whose row indices begin at 0."""
     n_rows = 0
     for block in blocks:
         yield replace(block, first_row=n_rows)
@@ -304,15 +306,15 @@ def counted_anew(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def in_leaves(block: Block, task: Callable[[Block], NDArray[RowResult]]) -> NDArray[RowResult]:
-    """What a task returns for the rows of each leaf: for work whose last bits depend on the rows that it gets at once.
+    """Run a task on each block of 65,520 rows (a leaf), and concatenate the results.
 
-    Then arrays and files, whose blocks begin with a leaf, give the same bits.
+    Results that depend on which rows are processed together are then bit-identical for arrays and files.
     """
     return np.concatenate([task(leaf) for leaf in block.split()])
 
 
 def log_pass(source: Source, began: float, answers: Any = None) -> None:
-    """Tell the log how long a pass took since `perf_counter` was `began`, and how large the answers of workers were."""
+    """Log the duration of a pass that began at `perf_counter()` = `began`, and the size of the workers' answers."""
     if not log.isEnabledFor(logging.DEBUG):
         return
     seconds, n_bytes = perf_counter() - began, source.n_rows * source.n_features * source.dtype.itemsize
@@ -322,9 +324,9 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
-    """The rows of a block that a sample may have, and whether each was drawn (n_drawn,): others are extreme here."""
+    """Return the drawn and the extreme rows of a block, and a mask (n_drawn,) of the rows that were drawn."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.split():  # for the sake of memory
+    for part in block.split():  # in pieces, to save memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices
@@ -349,14 +351,14 @@ def _reweighted(block: Block, factor: float) -> Iterable[Block]:
 
 
 def _times(block: Block, factor: float) -> Block:
-    """The block with its weights multiplied by a factor; without weights it stays so."""
+    """Return the block with its weights multiplied by a factor; a block without weights is unchanged."""
     return block if block.row_weight is None else replace(block, row_weight=block.row_weight * factor)
 
 
 def _part(block: Block, choose: Callable[[Block], NDArray[np.bool_]]) -> Iterable[Block]:
-    """The chosen rows of a block; no block where there are none."""
+    """Return the chosen rows of a block as a list with one block, or [] if no row is chosen."""
     indices = choose(block).nonzero()[0]
     return [block.take(indices, block.first_row)] if len(indices) else []
 
 
-Source.__module__ = "gaussmix.extend"  # where users import it from
+Source.__module__ = "gaussmix.extend"  # public module of the class

@@ -1,4 +1,4 @@
-"""Labels that a column of the rows says, so that no array of all rows is made."""
+"""Read labels from a column of the rows, without an array of all labels."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 
-MAX_LABELS = 2**16  # different labels
+MAX_LABELS = 2**16  # maximum number of distinct labels
 
 
 def values_in(source: Source, column: int) -> Array:
-    """Return the distinct values of a column, rising, at most `MAX_LABELS` + 1; NaN where one is missing."""
+    """Return up to `MAX_LABELS` + 1 distinct values of a column in increasing order; NaN means missing."""
     return source.sum_of(partial(_values, column=column)).values
 
 
 def labelled(source: Source, column: int, values: Array, indices: NDArray[np.int32]) -> Source:
-    """The rows without a column, in `Block.given` the number of its value; −1 for other values than these, which rise.
+    """Return the rows without a column, and with the index of its value in `Block.assignment`.
 
-    `indices` is (n_values,).
+    `values` must be increasing, and `indices` has shape (n_values,). A row with any other value gets −1.
     """
     retained = [each for each in range(source.n_features) if each != column]
     change = partial(_labelled, column=column, values=values, indices=indices)
@@ -54,6 +54,6 @@ def _labelled(block: Block, column: int, values: Array, indices: NDArray[np.int3
     if len(values):
         result = np.minimum(np.searchsorted(values, cells), len(values) - 1)
         labels[:] = np.where(values[result] == cells, indices[result], -1)
-    at_an_end = {0: slice(1, None), last: slice(0, last)}  # then what is left need not be copied
+    at_an_end = {0: slice(1, None), last: slice(0, last)}  # removing the first or last column needs no copy
     retained = rows[:, at_an_end[column]] if column in at_an_end else np.delete(rows, column, axis=1)
     return [replace(block, rows=retained, assignment=labels)]

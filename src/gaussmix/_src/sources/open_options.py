@@ -1,4 +1,4 @@
-"""What the user of `open` asks for, as a function that opens a source gets it."""
+"""Define the options of `gaussmix.open`, as they are passed to the function that opens a source."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What the user of `open` asks for; see there.
+    """The options of `gaussmix.open`; see its docstring.
 
     Parameters
     ----------
     columns, weights : names of columns; None for the default.
-    memory : bytes.
-    missing : whether cells may be missing.
-    cache : a folder that keeps the numbers of files; None for no cache.
+    memory : memory limit in bytes.
+    missing : whether values may be missing.
+    cache : folder for copies of the values in files; None for no cache.
     """
 
     columns: Sequence[str] | None
@@ -32,4 +32,4 @@ class OpenOptions:
 Opener = Callable[[Any, OpenOptions], Source]
 
 
-OpenOptions.__module__ = "gaussmix.extend"  # where users import it from
+OpenOptions.__module__ = "gaussmix.extend"  # public module of the class

@@ -1,4 +1,4 @@
-"""Tables that need not fit into memory, opened as sources: what `gaussmix.open` takes, by registered names."""
+"""Implement `gaussmix.open`, which opens tables that need not fit into memory, by registered names."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DEFAULT_MEMORY = "512 MB"
 
 _BATCHES = "gaussmix._src.sources.files.batches"
 
-# What a table is called (its library and class, or the extension of its file) → what opens it: a function, or the
-# module and name of one, which is imported at the first such table. Other packages add theirs by entry points.
+# Functions that open tables, by the name of the table (its library and class, or the extension of its file). A text is
+# the module and name of a function that is imported when it is first used. Other packages can add entry points.
 SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
@@ -42,7 +42,7 @@ SOURCES: dict[str, Opener | str] = {
     "ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
     "list of ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
 }
-IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables no other package opens
+IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables other packages can't open
 SEVERAL = "Name several files by a pattern, by their folder, or by pyarrow.dataset.dataset(files)."
 _SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -57,40 +57,40 @@ def open(
     missing: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> Source:
-    """Open a table whose rows need not fit into memory, as `X` for `fit`, `score`, `bic` and predictions.
+    """Open a table with rows that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
 
-    Tables that fit into half of the memory are read at once. Of larger ones every pass of EM reads the rows again, a
-    few leaves of 65,520 rows at a time, ahead of the work. Both give the same bits.
+    A table that fits into half of the memory is read once. A larger one is read again in every EM step, in blocks of a
+    few times 65,520 rows, while earlier blocks are processed. Both ways give bit-identical results.
 
     Parameters
     ----------
-    data : a path, or a pattern such as ``"data/*.parquet"``, of Parquet, Arrow (Feather), .npy or CSV files, which are
-        read in the order of their names; a folder of such files; the same as a URL, such as
-        ``"s3://bucket/rows/*.parquet"``; a `pyarrow.dataset.Dataset` or `RecordBatchReader`; a table of Delta or
-        Iceberg; a polars `LazyFrame`; a DuckDB relation; a Dask array, whose columns are called x0, x1 …, or data
-        frame; a Spark data frame; a Ray `Dataset`, or a list of Ray's references of arrays or tables; an
-        `h5py.Dataset`, whose columns are called x0, x1 … too.
-    columns : the features; by default all columns that hold numbers.
-    weights : the column of row weights, frequencies ≥ 0; None where all are 1.
-    memory : bytes, or a text such as "512 MB": for rows and what is kept with them. The libraries need about
+    data : table to open. It can be a path, a pattern such as ``"data/*.parquet"``, a folder or a URL such as
+        ``"s3://bucket/rows/*.parquet"`` of Parquet, Arrow (Feather), .npy or CSV files, which are read in the order of
+        their names. It can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
+        polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
+        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in the last two, are called
+        x0, x1 ….
+    columns : names of the features; by default all numeric columns.
+    weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
+    memory : memory for rows and data stored with them, in bytes or as a text such as "512 MB". The libraries need about
         200 MB more.
-    missing : whether cells of features may be missing (NaN or null). Else the first such cell is an error, which names
-        it.
-    cache : a folder in which the numbers of files are kept as .npy: the files are read once, every pass reads the copy,
-        and so does the next program that opens the same unchanged files. Delete it whenever you like. None for no
-        cache.
+    missing : whether feature values may be missing (NaN or null). Otherwise a missing value raises an error with its
+        location.
+    cache : folder for .npy copies of the values in files, or None. With a cache, the files are read once; later passes,
+        and later programs that open the same unchanged files, read the copy. You can delete the folder at any time.
 
     Returns
     -------
-    source : the rows. CSV, tables with slow compression (zstd, gzip, brotli) and what can be read once only are first
-        written to a temporary .npy file, in TMPDIR; a warning says where and how large. It goes when the source does.
+    source : the rows. CSV files, tables with slow compression (zstd, gzip, brotli) and tables that can be read only
+        once are first copied to a temporary .npy file in TMPDIR. A warning reports its location and size. The file is
+        deleted with the source.
 
     Raises
     ------
     FileNotFoundError : no file has this name.
-    PermissionError : a store refuses access.
-    OSError : a store did not answer, though it was asked five times.
-    ValueError : a file is damaged or of no known format, or a column is absent or holds no numbers.
+    PermissionError : a store denies access.
+    OSError : a store did not answer after five attempts.
+    ValueError : a file is damaged or of unknown format, or a column does not exist or is not numeric.
     ImportError : the format needs a library that is not installed.
 
     Examples
@@ -112,12 +112,12 @@ def open(
 
 
 def is_table(data: Any) -> bool:
-    """Whether this is something for `open`, and not an array or a frame in memory."""
+    """Return whether `open` accepts an object, in contrast to an array or a data frame in memory."""
     return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 
 def check_memory(memory: int | str) -> int:
-    """Bytes of a number or a text such as "512 MB" or "2 GiB"."""
+    """Convert a number of bytes, or a text such as "512 MB" or "2 GiB", to bytes."""
     result = _SIZE.fullmatch(str(memory))
     try:
         index = float(result[1]) if result else 0.0
@@ -131,7 +131,7 @@ def check_memory(memory: int | str) -> int:
 
 
 def _kind(data: Any) -> str:
-    """The name that the library and class of a table are registered under; "" if none is. No library is imported."""
+    """Return the registered name of a table's library and class; "" if there is none. No library is imported."""
     if isinstance(data, list | tuple) and data:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
@@ -143,7 +143,7 @@ def _kind(data: Any) -> str:
 
 
 def _registered(name: str) -> Opener | None:
-    """What opens tables of this name, here or in another package; None if nothing does."""
+    """Return the function that opens tables of this name, from gaussmix or another package; None if there is none."""
     result = SOURCES.get(name)
     if not isinstance(result, str):
         return result or plugins.load("gaussmix.sources", name)
@@ -158,7 +158,7 @@ def _registered(name: str) -> Opener | None:
 
 
 def is_for_others(name: str) -> bool:
-    """Whether another package opens the files of a path, a pattern or a folder, by their extension."""
+    """Return whether another package opens files with the extension of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
 
     return _opener_of_others(list_files(name)[0].suffix.lower()) is not None
@@ -170,12 +170,12 @@ def _opener_of_others(extension: str) -> Opener | None:
 
 
 def _of_files(name: str) -> Opener | None:
-    """What opens the files of a path, a pattern or a folder."""
+    """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # for tables in files alone
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # only needed for files
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # and no pipe
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # no pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

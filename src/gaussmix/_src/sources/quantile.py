@@ -1,4 +1,4 @@
-"""A quantile of what a task says of rows, found by passes that count: no array of all rows is made."""
+"""Compute a quantile of scores of rows by passes that count, so that no array of all scores is made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
-COARSE_BITS = 42  # bits of keys that a first pass leaves out
-MAX_INTERVALS = 1 << 14  # intervals or scores that come to this process; beyond, intervals are merged
-N_PASSES = 4  # the last one brings all scores of an interval; it is needed where many numbers near 0 almost tie
-SLACK = 1 + 1e-12  # in doubles 0.29 · 100 is less than 29, and so are sums of weights
+COARSE_BITS = 42  # number of low bits of keys that a first pass ignores
+MAX_INTERVALS = 1 << 14  # maximum number of intervals or scores that this process receives; more intervals are merged
+N_PASSES = 4  # the last pass returns all scores of an interval, in case many values near 0 are almost tied
+SLACK = 1 + 1e-12  # compensates rounding: in doubles, 0.29 · 100 is less than 29, and sums of weights are also rounded
 SIGN_BIT = np.uint64(1 << 63)
 
 Keys = NDArray[np.uint64]
@@ -31,10 +31,10 @@ class QuantileNeighbourhood(NamedTuple):
 
     Parameters
     ----------
-    position : of the quantile among `scores`.
-    scores : (n_scores,), rising.
-    weights : (n_scores,), of the rows that have each score.
-    below : weight of the rows with lower scores than these.
+    position : index of the quantile in `scores`.
+    scores : (n_scores,), in increasing order.
+    weights : (n_scores,), total weight of the rows with each score.
+    below : total weight of the rows with lower scores.
     """
 
     position: int
@@ -44,10 +44,10 @@ class QuantileNeighbourhood(NamedTuple):
 
 
 def lowest_inside(source: Source, score: Callable[[Block], Array], fraction: float) -> float | None:
-    """The lowest score such that rows with lower scores have at most a share of the weight; None if no row counts.
+    """Return the lowest score for which rows with lower scores have at most a fraction of the weight.
 
-    The share is below 1. `score` is picklable. It returns a number for each row of a block, NaN for rows that do not
-    count.
+    The fraction is below 1. The picklable function `score` returns a number for each row of a block, or NaN for rows
+    that do not count. The result is None if no row counts.
     """
     nearby = find_neighbourhood(source, LeafReduction(score), lambda total: fraction * total * SLACK)
     return None if nearby is None else float(nearby.scores[nearby.position])
@@ -61,23 +61,23 @@ def find_neighbourhood(
     between: tuple[float, float] = (-inf, inf),
     tie: float = 0.0,
 ) -> QuantileNeighbourhood | None:
-    """The lowest score such that rows with scores up to it have more than some weight, and the scores near it.
+    """Return the lowest score such that rows with scores up to it exceed a limit of weight, and the scores near it.
 
-    Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next one cuts the interval of the quantile,
-    until scores need no intervals: after two passes for most tables, after one if few scores are `between` the limits.
-    The same bits however rows are cut.
+    Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next pass divides the interval of the
+    quantile, until every score has its own interval. This takes two passes for most tables, and one if few scores are
+    within `between`. The result is bit-identical for any partition of the rows.
 
     Parameters
     ----------
-    source : the rows and their weights.
-    task : returns a score for each row of a leaf, NaN for rows that do not count.
-    limit : the weight, given that of all rows that count.
-    between : the quantile should be here; rows with higher scores do not count.
-    tie : scores are near if they differ by at most this, relative to numbers above 1.
+    source : rows and weights.
+    task : returns a score for each row of a block, NaN for rows that do not count.
+    limit : function that returns the limit of weight, given the total weight of rows that count.
+    between : interval in which the quantile is expected; rows with higher scores do not count.
+    tie : two scores are near if they differ by at most this value, or by this fraction of scores above 1.
 
     Returns
     -------
-    near : None if the quantile is not there, or no row counts.
+    near : quantile and scores near it; None if the quantile is outside `between`, or if no row counts.
     """
     if source.is_on_device:
         on_device = source.map_merge(ScoreReduction(task, _ScoresOnDevice.from_scores))
@@ -147,15 +147,15 @@ def _sorted_neighbourhood(
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """The weights of rows, by their keys without some bits.
+    """The total weights of rows by their keys, of which some low bits are removed.
 
     Parameters
     ----------
-    below : of rows with lower keys than those that count.
-    keys : (n_keys,), rising.
-    weights : (n_keys,).
-    shift : how many bits the keys lack.
-    limit : the largest number of keys; with more they lose bits.
+    below : total weight of rows with keys below the range of interest.
+    keys : (n_keys,), in increasing order.
+    weights : (n_keys,), total weight of the rows with each key.
+    shift : number of bits removed from the keys.
+    limit : maximum number of keys; if there are more, further bits are removed.
     """
 
     below: float
@@ -166,9 +166,9 @@ class _Weights:
 
     @classmethod
     def from_keys(cls, below: float, keys: Keys, weights: Array | None, shift: int, limit: int) -> _Weights:
-        """Add up the weights of equal keys; each is 1 where there are none."""
+        """Sum the weights of equal keys; without weights, each key counts 1."""
         first, last = (int(keys.min()), int(keys.max())) if len(keys) else (1, 0)
-        if last - first >= len(keys):  # more bins than keys take longer than a sort
+        if last - first >= len(keys):  # with more bins than keys, counting would take longer than a sort
             keys, indices = np.unique(keys, return_inverse=True)
             sums = np.bincount(indices, weights)
         else:
@@ -181,7 +181,7 @@ class _Weights:
         return scores
 
     def shifted(self, shift: int) -> _Weights:
-        """The weights by keys without their last `shift` bits; keys that become equal are one."""
+        """Return the weights by keys of which `shift` low bits in total are removed; equal keys are merged."""
         if shift == self.shift or not len(self.keys):
             return replace(self, shift=shift)
         keys = self.keys >> np.uint64(shift - self.shift)
@@ -197,12 +197,12 @@ class _Weights:
 
 @dataclass(frozen=True, eq=False)
 class ScoreReduction(Generic[S]):
-    """The task that adds up what a function makes of the scores and the weights of the rows of each leaf.
+    """A task that adds up a function of the scores and weights of the rows in each block of 65,520 rows.
 
     Parameters
     ----------
-    task : returns the scores of a leaf.
-    of_leaf : the function; the weights are None where all are 1.
+    task : returns the scores of a block.
+    of_leaf : function of scores and weights; the weights are None if all are 1.
     """
 
     task: Task[Array]
@@ -220,7 +220,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """The weights of rows by their scores; `low` and `high` are the keys of rows that count, with all their bits."""
+    """Return the weights of rows by their scores; `low` and `high` are full keys that limit the rows of interest."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])
@@ -232,11 +232,11 @@ def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int
 
 
 def _keys(scores: Array) -> Keys:
-    """Integers in the order of the numbers; of 0 and −0 the same."""
+    """Return integers with the same order as the scores; 0 and −0 have the same key."""
     bits = (scores.astype(np.float64) + 0.0).view(np.uint64)
     return np.where(bits & SIGN_BIT, ~bits, bits | SIGN_BIT)
 
 
 def _scores(keys: Keys) -> Array:
-    """The numbers that have these keys."""
+    """Return the scores with these keys."""
     return np.where(keys & SIGN_BIT, keys & ~SIGN_BIT, ~keys).astype(np.uint64).view(np.float64)

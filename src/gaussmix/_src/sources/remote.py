@@ -1,4 +1,4 @@
-"""Rows elsewhere: in a table that the first pass reads, or in other processes."""
+"""Sources of rows in a table that the first pass reads, or in other processes."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.traffic import FAN_IN, Traffic
 from gaussmix._src.version import package_version
 
-MAX_FITS = 4  # whose states are kept beside the same rows
-MAX_TARGET_BYTES = 2**27  # bytes of rows that a worker holds at a time while it joins them
-TARGETS_PER_WORKER = 4  # for each worker, if there are leaves enough, so that workers have about as much to do
-# What gaussmix imports, and what Spark does to call it: a module of other work says nothing of gaussmix.
+MAX_FITS = 4  # maximum number of fits whose states are stored with the same rows
+MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker while the worker assembles it
+# The number of partitions per worker, if there are enough rows, so that workers have about the same load.
+TARGETS_PER_WORKER = 4
+# Modules that gaussmix imports, or that Spark imports to call it; another missing module says nothing about gaussmix.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
 
 
 class Target(NamedTuple):
-    """Where the rows of a target come from.
+    """A new partition of the rows on a worker, and the spans of the old partitions from which its rows come.
 
     Parameters
     ----------
-    owner : the worker that is to have it; None where there is none.
-    first_row : of the target.
-    spans : numbers of partitions, and the first row and the one behind the last in each.
+    owner : worker that will store the partition; None if there is no worker.
+    first_row : index of the first row of the partition.
+    spans : indices of old partitions, each with the first row and the end of the span in it.
     """
 
     owner: str | None
@@ -49,22 +50,23 @@ class Target(NamedTuple):
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
-    """The targets of partitions of so many rows, neighbours on one worker; workers have these numbers of threads."""
+    """Return new partitions for old ones with these sizes; `n_threads` is the number of threads of each worker."""
     n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
-    """How many leaves a target has: 2^m, at most `MAX_TARGET_BYTES`, and few enough for so many tasks."""
+    """Return the number of 65,520-row blocks per partition: 2^m, with at least `n_tasks` partitions if possible."""
     limit = min(MAX_TARGET_BYTES // (LEAF_ROWS * row_bytes), count_leaves(n_rows) // n_tasks)
     return 1 << (max(limit, 1).bit_length() - 1)
 
 
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
-    """The first row of each target of `n_rows`, and where its rows are: numbers of partitions, first and end there.
+    """Return the first row of each new partition of `n_rows` rows, and the spans of its rows in old partitions.
 
-    `sizes` are the numbers of rows of the partitions.
+    `sizes` are the numbers of rows of the old partitions. A span is the index of an old partition, its first row and
+    end.
     """
     ends = [*accumulate(sizes)]
     result = []
@@ -77,18 +79,18 @@ def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int
 
 
 def owners(n_threads: Mapping[str, int], n_targets: int) -> list[str] | list[None]:
-    """A worker for each target: the first ones for the first worker and so on, by numbers of threads."""
+    """Assign a worker to each partition, in order and in proportion to the workers' numbers of threads."""
     threads = sorted(n_threads.items())
-    if not threads:  # they died since the rows were counted
+    if not threads:  # the workers died after the rows were counted
         return [None] * n_targets
     fractions = list(accumulate(n for _, n in threads))
     return [threads[bisect_right(fractions, fractions[-1] * target // n_targets)][0] for target in range(n_targets)]
 
 
 def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]], Sequence[T]]) -> Sequence[T]:
-    """Merge trees in rounds, until at most `FAN_IN` are left: `merge` takes groups of trees and returns one for each.
+    """Merge trees of partial sums in rounds, until at most `FAN_IN` are left; `merge` returns one tree per group.
 
-    The trees stay where the rows are. What is here are references to them.
+    The trees stay on the workers; this process has only references to them.
     """
     while len(trees) > FAN_IN:
         trees = merge([trees[first : first + FAN_IN] for first in range(0, len(trees), FAN_IN)])
@@ -96,18 +98,18 @@ def merge_in_rounds(trees: Sequence[T], merge: Callable[[Sequence[Sequence[T]]],
 
 
 def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
-    """The tree of the nodes of all."""
+    """Merge trees of partial sums into one tree."""
     return reduce(add, trees)
 
 
 def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
-    """The tree of the nodes of all; where there are several parts, a list of their trees."""
+    """Merge trees of partial sums into one tree; for several parts, into one tree per part of the components."""
     tree = merged(trees)
     return tree if n_parts == 1 else tree.split_by_component(n_parts)
 
 
 def check_version(version: str, worker: str, hosts: str) -> None:
-    """Raise ImportError, in a worker, where gaussmix is of another version."""
+    """Raise ImportError, in a worker, if it has another version of gaussmix."""
     if (ours := package_version()) != version:
         raise ImportError(
             f"The {worker} on {platform.node()} has gaussmix {ours}. Install {version}, as here, on all {hosts}."
@@ -115,7 +117,7 @@ def check_version(version: str, worker: str, hosts: str) -> None:
 
 
 def version_error(error: str, worker: str, hosts: str, advice: str = "") -> ImportError | None:
-    """The error to raise where the text of a worker's error names another version, or a missing module; else None.
+    """Return an ImportError if the error of a worker names another version or a missing module; otherwise None.
 
     `advice` is one more sentence for a worker that lacks modules.
     """
@@ -130,15 +132,15 @@ def version_error(error: str, worker: str, hosts: str, advice: str = "") -> Impo
 
 
 def _of_rows(name: str) -> Any:
-    """The property of a `LazySource` that is an attribute or a method of its rows."""
+    """Return a property that returns an attribute or method of the rows of a `LazySource`."""
     return property(lambda source: getattr(source._rows, name))
 
 
 class LazySource(Source):
-    """The rows of a table. Nothing is computed before the first pass, which calls `read` and checks them.
+    """A source of a table that is read in the first pass, which calls `read` and checks the rows.
 
-    `results` takes a task, and the type and the shape of its result for one row. It returns the results of all rows in
-    the kind of thing that the table is, such as a lazy array. The notices say what was guessed.
+    The function `results` takes a task, and the type and shape of its result for one row. It returns the results of all
+    rows in the same kind of container as the table, such as a lazy array. The notices describe what was guessed.
     """
 
     is_lazy = True
@@ -160,7 +162,7 @@ class LazySource(Source):
         self._name, self._results, self._read = about.name, results, read
 
     def __repr__(self) -> str:
-        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows are not counted yet
+        return f"<LazySource {self._name}: {self.n_features} features, {self.dtype}>"  # rows may not be counted yet
 
     @cached_property
     def _rows(self) -> Source:
@@ -197,17 +199,18 @@ States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task
 
 
 class WorkerPartition:
-    """Consecutive rows on a worker, as nodes of the tree of leaves, and the states that fits keep with them."""
+    """A partition of consecutive rows on a worker, as nodes of the summation tree, with the states of fits."""
 
     def __init__(self, blocks: Sequence[Block], states: States | None = None) -> None:
         self.blocks, self._states = blocks, {} if states is None else states
 
     def __reduce__(self) -> Any:
-        return WorkerPartition, (self.blocks,)  # what is sent elsewhere goes without states
+        return WorkerPartition, (self.blocks,)  # states are not sent with the rows
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
-        """What a task says of each node."""
-        key, states = self._states.pop(fit, (None, []))  # another thread may come, and then makes its own
+        """Run a task on each block, and return a tree of the results."""
+        # A concurrent thread does not find the states and makes its own.
+        key, states = self._states.pop(fit, (None, []))
         if key != task.key:
             states = [task.open(block) for block in self.blocks]
         tree = Tree[S]()
@@ -219,35 +222,35 @@ class WorkerPartition:
         return tree
 
     def results(self, task: Callable[[Block], T]) -> list[T]:
-        """What a function returns for each node."""
+        """Return the results of a function for each block."""
         return [task(block) for block in self.blocks]
 
 
 class Remote(Source):
-    """Rows that other processes have, in parts of whole leaves."""
+    """A source of rows in other processes, in partitions of whole leaves (blocks of 65,520 rows)."""
 
     is_remote, max_fits = True, MAX_FITS
-    invalid_reason: str | None  # the first number or weight that no fit can use, in a sentence
+    invalid_reason: str | None  # a sentence about the first value or weight that is invalid; None if all are valid
 
     def __init__(self, about: About) -> None:
         self.n_features, self.dtype = len(about.names), about.dtype
-        self._fit = uuid4().hex  # under which states are kept there
+        self._fit = uuid4().hex  # key of this fit's states on the workers
 
     @abstractmethod
     def each(self, work: Callable[..., T], *arguments: Any) -> Iterable[T]:
-        """What a function of `WorkerPartition` and some arguments returns for each part of the rows, in their order."""
+        """Run a function of `WorkerPartition` and arguments on each partition, and return the results in order."""
 
     @abstractmethod
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """The sum of the trees that a function of `WorkerPartition` and some arguments returns, merged where the rows
-        are.
+        """Sum the trees of results that a function of `WorkerPartition` and arguments returns for all partitions.
 
-        It is dealt to parts before trees of several workers are merged, and each part is merged by other tasks.
+        The trees are merged on the workers. They are split into parts by component before the trees of several workers
+        are merged, and each part is merged in separate tasks.
         """
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Of a pass, given the bytes of its task and of the sums of a node, and of how many components those are."""
+        """Return the traffic of a pass, given the bytes of its task and of a node's sums with `n_components`."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
@@ -257,7 +260,8 @@ class Remote(Source):
             sent = sizes(self.n_features)
             n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
-        return parts[0] if n_parts == 1 else parts[0].joined(parts)  # of a `BlockMoments`, or of `Sums` of such
+        # Both `BlockMoments` and `Sums` of them have this method.
+        return parts[0] if n_parts == 1 else parts[0].joined(parts)
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (result for results in self.each(WorkerPartition.results, task) for result in results)

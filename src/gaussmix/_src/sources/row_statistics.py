@@ -1,4 +1,4 @@
-"""What is found out about all rows: each kind of finding is made for a node of the tree of leaves, and adds up."""
+"""Compute statistics of all rows. Each statistic is computed for the nodes of the summation tree and added up."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.hashing import mix
 from gaussmix._src.numerics.rows import extremes
 
-MAX_NARROW_FEATURES = 64  # features: with more, matrices of them are found when they are needed, in a pass of their own
+MAX_NARROW_FEATURES = 64  # with more features, matrices of feature pairs are computed in a separate pass
 
 
 class RowStatistic(Protocol):
-    """Something about rows that adds up."""
+    """A statistic of rows that can be added up."""
 
     @classmethod
     def from_block(cls, leaf: Block, /) -> Self:
-        """The finding about the rows of a leaf."""
+        """Return the statistic of the rows in a block."""
 
     def __add__(self, other: Any, /) -> Any:
-        """The finding about these rows and those that follow them."""
+        """Return the statistic of these rows and the rows after them."""
 
     def scaled(self, factor: float, /) -> Self:
-        """The finding about the same rows with their weights multiplied by a power of 2: itself, if none adds up."""
+        """Return the statistic with weights multiplied by a power of 2; this object if weights don't matter."""
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Where values are and are missing."""
+    """The range and the missing values of each feature."""
 
-    # (2, n_features), the smallest and the largest value of each feature in rows of positive weight, data units; NaN
-    # where there is none
+    # Minimum and maximum of each feature over rows of positive weight, (2, n_features), data units; NaN for a feature
+    # without values.
     ends: Array
-    n_seen: Array  # (n_features,), rows of positive weight in which a feature has a value
-    n_missing: Array  # (n_features,), rows in which it has none
-    # n_empty, empty_weight: number and total weight of the rows of positive weight without any value
+    n_seen: Array  # (n_features,), number of rows of positive weight in which the feature is observed
+    n_missing: Array  # (n_features,), number of rows in which the feature is missing
+    # Number and total weight of rows of positive weight without any observed value.
     n_empty: int
     empty_weight: float
 
@@ -82,7 +82,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class PairwiseObservedCounts(RowStatistic):
-    """The number of rows of positive weight in which two features have values, (n_features, n_features)."""
+    """The number of rows of positive weight in which both of two features are observed, (n_features, n_features)."""
 
     n_rows: Array
 
@@ -91,7 +91,7 @@ class PairwiseObservedCounts(RowStatistic):
         is_seen = ~np.isnan(leaf.rows)
         if leaf.row_weight is not None:
             is_seen &= (leaf.row_weight > 0)[:, None]
-        counted = is_seen.astype(np.float32)  # exact for so few rows
+        counted = is_seen.astype(np.float32)  # float32 is exact for numbers of rows in a block
         return cls((counted.T @ counted).astype(np.float64))
 
     def __add__(self, other: PairwiseObservedCounts) -> PairwiseObservedCounts:
@@ -100,7 +100,7 @@ class PairwiseObservedCounts(RowStatistic):
 
 @dataclass(frozen=True)
 class DistinctDigests(RowStatistic):
-    """Digests of distinct rows of positive weight: all where they are fewer than `MAX_DIGESTS`."""
+    """Digests of the distinct rows of positive weight, at most `MAX_DIGESTS` of them."""
 
     MAX_DIGESTS: ClassVar[int] = 64
     digests: frozenset[bytes]
@@ -115,9 +115,9 @@ class DistinctDigests(RowStatistic):
 
 @dataclass(frozen=True)
 class Fingerprint(RowStatistic):
-    """A number that tells other rows or weights, or another order of them; the same for any cut into blocks.
+    """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
 
-    The sum modulo 2⁶⁴ of a hash of the number and the CRC-32 of each leaf. It misses a change with probability 2⁻³².
+    It sums, modulo 2⁶⁴, hashes of the index and CRC-32 of each 65,520 rows. It misses a change with probability 2⁻³².
     """
 
     total: int
@@ -132,7 +132,7 @@ class Fingerprint(RowStatistic):
 
 
 def checksum(block: Block, before: int = 0) -> int:
-    """The CRC-32 of the rows, weights and labels of a block, after that of the blocks before it."""
+    """Compute the CRC-32 of the rows, weights and labels of a block, continuing from the checksum of earlier blocks."""
     for array in (block.rows.T, block.row_weight, block.assignment):
         if array is not None:
             before = zlib.crc32(np.ascontiguousarray(array).data, before)
@@ -140,7 +140,7 @@ def checksum(block: Block, before: int = 0) -> int:
 
 
 def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
-    """What the first pass over rows that are far away finds out."""
+    """Return the statistics that the first pass over remote rows computes."""
     kinds: list[type[RowStatistic]] = [RowStatistics, Cells, DistinctDigests]
     if n_features <= MAX_NARROW_FEATURES:
         kinds += [Spread, PairwiseObservedCounts] if may_miss else [Spread]
@@ -148,15 +148,15 @@ def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
 
 
 def findings(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
-    """The findings of some kinds about the rows of a leaf."""
+    """Compute several statistics of the rows in a block."""
     return Sums(kind.from_block(leaf) for kind in kinds)
 
 
 def some_distinct(block: Block, max_rows: int) -> set[bytes]:
-    """Distinct rows of positive weight in a block, up to `max_rows` of them; all where there are fewer."""
+    """Return up to `max_rows` distinct rows of positive weight in a block."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()
-    for row in rows[: 20 * max_rows] + 0.0:  # so few are mostly enough; −0 and 0 are the same number
+    for row in rows[: 20 * max_rows] + 0.0:  # usually enough rows; adding 0.0 turns −0 into 0
         distinct.add(row.tobytes())
         if len(distinct) == max_rows:
             return distinct

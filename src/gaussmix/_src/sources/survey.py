@@ -1,4 +1,4 @@
-"""Samples: rows drawn by a hash of their numbers, and the pass that finds them together with all else that is asked."""
+"""Draw samples of rows by a hash of the row index, in the same pass that computes row statistics."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from gaussmix._src.numerics.hashing import mix, uniform
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.sources.row_statistics import RowStatistic, findings
 
-SPARE_ROWS = 2_048  # rows kept beyond those expected: eight standard deviations
+SPARE_ROWS = 2_048  # number of rows kept beyond the expected number: eight standard deviations
 
 
 def hashes(block: Block) -> Array:
-    """A number from 0 to 1 for each row, which depends on the row's number alone."""
+    """Return a number between 0 and 1 for each row of a block, which depends only on the index of the row."""
     return uniform(mix(mix(np.arange(block.row_slice.start, block.row_slice.stop, dtype=np.uint64))))
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, fair: float) -> NDArray[np.bool_]:
-    """Whether rows with these hashes are in a sample whose rows stand for `fair` of the total weight each."""
+    """Return whether rows with these hashes are in a sample in which each row represents at least the weight `fair`."""
     return hashed * fair < (1.0 if row_weight is None else row_weight)
 
 
 def sampled(block: Block, drawn: NDArray[np.bool_], fair: float) -> Block:
-    """The rows that were drawn and the extreme rows, with the weights that they stand for."""
+    """Return the drawn rows and the extreme rows, with the weights that they represent."""
     sample = _with_extremes(Block(0, block.rows, block.row_weight), drawn)[1]
     return sample if sample.row_weight is None else replace(sample, row_weight=np.maximum(sample.row_weight, fair))
 
 
 def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Block]:
-    """The places of the chosen rows and the extreme rows, and a copy of them."""
+    """Return the indices of the chosen rows and the extreme rows, and a copy of these rows."""
     chosen[extreme_rows(block.rows, block.row_weight)] = True
     indices = chosen.nonzero()[0]
     return indices, block.take(indices, 0)
@@ -45,21 +45,21 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
 
 @dataclass
 class Survey:
-    """Collects, block after block, what `Source.collect` returns, and `Source.sample` of about as many rows as a leaf.
+    """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
 
-    A row is sampled where its key, a hash of its number over its weight, is below 1 over the weight that a sampled row
-    stands for. That weight is known at the end only. So the rows with the smallest keys are kept until then.
+    A row is sampled if the hash of its index, divided by its weight, is less than 1 over the weight that a sampled row
+    represents. Because that weight is known only at the end, the rows with the smallest quotients are kept until then.
     """
 
-    n_rows: int  # of all blocks
-    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # of findings, one of them `RowStatistics`
+    n_rows: int  # total number of rows in all blocks
+    kinds: Sequence[type[RowStatistic]] = (RowStatistics,)  # kinds of statistics, including `RowStatistics`
     _findings: Tree[Any] = field(default_factory=Tree)
-    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of their numbers, and rows
+    _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of row indices, and the rows
     _n_rows: int = 0
-    _limit: float = np.inf  # rows with larger keys were dropped, or will be
+    _limit: float = np.inf  # rows with larger keys were dropped or will be
 
     def add(self, block: Block) -> None:
-        """Take note of the next block: a node of the tree of leaves."""
+        """Process the next block, which must be a node of the summation tree."""
         self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
         if self.n_rows <= LEAF_ROWS or not (block.row_weight is None or block.row_weight.any()):
             return
@@ -68,11 +68,11 @@ class Survey:
 
     @property
     def findings(self) -> dict[type[RowStatistic], Any]:
-        """What was found out, by its kind."""
+        """Return the statistics by their kind."""
         return dict(zip(self.kinds, self._findings.total, strict=True))
 
     def sample(self) -> Block | None:
-        """The rows of `Source.sample` of as many rows as a leaf; None if too few were kept."""
+        """Return the same rows as `Source.sample(LEAF_ROWS)`; None if too few rows were kept."""
         fair = self.findings[RowStatistics].total_weight / LEAF_ROWS
         if not self._rows or self._limit * fair < 1 + 1e-9:
             return None
@@ -102,6 +102,6 @@ class Survey:
 
 
 def _keys(hashed: Array, block: Block) -> Array:
-    """The hashes over the weights; infinity for rows of weight 0."""
+    """Return the hashes divided by the weights; infinity for rows of weight 0."""
     with np.errstate(divide="ignore"):
         return hashed if block.row_weight is None else hashed / block.row_weight

@@ -1,4 +1,4 @@
-"""What a pass over rows on other machines sends, and what it takes here: known before the first pass."""
+"""Predict the bytes that a pass over rows on other machines sends, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-FAN_IN = 8  # trees that are merged at once, each of about as many nodes
-MAX_MERGE_BYTES = 2**30  # bytes of them, if there are components enough to deal out
+FAN_IN = 8  # number of trees merged in one task, each with about the same number of nodes
+MAX_MERGE_BYTES = 2**30  # limit in bytes per merging task, if there are enough components to split the sums
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """The bytes that a pass sends.
+    """The number of bytes that a pass sends.
 
     Parameters
     ----------
-    task : of what a worker must know: the parameters, and those by which it ordered the rows.
-    node : of the sums of a node of the tree of leaves, as they are sent.
-    n_components : to which the sums belong.
-    n_workers : each gets the task once.
-    n_leaves : of all rows.
-    n_nodes : the most sums that come to this process where they are not dealt out.
-    largest : what the cluster lets come to this process in a pass.
-    setting : what sets `largest`.
+    task : bytes sent to each worker: the current parameters, and the parameters by which the worker ordered the rows.
+    node : bytes of the serialised sums of one node of the summation tree.
+    n_components : number of components in the sums.
+    n_workers : number of workers, each of which gets the task once.
+    n_leaves : number of leaves (blocks of 65,520 rows) in total.
+    n_nodes : maximum number of sums that this process receives, unless the sums are split by component.
+    largest : limit of the cluster on the bytes that this process receives in a pass.
+    setting : name of the cluster's setting for `largest`.
     """
 
     task: int
@@ -39,27 +39,27 @@ class Traffic:
 
     @property
     def merging(self) -> int:
-        """The most in a task that merges sums of all components: trees of neighbours, with whole matrices."""
-        n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # all workers may have died, and come back
+        """Return the maximum number of bytes in a task that merges sums of all components, with full matrices."""
+        n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # if all workers have died, they may come back
         return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
 
     @property
     def n_parts(self) -> int:
-        """Number of parts into which components are split. A task merges one part, in `MAX_MERGE_BYTES` bytes."""
+        """Return the number of parts into which components are split, so that tasks merge `MAX_MERGE_BYTES` bytes."""
         return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
     def up(self) -> int:
-        """To this process."""
+        """Return the number of bytes that this process receives."""
         return self.node * (self.n_nodes if self.n_parts == 1 else 1)
 
     @property
     def memory(self) -> int:
-        """In this process: two copies of the task, and sums as they came and as whole matrices."""
+        """Return the memory in this process, in bytes: two copies of the task, and sums as received and in full."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:
-        """Itself; raises MemoryError, with the numbers, for a pass that cannot work."""
+        """Return this object; raise MemoryError, with the sizes, if a pass can't succeed."""
         sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:
@@ -76,7 +76,7 @@ class Traffic:
 
 
 def physical_memory() -> float:
-    """Bytes of this machine; infinite where the system does not tell."""
+    """Return the memory of this machine in bytes; infinity if the system does not report it."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
@@ -84,6 +84,6 @@ def physical_memory() -> float:
 
 
 def format_bytes(n_bytes: float) -> str:
-    """A number of bytes for people: 1.5 MB."""
+    """Format a number of bytes for messages, such as "1.5 MB"."""
     unit = next((unit for unit, size in UNITS.items() if n_bytes >= size), "kB")
     return f"{n_bytes / UNITS[unit]:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""Work in other processes is waited for: not in silence, and not beyond `max_time`."""
+"""Wait for work in other processes, with a warning if there is no worker, and at most for `max_time`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gaussmix._src.errors import warn
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.25  # seconds between two looks at the workers
-PATIENCE = 30.0  # seconds without a worker after which a warning says so, or the wait ends
+POLL_SECONDS = 0.25  # interval at which the workers are checked
+PATIENCE = 30.0  # time without a worker after which a warning is issued or the wait ends
 
 _deadline = ContextVar("deadline", default=inf)
 _is_cut = ContextVar("is_cut", default=False)
 
 
 class TimeIsOver(Exception):
-    """`max_time` was over during a pass, which was given up."""
+    """A pass was abandoned because `max_time` was over."""
 
 
 @contextmanager
@@ -35,31 +35,31 @@ def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def waiting_for(seconds: float) -> AbstractContextManager[None]:
-    """Wait for workers no longer than for so many seconds from now."""
+    """Limit the time that the code inside the `with` block waits for workers, in seconds from now."""
     return _holding(_deadline, monotonic() + seconds)
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """Give up work in other processes with `TimeIsOver` when the time of `waiting_for` is over, if asked to."""
+    """Raise `TimeIsOver` during waits inside the `with` block when `waiting_for` is over, if `is_cut` is True."""
     return _holding(_is_cut, is_cut)
 
 
 def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
-    """The result of work in other processes.
+    """Wait for work in other processes, and return its result.
 
-    A warning says if a cluster has no workers, and what to look at. An interrupt cancels the work.
+    A warning is issued if the cluster has no workers. An interrupt cancels the work.
 
     Parameters
     ----------
-    work : begun elsewhere.
-    has_workers : returns something true if anybody is there to do it; it may raise an error that ends the wait.
-    cluster : the beginning of a sentence, such as "The Dask cluster at tcp://…".
-    advice : sentences: what to look at.
+    work : future of work that was submitted.
+    has_workers : function that returns a true value if there is a worker; it may raise an error to end the wait.
+    cluster : beginning of a message, such as "The Dask cluster at tcp://…".
+    advice : sentences with advice for the user.
 
     Raises
     ------
     TimeoutError : there is no worker, and the time of `waiting_for` is over.
-    TimeIsOver : as `cut_in_time`.
+    TimeIsOver : the time of `waiting_for` is over, and `cut_in_time` is active.
     """
     since, has_warned = None, False
     try:
@@ -84,4 +84,4 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
         work.cancel()
         raise
     finally:
-        del work  # the error's traceback would keep `work`, `work` the error, and both the source
+        del work  # breaks a cycle: the error's traceback refers to `work`, and `work` to the error and the source

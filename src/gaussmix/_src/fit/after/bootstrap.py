@@ -1,4 +1,4 @@
-"""A bootstrap: EM again and again from where a fit ended, on rows with other weights or on drawn rows."""
+"""Run a bootstrap: continue EM from a fitted mixture, on rows with other weights or on drawn rows."""
 
 from __future__ import annotations
 
@@ -30,36 +30,38 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
-MAX_REFIT_STEPS = 1_000  # of EM in a refit
-MAX_DRAWN_VALUES = 2**22  # weights or cells of drawn rows in memory at a time, 32 MB
-MAX_COMPARED_ROWS = 2**13  # on which the components of a refit are found again
-REFIT_START_TOL = 1e-9  # nats per unit of row weight, of EM before the first refit
-MIN_SIMILARITY = 0.5  # similarity of the rows of a component before and after: with less, it is another one
-MIN_RELATIVE_WEIGHT = 1e-9  # of the largest weight: rows with less move nothing, and rounding would be all that is seen
-MAX_COLLAPSED_FRACTION = 1 / 3  # of the refits
-MAX_FAST_REFIT_COST = 1_000_000  # rows · components · (features² + 8) of 200 refits by the core in a few seconds
-PYTHON_COST_FACTOR = 40  # times, refits that are not the core's, of few rows
-INCOMPLETE_COST_FACTOR = 8  # times, those of rows that are known in part
+MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
+MAX_DRAWN_VALUES = 2**22  # number of weights, or of values in drawn rows, that are in memory at a time: 32 MB
+MAX_COMPARED_ROWS = 2**13  # number of rows by which the components of a refit are matched
+REFIT_START_TOL = 1e-9  # tolerance of EM before the first refit, in nats per unit of row weight
+MIN_SIMILARITY = 0.5  # a component whose rows before and after the refit are less similar counts as another one
+# A row with a smaller weight, relative to the largest, would change a refit only by rounding.
+MIN_RELATIVE_WEIGHT = 1e-9
+MAX_COLLAPSED_FRACTION = 1 / 3  # largest acceptable fraction of refits in which a component collapses
+# Below this rows · components · (features² + 8), 200 refits in the C++ core take a few seconds.
+MAX_FAST_REFIT_COST = 1_000_000
+PYTHON_COST_FACTOR = 40  # relative cost of refits to few rows that the C++ core can't make
+INCOMPLETE_COST_FACTOR = 8  # relative cost of refits to incomplete rows
 
 
 class Refits(NamedTuple):
-    """What became of a mixture in many refits.
+    """The results of refitting a mixture many times.
 
     Parameters
     ----------
-    model : the mixture that they began at, at its maximum.
-    initial_objective : the objective of the fit, nats per unit of row weight.
-    parameter_draws : (n_kept, q), natural parameters of each refit, its components in the order of `model`; without
-        those that collapsed.
-    draw_weights : (n_kept,), what the square of each counts: 1, or in the jackknife w / g² · (N − g) / N, of a row of
-        weight w without g of it, among rows of weight N. If weights don't count rows, each counts (N − 1) / N.
-    n_refits : how many were made.
-    n_collapsed : in which a component fell onto too few rows, or lost them.
-    n_relabelled : whose components had to be brought into order.
-    n_at_other_maximum : that ended at another maximum: a component shares less than half of its rows with that of
-        `model`.
-    n_unconverged : that had not converged after `MAX_REFIT_STEPS` steps.
-    degenerate_components : components that had collapsed or lost their rows in the fit itself.
+    model : mixture at its maximum, from which all refits start.
+    initial_objective : objective of the original fit, in nats per unit of row weight.
+    parameter_draws : (n_kept, q), natural parameters of each refit without collapsed components, in the component order
+        of `model`.
+    draw_weights : (n_kept,), factor of the square of each draw. It is 1, or in the jackknife w / g² · (N − g) / N for a
+        row of weight w that is reduced by g, with total weight N; or (N − 1) / N if weights don't count rows.
+    n_refits : number of refits.
+    n_collapsed : number of refits in which a component collapsed or became empty.
+    n_relabelled : number of refits whose components had to be reordered.
+    n_at_other_maximum : number of refits at another maximum, in which the rows of some component have a similarity
+        below one half to its rows in `model`.
+    n_unconverged : number of refits that did not converge within `MAX_REFIT_STEPS` steps.
+    degenerate_components : components that had collapsed or become empty in the original fit.
     """
 
     model: Model
@@ -75,16 +77,16 @@ class Refits(NamedTuple):
 
 
 class Resampling(NamedTuple):
-    """How rows are drawn for refits.
+    """The settings of resampling.
 
     Parameters
     ----------
-    kind : "weighted", row weights are drawn from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
-        "nonparametric", rows are drawn again (Efron 1979); "parametric", rows are drawn from the mixture; "jackknife",
-        each row is left out in turn.
-    n_resamples : how often; the jackknife leaves out every row.
-    concentration : of the Dirichlet distribution; 1 for a uniform one.
-    em_tolerance : of EM, nats per unit of row weight.
+    kind : "weighted" draws row weights from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
+        "nonparametric" draws rows with replacement (Efron 1979); "parametric" draws rows from the mixture; "jackknife"
+        leaves out each row in turn.
+    n_resamples : number of refits; the jackknife makes one per row.
+    concentration : concentration of the Dirichlet distribution; 1 for the uniform distribution.
+    em_tolerance : tolerance of EM, in nats per unit of row weight.
     is_frequency : whether row weights count rows.
     """
 
@@ -99,7 +101,7 @@ RefitBatches = Iterator[tuple[list[EMState], Array]]
 
 
 def is_refit_fast(problem: Problem, model: Model) -> bool:
-    """Whether 200 refits to weighted rows take seconds, by their number and by who makes them."""
+    """Return whether 200 refits to weighted rows take a few seconds, according to their estimated cost."""
     source, objective = problem.source, problem.objective
     terms, data = objective.pack_for_core(model.n_components), problem.data
     is_usual = terms is not None
@@ -114,11 +116,11 @@ def is_refit_fast(problem: Problem, model: Model) -> bool:
 def refit_resamples(
     problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator, collapsed: Collection[int] = ()
 ) -> Refits:
-    """Refit a mixture from the maximum near a model.
+    """Refit a mixture to many resamples, starting from the maximum near a model.
 
     Raises
     ------
-    ValueError : more than a third of the refits collapsed, or these rows don't suit the kind.
+    ValueError : a component collapsed in more than a third of the refits, or the kind does not support these rows.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
@@ -155,7 +157,7 @@ def refit_resamples(
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
-    """The ends of some refits at a time, and how often each counts."""
+    """Yield the final states of some refits at a time, and the weight of each."""
     if resampling.kind == "parametric":
         yield from _refit_drawn_rows(problem, model, resampling, rng)
         return
@@ -176,7 +178,7 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
 
 
 def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
-    """Row weights (n, n_rows) of some refits, in place of these (n_rows,)."""
+    """Draw new row weights (n, n_rows) for some refits, given the weights (n_rows,) of the fit."""
     if how.kind == "jackknife":
         weights = np.repeat(row_weight[None], n, axis=0)
         removed = np.minimum(row_weight[omitted], 1.0) if how.is_frequency else row_weight[omitted]
@@ -188,7 +190,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
         return drawn if how.is_frequency else drawn * row_weight
     if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
-        # as many rows of weight 1: their Dirichlet numbers add up to gamma numbers
+        # A row of weight w stands for w rows of weight 1, whose gamma variates have a sum with shape concentration · w.
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
         gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
@@ -198,7 +200,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
 
 
 def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[EMState]:
-    """The ends of refits to the same rows with other weights, (n, n_rows)."""
+    """Refit the mixture to the same rows with other weights, (n, n_rows), and return the final states."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     data, known = problem.data, problem.data.labels
@@ -206,13 +208,14 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)  # priors count in this unit
+        # priors are weighted in this unit
+        totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)
         groups = RowGroups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # priors count in this unit
+        weight = row_weights[index] / problem.data.weight_unit  # priors are weighted in this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
@@ -222,7 +225,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
 
 
 def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
-    """The ends of refits to rows that are drawn from the mixture, as many as were fitted."""
+    """Refit the mixture to tables of drawn rows as large as the original data, and yield the final states."""
     n_rows = max(2, round(problem.source.row_totals.total_weight * problem.data.weight_unit))
     if problem.data.labels is not None:
         raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
@@ -239,7 +242,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
 def simulate_tables(
     model: Model, n_rows: int, n_tables: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
-    """Tables of rows drawn from a mixture, some of the `n_tables` at a time."""
+    """Yield lists of tables with rows drawn from a mixture, `n_tables` tables in total."""
     at_once = max(1, MAX_DRAWN_VALUES // (n_rows * model.n_features))
     for first in range(0, n_tables, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n_tables - first))]
@@ -248,7 +251,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """The ends of EM from models, each on the table of its index; all tables have as many rows."""
+    """Run EM from each model on the table with its index, and return the final states. Tables have equal sizes."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -266,14 +269,14 @@ def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
 
 @dataclass(frozen=True, eq=False)
 class _ComponentMatcher:
-    """The rows of each component, to find it again in other mixtures.
+    """A matcher that finds the components of a mixture in other mixtures, by the rows that belong to them.
 
     Parameters
     ----------
-    rows : some of the rows.
-    engine : of the problem.
-    responsibilities : (n_rows, n_components), responsibilities.
-    has_labels : whether labels name the components, which then keep their order.
+    rows : a sample of the rows.
+    engine : engine of the problem.
+    responsibilities : (n_rows, n_components), responsibilities of the original mixture.
+    has_labels : whether labels name the components, so that their order is fixed.
     """
 
     rows: Block
@@ -288,10 +291,11 @@ class _ComponentMatcher:
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
     def match_components(self, mixtures: StackedModels) -> tuple[Indices, Array]:
-        """The component of each mixture that has the rows of each of these, and their similarity; (n, n_components).
+        """Match the components of each mixture to the original ones; return indices and similarities (n, n_components).
 
-        Tanimoto's similarity of the responsibilities, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which is Jaccard's of sets.
-        Below ½, Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved.
+        The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which generalises Jaccard's
+        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved below
+        ½.
         """
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))

@@ -1,4 +1,4 @@
-"""What was unusual about a fit, as records: `outcome_.diagnostics`."""
+"""Find unusual events in a fit, and return them as records: `outcome_.diagnostics`."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from gaussmix._src.sources.row_statistics import Cells
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-_MIN_RESIDUAL_VARIANCE = 1e-10  # of its variance, left when others are known: less is rounding
-_MIN_COEFFICIENT = 1e-4  # of a standardised coefficient: a column with less is none of those that determine another
-_CONSTANT_FACTOR = 2.0  # times the ridge: with no more variance, a column is constant in a component
-_MIN_ROWS_OF_TWO = 10  # rows: of fewer, a measurement may have two values by chance
-_MIN_PART = 0.01  # of the largest part of a column in a direction: a column with less is not named
-_MAX_EXPLAINED_COLUMNS = 3  # columns that a sentence explains
-Names = Sequence[str] | None  # names of features; None where they have none
+_MIN_RESIDUAL_VARIANCE = 1e-10  # fraction of a column's variance, given other columns, that is attributed to rounding
+_MIN_COEFFICIENT = 1e-4  # smallest absolute standardised coefficient with which a column counts as determining another
+_CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
+_MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
+_MIN_PART = 0.01  # relative to the largest entry of a direction; columns with a smaller entry are not named
+_MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
+Names = Sequence[str] | None  # names of the features; None if they have no names
 
 
 def find_constant_columns(source: Source) -> list[int]:
-    """Columns with the same value in every row of positive weight."""
+    """Return the columns that have the same value in every row of positive weight."""
     low, high = source.collect(Cells).ends
     return np.flatnonzero(low == high).tolist()
 
 
 def find_two_valued_columns(source: Source) -> list[int]:
-    """Columns with two values in the rows of positive weight that have one; none where rows are few."""
+    """Return the columns with only two observed values in rows of positive weight; [] if there are few rows."""
     low, high = source.collect(Cells).ends
     if source.row_totals.n_positive < _MIN_ROWS_OF_TWO:
         return []
@@ -59,7 +59,7 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 
 
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
-    """Say that columns have two values, and what to do."""
+    """Return a message that columns have only two values, with advice."""
     return (
         f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
         "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
@@ -68,15 +68,15 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Constant columns, whose variance is the ridge (n_features,) alone."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # nowhere without a ridge
-    if not is_ridge.any():  # the rows need not be read
+    """Return the constant columns, whose variance is only the ridge (n_features,)."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False everywhere without a ridge
+    if not is_ridge.any():  # avoids a pass over the rows
         return []
     return [column for column in find_constant_columns(source) if is_ridge[column]]
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Columns that are linear functions of columns before them, and which these are; none where cells are missing."""
+    """Return columns that are linear functions of earlier columns, with these; {} if the rows are incomplete."""
     if source.is_incomplete:
         return {}
     return _find_dependent_in_covariance(source.collect(Spread).covariance)
@@ -84,10 +84,10 @@ def find_dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """Dependent columns of a covariance matrix, by a Cholesky factor of the columns that follow from no others."""
+    """Find dependent columns in a covariance matrix, with a Cholesky factor of the independent columns."""
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
-    inverse = np.zeros((d, d))  # of the factor of the columns that are retained
+    inverse = np.zeros((d, d))  # inverse of the Cholesky factor of the independent columns
     for column in np.flatnonzero(deviations > 0).tolist():
         n, correlations = len(basis), covariance[basis, column] / (deviations[basis] * deviations[column])
         projected = inverse[:n, :n] @ correlations
@@ -102,14 +102,14 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
 
 @dataclass(frozen=True)
 class SingularColumns:
-    """The columns that keep covariances from being positive definite.
+    """The columns because of which covariances are not positive definite.
 
     Parameters
     ----------
-    constant : columns with one value.
-    dependent : columns that follow from others, and these.
+    constant : columns with a single value.
+    dependent : columns that are linear functions of other columns, each with the list of the other columns.
     two_valued : columns with two values.
-    n_rows : the number of rows, if there are no more rows than columns, so that columns follow from others.
+    n_rows : number of rows if it is too small for linearly independent columns; otherwise None.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -119,7 +119,7 @@ class SingularColumns:
 
     @classmethod
     def find(cls, source: Source, failed_families: Collection[Family]) -> SingularColumns:
-        """The singular columns of the rows of a source, for structures whose fits failed."""
+        """Find the singular columns in the rows of a source, for the structures whose fits failed."""
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
@@ -132,7 +132,7 @@ class SingularColumns:
         return cls(constant, find_dependent_columns(source), two_valued)
 
     def describe(self, names: Names) -> str:
-        """Name them, and say what to do; "" if there are none."""
+        """Return a message that names the columns and gives advice; "" if there are none."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
@@ -152,7 +152,7 @@ class SingularColumns:
         return " ".join(sentences)
 
     def diagnose_columns(self, names: Names) -> list[Diagnosis]:
-        """The columns that made candidates of a search fail."""
+        """Return a record for each column because of which candidates of a model selection failed."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
@@ -161,7 +161,7 @@ class SingularColumns:
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
-    """Say "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    """Return "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
     return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
@@ -184,14 +184,14 @@ _REMEDY_PHRASES = {
 
 
 def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, rows_note: str | None) -> list[Diagnosis]:
-    """What was unusual about a run of EM.
+    """Return records of unusual events in an EM run.
 
     Parameters
     ----------
-    final_state : its end.
-    constant : constant columns, whose variance is the ridge alone.
-    names : of the features; None if they have none.
-    rows_note : what `distinct_rows_sentence` says of the rows.
+    final_state : final state of the run.
+    constant : constant columns, whose variance is only the ridge.
+    names : names of the features; None if they have no names.
+    rows_note : the sentence of `distinct_rows_sentence` if there are few distinct rows; otherwise None.
     """
     result = diagnose_components(final_state, names)
     for column in constant:
@@ -203,7 +203,7 @@ def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, ro
 
 
 def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
-    """Stuck and nearly singular components."""
+    """Return records of components that collapsed, became empty or are nearly singular."""
     result = list[Diagnosis]()
     for event in final_state.trace.events:
         cause = f"{event.reason.value}, {_REMEDY_PHRASES[event.remedy]}"
@@ -215,7 +215,7 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        closest = int(inflation[k].argmax())  # the feature that the others determine most closely
+        closest = int(inflation[k].argmax())  # the feature that the other features determine most closely
         result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
@@ -223,14 +223,14 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
 def diagnose_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Sequence[str] | None
 ) -> list[Diagnosis]:
-    """The components of a fit that only a ridge keeps from collapsing, or would keep if the fit had one; no prior does.
+    """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
 
-    These have a direction in which the ridge is nearly all of the variance, or fewer distinct rows than a matrix needs.
-    `constant` are the columns with one value, which are reported by themselves.
+    In such a component, the ridge is nearly all of the variance in some direction, or there are fewer distinct rows
+    than a matrix needs. `constant` lists the columns with one value, which are reported separately.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
-    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # the sample need not be drawn
+    if not has_ridge and model.weights.min() * n_rows > 2 * (model.n_features + 1):  # avoids drawing the sample
         return []
     floor = objective.ridge.copy() if has_ridge else problem.data.default_ridge.copy()
     floor[list(constant)] = 0
@@ -240,11 +240,12 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # a sample would have fewer than there are
+        counts = np.floor(model.weights * n_rows)  # a sample would have fewer distinct rows than the data
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
-    # No direction has a larger part than all features together: few components need eigenvectors.
+    # Eigenvectors are needed for few components, because no direction has a larger fraction than the sum over all
+    # features.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []
@@ -267,14 +268,14 @@ def diagnose_ridge(
 
 
 def feature_name(feature: int | None, names: Names) -> str | int | None:
-    """A feature by its name, if it has one."""
+    """Return the name of a feature, or its index if features have no names."""
     return feature if feature is None or names is None else str(names[feature])
 
 
 def explain_singular(
     error: SingularCovarianceError, source: Source, family: Family, names: Names
 ) -> SingularCovarianceError:
-    """The same error with the columns that make covariances singular, if there are some, unless it says more."""
+    """Return the error with a sentence on singular columns, if there are any; leave a DegenerateError unchanged."""
     if isinstance(error, DegenerateError):
         return error
     sentence = SingularColumns.find(source, [family]).describe(names)
@@ -282,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """The same error with the name of the feature, or of a constant column if there is one."""
+    """Return the error with the name of its feature, or of a constant column if there is one."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

@@ -6,21 +6,21 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # of the second component, at first
-VARIANCE_PENALTY = 0.25  # of a variance far from that of all rows
-FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # of EM with the weight fixed at first, and without
-MIN_VARIANCE = 0.05  # least variance of a start, of that of all numbers
-CHI2_DOF = 2  # of freedom of the limit, χ²
+INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # initial weights of the second component
+VARIANCE_PENALTY = 0.25  # factor of the penalty on variances far from the variance of all values
+FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # EM steps with fixed weights, and EM steps after them with free weights
+MIN_VARIANCE = 0.05  # smallest initial variance, as a fraction of the variance of all values
+CHI2_DOF = 2  # degrees of freedom of the limiting χ² distribution
 
 
 def em_test_statistic(values: Array) -> float:
-    """The statistic of numbers (n,), nats: twice the gain of a penalised likelihood of two components over one.
+    """Compute the test statistic of values (n,), in nats: twice the gain in penalised likelihood by a second component.
 
-    The penalty of a weight α is log(1 − |1 − 2 α|), that of a variance −¼ (s² / σ² + log(σ² / s²)) with the variance s²
-    of all numbers: sections 2.1 and 3 of the article. χ² with two degrees of freedom is the limit for one normal
-    distribution. Shares, penalties and the number of steps are those of the authors' R package MixtureInf 1.1.
+    The penalty of a weight α is log(1 − |1 − 2 α|). The penalty of a variance σ² is −¼ (s² / σ² + log(σ² / s²)), where
+    s² is the variance of all values; sections 2.1 and 3. For one normal distribution the limit is χ² with two degrees
+    of freedom. Weights, penalties and numbers of steps agree with the authors' R package MixtureInf 1.1.
     """
-    x = values / np.abs(values).max()  # the statistic has no unit, and squares neither overflow nor vanish
+    x = values / np.abs(values).max()  # the statistic is invariant to scale, and scaling avoids overflow
     x = (x - x.min()) / np.ptp(x)
     x = (x - x.mean()) / x.std()
     weights, means, variances = _initial_parameters(x)
@@ -41,7 +41,7 @@ def em_test_statistic(values: Array) -> float:
 
 
 def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
-    """Weights (m,), means and variances (m, 2): for each weight the two ends, or one within the other."""
+    """Return initial weights (m,), means and variances (m, 2), with separate or with equal means for each weight."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
     for weight in INITIAL_SECOND_WEIGHTS:
         cut = max(1, round(weight * len(x)))
@@ -53,20 +53,20 @@ def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
 
 
 def _joint_log_density(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """log p(x, k), (m, n, 2)."""
+    """Compute log p(x, k), (m, n, 2)."""
     parts = np.log(np.stack((1 - weights, weights), axis=1))[:, None, :]
     distances = (x[:, None] - means[:, None, :]) ** 2 / variances[:, None, :]
     return parts - 0.5 * (distances + np.log(2 * np.pi * variances)[:, None, :])
 
 
 def _second_responsibilities(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """The responsibility of the second component, (m, n)."""
+    """Compute the responsibility of the second component, (m, n)."""
     joint = _joint_log_density(x, weights, means, variances)
     return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
 
 
 def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:
-    """Means and variances (m, 2) of a step of EM."""
+    """Compute means and variances (m, 2) in an M-step."""
     both = np.stack((1 - responsibilities, responsibilities), axis=2)
     mass = both.sum(axis=1)
     means = (both * x[:, None]).sum(axis=1) / np.maximum(mass, np.finfo(np.float64).tiny)
@@ -75,7 +75,7 @@ def _m_step(x: Array, responsibilities: Array) -> tuple[Array, Array]:
 
 
 def _penalised_log_likelihood(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """The penalised log-likelihood, (m,), nats."""
+    """Compute the penalised log-likelihood, (m,), in nats."""
     joint = _joint_log_density(x, weights, means, variances)
     of_rows = np.logaddexp(joint[:, :, 0], joint[:, :, 1]).sum(axis=1)
     of_variances = -VARIANCE_PENALTY * (1 / variances + np.log(variances)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Standard errors by formula: the maximum near a model, and the covariance of the parameters there."""
+"""Compute standard errors by formula: find the maximum near a model, and the covariance of the parameters there."""
 
 from __future__ import annotations
 
@@ -26,29 +26,32 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
-MAX_EM_STEPS = 10_000  # of EM, each time that it goes on
+MAX_EM_STEPS = 10_000  # maximum number of EM steps between attempts of Newton's method
 MAX_NEWTON_STEPS = 20
-NEGLIGIBLE_GAIN = 1e-12  # nats, of all rows: what is left to gain moves no parameter by more than 1e-6 standard errors
-MAX_GAIN_RATIO = 0.5  # a step of Newton's method leaves less than this part of the gain, or EM goes on
-MIN_COMPONENT_ROWS = 1.0  # rows: a component with less has lost its rows
-MIN_CURVATURE = 1e-9  # curvature per unit of row weight; that of rows with known components is about 1
-MAX_FLAT_FRACTION = 1e-4  # of the square of a derivative, in flat directions: with more, a parameter is undetermined
-FINITE_DIFFERENCE_STEP = 1e-3  # of coordinates, for derivatives of a user's function, in units of standard errors
-MAX_VARIANCE_ROUNDING = 1e-8  # of the inverse information: a negative variance of at most this is a rounded 0
-OBJECTIVE_ROUNDING = 1e-6  # nats per unit of row weight: rounding, which includes the rounding of float32 rows
+# A smaller remaining gain, in nats of all rows, moves no parameter by more than 1e-6 standard errors.
+NEGLIGIBLE_GAIN = 1e-12
+MAX_GAIN_RATIO = 0.5  # Newton's method must leave less than this fraction of the gain per step; otherwise EM continues
+MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
+MIN_CURVATURE = 1e-9  # smallest positive curvature per unit of row weight; rows with known components have about 1
+# parameters with a larger fraction of their squared derivative in flat directions are undetermined
+MAX_FLAT_FRACTION = 1e-4
+FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
+# A negative variance up to this size, relative to the inverse information, is a 0 with rounding error.
+MAX_VARIANCE_ROUNDING = 1e-8
+OBJECTIVE_ROUNDING = 1e-6  # rounding error in nats per unit of row weight, including the effect of float32 rows
 
 
 @dataclass(frozen=True, eq=False)
 class LocalMaximum:
-    """The end of an ascent from a model, and the information there.
+    """A local maximum of the objective that was reached from a model, with the information matrix at this point.
 
     Parameters
     ----------
-    model : there.
-    frozen_components : components whose mean and covariance do not move, and why.
-    information : there.
-    initial_objective : the objective where the ascent began, nats per unit of row weight.
-    total_weight : of the rows, as it counts rows.
+    model : model at the maximum.
+    frozen_components : components whose mean and covariance are frozen, with the reasons.
+    information : observed information at the maximum.
+    initial_objective : objective of the initial model, in nats per unit of row weight.
+    total_weight : total weight of the rows, as passed by the user.
     """
 
     model: Model
@@ -61,17 +64,17 @@ class LocalMaximum:
     def from_model(
         cls, problem: Problem, model: Model, collapsed: Collection[int] = (), *, is_frequency: bool | None = True
     ) -> LocalMaximum:
-        """Raise the objective from a model until nothing that counts is left to gain.
+        """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM goes on until Newton's method converges, which makes the last steps. Where it never does, the end of EM is a
-        saddle or a ridge, and `flat_directions` says along which coordinates.
+        EM runs with falling tolerances until Newton's method converges from its result. If this never happens, EM ended
+        at a saddle point or on a ridge, with the directions in `flat_directions`.
 
         Parameters
         ----------
-        problem : whose objective it is.
-        model : where to begin.
+        problem : problem with the objective.
+        model : initial model.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
-        is_frequency : whether row weights count rows in the outer product of the scores; None for no outer product.
+        is_frequency : whether row weights count rows in the outer product of the scores; None to skip the product.
 
         Raises
         ------
@@ -95,7 +98,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # the square of a weight has the square of its unit
+        if is_frequency is False:  # the square of a weight has the squared unit
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
@@ -106,12 +109,12 @@ class LocalMaximum:
 
     @property
     def flat_directions(self) -> Array:
-        """Orthonormal columns (p, n): the directions in which the objective does not fall; none at a maximum."""
+        """Return directions in which the objective does not fall, as orthonormal columns; none at a maximum."""
         return self._steep_and_flat_directions[1]
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Orthonormal columns, those along which the objective falls and the others."""
+        """Return orthonormal columns: the directions in which the objective falls, and the other directions."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")
@@ -121,20 +124,20 @@ class LocalMaximum:
 
     @property
     def least_curvature(self) -> float:
-        """The smallest positive curvature, in nats of all rows: a coordinate has a variance of at most 1 over it."""
+        """Compute the smallest positive curvature of the total objective, in nats per squared coordinate."""
         steep, _ = self._steep_and_flat_directions
         values = np.einsum("pr,pr->r", self.information.matrix @ steep, steep)
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """The covariance (q, q) of the natural parameters; NaN of those that have none, 0 of those that are known."""
+        """Compute the covariance (q, q) of the natural parameters; NaN for degenerate components, 0 if known."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
         return result
 
     def has_no_standard_error(self, objective: PosteriorObjective | object) -> NDArray[np.bool_]:
-        """Parameters (q,) of frozen components, and weights at their lower bound."""
+        """Return a mask (q,) of parameters of frozen components, and of weights at their lower bound."""
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
         fixed = {} if weight_update is None else weight_update.fixed_weights
@@ -145,11 +148,11 @@ class LocalMaximum:
         return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
-        """The covariance (q, q) of parameters with these derivatives by the coordinates (q, p); NaN if not determined.
+        """Compute the covariance (q, q) of parameters, given their derivatives (q, p) by the coordinates.
 
-        The inverse of the information I or of the outer product G of the scores, or I⁻¹ G I⁻¹: White (1982),
-        Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. Where the objective is flat, that of
-        the parameters that do not move there. NaN too where rounding leaves the sandwich a negative variance.
+        The covariance of the coordinates is the inverse of the information I or of the outer product G of the scores,
+        or I⁻¹ G I⁻¹: White (1982), Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. The
+        result is NaN for parameters that move along flat directions, and for negative variances beyond rounding.
         """
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
@@ -173,14 +176,15 @@ class LocalMaximum:
             result = along @ outer @ along.T
             variances = np.diagonal(result)
             wrong = variances < -MAX_VARIANCE_ROUNDING * (whitened**2).sum(axis=1)
-            np.fill_diagonal(result, np.maximum(variances, 0.0))  # of rows that fit exactly it is 0 up to rounding
+            # The variance is 0 up to rounding if rows fit exactly.
+            np.fill_diagonal(result, np.maximum(variances, 0.0))
             result[wrong] = result[:, wrong] = np.nan
         else:
             result = whitened @ whitened.T
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Models whose coordinates are drawn from the normal distribution that the covariance of a kind describes."""
+        """Draw models whose coordinates have the normal distribution with the covariance of the given kind."""
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -188,7 +192,7 @@ class LocalMaximum:
         return [at.model_at(point) for point in points]
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
-        """The derivatives of a function of the model by the coordinates, (m, p), by central differences."""
+        """Compute derivatives (m, p) of a function of the model by the coordinates, using central differences."""
         at = self.information.coordinates
         curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
         steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
@@ -201,13 +205,13 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False)
 class ObjectiveMaximiser:
-    """The way to a maximum of the objective of a problem."""
+    """A maximiser of the objective of a problem, with EM and Newton's method."""
 
     problem: Problem
     total_weight: float
 
     def run_em_from(self, state: EMState, tolerance: float) -> EMState:
-        """The end of EM, with components frozen that have lost their rows, or that only the ridge holds up."""
+        """Run EM to the end, freezing components that become empty or that only the ridge keeps from collapsing."""
         problem = self.problem
         rows, objective = (problem.source, problem.engine), problem.objective
         stopping, before = StopRule(tolerance, MAX_EM_STEPS), Trace()
@@ -223,13 +227,13 @@ class ObjectiveMaximiser:
             state = state._replace(trace=replace(before, frozen_components=result))
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
-        """The components that have lost their rows, or that the ridge holds up."""
+        """Return the components that are empty, or that only the ridge keeps from collapsing, with the reason."""
         lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Which components of other models `find_degenerate` would have; (n, n_components)."""
+        """Return a mask (n, n_components) of the components of other models that `find_degenerate` would return."""
         lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
@@ -238,9 +242,9 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Parts of the ridge in the variances given the other features, (n, n_components, n_features).
+        """Compute the ridge's fraction of each variance given the other features, (n, n_components, n_features).
 
-        0 where components share their covariance: no single one can collapse.
+        The result is 0 if components share their covariance, because a single component can't collapse.
         """
         floor = self.problem.objective.variance_floor
         if mixtures.template.covariances.is_shared or not floor.any():
@@ -255,7 +259,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """The maximum by Newton's method, and the information there; None if it does not converge."""
+        """Run Newton's method, and return the maximum and the information there; None if it does not converge."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

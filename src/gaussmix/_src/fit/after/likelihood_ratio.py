@@ -1,4 +1,4 @@
-"""Likelihood ratio tests of the number of components, by refits to rows that are drawn from the smaller mixture."""
+"""Test the number of components by the likelihood ratio, with refits to rows drawn from the smaller mixture."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
-MAX_SPLIT_AXES_PER_COMPONENT = 3  # along which a component is split
-TEST_SPLIT_DISTANCE = 1.0  # standard deviations from a component to the means of its halves
-SPLIT_STOPPING = StopRule(1e-4, 30)  # EM from each split
-MAX_CONTINUED_SPLITS = 2  # of these, those that EM continues
+MAX_SPLIT_AXES_PER_COMPONENT = 3  # number of axes along which each component is split
+TEST_SPLIT_DISTANCE = 1.0  # distance from a component to the means of its halves, in standard deviations
+SPLIT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM from each split
+MAX_CONTINUED_SPLITS = 2  # number of splits from which EM continues to convergence
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """Twice the logarithm of a likelihood ratio, and its distribution where the smaller mixture is the truth.
+    """A likelihood ratio statistic, and its simulated distribution under the smaller mixture.
 
     Parameters
     ----------
-    statistic : nats, at least 0.
-    null_statistics : (n,), the same of rows drawn from the smaller mixture.
+    statistic : twice the log of the likelihood ratio, in nats, at least 0.
+    null_statistics : (n,), statistics of tables of rows drawn from the smaller mixture.
     """
 
     statistic: float
@@ -39,29 +39,31 @@ class LikelihoodRatioTest(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """(1 + the number of drawn statistics that are as large) / (1 + n): McLachlan (1987), Applied Statistics 36."""
+        """Compute (1 + number of null statistics ≥ `statistic`) / (1 + n): McLachlan (1987), Applied Statistics 36."""
         return float((1 + (self.null_statistics >= self.statistic).sum()) / (1 + len(self.null_statistics)))
 
 
 def run_likelihood_ratio_test(
     problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
-    """Compare a mixture with one of a component more, which begins where each component in turn is split.
+    """Compare a mixture with one that has one more component, starting from the mixture with each component split.
 
-    The larger mixture of the drawn rows is found in the same way, or the test would not have its level.
+    The larger mixture of drawn rows is found in the same way, because otherwise the test would not have its nominal
+    level.
 
     Parameters
     ----------
-    problem : of the smaller mixture: rows in memory, all of the same weight, and no other terms than a ridge.
-    model : of the smaller mixture, near its maximum.
-    n_simulations : how often rows are drawn.
-    tolerance : of EM, nats per unit of row weight.
-    rng : draws come from it.
-    names : of the features.
+    problem : problem of the smaller mixture: rows in memory, all of the same weight, without priors and fixed
+        parameters.
+    model : smaller mixture, near its maximum.
+    n_simulations : number of tables of rows to draw.
+    tolerance : tolerance of EM, in nats per unit of row weight.
+    rng : random generator of the draws.
+    names : names of the features.
 
     Raises
     ------
-    ValueError : a component of the mixture collapsed or lost its rows, or each larger one has one of equal rows.
+    ValueError : a component of the smaller mixture collapsed or became empty, or all larger mixtures collapsed.
     """
     stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
     assert whole is not None, "checked by the caller"
@@ -78,10 +80,10 @@ def run_likelihood_ratio_test(
 def _compute_statistics(
     problem: Problem, model: Model, tables: Sequence[Rows], stopping: StopRule, names: Sequence[str] | None = None
 ) -> Array:
-    """2 (log L' − log L) of tables of the same number of rows, nats.
+    """Compute 2 (log L' − log L) for tables with the same number of rows, in nats.
 
-    The larger mixture may have a component of the smaller one twice, so that no statistic is negative. With `names`,
-    raises ValueError where each larger mixture has a component of equal rows.
+    Statistics are at least 0, because the larger mixture includes the smaller one. With `names`, raises ValueError if
+    each larger mixture has a collapsed component.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
@@ -100,7 +102,7 @@ def _compute_statistics(
 
 
 def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) -> Array:
-    """The objective at the ends of runs; −inf where a component collapsed or lost its rows."""
+    """Return the final objective of each run; −inf if a component collapsed or became empty."""
     is_lost = ObjectiveMaximiser(problem, n_rows).degenerate_mask(
         StackedModels.from_models([end.model for end in states])
     )
@@ -109,14 +111,14 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
-    """Whether each model has a collapsed component with more rows than rows in general position allow: d in each."""
+    """Return whether every model has a collapsed component with more than 2 d + 1 rows, so that rows repeat."""
     stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
 def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
-    """The error that no mixture of a size keeps its rows and varies, with the column where it does not."""
+    """Return the error for mixtures with collapsed or empty components; it names a column without variance."""
     fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(StackedModels.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE_FRACTION:
@@ -129,7 +131,7 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
 
 
 def _split_models(model: Model) -> list[Model]:
-    """The mixtures in which a component is two, apart along one of its longest axes."""
+    """Return all mixtures with one component split in two along one of its longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])

@@ -1,4 +1,4 @@
-"""How well the labels of repeated fits agree: the criterion "stability"."""
+"""Compute the criterion "stability": the agreement between the labels of repeated fits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 
-RepeatedFits = dict[Candidate, list[Parameters | None]]  # the mixture of each repeat; None where it could not be fitted
+RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each repeated fit; None if the fit failed
 
 
 def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list[Candidate]:
-    """The candidates, and those of the same structures with one component less and one more.
+    """Return the candidates and their neighbours with one component less and one more, in order of structure and size.
 
-    Where labels of rows are known, none has fewer components than all candidates: it may lack one that a label names.
-    Structure by structure, fewest components first.
+    With labels, no neighbour has fewer components than the smallest candidate, because a label might name a component
+    that the neighbour lacks.
     """
     min_components = min(candidate.n_components for candidate in candidates) if has_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
@@ -36,11 +36,12 @@ def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list
 def compute_stability(
     candidates: Sequence[Candidate], repeats: RepeatedFits, source: Source, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """How well labels agree with those of K − 1 and K + 1 components: mean and standard deviation, (n_candidates,).
+    """Compute the mean and standard deviation of label agreement with K − 1 and K + 1 components, (n_candidates,) each.
 
-    The index of Fowlkes & Mallows (1983) compares a repeat with K components and every earlier repeat with K + 1;
+    The index of Fowlkes & Mallows (1983) compares each repeat with K components to every earlier repeat with K + 1;
     Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56, as CellCharter computes it.
-    One pass over the rows for all. NaN for one component, and where no fits can be compared on one side.
+    One pass over the rows suffices. The result is NaN for one component, and if there are no fits to compare on one
+    side.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -56,7 +57,7 @@ def compute_stability(
 
 
 def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
-    """Whether the value (n_candidates,) of each lies above those with one component less and one more."""
+    """Return whether each value (n_candidates,) exceeds the values with one component less and one more."""
     by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
     def value_at(each: Candidate, more: int) -> float:
@@ -66,10 +67,10 @@ def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
 
 
 def fowlkes_mallows(table: Array, self_pairs: float) -> float:
-    """The index of a contingency table: of two rows with the same label in one fit, how often they have it in both.
+    """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
-    √(T/P) √(T/Q); T, P and Q count the pairs of rows with equal labels in both, the first and the second; Fowlkes &
-    Mallows (1983), JASA 78, section 2. A pair counts the product of its weights; `self_pairs` are rows with themselves.
+    T, P and Q count the pairs of rows with equal labels in both fits, in the first and in the second; Fowlkes & Mallows
+    (1983), JASA 78, section 2. A pair counts with the product of its weights; `self_pairs` of single rows are left out.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
@@ -77,12 +78,12 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _ContingencyTables:
-    """The weight of pairs of a row of a leaf with itself, and that of its rows by their labels in two fits.
+    """A function of a block: the weight of pairs of a row with itself, and contingency tables of labels.
 
     Parameters
     ----------
-    repeats : of each candidate, its repeats.
-    compared_pairs : indices of candidates to compare: every repeat of the first with the earlier ones of the second.
+    repeats : parameters of the repeats of each candidate.
+    compared_pairs : indices of two candidates; every repeat of the first is compared with earlier ones of the second.
     """
 
     engine: Engine[Any]
@@ -90,15 +91,16 @@ class _ContingencyTables:
     compared_pairs: tuple[tuple[int, int], ...]
 
     def __call__(self, leaf: Block) -> Sums:
-        # Σ w min(w, 1): a row of weight 2 is two rows, each in one pair with itself, but half a row is none.
+        # Σ w min(w, 1): a row of weight 2 stands for two rows, each of which makes one pair with itself.
         own = float((leaf.weight * np.minimum(leaf.weight, 1)).sum())
         return Sums((own, *self._contingency_tables(leaf)))
 
     def _contingency_tables(self, leaf: Block) -> Iterator[Sums]:
-        """For each step the tables of its pairs."""
+        """Yield the tables of all pairs of repeats, for each pair of candidates."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
-            labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}  # K + 1 is K of the next
+            # The labels with K + 1 components are reused as the labels with K in the next step.
+            labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}
             rows, columns = (labels[index] for index in step)
             n_rows, n_columns = (self._n_labels(index) for index in step)
             yield Sums(
@@ -109,9 +111,9 @@ class _ContingencyTables:
             )
 
     def _n_labels(self, index: int) -> int:
-        """The number of labels of a candidate, with noise; 1 without a fit."""
+        """Return the number of labels of a candidate, including noise; 1 if all fits failed."""
         return 1 + max((len(each.means) for each in self.repeats[index] if each is not None), default=0)
 
     def _labels(self, leaf: Block, index: int) -> list[Any]:
-        """Labels of each repeat, counted from noise on; None where there is no fit."""
+        """Return the labels of each repeat, with 0 for noise; None for a failed fit."""
         return [None if each is None else self.engine.labels(leaf, each) - NOISE_LABEL for each in self.repeats[index]]

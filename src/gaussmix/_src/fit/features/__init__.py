@@ -1,1 +1,1 @@
-"""The features of fits: a fit runs the code of those that it uses, found once from what the user passed."""
+"""Implement the options of fits. A fit runs only the code of the options that its parameters request."""

@@ -1,4 +1,4 @@
-"""What an option of a fit is: five methods, each of which returns its argument unchanged by default."""
+"""Define the interface of fit options: five methods that return their argument unchanged by default."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 class FitOption(ABC):
-    """Something that a fit uses besides rows, a structure and starts. It is also the context in which the fit runs.
+    """An option of a fit, which is also a context manager for the duration of the fit.
 
-    It is made before rows are read, and checks the parameters that ask for it. `used_names` says what of it the fit
-    uses, in the names of `UNSUPPORTED_PAIRS`. If that is nothing, because the values mean the same as the defaults, it
-    is left out.
+    The option is created before rows are read, and checks the parameters that request it. The attribute `used_names`
+    has the names in `UNSUPPORTED_PAIRS` that the fit uses. If it is empty, because the values are equivalent to the
+    defaults, the option is dropped.
 
     Parameters
     ----------
-    estimator : with its parameters.
-    arguments : those of `fit`, by name; of the fit of a stream, `partial_fit` alone.
+    estimator : estimator with its parameters.
+    arguments : arguments of `fit` by name; for a stream, only `partial_fit`.
 
     Raises
     ------
-    ValueError, TypeError : a parameter can't be used.
+    ValueError, TypeError : a parameter has an invalid value.
     """
 
-    is_sequential = False  # whether the candidates of a model selection have to be fitted one after the other
+    is_sequential = False  # whether candidates of a model selection must be fitted one after the other
 
     def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
         self.estimator, self.arguments = estimator, arguments
@@ -42,7 +42,7 @@ class FitOption(ABC):
 
     @abstractmethod
     def check_parameters(self) -> Sequence[str]:
-        """Check the parameters, and say what of the feature the fit uses."""
+        """Check the parameters, and return the names in `UNSUPPORTED_PAIRS` that the fit uses."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,23 +51,23 @@ class FitOption(ABC):
         return None
 
     def adapt_source(self, source: Source) -> Source:
-        """The rows of the fit, from the checked rows of X."""
+        """Return the rows of the fit, given the validated rows of X."""
         return source
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        """What is fitted. `candidates` are all structures and numbers of components; the problem is of the first."""
+        """Return the problem of the fit; `candidates` lists all structures with numbers of components."""
         return problem
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        """How it is fitted."""
+        """Return the plan of the fit."""
         return plan
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
-        """The runs of EM, one for each start; in a model selection those of one candidate."""
+        """Return the EM runs, one per initialisation; in a model selection, the runs of one candidate."""
         return runs
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
-        """What the fit found, from the end of its best run."""
+        """Return the result of the fit, given the final state of the best run."""
         return fitted
 
 

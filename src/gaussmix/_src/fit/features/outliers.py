@@ -1,4 +1,4 @@
-"""Rows that belong to no component: `noise`, a uniform background, and `trim`, rows that are left out."""
+"""Implement `noise`, a uniform background, and `trim`, which leaves out outliers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaussmix._src.validation.restrictions import check_background, noise_of
 
 
 class NoiseBackground(FitOption):
-    """A background of noise."""
+    """The fit option for a uniform noise component."""
 
     def check_parameters(self) -> Sequence[str]:
         self._noise = noise_of(self.estimator.noise)
@@ -32,7 +32,7 @@ class NoiseBackground(FitOption):
 
 
 class Trimming(FitOption):
-    """TrimmedSource rows, which fit worst."""
+    """The fit option that leaves out the rows with the lowest density."""
 
     def check_parameters(self) -> Sequence[str]:
         self._fraction = check_trim(self.estimator.trim)

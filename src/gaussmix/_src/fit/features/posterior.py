@@ -1,4 +1,4 @@
-"""Truncated EM: if there are many components, each row belongs to a few candidates alone (`posterior`)."""
+"""Implement `posterior`: truncated EM, which assigns each row to only a few of many components."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
-MIN_PAIRS = 2**27  # pairs of rows and components: with fewer, an exact fit takes seconds
-MAX_GAP = 2e-3  # nats per row: candidates are doubled if the gap is larger by more than two standard errors
-MAX_AUTO_CANDIDATES = 64  # which are not doubled again: an outlier far from all components would ask for more and more
+MIN_PAIRS = 2**27  # number of pairs of rows and components below which an exact fit takes seconds
+# If the gap exceeds this, in nats per row, by more than two standard errors, the number of candidates is doubled.
+MAX_GAP = 2e-3
+# The number is not doubled beyond this, because an outlier far from all components would require ever more.
+MAX_AUTO_CANDIDATES = 64
 
 
 class TruncatedPosterior(FitOption):
-    """Truncated EM, with an estimate of the difference between its bound and the log-likelihood."""
+    """The fit option for truncated EM, which also estimates how far its bound is below the log-likelihood."""
 
     _engine: TruncatedEngine | None = None
 
@@ -70,19 +72,20 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """The states of a run, which goes on with twice as many candidates while the gap is large."""
+        """Yield the states of a run, which doubles the number of candidates and continues while the gap is large."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
-        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # a checkpoint's
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # the number in the checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
-        if initial is not None and initial.outcome is not None:  # its rows have no candidates for another gap
+        # A finished run has no candidates from which to estimate the gap again.
+        if initial is not None and initial.outcome is not None:
             yield initial
             return
         while True:
             problem, source = replace(problem, engine=engine), problem.source
-            vars(problem)["source"] = source  # with the candidates of the rows
-            gap = PosteriorGap(engine.n_candidates, nan, nan)  # not known yet
+            vars(problem)["source"] = source  # keeps the candidates of the rows
+            gap = PosteriorGap(engine.n_candidates, nan, nan)  # not estimated yet
             is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:
@@ -105,7 +108,7 @@ class TruncatedPosterior(FitOption):
         return fitted if self._engine is None else fitted.without_likelihood()
 
     def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
-        """Refuse a number of candidates that no fit can have."""
+        """Raise ValueError for a number of candidates that the fit can't use."""
         source, n_components = problem.data.raw_source, problem.n_components
         if n_candidates > n_components:
             raise ValueError(
@@ -131,7 +134,7 @@ def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
 
 
 def _memory_bytes() -> float:
-    """The memory of the machine, if the system tells."""
+    """Return the memory of the machine in bytes; infinity if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -139,7 +142,7 @@ def _memory_bytes() -> float:
 
 
 def _why_exact(problem: Problem) -> str:
-    """Name the setting that truncated EM does not support; return an empty text if it supports all."""
+    """Return the name of the setting that truncated EM does not support; "" if all are supported."""
     source = problem.data.raw_source
     if source.has_errors:
         return "X_error"

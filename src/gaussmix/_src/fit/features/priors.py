@@ -1,4 +1,4 @@
-"""`prior` and `restrictions`: priors, and parameters that the fit keeps fixed."""
+"""Implement `prior` and `restrictions`: priors, and parameters that the fit keeps fixed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INIT_PREFIXES = "weights", "means", "covariances", "precisions"
-MIN_EXPECTED_ROWS = 0.5  # a component with less describes no row
+MIN_EXPECTED_ROWS = 0.5  # a component with fewer expected rows describes no row
 
 
 class Priors(FitOption):
-    """Priors and fixed parameters."""
+    """The fit option for priors and fixed parameters."""
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]  # a search has its own
+        # Model selection checks its structures itself.
+        families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
             return ()
@@ -56,14 +57,15 @@ class Priors(FitOption):
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
-        # Of a model selection, `facts` has the likelihood of the mixture; here EM raised something else.
+        # Model selection stores the likelihood of the mixture, but other fits stored another objective.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
-    """Components with less than half a row, which the prior of means and covariances alone keeps where they are."""
+    """Return the components with less than half a row, which only the prior of means and covariances determines."""
     objective = problem.objective
-    if type(objective) is not PosteriorObjective or objective.prior is None:  # a variational one tells masses itself
+    # Variational fits report such components themselves.
+    if type(objective) is not PosteriorObjective or objective.prior is None:
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight
     light = np.flatnonzero(final_state.model.weights * total_weight < MIN_EXPECTED_ROWS).tolist()
@@ -75,7 +77,7 @@ def find_prior_only_components(problem: Problem, final_state: EMState) -> list[i
 
 
 def describe_prior_only_components(components: Sequence[int]) -> str | None:
-    """Say which components only the prior holds, and what to do; None if none."""
+    """Return a warning about components that only the prior determines, with advice; None if there are none."""
     if not components:
         return None
     return (

@@ -1,4 +1,4 @@
-"""What the rows of a fit mean: `X_error`, measurement errors of X, and `weight_type`, what `sample_weight` says."""
+"""Implement `X_error`, the measurement errors of X, and `weight_type`, the meaning of `sample_weight`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaussmix._src.validation.rows import check_columns, check_weight_type, scal
 
 
 class MeasurementErrors(FitOption):
-    """Rows with measurement errors."""
+    """The fit option for rows with measurement errors."""
 
     def check_parameters(self) -> Sequence[str]:
         return ("X_error",)
@@ -19,13 +19,13 @@ class MeasurementErrors(FitOption):
     def adapt_source(self, source: Source) -> Source:
         names = self.estimator._names
         source = with_errors(self.arguments["X"], source, self.arguments["X_error"], names)
-        if source.may_miss:  # an infinite error makes a cell missing
+        if source.may_miss:  # because an infinite error makes a value missing
             check_columns(source, names)
         return source
 
 
 class WeightType(FitOption):
-    """Weights that are precisions."""
+    """The fit option for weights that are precisions."""
 
     def check_parameters(self) -> Sequence[str]:
         is_precision = check_weight_type(self.estimator.weight_type) == "precision"

@@ -1,4 +1,4 @@
-"""How the runs of EM go and end: `acceleration`, `degenerate`, and `check_maximum` and ``tol="auto"``."""
+"""Implement options of EM runs: `acceleration`, `degenerate`, `check_maximum` and ``tol="auto"``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.validation.parameters import check_acceleration, check_maximu
 
 
 class DegenerateRemedy(FitOption):
-    """Another remedy than to freeze a component that collapses or loses its rows."""
+    """The fit option for remedies other than freezing a component that collapses or becomes empty."""
 
     def check_parameters(self) -> Sequence[str]:
         self._remedy = check_remedy(self.estimator.degenerate)
@@ -34,7 +34,7 @@ class DegenerateRemedy(FitOption):
         return [partial(self._run, run, problem) for run in runs]
 
     def _run(self, run: EMRun, problem: Problem, initial: EMState | None) -> Iterator[EMState]:
-        """The states of a run, whose error has the name of the feature."""
+        """Yield the states of a run; if the run raises DegenerateError, add the name of the feature."""
         try:
             yield from run(initial)
         except DegenerateError as error:
@@ -42,7 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """Accelerated EM; truncated EM is not accelerated, because a refused proposal would leave worse candidates."""
+    """The fit option for accelerated EM, except for truncated EM, whose candidates a rejected step would worsen."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)
@@ -53,7 +53,7 @@ class AcceleratedRuns(FitOption):
 
 
 class CertifiedMaximum(FitOption):
-    """A fit that goes on to a maximum, or that finds out in any case, or in none, whether it is at one."""
+    """The fit option that continues a fit to a maximum, or that always or never checks for a maximum."""
 
     def check_parameters(self) -> Sequence[str]:
         self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))

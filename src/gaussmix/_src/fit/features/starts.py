@@ -1,4 +1,4 @@
-"""Where a fit begins: at parameters such as `means_init`, with `warm_start` at the mixture of the fit before."""
+"""Implement initial parameters such as `means_init`, and `warm_start`, which starts from the previous mixture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PARAMETER_NAMES = "weights_init", "means_init", "precisions_init", "covariances
 
 
 class InitialValues(FitOption):
-    """Parameters that a fit starts from."""
+    """The fit option for initial parameters."""
 
     def check_parameters(self) -> Sequence[str]:
         return [name for name in _PARAMETER_NAMES if getattr(self.estimator, name) is not None]
@@ -29,7 +29,7 @@ class InitialValues(FitOption):
 
 
 class WarmStart(FitOption):
-    """A start from the mixture of the fit before, if it has the size and the structure of this one."""
+    """The fit option for starting from the previous mixture, if this has the same size and structure."""
 
     def check_parameters(self) -> Sequence[str]:
         self._restore_seed = seed_restorer(self.estimator.random_state)

@@ -1,4 +1,4 @@
-"""`partial_fit` and `forgetting`: the fit to the first rows of a stream, and how fast the stream is forgotten."""
+"""Implement `partial_fit` and `forgetting`: the first fit to a stream, and how fast earlier rows lose weight."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class StreamFit(FitOption):
-    """A fit to the first rows of a stream, whose seed was drawn when the stream began. Other fits use nothing of it."""
+    """The fit option for the first fit to a stream, with the seed drawn at its beginning. Other fits do not use it."""
 
     def check_parameters(self) -> Sequence[str]:
         check_forgetting(self.estimator.forgetting)
@@ -29,7 +29,7 @@ class StreamFit(FitOption):
 
 
 def check_forgetting(forgetting: Any) -> ForgettingRate:
-    """How fast a stream is forgotten."""
+    """Check the value of `forgetting`, and return it as a `ForgettingRate`."""
     if isinstance(forgetting, ForgettingRate):
         return forgetting
     if forgetting is None:

@@ -1,4 +1,4 @@
-"""Which features there are, which of them a fit uses, and which can't be combined."""
+"""List the fit options, find the options that a fit uses, and reject unsupported combinations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# In the order in which they apply: the class of a feature in a module of `fit`, which is imported when a fit first uses
-# it, and the parameters and arguments of `fit` that ask for it by a value other than their default or None.
+# The fit options in the order in which they apply. A key is the module in `fit`, which is imported at the first use,
+# and the class. The value lists the parameters that request the option if they differ from their default.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),
@@ -35,7 +35,8 @@ OPTION_PARAMETERS = {
     "monitor:Monitor": ("callbacks", "max_time", "verbose", "verbose_interval", "_skl_callbacks"),
 }  # fmt: skip
 
-MIN_TRUNCATED_COMPONENTS = 1000  # from here on they are "many components", which posterior="auto" truncates
+# With at least this number of components ("many components"), posterior="auto" may truncate EM.
+MIN_TRUNCATED_COMPONENTS = 1000
 
 _INDEX_CONFLICT = (
     "degenerate='drop' can't be combined with {} that name components by number. Set 'freeze', 'repair' or 'error'."
@@ -52,7 +53,7 @@ _UNSUPPORTED_IN_FIT_MANY = (
     "covariances_init", "warm_start", "noise", "verbose", "degenerate='drop'", "check_maximum=True",
 )  # fmt: skip
 
-# Two things that no fit can use together, and what the error says. The first pair of a fit is the one that is named.
+# Pairs of names that no fit can use together, and the error message. The first matching pair is reported.
 UNSUPPORTED_PAIRS = {
     ("labels", "split_merge"): 'labels name components by number. Set split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
@@ -83,21 +84,21 @@ UNSUPPORTED_PAIRS = {
 
 
 def find_options(estimator: Any, arguments: Mapping[str, Any], *others: str, ignored: Sequence[str] = ()) -> FitOptions:
-    """The features that a fit uses, in the order in which they apply; none for a plain fit.
+    """Return the options that a fit uses, in the order in which they apply; () for a default fit.
 
     Parameters
     ----------
-    estimator : with its parameters.
-    arguments : those of `fit`, by name.
-    others : what else the fit uses that `UNSUPPORTED_PAIRS` names.
+    estimator : estimator with its parameters.
+    arguments : arguments of `fit` by name.
+    others : other names in `UNSUPPORTED_PAIRS` that the fit uses.
     ignored : parameters that this kind of fit ignores.
 
     Raises
     ------
-    ValueError, TypeError : a parameter can't be used, or two features can't be combined.
+    ValueError, TypeError : a parameter has an invalid value, or two options can't be combined.
     """
     names = changed_parameters(estimator) - {*ignored} | {key for key, value in arguments.items() if value is not None}
-    if not isinstance(estimator.tol, str):  # every fit uses a number
+    if not isinstance(estimator.tol, str):  # a numeric tol needs no option
         names.discard("tol")
     if getattr(estimator, "posterior", None) == "auto" and _has_many_components(estimator.n_components):
         names.add("many components")
@@ -118,7 +119,7 @@ def _has_many_components(n_components: Any) -> bool:
 
 
 def changed_parameters(estimator: Any) -> set[str]:
-    """The parameters of an estimator that do not have their defaults, which need no check."""
+    """Return the names of parameters that differ from their defaults, because default values need no check."""
     values = vars(estimator)
     return {
         name
@@ -129,14 +130,14 @@ def changed_parameters(estimator: Any) -> set[str]:
 
 
 def check_combination(used_names: Set[str]) -> None:
-    """Raise ValueError if two things that a fit uses can't be combined."""
+    """Raise ValueError if a fit uses two names that can't be combined."""
     for pair, sentence in UNSUPPORTED_PAIRS.items():
         if used_names >= set(pair):
             raise ValueError(sentence)
 
 
 def _other_used_names(estimator: Any) -> Iterator[str]:
-    """What an estimator uses besides options, in the names of `UNSUPPORTED_PAIRS`."""
+    """Yield the names in `UNSUPPORTED_PAIRS` that an estimator uses in addition to fit options."""
     yield _library_class(type(estimator)).__name__
     yield f"criterion={getattr(estimator, 'criterion', None)!r}"
     if getattr(estimator, "split_merge", False):
@@ -145,11 +146,11 @@ def _other_used_names(estimator: Any) -> Iterator[str]:
 
 @cache
 def _default_values(cls: type) -> tuple[tuple[str, Any], ...]:
-    """The parameters of an estimator and their defaults, and scikit-learn's callbacks."""
+    """Return the parameters of an estimator class with their defaults, and scikit-learn's callback attribute."""
     parameters = signature(_library_class(cls)).parameters.items()
     return *((name, each.default) for name, each in parameters), ("_skl_callbacks", None)
 
 
 def _library_class(cls: type) -> type:
-    """The class of gaussmix that an estimator is, whose defaults ask for nothing; those of a subclass may."""
+    """Return the gaussmix class of an estimator, because a user's subclass may have defaults that request options."""
     return next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == "gaussmix")

@@ -1,4 +1,4 @@
-"""Rows of Dask arrays and frames: work goes to the workers of a cluster, or partitions come to this process."""
+"""Sources of Dask arrays and data frames: work is sent to a cluster, or this process computes the partitions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from gaussmix._src.sources.files.base import About, Chosen, Reader, check_column
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
-# What objects in a column may be, by pandas, so that they are numbers.
+# Types of objects in a column, by pandas, that can be converted to numbers.
 _NUMERIC_KINDS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 
 
 def open_dask(data: Any, request: OpenOptions) -> Source:
-    """Open a Dask array, frame or series.
+    """Open a Dask array, data frame or series.
 
-    Where there is a `distributed.Client`, the rows stay in the memory of its workers, and passes go there. Elsewhere
-    partitions are computed in this process: once, or in every pass where they do not fit into the memory asked for.
+    If there is a `distributed.Client`, the rows stay in the memory of its workers, and passes run there. Otherwise this
+    process computes the partitions: once, or in every pass if they do not fit into `memory`.
     """
     table = DaskTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(_read, table, request.memory), table.left_out)
@@ -42,7 +42,7 @@ def _read(table: DaskTable, memory: int) -> Source:
 
 
 def _client() -> Any:
-    """The client of a cluster; None where there is none."""
+    """Return the client of a cluster; None if there is none."""
     if "distributed" not in sys.modules:
         return None
     from distributed import default_client
@@ -55,27 +55,27 @@ def _client() -> Any:
 
 @dataclass(frozen=True)
 class DaskTable:
-    """What is known of a Dask array or frame before any of its partitions is computed."""
+    """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # its columns that are features, x0, x1 … for arrays; its number of rows is not read
-    parts: Sequence[Any] = field(repr=False)  # a delayed `Block` for each partition, whose `first_row` is not read
-    sizes: Sequence[int] | None  # numbers of rows of the partitions; None where Dask does not know them
-    left_out: Sequence[str] = ()  # sentences: columns that hold no numbers
+    about: About  # selected features, x0, x1 … for arrays; the number of rows is not used
+    parts: Sequence[Any] = field(repr=False)  # delayed `Block` of each partition, whose `first_row` is not used
+    sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not know them
+    left_out: Sequence[str] = ()  # sentences on columns that are not numeric
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> DaskTable:
-        """Of a Dask array or frame.
+        """Build the description of a Dask array or data frame.
 
-        Raises ValueError: a column is absent or holds no numbers, or an array has other than two dimensions.
+        Raises ValueError: a column does not exist or is not numeric, or an array does not have two dimensions.
         """
         if data.ndim != 2:
             raise ValueError(f"Expected 2D array, got {data.ndim}D array instead: X has a row for each sample.")
         return _of_array(data, request) if isinstance(data, da.Array) else _of_frame(data, request)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows, as a Dask array whose chunks are the partitions; nothing is computed yet.
+        """Return the results of a task for all rows as a lazy Dask array, whose chunks are the partitions.
 
-        Raises ImportError, as a fit does: a worker without gaussmix would die of the task, and Dask wait for another.
+        Raises ImportError, as in a fit: a worker without gaussmix would die of the task, and Dask would try another.
         """
         client = _client()
         if client is not None:
@@ -91,7 +91,7 @@ class DaskTable:
 
 
 class PartReader(Reader):
-    """The partitions of a table, computed in this process one after the other."""
+    """A reader that computes the partitions of a table in this process, one after the other."""
 
     def __init__(self, table: DaskTable) -> None:
         about, self._table = table.about, table
@@ -125,7 +125,7 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
 
 
 def _is_persisted(data: da.Array) -> bool:
-    """Whether workers hold chunks for futures, which the optimization of Dask arrays leaves out: they would be lost."""
+    """Return whether workers store chunks as futures, which Dask's optimisation of arrays would drop."""
     if "distributed" not in sys.modules:
         return False
     from distributed import Future
@@ -161,7 +161,7 @@ def _unfit(name: Any, data: Any) -> str:
 
 
 def _numpy_type(dtype: Any) -> Any:
-    """The type of NumPy behind one of pandas, which may also hold missing values."""
+    """Return the NumPy type of a pandas type, which may also represent missing values."""
     return getattr(dtype, "numpy_dtype", dtype)
 
 
@@ -184,7 +184,7 @@ def _array_block(
 
 
 def _frame_block(frame: Any, index: int, names: Sequence[Any], weights: Any, dtype: Any) -> Block:
-    from pandas.api.types import infer_dtype  # which arrays do without
+    from pandas.api.types import infer_dtype  # imported here, because arrays don't need pandas
 
     check_columns(f"partition {index} of the Dask frame", list(frame.columns), names, weights)
     for name in (*names, *([weights] if weights is not None else ())):

@@ -1,4 +1,4 @@
-"""Rows in the memory of the workers of a Dask cluster."""
+"""Access to rows in the memory of workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from gaussmix._src.sources.remote import Remote, Target, WorkerPartition, merge_
 from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 
-MAX_GRAPH_BYTES = 100_000  # bytes of a task; a larger one goes to each worker once, before the pass
-MAX_ATTEMPTS = 10  # passes begun again after what they need was lost
-MAX_KILLED = 3  # passes in which Dask gave up because workers died
-RETRY_PAUSE = 0.5  # seconds before that
-# By the client, the workers that said that they have this gaussmix.
+MAX_GRAPH_BYTES = 100_000  # tasks with more bytes are sent to each worker once before the pass
+MAX_ATTEMPTS = 10  # limit on repetitions of a pass after data were lost
+MAX_KILLED = 3  # limit on passes in which Dask gives up because workers die
+RETRY_PAUSE = 0.5  # seconds before a pass is repeated
+# Addresses of workers, by client, on which the version of gaussmix was checked.
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
-    """The rows on the workers of a cluster.
+    """Return a source of rows on the workers of a cluster.
 
     Raises ImportError: a worker has no gaussmix, or another version of it.
     """
@@ -50,10 +50,10 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
 
 class DaskWorkers:
-    """The workers of a cluster. Each is asked once by a client which gaussmix it has, whenever it joins.
+    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if it joins later.
 
-    A worker that can't import what a task names leaves the cluster, and the task waits for another. One with another
-    version might give other bits.
+    A worker that can't import a module of a task dies, and the task waits for another worker. A worker with another
+    version might compute results that differ in the last bits.
     """
 
     def __init__(self, client: Any, table: str) -> None:
@@ -62,11 +62,11 @@ class DaskWorkers:
         self._cluster = f"The Dask cluster at {client.scheduler.address}"
 
     def n_threads(self) -> dict[str, int]:
-        """Threads of each worker, by its address.
+        """Return the number of threads of each worker, by its address.
 
         Raises ImportError: a worker has no gaussmix, or another version of it. ConnectionError: there is no scheduler.
         """
-        if self.client.scheduler is None:  # it was closed
+        if self.client.scheduler is None:  # the client was closed
             raise self._lost()
         result: dict[str, int] = self.answer(self.client.nthreads(asynchronous=True))
         self._checked.intersection_update(result)
@@ -87,13 +87,13 @@ class DaskWorkers:
         return result
 
     def answer(self, call: Coroutine[Any, Any, T]) -> T:
-        """What the scheduler answers; raises ConnectionError where there is none."""
+        """Wait for an answer of the scheduler, and return it; raise ConnectionError if there is no scheduler."""
         from distributed.core import CommClosedError
 
         work = self._submit(call)
         try:
             while not wait([work], waiting.POLL_SECONDS).done:
-                if self.client.status != "running":  # Dask tries for 30 s to reach it again
+                if self.client.status != "running":  # otherwise Dask would try for 30 s to reconnect
                     raise CommClosedError("the client is not connected")
             return work.result()
         except OSError as error:
@@ -101,16 +101,16 @@ class DaskWorkers:
             raise self._lost() from error
 
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
-        """The results of what `submit` sends to the workers; sent again where workers died with what it needs.
+        """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
-        The cluster computes again what was lost of the futures `needed`, which the tasks read, but gives up where
-        workers died several times meanwhile; then it is asked again.
+        The cluster recomputes lost results of the futures `needed`, which the tasks read. It gives up if workers die
+        several times in the meantime, and then the futures are retried.
 
         Raises
         ------
-        RuntimeError : workers died again and again, or what they held was discarded.
+        RuntimeError : workers died repeatedly, or their data were discarded.
         ConnectionError : the scheduler can't be reached.
-        TimeoutError : there is no worker, and `max_time` is over, or the limit that Dask was given.
+        TimeoutError : there is no worker, and `max_time` or Dask's own time limit is over.
         """
         from distributed import CancelledError, KilledWorker
         from distributed.core import CommClosedError
@@ -129,7 +129,7 @@ class DaskWorkers:
             except (KilledWorker, CancelledError, asyncio.CancelledError) as error:
                 if self.client.status != "running" or getattr(error, "reason", "") == "scheduler-connection-lost":
                     raise self._lost() from error
-                if any(future.status == "cancelled" for future in needed):  # which Dask never takes back
+                if any(future.status == "cancelled" for future in needed):  # Dask does not restore cancelled futures
                     raise RuntimeError(
                         f"{self._cluster} has discarded rows of {self._table}: its client was restarted or has "
                         "cancelled them, or they were put there by hand and their worker died. Open the table again, "
@@ -143,17 +143,17 @@ class DaskWorkers:
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(RETRY_PAUSE)  # until the client has heard what else was lost
+            sleep(RETRY_PAUSE)  # until the client is notified of other losses
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
-        """Have the scheduler give tasks up, and what they need, when two workers died with them.
+        """Make the scheduler give up tasks, and the tasks that they depend on, after two workers died with them.
 
-        Then `gathered` tries them one by one, and a third death tells which one it is. Dask would wait for four.
+        Then `gathered` retries the tasks one by one, and a third death identifies one. Dask would wait for four deaths.
         """
         keys = [future.key for future in futures]
 
-        async def watch(dask_scheduler: Any) -> None:  # here, because the scheduler may not have gaussmix
+        async def watch(dask_scheduler: Any) -> None:  # a local function, because the scheduler may not have gaussmix
             for _ in range(500):
                 if all(key in dask_scheduler.tasks for key in keys):
                     break
@@ -166,17 +166,17 @@ class DaskWorkers:
                     task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
                     left += task.dependencies
 
-        with suppress(ValueError):  # the scheduler takes no functions
+        with suppress(ValueError):  # the scheduler rejects functions
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:
-        """Compute futures again, one by one, so that the one whose worker dies is known by name."""
+        """Compute futures again, one by one, so that the future whose worker dies is identified."""
         from distributed import KilledWorker
 
         for future in lost:
             if future.status != "error":
                 continue
-            with suppress(KeyError):  # distributed 2026.8 does the work, and then looks for futures that nobody has
+            with suppress(KeyError):  # distributed 2026.8 does the work, but then looks up futures that no longer exist
                 self.client.retry([future])
             try:
                 self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
@@ -187,13 +187,13 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """The results of futures, which are called off if this is: a `gather` that is called off itself complains."""
+        """Return the results of futures; cancel them if this call is cancelled, because `gather` would log an error."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
         finally:
             if not result.done():
-                with suppress(Exception):  # the client was closed, and with it they were
+                with suppress(Exception):  # the futures were cancelled when the client was closed
                     await self.client.cancel(futures, asynchronous=True)
                 await asyncio.gather(result, return_exceptions=True)
 
@@ -214,19 +214,19 @@ class DaskWorkers:
         last = getattr(error, "last_worker", None)
         name = "" if last is None else f" (the last was {last.address})"
         return RuntimeError(
-            f"Workers of the Dask cluster died again and again {where}{name}. Mostly they lack memory: give smaller "
+            f"Workers of the Dask cluster died repeatedly {where}{name}. Usually they lack memory: give smaller "
             "partitions, or workers with more memory. Their logs say how they ended."
         )
 
 
 class DaskCluster(Remote):
-    """Rows in the memory of the workers of a cluster, cut into targets: 2^m leaves each, neighbours on one worker.
+    """A source of rows in the memory of workers, in partitions of 2^m × 65,520 rows with neighbours on the same worker.
 
-    Tasks are short and know nothing of each other, so a worker that is lost costs what it held and what it was doing.
-    Its rows are computed again from where they came from. Each result has a key, so none is counted twice.
+    Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Dask recomputes
+    lost rows from their source. Each result has a key, so that it is counted once.
 
-    They come from `parts`: a future of a list of blocks for each partition, in the order of the rows, whose
-    `Block.first_row` is not read.
+    The rows come from `parts`: one future per original partition, in the order of the rows, whose result is a list of
+    blocks. `Block.first_row` is not used.
     """
 
     def __init__(self, workers: DaskWorkers, parts: Sequence[Any], about: About) -> None:
@@ -238,7 +238,7 @@ class DaskCluster(Remote):
         self.n_rows = sum(sizes)
         cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # of a target
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks in a partition
         workers.limit_deaths(self._stored)
 
     @property
@@ -247,7 +247,7 @@ class DaskCluster(Remote):
         return next((why for why in self.map_rows(about.invalid_reason) if why is not None), None)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        """Return a source of the changed blocks, which the workers keep instead of making them again in every pass."""
         sent = self._sent(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
         source = DaskCluster(self._workers, parts, self._about.only(columns))
@@ -255,7 +255,7 @@ class DaskCluster(Remote):
         return source
 
     def blocks(self) -> Iterator[Block]:
-        """As for every source; a leaf at a time comes to this process."""
+        """Yield the rows. This process receives one block of 65,520 rows at a time."""
         for part, index in product(self._stored, range(self._n_leaves)):
             submit = partial(self._client.map, _leaf, [part], index=index, key="gaussmix-leaf", pure=False)
             (leaf,) = self._workers.gathered([part], submit)
@@ -268,7 +268,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """As for all rows elsewhere; each worker merges its trees, and then some merge those of a few others."""
+        """Sum over all rows, as in the base class. Workers merge their own trees, and some then merge others' trees."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -277,8 +277,9 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(parts: list[Any], index: int) -> Any:  # else who merges a part would get all of them
-            group = _unique("deal")  # of few tasks: Dask would spread those of a larger one over all workers
+        def of_part(parts: list[Any], index: int) -> Any:  # avoids that merging tasks receive all parts
+            # a group of few tasks, because Dask would spread the tasks of a larger group over all workers
+            group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
 
         began = perf_counter()
@@ -292,14 +293,14 @@ class DaskCluster(Remote):
     def _each_worker(
         self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **how: Any
     ) -> list[Any]:
-        """Futures of a task for each worker, in the order of the rows, which does work on the parts that are there."""
+        """Submit a task to each worker for its own partitions, and return the futures in the order of the rows."""
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
         parts = [[self._stored[index] for index in group] for group in groups.values()]
         limits = [n_threads.get(worker, 1) for worker in groups]
         return self._client.map(task, groups.values(), parts, limits, sent=sent, **how, key="gaussmix-pass", pure=False)
 
     def _groups(self) -> dict[str, list[int]]:
-        """Numbers of the parts that each worker is to do: one task does them all, because each costs milliseconds."""
+        """Return the indices of partitions by worker, so that one task handles all of a worker's partitions."""
         holders = self._client.who_has(self._stored)
         groups: dict[str, list[int]] = {}
         for index, part in enumerate(self._stored):
@@ -308,7 +309,7 @@ class DaskCluster(Remote):
         return groups
 
     def _sent(self, what: Any) -> Any:
-        """What tasks of one pass share: itself where it is small, else where each worker has it."""
+        """Pickle data that all tasks of a pass share; if they are large, return a future of a copy on each worker."""
         from distributed.protocol.pickle import dumps
 
         packed = dumps(what)
@@ -316,20 +317,20 @@ class DaskCluster(Remote):
 
 
 def _unique(doing: str) -> str:
-    """A key that the dashboard shows as "gaussmix-" and what is done."""
+    """Return a unique key, which the dashboard shows as "gaussmix-" and the name of the activity."""
     return f"gaussmix-{doing}-{uuid4().hex}"
 
 
 def _named(future: Any) -> str:
-    """Which rows a future has: the number of their partition, or of the first of them, ends its key."""
+    """Describe the rows of a future, whose key ends with the index of the partition or of its first row."""
     key, _, index = future.key.rpartition("-")
     return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
 def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
-    """Futures of `WorkerPartition`, one for each target. Rows move to it once, from the partitions that have them.
+    """Return a future of `WorkerPartition` for each new partition. Rows are moved once, from the old partitions.
 
-    Targets that are neighbours are asked for on the same worker, so that its sums make few nodes.
+    Neighbouring partitions are requested on the same worker, so that the sums of a worker have few nodes.
     """
     taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
@@ -346,7 +347,7 @@ def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[
 
 
 def _bytes_of(block: Block) -> int:
-    """For Dask, which brings small things to where it has room, and would move rows if it took them for small."""
+    """Return the size of a block for Dask, which would move rows to other workers if it underestimated their size."""
     arrays = block.rows, block.row_weight, block.assignment
     return sum(array.nbytes for array in arrays if array is not None)
 
@@ -360,7 +361,7 @@ def _rows_of(part: Sequence[Block]) -> int:
 
 
 def _piece(part: Sequence[Block], first: int, end: int) -> list[Block]:
-    """Rows first … end − 1 of a partition."""
+    """Return rows first … end − 1 of a partition."""
     result = []
     for block in part:
         if first < block.n_rows and end > 0:
@@ -395,7 +396,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
-    """A leaf of a target by its number there; none beyond the last."""
+    """Return a block of 65,520 rows in a partition by its index, in a list; [] after the last block."""
     leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 

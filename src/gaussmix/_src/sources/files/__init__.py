@@ -1,1 +1,1 @@
-"""Tables in files, read ahead of the work, as sources."""
+"""Sources of tables in files, which are read ahead of the work."""

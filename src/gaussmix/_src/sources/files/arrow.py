@@ -1,4 +1,4 @@
-"""Rows of tables that yield record batches: in files, data sets of PyArrow and streams."""
+"""Read rows of tables that yield record batches: files, PyArrow data sets and streams."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _INDEX_OR_EMPTY = base.INDEX_OF_FRAME, describe_type(pa.null())
 
 
 class Columns:
-    """The columns of a table of Arrow's types that are features, and the one of weights.
+    """The selected columns of an Arrow table: features and weights.
 
-    Features are by default all columns that hold numbers, but the weights; `notices` are sentences on what was guessed
-    and left out.
+    By default, all numeric columns except the weights are features. The attribute `notices` has sentences on what was
+    guessed and which columns are left out.
     """
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
@@ -59,12 +59,12 @@ class Columns:
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
 
     def about(self, *, may_miss: bool, has_names: bool = True) -> About:
-        """What other processes need to know of these columns."""
+        """Return the description of these columns for other processes."""
         return About(self.name, self.names, self.weights, self.dtype, 0, may_miss, has_names, self.integer_columns)
 
     @property
     def read_columns(self) -> list[str]:
-        """The columns to ask the batches for: features, and the weights."""
+        """Return the names of columns that batches must have: features and weights."""
         return [*self.names, *([self.weights] if self.weights else [])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
@@ -77,7 +77,7 @@ class Columns:
             target[...] = base.whole(column) if is_whole or pa.types.is_floating(column.type) else base.doubles(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
-        """The rows of a table, and their weights where it has them."""
+        """Return the rows of a table as a block, with weights if the table has them."""
         rows = np.empty((table.num_rows, len(self.names)), self.dtype, order="F")
         row_weight = np.empty(len(rows)) if self.weights in table.schema.names else None
         if len(rows):
@@ -85,12 +85,12 @@ class Columns:
         return Block(0, rows, row_weight)
 
     def why_not_numeric(self, field: pa.Field) -> str:
-        """What a column holds that is not numbers, as the end of a sentence."""
+        """Return why a column is not numeric, as the end of a sentence."""
         return describe_type(field.type)
 
 
 def column_of_results(results: NDArray[Any]) -> pa.Array:
-    """An array with an entry for each row as a column: of lists where a row has several numbers."""
+    """Convert an array with one entry per row to an Arrow column; an entry with several numbers becomes a list."""
     column = pa.array(results.ravel())
     for width in reversed(results.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, width)
@@ -98,23 +98,23 @@ def column_of_results(results: NDArray[Any]) -> pa.Array:
 
 
 class BatchReader(Columns, Reader):
-    """A table that yields record batches, from the first row to the last, as often as it is asked; see `Columns`."""
+    """A reader of a table that yields record batches, from the first row to the last, in every pass; see `Columns`."""
 
-    is_slow: bool  # reading takes longer than a pass of EM, or can be done once only; then `n_rows` is 0
+    is_slow: bool  # true if reading takes longer than an EM step or is possible only once; then `n_rows` is 0
     n_rows = 0
-    identity: tuple[Any, ...] = ()  # what changes when the rows change; empty where nobody knows
-    n_together = 0  # the largest number of rows that can only be read together; 0 where few can be
+    identity: tuple[Any, ...] = ()  # changes when the rows change; empty if this is unknown
+    n_together = 0  # largest number of rows that can only be read together; 0 if there is no such limit
 
     @abstractmethod
     def parts(self) -> Iterator[pa.RecordBatch]:
-        """All rows in order, with at least `read_columns`."""
+        """Yield all rows in order, with at least the columns in `read_columns`."""
 
     def put_part(self, part: pa.RecordBatch, first: int, rows: Rows, row_weight: Array | None) -> None:
         self.put(part.slice(first, len(rows)), rows, row_weight)
 
 
 class TableReader(BatchReader):
-    """The rows of a table in files or a pipe."""
+    """A reader of a table in files or a pipe."""
 
     def __init__(self, table: Files, columns: Sequence[str] | None = None, weights: str | None = None) -> None:
         self.table, self.versions = table, table.versions
@@ -139,7 +139,7 @@ class TableReader(BatchReader):
 
 
 class DatasetReader(BatchReader):
-    """The rows of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
+    """A reader of a `pyarrow.dataset.Dataset`, in the order of its fragments."""
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class DatasetReader(BatchReader):
     def parts(self) -> Iterator[pa.RecordBatch]:
         with self._reading():
             for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
-                pass  # it is as it was
+                pass  # each request checks that its file has not changed
         how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
         scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
@@ -182,7 +182,7 @@ class DatasetReader(BatchReader):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Name the table in errors of a block, and say why a file may be gone."""
+        """Add the name of the table to errors inside the `with` block, and advice if a file is missing."""
         try:
             yield
         except pa.ArrowInvalid as error:
@@ -190,7 +190,7 @@ class DatasetReader(BatchReader):
         except OSError as error:
             is_missing_file = isinstance(error, FileNotFoundError)
             hint = self._missing_advice if is_missing_file else ""
-            if error.filename is not None and not hint:  # of a stored file, which it names
+            if error.filename is not None and not hint:  # the error of a stored file already names the file
                 raise
             index = ENOENT if is_missing_file else error.errno or EIO
             raise OSError(index, f"can't be read: {first_line(error)}{hint}", self.name) from None
@@ -204,7 +204,7 @@ class DatasetReader(BatchReader):
         return super().describe_location(row)
 
     def _unlike(self) -> str | None:
-        """The first file with a column that holds no numbers, and this column, where there is one."""
+        """Return the first file with a column that is not numeric, and its name; None if there is none."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:
                 if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
@@ -212,7 +212,7 @@ class DatasetReader(BatchReader):
         return None
 
     def _fragments(self) -> list[Any]:
-        """The parts of the data set; none where rows are filtered, so that theirs are others."""
+        """Return the fragments of the data set; [] if its rows are filtered, because fragments have all rows."""
         try:
             return list(self._dataset.get_fragments())
         except ValueError:
@@ -220,7 +220,7 @@ class DatasetReader(BatchReader):
 
 
 def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
-    """Whether a file of a data set is slow to read: text, or columns that are compressed so."""
+    """Return whether a file of a data set is slow to read, because it is text or has slow compression."""
     format = getattr(getattr(fragment, "format", None), "default_extname", None)
     if format == "parquet":
         return is_slow(fragment.metadata, columns)
@@ -231,7 +231,7 @@ def _is_slow(fragment: Any, columns: Sequence[str]) -> bool:
 
 
 class OnceReader(BatchReader):
-    """Record batches that can be read once only: they are spooled."""
+    """A reader of record batches that can be read only once, and are therefore copied to a temporary file."""
 
     is_slow = True
 

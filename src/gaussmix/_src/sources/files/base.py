@@ -1,4 +1,4 @@
-"""Rows that do not fit into memory: read in every pass, ahead of the work, into buffers that are used again."""
+"""Read rows that do not fit into memory in every pass, ahead of the work, into buffers that are reused."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.row_statistics import RowStatistic
 from gaussmix._src.sources.survey import Survey
 
-N_BUFFERS = 2  # one is filled while the other is worked on; a third one makes no pass faster
-MAX_CHUNK_BYTES = 2**23  # bytes of rows; larger ones read no faster
-STATES_FRACTION = 0.14  # for what engines keep with blocks, as a share of the memory
-WAIT_SECONDS = 0.05  # seconds, after which Ctrl-C is heard
+N_BUFFERS = 2  # one is filled while the other is processed; a third buffer would not be faster
+MAX_CHUNK_BYTES = 2**23  # maximum number of bytes read at a time; larger reads are not faster
+STATES_FRACTION = 0.14  # fraction of the memory for states that engines store with blocks
+WAIT_SECONDS = 0.05  # interval at which Ctrl-C is handled
 
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a table without files: attributes as for `Reader`. It can be sent to other processes."""
+    """A description of a table without files, with the attributes of `Reader`. It can be sent to other processes."""
 
     name: str
     names: Sequence[str]
@@ -48,15 +48,15 @@ class About:
     integer_columns: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
-        """Of the table with the columns at some indices; None for all."""
+        """Return the description of the table with the columns at some indices; None for all columns."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
     def describe_location(self, row: int) -> str:
-        """Where a row is."""
+        """Return the position of a row for messages."""
         return f"{self.name}, row {row}"
 
     def invalid_reason(self, block: Block) -> str | None:
-        """What is wrong with the first row of a block that no fit can use; None where all are right."""
+        """Return an error message for the first invalid row of a block; None if all rows are valid."""
         try:
             check_numbers(self, block.first_row, block.rows, block.row_weight)
         except ValueError as error:
@@ -66,62 +66,62 @@ class About:
     def answer(
         self, task: Callable[[Block], NDArray[Any]], rows: Rows, describe_location: Callable[[int], str]
     ) -> NDArray[Any]:
-        """What a task returns for rows that nobody has looked at, with one thread."""
+        """Check rows that were not checked before, run a task on them in one thread, and return the result."""
         check_cells(describe_location, self.names, 0, rows, self.may_miss)
         with limit_threads(1):
             return task(Block(0, rows))
 
 
 class Reader(ABC):
-    """A table that can be read again and again, from the first row to the last."""
+    """A table that can be read several times, from the first row to the last."""
 
-    name: str  # of the file or files, for messages
+    name: str  # name of the file or files for messages
     n_rows: int  # number of rows
-    names: Sequence[str]  # of the columns that are features
+    names: Sequence[str]  # names of the features
     dtype: np.dtype[Any]  # float32 or float64
-    weights: str | None = None  # the column of row weights; None where there are none
-    order: str = "F"  # "C" or "F", how rows lie in the buffers that cursors fill fastest
-    has_names: bool = True  # whether the names are the table's own
-    may_miss: bool = False  # cells of features may be missing
-    integer_columns: Sequence[int] = ()  # as for `Source`
-    versions: FileVersions = FileVersions(())  # of the files, which may not change; none for other tables
+    weights: str | None = None  # column of row weights; None if there are no weights
+    order: str = "F"  # memory order, "C" or "F", in which buffers are filled fastest
+    has_names: bool = True  # whether the names come from the table
+    may_miss: bool = False  # whether feature values may be missing
+    integer_columns: Sequence[int] = ()  # as in `Source`
+    versions: FileVersions = FileVersions(())  # versions of the files, which must not change
 
     @abstractmethod
     def parts(self) -> Iterator[Any]:
-        """All rows in order, from the first to the last, in parts of any sizes; each has `n_rows` or `num_rows`."""
+        """Yield all rows in order, in parts of any size; each part has an attribute `n_rows` or `num_rows`."""
 
     @abstractmethod
     def put_part(self, part: Any, first: int, rows: Rows, row_weight: Array | None) -> None:
-        """Copy as many rows of a part as there is room for, from `first` on, and their weights."""
+        """Copy rows of a part, from row `first` on, and their weights, until the arrays are full."""
 
     def describe_location(self, row: int) -> str:
-        """Where a row is, for messages: its file, its row group and its number, counted from 0."""
+        """Return the position of a row for messages: its file, its row group and its index."""
         return f"{self.name}, row {row}"
 
     def bytes_of(self, n_rows: int) -> int:
-        """Size of so many rows in memory."""
+        """Return the size of `n_rows` rows in memory."""
         return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
 
     def room(self, n_rows: int) -> Block:
-        """A block with room for so many rows."""
+        """Return an empty block with space for `n_rows` rows."""
         rows = np.empty((n_rows, len(self.names)), self.dtype, order="C" if self.order == "C" else "F")
         return Block(0, rows, None if self.weights is None else np.empty(n_rows))
 
 
 class Cursor:
-    """A place in the rows of a reader, from which the following rows are read."""
+    """A position in the rows of a reader, from which the next rows are read."""
 
     def __init__(self, reader: Reader) -> None:
         reader.versions.check()
         self._reader, self._parts = reader, reader.parts()
         self._part: Any = None
-        self._row = self._n_rows = 0  # of the part
+        self._row = self._n_rows = 0  # current row and number of rows in the part
         self._n_read = 0
 
     def read(self, room: Block) -> Block:
-        """The next rows, in the arrays of a block with room for some.
+        """Read the next rows into the arrays of a block.
 
-        Raises OSError, or ValueError with the place, for what can't be read or used.
+        Raises OSError or ValueError, with the position, for rows that can't be read or are invalid.
         """
         reader, first = self._reader, 0
         block = replace(room, first_row=self._n_read).row_range(0, reader.n_rows - self._n_read)
@@ -139,22 +139,22 @@ class Cursor:
         return block
 
     def close(self) -> None:
-        """Give back what is open. Raises OSError where files have changed since they were opened."""
+        """Close open files. Raises OSError if files have changed since they were opened."""
         if hasattr(self._parts, "close"):
             self._parts.close()
         self._reader.versions.check()
 
 
 class FileSource(Source):
-    """Rows of a reader, a few leaves of them in memory at a time.
+    """A source of the rows of a reader, which keeps a few blocks of 65,520 rows in memory at a time.
 
-    A thread reads ahead. Nothing that is read is kept between passes, so blocks may not be kept either. The memory, in
-    bytes, is for buffers and for what engines keep with blocks.
+    A thread reads ahead. The rows are not kept between passes, so the caller must not keep blocks either. The memory,
+    in bytes, is for buffers and for states that engines store with blocks.
     """
 
     whole = None
     is_read_again = is_remote = True
-    on_progress: Callable[[int], None] | None = None  # is called with the number of rows that were worked on
+    on_progress: Callable[[int], None] | None = None  # function that is called with the number of processed rows
 
     def __init__(self, reader: Reader, memory: int) -> None:
         self.n_rows, self.n_features, self.dtype = reader.n_rows, len(reader.names), reader.dtype
@@ -178,9 +178,9 @@ class FileSource(Source):
 
     def sample(self, n_rows: int) -> Block:
         if self.n_rows <= n_rows:
-            # Copies, because the buffers of the blocks are used again.
+            # Blocks are copied because their buffers are reused.
             return Block.concatenate(block.take(np.arange(block.n_rows), block.first_row) for block in self.blocks())
-        self.collect(RowStatistics)  # found out together with the sample
+        self.collect(RowStatistics)  # the same pass also draws the sample
         return super().sample(n_rows)
 
     def _find(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[Any, Any]:
@@ -195,9 +195,9 @@ class FileSource(Source):
 
 
 class _Ahead:
-    """The blocks of one pass, read by a thread of its own while others are worked on.
+    """An iterator over the blocks of one pass, which a separate thread reads while other blocks are processed.
 
-    The thread opens and closes the cursor. It is a daemon, since Python must end while a slow disk is read.
+    The daemon thread opens and closes the cursor, so that Python can exit while a slow disk is being read.
     """
 
     def __init__(self, reader: Reader, chunk_rows: int) -> None:
@@ -214,14 +214,14 @@ class _Ahead:
             room, block = result
             yield block
             self._rooms.put(room)
-        self._reader.versions.check()  # the thread may have been done long ago
+        self._reader.versions.check()  # files may have changed after the thread finished
 
     def _next(self) -> tuple[Block, Block] | None:
         while True:
             try:
                 result = self._results.get(timeout=WAIT_SECONDS)
             except Empty:
-                continue  # lets Ctrl-C in
+                continue  # gives Ctrl-C a chance
             if isinstance(result, BaseException):
                 raise result
             return result
@@ -247,9 +247,9 @@ class _Ahead:
 
 
 def opened(reader: Reader, memory: int) -> Source:
-    """The rows of a reader: in memory where they fit into half of it, else read in every pass.
+    """Return a source of a reader, in memory if the rows fit into half of it, and otherwise reading in every pass.
 
-    Raises ValueError: there are no rows, or one that no fit can use. OSError: rows can't be read.
+    Raises ValueError: there are no rows, or a row is invalid. OSError: rows can't be read.
     """
     if reader.n_rows == 0:
         raise ValueError(f"{reader.name} has no rows.")
@@ -265,19 +265,19 @@ def opened(reader: Reader, memory: int) -> Source:
 
 
 class Chosen(NamedTuple):
-    """The columns of an array that are features, and the one of weights."""
+    """The selected columns of an array: features and weights."""
 
     names: list[str]
     indices: list[int]
     weight_index: int | None
-    dtype: np.dtype[Any]  # the type of the rows
+    dtype: np.dtype[Any]  # type of the rows
     integer_columns: list[int]
 
     @classmethod
     def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
-        """Of an array of one type; features are by default all columns but the weights. Raises ValueError."""
+        """Select features, by default all columns but the weights, of an array; raise ValueError if this fails."""
         check_columns(name, all_columns, columns, weights)
         indices = {column: index for index, column in enumerate(all_columns)}
         names = list(columns or (column for column in all_columns if column != weights))
@@ -289,7 +289,7 @@ class Chosen(NamedTuple):
 
 
 def long_integers(dtypes: Iterable[Any]) -> list[int]:
-    """The indices of columns, of types of NumPy, whose integers may merge in a double."""
+    """Return the indices of columns of 64-bit integers, which doubles may not represent exactly."""
     return [index for index, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 
@@ -299,7 +299,7 @@ def _check_some_weight(reader: Reader, profile: RowStatistics) -> None:
 
 
 def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError for a choice among the columns of a table, `all_columns`, that `gaussmix.open` can't mean."""
+    """Raise ValueError if `columns` or `weights` are not a valid selection from all columns of a table."""
     counts = Counter(all_columns)
     twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:
@@ -319,14 +319,14 @@ def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] 
 def check_cells(
     where: Callable[[int], str], names: Sequence[str], first: int, rows: Rows, may_miss: bool, limit: float = MAX_DOUBLE
 ) -> None:
-    """Raise ValueError for the first number that is missing, infinite or too large: its place, and what to do."""
+    """Raise ValueError, with position and advice, for the first value that is missing, infinite or too large."""
     cell = bad_cell(rows, limit, may_miss=may_miss)
     if cell is not None:
         raise ValueError(f"{where(first + cell.row)}, column {names[cell.column]!r}: {cell.sentence}")
 
 
 def check_numbers(reader: Reader | About, first_row: int, rows: Rows, row_weight: Array | None) -> None:
-    """Raise ValueError for the first row that no fit can use: its place, and what to do."""
+    """Raise ValueError, with position and advice, for the first row with an invalid value or weight."""
     largest = largest_of(reader.n_rows)
     check_cells(reader.describe_location, reader.names, first_row, rows, reader.may_miss, largest)
     if row_weight is None:

@@ -1,6 +1,6 @@
-"""Openers of tables that yield record batches: files, and tables of PyArrow, polars and DuckDB.
+"""Open tables that yield record batches: files, and tables of PyArrow, polars and DuckDB.
 
-Tables that are slow to read, or can be read once only, are first written to a temporary file that is fast to read.
+Tables that are slow to read, or that can be read only once, are first copied to a temporary file that is fast to read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
-HEADER_BYTES = 128  # bytes, room for any number of rows
+HEADER_BYTES = 128  # size of the header, which has space for any number of rows
 
 
 def open_files(data: Any, request: OpenOptions) -> Source:
-    """Open a path, a pattern, a folder, or files that were opened as a table."""
+    """Open a path, a pattern, a folder, or files that are already open as a table."""
     table = data if isinstance(data, Files) else open_table(os.fspath(data), dialect=Dialect(memory=request.memory))
     return _opened(TableReader(replace(table, memory=request.memory), request.columns, request.weights), request)
 
@@ -40,16 +40,16 @@ def open_dataset(data: Any, request: OpenOptions) -> Source:
 
 
 def open_delta(data: Any, request: OpenOptions) -> Source:
-    """Open a table of Delta, whose files are a data set."""
-    dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the table of Delta"
+    """Open a Delta table by its PyArrow data set of files."""
+    dataset, name = data.to_pyarrow_dataset(), f"version {data.version()} of the Delta table"
     requested = request.columns, request.weights, request.memory
     return _opened(DatasetReader(dataset, *requested, name, "; `vacuum` removes files of old versions"), request)
 
 
 def open_iceberg(data: Any, request: OpenOptions) -> Source:
-    """Open a table of Iceberg, or a scan of one."""
+    """Open an Iceberg table, or a scan of one."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
-    return _opened(OnceReader("the table of Iceberg", scan.to_arrow_batch_reader(), request), request)
+    return _opened(OnceReader("the Iceberg table", scan.to_arrow_batch_reader(), request), request)
 
 
 def open_stream(data: Any, request: OpenOptions) -> Source:
@@ -58,13 +58,13 @@ def open_stream(data: Any, request: OpenOptions) -> Source:
 
 
 def open_relation(data: Any, request: OpenOptions) -> Source:
-    """Open a relation of DuckDB."""
-    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # before DuckDB 1.5
+    """Open a DuckDB relation."""
+    read = getattr(data, "to_arrow_reader", None) or data.fetch_arrow_reader  # name of the method before DuckDB 1.5
     return _opened(OnceReader("the relation", read(BATCH_ROWS), request), request)
 
 
 def open_lazy_frame(data: Any, request: OpenOptions) -> Source:
-    """Open a lazy frame of polars, whose record batches are made one after the other."""
+    """Open a polars lazy frame, whose record batches are computed one after the other."""
     batches = data.collect_batches(maintain_order=True)
     schema = data.head(0).collect().to_arrow().schema
     stream = pa.RecordBatchReader.from_batches(
@@ -91,14 +91,14 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
         if isinstance(source, FileSource):
             file = reader.files[0].path
             size = f"{file.stat().st_size / 1e6:.0f} MB"
-            warn(f"{reader.name} is slow to read: its numbers are in {file} ({size}) as long as they are used.")
+            warn(f"{reader.name} is slow to read, so its values are in {file} ({size}) until they are no longer used.")
         else:
             reader.spool.remove()
     return source
 
 
 def spooled(table: BatchReader) -> NpyReader:
-    """The numbers of a table in a temporary .npy file, which goes with the reader.
+    """Copy the numbers of a table to a temporary .npy file, which is deleted together with the returned reader.
 
     Raises OSError: the disk is full, or the table can't be read.
     """
@@ -115,9 +115,9 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """The numbers of files in a .npy file of a folder, which stays there for the next time.
+    """Copy the numbers of files to a .npy file in a folder, if it does not exist yet, and return its reader.
 
-    Raises OSError: the disk is full, or the table can't be read. ValueError: the table is not of files.
+    Raises OSError: the disk is full, or the table can't be read. ValueError: the table does not come from files.
     """
     if not table.identity:
         raise ValueError(f"cache= keeps the numbers of files, not of {table.name}: leave it out.")
@@ -128,14 +128,14 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
         index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
             write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # whole or not at all
+            os.replace(Path(index) / path.name, path)  # makes the file appear complete or not at all
         finally:
             _remove(index)
     return _copied(table, path)
 
 
 def _copied(table: BatchReader, path: Path) -> NpyReader:
-    """A reader of the numbers of a table that a file is a copy of."""
+    """Return a reader of a file that is a copy of the numbers of a table."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.integer_columns = table.integer_columns
@@ -143,13 +143,13 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """Removes a folder once no reader of this process has it; copies of a reader have it, too."""
+    """A temporary folder that is deleted once no reader in this process, or copy of a reader, refers to it."""
 
     def __init__(self, path: str) -> None:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)
 
     def remove(self) -> None:
-        """Remove the folder now. A Ctrl-C meanwhile reaches the caller; Python ignores one that comes at the end."""
+        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores it in a finaliser."""
         _remove(self._path)
         self._at_end.detach()
 
@@ -161,7 +161,7 @@ class _Spool:
 
 
 def write(table: BatchReader, path: Path, advice: str) -> None:
-    """Write the numbers of a table, by rows, as .npy; `advice` is for a full disk."""
+    """Write the numbers of a table to a .npy file in C order; `advice` is for the message about a full disk."""
     n_rows, columns = 0, table.read_columns
     step = batch_rows(len(columns))
     dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
@@ -178,7 +178,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
             file.seek(0)
             file.write(_header(n_rows, len(columns), dtype))
     except OSError as error:
-        if error.errno is None or error.filename is not None:  # reading the table failed: only its errors name a file
+        if error.errno is None or error.filename is not None:  # an error that names a file comes from reading the table
             raise
         reason = f"{error.strerror} while {table.name} was spooled; {advice}"
         raise OSError(error.errno, reason, str(path)) from None

@@ -1,4 +1,4 @@
-"""The files that a path, a pattern, a folder or a URL names, and whether they are as they were."""
+"""List the files of a path, a pattern, a folder or a URL, and check whether they have changed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gaussmix._src.sources.files.paths import DELTA_FOLDER, EXTENSIONS, FILE_CHA
 if TYPE_CHECKING:
     from gaussmix._src.sources.files.stores import StoredFile
 
-_MAX_KINDS = 4  # that an error names
+_MAX_KINDS = 4  # maximum number of extensions in an error message
 
 
 def list_files(name: str) -> list[Path] | list[StoredFile]:
-    """The files of a path, a pattern, a folder or a URL, in the order of their names.
+    """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
-    Raises FileNotFoundError: there is none. ValueError: they have several extensions, or are of a table of Delta. Of
-    URLs also as `stored`.
+    Raises FileNotFoundError: there is none. ValueError: the files have several extensions, or belong to a Delta table.
+    URLs also raise the errors of `stored`.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
@@ -53,7 +53,7 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
 
 
 def _of_one_kind(name: str, kind: str) -> str:
-    """A pattern for those files of a folder, a URL or a pattern that have an extension."""
+    """Return a pattern for the files with one extension in a folder, a URL or a pattern."""
     base = name.rstrip("/")
     folder, last = os.path.split(base)
     if glob.has_magic(last) and last != "**":
@@ -72,21 +72,21 @@ def _stored(url: str) -> list[StoredFile]:
 
 
 class FileVersions:
-    """Sizes and times of files when they were opened; stored files compare theirs in each request."""
+    """The versions of files when they were opened. Files in stores are compared in each request instead."""
 
     def __init__(self, files: Sequence[Path | StoredFile]) -> None:
         self._stored = [file for file in files if not isinstance(file, Path)]
         self._versions = {path: _file_version(path) for path in files if isinstance(path, Path)}
 
     def check(self) -> None:
-        """Raise OSError for the first file that has changed or is gone."""
+        """Raise OSError for the first file that has changed or no longer exists."""
         for path, version in self._versions.items():
             if _file_version(path) != version:
                 raise OSError(EIO, FILE_CHANGED, str(path))
 
     @property
     def identity(self) -> list[tuple[str, Hashable]]:
-        """What changes when a file changes, besides the names of the files; empty where there are none."""
+        """Return the names and versions of all files, which change if a file changes; [] if there are none."""
         local = [(os.path.abspath(path), version) for path, version in self._versions.items()]
         return local + [(str(file), file.version) for file in self._stored]
 

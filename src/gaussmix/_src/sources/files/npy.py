@@ -1,4 +1,4 @@
-"""Rows of .npy files, read by the system straight into the buffers of a pass."""
+"""Read rows of .npy files directly into the buffers of a pass."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.open_options import OpenOptions
 
 MAGIC = b"\x93NUMPY"
-PIECE_BYTES = 2**20  # bytes read at a time where numbers are converted or copied
+PIECE_BYTES = 2**20  # number of bytes that are read at a time if numbers are converted or copied
 
 
 class NpyFile(NamedTuple):
-    """What the header of a file says."""
+    """The header of a .npy file."""
 
     path: Path
     n_rows: int
-    start: int  # of the numbers, in bytes
+    start: int  # offset of the numbers in bytes
     is_by_columns: bool
     dtype: np.dtype[Any]
     n_columns: int
 
     @classmethod
     def from_file(cls, path: Path | str, file: Any) -> NpyFile:
-        """Read the header from an open file. Raises ValueError for what is not a table of numbers."""
+        """Read the header of an open file; raise ValueError if the file is not a table of numbers."""
         try:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -53,7 +53,7 @@ class NpyFile(NamedTuple):
             raise ValueError(f"{path} holds {dtype} of shape {shape}, not rows and columns of numbers.")
         n_rows, n_columns = shape if len(shape) == 2 else (*shape, 1)
         if file.seek(0, SEEK_END) < start + n_rows * n_columns * dtype.itemsize:
-            raise ValueError(f"{path} is truncated: it says that it holds {n_rows} rows and ends before.")
+            raise ValueError(f"{path} is truncated: it ends before the {n_rows} rows that its header declares.")
         return cls(Path(path), n_rows, start, is_by_columns and len(shape) == 2, dtype, n_columns)
 
 
@@ -66,7 +66,7 @@ def open_npy(data: Any, request: OpenOptions) -> Source:
 
 
 def is_numeric_array(path: Path) -> bool:
-    """Whether a file is meant to hold an array of numbers, and not of records with names."""
+    """Return whether a file is intended to hold an array of numbers, and not of records with named fields."""
     with open(path, "rb") as file:
         try:
             return not NpyFile.from_file(path, file).dtype.names
@@ -76,14 +76,14 @@ def is_numeric_array(path: Path) -> bool:
 
 
 class NpyReader(Reader):
-    """The rows of .npy files, one after the other; every column is a feature, named x0, x1 … where names are needed.
+    """A reader of .npy files, one after the other, in which every column but the weights is a feature by default.
 
-    `names` names all columns. `columns` chooses the features, by default all but the weights. `dtype` is that of the
-    rows, by default float32 if the files are in float32.
+    `names` names all columns; by default they are x0, x1 …. `columns` selects the features. `dtype` is the type of the
+    rows, by default float32 if the files have float32.
     """
 
-    origin: Reader | None = None  # the table that its file is a copy of
-    spool: object = None  # removes the file once nothing has it
+    origin: Reader | None = None  # table of which the file is a copy
+    spool: object = None  # deletes the file when the last reference to it is gone
 
     def __init__(
         self,
@@ -161,7 +161,7 @@ class _Open(NamedTuple):
     n_rows: int
 
     def read(self, at: int, target: NDArray[Any]) -> None:
-        """Read numbers from a place on into an array, converted where their type is another."""
+        """Read numbers from an offset into an array, and convert them if the types differ."""
         file, stream = self.file, self.stream
         if target.dtype != file.dtype or not target.flags.c_contiguous:
             values = np.empty(target.shape, file.dtype)

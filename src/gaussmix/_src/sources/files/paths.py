@@ -1,4 +1,4 @@
-"""Names of files on this machine, patterns and URLs."""
+"""Resolve names of local files, patterns and URLs."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from fnmatch import fnmatch
 from pathlib import Path
 from urllib.request import url2pathname
 
-# Of the files that gaussmix reads itself, by their formats.
+# Extensions of the files that gaussmix reads itself, by format.
 EXTENSIONS = {
     "csv": (".csv", ".tsv", ".txt"),
     "parquet": (".parquet", ".pq"),
     "arrow": (".arrow", ".arrows", ".ipc", ".feather"),
     "npy": (".npy",),
 }
-DELTA_FOLDER = "_delta_log"  # the folder that a table of Delta has
+DELTA_FOLDER = "_delta_log"  # folder in every Delta table
 FILE_CHANGED = "changed while it was read; leave files as they are until the work has ended"
-SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters at least: C: is a disk
-_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # in URLs
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # at least two letters, because C: is a Windows drive
+_SECRET = re.compile(r"(?<=://)[^/@]*:[^/@]*@|\?.*")  # user names, passwords and queries in URLs
 
 
 def check_versions(name: str | None) -> None:
-    """Raise ValueError for a table of Delta, whose files may be those of other versions."""
+    """Raise ValueError for a Delta table, whose files may contain rows that were deleted."""
     if name is not None:
         raise ValueError(
-            f"{name} is a table of Delta, and its files may hold rows that were deleted: give "
+            f"{name} is a Delta table, and its files may hold rows that were deleted: give "
             f"deltalake.DeltaTable({name!r}) instead."
         )
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL of something that is not a file of this machine."""
+    """Return whether a name is a URL of something that is not a local file."""
     return "://" in name and SCHEME.match(name) is not None and not name.startswith("file://")
 
 
 def without_secrets(name: str) -> str:
-    """A URL without what may be secret in it; the names of files of this machine as they are."""
+    """Return a URL without passwords and queries; names of local files are unchanged."""
     return _SECRET.sub("", name) if is_url(name) else name
 
 
 def is_among(path: Path, name: str) -> bool:
-    """Whether a path, pattern or folder names a file, or would once the file is written. Its folder must exist."""
+    """Return whether a path, pattern or folder matches a file, or will match it once written to its existing folder."""
     if is_url(name):
         return False
     name = local_name(name)
@@ -56,7 +56,7 @@ def is_among(path: Path, name: str) -> bool:
 
 
 def local_name(name: str) -> str:
-    """The path of a file of this machine, which a URL may name too."""
+    """Return the path of a local file, which may be given as a URL."""
     return url2pathname(name.removeprefix("file://").removeprefix("localhost")) if name.startswith("file://") else name
 
 
@@ -71,5 +71,5 @@ def matching_files(name: str) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Whether a file, or a folder above it, is one that programs keep for themselves."""
+    """Return whether a file or one of its folders is hidden, because its name begins with "." or "_"."""
     return any(part.startswith((".", "_")) for part in path.parts)

@@ -1,4 +1,4 @@
-"""Files in object stores and on web servers: found by URLs, and read some bytes at a time, many requests at once."""
+"""Read files in object stores and on web servers, which are found by URLs, with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gaussmix._src.errors import warn
 from gaussmix._src.sources.files.paths import DELTA_FOLDER, FILE_CHANGED, check_versions, without_secrets
 
 T = TypeVar("T")
-MAX_REQUESTS = 16  # requests
-MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # bytes that one request asks for, if more are needed and if fewer
-RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before a request is made again
-MAX_SILENT_SECONDS = 5.0  # seconds of failures after which a warning says that a store is asked again
+MAX_REQUESTS = 16  # maximum number of concurrent requests
+MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # limits on the number of bytes in one request
+RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before each repetition of a failed request
+MAX_SILENT_SECONDS = 5.0  # duration of failures in seconds after which a warning is issued
 _WILDCARD = re.compile(r"[*\[]")
-# How the libraries of stores say so, where they raise nothing better.
+# Patterns in the messages of store libraries that raise no specific exception.
 _REFUSED = re.compile(
     r"\b40[13]\b|ACCESS_DENIED|PERMISSION_?DENIED|UNAUTH|AUTHENTICAT|AUTHORIZ|FORBIDDEN|INVALID_ACCESS|SIGNATURE", re.I
 )
@@ -37,29 +37,29 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # in messages
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # removed from messages before they are searched
 
 
 class Store:
-    """A store of files that PyArrow knows. Its methods raise whatever its library raises."""
+    """A file store that PyArrow supports. Its methods raise any exception of the store's library."""
 
     def __init__(self, system: Any) -> None:
         self._system = system
 
     def is_file(self, path: str) -> bool | None:
-        """Whether this is a file: false for a folder, None if there is neither."""
+        """Return True for a file, False for a folder, and None if the path does not exist."""
         result = self._system.get_file_info(path)
         return result.is_file if result.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
-        """The files in a folder, and in `depth - 1` levels of folders in it; None for all."""
+        """Return the files in a folder and `depth - 1` levels of subfolders; None for all levels."""
         from pyarrow.fs import FileSelector
 
         result = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """What changes when a file changes, its size, and `count` bytes from `first` on; None for the last ones."""
+        """Return the version and size of a file, and `count` bytes from `first`; the last bytes if `first` is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -68,7 +68,7 @@ class Store:
 
 
 class _Fsspec(Store):
-    """A store that fsspec knows."""
+    """A file store that fsspec supports."""
 
     def is_file(self, path: str) -> bool | None:
         return bool(self._info(path)["type"] == "file")
@@ -85,35 +85,36 @@ class _Fsspec(Store):
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        version = repr(sorted((key, value) for key, value in about.items() if key != "url"))  # which may be redirected
+        # The URL is excluded because it may be redirected.
+        version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result
 
     def _info(self, path: str) -> dict[str, Any]:
-        """What is known of a file now."""
+        """Return the current information about a file."""
         self._system.invalidate_cache()
         try:
             about: dict[str, Any] = self._system.info(path)
         except FileNotFoundError as error:
-            raise error.__cause__ or error from None  # what the server said
+            raise error.__cause__ or error from None  # the original message of the server
         return about
 
 
 class StoredFile:
-    """A file in a store, which may not change after its first bytes were read."""
+    """A file in a store, which must not change after its first bytes were read."""
 
     def __init__(self, store: Store, path: str, url: str) -> None:
         self._store, self._path, self._url = store, path, url
         self.version: Hashable = None
-        self.size = 0  # known, like the stamp, after the first request
+        self.size = 0  # set by the first request, like the version
         self.suffix = PurePosixPath(url).suffix
 
     def __str__(self) -> str:
         return self._url
 
     def read(self, first: int | None, count: int) -> bytes:
-        """Some bytes; the last ones where `first` is None.
+        """Read `count` bytes from offset `first`; the last bytes if `first` is None.
 
-        Raises OSError: the file has changed, is absent or refused, or the store does not answer, with what to do.
+        Raises OSError, with advice: the file has changed or is not accessible, or the store does not answer.
         """
         version, self.size, result = patiently(self._url, partial(self._store.read, self._path, first, count))
         if self.version not in (None, version):
@@ -122,7 +123,7 @@ class StoredFile:
         return result
 
     def opened(self, requests: Requests | None = None) -> pa.NativeFile:
-        """The file, to be read from any place on; its bytes come from `requests` where they are under way."""
+        """Open the file with random access; bytes that were requested in advance come from `requests`."""
         opened = _Opened(self, requests)
         if self.version is None:
             opened.hold(self.read(None, MIN_REQUEST_BYTES), None)
@@ -130,11 +131,11 @@ class StoredFile:
 
 
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
-    """What a request to a store returns. It is made again, after longer and longer waits, until it succeeds.
+    """Call a function that makes a request to a store, and repeat it with increasing waiting times until it succeeds.
 
-    A warning says so where that takes longer than moments: the library of a store may try for seconds by itself. Where
-    no server is reached by a request that `is_first`, it is not made again. Raises OSError: nothing is there, the store
-    refuses access, or does not answer.
+    A warning is issued if this takes long, because the library of a store may itself try for seconds. If the server
+    can't be reached by the first request (`is_first`), the request is not repeated. Raises OSError: nothing exists at
+    this address, or the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -142,19 +143,19 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
             return call()
         except (ValueError, ImportError, NotImplementedError):
             raise
-        except Exception as error:  # of aiohttp and others, which are no OSErrors
+        except Exception as error:  # aiohttp and other libraries raise errors that are not OSErrors
             final = _final(error, url, is_first=is_first, is_last=wait is None)
             if final is not None:
                 raise final from None
             if time.monotonic() - began > MAX_SILENT_SECONDS:
                 began = inf
-                warn(f"{url}: the store fails, and is asked again ({_reason(error)}).")
+                warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
         time.sleep(wait or 0.0)
     raise AssertionError("the last turn returns or raises")
 
 
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
-    """A failure in a sentence; None where the request may succeed later, unless this was the last."""
+    """Return an error with a clear message; None if the request may succeed later and can be repeated."""
     errno, reason = getattr(error, "errno", None), _reason(error)
     message = _QUOTED_NAMES.sub("", reason)
     if isinstance(error, FileNotFoundError) or _ABSENT.search(message):
@@ -174,25 +175,24 @@ def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSEr
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, in a line."""
+    """Return the message of an error in one line."""
     status = getattr(error, "status", None)
     text = str(error) if status is None else f"{status} {getattr(error, 'message', '')}"
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def stored_in(system: Any, path: str) -> StoredFile:
-    """A file in a file system of PyArrow."""
-    wrapped = getattr(getattr(system, "handler", None), "fs", None)  # of fsspec
+    """Return a file in a PyArrow file system."""
+    wrapped = getattr(getattr(system, "handler", None), "fs", None)  # file system of fsspec inside the PyArrow wrapper
     store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else Store(system)
     return StoredFile(store, path, path)
 
 
 def stored(url: str) -> list[StoredFile]:
-    """The files that a URL, a pattern or a folder names in a store, in the order of their names.
+    """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if there is none.
 
-    In a pattern * stands for any part of a name, [ab] for one of some letters and ** for any folders. Empty if there
-    is no such file. Raises OSError as `patiently`, ImportError: the kind of store needs a library. ValueError: the URL
-    can't be read.
+    In a pattern, * matches any part of a name, [ab] one of several letters, and ** any folders. Raises OSError in the
+    same cases as `patiently`. ImportError: the store needs a library. ValueError: the URL is invalid.
     """
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
@@ -217,14 +217,14 @@ def stored(url: str) -> list[StoredFile]:
 
 
 def _split(address: str) -> tuple[str, list[str]]:
-    """The folder or file that an address names without a pattern, and the parts of the pattern below it."""
+    """Split an address into the folder or file before the pattern, and the parts of the pattern."""
     parts = address.rstrip("/").split("/")
     n_plain = next((at for at, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
     return "/".join(parts[:n_plain]), parts[n_plain:]
 
 
 def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
-    """Whether the parts of a path are those of a pattern."""
+    """Return whether the parts of a path match the parts of a pattern."""
     if not wanted or not parts:
         return not parts and all(part == "**" for part in wanted)
     is_hidden = parts[0].startswith(".") and not wanted[0].startswith(".")
@@ -234,16 +234,16 @@ def _matches(parts: tuple[str, ...], wanted: list[str]) -> bool:
 
 
 def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[str], str]]:
-    """The store of a URL, the path of its base in it, and what makes names for messages of paths: without secrets."""
-    from pyarrow.fs import FileSystem  # slow to import
+    """Return the store of a URL, the path of its base in the store, and a function that names paths without secrets."""
+    from pyarrow.fs import FileSystem  # imported here, because the import is slow
 
     url = f"{scheme}://{base}"
     shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=5"  # of 15 minutes
+        query += ("&" if query else "?") + "retry_limit_seconds=5"  # instead of 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
-        open_store = partial(FileSystem.from_uri, address)  # which asks where a bucket is
+        open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket
         system, path = patiently(shown, open_store, is_first=True)
         return Store(system), path, lambda path: f"{scheme}://{path}"
     except (ValueError, NotImplementedError) as error:
@@ -263,7 +263,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
 
 
 def _run_in_thread(task: Callable[[], T]) -> Future[T]:
-    """A task that is done by a thread of its own. It is a daemon, since Python must end while a store is slow."""
+    """Run a task in a new daemon thread, so that Python can exit while a store is slow."""
     work = Future[T]()
 
     def run() -> None:
@@ -277,7 +277,7 @@ def _run_in_thread(task: Callable[[], T]) -> Future[T]:
 
 
 def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """What tasks return, in their order; so many are under way at once."""
+    """Yield the results of tasks in their order; at most `MAX_REQUESTS` tasks run concurrently."""
     under_way = deque[Future[T]]()
     for task in tasks:
         under_way.append(_run_in_thread(task))
@@ -288,12 +288,12 @@ def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
 
 
 class Requests:
-    """The bytes of stored files that a pass needs, asked for ahead.
+    """The bytes of stored files that a pass needs, which are requested in advance.
 
     Parameters
     ----------
-    wanted : for each file, in their order, the places and numbers of bytes in the order in which they are needed.
-    largest : bytes that one request asks for.
+    wanted : byte ranges (offset, size) of each file, in the order in which they are needed.
+    largest : number of bytes per request.
     """
 
     def __init__(self, wanted: Mapping[StoredFile, Iterable[tuple[int, int]]], largest: int) -> None:
@@ -307,7 +307,7 @@ class Requests:
         self._next: tuple[StoredFile, int, bytes] | None = None
 
     def take(self, file: StoredFile) -> tuple[bytes, int] | None:
-        """The next bytes of a file, and their place; None where no more were asked for. Those of later files stay."""
+        """Return the next bytes of a file and their offset; None if no more were requested. Later files are kept."""
         while True:
             self._next = self._next or next(self._coming, None)
             if self._next is None or self._order[self._next[0]] > self._order[file]:
@@ -323,7 +323,7 @@ def _read(file: StoredFile, first: int, count: int) -> tuple[StoredFile, int, by
 
 @dataclass
 class _Chunk:
-    """Bytes of a file, from a place on, and how many of them were not read."""
+    """A range of bytes of a file, with its offset and the number of bytes that were not read yet."""
 
     data: bytes
     first: int
@@ -331,15 +331,15 @@ class _Chunk:
 
 
 class _Opened:
-    """A stored file as Python's readers take it. What was asked for ahead is in memory until it was read."""
+    """A stored file with the interface of Python's file objects, which keeps bytes until they are read."""
 
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # bytes to ask for where nothing was asked for ahead: more and more
+        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; it grows with each one
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
-        """Keep some bytes from a place on, or the last ones, until they are read."""
+        """Keep bytes from an offset, or the last bytes of the file, until they are read."""
         partitions = _Chunk(data, self._file.size - len(data) if first is None else first, len(data))
         self._chunks.append(partitions)
         return partitions
@@ -352,7 +352,7 @@ class _Opened:
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        """Bytes from here on."""
+        """Read bytes from the current position."""
         end, pieces = self._file.size if count < 0 else min(self._position + count, self._file.size), []
         while self._position < end:
             partitions = self._around(self._position, end)
@@ -364,7 +364,7 @@ class _Opened:
         return b"".join(pieces)
 
     def _around(self, start: int, end: int) -> _Chunk:
-        """The bytes around a place: what is held, or comes, or is asked for now, up to an end."""
+        """Return bytes that contain an offset: from memory, from requests in progress, or from a new request."""
         partitions = next((each for each in self._chunks if 0 <= start - each.first < len(each.data)), None)
         while partitions is None and self._requests is not None and (taken := self._requests.take(self._file)):
             new = self.hold(*taken)

@@ -1,4 +1,4 @@
-"""Rows of Ray data sets, and of arrays and tables that Ray references: work goes to the nodes of its cluster."""
+"""Sources of Ray data sets, and of arrays and tables that Ray references, with work on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.tables.base import typed
 
-RESULT = "result"  # the column that predictions add to a data set
+RESULT = "result"  # column that predictions add to a data set
 
 
 def open_ray(data: Any, request: OpenOptions) -> Source:
-    """Open a data set of Ray, or references of arrays or tables, whose rows stay with the nodes of the cluster."""
+    """Open a Ray data set, or references to arrays or tables. The rows stay on the nodes of the cluster."""
     table = RayTable.from_data(data, request)
     return LazySource(table.about, table.per_row, table.load, table.columns.notices)
 
 
 @dataclass(frozen=True)
 class RayTable:
-    """Rows in Ray, and their columns that are features."""
+    """Rows in Ray, and the selected columns."""
 
-    data: Any = field(repr=False)  # a `ray.data.Dataset`, or a list of references
-    columns: Columns  # the features and the weights
-    about: About  # the same; its number of rows is not read
-    n_columns: int  # of all that it has
+    data: Any = field(repr=False)  # `ray.data.Dataset`, or a list of references
+    columns: Columns  # features and weights
+    about: About  # description of the columns; the number of rows is not used
+    n_columns: int  # total number of columns
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> RayTable:
-        """Of a data set, a reference or several.
+        """Build the description of a data set, or of one or several references.
 
-        Raises ValueError: a column is absent or holds no numbers. TypeError: a reference is of something else.
+        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is to something else.
         """
         is_set = _is_set(data)
         data = data if is_set else [data] if isinstance(data, ray.ObjectRef) else list(data)
@@ -52,18 +52,18 @@ class RayTable:
         schema, has_names = getattr(data.schema(), "base_schema", None) if is_set else None, True
         if isinstance(schema, pa.Schema) and pa.null() not in schema.types:
             schema = _flat(schema.empty_table()).schema
-        else:  # of references, of frames of pandas, of nulls alone, or of a block without rows
+        else:  # references, pandas data frames, columns of nulls alone, or blocks without rows
             schema, has_names = _schema_of(data, name)
         result = Columns(name, schema, request.columns, request.weights)
         return cls(data, result, result.about(may_miss=request.missing, has_names=has_names), len(schema))
 
     def load(self) -> Source:
-        """The rows, checked, on the nodes."""
+        """Load and check the rows on the nodes, and return their source."""
         count = partial(_count, columns=self.columns, n_columns=self.n_columns)
         return loaded(_parts(self.data), self.about, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows: a data set with a column more, or a reference for each part."""
+        """Return the results of a task for all rows, as a data set with another column or one reference per part."""
         answer = partial(_answers, task=task, columns=self.columns, about=self.about)
         if not _is_set(self.data):
             return [start_task("answer", answer, part, index) for index, part in enumerate(self.data)]
@@ -77,19 +77,19 @@ def _is_set(data: Any) -> bool:
 
 
 def _parts(data: Any) -> Sequence[Any]:
-    """References of arrays or tables, in the order of the rows."""
+    """Return references to arrays or tables, in the order of the rows."""
     if not _is_set(data):
         return list(data)
     options = data.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:
-        return list(type(data).copy(data).to_arrow_refs())  # the copy does not keep what is computed
+        return list(type(data).copy(data).to_arrow_refs())  # the copy does not keep computed blocks in memory
     finally:
         options.preserve_order = before
 
 
 def _table(part: Any, where: str) -> pa.Table:
-    """An array or a table of any library as an Arrow table of plain columns."""
+    """Convert an array, or a table of any library, to an Arrow table whose columns hold single values."""
     if isinstance(part, np.ndarray):
         if part.ndim != 2 or part.dtype.kind not in "biuf":
             raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of real numbers with two axes.")
@@ -105,7 +105,7 @@ def _table(part: Any, where: str) -> pa.Table:
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """The table with a column for each number of a column of vectors, which Ray makes of arrays."""
+    """Split columns of vectors, which Ray makes from arrays, into one column per number."""
     columns: dict[str, Any] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         shape: Sequence[int] = getattr(column.type, "shape", ())
@@ -119,10 +119,9 @@ def _flat(table: pa.Table) -> pa.Table:
 
 
 def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
-    """The schema of the first part that has rows, and whether its columns have names of their own.
+    """Return the schema of the first part with rows, and whether its columns have their own names.
 
-    Columns of nulls alone have the type that they have in the next part with values. All parts are looked at where
-    there are such columns.
+    A column of nulls alone gets its type from the next part with values; then all parts are examined.
     """
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
@@ -141,13 +140,13 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
 
 
 def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
-    """The schema of a part, whether its columns have names of their own, and its number of rows."""
+    """Return the schema of a part, whether its columns have their own names, and its number of rows."""
     table = _table(part, f"partition {index} of {name}")
     return table.schema, not isinstance(part, np.ndarray), table.num_rows
 
 
 def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
-    """The table with numbers for columns of nulls alone, whose type is not known."""
+    """Convert columns of nulls alone, which have no type, to numbers."""
     for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
             kind = pa.float64() if name == columns.weights else pa.from_numpy_dtype(columns.dtype)
@@ -156,10 +155,10 @@ def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
 
 
 def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
-    """The number of rows of a part; ValueError where its columns are not those of the first."""
+    """Return the number of rows of a part; raise ValueError if its columns differ from the first part."""
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
-    if not table.num_rows:  # then a filter of Ray has left no column either
+    if not table.num_rows:  # if a Ray filter removes all rows, it also removes the columns
         return 0
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:
@@ -170,7 +169,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
 
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
-    """Rows first … end − 1 of a part."""
+    """Return rows first … end − 1 of a part."""
     table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
@@ -180,12 +179,12 @@ def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
 def _answers(
     part: Any, index: int | None, task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> NDArray[Any]:
-    """What a task returns for rows that nobody has looked at."""
+    """Run a task on rows that were not checked before, and return the results."""
     rows = _block(part, 0, None, columns).rows
     where = f"{about.name}, " + ("one of its rows" if index is None else f"partition {index}, row {{}} of it")
     return about.answer(task, rows, where.format)
 
 
 def _widened(table: pa.Table, answer: Callable[..., NDArray[Any]]) -> pa.Table:
-    """The table with a column of answers, which are lists where a row has several."""
+    """Append a column of results to a table; a row with several results gets a list."""
     return table.append_column(RESULT, column_of_results(answer(table, None)))

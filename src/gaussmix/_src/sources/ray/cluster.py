@@ -1,4 +1,4 @@
-"""Rows in the object store of the nodes of a Ray cluster."""
+"""Access to rows in the object store of the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gaussmix._src.sources.traffic import Traffic
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-MAX_DEATHS = 3  # of workers in a task, or in a pass on one node
-WORKER_NOUNS = "Ray worker", "nodes"  # and where gaussmix is needed, in messages
-MAX_CALL_BYTES = 100_000  # bytes: Ray sends smaller results through this process
+MAX_DEATHS = 3  # limit on deaths of workers in a task, or in a pass on one node
+WORKER_NOUNS = "Ray worker", "nodes"  # nouns for error messages about missing modules
+MAX_CALL_BYTES = 100_000  # Ray sends results below this number of bytes through this process
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError
 _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
@@ -37,9 +37,9 @@ _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 def loaded(
     parts: Sequence[Any], about: About, count: Callable[[Any, int], int], cut: Callable[[Any, int, int], Block]
 ) -> Source:
-    """The rows of parts, which Ray references, on the nodes of its cluster.
+    """Return a source of rows on the nodes of a cluster, given Ray references to parts.
 
-    `count` finds the number of rows of a part, given its number too, and `cut` takes rows from one to before another.
+    `count` returns the number of rows of a part, given its index too. `cut` returns a range of rows of a part.
 
     Raises ImportError: a worker has no gaussmix, or another version of it.
     """
@@ -50,29 +50,31 @@ def loaded(
 
 
 class RayWorkers:
-    """An actor on each node that has processors now. Actors keep states with rows; Ray's object store has the rows.
+    """One actor on each node that has processors.
 
-    They take no processor from Ray's count, so that they stand in the way of no other work while no pass runs. Ray
-    restarts an actor that dies, on another node if its own is gone.
+    The actors keep states of fits, and Ray's object store keeps the rows. Actors reserve no processors, so that they do
+    not block other work while no pass is running. Ray restarts an actor that dies, on another node if its node is gone.
     """
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._where = f"The Ray cluster at {ray.get_runtime_context().gcs_address}"
-        self.results([start_task("begin", bool)], has_workers=lambda: False)  # a processor must be free
+        # waits, with a warning, until a processor is free
+        self.results([start_task("begin", bool)], has_workers=lambda: False)
         self.n_threads = _n_threads()
         self._actors: dict[str, Any] = {}
 
     def actor(self, node: str) -> Any:
-        """The actor of a node."""
+        """Return the actor of a node, and start it if necessary."""
         if node not in self._actors:
             self._actors[node] = _ACTOR.options(scheduling_strategy=_on(node)).remote(package_version())
         return self._actors[node]
 
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
-        """The results of what `submit` sends to actors: all of it once more where one dies, until `MAX_DEATHS` have.
+        """Return the results of calls that `submit` makes to actors, and repeat all calls if an actor dies.
 
-        Ray's own repeats are no use: they are over before it knows that a node is gone. Raises as `results`.
+        After `MAX_DEATHS` deaths the pass fails. Ray's own retries end before Ray detects that a node is gone. Raises
+        the errors of `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -89,12 +91,12 @@ class RayWorkers:
         where: Callable[[int], str] = lambda _: "in a pass",
         has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
-        """The results of tasks, which are called off where one fails; `where` says of a number what that one is.
+        """Return the results of tasks, and cancel the others if one fails; `where` describes a task by its index.
 
         Raises
         ------
-        RuntimeError : workers died again and again, or rows are lost.
-        ImportError : a worker has no gaussmix, or another version.
+        RuntimeError : workers died repeatedly, or rows are lost.
+        ImportError : a worker has no gaussmix, or another version of it.
         TimeoutError : there is no worker, and `max_time` is over.
         """
         value: list[Any] = []
@@ -117,7 +119,7 @@ class RayWorkers:
                 ray.cancel(future)
 
     def _describe_error(self, error: Exception, where: str) -> BaseException:
-        """An error of Ray in a sentence; the worker's own error where the work failed."""
+        """Return a clear error for an error of Ray; the worker's own error if the work failed."""
         cause = _cause(error)
         version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:
@@ -129,7 +131,7 @@ class RayWorkers:
             )
         if isinstance(cause, _DEATH_ERRORS):
             return RuntimeError(
-                f"Workers of the Ray cluster died again and again {where}. Mostly they lack memory: give smaller "
+                f"Workers of the Ray cluster died repeatedly {where}. Usually they lack memory: give smaller "
                 "partitions, or nodes with more memory. The logs of Ray say how they ended."
             )
         messages: BaseException = cause
@@ -140,12 +142,11 @@ class RayWorkers:
 
 
 class RayCluster(Remote):
-    """Rows in the object store of Ray's nodes, in targets: 2^m leaves each, neighbours on one node.
+    """A source of rows in the object store of Ray's nodes, in partitions of 2^m × 65,520 rows.
 
-    Ray computes again what is lost with a node, by the tasks that made it. Each result is a named object, so none is
-    counted twice.
-
-    They come from `parts`: references, in the order of the rows. `cut` takes rows of a part from one to before another.
+    Neighbouring partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that made
+    them. Each result is a named object, so that it is counted once. The rows come from `parts`, which are references in
+    the order of the rows. `cut` returns a range of rows of a part.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class RayCluster(Remote):
 
     @property
     def _references(self) -> Sequence[Any]:
-        """A reference to the block of each target."""
+        """Return a reference to the block of each partition."""
         if not ray.is_initialized():
             raise ConnectionError(
                 f"Ray was shut down, and the rows of {self._about.name} are lost. Call ray.init, and make them anew."
@@ -176,7 +177,7 @@ class RayCluster(Remote):
         return self._blocks
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        """Return a source of the changed blocks, which the nodes keep instead of making them again in every pass."""
         partitions, sent = self._references, ray.put(change)
         made = [start_task("change", _changed, block, sent, num_returns=2) for block in partitions]
         sizes = self._workers.results([size for _, size in made])
@@ -186,7 +187,7 @@ class RayCluster(Remote):
         return source
 
     def blocks(self) -> Iterator[Block]:
-        """As for every source; a target at a time comes to this process."""
+        """Yield the rows. This process receives one partition at a time."""
         for block in self._references:
             yield from nodes(self._workers.results([block]))
 
@@ -198,7 +199,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """As for all rows elsewhere; each actor merges its trees, and then some merge those of a few others."""
+        """Sum over all rows, as in the base class. Actors merge their own trees, and some then merge others' trees."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -223,7 +224,7 @@ class RayCluster(Remote):
     def _visits(
         self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any], n_results: int
     ) -> list[Any]:
-        """Futures of what each actor gathers of its targets, in the order of the rows."""
+        """Call each actor for its partitions, and return the futures of its results in the order of the rows."""
         groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))
         sent = ray.put((work, arguments))
         return [
@@ -235,19 +236,19 @@ class RayCluster(Remote):
 
 
 class GaussmixWorker:
-    """An actor: it works on the targets of sources, and keeps the states of the latest sources."""
+    """An actor that runs tasks on the partitions of sources, and keeps the states of the latest sources."""
 
     def __init__(self, version: str) -> None:
         check_version(version, *WORKER_NOUNS)
-        self._states: dict[str, list[States]] = {}  # by source, for each of its targets here
+        self._states: dict[str, list[States]] = {}  # states by source, for each of its partitions on this node
 
     def begin(self) -> None:
-        """Do nothing, when the actor has begun."""
+        """Do nothing; the call returns once the actor is running."""
 
     def visit(
         self, source: str, blocks: Sequence[Any], sent: Any, gather: Callable[[Iterable[Any]], Any], n_threads: int
     ) -> Any:
-        """What a function of `WorkerPartition` returns for each target, gathered."""
+        """Run a function of `WorkerPartition` on each partition, and gather the results."""
         work, arguments = sent
         states = self._states.pop(source, None) or [{} for _ in blocks]
         self._states[source] = states
@@ -258,11 +259,11 @@ class GaussmixWorker:
             return gather(work(WorkerPartition(list(nodes([ray.get(ref)])), state), *arguments) for ref, state in pairs)
 
     def merge(self, *trees: Tree[Any]) -> Tree[Any]:
-        """The tree of the nodes of all."""
+        """Merge trees of partial sums into one tree."""
         return merged(trees)
 
     def total(self, *trees: Tree[Any]) -> Any:
-        """The sum of all nodes."""
+        """Return the total of trees of partial sums."""
         return merged(trees).total
 
 
@@ -276,37 +277,38 @@ _TASK = ray.remote(max_retries=MAX_DEATHS - 1)(_done)
 
 
 def start_task(doing: str, work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """References to what a task returns, which Ray's dashboard calls "gaussmix-" and what it does."""
+    """Start a task, shown as "gaussmix-" and `doing` in Ray's dashboard, and return references to its results."""
     return _TASK.options(name=f"gaussmix-{doing}", **options).remote(package_version(), work, *arguments)
 
 
 def _on(node: Any) -> Any:
-    """On a node, or elsewhere where it is gone."""
+    """Return a strategy that schedules work on a node, or elsewhere if the node is gone."""
     return NodeAffinitySchedulingStrategy(node, soft=True)
 
 
 def _n_threads() -> dict[str, int]:
-    """Processors of each node that has some."""
+    """Return the number of processors of each node that has any."""
     names = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
     return {node: n_threads for node, n_threads in sorted(names.items()) if n_threads}
 
 
 def _cause(error: Exception) -> Any:
-    """Why a task failed, itself or one whose result it needs."""
+    """Return the cause of a task's failure, which may be the failure of a task that it depends on."""
     return getattr(error, "cause", None) or error
 
 
 def _joined(
     first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
 ) -> tuple[Block, str | None]:
-    """A target, and the first number in it that no fit can use."""
+    """Return a new partition, and an error message for the first invalid value in it, if any."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
-    rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")  # else each worker would copy them
+    # Each worker would otherwise copy the rows.
+    rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)
 
 
 def _changed(block: Block, change: Change) -> tuple[Block | None, int]:
-    """The changed rows of a target, and how many there are."""
+    """Return the changed rows of a partition, and their number."""
     blocks = [changed for each in nodes([block]) for changed in change(each)]
     return Block.concatenate(blocks) if blocks else None, sum(each.n_rows for each in blocks)

@@ -1,1 +1,1 @@
-"""Rows of Spark frames: work goes to the executors, by operations that Spark Connect has too."""
+"""Sources of Spark data frames: work is sent to the executors, by operations that Spark Connect also supports."""

@@ -1,4 +1,4 @@
-"""Rows on the executors of a Spark cluster."""
+"""Access to rows on the executors of a Spark cluster."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ from gaussmix._src.sources.spark.store import StateStore
 from gaussmix._src.sources.spark.table import SparkTable
 from gaussmix._src.sources.traffic import Traffic
 
-TASKS_PER_CORE = 2  # for each core, if there are leaves enough, so that cores are done at about the same time
-MAX_TASKS = 16  # for each core: beyond, a task has several targets
+TASKS_PER_CORE = 2  # tasks per core, if there are enough rows, so that all cores finish at about the same time
+MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several of them
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
-MAX_TREES = 16  # that come to this process; more are merged on executors first
+MAX_TREES = 16  # maximum number of trees that this process receives; more trees are first merged on executors
 
 
 def open_spark(data: Any, request: OpenOptions) -> Source:
-    """Open a Spark frame, whose rows stay with the executors."""
+    """Open a Spark data frame, whose rows stay on the executors."""
     table = SparkTable.from_data(data, request)
     return LazySource(table.about, table.per_row, partial(loaded, table), table.columns.notices)
 
 
 def loaded(table: SparkTable) -> Source:
-    """The rows of a frame, kept by the executors."""
+    """Return a source of the rows of a data frame, which the executors keep."""
     frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     return SparkCluster(frame, table.about)
 
 
 class SparkCluster(Remote):
-    """Rows on the machines of executors, cut into targets: 2^m leaves each.
+    """A source of rows on the machines of executors, in partitions of 2^m × 65,520 rows.
 
-    Spark keeps the rows on disk as *pieces*, as the frame gave them (`pieces.PIECES`). A target is joined from pieces,
-    written to a file of the machine, and mapped by the Python workers there in every pass. Spark sends the work on a
-    target to where its file is, and joins those of executors that are lost on others. A task that finds no file says
-    so, and its target is joined from pieces once more.
+    Spark stores the rows of the data frame on disk as *pieces* (`pieces.PIECES`). The pieces of a partition are joined
+    and written to a local file, which the Python workers map into memory in every pass. Spark sends work to the machine
+    with the file, and rebuilds the partitions of lost executors on others. If a task does not find its file, the
+    partition is joined from its pieces again.
     """
 
     def __init__(self, frame: Any, about: About) -> None:
@@ -81,7 +81,7 @@ class SparkCluster(Remote):
         self.invalid_reason = _first(partitions["flaw"])
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        """Return a source of the changed blocks, which executors keep instead of making them again in every pass."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         change_all = partial(pieces.make_and_change, change=change, size=limit, digests=self._digests)
         source = SparkCluster(self._joined(change_all, pieces.PIECES), self._layout.about.only(columns))
@@ -91,7 +91,7 @@ class SparkCluster(Remote):
         return source
 
     def blocks(self) -> Iterator[Block]:
-        """As for every source; a piece at a time comes to this process."""
+        """Yield the rows. This process receives one piece at a time."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
         how = {"results": partial(pieces.take, max_bytes=limit), "digests": self._digests}
         for results in self._in_order(partial(pieces.visit, **how)):
@@ -106,21 +106,21 @@ class SparkCluster(Remote):
                 yield pickle.loads(result.as_buffer())
 
     def _in_order(self, work: Callable[..., Any]) -> Iterator[Any]:
-        """What a function returns for targets, in their order, from one target after the other."""
+        """Yield the results of a function for each partition, in order and one partition at a time."""
         if hasattr(self._stored, "_jdf"):
             return iter(jobs.on_executors(self._stored, work, pieces.RESULTS).toLocalIterator())
         parts = (self._stored.filter(functions.col("number") == index) for index in range(self._layout.n_targets))
-        return chain.from_iterable(  # the server of Connect would hold all
+        return chain.from_iterable(  # a single query would make the server of Spark Connect hold all results
             jobs.on_executors(part, work, pieces.RESULTS).toLocalIterator() for part in parts
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """As for all rows elsewhere; done once more for targets whose files are not found."""
+        """Run the work on each partition, and again on partitions whose files are not found."""
         result = self._results(1, work, arguments, lambda results: results)
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """As for all rows elsewhere; each task merges its trees, and where there are many tasks, some merge others'."""
+        """Sum over all rows, as in the base class. Tasks merge their own trees, and some then merge others' trees."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -129,12 +129,12 @@ class SparkCluster(Remote):
 
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
         n_leaves, n_trees = count_leaves(self.n_rows), -(-self._layout.n_targets // self._layout.n_merged(MAX_TREES))
-        max_nodes = n_trees + n_leaves.bit_count() - 1  # all but the last tree have one
+        max_nodes = n_trees + n_leaves.bit_count() - 1  # all trees but the last have a single node
         largest = _bytes_of(self._stored.sparkSession.conf.get(RESULT_SIZE_KEY, "1g"))
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """A frame of trees, merged to a few that come to this process, or to one for each of several parts."""
+        """Merge a data frame of partial sums into few trees that this process receives, or into one tree per part."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """The frame with as many consecutive targets, a power of 2, or one of the parts of them, in each partition."""
+        """Repartition a data frame so that `n_together` consecutive partitions, or equal parts, are together."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Return what a function of `WorkerPartition` does, by target and part, from a frame that `change` changes."""
+        """Return the results of work on all partitions, by partition and part; `change` transforms their data frame."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -162,7 +162,8 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            if len(missing) < n_parts * len(targets):  # files were lost between parts, whose merged trees are of others
+            # The trees of one part were merged with trees of other partitions, so all must be computed again.
+            if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
             result |= self._answers(change(self._joined(make, pieces.RESULTS, sorted(targets))))
@@ -172,19 +173,19 @@ class SparkCluster(Remote):
         return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
-        """By the numbers of the target and the part, where there is one."""
+        """Return the results by the indices of their partition and part, without missing results."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in result:
             self._check(target["number"], target["digest"])
         return {(each["number"], each["part"]): each["result"] for each in result if each["result"] is not None}
 
     def _check(self, index: int, digest: int) -> None:
-        """Raise OSError if a target has other rows than at first."""
+        """Raise OSError if the rows of a partition have changed."""
         if digest != self._digests[index]:
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """A frame of what a function makes of the parts of targets, of all or of some."""
+        """Return a data frame of a function's results for partitions, all or `targets`, joined from their pieces."""
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "target", self._layout.n_together)
@@ -194,20 +195,20 @@ class SparkCluster(Remote):
 
 
 class _Life:
-    """Lives as long as a source, or one of its twins, that needs what executors keep."""
+    """A handle that exists as long as a source, or a copy of it, uses data that executors keep."""
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
-        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # then Spark removes all
+        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # Spark removes all at exit
 
     def keep(self, frame: Any, level: StorageLevel) -> Any:
-        """A frame that Spark keeps as long as this lives."""
+        """Persist a data frame for the lifetime of this object."""
         self._frames.append(frame.persist(level))
         return self._frames[-1]
 
 
 def _spread(session: Any) -> Any:
-    """A frame of numbers, with as many tasks as the cluster has room for, as far as Spark knows."""
+    """Return a data frame of numbers with as many tasks as the cluster has cores, as far as Spark knows."""
     return session.range(2**16)
 
 
@@ -217,9 +218,10 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
-    """Where pieces are, by file and row or else by partition; and the first flaw of them."""
+    """Return the layout of pieces by file and row, or else by Spark partition, and the first error message, if any."""
     files = table["file"].combine_chunks().dictionary_encode()
-    paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]  # in the order of `gaussmix.open`
+    # The paths are sorted as in `gaussmix.open`.
+    paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"
     row, part, index, n_rows = (table[name].to_numpy().astype(np.int64) for name in names)
@@ -237,25 +239,25 @@ def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) ->
 
 
 def _bytes_of(size: str) -> float:
-    """Of a size as Spark writes it: 1g, 512m; infinite for 0."""
+    """Convert a size in Spark's notation, such as 1g or 512m, to bytes; infinity for 0."""
     index, unit = re.fullmatch(r"(\d+)([a-z]?)b?", size.strip().lower()).groups()  # type: ignore[union-attr]
     return int(index) * 1024.0 ** " kmgtp".index(unit or " ") or inf
 
 
 def _first(reasons: pa.ChunkedArray) -> str | None:
-    """The first flaw, where there is one."""
+    """Return the first message that is not null; None if there is none."""
     result = reasons.drop_null()
     return result[0].as_py() if len(result) else None
 
 
 def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
-    """Remove what executors keep: in a thread, because this is called where Python collects garbage.
+    """Remove the data that executors keep, in a thread, because this function is called by the garbage collector.
 
-    Each executor gets a task where no core has other work; the files of others go when the executor ends.
+    A task runs on each executor with a free core; the files of other executors are removed when the executor ends.
     """
 
     def forget() -> None:
-        with suppress(Exception):  # the session has ended, and all is gone
+        with suppress(Exception):  # if the session has ended, no data are left
             for frame in frames:
                 frame.unpersist()
             _spread(session).mapInArrow(partial(pieces.forget, store=store), "id long").toArrow()

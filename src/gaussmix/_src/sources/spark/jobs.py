@@ -1,4 +1,4 @@
-"""Jobs of Spark: named in its UI, waited for, and told in a sentence where they fail for a known reason."""
+"""Run Spark jobs with a name in Spark's UI, wait for them, and convert known failures to clear errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.sources.remote import check_version, version_error
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-WORKER_NOUNS = "Spark executor", "executors"  # and where gaussmix is needed, in messages
+WORKER_NOUNS = "Spark executor", "executors"  # nouns for error messages about missing modules
 PYTHON = (
     " If they have it, Spark runs another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."
@@ -38,7 +38,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
-    """The frame that a function makes of batches, on executors with this version of gaussmix."""
+    """Return the data frame of a function's results for batches, on executors with the same version of gaussmix."""
     return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
 
 
@@ -50,28 +50,28 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Let Python search what is alive no more for garbage, above all modules; once for each number of them.
+    """Exclude all living objects, mainly modules, from garbage collection; once for each number of modules.
 
-    Spark has workers search after each task, and in all modules that takes as long as a step over a million rows. What
-    is alive before a task was searched after the one before.
+    Spark runs the garbage collector after each task, which takes as long as a step over a million rows because it
+    examines all modules. Objects that exist before a task were already examined after the previous task.
     """
     gc.freeze()
 
 
 def answered(frame: Any, doing: str) -> pa.Table:
-    """The rows of a frame, from a job that Spark's UI calls "gaussmix" and what it does.
+    """Run a job and return the rows of a data frame; Spark's UI shows the job as "gaussmix" and the activity.
 
     Raises
     ------
     TimeoutError : there is no executor, and `max_time` is over.
-    ImportError : an executor has no gaussmix, or another version.
-    RuntimeError : workers died again and again with a partition.
-    FileNotFoundError : a file of the frame is gone.
+    ImportError : an executor has no gaussmix, or another version of it.
+    RuntimeError : workers died repeatedly with a partition.
+    FileNotFoundError : a file of the data frame no longer exists.
     ValueError : a file has a column of another type.
-    MemoryError : the rows are more than `spark.driver.maxResultSize`.
+    MemoryError : the rows exceed `spark.driver.maxResultSize`.
     """
     session, tag, work = frame.sparkSession, f"gaussmix-{uuid4().hex}", Future[pa.Table]()
-    context = getattr(session, "sparkContext", None)  # Spark Connect does not have one
+    context = getattr(session, "sparkContext", None)  # None with Spark Connect
     progress = _Progress()
 
     @inheritable_thread_target(session)  # type: ignore[untyped-decorator]
@@ -90,7 +90,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
             work.set_exception(error)
         finally:
             if context is None:
-                with suppress(ValueError):  # somebody has removed all
+                with suppress(ValueError):  # another caller may have removed all handlers
                     session.removeProgressHandler(progress)
 
     Thread(target=run, name="gaussmix-job", daemon=True).start()
@@ -108,10 +108,10 @@ def answered(frame: Any, doing: str) -> pa.Table:
 
 
 class _Progress:
-    """What the server of Spark Connect tells of the query of a thread."""
+    """A handler of progress reports that the Spark Connect server sends for the query of one thread."""
 
     thread = 0
-    waits = False  # none of its tasks runs, and some are not done
+    waits = False  # whether no task is running although some are not done
 
     def __call__(self, stages: Iterable[Any], inflight_tasks: int, operation_id: str | None, done: bool) -> None:
         if get_ident() == self.thread:
@@ -124,18 +124,18 @@ class _Progress:
 def _has_executors(context: Any) -> bool:
     if re.fullmatch(r"local(\[.*\])?", context.master):
         return True
-    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one is the driver
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of them is the driver
 
 
 def _advice(context: Any) -> str:
-    if context is None:  # the server tells of tasks alone
+    if context is None:  # the server reports only tasks
         return "See in its UI whether it gets executors, and whether other work holds all of them."
     index = context.uiWebUrl or "its UI"
     return f"See at {index} and in the logs of the cluster manager why it gets no executors."
 
 
 def _describe_error(error: str) -> Exception | None:
-    """What the text of an error of Spark says, in a sentence; None if that is not known."""
+    """Return a clear error for the text of a Spark error; None if the error is unknown."""
     version = version_error(error, *WORKER_NOUNS, PYTHON)
     if version is not None:
         return version
@@ -143,7 +143,7 @@ def _describe_error(error: str) -> Exception | None:
     if deaths is not None:
         return RuntimeError(
             f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
-            "spark.task.maxFailures allows. Mostly workers lack memory: give smaller partitions, or larger executors."
+            "spark.task.maxFailures allows. Usually workers lack memory: give smaller partitions, or larger executors."
         )
     missing_file = _MISSING_FILE.search(error)
     if missing_file is not None:

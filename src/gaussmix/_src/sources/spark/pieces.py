@@ -1,4 +1,4 @@
-"""On executors: rows of a partition become pieces, and pieces become nodes of the tree of leaves, kept in files."""
+"""Functions for executors: turn rows of a Spark partition into pieces, and pieces into nodes of the tree of leaves."""
 
 from __future__ import annotations
 
@@ -26,76 +26,76 @@ from gaussmix._src.sources.row_statistics import checksum
 from gaussmix._src.sources.spark.store import StateStore, read
 from gaussmix._src.sources.spark.table import FILE, ROW
 
-MAX_PIECE_BYTES = 2**25  # bytes of rows that pass through Java as one value
+MAX_PIECE_BYTES = 2**25  # maximum number of bytes of rows that pass through Java as one value
 ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-INCOMPLETE_DIGEST = -1  # in place of the digest of a target whose rows are not all there
+INCOMPLETE_DIGEST = -1  # replaces the digest of a partition with missing rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
-RESULTS = "number int, part int, digest long, result binary"  # a target and which of its results this is
+RESULTS = "number int, part int, digest long, result binary"  # schema of results, with their partition and part
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where pieces are among all rows, and how those are cut into targets of 2^m leaves each."""
+    """The positions of pieces among all rows, and the division of the rows into partitions of 2^m × 65,520 rows."""
 
-    about: About  # the table
-    piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` each piece, rising
-    starts: NDArray[np.int64] = field(repr=False)  # the first row of each piece, in the same order
-    n_leaves: int  # of a target
-    n_together: int  # targets of a task, a power of 2
-    store: StateStore  # where targets are kept
+    about: About  # description of the table
+    piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
+    starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the same order
+    n_leaves: int  # number of leaves (blocks of 65,520 rows) in a partition
+    n_together: int  # number of partitions in a task, a power of 2
+    store: StateStore  # store for the rows of partitions
 
     @property
     def changed(self) -> str:
-        """The error where the frame has other rows than when they were laid out."""
+        """Return the error message for a data frame whose rows have changed since the layout was made."""
         return f"{self.about.name} {ROWS_CHANGED}."
 
     @property
     def n_targets(self) -> int:
-        """How many targets all rows have."""
+        """Return the number of partitions."""
         return -(-self.about.n_rows // (self.n_leaves * LEAF_ROWS))
 
     @property
     def n_tasks(self) -> int:
-        """How many tasks a pass has."""
+        """Return the number of tasks in a pass."""
         return -(-self.n_targets // self.n_together)
 
     def n_merged(self, max_trees: int) -> int:
-        """How many targets make a tree, a power of 2, for at most so many trees."""
+        """Return how many partitions share one tree, a power of 2, so that there are at most `max_trees` trees."""
         n_merged = self.n_together
         while self.n_targets > n_merged * max_trees:
             n_merged *= 2
         return n_merged
 
     def start(self, part: int, index: int) -> int | None:
-        """The first row of a piece; None if the piece was not there when pieces were laid out."""
+        """Return the first row of a piece; None if the piece did not exist when the layout was made."""
         key = piece_key(np.int64(part), np.int64(index))
         result = int(np.searchsorted(self.piece_keys, key))
         return int(self.starts[result]) if result < len(self.piece_keys) and self.piece_keys[result] == key else None
 
     def bounds(self, target: int) -> tuple[int, int]:
-        """The first row of a target, and the one behind its last."""
+        """Return the first row and the end of a partition."""
         size = self.n_leaves * LEAF_ROWS
         return target * size, min((target + 1) * size, self.about.n_rows)
 
 
 def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
-    """Of pieces: their partition and number in one."""
+    """Combine the Spark partition and the index of a piece in one number."""
     return (part << 32) | index
 
 
 def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
-    """The most rows that a piece has."""
+    """Return the maximum number of rows in a piece."""
     return max(1, min(LEAF_ROWS, MAX_PIECE_BYTES // (n_features * dtype.itemsize)))
 
 
 def pieces(batches: Batches, columns: Columns) -> Batches:
-    """The rows of a partition in pieces; where rows are at places in files, a piece has consecutive rows of one."""
+    """Yield the rows of a Spark partition as pieces; a piece of rows from files has consecutive rows of one file."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
     made = _Made(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
@@ -114,7 +114,7 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
-    """Batches, with None between two that are not consecutive rows of one file."""
+    """Yield batches, with None between two batches that are not consecutive rows of one file."""
     before: tuple[Any, int] | None = None
     for batch in batches:
         if FILE not in batch.schema.names:
@@ -137,7 +137,7 @@ def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
 
 
 class _Made:
-    """The rows of the next piece, as they come."""
+    """A buffer of the rows of the next piece."""
 
     def __init__(self, columns: Columns, part: int) -> None:
         self._columns, self._part, self._next_number = columns, part, 0
@@ -149,7 +149,7 @@ class _Made:
         self.n_rows += batch.num_rows
 
     def piece(self) -> Batches:
-        """The rows since the last piece, as one; nothing where there are none."""
+        """Yield the rows since the last piece as one piece; nothing if there are none."""
         if not self.n_rows:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
@@ -171,18 +171,18 @@ class _Made:
 def make_piece(
     block: Block, part: int, index: int, file: str = "", row: int = 0, invalid_reason: str | None = None
 ) -> pa.RecordBatch:
-    """A block as a piece."""
+    """Return a block as a piece."""
     return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
 def parts(batches: Batches, layout: Layout, targets: Sequence[int] | None = None) -> Batches:
-    """Pieces, cut where targets end; with `targets`, only those of some."""
+    """Cut pieces at the ends of partitions; with `targets`, yield only the parts of these partitions."""
     size = layout.n_leaves * LEAF_ROWS
     for batch in batches:
         for part, index, content in zip(*(batch.column(name) for name in ("part", "number", "content")), strict=True):
             start = layout.start(part.as_py(), index.as_py())
             if start is None:
-                continue  # the frame has other rows now, and the digest of some target will say so
+                continue  # the rows of the data frame have changed, which the digest of some partition will reveal
             block = replace(pickle.loads(content.as_buffer()), first_row=start)
             first = 0
             while first < block.n_rows:
@@ -202,7 +202,7 @@ class _Target:
 
 
 def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
-    """The targets of a partition, one after the other, each from its parts in any order."""
+    """Yield the partitions of a task one after the other, each joined from its parts in any order."""
     result = ((target.as_py(), content) for batch in batches for target, _, content in zip(*batch.columns, strict=True))
     for target, records in groupby(result, itemgetter(0)):
         blocks = sorted((pickle.loads(content.as_buffer()) for _, content in records), key=attrgetter("first_row"))
@@ -216,7 +216,7 @@ def _joined(batches: Batches, layout: Layout) -> Iterator[_Target]:
 
 
 def _digest(blocks: Iterable[Block]) -> int:
-    """A number that tells other rows or weights."""
+    """Return a checksum of rows and weights."""
     digest = 0
     for block in blocks:
         digest = checksum(block, digest)
@@ -224,25 +224,25 @@ def _digest(blocks: Iterable[Block]) -> int:
 
 
 def hold(batches: Batches, layout: Layout) -> Batches:
-    """Join targets, and keep them in files."""
+    """Join partitions, and write them to files."""
     for target in _joined(batches, layout):
         path = layout.store.write(target.index, target.nodes, target.digest)
         yield _record(STORED, target.index, path, target.digest, target.invalid_reason)
 
 
-Work = tuple[Callable[..., Any], Sequence[Any]]  # on the `WorkerPartition` of a target, and its other arguments
-Results = Callable[[int, list[Block]], Iterable[bytes]]  # of a target, from its number and its rows
+Work = tuple[Callable[..., Any], Sequence[Any]]  # function of a `WorkerPartition`, and its other arguments
+Results = Callable[[int, list[Block]], Iterable[bytes]]  # results for a partition, given its index and rows
 
 
 def visit(batches: Batches, results: Results, digests: NDArray[np.int64]) -> Batches:
-    """The results of those targets whose rows, with these digests, are kept on this machine."""
+    """Yield the results of partitions whose rows are stored on this machine and have the expected digests."""
     for batch in batches:
         for index, path, digest in zip(*(batch.column(position).to_pylist() for position in range(3)), strict=True):
             yield from _result_batches(index, digest, read(path, digests[index]), results)
 
 
 def make_and_visit(batches: Batches, layout: Layout, results: Results, digests: NDArray[np.int64]) -> Batches:
-    """Join targets again, keep them on this machine, and give their results, except where rows have changed."""
+    """Join partitions again, store them on this machine, and yield their results, unless the rows have changed."""
     for target in _joined(batches, layout):
         retained = target.nodes if target.digest == digests[target.index] else None
         if retained is not None:
@@ -256,7 +256,7 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, results:
 
 
 def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts: int) -> Iterator[bytes]:
-    """What work on a target returns, as its only result; a tree that is dealt to several parts has one for each."""
+    """Yield the pickled result of work on a partition; a tree that is split by component yields one result per part."""
     function, arguments = work
     with limit_threads(TaskContext.get().cpus()):
         result = function(WorkerPartition(nodes, store.states(index)), *arguments)
@@ -265,13 +265,14 @@ def done(index: int, nodes: list[Block], work: Work, store: StateStore, n_parts:
 
 
 def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
-    """The rows of a target, in blocks of at most so many."""
+    """Yield the pickled rows of a partition, in blocks with a limited number of rows."""
     return (pickle.dumps(part, 5) for block in nodes for part in block.split(max_bytes))
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the trees of each part: the first target with one gets their sum, and the others an empty result."""
-    retained: dict[int, tuple[int, Any]] = {}  # by part: the first target, and the tree, or the bytes of the only one
+    """Merge the partial sums of each part; the first partition with sums gets the total, and others an empty result."""
+    # By part: the first partition, and the merged tree, or the bytes of a single tree.
+    retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:
         for index, part, digest, result in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -293,7 +294,7 @@ def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
 
 
 def make_and_change(batches: Batches, layout: Layout, change: Change, size: int, digests: NDArray[np.int64]) -> Batches:
-    """Pieces, of at most so many rows, of what a function makes of the blocks of targets."""
+    """Apply a function to the blocks of partitions, and yield the results as pieces with at most `size` rows."""
     for target in _joined(batches, layout):
         if target.digest != digests[target.index]:
             yield make_piece(Block(0, np.empty((0, 0))), target.index, 0, invalid_reason=layout.changed)
@@ -304,14 +305,14 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
 
 
 def forget(batches: Batches, store: StateStore) -> Batches:
-    """Remove the files of targets that are kept on this machine."""
+    """Remove the files of partitions on this machine."""
     store.remove()
     for batch in batches:
         yield batch.slice(0, 0)
 
 
 def _record(schema: str, *values: Any) -> pa.RecordBatch:
-    """A batch of one row: the values of the columns of a schema."""
+    """Return a batch of one row with the given values, in the columns of a schema."""
     columns = [column.split() for column in schema.split(", ")]
     arrays = [pa.array([value], _ARROW_TYPES[kind]) for value, (_, kind) in zip(values, columns, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, [name for name, _ in columns])

@@ -1,4 +1,4 @@
-"""On executors: rows in files of the machine, which all its workers map, and the states of fits in each worker."""
+"""Functions for executors: store rows in files that all workers of a machine map, and keep states of fits."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.remote import States
 
 ALIGNMENT = 64  # bytes
-MAX_STATE_BYTES = 2**28  # of states in a worker; those beyond are made again in every pass
+MAX_STATE_BYTES = 2**28  # limit on states in a worker; states beyond it are computed again in every pass
 
-_states: dict[str, dict[int, States]] = {}  # of this worker, by store and target
+_states: dict[str, dict[int, States]] = {}  # states in this worker, by store and partition
 
 
 @dataclass(frozen=True)
 class StateStore:
     """The rows of one source on executors, in files of a folder that Spark removes when the executor ends.
 
-    Files and states are a cache: what is lost is made again.
+    Files and states are only a cache, because lost data are computed again.
     """
 
-    name: str  # of the folder
+    name: str  # name of the folder
 
     def write(self, target: int, blocks: list[Block], digest: int) -> str:
-        """Keep the blocks of a target, with a number that tells other rows; returns the path."""
+        """Write the blocks of a partition to a file, with a digest of its rows, and return the path."""
         folders = self._folders()
         folder = folders[target % len(folders)]
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,17 +45,17 @@ class StateStore:
         return str(path)
 
     def remove(self) -> None:
-        """Remove all targets."""
+        """Remove all partitions."""
         for folder in self._folders():
             shutil.rmtree(folder, ignore_errors=True)
 
     def _folders(self) -> list[Path]:
-        """One on each disk that this executor may use."""
+        """Return one folder on each disk that this executor may use."""
         folders = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")
         return [Path(folder) / f"gaussmix-{self.name}" for folder in folders]
 
     def states(self, target: int) -> States:
-        """What this worker keeps with a target for fits."""
+        """Return the states of fits that this worker keeps for a partition."""
         for other in [name for name in _states if name != self.name]:
             if _n_bytes() > MAX_STATE_BYTES:
                 del _states[other]
@@ -66,7 +66,7 @@ class StateStore:
 
 
 def read(path: str, digest: int) -> list[Block] | None:
-    """The blocks in a file, mapped; None where this machine has no such file, or one of other rows."""
+    """Map the blocks in a file into memory; return None if the file does not exist here or has other rows."""
     try:
         with open(path, "rb") as file:
             of, head, sizes = pickle.load(file)

@@ -1,4 +1,4 @@
-"""What is known of a Spark frame before it is computed, and columns of results for its rows."""
+"""Describe a Spark data frame before it is computed, and compute columns of results for its rows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import About
 from gaussmix._src.sources.open_options import OpenOptions
 
-FILE, ROW = "gaussmix file", "gaussmix row"  # where Parquet files have a row: their path, and the number in it
+# The columns with the position of rows in Parquet files: the path, and the index of the row in the file.
+FILE, ROW = "gaussmix file", "gaussmix row"
 _STEP = re.compile(r"[\s:+-]*(Project|Filter) ")
 _FILES = re.compile(r"[\s:+-]*Relation .*\] parquet")
 
 
 class _Columns(Columns):
-    """Columns of a frame. Some may be those of Spark's own vectors."""
+    """The selected columns of a Spark data frame, some of which may be Spark vectors."""
 
     def why_not_numeric(self, field: pa.Field) -> str:
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
@@ -39,21 +40,21 @@ class _Columns(Columns):
 
 @dataclass(frozen=True)
 class SparkTable:
-    """A Spark frame and its columns that are features."""
+    """A Spark data frame and its selected columns."""
 
     frame: Any  # `pyspark.sql.DataFrame`, or the data frame of Spark Connect
-    columns: Columns  # the features and the weights
-    about: About  # the same; its number of rows is not read
+    columns: Columns  # features and weights
+    about: About  # description of the columns; the number of rows is not used
 
     @classmethod
     def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:
-        """Of a Spark frame.
+        """Build the description of a Spark data frame.
 
-        Raises ValueError: a column is absent or holds no numbers. TypeError: it is a frame of pandas on Spark.
+        Raises ValueError: a column does not exist or is not numeric. TypeError: it is a pandas-on-Spark data frame.
         """
         if not isinstance(frame, DataFrame):
             raise ParameterTypeError(
-                "X is a frame of pandas on Spark, which takes no columns of results: give X.to_spark()."
+                "X is a pandas-on-Spark data frame, to which no results can be added: give X.to_spark()."
             )
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         result = _Columns("the Spark frame", schema, request.columns, request.weights)
@@ -61,16 +62,16 @@ class SparkTable:
 
     @cached_property
     def is_of_files(self) -> bool:
-        """Whether its rows come straight from Parquet files, so that each is at a place in one of them."""
+        """Return whether the rows come directly from Parquet files, so that each row has a position in a file."""
         plan = _explained(self.frame).partition("== Optimized Logical Plan ==\n")[2].partition("\n\n")[0].rstrip()
         *steps, last = plan.splitlines() or [""]
         return bool(_FILES.match(last)) and all(map(_STEP.match, steps))
 
     @property
     def values(self) -> Any:
-        """A frame of the features and the weights, and of the places of rows that come from files.
+        """Return a data frame of the features and weights, and of the positions of rows that come from files.
 
-        Its columns are called by their numbers, because `mapInArrow` takes no names with dots.
+        Its columns are named by their indices, because `mapInArrow` does not accept names with dots.
         """
         chosen = [column_of(name).alias(str(index)) for index, name in enumerate(self.columns.read_columns)]
         if self.is_of_files:
@@ -79,7 +80,7 @@ class SparkTable:
         return self.frame.select(chosen)
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """What a task returns for rows, as a Spark column; it reads the columns of the features by their names."""
+        """Return the results of a task for all rows as a Spark column, which reads the features by name."""
         kind = from_arrow_type(pa.array(np.empty(0, dtype)).type)
         for _ in shape:
             kind = ArrayType(kind)
@@ -93,20 +94,20 @@ class SparkTable:
 
 
 def _explained(frame: Any) -> str:
-    """The plans of a frame, as `explain` prints them for the whole process."""
-    explain = getattr(frame, "_explain_string", None)  # which Spark Connect has
+    """Return the query plans of a data frame, as `explain` prints them."""
+    explain = getattr(frame, "_explain_string", None)  # only exists with Spark Connect
     return str(frame._jdf.queryExecution().toString() if explain is None else explain(extended=True))
 
 
 def column_of(name: str) -> Any:
-    """A column by its name, in which a dot is a dot."""
+    """Return a column by its name, which may contain dots."""
     return functions.col("`" + name.replace("`", "``") + "`")
 
 
 def _answers(
     structures: Iterable[pa.Array], task: Callable[[Block], NDArray[Any]], columns: Columns, about: About
 ) -> Iterator[pa.Array]:
-    """What a task returns for rows that nobody has looked at."""
+    """Run a task on rows that were not checked before, and yield the results."""
     for structure in structures:
         rows = columns.block(pa.RecordBatch.from_struct_array(structure)).rows
         yield column_of_results(about.answer(task, rows, lambda _: f"{about.name}, one of its rows"))

@@ -1,4 +1,4 @@
-"""Tables in files and pipes: a new format is a function that reads it, and an entry of `FORMATS`."""
+"""Open tables in files and pipes. To add a format, write a function that reads it and an entry of `FORMATS`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 
 @dataclass(frozen=True)
 class Format:
-    """A format of tables."""
+    """A file format of tables."""
 
-    # makes a table of the bytes. Raises BadTable if they are not of this format, OSError if they can't be read.
+    # Function that makes a table from bytes. It raises BadTable if the bytes do not have this format, and OSError if
+    # they can't be read.
     read: Callable[[Input], Table]
-    extensions: tuple[str, ...]  # of the names of its files, in lower case
-    beginnings: tuple[bytes, ...] = ()  # how its files begin
+    extensions: tuple[str, ...]  # extensions of file names, in lower case
+    beginnings: tuple[bytes, ...] = ()  # first bytes of files
 
 
 _ARROW_STREAM = b"\xff\xff\xff\xff"
@@ -38,14 +39,14 @@ FORMATS = {
     "arrow": Format(read_arrow, EXTENSIONS["arrow"], (b"ARROW1", b"FEA1", _ARROW_STREAM)),
     "npy": Format(read_npy, EXTENSIONS["npy"], (b"\x93NUMPY",)),
 }
-DEFAULT_DIALECT = Dialect()  # from the first two lines of a file
-_NO_TABLE = "is no table that is read: write it as CSV"
-_UNREADABLE = (  # extensions, beginnings, and what to do
+DEFAULT_DIALECT = Dialect()  # everything is guessed from the first lines of a file
+_NO_TABLE = "is not a supported table: write it as CSV"
+_UNREADABLE = (  # extensions, first bytes, and the message
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
-    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is not read: write it as CSV or Parquet first"),
+    ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
     ((".npz",), (), "holds several arrays: save the one to read as .npy"),
     ((".xlsx", ".xls", ".ods"), (b"\xd0\xcf\x11\xe0",), "is a spreadsheet: save it as CSV first"),
-    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in a way that is not read: unpack it first"),
+    ((".xz", ".7z"), (b"\xfd7zXZ\0", b"7z\xbc\xaf"), "is compressed in an unsupported way: unpack it first"),
     ((".pkl", ".pickle", ".joblib"), (b"\x80\x04", b"\x80\x05"), _NO_TABLE),
     ((".rds", ".rdata", ".mat", ".h5", ".hdf5"), (b"\x89HDF",), _NO_TABLE),
     ((".orc", ".avro", ".dta", ".sav", ".sas7bdat"), (b"ORC\n", b"Obj\x01", b"<stata_d", b"$FL2"), _NO_TABLE),
@@ -61,10 +62,10 @@ _UNREADABLE = (  # extensions, beginnings, and what to do
 def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
     """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
 
-    `format` is a key of FORMATS. By default the extension of the first file decides, then its first bytes; else it is
-    "csv". What the dialect does not say is guessed from the first two lines.
+    `format` is a key of FORMATS. By default it is determined by the extension of the first file, then by its first
+    bytes, and otherwise it is "csv". Settings that are missing in the dialect are guessed from the first lines.
 
-    Raises BadTable: a file is not of its format or of none that is read, or files have unlike columns. OSError: a file
+    Raises BadTable: a file does not have its format or a supported one, or the columns of files differ. OSError: a file
     can't be opened.
     """
     inputs = [Input.from_file(file, dialect) for file in ([STANDARD] if name == STANDARD else list_files(name))]
@@ -82,13 +83,13 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
 
 
 def format_by_name(path: str) -> str | None:
-    """The format that the extension of a path stands for; None if it stands for none."""
+    """Return the format with the extension of a path; None if there is none."""
     extension = PurePath(path).suffix.lower()
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
 
 
 def _check_readable(name: str, start: bytes) -> None:
-    """Raise BadTable for a file that surely is not a table, by its name or how it begins, and say what to do."""
+    """Raise BadTable, with advice, for a file that is certainly not a readable table, by its name or first bytes."""
     extension = PurePath(name).suffix.lower()
     for extensions, beginnings, advice in _UNREADABLE:
         if extension in extensions or start.startswith(beginnings):
@@ -99,18 +100,18 @@ def _check_readable(name: str, start: bytes) -> None:
 class Files(Table):
     """Tables with the same columns, one after the other, in files that may not change while they are read."""
 
-    # tables, stamps: the files, and when they changed last
+    # The files, and their sizes and times of modification.
     tables: Sequence[Table]
     versions: FileVersions
-    dialect: Dialect = DEFAULT_DIALECT  # of text
-    memory: int = 2**27  # bytes; up to a half of it is for what is asked for ahead of stored files
-    complete: tuple[str, ...] = ()  # columns; rows that miss a value in one of them are left out
-    # how many of these rows the last whole pass met, under the name "rows"
+    dialect: Dialect = DEFAULT_DIALECT  # settings for reading text
+    memory: int = 2**27  # in bytes; up to half of it is for data of stored files that are requested in advance
+    complete: tuple[str, ...] = ()  # columns; rows with a missing value in one of them are left out
+    # Number of rows that the last complete pass left out, under the key "rows".
     n_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_tables(cls, tables: Sequence[Table], dialect: Dialect = DEFAULT_DIALECT) -> Files:
-        """Join tables; raises BadTable if two have other columns."""
+        """Join tables; raise BadTable if two tables have different columns."""
         first = tables[0]
         for table in tables[1:]:
             what = table.unlike(first)
@@ -122,7 +123,7 @@ class Files(Table):
         return cls(**own, tables=tables, versions=FileVersions(own["files"]), dialect=dialect)
 
     def without(self, columns: Collection[str]) -> Files:
-        """The same rows without some columns; raises BadTable if there is no such column, or none is left."""
+        """Return the table without some columns; raise BadTable if a column does not exist, or if no column remains."""
         columns = {*columns}
         for name in columns:
             self.check_has(name)
@@ -132,7 +133,7 @@ class Files(Table):
         return replace(self, names=names)
 
     def complete_in(self, columns: Sequence[str]) -> Files:
-        """The rows that miss no value in these columns."""
+        """Return the rows without missing values in these columns."""
         return replace(self, complete=tuple(columns), n_left_out={})
 
     @cached_property
@@ -156,7 +157,7 @@ class Files(Table):
                     n_left_out += batch.num_rows - retained.num_rows
                     yield retained.select(list(columns))
             except (OSError, ValueError):
-                self.versions.check()  # a file that has changed is the reason
+                self.versions.check()  # the error may be due to a file that has changed
                 raise
         self.versions.check()
         if n_left_out and not n_retained:
@@ -164,7 +165,7 @@ class Files(Table):
         self.n_left_out["rows"] = n_left_out
 
     def _under_way(self, columns: Collection[str]) -> Iterable[Table]:
-        """The tables; stored ones with requests for what a pass reads of them."""
+        """Return the tables; tables in stores come with requests for the bytes that a pass reads from them."""
         stored = {file: table for table in self.tables for file in table.files if not isinstance(file, Path)}
         if not stored:
             return self.tables
@@ -176,7 +177,7 @@ class Files(Table):
 
     @property
     def left_out_notices(self) -> list[str]:
-        """After a pass: how many rows were left out, as a sentence; none where all were taken."""
+        """Return a sentence on how many rows the last pass left out, in a list; [] if it used all rows."""
         count = self.n_left_out.get("rows", 0)
         return [f"left out {counted(count, 'row')} of {self.name} with missing values."] if count else []
 
@@ -209,7 +210,7 @@ class Files(Table):
         return next(filter(None, (table.bad_cells(name) for table in self.tables)), None)
 
     def _is_complete(self, batch: pa.RecordBatch) -> pa.Array:
-        """Whether each row has a value in all columns of `complete`, as text or as numbers."""
+        """Return whether each row has a value, as text or as a number, in all columns of `complete`."""
         return pc.invert(reduce(pc.or_, (_is_missing(batch.column(name), self.missing) for name in self.complete)))
 
 

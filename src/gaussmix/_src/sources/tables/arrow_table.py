@@ -1,4 +1,4 @@
-"""Arrow and Feather files, and Arrow streams."""
+"""Read Arrow and Feather files, and Arrow streams."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gaussmix._src.sources.tables.typed_table import TypedTable
 _FEATHER_1 = b"FEA1"
 ZSTD, _LZ4 = b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"
 _ARROW_FILE = b"ARROW1"
-_START = 8  # bytes, before the stream in an Arrow file
+_START = 8  # number of bytes before the stream in an Arrow file
 
 
 @dataclass(frozen=True)
 class _ValueLayout:
-    """Where the numbers of a column of a batch lie in a file that holds them as they are."""
+    """The position of the uncompressed numbers of a column in a file."""
 
-    kind: pa.DataType  # their type
-    # validity, values: where the bits that say which are missing begin, and the numbers; None where none is missing
+    kind: pa.DataType  # type of the numbers
+    # Positions of the bits that mark missing values (None if no value is missing), and of the numbers.
     validity: int | None
     values: int
 
     def read(self, file: pa.NativeFile, first: int, count: int) -> pa.Array:
-        """The numbers of `count` rows; `first` is a multiple of 8."""
+        """Read the numbers of `count` rows; `first` must be a multiple of 8."""
         validity = None if self.validity is None else _bits(file, self.validity, first, count)
         bits = self.kind.bit_width
         return pa.Array.from_buffers(self.kind, count, [validity, _bits(file, self.values, bits * first, bits * count)])
@@ -43,14 +43,14 @@ def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A batch of an Arrow file: its number of rows, and the numbers that can be read without the rest."""
+    """A batch of an Arrow file: its number of rows, and the columns that can be read separately."""
 
     n_rows: int
     layouts: Mapping[str, _ValueLayout]
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch, names: Sequence[str], mapped: pa.Buffer) -> _Batch:
-        """Of a batch in a file that is mapped, whose columns `names` hold numbers that are not compressed."""
+        """Build the layout of a batch in a memory-mapped file; columns in `names` have uncompressed numbers."""
         columns = {}
         for name in names:
             column = batch.column(name)
@@ -62,20 +62,21 @@ class _Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowFileTable(TypedTable):
-    """An Arrow file, which is also a Feather file of version 2.
+    """An Arrow file, which is the same as a Feather file of version 2.
 
-    Numbers that are not compressed are read some rows at a time. Where batches are compressed, or other columns are
-    read too, a whole batch is in memory.
+    Uncompressed numbers are read a few rows at a time. If batches are compressed, or if other columns are also read, a
+    whole batch is loaded into memory.
     """
 
     codec: bytes
 
     @cached_property
     def layout(self) -> list[_Batch]:
-        """The batches. The file is mapped, and arrays of what is not compressed are made without reading it."""
+        """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
-        # Of compressed batches only the rows of one column are counted. Asked for some columns, Arrow copies.
+        # Only the rows of one column are counted in compressed batches. Arrow would copy data if only some columns were
+        # selected.
         options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
         with (
             reading(self.source, "Arrow or Feather"),
@@ -112,7 +113,7 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is known at its end; a stored Arrow file holds one from a place on."""
+    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at an offset."""
 
     start: int = 0
 
@@ -123,7 +124,7 @@ class ArrowStreamTable(TypedTable):
 
 
 def _only(columns: Collection[str], types: pa.Schema) -> pa.ipc.IpcReadOptions:
-    """Read the bytes of these columns alone."""
+    """Return options for reading only these columns."""
     return pa.ipc.IpcReadOptions(included_fields=[types.get_field_index(name) for name in columns])
 
 
@@ -145,7 +146,7 @@ class MemoryTable(TypedTable):
 
 
 def read_arrow(source: Input) -> TypedTable:
-    """An Arrow file or stream, or a Feather file of either version; one of version 1 is read whole."""
+    """Read an Arrow file or stream, or a Feather file; a Feather file of version 1 is loaded into memory."""
     start = source.first_bytes(len(_ARROW_FILE))
     with reading(source, "Arrow or Feather"):
         if start.startswith(_FEATHER_1):
@@ -168,10 +169,10 @@ def read_arrow(source: Input) -> TypedTable:
 
 
 def codec_of(file: pa.NativeFile) -> bytes:
-    """How the compressed buffers of an Arrow file begin; b"" where they are not compressed. PyArrow does not say."""
+    """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed."""
     start, body = 8, b""
-    for _ in range(2):  # the message of the types has no body, the next one has
+    for _ in range(2):  # the first message, with the types, has no body, but the next one has
         size = int.from_bytes(file.read_at(8, start)[4:], "little")
         start += 8 + size
         body = file.read_at(12, start)
-    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # after the length of the first buffer
+    return body[8:] if body[8:] in (ZSTD, _LZ4) else b""  # the first 8 bytes are the length of the first buffer

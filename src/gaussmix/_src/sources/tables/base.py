@@ -1,4 +1,4 @@
-"""What a reader of tables takes and makes: bytes from a file or a pipe, and a table whose columns become numbers."""
+"""Define the input of table readers, which is a file or a pipe, and tables whose columns are converted to numbers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from gaussmix._src.sources.files.stores import Requests, StoredFile
 
 BATCH_ROWS = 65_536
-BATCH_BYTES = 2**22  # of a batch; larger ones read no faster
-COLUMN_BYTES = 2**13  # that a column counts, whatever its rows: its readers were seen to take 10 to 18 kB
-STANDARD = "-"  # standard input or output
+BATCH_BYTES = 2**22  # size of a batch; larger batches are not read faster
+COLUMN_BYTES = 2**13  # assumed memory per column for any number of rows, because measured readers take 10 to 18 kB
+STANDARD = "-"  # name of standard input and output
 INDEX_OF_FRAME = "it is the index of a data frame"
-INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")  # how data frames name their index: in CSV not at all
-_MIN_COUNTED_ROWS = 10  # rows: fewer may rise by one each by chance
+# The names of index columns that data frames write; "" is the name in CSV.
+INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
+_MIN_COUNTED_ROWS = 10  # minimum number of rows; in fewer rows, values may increase by one by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
-# How compressed bytes begin.
+# First bytes of compressed files.
 _CODECS = {
     rb"\x1f\x8b": "gzip",
     rb"BZh[1-9](1AY|\x17rE)": "bz2",
@@ -46,29 +47,29 @@ _CODECS = {
 
 
 class BadTable(ValueError):
-    """A table that can't be read or used. The message names the file and the place."""
+    """A table that can't be read or used. The message names the file and the position."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How text is to be read."""
+    """The settings for reading text."""
 
-    has_header: bool | None = None  # whether the first line holds names; None if the user does not say
-    delimiter: str | None = None  # between fields, " " for any run of blanks and tabs; None if the user does not say
-    decimal: str | None = None  # the mark before the fraction of a number, "." or ","; None if the user does not say
-    missing: tuple[str, ...] = ()  # texts that say that a number is missing, beside the usual ones
-    thousands: str | None = None  # the mark between groups of three digits, if any; "." makes "," the decimal mark
-    encoding: str | None = None  # as Python calls it; None if the user does not say
-    # in bytes; bounds what a line may take
+    has_header: bool | None = None  # whether the first line has names; None to guess
+    delimiter: str | None = None  # delimiter of fields, " " for any run of blanks and tabs; None to guess
+    decimal: str | None = None  # decimal mark, "." or ","; None to guess
+    missing: tuple[str, ...] = ()  # texts that mark a missing value, in addition to the usual ones
+    thousands: str | None = None  # thousands separator, if any; with ".", the decimal mark is ","
+    encoding: str | None = None  # name of the encoding in Python; None to guess
+    # Memory in bytes, which limits the length of a line.
     memory: int = field(default=check_memory(DEFAULT_MEMORY), repr=False, compare=False)
 
     @property
     def longest(self) -> int:
-        """Return the largest number of characters in a line."""
+        """Return the maximum number of characters in a line."""
         return max(2**20, self.memory // 8)
 
     def check_width(self, name: str, n_columns: int) -> None:
-        """Raise BadTable for a table of so many columns that opening it would take more than the memory."""
+        """Raise BadTable if opening a table with `n_columns` columns would take more than the memory limit."""
         if n_columns > max(2**14, self.memory // COLUMN_BYTES):
             needed = f"{-(-n_columns * COLUMN_BYTES // 10**6)} MB"
             raise BadTable(f"{name} has {n_columns:,} columns, which take {needed} to read. Give memory= as much.")
@@ -76,13 +77,13 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Input:
-    """The bytes of a table, which can be read several times, and what the user says of them."""
+    """The bytes of a table, which can be read several times, and the user's settings."""
 
-    name: str  # of the file, for messages
-    contents: bytes | None = None  # of a pipe, which can be read only once; None for a file
-    dialect: Dialect = Dialect()  # of text
-    stored: StoredFile | None = None  # the file, where it is not on this machine
-    requests: Requests | None = None  # of a stored file, what is under way
+    name: str  # name of the file for messages
+    contents: bytes | None = None  # contents of a pipe, which can be read only once; None for a file
+    dialect: Dialect = Dialect()  # settings for text
+    stored: StoredFile | None = None  # file in a store; None for a file of this machine
+    requests: Requests | None = None  # requests for a stored file that are in progress
 
     @classmethod
     def from_file(cls, file: str | Path | StoredFile, dialect: Dialect = Dialect()) -> Input:
@@ -96,7 +97,7 @@ class Input:
             return cls(name, None if os.path.isfile(name) else opened.read(), dialect)
 
     def first_bytes(self, n_bytes: int) -> bytes:
-        """As many of the first bytes as there are."""
+        """Return the first `n_bytes` bytes, or all bytes if there are fewer."""
         if self.stored is not None:
             return self.stored.read(0, n_bytes)
         with self.opened() as file:
@@ -104,23 +105,23 @@ class Input:
 
     @property
     def files(self) -> tuple[Path | StoredFile, ...]:
-        """The file that is read; none where its contents are in memory."""
+        """Return the file that is read; () if the contents are in memory."""
         return () if self.contents is not None else (self.stored or Path(self.name),)
 
     def opened(self) -> pa.NativeFile:
-        """The bytes as a file that can be read from any place on."""
+        """Open the bytes as a file with random access."""
         return self._file(pa.OSFile) if self.stored is None else self.stored.opened(self.requests)
 
     def mapped(self) -> pa.NativeFile:
-        """The bytes as a file whose buffers are where it lies. Reading one that becomes shorter ends the process."""
+        """Map the file into memory. If the file is truncated while it is mapped, reading it ends the process."""
         return self._file(pa.memory_map)
 
     def _file(self, of_path: Callable[[bytes], pa.NativeFile]) -> pa.NativeFile:
-        """A file of this machine, by its name as the system has it: Arrow takes no text that is not UTF-8."""
+        """Open a local file by its name as bytes, because Arrow rejects text that is not valid UTF-8."""
         return of_path(os.fsencode(self.name)) if self.contents is None else pa.BufferReader(self.contents)
 
     def stream(self) -> pa.NativeFile:
-        """The bytes as a binary stream, decompressed where they are compressed."""
+        """Open the bytes as a binary stream, which is decompressed if necessary."""
         start = self.first_bytes(8)
         codec = next((codec for beginning, codec in _CODECS.items() if re.match(beginning, start)), None)
         return pa.input_stream(self.opened(), compression=codec)
@@ -128,7 +129,7 @@ class Input:
 
 @contextmanager
 def reading(source: Input, format: str) -> Iterator[None]:
-    """Raise BadTable, in one sentence, for what a reader raises. Errors of the system pass: they say enough."""
+    """Convert the errors of a reader to BadTable with one sentence, except OSError, whose message is clear."""
     try:
         yield
     except BadTable:
@@ -143,7 +144,7 @@ def reading(source: Input, format: str) -> Iterator[None]:
 
 
 def no_memory(what: str, error: MemoryError) -> Exception:
-    """The error where there is no room for what is read, or a damaged file says that more is to come than can be."""
+    """Return the error for a lack of memory, or for a damaged file that claims an impossible size."""
     size = re.search(r"of size (\d+)", str(error))
     if size and int(size[1]) > physical_memory():
         return BadTable(f"{what} is damaged: it claims a part of {int(size[1]):,} bytes, more than this machine has.")
@@ -151,98 +152,98 @@ def no_memory(what: str, error: MemoryError) -> Exception:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, without its advice and its full stop."""
+    """Return the first line of a library's error message, without its full stop."""
     return str(error).partition("\n")[0].rstrip(".")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(ABC):
-    """A table whose columns are known, and which is read some rows at a time."""
+    """A table with known columns, which is read a few rows at a time."""
 
-    name: str  # of the file, for messages
-    names: tuple[str, ...]  # of its columns; x0, x1 … if it has no names
-    has_names: bool = True  # whether the names are its own
+    name: str  # name of the file for messages
+    names: tuple[str, ...]  # names of the columns; x0, x1 … if the table has no names
+    has_names: bool = True  # whether the names come from the table
     notices: tuple[str, ...] = ()  # sentences on what was guessed
-    # delimiter, decimal: between the fields, and in numbers, where the table is written as CSV
+    # Delimiter of fields and decimal mark for writing the table as CSV.
     delimiter: str = ","
     decimal: str = "."
-    missing: tuple[str, ...] = ()  # how text says that a number is missing
-    thousands: str | None = None  # between groups of three digits, in numbers of CSV
-    encoding: str = "utf-8"  # of text
-    files: tuple[Path | StoredFile, ...] = ()  # what is read in every pass; none where the bytes are in memory
+    missing: tuple[str, ...] = ()  # texts that mark a missing value
+    thousands: str | None = None  # thousands separator of numbers in CSV
+    encoding: str = "utf-8"  # encoding of text
+    files: tuple[Path | StoredFile, ...] = ()  # files that every pass reads; () if the bytes are in memory
 
     @property
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Names and types of the columns; of text, the types of its first rows."""
+        """Return names and types of the columns; in text formats, the types come from the first rows."""
 
     @cached_property
     def column_indices(self) -> Mapping[str, int]:
-        """The columns, and where each is among them."""
+        """Return the index of each column by its name."""
         return {name: index for index, name in enumerate(self.names)}
 
     @property
     def n_rows(self) -> int | None:
-        """Number of rows; None where only reading them tells."""
+        """Return the number of rows; None if it is unknown before the rows are read."""
         return None
 
     @abstractmethod
     def batches(self, columns: Sequence[str], numeric: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        """Columns in this order, some rows at a time. In text formats all are text but the columns `numeric`.
+        """Yield batches of rows with these columns. In text formats, columns that are not in `numeric` remain text.
 
-        Raises BadTable, OSError: rows can't be read; one of the columns `numeric` holds text.
+        Raises BadTable, OSError: rows can't be read, or one of the columns `numeric` has text.
         """
 
     @abstractmethod
     def describe_location(self, row: int) -> str:
-        """Where a row is, for messages: its file, and its line or its number, counted from 0."""
+        """Return the position of a row for messages: its file, and its line or its index."""
 
     @abstractmethod
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """What a column holds that is not numbers, as the end of a sentence."""
+        """Return why a column is not numeric, as the end of a sentence."""
 
     def is_slow(self, columns: Collection[str]) -> bool:
-        """Whether reading some columns takes longer than a pass of EM, or their number of rows is not known."""
+        """Return whether reading some columns takes longer than an EM step, or their number of rows is unknown."""
         return self.n_rows is None
 
     def n_together(self, columns: Collection[str]) -> int:
-        """The largest number of rows whose columns can only be read together; 0 where few can be."""
+        """Return the maximum number of rows that can only be read together; 0 if columns can be read in small parts."""
         return 0
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterable[tuple[int, int]]:
-        """Of a stored file: the places and numbers of bytes that some columns take, in the order of reading.
+        """Return byte ranges (offset, size) of the given columns in stored files, in the order of reading.
 
-        A reader may hold about `max_bytes` bytes.
+        A reader may keep about `max_bytes` bytes in memory.
         """
         return [(0, file.size) for file in self.files if not isinstance(file, Path)]
 
     def with_requests(self, requests: Requests) -> Self:
-        """The table of a stored file whose bytes are under way."""
-        twin: Any = copy(self)  # with its cached properties
+        """Return the table of a stored file, with requests that are in progress."""
+        twin: Any = copy(self)  # keeps cached properties
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 
     def unlike(self, other: Table) -> str | None:
-        """Which columns another table does not have; None where it has the same."""
+        """Return a description of a column that differs from another table; None if all columns are the same."""
         if self.names != other.names:
             return self._other_names(other)
         unlike = (ours for ours, theirs in zip(self.schema, other.schema, strict=True) if ours.type != theirs.type)
         return next((f"column {ours.name!r} of {ours.type}" for ours in unlike), None)
 
     def _other_names(self, other: Table) -> str | None:
-        """The first column that only one of two tables has, or that both have the same in another order."""
+        """Return the first column that only one of two tables has, or a note that the order differs."""
         absent = [f"no column {name!r}" for name in other.names if name not in self.column_indices]
         more = [f"column {name!r}" for name in self.names if name not in other.column_indices]
         return next(iter(absent + more), "its columns in another order")
 
     def numeric_names(self, without: Collection[str] = ()) -> tuple[str, ...]:
-        """The columns that hold numbers, except those in `without` and the index of a data frame."""
+        """Return the numeric columns, except columns in `without` and the index of a data frame."""
         self.check_bad_cells(without)
         names = (each.name for each in self.schema if is_numeric(each.type) and not INDEX.fullmatch(each.name))
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Those of these columns that count the rows, by the first batch: from 0 or 1, or called like a number."""
+        """Return the columns that number the rows, judged by their first batch and by their names."""
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
@@ -254,11 +255,11 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Which cells of a column of text are not numbers, as the end of a sentence, if nearly all are; else None."""
+        """Return cells of a text column that are not numbers, as the end of a sentence, if they are few; else None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
-        """Raise BadTable for a column of text that nearly is one of numbers: it would be left out by a typing error."""
+        """Raise BadTable if a text column is nearly numeric, because a typing error would otherwise exclude it."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
@@ -266,12 +267,12 @@ class Table(ABC):
                 raise BadTable(f"{where} holds numbers except {result}: {advice}.")
 
     def check_has(self, name: str) -> None:
-        """Raise BadTable for a column that is absent."""
+        """Raise BadTable for a column that does not exist."""
         if name not in self.column_indices:
             raise BadTable(f"{self.name} has no column {name!r}; it has {listed(self.names)}.")
 
     def check_numeric(self, columns: Sequence[str]) -> None:
-        """Raise BadTable for a column that is absent or does not hold numbers."""
+        """Raise BadTable for a column that does not exist or is not numeric."""
         for name in columns:
             self.check_has(name)
             kind = self.schema.field(name).type
@@ -279,13 +280,13 @@ class Table(ABC):
                 raise BadTable(f"{self.name}, column {name!r}: {self.why_not_numeric(name, kind)}.")
 
     def parts(self, n_rows: int, numeric: Collection[str] = ()) -> Iterator[pa.Table]:
-        """All columns, `n_rows` rows at a time. Columns of text formats are text, except `numeric`."""
+        """Yield all columns, `n_rows` rows at a time; in text formats, all columns but `numeric` remain text."""
         return in_parts(self.batches(self.names, numeric), n_rows)
 
     def rows(self, columns: Sequence[str], n_rows: int, *, may_miss: bool = False) -> Iterator[NDArray[np.float64]]:
-        """Columns as finite numbers (n_rows, n_columns), `n_rows` at a time, and NaN where cells `may_miss`.
+        """Yield columns as finite numbers (n_rows, n_columns), `n_rows` rows at a time; NaN for missing values.
 
-        Raises BadTable: there are no rows, or a value is infinite, or missing where it may not.
+        Raises BadTable: there are no rows, a value is infinite, or a value is missing and `may_miss` is False.
         """
         first = 0
         for part in in_parts(self.batches(columns, columns), n_rows):
@@ -299,14 +300,14 @@ class Table(ABC):
             raise BadTable(f"{self.name} has no rows.")
 
     def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
-        """Columns as numbers in memory, (n_rows, n_columns); NaN and errors as for `rows`."""
+        """Return columns as numbers in memory, (n_rows, n_columns), with the errors of `rows`."""
         return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
 
 
 def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
-    """The batch, if nothing in it points outside its buffers; raises BadTable, with the column.
+    """Return a batch if all its offsets are valid; otherwise raise BadTable with the name of the column.
 
-    Arrow follows what a file says without a look: a damaged offset of a text would end the process.
+    Arrow does not check offsets in files, so a damaged offset of a text would crash the process.
     """
     try:
         batch.validate(full=True)
@@ -321,12 +322,12 @@ def valid(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
 
 
 def batch_rows(n_columns: int) -> int:
-    """How many rows of so many columns to read at a time: a multiple of 8."""
+    """Return how many rows of `n_columns` columns to read at a time: a multiple of 8."""
     return max(8, min(BATCH_ROWS, BATCH_BYTES // (8 * n_columns) // 8 * 8))
 
 
 def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
-    """The same rows, `n_rows` at a time."""
+    """Yield the rows of batches, `n_rows` at a time."""
     partitions: list[pa.RecordBatch] = []
     missing = n_rows
     for batch in batches:
@@ -341,12 +342,12 @@ def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Tabl
 
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    """The numbers of a column as float64; null becomes NaN."""
+    """Return the numbers of a column as float64; null becomes NaN."""
     return whole(pc.cast(column, pa.float64(), safe=False))
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """The numbers of a column, read-only; null becomes NaN. pyarrow's own `to_numpy` first imports pandas."""
+    """Return the numbers of a column, read-only; null becomes NaN. PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):
@@ -355,13 +356,13 @@ def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
 
 
 def is_numeric(kind: Any) -> bool:
-    """Whether columns of a type hold numbers; true is 1, as in data frames."""
+    """Return whether a type is numeric; Boolean columns count as numeric, as in data frames."""
     types = pa.types
     return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean))
 
 
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
-    """The schema with a type for columns of nulls alone: that of the first other schema that has one."""
+    """Return the schema, with a type for each column of nulls from the first other schema that has a type."""
     empty = {field.name for field in schema if pa.types.is_null(field.type)}
     result: dict[str, pa.Field] = {}
     for other in others if empty else ():
@@ -374,7 +375,7 @@ def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
 
 
 def describe_type(kind: Any) -> str:
-    """What the values of a type that is not numeric are, as the end of a sentence."""
+    """Describe the values of a type that is not numeric, as the end of a sentence."""
     if pa.types.is_null(kind):
         return "it is empty"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

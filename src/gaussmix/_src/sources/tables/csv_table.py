@@ -1,4 +1,4 @@
-"""CSV files, also compressed."""
+"""Read CSV files, which may be compressed."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Dialect, Input, Table, reading, typed
 
 _DELIMITERS = ",;\t|"
-_BLANKS = " "  # any run of blanks and tabs
-NULLS = arrow_csv.ConvertOptions().null_values  # how text always says that a number is missing
-_MAX_CHECKED_ROWS = 20_000  # rows in which cells that are not numbers are looked for
-_MAX_TEXT_FRACTION = 0.1  # a share of the cells: a column with fewer that are not numbers was meant to hold numbers
+_BLANKS = " "  # stands for any run of blanks and tabs
+NULLS = arrow_csv.ConvertOptions().null_values  # usual texts for a missing value
+_MAX_CHECKED_ROWS = 20_000  # number of rows that are searched for cells that are not numbers
+_MAX_TEXT_FRACTION = 0.1  # a text column with a smaller fraction of non-numeric cells was probably meant to be numeric
 _MAX_SHOWN = 3
 _COMMA = " (where the comma is a decimal mark, say so: decimal ',')"
 _EITHER = " (where ',' marks thousands, say so: thousands ','; where it is a decimal mark: decimal ',')"
-# Marks between groups of digits, and what is written in their place too: blanks at which no line ends, an apostrophe.
+# Thousands separators, each with the characters that may be used instead: non-breaking blanks, or an apostrophe.
 _THOUSANDS = {
     ",": ",",
     ".": ".",
     " ": " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}",
     "'": "'\N{RIGHT SINGLE QUOTATION MARK}",
 }
-_MAX_DECODED_BYTES = 2**20  # bytes, in which letters that are not UTF-8 are looked for
-_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # at the beginning of text
-_WESTERN = "cp1252"  # what Excel writes as CSV in Western Europe and America
-_MAX_HEADER_LINES = 1000  # lines, of a header whose quoted names go on over several
-_MAX_GUESS_RECORDS = 20  # records, which show what the delimiter is
-_MIN_BLOCK_ROWS = 16  # at least, if their lines are about as long as the first
-_MAX_HEADER_CHARACTERS = 2**22  # at most, of the lines that are looked at before the rest
+_MAX_DECODED_BYTES = 2**20  # number of bytes that are checked for valid UTF-8
+# Byte order marks at the beginning of text.
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_WESTERN = "cp1252"  # encoding of CSV files that Excel writes in Western Europe and America
+_MAX_HEADER_LINES = 1000  # limit on the lines of a header whose quoted names have line breaks
+_MAX_GUESS_RECORDS = 20  # number of records from which the delimiter is guessed
+_MIN_BLOCK_ROWS = 16  # minimum number of rows in a block if all lines are about as long as the first
+_MAX_HEADER_CHARACTERS = 2**22  # limit on the characters of the lines that are examined before the other rows
 _TOO_LONG = "has more than {:,} characters: close the quote that is open, or give a larger memory=."
-_NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's first line
+_NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line in CSV files of Excel
 
 
 @dataclass
 class _Cells:
-    """Cells of a column of text that are not numbers, and hints that would make numbers of them."""
+    """The cells of a text column that are not numbers, and hints on how they could be read as numbers."""
 
-    n_cells: int = 0  # but missing ones
+    n_cells: int = 0  # without missing values
     n_bad: int = 0
-    bad: list[tuple[int, str]] = field(default_factory=list)  # the first: line and text
+    bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first ones
     hints: set[str] = field(default_factory=set)
 
     def add(self, line: int, text: str, hint: str) -> None:
@@ -65,23 +66,23 @@ class _Cells:
 
     @property
     def is_text(self) -> bool:
-        """Whether the column surely was not meant to hold numbers."""
+        """Return whether the column was certainly not meant to be numeric."""
         return "" in self.hints and self.n_bad > 1 + _MAX_TEXT_FRACTION * _MAX_CHECKED_ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
 class CsvTable(Table):
-    """A CSV file, or a table of blanks.
+    """A CSV file, or a table whose columns are separated by blanks.
 
-    If the user does not name the delimiter, it is that of comma, semicolon, tab and bar which cuts the first lines into
-    as many fields each, best into numbers and texts without other marks; else the first of these in the first line.
-    Where there is none, it is any run of blanks, if the first two lines have as many fields. Excel's first line "sep=;"
-    names it.
+    If the user does not set the delimiter, it is guessed from the comma, semicolon, tab and bar. The best of them
+    splits the first lines into equal numbers of fields, with most numbers and fewest texts that contain another
+    delimiter. If none does, the first of them in the first line is taken. Without any of them, the delimiter is any run
+    of blanks if the first two lines then have the same number of fields. Excel's first line "sep=;" sets the delimiter.
     """
 
-    source: Input  # its bytes
-    n_blank: int  # lines at its beginning that are blank or name the delimiter
-    width: int  # characters of its first line
+    source: Input  # bytes of the file
+    n_blank: int  # number of initial lines that are blank or set the delimiter
+    width: int  # number of characters in the first line
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -109,7 +110,7 @@ class CsvTable(Table):
                 yield batch
 
     def _first_value_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
-        """What columns that begin empty hold where they have their first values."""
+        """Yield the types of the first values of columns whose first rows are empty."""
         with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
@@ -117,19 +118,19 @@ class CsvTable(Table):
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
-        """Types of text are guesses."""
+        """Return a difference in the names only, because the types of text columns are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
-        """The line that a row ends on: not the row's number if lines are empty or fields span several."""
+        """Return the line on which a row ends, which differs from its number if fields span several lines."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
-        """For text, name the first value that is not a number: a typing error in a column of numbers shows."""
+        """Return why a column is not numeric; for text, name its first value that is not a number."""
         if not pa.types.is_string(kind):
             return base.describe_type(kind)
         for line, fields in self._data():
-            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # a line may be too short
+            text = "".join(fields[self.column_indices[name] :][:1]).strip()  # the line may have too few fields
             if text not in self.missing and not self._is_numeric(text):
                 return f"line {line} holds {quoted(text)}, not a number{self._hint(text)}"
         return "it does not hold numbers"
@@ -148,7 +149,7 @@ class CsvTable(Table):
 
     @cached_property
     def _cells(self) -> dict[str, _Cells]:
-        """Look through the first rows once, for all columns of text."""
+        """Examine the first rows once for all text columns."""
         texts = [name for name, kind in zip(self.names, self.schema.types, strict=True) if pa.types.is_string(kind)]
         names = {name: _Cells() for name in texts}
         wanted = [(self.column_indices[name], cells) for name, cells in names.items()]
@@ -167,7 +168,7 @@ class CsvTable(Table):
         return names
 
     def _stream(self, columns: Sequence[str], types: Mapping[str, pa.DataType] | None = None) -> Any:
-        """Columns of these types, or of those of their first rows."""
+        """Open a stream of columns with the given types, or with the types of their first rows."""
         return arrow_csv.open_csv(
             _stream(self.source, self.delimiter),
             arrow_csv.ReadOptions(
@@ -188,13 +189,13 @@ class CsvTable(Table):
 
     @property
     def _block(self) -> int:
-        """Return the number of characters that are read at a time; a row may not have more."""
+        """Return the number of characters that are read at a time, which limits the length of a row."""
         dialect = self.source.dialect
         return max(2**20, dialect.memory // 512, min(_MIN_BLOCK_ROWS * self.width, dialect.longest))
 
     @contextmanager
     def _reading(self, numeric: Collection[str] = ()) -> Iterator[None]:
-        """Raise BadTable for what is not CSV, and for text in one of the columns `numeric`."""
+        """Raise BadTable for invalid CSV, and for text in one of the columns `numeric`."""
         with reading(self.source, "CSV"):
             try:
                 yield
@@ -202,7 +203,7 @@ class CsvTable(Table):
                 raise BadTable(self._why_unreadable(error, numeric)) from None
 
     def _why_unreadable(self, error: Exception, numeric: Collection[str]) -> str:
-        """Name the first line with too many or too few values, or with text in one of the columns `numeric`."""
+        """Describe the first line with too many or too few values, or with text in one of the columns `numeric`."""
         has_rows, indices = False, [self.column_indices[name] for name in numeric]
         for line, fields in self._data():
             has_rows = True
@@ -212,7 +213,7 @@ class CsvTable(Table):
                 return f"{self.name}, line {line}: {values} for {columns}.{advice}"
             for index in indices:
                 if not self._is_numeric(fields[index]) and fields[index] not in self.missing:
-                    cell = f"{quoted(fields[index])} is no number{self._hint(fields[index])}"
+                    cell = f"{quoted(fields[index])} is not a number{self._hint(fields[index])}"
                     return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {_TOO_LONG.format(self._block)}"
@@ -221,11 +222,11 @@ class CsvTable(Table):
         return f"{self.name} can't be read as CSV: {base.first_line(error)}."
 
     def _is_numeric(self, text: str) -> bool:
-        """Whether a cell is a number as this table writes them."""
+        """Return whether a cell is a number in the format of this table."""
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """The type of a column if the first cells are numbers, some with thousands, or missing; else None."""
+        """Return the type of a column if its first values are numbers, some with thousands; otherwise None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -234,12 +235,12 @@ class CsvTable(Table):
         return pa.int64() if are_whole else pa.float64()
 
     def _present(self, cells: pa.Array) -> pa.Array:
-        """Text without blanks around it; null where a number is missing."""
+        """Strip blanks from text, and convert missing values to null."""
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
-        """Text as numbers; raises ArrowInvalid where it is none."""
+        """Convert text with thousands separators to numbers; raise ArrowInvalid if this fails."""
         text = self._present(cells)
         mark, pattern = self.thousands or ",", _grouped(self.thousands or ",", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
@@ -249,7 +250,7 @@ class CsvTable(Table):
         return pc.cast(text, pa.float64())
 
     def _hint(self, text: str) -> str:
-        """What to do where text is a number with a decimal comma or with thousands; else nothing."""
+        """Return a hint if text is a number with a decimal comma or thousands separators; otherwise ""."""
         if self.decimal == "." and _is_numeric(text, ","):
             return _EITHER if self.thousands is None and _grouped(",", ".").fullmatch(text) else _COMMA
         for decimal, thousands in product((self.decimal, ","), _THOUSANDS if self.thousands is None else ()):
@@ -259,7 +260,7 @@ class CsvTable(Table):
         return ""
 
     def _data(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and fields, by Python's slow reader: for messages."""
+        """Yield line numbers and fields, with Python's slow reader, which is used only for messages and guesses."""
         with _text(self.source, self.delimiter) as lines:
             retained = islice(_decoded(lines, self.source), self.n_blank, None)
             reader = csv.reader(retained, delimiter=self.delimiter)
@@ -273,14 +274,14 @@ class CsvTable(Table):
 
 
 def read_csv(source: Input) -> CsvTable:
-    """Read the first lines of a CSV file; the rest is read when columns are asked for.
+    """Read the first lines of a CSV file; the rest is read when columns are requested.
 
-    If the user does not say whether the first line is a header, it is one unless it holds numbers, and nothing else but
-    missing cells. R's `write.table` names one column less than there are. `numpy.savetxt` begins the header with "#",
-    and pandas numbers columns without names.
+    If the user does not set whether there is a header, the first line is a header unless it has only numbers and
+    missing values. The header of R's `write.table` has one name less than there are columns. The header of
+    `numpy.savetxt` begins with "#", and columns without names are numbered as in pandas.
 
-    Raises BadTable: the file is empty or not text, two columns have the same name, or the first line holds numbers with
-    decimal commas. OSError: it can't be opened.
+    Raises BadTable: the file is empty or not text, two columns have the same name, or the first line has numbers with
+    decimal commas. OSError: the file can't be opened.
     """
     encoding, notices = _encoding(source)
     message = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
@@ -310,7 +311,7 @@ def read_csv(source: Input) -> CsvTable:
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
         names = ("", *names)
     if names.count("") > 1:
-        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as pandas calls them
+        names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # same names as in pandas
     base.check_names(source.name, names)
     return CsvTable(
         name=source.name,
@@ -330,7 +331,7 @@ def read_csv(source: Input) -> CsvTable:
 
 
 def _first_line(source: Input) -> tuple[int, list[str], str]:
-    """The number of lines to skip before the first, this and following ones, and the delimiter. Raises BadTable."""
+    """Return the number of lines to skip, the first lines, and the delimiter; raise BadTable if they are invalid."""
     dialect = source.dialect
     with _text(source, dialect.delimiter or ",") as text:
         lines = ((at, line) for at, line in enumerate(_decoded(text, source)) if line.strip())
@@ -345,14 +346,14 @@ def _first_line(source: Input) -> tuple[int, list[str], str]:
             raise BadTable(f"{source.name} holds binary data, not CSV.")
         line = first[1] if any(map(first[1].count, _DELIMITERS)) else _squeezed(first[1].encode()).decode()
         marks = dialect.delimiter or _DELIMITERS + _BLANKS * (line is not first[1])
-        dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # before they are cut
+        dialect.check_width(source.name, max(map(line.rstrip().count, marks)) + 1)  # checked before the line is split
         retained = _without_comments([first, *_header_lines(lines)], dialect, source.name)
     rest = [line for _, line in retained]
     return retained[0][0], rest, _delimiter(rest, dialect, source.name)
 
 
 def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The next numbered lines, as many as may be a header's."""
+    """Yield the next numbered lines, up to the maximum size of a header."""
     room = _MAX_HEADER_CHARACTERS
     for at, line in islice(lines, _MAX_HEADER_LINES):
         yield at, line
@@ -362,7 +363,7 @@ def _header_lines(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]
 
 
 def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str) -> list[tuple[int, str]]:
-    """The numbered lines from the first that is not a comment: "#" also begins names, as many as there are columns."""
+    """Return the numbered lines after comments; a line "# a b" with the right number of names is a header."""
     n_marked = next((index for index, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if not n_marked:
         return lines
@@ -374,7 +375,7 @@ def _without_comments(lines: list[tuple[int, str]], dialect: Dialect, path: str)
 
 
 def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
-    """What the user says, or what the first lines show."""
+    """Return the delimiter from the user's settings, or guess it from the first lines."""
     first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
@@ -390,18 +391,18 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
 
 
 def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str:
-    """A comma if the first records hold numbers with a decimal comma, and none with a point; else a point."""
+    """Return "," if the first records have numbers with a decimal comma and none with a point; otherwise "."."""
     if "," in (delimiter, thousands):
         return "."
     cells = [text.strip() for record in _records(lines, delimiter) for text in record]
-    are_thousands = _grouped(",", ".").fullmatch  # perhaps
+    are_thousands = _grouped(",", ".").fullmatch  # may be thousands instead of decimals
     has_comma = any("," in text and _is_numeric(text, ",", thousands) and not are_thousands(text) for text in cells)
     has_point = any("." in text and _is_numeric(text, ".") for text in cells)
     return "," if has_comma and not has_point else "."
 
 
 def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str) -> bool:
-    """Whether the first records have one value more than there are names, and do not just end with a delimiter."""
+    """Return whether the first records have one value more than there are names, except for a final delimiter."""
     if delimiter == _BLANKS:
         return bool(lines) and len(_fields(lines, delimiter, path)) == n_names + 1
     if all(line.rstrip("\r\n").endswith(delimiter) for line in lines):
@@ -410,7 +411,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """The mark that cuts lines into as many fields each, best into numbers and texts without other marks; or None."""
+    """Return the mark that splits lines into equal numbers of fields, best into numbers or plain texts; or None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -424,7 +425,7 @@ def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
 
 
 def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    """The first records with fields; none where a delimiter makes no CSV of the lines."""
+    """Return the first records with fields; [] if the lines are not valid CSV with this delimiter."""
     try:
         return list(islice(filter(None, csv.reader(lines, delimiter=delimiter)), _MAX_GUESS_RECORDS))
     except csv.Error:
@@ -432,7 +433,7 @@ def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
-    """Whether a line holds numbers, and nothing else but missing cells; not pandas's header of 0, 1, 2, …"""
+    """Return whether all fields of a line are numbers or missing; False for pandas's header of 0, 1, 2, …."""
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
@@ -441,18 +442,18 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 
 
 def _encoding(source: Input) -> tuple[str, list[str]]:
-    """The encoding of text: what the user says, or its mark, or UTF-8, or else cp1252, with a notice.
+    """Return the encoding of text, set by the user or guessed, and a list of notices.
 
-    Raises BadTable where Python knows no such encoding.
+    The guess is a byte order mark's encoding, UTF-8 or cp1252. Raises BadTable: Python does not have the encoding.
     """
     message = source.dialect.encoding
     if message is not None:
         try:
-            "".encode(message)  # refuses those that are not of text, such as zlib
+            "".encode(message)  # rejects codecs that are not for text, such as zlib
             return codecs.lookup(message).name, []
         except LookupError:
             raise BadTable(
-                f"Python knows no encoding {message!r} of text: name one such as 'cp1252' or 'utf-16'."
+                f"Python has no encoding {message!r} for text: name one such as 'cp1252' or 'utf-16'."
             ) from None
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)
@@ -460,13 +461,13 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
     if mark is not None or _is_text(start, "utf-8"):
         return mark or "utf-8", []
     if b"\0" in start or not _is_text(start, _WESTERN):
-        return "utf-8", []  # whose reader says what is wrong
+        return "utf-8", []  # the UTF-8 reader reports the error
     notice = f"{source.name} is not UTF-8 text, so it is read as {_WESTERN}; say its encoding if it is another."
     return _WESTERN, [notice]
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
-    """Whether the beginning of a text is in an encoding; a character may be cut at its end."""
+    """Return whether the beginning of a text has an encoding; its last character may be incomplete."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:
@@ -475,7 +476,7 @@ def _is_text(start: bytes, encoding: str) -> bool:
 
 
 def _stream(source: Input, delimiter: str) -> Any:
-    """The bytes of a table in UTF-8; in one of blanks each run of them is one."""
+    """Open the bytes of a table in UTF-8; for a table with blanks, each run of blanks becomes one."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
@@ -483,7 +484,7 @@ def _stream(source: Input, delimiter: str) -> Any:
 
 
 class _OneBlank(RawIOBase):
-    """A stream of text whose lines begin and end without blanks and have single ones inside."""
+    """A stream of text in which runs of blanks are replaced by one blank, and removed at both ends of lines."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._rest, self._ready = stream, b"", b""
@@ -492,7 +493,7 @@ class _OneBlank(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with whole lines, as far as it goes."""
+        """Fill a buffer with bytes of whole lines."""
         while not self._ready:
             read = self._stream.read(2**20)
             lines, end, self._rest = (self._rest + read).rpartition(b"\n") if read else (self._rest, b"", b"")
@@ -530,7 +531,7 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
-    """The fields of the first record of some lines."""
+    """Return the fields of the first record in some lines."""
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:
@@ -540,13 +541,13 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
 
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
-    """Numbers whose digits are in groups of three."""
+    """Return a pattern of numbers with groups of three digits."""
     mark = f"[{_THOUSANDS[thousands]}]"
     return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
 def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
-    """Whether text is a number in CSV too: Python also takes 1_000, and digits of other scripts."""
+    """Return whether text is a number in CSV. Python alone would also accept 1_000 and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":

@@ -1,4 +1,4 @@
-"""Tables whose files have types for their columns: Parquet files and NumPy arrays, and what Arrow's have in common."""
+"""Read Parquet files and NumPy arrays; define the base class of tables whose files store the types of columns."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from gaussmix._src.sources.files.npy import NpyFile
 from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Input, Table, batch_rows, reading
 
-SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing them takes longer than a pass of EM
-MAX_UNBUFFERED_BYTES = 2**25  # bytes of columns, up to which a row group of Parquet is read without a buffer
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # where pandas puts the index of a frame
+SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing these takes longer than an EM step
+MAX_UNBUFFERED_BYTES = 2**25  # largest number of bytes of a Parquet row group that is read without a buffer
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # column in which pandas stores the index of a data frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class TypedTable(Table):
-    """A table whose file has types for its columns."""
+    """A table whose file stores the types of its columns."""
 
     source: Input
     types: pa.Schema
 
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """A table whose columns are those of its types; raises BadTable if there are none, or two of the same name."""
+        """Build a table from its schema; raise BadTable if it has no columns, or two with the same name."""
         index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
@@ -62,7 +62,7 @@ class TypedTable(Table):
 
     @abstractmethod
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows, with at least these columns."""
+        """Yield the rows with at least these columns."""
 
     def describe_location(self, row: int) -> str:
         return f"{self.name}, row {row}"
@@ -72,13 +72,13 @@ class TypedTable(Table):
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Name the part of the file that can't be read."""
+        """Add the part of the file that can't be read to error messages."""
         try:
             yield
         except MemoryError as error:
             raise base.no_memory(f"{self.name}, {what}", error) from None
         except (pa.ArrowException, OSError) as error:
-            if getattr(error, "filename", None) == self.name:  # the sentence of a store
+            if getattr(error, "filename", None) == self.name:  # the error of a store already names the file
                 raise
             raise OSError(EIO, f"{what} can't be read: {base.first_line(error)}", self.name) from None
 
@@ -102,7 +102,8 @@ class ParquetTable(TypedTable):
         how = {"columns": list(columns), "use_threads": False}
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
-        # Through a buffer, Arrow makes room for as much as a page claims before it reads it: not where all is small.
+        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Small files are read
+        # without one.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
@@ -118,7 +119,7 @@ class ParquetTable(TypedTable):
             yield from _in_turn(sorted(map(_range, self._chunks(group, columns))), max_bytes)
 
     def _chunks(self, group: Any, columns: Collection[str]) -> Iterator[Any]:
-        """What a row group holds of some columns."""
+        """Yield the chunks of some columns in a row group."""
         for chunk in (group.column(start) for start in range(group.num_columns)):
             if (path := chunk.path_in_schema) in columns or path.partition(".")[0] in columns:
                 yield chunk
@@ -130,14 +131,14 @@ class ParquetTable(TypedTable):
 
 
 def _range(chunk: Any) -> tuple[int, int]:
-    """Where the pages of a column of a row group begin, and their size in bytes."""
+    """Return the offset of the pages of a column chunk, and their size in bytes."""
     dictionary = chunk.dictionary_page_offset
     first = chunk.data_page_offset if dictionary is None else min(dictionary, chunk.data_page_offset)
     return first, chunk.total_compressed_size
 
 
 def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tuple[int, int]]:
-    """The bytes of columns: neighbours at once where all can be held, else a piece of each column in turn."""
+    """Yield byte ranges to read: joined if all columns fit into memory, otherwise a piece of each column in turn."""
     if sum(count for _, count in ranges) > max_bytes:
         size = max(2**16, max_bytes // (2 * len(ranges)))
         pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))
@@ -151,7 +152,7 @@ def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tupl
 
 
 def is_slow(footer: Any, columns: Collection[str]) -> bool:
-    """Whether some columns of a Parquet file take longer to decompress than a pass of EM takes."""
+    """Return whether some columns of a Parquet file take longer to decompress than an EM step."""
     if not footer.num_row_groups:
         return False
     group, columns = footer.row_group(0), {*columns}
@@ -160,8 +161,8 @@ def is_slow(footer: Any, columns: Collection[str]) -> bool:
 
 
 def read_parquet(source: Input) -> TypedTable:
-    """A Parquet file; only its footer is read yet."""
-    from pyarrow import parquet  # slow to import
+    """Read the footer of a Parquet file, and return the table."""
+    from pyarrow import parquet  # imported here, because the import is slow
 
     with reading(source, "Parquet"), source.opened() as opened:
         footer = parquet.read_metadata(opened)
@@ -171,7 +172,7 @@ def read_parquet(source: Input) -> TypedTable:
 
 @dataclass(frozen=True, kw_only=True)
 class NpyTable(TypedTable):
-    """A NumPy array in a file: rows of numbers, one column of them, or records with names."""
+    """A NumPy array in a file: a matrix, a vector as one column, or records with named fields."""
 
     file: NpyFile
 
@@ -196,7 +197,7 @@ class NpyTable(TypedTable):
                 yield file.start + (start * file.n_rows + first) * size, min(step, self.n_rows - first) * size
 
     def _rows(self, opened: pa.NativeFile, first: int, count: int, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Some columns of some rows."""
+        """Read some columns of some rows."""
         file, size = self.file, self.file.dtype.itemsize
         indices = {name: self.column_indices[name] for name in columns}
         if file.is_by_columns:
@@ -215,12 +216,12 @@ class NpyTable(TypedTable):
 
 
 def _native(column: NDArray[Any]) -> NDArray[Any]:
-    """Numbers one after the other, in the order of bytes of this machine."""
+    """Return a contiguous copy of numbers in the byte order of this machine."""
     return np.ascontiguousarray(column, column.dtype.newbyteorder("="))
 
 
 def read_npy(source: Input) -> TypedTable:
-    """A NumPy array; only its header is read yet."""
+    """Read the header of a .npy file, and return the table."""
     try:
         with source.opened() as opened:
             file = NpyFile.from_file(source.name, opened)

@@ -26,7 +26,7 @@ Enum to_enum(int value, Enum last, const char* message) {
     return static_cast<Enum>(value);
 }
 
-// Checks a factor against its shape; returns its data, and finds out whether one serves all components.
+// Checks a factor against its shape, sets `shape.is_shared` if one factor serves all components, and returns its data.
 const double* view_factors(const Factors& factors, Shape& shape) {
     require(factors.has_value(), "factors are missing");
     constexpr std::size_t kDimensions[] = {1, 2, 3, 3};

@@ -1,4 +1,4 @@
-// Axes of covariances, as Python sees them.
+// Python bindings for axes of covariances.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 

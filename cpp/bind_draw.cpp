@@ -1,4 +1,4 @@
-// Drawing rows, as Python sees it.
+// Python bindings for drawing rows.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/variant.h>
 

@@ -1,4 +1,4 @@
-// EM as Python calls it: mixtures are written where they lie.
+// Python bindings for whole EM fits, which change the arrays of mixtures in place.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -20,7 +20,7 @@ namespace gaussmix {
 
 namespace {
 
-using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
+using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra`
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must go with neither a prior nor rows that are known in part";
 
@@ -73,7 +73,7 @@ TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>&
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
-// A mixture that is written where it lies, and the factors of its covariances.
+// A mixture whose arrays are changed in place, and the factors of its covariances.
 struct Written {
     NewArray<double> factors, log_abs_det;
     MixtureView view;
@@ -96,14 +96,14 @@ private:
     }
 };
 
-// One after the other.
+// Concatenates the values.
 Result<double> joined(const std::vector<Values>& each) {
     Values all;
     for (const Values& values : each) all.insert(all.end(), values.begin(), values.end());
     return released(all);
 }
 
-// The fields of engines.calls.Belief.
+// The fields of engines.calls.PackedPrior.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -122,7 +122,7 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
                            log_normaliser, row_weight, unit,         is_of_point};
 }
 
-// Whether rows may be known in part, and their errors.
+// Whether values may be missing, and the measurement errors.
 using Incompleteness = std::tuple<bool, Error>;
 
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
@@ -161,7 +161,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// The mean bound, weights, means, covariances.
+// Mean bound per row, weights, means, covariances.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
 ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
@@ -210,7 +210,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
 }
 
-// log Gamma and its derivative.
+// log Gamma and its derivative, the digamma function.
 using GammasResult = std::tuple<Result<double>, Result<double>>;
 
 GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
@@ -219,8 +219,8 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& val
     return {logs.release(), derivatives.release()};
 }
 
-using Stop = std::tuple<double, Index>;  // tolerance and most steps of EM
-// The fields of an `AcceptanceSettings`, in their order.
+using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
+// The fields of an `AcceptanceSettings`, in its order.
 using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
                               Index, double, double, double>;
 
@@ -272,11 +272,11 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Whether EM is as usual; the number of rows and the log-likelihood where each ascent began, one after the other; the
-// moves that were tried and kept.
+// Whether the fit used default EM; the number of rows and the log-likelihood at the beginning of each ascent,
+// concatenated; the numbers of moves that were tried and kept.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
-// Rows with weights, and the algebra of a mixture that is searched.
+// Views of weighted rows and of the `Algebra` of a mixture for a split-and-merge search.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                      const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
                      const LimitValues& limits) {
@@ -356,13 +356,13 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have converged, log-likelihoods,
-// objectives, and what searches did.
+// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, convergence flags, log-likelihoods,
+// objectives, and a summary of the searches.
 using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
 
-// The component of each row.
+// Component index of each row.
 using Components = Contiguous<std::int32_t, 1>;
 
 FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
@@ -403,7 +403,7 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     return settings;
 }
 
-// Weights, means and covariances of each group.
+// Initial weights, means and covariances of each group.
 using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,

@@ -1,4 +1,4 @@
-// Passes over rows with missing cells and errors, as Python sees them.
+// Python bindings for passes over rows with missing values or measurement errors.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>

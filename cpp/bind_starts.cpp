@@ -1,4 +1,4 @@
-// Rows before EM as Python calls it: distinct ones, centres and halves of them.
+// Python bindings for the initialisation before EM: distinct rows, k-means centres, and splits of rows into halves.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -66,7 +66,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    constexpr int kThreads = 1;  // more are hardly faster
+    constexpr int kThreads = 1;  // more threads are hardly faster
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });

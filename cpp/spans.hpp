@@ -17,8 +17,8 @@ namespace gaussmix {
 double work_per_row(const Shape& shape);
 
 // Returns the number of rows in a span: the fewest tiles of a list that need 5 million multiply-adds (0.1 to 0.3 ms),
-// but at least five tiles, so that adding up the span's sums (the time of about 25 multiply-adds each) stays below 2 %
-// of its work.
+// but at least five tiles. Adding up the span's sums takes the time of about 25 multiply-adds each, which thus stays
+// below 2 % of its work.
 Index span_rows(const Shape& shape, Index least = 0);
 
 // Checks for an interrupt about every 20 ms. Only the calling thread may use it, and an interrupt stays set.

@@ -60,10 +60,10 @@ struct FitsView {                           // results of all groups, concatenat
 };
 
 // Begins a fit of each group and makes steps of EM as `run_em` does. A group is left to Python if its values cannot be
-// used, if it has fewer distinct rows than components, if a column is constant, if a centre loses its rows, or if the
-// first M-step would pass a limit; with several starts also if a run ends before EM does. If centres and a ridge are
-// given, only a lost centre and the first M-step count. From a given mixture, only a first step that passes a limit
-// counts. Returns false if interrupted.
+// used, if it has fewer distinct rows than components, or if a column is constant. The same holds if a centre loses its
+// rows, if the first M-step would pass a limit, or, with several starts, if a run ends before EM does. If centres and a
+// ridge are given, only a lost centre and the first M-step count. From a given mixture, only a first step that passes a
+// limit counts. Returns false if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out);
 

@@ -31,8 +31,8 @@ struct SearchView {
     Index patience_of_swaps, patience_of_refinement;
     Index least_rows;  // with fewer rows, all are taken, and moves begin at two starts of k-means
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
-    // Limits on the work of a search and of the EM run after it, in steps of EM on all rows: a factor for each step
-    // that EM has made from the start and for `more_steps` others.
+    // Limits on the work of a search, and of the EM run after it, in steps of EM on all rows. They are factors of the
+    // number of steps that EM has made from the start, plus `more_steps`.
     double work, closing;
     Index more_steps;
     // Several ascents are crossed after at least `slow_steps` steps, if the gain of the best split times the rows

@@ -10,7 +10,7 @@ namespace gaussmix {
 namespace {
 
 constexpr double kShift = 12;  // the series are used for arguments above this number
-// B_2n / (2n (2n - 1)) and B_2n / 2n of the Bernoulli numbers, n = 1 ... 8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
+// B_2n / (2n (2n - 1)) and B_2n / 2n of the Bernoulli numbers, n = 1..8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
 constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
                              1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
 constexpr double kOfDerivative[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,

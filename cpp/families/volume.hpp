@@ -31,7 +31,8 @@ inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
 // The iteration of volumes stops when they change by less than a fraction, because near a maximum the likelihood can
 // then gain at most its square. Volumes have no limit if they move by a factor of `kRunaway`, or if they still change
-// by more than the fraction `kRestless` in the last round: then the shape is singular, and the likelihood is unbounded.
+// by more than the fraction `kRestless` in the last round. In this case the shape is singular, and the likelihood is
+// unbounded.
 constexpr double kVolumeTolerance = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMaxRounds = 500;
 

@@ -1,10 +1,10 @@
-// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix: A = G G' by Cholesky with pivots, then
-// Jacobi's rotations of pairs of columns of G from the right until all are orthogonal, so that G V = U diag(s) and A =
-// U diag(s^2) U' (Veselic & Hari 1989, Numerische Mathematik 56). No rotation mixes a large and a small column by more
-// than their cosine. Therefore a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of correlations
-// determines (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13), whereas LAPACK's eigenvalues
-// are accurate only relative to the largest one. Columns lie one after another, each filled up with zeros to a multiple
-// of the lanes.
+// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic & Hari (1989,
+// Numerische Mathematik 56). Cholesky with pivots gives A = G G'. Jacobi's rotations of pairs of columns of G from the
+// right make all columns orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. No rotation mixes a large and a
+// small column by more than their cosine. Therefore a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of
+// correlations determines (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13). LAPACK's
+// eigenvalues are accurate only relative to the largest one. Columns lie one after another, each filled up with zeros
+// to a multiple of the lanes.
 // The cost is d^3/2 FMAs for G, then 4 d^3 per sweep; there are four to eight sweeps.
 #pragma once
 #include "factor.hpp"
@@ -79,8 +79,8 @@ GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
 }
 
 // Checks whether the cosine of two columns is only rounding. If one column is far longer than the other, the product
-// must in addition be below the rounding of its own terms, because the shorter column may contain a relevant part of
-// the longer one although their cosine is below rounding.
+// must also be below the rounding of its own terms. Otherwise a relevant part of the longer column could remain in the
+// shorter one, although their cosine is below rounding.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;

@@ -5,11 +5,9 @@
 //
 // A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t)
 // (h, o), h = (v_p - v_q) / 2 and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so
-// they lie below their tangents, whose minimum has a closed form: a majorise-minimise step as in Browne & McNicholas
-// (2014, Advances in Data Analysis and Classification 8), by exact rotations. A round consists of disjoint pairs, and
-// c_k are computed when a round begins.
-//
-// Lanes are components: [p][q][lane], kept for q >= p. A rotation costs 4 d FMAs per lane, and 4 d for D.
+// they lie below their tangents, whose minimum has a closed form. This is a majorise-minimise method like the one of
+// Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. A round
+// consists of disjoint pairs, and c_k are computed when a round begins.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"

@@ -154,8 +154,8 @@ GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) set_part(a[i % D], i / D, parts[i / D][i % D]);
 }
 
-// Returns a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i: the exponent field, which
-// starts at bit 52, is raised by the integer that starts at bit 3.
+// Returns a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i. The integer that starts at
+// bit 3 is added to the exponent field, which starts at bit 52.
 GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
     return of_integers(integers(a) + ((integers(index) & ~Bits{7}) << 49));
 }

@@ -61,7 +61,7 @@ struct Pattern {
 
 // The conditional distributions of eight components for one pattern. All arrays are [...][lane].
 struct Conditional {
-    double* covariance;  // of the missing values given the observed ones, a triangle
+    double* covariance;  // covariance of the missing values given the observed ones, a triangle
     double* regression;  // S_mo S_oo^-1, [missing][present]; `complete` does not need it if few values are missing
     double* inverse;     // scratch for a triangle
     double* room;        // scratch for n_features

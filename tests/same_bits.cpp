@@ -4,7 +4,7 @@
 //   same_bits [BACKEND [time]]   runs one backend, or all backends of this processor; `time` prints nanoseconds for
 //                                each row and component instead
 //
-// Rows are made from integers by exact arithmetic, so that they are the same everywhere. Every NaN counts as one number.
+// Rows are made from integers by exact arithmetic, so that they are the same everywhere. All NaNs are one number.
 #include <algorithm>
 #include <array>
 #include <chrono>

@@ -35,7 +35,7 @@ def check_core() -> None:
 
 
 def check_python(rows: np.ndarray) -> None:
-    """Check that a fit in Python agrees with mclust's to 1e-9, as its tolerance of 1e-10 allows; weights to the root."""
+    """Check that a fit in Python agrees with mclust's to 1e-9, as its tolerance 1e-10 allows; weights to the root."""
     gm = GaussianMixture(2, tol=1e-10, reg_covar=0, max_iter=1000, random_state=0).fit(rows)
     np.testing.assert_allclose(gm.score_samples(rows).sum(), LOG_LIKELIHOOD, rtol=1e-9)
     np.testing.assert_allclose(sorted(gm.weights_), WEIGHTS, atol=1e-5)

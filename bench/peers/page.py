@@ -100,7 +100,7 @@ def memory(report: Report) -> list[str]:
 
 
 def errors(report: Report) -> list[str]:
-    """Return, by peer and structure, the error of each part after one iteration, and the largest after three and far."""
+    """Return, by peer and structure, errors of each part after one iteration, and the largest after three and far."""
     lines = [
         "| | weights | means | covariances | log-likelihood | after three | far |",
         "|---|" + "---:|" * 6,

@@ -217,7 +217,7 @@ def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
 
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
-    """After a stop the first pass has no previous cutoff and counts from below; other passes count near the last one."""
+    """After a stop the first pass has no previous cutoff and counts from below; others count near the last one."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2.5])
     rows[::3] += 10 * rng.normal(size=rows[::3].shape)

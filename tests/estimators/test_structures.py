@@ -111,7 +111,7 @@ def test_an_unknown_structure_has_a_nearest(name, nearest, rows):
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(name, init):
-    """Only 23 of 34 rows are distinct. If a component collapses, rounding decides how far it gets before it is frozen."""
+    """Only 23 of 34 rows are distinct. If a component collapses, rounding decides when it is frozen."""
     n_sound = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)

@@ -1,9 +1,9 @@
 """Count the vector instructions that a kernel needs for eight pairs of a row and a component, and their cycles.
 
-The counts come from reading the sources of the kernels. They refer to instructions on registers of eight doubles. The
-processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer operations
-run on any of the four. Loads and stores run in parallel, so they are not counted. The bound is the number of cycles if
-every pipe is always busy.
+The counts come from reading the sources of the kernels. The counts refer to instructions on registers of eight doubles.
+The processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer
+operations run on any of the four. Loads and stores run in parallel, so they are not counted. The bound is the number of
+cycles if every pipe is always busy.
 """
 
 from __future__ import annotations

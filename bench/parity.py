@@ -37,17 +37,18 @@ from gaussmix.extend import Block, Partition
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
-import mclust_extras as extras  # found by the lines above
+import mclust_extras as extras  # the lines above add its folder to the path
 from mclust_rule import MclustStopping, RecordingSource
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
-MONOTONE = "x_vve_proper.json"  # log-likelihoods of a monotone EM
+MONOTONE = "x_vve_proper.json"  # file of log-likelihoods of a monotone EM
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}
 TIGHT = 1e-10
 SAME = 1e-9  # relative difference of log-likelihoods after the same steps
 NEAR = 1e-7  # relative difference if a tolerance ends an inner iteration
 
-# Relative, of a log-likelihood. mclust stops where a step gains 1e-10 of it, and fits with a prior creep.
+# Relative difference of log-likelihoods. mclust stops if a step gains less than 1e-10 of it, and fits with a prior
+# converge slowly.
 EXTRA_NEAR = {"noise": 1e-7, "prior": 5e-7, "equal weights": 1e-7}
 
 EXTRA_NOTES = {
@@ -254,7 +255,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="what tests/oracle/mclust/main.R wrote")
     folder = parser.parse_args().folder
-    if folder is not None and not (folder / MONOTONE).is_file():  # trimming removes this file
+    if folder is not None and not (folder / MONOTONE).is_file():  # trimming removes the file MONOTONE
         parser.error(f"{folder} holds no whole reference: tests/oracle/mclust/README.md says how to make it.")
     differs = print_extras()
     if folder is not None:

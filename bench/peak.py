@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 def rise_of_peak(work: Callable[[], T]) -> tuple[T, float]:
     """Return the result of `work`, and the megabytes by which the peak exceeds the memory resident before."""
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
     before = _status("VmRSS")
     result = work()
     return result, (_status("VmHWM") - before) / 1024

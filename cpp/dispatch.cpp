@@ -33,9 +33,9 @@ namespace {
 
 #if defined(__x86_64__)
 
-// Returns the level of x86-64 that processor and operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512). It
-// reads cpuid itself, because not every linker finds what __builtin_cpu_supports needs. A virtual machine may mask any
-// bit.
+// Returns the level of x86-64 that processor and operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512). The
+// function reads cpuid itself, because not every linker finds what __builtin_cpu_supports needs. A virtual machine may
+// mask any bit.
 int x86_64_level() {
     struct Registers {
         unsigned a = 0, b = 0, c = 0, d = 0;

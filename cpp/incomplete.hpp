@@ -8,8 +8,8 @@
 
 namespace gaussmix {
 
-// The order of the rows by their patterns of missing values, and the index of each row's pattern in its leaf. Both are
-// empty until the first pass has computed them.
+// The order of the rows by their patterns of missing values, and the index of each row's pattern in its leaf. Both
+// arrays are empty until the first pass has computed them.
 struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };

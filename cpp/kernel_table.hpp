@@ -204,8 +204,8 @@ struct Sizes {
 
 struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
-    // Arranges the parameters as the kernels read them. It runs once per call, and the threads of the call share the
-    // result.
+    // Arranges the parameters as the kernels read them. Packing runs once per call, and the threads of the call share
+    // the result.
     void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the first row that
     // was not added: `last`, unless the step was given up.

@@ -424,7 +424,7 @@ private:
             if (has_errors) task.error = {error.data(), false, d, 1, 0};
             Moments out(p.shape);
             step_incomplete(kernels_, task, p.parameters(), execution_, out.view());
-            out.n_distant = out.n_near = 0;  // not counted here
+            out.n_distant = out.n_near = 0;  // steps over incomplete rows do not count these
             out.add_to(hash);
             evaluate_incomplete(kernels_, task, p.parameters(), execution_, table.data());
             hash.add(table);

@@ -2,9 +2,9 @@
 
 Usage: check_wheel.py FILE...      as in `nox -s wheel`
 
-A wheel contains the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it. It
-contains no source of this extension and no tests. The extension contains exactly the kernels of its processors. A
-source distribution contains everything that building, testing and documenting need, and no built files.
+A wheel contains the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it.
+The wheel contains no source of this extension and no tests. The extension contains exactly the kernels of its
+processors. A source distribution contains everything that building, testing and documenting need, and no built files.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     python -m bench.pages.files --rows 130000000    # a file of 8.3 GB
 
 Each pass is a step of EM (full, K = 16, d = 8). The bound of a pass is the longest of three times: reading every row
-without work, the step over rows in memory, and the processor time of both divided by all processors. These are measured
-in alternation with the pass, because the speed of a shared machine varies. The peak of memory belongs to a separate
-process.
+without work, the step over rows in memory, and the processor time of both divided by all processors. These times are
+measured in alternation with the pass, because the speed of a shared machine varies. The peak of memory belongs to a
+separate process.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 A step is the core's pass over the rows, an E-step with the sums for the M-step, on overlapping clusters. The useful
 operations of a full step are n K (2 d² + 6 d). The peak is measured by a loop of fused multiply-adds, which runs
-between the steps. Both are measured in processor time of one thread, and the least of many runs counts, because other
-work on the machine affects it least. instructions.py counts the vector instructions of each structure, which give the
-bound.
+between the steps. Steps and peak are measured in processor time of one thread, and the least of many runs counts,
+because other work on the machine affects it least. instructions.py counts the vector instructions of each structure,
+which give the bound.
 """
 
 from __future__ import annotations

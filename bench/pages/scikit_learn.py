@@ -29,7 +29,7 @@ from gaussmix import GaussianMixture as Ours
 from gaussmix._src.numerics.arrays import Array
 
 README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # marks in the README
+START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # marks around the table in the README
 EXTRA = {Ours: 20, Theirs: 5}  # iterations by which a long fit exceeds a short one
 
 
@@ -49,7 +49,7 @@ def seconds(estimator: type[Any], case: Case, rows: Array, max_iter: int, **opti
 def measure(case: Case, repeats: int) -> dict[str, float]:
     """Return seconds per iteration of each: its least long fit minus its least short one."""
     rows = case.rows()
-    ways: dict[str, tuple[type[Any], dict[str, int], int]] = {  # last: number of BLAS threads
+    ways: dict[str, tuple[type[Any], dict[str, int], int]] = {  # last entry: number of BLAS threads
         "ours": (Ours, {}, 2),
         "ours, 1 thread": (Ours, {"n_jobs": 1}, 2),
         "sklearn 1": (Theirs, {}, 1),

@@ -40,7 +40,7 @@ ends after a few steps, that may take as long as its whole fit."""
 SECONDS, TOGETHER = 0.5, 10  # time for the repeats of each figure; calls in a row
 COMPONENTS = 3, 6
 SIZES = (300, 2, 3), (1000, 2, 3), (5000, 4, 4), (5000, 4, 10)  # rows, features, components of whole fits
-# required ratios of times, from k-means
+# required speed-ups of fits from k-means
 ASKED = {(300, "full"): 5, (300, "diag"): 5, (5000, "full"): 8, (5000, "tied"): 6}
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     parser_of(__doc__).parse_args()
     how = f"microseconds; steps: of iris, 150 × 4, from runs of {FEW} and of {MANY} steps"
     page = Page(__file__, "Small tables", how)
-    with threadpool_limits(1):  # threads of BLAS only disturb here
+    with threadpool_limits(1):  # BLAS threads would only slow down such small fits
         names = "rows | K | structure | scikit-learn | k-means start | ratio | asked | default | ratio"
         page.table(names, whole_fits(), n_words=3)
         page.table("of one row, 4 features, K = 4 | gaussmix | scikit-learn | ratio", predictions())

@@ -5,8 +5,8 @@
     python -m bench.pages.thousands --only overlap growth    # some of the bars, printed only
 
 A step is the median time between the calls of a callback, from the third step on. Fits on the same rows start from the
-same weights, means and covariances. These come from an assignment of the rows to the nearest of K randomly drawn rows,
-with each covariance shrunk towards the pooled one. All data are drawn from fixed seeds.
+same weights, means and covariances. These parameters come from an assignment of the rows to the nearest of K randomly
+drawn rows, with each covariance shrunk towards the pooled one. All data are drawn from fixed seeds.
 
 vamm (Salwig et al. 2025) is measured if it can be imported; the figures of its own example are recorded here.
 """
@@ -164,9 +164,9 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
         if len(few) // 2 >= K:
             begin = {"tol": 0, "init_params": "random_from_data", "random_state": 0}
             models = [sklearn.mixture.GaussianMixture(K, max_iter=m, **begin) for m in (1, 3)]
-            with threadpool_limits(1):  # two threads of BLAS may stall
+            with threadpool_limits(1):  # two BLAS threads may stall
                 plain = [min(seconds_of(partial(model.fit, few)) for _ in range(2)) for model in models]
-        few_steps = own | {"max_iter": N_STEPS if K < 10_000 else 4}  # a step may take minutes
+        few_steps = own | {"max_iter": N_STEPS if K < 10_000 else 4}  # a single step may take minutes
         ours = [fit(rows, K, 8, **own)[2], fit(rows, K, "exact", **few_steps)[2]]
         theirs = vamm(some, K, "full", 2, init_means=own["means_init"])[2]
         times.append([*ours, (plain[1] - plain[0]) / 2 * n / len(few), theirs * n / len(some)])

@@ -10,7 +10,7 @@ import numpy as np
 from bench.cases import SHAPES, Case
 
 Result = dict[str, Any]  # peer, case, and the result of measure.py or the reason of its failure
-KINDS = [("full", False), ("diag", False), ("full", True)]  # structure, separated
+KINDS = [("full", False), ("diag", False), ("full", True)]  # structure, and whether clusters are separated
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,10 @@ class Peer(ABC):
     """A package that fits mixtures by EM."""
 
     name: ClassVar[str]
-    package: ClassVar[str]  # name of the import
-    distribution: ClassVar[str]  # name for pip
+    package: ClassVar[str]  # name of the package in import statements
+    distribution: ClassVar[str]  # name of the package for pip
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
-    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # numbers to try; the fastest counts
+    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # numbers of threads to try; the fastest counts
     whole: ClassVar[bool] = False  # True if a bar requires all rows
     settles: ClassVar[int] = 1  # iterations on separated clusters before the time per iteration is stable
 

@@ -21,16 +21,16 @@ from bench.peers import PEERS
 from bench.peers.base import Fit, Peer, Problem
 from bench.peers.process import SCRATCH, asked
 
-SHAPE = (300, 5, 4)  # rows, features, components: mpmath takes seconds
+SHAPE = (300, 5, 4)  # rows, features, components; for this size mpmath takes seconds
 STEPS = 3
-OFFSET = 1e4  # standard deviations from the origin
+OFFSET = 1e4  # distance of the rows from the origin, in standard deviations
 PARTS = ("weights", "means", "covariances", "log-likelihood")
 
 
 @cache
 def _oracle() -> Any:
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "oracle" / "exact"))
-    import exact  # found by the line above
+    import exact  # the line above adds its folder to the path
 
     return exact
 

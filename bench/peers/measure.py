@@ -48,7 +48,7 @@ def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: flo
     whole : whether to take all rows even if this exceeds the budget.
     """
     short_and_long = 2 * overhead + (2 + LEAST_ITERATIONS) * iteration
-    least = LEAST_REPEATS * short_and_long / tried  # seconds for each row
+    least = LEAST_REPEATS * short_and_long / tried  # seconds per row of the fewest repeats
     used = n_rows if whole else min(n_rows, max(tried, int(budget / least)))
     repeats = int(np.clip(budget * LEAST_REPEATS / (used * least), LEAST_REPEATS, MOST_REPEATS))
     spare = budget / repeats - used * least / LEAST_REPEATS
@@ -74,7 +74,7 @@ def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> floa
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
     """Make a plan from fits of few rows, and then of more, because small fits may be mostly overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
-    tried = min(n, max(FEWEST, 2 * k * d))  # enough for regular covariances
+    tried = min(n, max(FEWEST, 2 * k * d))  # rows that suffice for regular covariances
     while True:
         part = problem.head(tried)
         peer.prepare(part)

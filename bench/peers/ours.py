@@ -25,7 +25,7 @@ class Ours(Peer):
             n_jobs=threads, weights_init=problem.weights, means_init=problem.means, precisions_init=problem.covariances,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it has not converged
+            warnings.simplefilter("ignore")  # ignores the warning that the fit has not converged
             model.fit(problem.rows)
         assert model.n_iter_ == iterations, (model.n_iter_, iterations)
         log_likelihood = model.lower_bound_ * len(problem.rows)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 150  # seconds
+LIMIT = 150  # time limit in seconds
 SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # variable that names a folder for data that a run computes once
 
 

@@ -102,8 +102,8 @@ private:
                 n_accepted_};
     }
 
-    // Returns moves that help on their own parts and touch different components. It stops after `patience` failures in
-    // a row. The move with the largest gain comes first.
+    // Returns moves that help on their own parts and touch different components. The search for moves stops after
+    // `patience` failures in a row. The move with the largest gain comes first.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -215,7 +215,7 @@ private:
     }
 
     // Returns the gain of a move in nats per row, if EM ends higher with the move than without it in the same number of
-    // steps. These steps are made here. The gain is smaller if EM stops early because the result is clear.
+    // steps. The steps with the move are made here. The gain is smaller if EM stops early because the result is clear.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;

@@ -66,8 +66,8 @@ bool ascend(const KernelTable& kernels, const AscentView& task, const Execution&
             AscentResult& result);
 
 // Overwrites the first of two mixtures by a mixture of the best components of both. All components together describe
-// the rows twice, and the cheapest removals leave as many as each mixture has. This works for structures in which no
-// covariance depends on another. `has_model` is false if an M-step would pass a limit. Returns false if interrupted.
+// the rows twice, and the cheapest removals leave as many as each mixture has. Crossing works for structures in which
+// no covariance depends on another. `has_model` is false if an M-step would pass a limit. Returns false if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture, bool& has_model);
 

@@ -44,8 +44,8 @@ struct EmView {
     const PackedPriorView* prior = nullptr;
     bool is_incomplete = false;  // values may be missing (NaN), or rows have errors; then there is no total
     ErrorView error = {};
-    // log V of a uniform background, whose weight comes after the components' weights; infinite: no background. It
-    // excludes both a prior and incomplete rows.
+    // log V of a uniform background, whose weight comes after the components' weights; infinite: no background. A
+    // background excludes both a prior and incomplete rows.
     double log_volume = kInfinity;
 
     bool has_background() const { return log_volume < kInfinity; }

@@ -119,7 +119,7 @@ struct Fractions {
 constexpr Index kInLine = 8;   // numbers of a row in one cache line, whose columns are read together
 constexpr Index kColumns = 4;  // columns at a time, so that the processor need not wait for each addition
 
-// Computes variances of columns whose numbers are `stride` apart. They are exactly 0 for equal values, because
+// Computes variances of columns whose numbers are `stride` apart. Variances are exactly 0 for equal values, because
 // deviations are taken from one of the values.
 template <std::size_t n_columns>
 std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,

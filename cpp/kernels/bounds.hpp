@@ -53,8 +53,8 @@ GAUSSMIX_INLINE float limit(const Vec (&best)[kGroupVectors]) {
     return limit < __FLT_MAX__ ? static_cast<float>(limit) : __builtin_inff();
 }
 
-// Computes the bound from complete or partial squared distances. It is finite, because an infinite bound would never
-// decrease.
+// Computes the bound from complete or partial squared distances. The bound is finite, because an infinite one would
+// never decrease.
 GAUSSMIX_INLINE float distance(const Vec (&squares)[kGroupVectors]) {
     Vec least = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);  // ignores NaN

@@ -11,7 +11,7 @@ class Poll {
 public:
     explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Call it after about `work` multiply-adds. It returns true if the pass is cancelled.
+    // Must be called after about `work` multiply-adds. Returns true if the pass is cancelled.
     bool is_cancelled(Index work) {
         spent_ += work;
         if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;

@@ -188,8 +188,8 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
 }
 
 // Prefetches a piece of the next group's rows for each component while this group is whitened (d = 16: reading the rows
-// takes 0.16 instead of 0.6 ns per pair). It works only for rows with contiguous features; with other strides the
-// processor's own prefetching decides.
+// takes 0.16 instead of 0.6 ns per pair). Prefetching works only for rows with contiguous features; with other strides
+// the processor's own prefetching decides.
 class Prefetch {
 public:
     Prefetch(const RowsView& rows, Index first, Index n_pieces) : rows_(rows), position_(first) {

@@ -197,7 +197,7 @@ def test_candidates_on_the_ridge_are_marked(cli, csv_file):
     assert re.search(r"\? Components have few distinct rows, or rest on --reg-covar: .* Component . rests on", said)
     marked = [each["warning"] is not None for each in json.loads(cli(*how, "--json").stdout)["candidates"]]
     assert marked == [False, True, False, True]
-    assert len(re.findall(r"\d\?", said)) == 4  # two candidates, in two tables
+    assert len(re.findall(r"\d\?", said)) == 4  # two candidates are marked in each of two tables
 
 
 def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
@@ -239,7 +239,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     )
     described = cli("describe", tmp_path / "m.gmm").stdout
     assert f"ended       {said}" in described
-    assert "The fit is near a maximum" not in described  # otherwise the sentence would appear twice
+    assert "The fit is near a maximum" not in described  # otherwise the sentence would appear twice in the output
     assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
     outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--check-maximum", "--json").stdout)["outcome"]
     assert outcome["is_maximum"]
@@ -273,7 +273,7 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
 def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
     result = cli("fit", faithful, "-k", "1:8", "-s", "EII,VII,EEI,tied,full", "--criterion", "cv")
     assert result.exit_code == 0
-    # in the list and in the matrix
+    # the phrase occurs in the list and in the matrix
     assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2
 
 
@@ -287,7 +287,8 @@ def test_all_structures_are_tried_by_default(cli, faithful):
 def test_stability_is_told_beside_bic(cli, faithful):
     result = cli("fit", faithful, "-k", "2:4", "-s", "full,tied", "--criterion", "stability")
     assert result.exit_code == 0
-    assert sum("highest stability" in line for line in result.stdout.splitlines()) == 2  # in the list and in the matrix
+    # the phrase occurs in the list and in the matrix
+    assert sum("highest stability" in line for line in result.stdout.splitlines()) == 2
     assert "Stability chose K = " in result.stdout
     assert "BIC is lowest for " in result.stdout
 
@@ -370,7 +371,7 @@ def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
 
 
 def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
-    """The same holds for such labels between blanks."""
+    """Labels that --na names are unknown, even between blanks."""
     data = csv_file("x,kind\n" + "0,?\n1, a\n0.5,a \n9, ? \n8,b\n8.5,b\n" * 9)
     result = cli("fit", data, "-k", 2, "-s", "spherical", "--labels", "kind", "--na", "?", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stderr) == (0, "")

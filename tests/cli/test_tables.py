@@ -91,7 +91,7 @@ def test_text_is_read_as_what_it_is(name, csv_file, numbers):
     assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
 
 
-DELIMITERS = {  # delimiters of tables with text columns
+DELIMITERS = {  # name of the case → text with text columns, its delimiter
     "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
     "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
     "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
@@ -204,7 +204,7 @@ def feather_1(table):
 
 ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
 FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
-FILES = {  # extension, contents, names
+FILES = {  # extension, contents, column names
     "csv": (".csv", b"x,y\n1.5,2\n3,0.3333333333333333\n-1e-300,7\n", True),
     "parquet": (".parquet", written(parquet.write_table, FRAME), True),
     "parquet, short": (".pq", written(parquet.write_table, FRAME), True),
@@ -232,7 +232,7 @@ def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
     assert found.names == (("x", "y") if named else ("x0", "x1"))
     assert (table.has_names, found.notices) == (named, [])
     if way != "by format":
-        source = gaussmix.open(path)  # detects formats like the command line
+        source = gaussmix.open(path)  # `open` detects formats as the command line does
         assert np.array_equal(source.whole.rows, ROWS)
         assert source.feature_names == (found.names if named else None)
 

@@ -223,7 +223,7 @@ def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
     GaussianMixture(random_state=0).fit(rows)
     with pytest.warns(RuntimeWarning, match=rf"^Columns 0, 3 \(counted from 0\) of X are {CONSTANT}"):
         GaussianMixture().fit(rows, sample_weight=np.arange(60) < 50)
-    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # a fixed ridge is allowed
+    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # a ridge given by the user is allowed
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])

@@ -21,7 +21,7 @@ from gaussmix import BayesianGaussianMixture
 from gaussmix._src.cli.program import program
 from gaussmix.export import to_c
 
-SKIPPED = {"check_array_api_input"}  # skipped by scikit-learn itself
+SKIPPED = {"check_array_api_input"}  # checks that scikit-learn itself skips
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
 COURSE = {"init_params": "kmeans", "split_merge": False}  # settings of scikit-learn's algorithm
 TO_THE_END = {"tol": 1e-9, "max_iter": 3000}
@@ -66,7 +66,7 @@ def test_scikit_learn_s_checks_pass(n_components, covariance_type) -> None:
 
 
 def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
-    """Both converge from one start with a Dirichlet prior, for which scikit-learn's bound is correct."""
+    """gaussmix and scikit-learn converge from one start with a Dirichlet prior, for which its bound is correct."""
     settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
     ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
@@ -96,7 +96,7 @@ def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
     kept = BayesianGaussianMixture(12, **settings, init_params="kmeans").fit(three)
     without = BayesianGaussianMixture(12, **settings, **COURSE, max_iter=500).fit(three)
     assert n_used(kept) == 3
-    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # tolerance `tol`
+    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # the tolerance is `tol`
 
 
 @structures
@@ -245,7 +245,7 @@ def test_columns_of_few_values_are_split_too(values) -> None:
         plain.fit(repeated)
     found = BayesianGaussianMixture(few, random_state=0).fit(repeated)
     assert n_used(found) == len(values)
-    assert found.lower_bound_ >= plain.lower_bound_ - 1e-4 * len(repeated)  # tolerance at which moves end
+    assert found.lower_bound_ >= plain.lower_bound_ - 1e-4 * len(repeated)  # moves end at this tolerance
 
 
 def test_values_that_many_rows_share_are_found() -> None:

@@ -131,9 +131,9 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
     "verbose": (1, lambda fit: fit.n_iter_ > 0),
 }
-# tested elsewhere
+# options that other files test
 OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}
-METHOD = {"X_error", "labels"}  # arguments of `fit`
+METHOD = {"X_error", "labels"}  # options that are arguments of `fit`
 
 
 def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:

@@ -42,7 +42,7 @@ def test_columns_that_follow_from_others_are_named_with_these(two):
 
 
 def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_products_of_columns(two):
-    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # alone in a component
+    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # the last row is alone in a component
     for structure, is_reason in ("diag", False), ("full", True):
         with pytest.raises(ValueError, match="2 × singular covariance") as caught:
             GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(one_apart)
@@ -89,7 +89,8 @@ def test_few_rows_are_no_fault_of_columns(rng):
 
 
 def test_a_candidate_as_small_as_the_chosen_one_is_warned_of(two):
-    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])  # collapses with three or more components
+    # fits with three or more components collapse on these rows
+    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])
     with pytest.warns(SearchWarning, match="2 of 6 candidates could not be fitted: 2 × singular"):
         chosen = GaussianMixtureIC([3, 4], covariance_type=["VVV", "EEE", "EII"], random_state=0).fit(spikes)
     assert chosen.results_["failure"].count(None) < 6

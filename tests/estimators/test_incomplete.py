@@ -228,7 +228,7 @@ def test_an_error_whose_square_overflows_is_infinite(rows):
 
 @pytest.mark.parametrize("X_error", [None, 1e-9])
 def test_criteria_are_those_of_complete_rows_where_hardly_anything_is_unknown(X_error, rows):
-    """This includes ICL, whose likelihood assigns each row to one component."""
+    """The criteria include ICL, whose likelihood assigns each row to one component."""
     options = {"covariance_type": "full", "random_state": 0}
     whole = GaussianMixtureIC([1, 2, 3], **options).fit(rows).results_
     X = np.array(rows) if X_error else np.r_[rows, np.full((1, 3), np.nan)]

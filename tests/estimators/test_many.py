@@ -150,7 +150,7 @@ def test_no_seed_is_one_seed_for_all(rng):
     assert any(draw != draws[0] for draw in draws)
 
 
-# Forms of groups
+# The forms in which groups can be given.
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_frames_in_a_list_have_the_same_columns(rng):
 def test_a_ragged_group_is_named(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[0] = rng.normal(size=(30, 3))
-    groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # only the estimator supports this type
+    groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # only the estimator supports masked arrays
     mixtures = fit_quietly(groups, 2, random_state=0)
     sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
@@ -321,7 +321,7 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
         assert found != other
 
 
-# Warnings
+# Warnings about groups.
 
 
 def test_one_warning_says_how_many_did_not_converge(rng):
@@ -378,7 +378,7 @@ def test_what_a_name_means_for_one_feature_is_said_once(rng):
     assert ["for one feature" in str(each.message) for each in said] == [True, False]
 
 
-# The result
+# The result of `fit_many`.
 
 
 @pytest.fixture

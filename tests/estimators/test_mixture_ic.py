@@ -33,7 +33,8 @@ def rows_of(estimator):
 
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")  # because of equal rows
+# equal rows make candidates fail
+@pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_every_check_passes():
     estimator = GaussianMixtureIC([1, 2, 3], covariance_type=FOUR, n_jobs=2)
@@ -83,7 +84,8 @@ def test_a_row_is_what_gaussian_mixture_gives(criterion, X):
 
 @pytest.mark.filterwarnings("ignore")
 def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
-    tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6  # large enough for several threads
+    # so many rows that several threads share them
+    tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6
     settings = {"random_state": 5, "init_params": ["kmeans", "hierarchical"], "max_iter": 5}
     first = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], n_jobs=1, **settings).fit(tall)
     other = GaussianMixtureIC([5, 3, 2], covariance_type=["full", "tied", "diag"], n_jobs=3, **settings).fit(tall)
@@ -209,7 +211,7 @@ def test_a_collapsed_component_has_no_likelihood(rng):
 
 
 def test_a_start_from_fewer_components_that_collapses_changes_nothing():
-    """This start would have a higher likelihood, because the component has few rows close to each other."""
+    """The start would have a higher likelihood, because the collapsed component has few rows close to each other."""
     rng, steps = np.random.default_rng(58), []
     rows = np.vstack([rng.normal(size=(40, 2)), np.round(rng.normal(size=(4, 2)))])
     how = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
@@ -251,7 +253,7 @@ def test_folds_are_random_and_of_equal_size(n_folds):
 
 @pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
 def test_held_out_means_and_errors_are_those_of_folds(labels, X):
-    """The same folds are fitted one by one; held-out rows are scored without their labels."""
+    """Means and errors equal those of folds fitted one by one; held-out rows are scored without their labels."""
     start = {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **start)
     chosen.fit(X, labels=labels)

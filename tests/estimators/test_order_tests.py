@@ -104,7 +104,7 @@ def test_halves_keep_the_level():
 
 def test_ratios_beyond_any_number_have_p_values():
     plain = n_components_test(np.random.default_rng(0).normal(size=(120, 30)), 1, random_state=0)
-    assert plain.statistic.tolist() == [0.0]  # exp of about -1,000
+    assert plain.statistic.tolist() == [0.0]  # the exact statistic is about exp(-1000)
     assert plain.p_value.tolist() == [1.0]
     apart = n_components_test(rows(0.0, 1000.0, n=300, d=4), 1, random_state=0)
     assert apart.statistic.tolist() == [np.inf]
@@ -126,7 +126,7 @@ def test_the_em_test():
     assert found.p_value[0] == pytest.approx(chi2.sf(found.statistic[0], 2))
     assert found.min_components() == 2
     assert em_test(rows(0.0)).min_components() == 1
-    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # independent of the unit
+    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # the unit does not matter
     for unit in (1e-310, 1e-200, 1e200, 1e305):
         assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
     # The statistic is the likelihood gain of two components minus a penalty, which is small.

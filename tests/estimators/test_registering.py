@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_stays_with_its_structure(names):
 
 
 def test_a_structure_may_be_defined_again():
-    """This happens if the cell of a notebook runs twice."""
+    """A structure is defined again if the cell of a notebook runs twice."""
 
     def define():
         @register("own")

@@ -37,7 +37,7 @@ def test_random_state_says_what_is_drawn(unclear):
 
     assert fit(0).lower_bounds_ == fit(0).lower_bounds_ == fit(np.random.RandomState(0)).lower_bounds_
     shared = np.random.RandomState(0)
-    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit advances the generator
+    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit advances the shared generator
     # None means the global state in scikit-learn.
     np.random.seed(3)  # noqa: NPY002
     first = fit(None)
@@ -119,7 +119,7 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
 @pytest.mark.parametrize(("structure", "seed"), [("full", 11), ("diag", 29), ("VVE", 101)])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
-    """Another step from the frozen mixture would move them."""
+    """Another step from the frozen mixture would move the collapsed components."""
     X = np.random.default_rng(seed).normal(size=(20, 2)).round()
     mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
     mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)
@@ -157,7 +157,7 @@ def test_a_lost_component_is_frozen_and_named(X):
 
 @pytest.mark.heavy(but=1)
 def test_any_number_of_threads_gives_the_same_bits(covariance_type):
-    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # three blocks
+    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # the rows fill three blocks
     weight = np.arange(140_000) % 3 + 0.5
 
     def fit(n_jobs):
@@ -187,7 +187,7 @@ def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # once in the core, once in Python
+@pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # the fit runs in the core or in Python
 def test_verbose_tells_what_a_search_does_before_the_first_step(covariance_type, rng, capsys):
     rows = rng.normal(size=(2_500, 2)) + 3 * rng.integers(4, size=(2_500, 1))
     how = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0, "max_iter": 1, "verbose": 2}

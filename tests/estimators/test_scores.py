@@ -49,7 +49,7 @@ def test_answers_have_the_types_of_scikit_learn(X):
         for name in ("converged_", "n_iter_", "lower_bound_", "n_features_in_"):
             assert isinstance(getattr(ours, name), (bool, int, float))
         rows, labels = ours.sample(5)
-        np.testing.assert_array_equal(ours.sample(5)[0], rows)  # same random_state
+        np.testing.assert_array_equal(ours.sample(5)[0], rows)  # both estimators have the same random_state
         assert (rows.shape, labels.shape, labels.dtype.kind) == ((5, 3), (5,), "i")
         assert isinstance(ours.mixture_, Mixture)
 

@@ -78,7 +78,8 @@ def test_clear_groups_get_one_component_too_many():
 def test_no_repeat_lacks_a_component_of_a_label(X):
     labels = np.where(np.arange(len(X)) % 3, -1, np.arange(len(X)) % 2)
     found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2).fit(X, labels=labels)
-    np.testing.assert_array_equal(np.isnan(found.results_["stability"]), [True, False])  # the only valid number is 2
+    # two components are the only valid choice
+    np.testing.assert_array_equal(np.isnan(found.results_["stability"]), [True, False])
     too_few = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
     assert found.summary().warnings[-1].endswith(f"{too_few} full 2.")
     with pytest.raises(ValueError, match=f"{re.escape(too_few)} any candidate by stability. Choose another"):

@@ -105,7 +105,7 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
     assert (mixture.covariances_ == covariances[covariance_type]).all()
     before = mixture.score_samples(X)
     for array in given.values():
-        array *= 3  # the estimator keeps a copy
+        array *= 3  # the estimator keeps its own copy of the array
     assert (mixture.score_samples(X) == before).all()
     for array in given.values():
         array /= 3
@@ -252,6 +252,6 @@ def test_a_given_start_and_no_steps_stay_what_they_are(rows, given):
 
 def test_what_has_no_covariance_is_refused_as_without_a_sample(rows):
     rows = rows.copy()
-    rows[:1_000] = 50.0  # one distinct row
+    rows[:1_000] = 50.0  # a thousand rows are equal
     with pytest.raises(ValueError, match="increase reg_covar"):
         fitted_as_many(rows, reg_covar=0)

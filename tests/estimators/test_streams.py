@@ -63,7 +63,7 @@ def test_cuts_looks_and_files_change_no_bit(name, dtype, weighted, rng):
             continue
         part = np.asfortranarray(rows[first:end]) if number % 2 else rows[first:end].copy()
         cut.partial_fit(part, sample_weight=None if weight is None else weight[first:end])
-        part[:] = np.nan  # the estimator holds a copy
+        part[:] = np.nan  # the estimator holds a copy, so that changing the array has no effect
         if number in (1, 6):
             cut = reloaded(cut)
     assert cut.means_.dtype == dtype

@@ -70,7 +70,8 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
         started = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: given}).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
     own = started.covariances_ if parameter == "covariances_init" else started.precisions_
-    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)  # one step gave it the structure
+    # one M-step gave the covariances this structure
+    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
     digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)

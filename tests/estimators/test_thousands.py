@@ -39,7 +39,7 @@ def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_
         mixture = Mixture(
             (1 - noise.weight) * mixture.weights, mixture.means, np.ones(3000), mixture.family, None, noise
         )
-    X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more than one chunk
+    X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more rows than are processed at once
     X[0] = 1e6  # far from every mean
     sparse, dense = mixture.responsibilities(X, sparse=True), mixture.responsibilities(X)
     assert issparse(sparse)

@@ -217,7 +217,7 @@ def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it():
     assert ending.is_maximum
     assert ending.remaining_gain < 1e-4
     assert ending.certificate.endswith(" % of the labels may change.")
-    assert "maximum" not in ending.certificate  # the reason already contains the word
+    assert "maximum" not in ending.certificate  # the reason already mentions the maximum
     assert 0.9 < ending.rate < 1
 
 
@@ -236,7 +236,7 @@ def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
     assert fitted.converged_
     assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
     assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
-    assert fitted.outcome_.certificate is None  # the reason is not repeated
+    assert fitted.outcome_.certificate is None  # the certificate does not repeat the reason
 
 
 def test_a_limit_of_steps_ends_the_way_to_a_maximum():

@@ -216,7 +216,7 @@ def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
 
 
 class Other(GaussianMixture):
-    """Another estimator."""
+    """A subclass of the estimator, under another name."""
 
 
 def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):

@@ -118,7 +118,7 @@ def test_the_sentence(backend, monkeypatch):
     with pytest.raises(SystemExit, match=sentence % "/bin/false, ziglang"):
         backend.build_editable("wheels")
     (shown,) = [text for text in backend.get_requires_for_build_wheel() if text.startswith("ziglang")]
-    assert "install-gcc-or-clang" in shown  # in the installer's own error
+    assert "install-gcc-or-clang" in shown  # part of the installer's own error message
     monkeypatch.setenv("GAUSSMIX_COMPILER", "system")
     with pytest.raises(SystemExit, match=sentence % "/bin/false"):
         backend.get_requires_for_build_wheel()

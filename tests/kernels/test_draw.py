@@ -104,7 +104,7 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
 
 
 def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
-    """The same key gives the same normal numbers, which are computed here from the unit mixture."""
+    """A key always gives the same normal numbers, which are computed here from the unit mixture."""
     for n_features in (1, 6, 20):
         cumulative, means, factor_shape, factors = make_mixture(n_features, 4, TRIANGULAR)
         rows, labels = draw(target, (cumulative, means, factor_shape, factors), 500)

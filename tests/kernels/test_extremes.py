@@ -13,7 +13,7 @@ LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
 @pytest.mark.parametrize("every", [1, 3])
 def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, factor_shape):
-    """This includes whole groups, for which no component is near enough to eliminate another."""
+    """Far rows may fill whole groups, for which no component is near enough to eliminate another."""
     problem = make_problem(30, n_features, 3, factor_shape, SOFT, 0)
     problem.rows[::every] *= distance
     problem = problem.but(row_weight=None)

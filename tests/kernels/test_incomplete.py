@@ -161,7 +161,7 @@ def test_moments_that_are_not_wanted(target, make_problem):
 def test_evaluate(target, make_problem, n_features, error):
     for has_prior in (False, True):
         problem = make_problem(120, n_features, 5, 0.1, error, has_prior)
-        problem.rows[:50, 0] = np.nan  # a long run
+        problem.rows[:50, 0] = np.nan  # many rows have the same pattern
         problem.rows[:50, 1:] = 1.0
         log_joint, *_ = shared(problem)
         np.testing.assert_allclose(problem.evaluate(target), log_joint[:, :-1], rtol=1e-10)

@@ -104,7 +104,7 @@ def test_mw2_in_one_dimension_couples_in_order(rng):
     exact = np.sqrt(
         np.diff(steps) @ (at[0] - at[1])[: len(middles)] ** 2 + steps[0] * (points[0, 0] - points[1, 0]) ** 2
     )
-    # The tolerance is ε of the weights that move between the same two points in both ways, and of their sums.
+    # The tolerance covers ε of the weights that move between the same two points in both ways, and of their sums.
     assert p.distance(q) == pytest.approx(exact, rel=1e-11)
 
 
@@ -145,7 +145,7 @@ def test_laws_of_a_distance(family, metric):
     p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
-    # The sums have another order: ε of ∫ p², before the root is taken.
+    # The tolerance is ε of ∫ p² before the root is taken, because the sums have another order.
     assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)
     assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
     assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)
@@ -179,7 +179,7 @@ def test_an_l2_distance_beyond_the_range_is_refused(unit):
     p, q = (Mixture([1.0], np.full((1, 8), mean * unit), [unit * unit], FAMILIES["spherical"]) for mean in (0.0, 1.0))
     with pytest.raises(ValueError, match=r"The L2 distance is exp\(.*\), beyond the range of float64: rescale"):
         p.distance(q, "l2")
-    assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # ¼ ‖μ − ν‖² / σ²
+    assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # exact value ¼ ‖μ − ν‖² / σ²
 
 
 def test_far_groups_are_matched_within(rng):

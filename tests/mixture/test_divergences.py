@@ -153,7 +153,7 @@ def test_bounds_are_about_what_draws_find(family):
 def test_js_is_symmetric_and_at_most_log_2(family):
     p, q = made("p", family), made("q", family, 2)
     there, back = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)
-    # The same numbers are summed: n_draws roundings of at most log 2.
+    # The tolerance is n_draws roundings of at most log 2, because the same numbers are summed.
     np.testing.assert_allclose(tuple(there), tuple(back), rtol=1e-12)
     assert 0 < there.value <= LOG_2
     far = Mixture(q.weights, q.means + 1e6, q.covariances, q.family)
@@ -307,7 +307,7 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
     p, q = (Mixture([w, 1 - w], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
     of_weights = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     upper = p.kl_bounds(q)[1]
-    # It is found iteratively; the last step lowers it by a fraction of 1e-6.
+    # The bound is found iteratively; the last step lowers it by a fraction of 1e-6.
     assert upper == pytest.approx(of_weights, rel=1e-4)
     assert upper >= p.kl_divergence(q, n_draws=1000).value
 

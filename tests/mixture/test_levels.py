@@ -104,7 +104,7 @@ def test_one_component_is_exact(family, rng):
     covariances = 4.0 * np.broadcast_to(
         np.eye(3) if family.kind.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
     )
-    if family.non_default_params:  # no loadings, and the noise
+    if family.non_default_params:  # factor analysers: zero loadings, and noise variances
         covariances = np.stack((np.zeros((1, 3)), np.full((1, 3), 4.0)), axis=2)
     mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
     rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
@@ -249,7 +249,7 @@ def test_components_that_float64_can_not_tell_the_distance_of_are_refused(varian
 
 
 def test_no_mass_lies_above_the_highest_mode(rng):
-    """This holds for several features, with quasi-Monte Carlo points close to the mode; other levels do not change."""
+    """With several features, quasi-Monte Carlo points lie close to the highest mode; other levels do not change."""
     mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
     level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)
     assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()

@@ -104,7 +104,7 @@ def test_match_to_is_the_least_of_all_orders(name):
 
     best = min(itertools.permutations(range(4)), key=divergence)
     assert_same(mixture.match_to(reference), turned(mixture, np.array(best)))
-    assert divergence(best) > reference.kl_divergence(mixture).value  # Do (2003)
+    assert divergence(best) > reference.kl_divergence(mixture).value  # the inequality of Do (2003)
 
 
 def test_two_fits_agree_on_their_labels():

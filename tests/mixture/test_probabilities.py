@@ -75,7 +75,7 @@ def test_limits_of_two_features(sign):
     mixture, h = pair(sign * (1 - 1e-12)), np.array([-2.0, -0.5, 0.0, 1.0])
     rows = np.array([(a, b) for a in h for b in h])
     least = ndtr(rows.min(axis=1)) if sign > 0 else np.maximum(ndtr(rows).sum(axis=1) - 1, 0)
-    np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # tolerance √(1 − ρ²)
+    np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # the tolerance is √(1 − ρ²)
     np.testing.assert_allclose(mixture.cdf(np.column_stack([h, np.full(4, np.inf)])), ndtr(h), atol=4 * EPS)
     np.testing.assert_array_equal(mixture.cdf([[-np.inf, 1.0], [np.inf, np.inf], [1.0, -np.inf]]), [0.0, 1.0, 0.0])
 

@@ -172,7 +172,7 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
     """No two of 20 components share both colour and marker, or both colour and line."""
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
-    display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten components without rows
+    display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten of the components have no rows
     looks = component_pens(20)
     assert [look.color for look in looks] == display.colors_
     assert len({(look.color, look.marker) for look in looks}) == 20
@@ -268,7 +268,7 @@ def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
     "Estimator", [gaussmix.GaussianMixtureClassifier, gaussmix.GaussianMixtureRegressor, GaussianMixtureDetector]
 )
 def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
-    """This includes estimators that predict classes or numbers, or have no probabilities."""
+    """The estimators include some that predict classes or numbers, or have no probabilities."""
     X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)
     X[30:] += 4.0
     estimator = Estimator(2).fit(X, y)

@@ -206,9 +206,10 @@ def test_failures_are_crosses_above_their_number(rng):
         search.fit(X)
     display = CriterionDisplay.from_estimator(search)
     crosses = [(k, text.get_text(), *text.get_position()) for k, text in display.failures_.items()]
-    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # above the axes
+    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # crosses lie above the axes
     named = [text.get_text() for text in display.legend_.get_texts()]
-    assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)  # and nothing about "full"
+    # the legend does not contain "full"
+    assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)
 
 
 def test_what_searched_for_nothing_is_refused(search):
@@ -242,7 +243,8 @@ def test_the_ten_best_decide_the_axis(sign):
     assert 3790 < high < 3900
     assert display.weak_.get_xdata().tolist() == [2]
     assert "few distinct rows" in [text.get_text() for text in display.legend_.get_texts()]
-    assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # one of them is 3810
+    # the candidate with 3810 is one of them
+    assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"
     near = {name: column[:12] for name, column in results.items()}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     assert display.note_ is None

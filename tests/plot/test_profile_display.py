@@ -43,7 +43,7 @@ def test_standardised_features_have_mean_0_and_deviation_1():
 
 
 def test_bands_of_scores_are_bands_of_the_curves(curves):
-    """This holds after a scaler, too; the bands contain the expected fraction of the points of X within 2 %."""
+    """Bands are also correct after a scaler, and contain the expected fraction of the points of X within 2 %."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
     search = GaussianMixtureIC(range(1, 4), random_state=0)
     pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), search).fit(frame)
@@ -57,7 +57,7 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
     np.testing.assert_array_equal(display.labels, pipe.predict(frame))
     offsets = abs(curves - display.means[display.labels]) / display.deviations[display.labels]
     assert (offsets < 1).mean() == pytest.approx(0.683, abs=0.02)
-    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # lines with a gap after each
+    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # each line is followed by a gap
     assert [label.get_text() for label in display.ax_.get_xticklabels()] == [f"{hour} h" for hour in range(0, 20, 3)]
 
 

@@ -68,7 +68,7 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
     woken = type(estimator).load(tmp_path / "m.gmm")
     public = attributes_of(estimator) - {"labels_"}  # labels_ needs the rows
     assert public == attributes_of(woken)
-    # NaN is not equal to NaN
+    # compares texts, because NaN is not equal to NaN
     assert repr(getattr(woken, "outcome_", None)) == repr(getattr(estimator, "outcome_", None))
     for key in public - {"outcome_", "posterior_"}:  # their numbers are attributes, too
         expected = getattr(estimator, key)

@@ -20,7 +20,7 @@ REFUSED = {
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", EVERY)
-@pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one row, in one check
+@pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*constant, so that all of the variance:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:The mixture has (.* parameters, and X|one component):RuntimeWarning")

@@ -1,7 +1,7 @@
 """A process for dangerous tests, which reads one request per line from standard input, and answers in one line.
 
-It is run as a script, without pytest, whose threads and handlers would interfere. A request is JSON, with the name of a
-function of this file and its arguments. The answer is JSON, too.
+The process runs as a script, without pytest, whose threads and handlers would interfere. A request is JSON, with the
+name of a function of this file and its arguments. The answer is JSON, too.
 """
 
 import json
@@ -302,7 +302,7 @@ def out_of_memory(what, megabytes):
 
 def kept_fit(name, path):
     """Return rows, and an estimator with a checkpoint at a path."""
-    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # steps of tens of milliseconds
+    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # EM steps take tens of milliseconds
     if name == "tied":
         rows, parameters = rows_of(150_000, 6), {"n_components": 8, "covariance_type": "tied", **one}
     else:
@@ -314,7 +314,7 @@ def kept_fit(name, path):
 def killed_fits(name, path, n_kills, seed):
     """Fit without kills; then start the fit repeatedly and kill it after random times, until it ends.
 
-    This is repeated until there were `n_kills` kills. The result counts kills, ends, and ends with other bits.
+    Fits are repeated until there were `n_kills` kills. The result counts kills, ends, and ends with other bits.
     """
     rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
     gaussmix._src.fit.checkpoint.SECONDS_BETWEEN_WRITES = 0.01

@@ -123,7 +123,7 @@ def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs, end):
 
 TIMERS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
 
-DELAYS = [0.002, 0.03, 0.15]  # processor seconds after the moment
+DELAYS = [0.002, 0.03, 0.15]  # delays of the signals after the moment, in processor seconds
 QUICK = [("many rows", "sampling"), ("k-means", "k-means++"), ("full", "EM"), ("small table", "EM")]
 SLOW = [
     ("many shares", "checking shares"),

@@ -190,7 +190,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):
-    """This includes rows that are changed again: labelled or weighted, and then split."""
+    """Changed rows may be changed again: labelled or weighted, and then split."""
     rows = streamed.rows_of(3_000, rng)
     rows[:, :2][rng.random((3_000, 2)) < 0.1] = np.nan
     frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
@@ -401,7 +401,7 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
         (["1.5"] * 5, "string"),
         ([1j] * 5, "complex"),
         (pd.to_datetime(["2026"] * 5), "datetime64"),
-        ([0.5, None, 2, True, "many"], "string"),  # type that Dask infers
+        ([0.5, None, 2, True, "many"], "string"),  # mixed values, and the type that Dask infers
     ],
 )
 @pytest.mark.parametrize("chosen", [{"columns": ["a", "b"]}, {"columns": ["a"], "weights": "b"}])
@@ -648,7 +648,7 @@ def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeyp
         return ours if threading.current_thread() is threading.main_thread() else "0.0.1"
 
     monkeypatch.setattr(metadata, "version", version)
-    assert_same_fit(mixture().fit(source), found)  # the workers are not checked again
+    assert_same_fit(mixture().fit(source), found)  # the workers' versions are not checked again
     empty.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):

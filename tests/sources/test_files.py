@@ -372,7 +372,7 @@ class TestColumns:
         assert len(gm.predict(tmp_path / "few.parquet")) == 9
 
     def test_large_integers_that_a_double_holds_exactly(self, tmp_path):
-        seconds = 10**9 * (17 * 10**8 + np.arange(5))  # in nanoseconds, multiples of 2**9
+        seconds = 10**9 * (17 * 10**8 + np.arange(5))  # times in nanoseconds are multiples of 2**9
         pa.parquet.write_table(pa.table({"a": seconds, "b": np.arange(5) % 3}), tmp_path / "a.parquet")
         np.testing.assert_allclose(GaussianMixture().fit(tmp_path / "a.parquet").means_[0], [seconds[2], 0.8])
 
@@ -425,7 +425,7 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.save(tmp_path / name, np.arange(6.0).reshape(3, 2))
     assert open(tmp_path).n_rows == 6
-    assert open(tmp_path / "*").n_rows == 3  # a pattern may match folders, too
+    assert open(tmp_path / "*").n_rows == 3  # the pattern matches a folder, too
 
 
 def slow_tables(folder, table):
@@ -477,7 +477,7 @@ def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
 def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
     arrow = table[2].select(["a", "b", "w"])
     pa.parquet.write_table(arrow, tmp_path / "a.parquet", compression={"a": "none", "b": "snappy", "w": "zstd"})
-    open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL)  # a warning would be an error
+    open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL)  # any warning would be an error
     with pytest.warns(RuntimeWarning, match="is slow to read"):
         open(tmp_path / "a.parquet", columns=["a", "b"], weights="w", memory=SMALL)
 
@@ -516,7 +516,7 @@ def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
     n_many = 3 * BATCH_ROWS + 5
     path = one_batch(pa.table({name: np.zeros(n_many) for name in NAMES}))
     tracemalloc.start()
-    assert most_of_arrow(path, ["b"], n_many) < 100_000  # excludes memory that Python allocates
+    assert most_of_arrow(path, ["b"], n_many) < 100_000  # memory that Python allocates is not included
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * 8 * BATCH_ROWS < 8 * n_many

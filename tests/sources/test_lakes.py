@@ -49,7 +49,7 @@ def test_a_table_of_delta_has_the_bits_of_its_rows(memory, delta):
     source = gaussmix.open(delta, memory=memory)
     assert isinstance(source, FileSource) == (memory == SMALL)
     rows = delta.to_pyarrow_table().to_pandas().to_numpy()
-    for _ in range(2):  # two passes
+    for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
     assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
 

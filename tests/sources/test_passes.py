@@ -94,7 +94,7 @@ def test_labels(table, tmp_path, n_passes_made):
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows), labels=labels)
     matching, from_labels = 1, 1  # assigning parts of the start to components, and means of the rows of each label
     before = SURVEY + matching + from_labels + START + STEPS
-    assert before < n_passes_made() <= before + 20  # passes that assign parts to labels
+    assert before < n_passes_made() <= before + 20  # further passes assign parts to labels
 
 
 @pytest.mark.parametrize("some", [False, True])

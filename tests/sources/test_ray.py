@@ -35,7 +35,7 @@ cluster = pytest.importorskip("gaussmix._src.sources.ray.cluster")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # files of Ray
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves files open
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
@@ -439,7 +439,7 @@ def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
                 sleep(0.02)
             sleep(rng.random() / 2)
             for victim in victims:
-                with suppress(ProcessLookupError):  # the fit has already ended
+                with suppress(ProcessLookupError):  # the fit may have ended already
                     os.kill(victim, signal.SIGKILL)
 
         killer = threading.Thread(target=kill)

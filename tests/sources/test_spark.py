@@ -46,7 +46,7 @@ jobs = spark_source.jobs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of Py4J
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Py4J leaves sockets open
 ]
 
 N_ROWS, N_FEATURES = 3 * LEAF_ROWS + 4_321, 3
@@ -451,7 +451,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(spark):
 
 
 def _pid(batch):
-    sleep(0.1)  # so that each worker gets some
+    sleep(0.1)  # waits so that each worker gets some tasks
     return pa.RecordBatch.from_arrays([pa.array([os.getpid()])], ["pid"])
 
 
@@ -643,7 +643,7 @@ spark.stop()
 
 @pytest.mark.heavy
 def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
-    """This needs a separate process, because a process either is a client of Spark Connect or is not."""
+    """Spark Connect needs a separate process, because a process either is a client of Spark Connect or is not."""
     pytest.importorskip("grpc")
     model = tmp_path / "model.gmm"
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]

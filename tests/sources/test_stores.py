@@ -198,7 +198,7 @@ def test_the_guide(bucket, table, tmp_path, monkeypatch):
 
 class TestFailures:
     def test_a_store_that_fails_is_asked_again(self, bucket, table):
-        """This includes stores whose library tries only once, as for web servers."""
+        """Failed requests are repeated even for stores whose library tries only once, such as web servers."""
         for name in ("s3://bucket/rows", f"{bucket.url}/bucket/by-rows.npy"):
             source = opened(name, memory=SMALL)
             bucket.n_failures = 5
@@ -308,7 +308,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
     np.testing.assert_array_equal(rows_of(open_kept()), table[0])
     bucket.clear()
     np.testing.assert_array_equal(rows_of(open_kept()), table[0])
-    assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # the first bytes, and the footer
+    assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # two requests: for the first bytes, and for the footer
     assert len(os.listdir(tmp_path / "kept")) == 1
     put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1].slice(1), file))
     np.testing.assert_array_equal(rows_of(open_kept()), table[0][1:])

@@ -91,7 +91,7 @@ def _update(structure: str, scatter: Any, mass: Any) -> Any:
 
 def exact_row(x: Any, weights: Any, means: Any, covariances: Any) -> tuple[Any, list[float]]:
     """Compute log p(x) of one row (by mpmath, because it may exceed a double) and its responsibilities."""
-    with mpmath.workdps(700):  # 1e300 squared is added to 1
+    with mpmath.workdps(700):  # enough digits to add 1 to the square of 1e300
         joint = []
         for weight, mean, covariance in zip(weights, means, covariances, strict=True):
             sigma = mpmath.matrix([[mpmath.mpf(float(c)) for c in row] for row in covariance])

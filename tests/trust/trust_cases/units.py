@@ -42,7 +42,7 @@ def cases() -> Iterator[Case]:
             yield Case("units", f"units {name}, {structure}", moved(structure, 0, np.array(units)))
             check = moved(structure, 0, np.array(units), reg_covar=0)
             yield Case("units", f"units {name}, {structure}, no ridge", check)
-            check = moved(structure, 2.0**7, np.array(units))  # about a hundred standard deviations away
+            check = moved(structure, 2.0**7, np.array(units))  # the shift is about a hundred standard deviations
             yield Case("units", f"units {name} and far from 0, {structure}", check)
 
 

@@ -14,8 +14,9 @@ struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };
 
-// Sums moments of the conditional means and covariances of the true rows, given their observed values. Passes over the
-// same rows may share `patterns`, which the first pass fills. Returns false if interrupted.
+// Sums moments from the conditional means and covariances of the true rows, i.e. rows without missing values and
+// errors, given the observed values. Passes over the same rows may share `patterns`, which the first pass fills.
+// Returns false if interrupted.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 

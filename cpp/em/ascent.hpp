@@ -15,7 +15,7 @@ struct Steps {  // limits on steps of EM
     Index limit;
 };
 
-struct AcceptanceSettings {  // criteria for accepting a move: em/search/split_and_merge.py
+struct AcceptanceSettings {  // criteria for accepting a move, which em/search/split_and_merge.py sets
     // steps after a move, and after a promising one, in portions of `first.limit` while it is promising
     Steps first, longer;
     Steps after_move, after_more;  // steps on all rows, and more of them if the first do not suffice

@@ -17,7 +17,7 @@ struct Cell {
     Index feature = 0;           // feature with the largest variance
     double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part
 
-    // Orders cells so that the largest one is split first. Among equal cells the lower one comes first, so that the
+    // Orders cells so that the heaviest one is split first. Among equal cells the lower one comes first, so that the
     // order of rows does not matter.
     bool operator<(const Cell& other) const { return mass < other.mass || (mass == other.mass && first > other.first); }
 };

@@ -11,7 +11,7 @@
 
 namespace gaussmix {
 
-namespace bound_moves {               // the same for several features
+namespace bound_moves {               // settings that also apply to several features
 constexpr Index kSteps = 6;           // steps of EM after births
 constexpr Index kNeighbours = 6;      // number of neighbours with which a component may merge
 constexpr Index kPairs = 2;           // number of pairs of each component that a pass examines

@@ -17,7 +17,7 @@ struct TotalView {         // moments of all rows as one component, if component
     const double* second;  // (n_features, n_features), second sums about the mean
 };
 
-struct Limits {  // em/step/loop.py makes a step that passes one of these limits; for the loss, only the second time
+struct Limits {         // a step that passes one of these limits (for `loss`, twice) is left to em/step/loop.py
     double min_weight;  // least fraction of the row weight that a component keeps
     double noise;       // least standard deviation, relative to the mean
     double loss;        // largest ratio of second moments about the anchor to moments about the new means

@@ -21,7 +21,7 @@ bool is_valid(const Algebra& algebra);
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
-struct OtherAxes {  // settings of `other_covariances`: families/structures.py
+struct OtherAxes {  // settings of `other_covariances`, from families/structures.py
     Index limit;    // number of largest components whose own axes are tried
     // factors on the variances that fit the scatter along pooled axes, and along a component's axes
     double sharp, soft;

@@ -71,7 +71,7 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
     return d;
 }
 
-// Bounds the change of the product of two columns that rounding of their entries causes.
+// Returns sum_i |a_i b_i|, because rounding of the columns changes their product in proportion to this sum.
 GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) sum += __builtin_fabs(a[i] * b[i]);

@@ -342,7 +342,7 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
 
 
 def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
-    """A pattern selects several files, `--memory` reads them in every pass, and the model file has the same bits."""
+    """Check that a pattern selects files that `--memory` reads in every pass, and that the model has the same bits."""
     rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))
     np.save(tmp_path / "a.npy", rows)
     np.save(tmp_path / "part-1.npy", rows[:10_001])
@@ -357,7 +357,7 @@ def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
 
 
 def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
-    """Numbers are component indices, names are in alphabetical order, and empty cells are unknown labels."""
+    """Check that numbers are component indices, names are sorted, and empty cells are unknown labels."""
     truth = np.arange(120) % 2
     rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
     for names, of_second in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
@@ -371,7 +371,7 @@ def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
 
 
 def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
-    """Labels that --na names are unknown, even between blanks."""
+    """Check that labels named by --na are unknown, even between blanks."""
     data = csv_file("x,kind\n" + "0,?\n1, a\n0.5,a \n9, ? \n8,b\n8.5,b\n" * 9)
     result = cli("fit", data, "-k", 2, "-s", "spherical", "--labels", "kind", "--na", "?", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stderr) == (0, "")

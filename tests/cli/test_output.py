@@ -101,7 +101,7 @@ def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_pa
 
 @pytest.mark.heavy
 def test_a_column_of_categories_passes(cli, folder, tmp_path):
-    """An Arrow file has one dictionary per column, although batches of the column have different dictionaries."""
+    """Check Arrow files, which have one dictionary per column, although batches of the column have different ones."""
     kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()
     table = pa.table({**{name: np.arange(100_000.0) for name in NAMES}, "kind": kinds})
     parquet.write_table(table, tmp_path / "in.parquet")
@@ -212,7 +212,7 @@ def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_pa
 
 @pytest.mark.heavy
 def test_a_pipe_between_processes(model):
-    """Standard output must contain only the table."""
+    """Check that standard output contains only the table."""
     run = [sys.executable, "-m", "gaussmix"]
     sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
     drawn = subprocess.run(sample, stdin=subprocess.DEVNULL, capture_output=True, check=True)

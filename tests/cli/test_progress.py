@@ -80,7 +80,7 @@ def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
 
 
 def test_a_line_tells_a_gain_only_after_the_step_before(bars):
-    """No gain is shown for a resumed start's first step, nor with a prior, which changes the objective."""
+    """Check that a resumed start's first step shows no gain, nor a step with a prior, which changes the objective."""
 
     def seen(tell, *where):
         start, iteration, value, candidate = where

@@ -132,7 +132,7 @@ def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
 
 
 def test_text_comes_back_as_it_was_written_wherever_a_block_ends(csv_file):
-    """Arrow reads blocks of about a megabyte, and must not split a field between them."""
+    """Check that Arrow, which reads blocks of about a megabyte, splits no field between two blocks."""
     table = open_table(str(csv_file('id,x,note\n007,1.50,"a,b"\n008,,"two\nlines"\n')))
     found = pa.Table.from_batches(table.batches(table.names))
     assert found.to_pydict() == {"id": ["007", "008"], "x": ["1.50", ""], "note": ["a,b", "two\nlines"]}
@@ -148,7 +148,7 @@ def test_rows_of_blanks_are_read_in_any_pieces(csv_file, numbers, rng):
 
 @pytest.mark.heavy
 def test_types_are_those_of_the_whole_column(csv_file, numbers):
-    """Arrow infers types from the first block of about a megabyte, but later fractions or words must count."""
+    """Check types of whole columns, because Arrow infers types from the first block of about a megabyte."""
     many = "1\n" * 700_000
     assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
     with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is no number"):
@@ -408,7 +408,7 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
 
 @pytest.mark.parametrize("n_whole", [0, 25])
 def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n_whole, cli, csv_file, model):
-    """If there is another column of numbers, the fit could otherwise continue without these columns."""
+    """Check decimal commas in columns that a fit could ignore, because there is another column of numbers."""
     rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
     data = csv_file("eruptions;waiting;n\n" + rows)
     for words in (["fit", data, "-k", 1], ["predict", model, data]):
@@ -471,7 +471,7 @@ def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
 
 
 class TestCounting:
-    """A column that numbers the rows is not a feature, unless the user names this column."""
+    """Check that a column that numbers the rows is not a feature, unless the user names this column."""
 
     def table(self, path, rng, *, first=0, name="id", order=None):
         columns = {name: np.arange(first, first + 40), "size": rng.normal(size=40), "mass": rng.normal(size=40)}

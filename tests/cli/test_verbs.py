@@ -172,7 +172,7 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
 
 
 def test_of_a_bayesian_fit_they_say_what_python_says(cli, faithful, tmp_path):
-    """The fit uses a part of the rows, so that its predictive density differs from the density of its mixture."""
+    """Check a fit to a part of the rows, whose predictive density differs from the density of its mixture."""
     rows, path = pd.read_csv(faithful), tmp_path / "b.gmm"
     found = BayesianGaussianMixture(5, weight_concentration_prior=1.0, random_state=0).fit(rows[::6])
     assert (found.mass_ > 0).sum() == 2

@@ -87,7 +87,7 @@ def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
-    """The best run has converged; two other runs had 0.02 left to gain, and end 0.01 and 0.1 below."""
+    """Check a converged best run and two others that had 0.02 left to gain, and end 0.01 and 0.1 below."""
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model

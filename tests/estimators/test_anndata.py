@@ -46,7 +46,7 @@ def test_several_structures_are_a_choice(adata):
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEV"])
 def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tmp_path):
-    """Rows in memory, in HDF5 and in Dask give the same bits."""
+    """Check that rows in memory, in HDF5 and in Dask give the same bits."""
     how = {"covariance_type": structure, "random_state": 0}
     del adata.layers["dense"]
     adata.X = adata.obsm["X_pca"] @ np.ones((3, 8)) + np.arange(8) * np.random.default_rng(0).normal(size=(150, 8))
@@ -79,7 +79,7 @@ def mixture_of(found, weights=None):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_parameters_are_those_of_the_mixture_of_rows_in_float32(adata, structure):
-    """The covariances have the same bits, which the estimator returns in float32; factor analysers have matrices."""
+    """Check that covariances, which the estimator returns in float32, have the same bits."""
     if structure in ("E", "V"):
         adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :1]
     adata.obsm["X_pca"] = adata.obsm["X_pca"].astype(np.float32)

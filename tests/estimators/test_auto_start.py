@@ -64,7 +64,7 @@ def test_a_search_beside_other_features_ends_at_least_as_high_as_k_means(what, r
 
 
 def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):
-    """k-means assigns a remote row its own component, whose covariance is singular without a ridge."""
+    """Check the start if k-means assigns a remote row its own component, which is singular without a ridge."""
     remote = np.concatenate([rows, [[1e4, 1e4]], [[1e9, -1e7]], [[1e9, -1.1e7]]])
     for start in "kmeans", "search":
         with pytest.raises(ValueError, match="singular covariance"):
@@ -90,7 +90,7 @@ def test_few_steps_are_not_searched_for(max_iter, start, rows):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "aic"])
 def test_a_choice_searches_for_the_candidates_that_can_win(criterion):
-    """Ward's hierarchy misses the best number of overlapping groups; results of other structures do not change."""
+    """Check that the best structure is searched, because Ward's hierarchy misses its best number of groups."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(1500, 2)) + 3 * rng.normal(size=(12, 2))[rng.integers(12, size=1500)]
     structures = ["full", "spherical", "tied"]

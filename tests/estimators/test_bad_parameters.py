@@ -238,7 +238,7 @@ def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 def test_an_error_of_type_is_a_value_error_too(kind):
-    """scikit-learn's InvalidParameterError is a ValueError, too, which programs that call fit catch."""
+    """Check that the error is a ValueError, as scikit-learn's InvalidParameterError is, because programs catch it."""
     unread = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
     for name in signature(kind).parameters.keys() - unread:
         with pytest.raises(ValueError, match=name):

@@ -66,7 +66,7 @@ def test_scikit_learn_s_checks_pass(n_components, covariance_type) -> None:
 
 
 def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
-    """gaussmix and scikit-learn converge from one start with a Dirichlet prior, for which its bound is correct."""
+    """Compare with scikit-learn after convergence from one start, with a Dirichlet prior, for which it is correct."""
     settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
     ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
@@ -119,7 +119,7 @@ def test_components_without_rows_are_the_prior_s(three) -> None:
 
 
 def test_a_process_does_not_know_its_limit(three) -> None:
-    """Components beyond the components with rows are not part of the model, so the bound is the same for any limit."""
+    """Check that the bound does not depend on the limit, because components without rows are not in the model."""
     bounds = [
         BayesianGaussianMixture(limit, weight_concentration_prior=0.1, random_state=0, tol=1e-9).fit(three).lower_bound_
         for limit in (3, 30)
@@ -182,7 +182,7 @@ def test_missing_cells_are_no_reason_to_find_other_clusters(three) -> None:
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 def test_the_bound_of_rows_whose_labels_are_known_is_their_evidence(near, covariance_type) -> None:
-    """The evidence is the product of the components' evidences and the labels' Dirichlet-multinomial probability."""
+    """Compare with the product of the components' evidences and the labels' Dirichlet-multinomial probability."""
     labels, alpha = np.arange(len(near)) % 3 // 2, 0.7
     scale = {"full": np.eye(3), "diag": np.ones(3), "spherical": 1.0}[covariance_type]
     prior = {"mean_prior": np.zeros(3), "covariance_prior": scale, "weight_concentration_prior": alpha}
@@ -275,7 +275,7 @@ def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
 
 
 def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
-    """Callbacks receive the part of the bound that is a sum over rows, and `verbose` prints the whole bound."""
+    """Check that callbacks receive the part of the bound that is a sum over rows, and `verbose` prints all of it."""
     steps: list = []
     found = BayesianGaussianMixture(8, random_state=0, callbacks=[steps.append], verbose=2).fit(three)
     steps = [step for step in steps if step.start == np.argmax([trace[-1] for trace in found.outcome_.traces])]
@@ -291,7 +291,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
 
 
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
-    """The bounds are for a small concentration: equal numbers between two peaks, and scikit-learn's sine."""
+    """Compare bounds with a small concentration: equal numbers between two peaks, and scikit-learn's sine."""
     rng = np.random.default_rng(0)
     column = np.concatenate((rng.normal(0, 1, 500), rng.normal(10, 2, 500), np.full(300, 5.0)))[:, None]
     x = np.arange(100) * np.pi / 25 - 6
@@ -382,7 +382,7 @@ def test_wrong_types(near, settings) -> None:
 @structures
 @pytest.mark.parametrize("number", [0.0, 0.1, 1e9 / 3])
 def test_a_constant_column_changes_no_cluster(three, covariance_type, number) -> None:
-    """With the sums of a hundred values 0.1, the variance would be 2e-34 instead of 0."""
+    """Check constant columns, including 0.1, whose variance by sums of a hundred values would be 2e-34."""
     constant = np.insert(three, 1, number, axis=1)
     how = {"covariance_type": covariance_type, "random_state": 0}
     if covariance_type not in ("spherical", "EII"):
@@ -432,7 +432,7 @@ def test_a_ridge_of_ones_own_makes_a_singular_prior_positive_definite(rng) -> No
 @structures
 @pytest.mark.parametrize("course", [{}, COURSE], ids=["birth", "kmeans"])
 def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, course) -> None:
-    """CTGAN fits constant columns with scikit-learn's `reg_covar`; the other columns keep their clusters."""
+    """Check constant columns with scikit-learn's `reg_covar`, as CTGAN fits them; other columns keep their clusters."""
     settings = {"covariance_type": covariance_type, "reg_covar": 1e-6, "random_state": 0, **course}
     alone = BayesianGaussianMixture(1 if course else 10, **settings).fit(np.full((100, 2), 7.0))
     assert np.isfinite(alone.lower_bound_)
@@ -524,7 +524,7 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
 @priors
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_what_says_which_component_a_row_has_agrees_with_predict(near, covariance_type, prior) -> None:
-    """`merge`, `augment` and `explain` agree with the posterior, and report only components that have rows."""
+    """Check that `merge`, `augment` and `explain` agree with the posterior, and report only components with rows."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
     found = BayesianGaussianMixture(6, **settings, **COURSE, max_iter=3).fit(near)
     found.mass_[1] = 0.0  # an empty component between others, which a fit may produce
@@ -551,7 +551,7 @@ def test_what_says_which_component_a_row_has_agrees_with_predict(near, covarianc
 @structures
 @priors
 def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, prior) -> None:
-    """The mean density of the draws is the predictive density, within six standard errors of the draws."""
+    """Check that the draws' mean density is the predictive density, within six standard errors of the draws."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
     found = BayesianGaussianMixture(5, weight_concentration_prior=1e-3, **settings).fit(three[::3])
     rows = three[[0, 100, 200, 300, 400]]
@@ -561,7 +561,7 @@ def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, p
 
 
 def test_credible_intervals(three) -> None:
-    """Credible intervals lie between quantiles of draws, in the format and order of `inference`."""
+    """Check that credible intervals lie between quantiles of draws, in the format and order of `inference`."""
     found = BayesianGaussianMixture(5, random_state=0).fit(pd.DataFrame(three, columns=["a", "b"]))
     posterior = found.posterior_
     assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"
@@ -615,7 +615,7 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
 
 
 def test_components_with_next_to_no_row_are_not_told() -> None:
-    """Nearly empty components can remain without moves, which would delete them."""
+    """Check that texts omit nearly empty components, which can remain without moves that would delete them."""
     shares = np.array([[1 - 1e-5, 1e-5]] * 2)
     found = BayesianGaussianMixture(2, init_params=shares, split_merge=False, max_iter=0).fit([[0.0], [1.0]])
     assert (found.mass_ > 0).all()

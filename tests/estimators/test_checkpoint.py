@@ -114,7 +114,7 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
 
 
 def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
-    """Candidates are not stored in the file, so the resumed fit finds them again among all components."""
+    """Check that a resumed fit finds its candidates again among all components, because they are not stored."""
     parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
     whole = GaussianMixture(60, **parameters).fit(X).outcome_.traces[0]
     for n_states in (2, 20, 31):
@@ -125,7 +125,7 @@ def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
 
 
 def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_at):
-    """Otherwise the free energy falls when the first run continues; its gap is kept if the second one continues."""
+    """Check that the free energy does not fall when the first run continues, and its gap is kept for the second."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
         monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
     X, parameters = rng.normal(size=(2000, 2)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
@@ -217,7 +217,7 @@ def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
 
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
-    """After a stop the first pass has no previous cutoff and counts from below; others count near the last one."""
+    """Check stops before a first pass, which has no previous cutoff and counts from below, and before other passes."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2.5])
     rows[::3] += 10 * rng.normal(size=rows[::3].shape)
@@ -332,7 +332,7 @@ WRONG = [None, True, -1, 10**400, 99, 0.5, "x", "LOST", [], [[0]], [[0, "LOST"]]
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("key", ["version", "identity", "fits", "number", "generator", "state", "best", "ends", "key"])
 def test_forged_headers_are_refused_or_read(key, kept, rows, path):
-    """A valid checksum does not imply valid values."""
+    """Check invalid values under a valid checksum."""
     estimator, contents = kept
     header, tensors = unpack(io.BytesIO(contents), files.CHECKPOINT_FORMAT)
     is_of_fit = key in header["fits"][0]
@@ -461,7 +461,7 @@ def test_the_parameter_is_saved_with_the_estimator(rows, path, tmp_path):
 
 
 def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
-    """The ends of starts are written even if no start takes so long that a state is written in between."""
+    """Check that the ends of starts are written even if no start takes so long that a state is written in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
     monkeypatch.setattr(checkpoints.Checkpoint, "_write_async", lambda made: written.append(made._record().fits[""]))

@@ -100,7 +100,7 @@ def test_the_public_calls_say_what_the_private_methods_say(X):
 @pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC, BayesianGaussianMixture])
 @pytest.mark.parametrize("name", sorted(HOOKS))
 def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, name, X):
-    """A package that defines such a subclass can be imported; for example, pertpy has one among many classes."""
+    """Check that a package that defines such a subclass can be imported, as pertpy does among many classes."""
     assert hasattr(sklearn.mixture.GaussianMixture, name)
     tied = type("Tied", (Ours,), {name: lambda self, *parameters: None})()
     for fit in tied.fit, type("Child", (type(tied),), {})().fit, getattr(tied, "partial_fit", tied.fit_predict):

@@ -132,7 +132,7 @@ def test_each_result_comes_when_it_is_done(n_threads):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_ends_the_others(error):
-    """Otherwise the other candidates would run forever; candidates that wait for a thread are not started."""
+    """Check that an error ends other candidates, which would run forever, and that waiting ones do not start."""
     begun, items = threading.Event(), []
 
     def work(item, should_stop):

@@ -93,7 +93,7 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("is_table", [False, True])
 def test_labels_count_as_in_the_fit(is_table):
-    """The differences are of log Σ t π N, where the table t holds prior responsibilities, or labels as 0 and 1."""
+    """Compare with differences of log Σ t π N, where the table t holds prior responsibilities, or labels as 0 and 1."""
     X, rng = rows(apart=1.5), np.random.default_rng(2)
     labels = np.where(rng.random(N) < 0.5, (X.sum(axis=1) > 1.5).astype(int), -1)
     table = rng.random((N, K)) if is_table else np.where(labels[:, None] < 0, 1.0, np.eye(K)[labels])
@@ -119,7 +119,7 @@ def test_labels_count_as_in_the_fit(is_table):
 
 @pytest.mark.parametrize("case", ["missing", "errors", pytest.param("factors", marks=pytest.mark.heavy)])
 def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
-    """For many rows the jackknife approaches the sandwich, and the Hessian is close to it if the mixture is correct."""
+    """Check that the jackknife approaches the sandwich, and the Hessian is close to both if the mixture is correct."""
     X, error, family, rng = rows(), None, "full", np.random.default_rng(5)
     if case == "missing":
         X[rng.random(X.shape) < 0.1] = np.nan
@@ -168,7 +168,7 @@ def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
     ids=str,
 )
 def test_it_goes_on_to_the_maximum(parameters):
-    """The numbers belong to the maximum, however early EM ended; only then is there a note."""
+    """Check that the numbers belong to the maximum, however early EM ended, and that only then there is a note."""
     X = rows(apart=3.0)
     with pytest.warns(match="did not converge"):
         early = fitted(X, max_iter=1, init_params="kmeans", **parameters)
@@ -283,7 +283,7 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
 
 
 def test_rows_that_are_all_equal_leave_no_errors():
-    """No parameter is free in this case: the weight is 1, and mean and covariance are determined by the one row."""
+    """Check the case without free parameters: the weight is 1, and the one row determines mean and covariance."""
     X = np.ones((20, D))
     found = fitted(X, n_components=1, reg_covar=1e-6).inference(X)
     assert found.bse[0] == 0
@@ -370,7 +370,7 @@ def test_it_is_told_as_text_and_as_a_table():
 
 
 def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
-    """The background's weight approaches 0, so that steps in its log odds are huge."""
+    """Check a background whose weight approaches 0, so that steps in its log odds are huge."""
     X = rng.normal(size=(100, 2))
     X[:10, 0] = np.nan
     far = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
@@ -515,7 +515,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():
-    """Noise and a prior take 40 times as long, so that fewer rows are refitted; missing values take 8 times as long."""
+    """Check that fewer rows are refitted with noise and a prior, which take 40 times as long; missing values take 8."""
     X = rows()
     holes = X.copy()
     holes[0, 0] = np.nan

@@ -76,7 +76,7 @@ def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_types_ties_and_weights(dtype, is_weighted, rng):
-    """Rounded rows are often equal, weights differ in size between groups, and some are 0."""
+    """Check groups of rounded rows, many of which are equal, with weights of different size, some of them 0."""
     groups = [(3 * rows).round().astype(dtype) for rows in make_groups(rng, 6, 150, 2)]
     weights = [rng.gamma(1.0, size=150) * 10.0**size * (rng.random(150) < 0.8) for size in range(-3, 3)]
     assert_law(groups, 3, weights if is_weighted else None)
@@ -112,7 +112,7 @@ def test_many_features_and_few_rows(rng):
 
 
 def test_unusual_groups(rng):
-    """Each unusual group is fitted, or raises an error, as with the estimator."""
+    """Check that each unusual group is fitted or raises an error, as with the estimator."""
     groups = make_groups(rng, 13, 40, 2)
     groups[0][5, 1] = np.nan  # a missing value, which can be fitted
     groups[1][0, 0] = np.inf

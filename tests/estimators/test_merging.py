@@ -73,7 +73,7 @@ def naive_overlap(shares, i, j, weight):
 
 @pytest.mark.parametrize("min_overlap", [0.0, 0.025, 0.2, 0.35, 1.0])
 def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overlap):
-    """The result is compared with the best of all pairs."""
+    """Compare each merge with the best of all pairs."""
     mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
     shares = rng.dirichlet(np.full(6, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
@@ -106,7 +106,7 @@ def test_weights_count_rows(merging, crossed, rng):
 
 @pytest.mark.parametrize(("distance", "weight"), [(2.0, 0.5), (3.9, 0.5), (3.95, 0.5), (4.0, 0.1)])
 def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
-    """The boundary is at d/2 + log(π₁/π₂)/d from the first; the rows are a grid, weighted by their density."""
+    """Compare with the boundary d/2 + log(π₁/π₂)/d from the first mean; rows are a grid, weighted by density."""
     mixture = Mixture([1 - weight, weight], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
     cut = distance / 2 + np.log(1 / weight - 1) / distance
     step = 1e-4
@@ -150,7 +150,7 @@ SEEDS = range(4)
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
 def test_clusters_that_are_apart_stay(structure, n_features, seed):
-    """The four clusters are 12 to 30 standard deviations apart; an elbow criterion gives two or three."""
+    """Check four clusters 12 to 30 standard deviations apart, for which an elbow criterion gives two or three."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=3), n_features), 400)
     merging = fitted(rows, labels, 1, labels, structure).merge(rows)
@@ -162,7 +162,7 @@ def test_clusters_that_are_apart_stay(structure, n_features, seed):
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("n_clusters", [1, 4])
 def test_a_gaussian_in_parts_is_one_cluster(n_clusters, n_features, seed):
-    """Components that share a Gaussian are merged, and components of different Gaussians are not."""
+    """Check that components of one Gaussian are merged, and components of different Gaussians are not."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=n_clusters - 1), n_features), 300 * n_clusters)
     for n_parts in (1, 2, 3):
@@ -184,7 +184,7 @@ SHAPES = {
 @pytest.mark.parametrize("n_features", [1, 2, 5])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_parts_of_a_cluster_that_is_no_gaussian_are_merged(shape, n_features, seed):
-    """Two components describe each of three clusters, which have heavy tails that overlap, skewness, or sharp edges."""
+    """Check three clusters of two components each, with overlapping heavy tails, skewness, or sharp edges."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, [25, 30], n_features), 900, SHAPES[shape])
     far = np.linalg.norm(rows - np.array([np.median(rows[labels == k], axis=0) for k in range(3)])[labels], axis=1)
@@ -230,7 +230,7 @@ def test_it_is_shown_as_a_line_and_in_a_notebook_as_a_table():
 
 
 def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
-    """In addition, no array of all rows is made, because merging needs only sums."""
+    """Check the bits, and that no array of all rows is made, because merging needs only sums."""
     rows = np.concatenate([rng.normal(size=(140_000, 2)), rng.normal([6.0, 0.0], size=(10_000, 2))])
     np.save(tmp_path / "rows.npy", rows)
     gm = GaussianMixture(3, random_state=0, tol=1.0).fit(rows[::50])

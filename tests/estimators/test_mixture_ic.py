@@ -95,7 +95,7 @@ def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
 
 @pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
 def test_ties_go_to_fewer_parameters(names, rng):
-    """With one component and one feature, all structures are the same Gaussian, so that AIC and BIC tie."""
+    """Check ties: with one component and one feature all structures are the same Gaussian, with equal AIC and BIC."""
     rows = rng.normal(size=(50, 1))
     chosen = GaussianMixtureIC(1, covariance_type=names).fit(rows)
     table = chosen.results_
@@ -104,7 +104,7 @@ def test_ties_go_to_fewer_parameters(names, rng):
 
 
 def test_more_components_of_a_structure_never_fit_worse():
-    """On these rows three candidates would end below smaller ones; the other fits equal `GaussianMixture`'s."""
+    """Check that the candidates that would end below smaller ones improve, and other fits equal `GaussianMixture`'s."""
     X = load_iris().data
     structures, start = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **start).fit(X)
@@ -211,7 +211,7 @@ def test_a_collapsed_component_has_no_likelihood(rng):
 
 
 def test_a_start_from_fewer_components_that_collapses_changes_nothing():
-    """The start would have a higher likelihood, because the collapsed component has few rows close to each other."""
+    """Check that such a start is rejected, although its likelihood is higher because few rows are close together."""
     rng, steps = np.random.default_rng(58), []
     rows = np.vstack([rng.normal(size=(40, 2)), np.round(rng.normal(size=(4, 2)))])
     how = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
@@ -237,7 +237,7 @@ def test_held_out_rows_decide_by_one_standard_error(X):
 
 @pytest.mark.parametrize("n_folds", [2, 3, 5, 10, 997])
 def test_folds_are_random_and_of_equal_size(n_folds):
-    """A range of rows has the same folds as within all rows, and the index of a row does not reveal its fold."""
+    """Check that a range of rows has the same folds as within all rows, and that row indices do not reveal folds."""
     folds, n_rows = Folds(n_folds, 7), 60_000 + n_folds // 2
     of_all = folds.assign_folds(slice(0, n_rows))
     sizes = np.bincount(of_all, minlength=n_folds)
@@ -253,7 +253,7 @@ def test_folds_are_random_and_of_equal_size(n_folds):
 
 @pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
 def test_held_out_means_and_errors_are_those_of_folds(labels, X):
-    """Means and errors equal those of folds fitted one by one; held-out rows are scored without their labels."""
+    """Compare with folds that are fitted one by one; held-out rows are scored without their labels."""
     start = {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **start)
     chosen.fit(X, labels=labels)
@@ -370,7 +370,7 @@ def test_candidates_with_few_distinct_rows_are_marked(reg_covar):
 
 
 def test_few_distinct_rows_are_marked_without_a_ridge(rng):
-    """The components share their orientation, so that five rows in eight columns have a density."""
+    """Check five rows in eight columns, which have a density because the components share their orientation."""
     rows = np.concatenate([rng.normal(size=(150, 8)), 60 + 1e-3 * rng.normal(size=(5, 8))])
     search = GaussianMixtureIC(2, covariance_type="VEV", random_state=0).fit(rows)
     assert re.fullmatch(r"Component . has 5 distinct rows for 8 columns\.", search.results_["warning"][0])

@@ -41,7 +41,7 @@ def test_the_statistic_is_that_of_the_best_fits():
 
 @pytest.mark.parametrize("reg_covar", ["auto", 1.0])
 def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
-    """Every split would have a component without variance, so that p would be 1 for any rows."""
+    """Check that splits into components without variance raise an error, because p would be 1 for any rows."""
     X, rng = rows(0.0, 9.0), np.random.default_rng(0)
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
@@ -57,7 +57,7 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
 
 @pytest.mark.heavy
 def test_the_level_of_the_likelihood_ratio_test():
-    """p-values of rows from the smaller mixture are uniform, so their mean is ½ ± 0.029 and 5 % are below 0.05."""
+    """Check that p-values of rows from the smaller mixture are uniform: mean ½ ± 0.029, and 5 % below 0.05."""
     p = np.array(
         [
             likelihood_ratio_test(rows(0.0, seed=seed), 1, n_resamples=99, random_state=seed).p_value[0]
@@ -81,7 +81,7 @@ def test_they_find_three_groups():
 
 
 def test_values_that_repeat_are_no_evidence_of_components():
-    """The rows are normal and rounded to integers, where the density could be as high as the ridge allows."""
+    """Check normal rows rounded to integers, at which the density could be as high as the ridge allows."""
     rounded = rows(0.0, n=600).round()
     with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
         n_components_test(rounded, 4, random_state=0)
@@ -96,7 +96,7 @@ def test_files_are_read_for_the_likelihood_ratio(tmp_path):
 
 
 def test_halves_keep_the_level():
-    """The mean of the ratio is at most 1 under the smaller mixture, so that few ratios are above 1 / α."""
+    """Check that the mean ratio is at most 1 under the smaller mixture, so that few ratios are above 1 / α."""
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
     assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
     assert np.mean([test.statistic[0] for test in tests]) < 1.5
@@ -113,7 +113,7 @@ def test_ratios_beyond_any_number_have_p_values():
 
 @pytest.mark.heavy
 def test_the_level_of_the_em_test():
-    """The statistic is χ² with two degrees of freedom, so its mean is 2, and 5 % are above the 95 % quantile."""
+    """Check that the statistic is χ² with two degrees of freedom: mean 2, and 5 % above the 95 % quantile."""
     found = np.array([em_test(rows(0.0, n=100, seed=seed)).statistic[0] for seed in range(200)])
     assert abs(found.mean() - 2) < 4 * 2 / np.sqrt(200)
     assert abs((chi2.sf(found, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)

@@ -154,7 +154,7 @@ def test_restrictions_that_are_none_are_refused(parameters, kind, sentence):
 
 @structures
 def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type):
-    """No component collapses, because deviations stay above a tenth of the deviations of all rows.
+    """Check that no component collapses: deviations stay above a tenth of the deviations of all rows.
 
     The variances of VEV have only the prior's scale, without its degrees of freedom, so that they are larger.
     """
@@ -202,7 +202,7 @@ def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
 
 
 def test_small_weights_count_as_the_rows_they_are():
-    """A prior is compared with the number of rows, so it is stronger with rows of weight 0.01 than of weight 1."""
+    """Check that a prior is compared with the number of rows, so that it is stronger with rows of weight 0.01."""
     apart = []
     for weight in (1.0, 0.01):
         gm = GaussianMixture(1, prior=NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=1.0)).fit(
@@ -260,7 +260,7 @@ def test_all_covariances_of_any_structure_can_be_fixed():
 @pytest.mark.parametrize("init_params", ["kmeans", "search", "random", ["kmeans", "hierarchical"]])
 @pytest.mark.filterwarnings("ignore")
 def test_every_start_obeys(init_params):
-    """The restrictions hold even without any step."""
+    """Check that the restrictions hold even without any step."""
     for max_iter in (0, 50):
         gm = GaussianMixture(
             3, weights_init=[0.2, 0.3, 0.5], restrictions=Restrictions(fixed_weights=[1], min_weight=0.1),
@@ -305,7 +305,7 @@ def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
-    """Every candidate equals the single fit; with few rows many fail without a prior, but none with one."""
+    """Check that every candidate equals the single fit; with few rows, many fail without a prior but none with one."""
     few = FEW[:12]
     how = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
     plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
@@ -361,7 +361,7 @@ def test_a_trimmed_fit_may_have_a_prior(covariance_type):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
-    """The default prior has the observed variances and is positive definite, so that EM never goes down."""
+    """Check that the default prior has the observed variances and is positive definite, so that EM never goes down."""
     holed = np.where(np.random.default_rng(5).random(ROWS.shape) < 0.2, np.nan, ROWS)
     full, diag = (
         GaussianMixture(1, covariance_type=structure, prior="default", tol=0, max_iter=1)
@@ -397,7 +397,7 @@ def test_components_that_only_the_prior_holds_are_named(rng):
 
 @pytest.mark.parametrize("weight", [1.0, 2.0])
 def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight, rng):
-    """If the rows had other weights than the rows of a part, the prior would be too strong on one of them."""
+    """Check that the prior has the same strength relative to all rows and to the rows of a part."""
     X = rng.normal(size=(2500, 1)) * np.exp(rng.normal(size=(2500, 1)))
     how = {"prior": NormalInverseWishart(dof=30.0), "reg_covar": 0, "init_params": "search", "random_state": 55}
     one = GaussianMixture(5, **how).fit(X, sample_weight=np.full(2500, weight))
@@ -407,7 +407,7 @@ def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight,
 
 
 def test_a_start_from_fewer_components_is_judged_by_the_posterior():
-    """The start's likelihood would be higher, but its log prior is lower by more."""
+    """Check a start whose likelihood would be higher, but whose log prior is lower by more."""
     rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
     prior = NormalInverseWishart(scale=0.3, dof=30)
     how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}

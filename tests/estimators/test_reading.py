@@ -433,7 +433,7 @@ def test_a_notebook_shows_the_parameters_alone_where_there_is_no_mixture(gm):
 
 
 def test_components_whose_sum_is_singular_are_summarised():
-    """Each covariance is positive definite to rounding, but their sum is not."""
+    """Check covariances that are positive definite to rounding, although their sum is not."""
     flat = [[[7.0, 35.0], [35.0, 175.00000000000063]], [[38.0, 190.0], [190.0, 950.0000000000185]]]
     mixture = Mixture([0.5, 0.5], np.zeros((2, 2)), flat, FAMILIES["full"])
     assert np.isfinite(mixture.log_density([[1.0, 5.0]])).all()

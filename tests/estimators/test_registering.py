@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_stays_with_its_structure(names):
 
 
 def test_a_structure_may_be_defined_again():
-    """A structure is defined again if the cell of a notebook runs twice."""
+    """Check that a structure can be defined again, as happens if a notebook's cell runs twice."""
 
     def define():
         @register("own")

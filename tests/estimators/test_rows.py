@@ -125,7 +125,7 @@ def test_the_mixture_itself_refuses_what_is_no_number(X):
 
 
 def test_rows_of_weight_0_count_as_absent_among_very_many_too(rng):
-    """There are more rows than an initialisation reads, but few have weight, and a sample must contain these."""
+    """Check more rows than an initialisation reads, of which few have weight; samples must contain these."""
     X = rng.standard_normal((70_000, 2))
     weight = np.zeros(len(X))
     weight[rng.choice(len(X), size=60, replace=False)] = 1

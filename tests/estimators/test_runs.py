@@ -119,7 +119,7 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
 @pytest.mark.parametrize(("structure", "seed"), [("full", 11), ("diag", 29), ("VVE", 101)])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
-    """Another step from the frozen mixture would move the collapsed components."""
+    """Check that collapsed components of a frozen mixture do not move, although another step would move them."""
     X = np.random.default_rng(seed).normal(size=(20, 2)).round()
     mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
     mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)

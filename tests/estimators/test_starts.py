@@ -177,7 +177,7 @@ def test_the_automatic_ridge_moves_with_the_units(X, labels, covariance_type):
 
 @pytest.mark.parametrize("kind", ["labels", "responsibilities", "weights"])
 def test_a_start_that_leaves_components_without_rows_is_refused(X, kind):
-    """Two empty components would stay equal forever; usually the labels have gaps in their numbers."""
+    """Check that two empty components, which would stay equal forever, are refused; usually labels have gaps."""
     labels, weight = np.repeat([0, 3], [len(X) // 2, len(X) - len(X) // 2]), None
     if kind == "weights":
         labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)

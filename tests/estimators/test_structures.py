@@ -62,7 +62,7 @@ CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
 @pytest.mark.parametrize("parameter", ["covariances_init", "precisions_init"])
 @pytest.mark.parametrize("name", CONSTRAINED)
 def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
-    """Covariances of a less constrained fit cause the warning, but five correct digits are accepted."""
+    """Check that covariances of a less constrained fit cause the warning, and five correct digits do not."""
     free = GaussianMixture(2, covariance_type="diag" if name.endswith("I") else "full", random_state=0).fit(rows)
     given = free.covariances_ if parameter == "covariances_init" else free.precisions_
     said = f"{parameter} does not have the structure {name}: the nearest that has it differs by .* % in component"
@@ -80,7 +80,7 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])
 def test_one_feature_has_two_structures(name, rows):
-    """The structures are mclust's E and V, and a warning appears if the name has more letters."""
+    """Check that the structures are mclust's E and V, with a warning if the name has more letters."""
     fits = {other: GaussianMixture(2, covariance_type=other, reg_covar=0, random_state=0) for other in ("E", "V")}
     expected = fits[name[0]].fit(rows[:, :1])
     gm = GaussianMixture(2, covariance_type=name, reg_covar=0, random_state=0)
@@ -112,7 +112,7 @@ def test_an_unknown_structure_has_a_nearest(name, nearest, rows):
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(name, init):
-    """Only 23 of 34 rows are distinct. If a component collapses, rounding decides when it is frozen."""
+    """Check 34 rows, 23 of them distinct. If a component collapses, rounding decides when it is frozen."""
     n_sound = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def test_labels_go_with_fit_predict(more, rows):
 
 @pytest.mark.heavy
 def test_no_start_is_spoiled(rng):
-    """The outliers are one distant group with a sixth of the rows, for any seed."""
+    """Check one distant group of outliers with a sixth of the rows, for any seed."""
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])
     heap = np.concatenate([groups, [30.0, 25.0] + 6 * rng.normal(size=(50, 2))])
     for seed in range(5):
@@ -94,7 +94,7 @@ def test_it_goes_on_and_may_be_accelerated(rows):
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", [["full", "diag"], ["EII", "VVE"]])
 def test_a_choice_is_not_led_by_outliers(name, rows):
-    """The chosen number of components is the number of groups; without trimming it is larger."""
+    """Check that the chosen number of components is the number of groups; without trimming it is larger."""
     search = {"covariance_type": name, "random_state": 0}
     chosen = GaussianMixtureIC(range(1, 6), trim=0.12, **search)
     labels = chosen.fit_predict(rows)
@@ -137,7 +137,7 @@ def test_folds_are_refused(rows):
 
 
 def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
-    """The trimmed part is larger than the hundredth at each end that the ridge always leaves out."""
+    """Check a trimmed part that is larger than the hundredth at each end that the ridge always leaves out."""
     groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
     rows = np.concatenate([groups, 1e9 * rng.normal(size=(40, 2))])
     for estimator in GaussianMixture(3), GaussianMixtureIC(3, covariance_type="full", reg_covar="auto"):

@@ -229,7 +229,7 @@ def test_auto_makes_the_same_steps_however_it_is_run():
 
 
 def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
-    """Two equal components stay equal, which is a saddle point."""
+    """Check two equal components, which stay equal at a saddle point."""
     shares = np.full((len(SLOW), 2), 0.5)
     with pytest.warns(ConvergenceWarning, match="the fit is not at a maximum: try other starts"):
         fitted = GaussianMixture(2, tol="auto", init_params=shares).fit(SLOW)
@@ -311,7 +311,7 @@ def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
 
 @pytest.mark.parametrize(("n_components", "tol", "seed"), [(5, 1e-4, 64), (4, 1e-5, 464)])
 def test_no_gain_is_said_on_a_ridge_where_further_steps_gain_far_more_than_one_of_newton(n_components, tol, seed):
-    """A Newton step gains the predicted 2e-4 and 3e-5 nats per row, but further EM steps gain .04 and .12."""
+    """Check fits where a Newton step gains the predicted 2e-4 and 3e-5 nats per row, but EM then gains .04 and .12."""
     how = {"covariance_type": "EVV", "random_state": seed, "check_maximum": True, "init_params": "kmeans"}
     ended = GaussianMixture(n_components, tol=tol, max_iter=1000, **how).fit(load_iris().data)
     assert (ended.outcome_.is_maximum, ended.outcome_.remaining_gain) == (False, None)

@@ -92,7 +92,7 @@ def test_samples_of_every_layout_load(path):
 
 
 def test_the_sample_was_never_written_again():
-    """Changing this digest means changing files that users have."""
+    """Check the digest of a file; changing this digest means changing files that users have."""
     digest = sha256((HERE / "v1.gmm").read_bytes()).hexdigest()
     assert digest == "2d0044c2cafc1103b249fe0f8ee916c31dcc9d48388a9c0558a78dd24e7af80f"
 
@@ -231,7 +231,7 @@ def test_a_false_mixture_is_not_saved(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "absent/", "absent/m.gmm", "file/m.gmm", "m" * 300])
 def test_a_file_that_cannot_be_made_is_named_as_the_user_does(name, tmp_path, monkeypatch):
-    """The error is the one that `open` raises, and nothing is written elsewhere."""
+    """Check that the error is the one that `open` raises, and that nothing is written elsewhere."""
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.chdir(folder)

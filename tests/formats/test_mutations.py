@@ -62,7 +62,7 @@ def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
 
 
 def test_the_estimator_s_file_is_whole_without_mutations():
-    """Otherwise all files would be refused for another reason."""
+    """Check that the file is valid, because otherwise all changed files would be refused for another reason."""
     assert GaussianMixture.load(io.BytesIO(estimator_file())).n_iter_ > 0
     assert Mixture.load(io.BytesIO(estimator_file())).n_components == 2
 
@@ -117,7 +117,7 @@ FORGED = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, times, rng):
-    """A loaded model can be used, although an invalid parameter may raise its error only when it is used."""
+    """Check that loaded models can be used, although invalid parameters may raise errors only when they are used."""
     rows = rng.normal(size=(60, 3))
     fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()
     fitted.save(file)
@@ -178,7 +178,7 @@ def test_a_total_weight_that_is_not_positive_is_refused(weight):
 
 
 def test_a_shape_beyond_all_memory_is_one_sentence():
-    """safetensors accepts the shape 0 × 2**63."""
+    """Check the shape 0 × 2**63, which safetensors accepts."""
     contents = SAMPLE
     length = int.from_bytes(contents[:8], "little")
     header = json.loads(contents[8 : 8 + length])

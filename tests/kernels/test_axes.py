@@ -46,14 +46,14 @@ def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 def test_what_hardly_differs_keeps_what_it_shares_with_others(target, order):
-    """For y = x + δz, the δ² is lost next to 1, but the covariance δ of y and z is not."""
+    """Check y = x + δz, for which δ² is lost next to 1, but the covariance δ of y and z is not."""
     matrix = np.array([[1, 1, 0], [1, 1, 1e-8], [0, 1e-8, 1]])[np.ix_(order, order)]
     assert_axes(matrix[None], *target.principal_axes(matrix[None]))
 
 
 @pytest.mark.parametrize("order", ["largest first", "smallest first", "mixed"])
 def test_small_variances_keep_their_digits(target, rng, order):
-    """For A = DBD with features 10⁶ apart in size, eigenvalues have the digits that B determines, over 30 orders."""
+    """Check A = DBD with features 10⁶ apart in size: eigenvalues have the digits that B determines."""
     root = rng.normal(size=(6, 12))
     correlations = root @ root.T
     sizes = 10.0 ** np.array(
@@ -77,7 +77,7 @@ def test_small_variances_keep_their_digits(target, rng, order):
 @pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
-    """For A = DBD, the smallest feature's axis has a part below ε along the largest one, which decorrelates both.
+    """Check A = DBD, where the smallest feature's axis has a part below ε along the largest one, to decorrelate both.
 
     Structures with shared axes need UᵀAU; without this part, its smallest variance would be the feature's own.
     """

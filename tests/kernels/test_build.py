@@ -48,7 +48,7 @@ def test_kernels_share_no_symbols(tmp_path, isa):
 
 
 def test_only_backends_know_processors():
-    """Intrinsics and names of processors occur only in cpp/simd and in the dispatch; other code uses vectors."""
+    """Check that intrinsics and processors' names occur only in cpp/simd and in the dispatch."""
     known = re.compile(
         r"_mm\d*_|__m(128|256|512)|immintrin|arm_neon|__(aarch64|x86_64|AVX|FMA)|avx|neon", re.IGNORECASE
     )

@@ -79,7 +79,7 @@ def test_flags_of_the_environment_reach_the_compiler(backend, monkeypatch):
 
 
 def test_this_machine_has_a_compiler(backend, monkeypatch):
-    """The compiler must compile the ten lines as C++20, and fail to compile them as C++17."""
+    """Check that the compiler compiles the ten lines as C++20, and fails to compile them as C++17."""
     monkeypatch.setenv("PATH", os.defpath + os.pathsep + "/usr/local/bin")
     compiler = backend.choose(None)
     if compiler == "zig":
@@ -109,7 +109,7 @@ def test_what_cmake_was_told_is_left_to_it(backend, monkeypatch):
 
 
 def test_the_sentence(backend, monkeypatch):
-    """There is neither a compiler nor ziglang, which pip could not install."""
+    """Check the error if there is neither a compiler nor ziglang, which pip could not install."""
     monkeypatch.setattr(backend, "find_spec", lambda name: None)
     monkeypatch.setenv("CXX", "/bin/false")
     sentence = r"^Nothing compiles gaussmix's C\+\+20 core here \(tried: %s\): install g\+\+ or clang.*ziglang\.$"

@@ -26,7 +26,7 @@ def test_cells_are_those_of_the_rule(size, n_cells, target, rng):
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
 def test_cells_follow_rows(factor, shift, target, rng):
-    """Rows have 20 bits, so that moving them is exact; their order changes sums only by rounding."""
+    """Check rows of 20 bits, which move exactly, so that their order changes sums only by rounding."""
     rows = np.round(rng.normal(size=(2000, 3)) * 2.0**10) * 2.0**-10
     order, weight = rng.permutation(2000), rng.integers(4, size=2000) / 2
     labels = target.partition_cells(rows, weight, 150)

@@ -35,7 +35,7 @@ def relative_errors(target, words):
 
 
 def test_normal_numbers_are_right_to_the_last_bits(target, rng):
-    """The error is at most the logarithm's ε / 2, the root's ε / 2, the cosine's 0.85 ε and the product's ε / 2."""
+    """Check that the error is at most the logarithm's ε / 2, root's ε / 2, cosine's 0.85 ε and product's ε / 2."""
     assert relative_errors(target, rng.integers(2**32, size=(2000, 4), dtype=np.uint32)).max() <= 2.35
 
 
@@ -45,7 +45,7 @@ def test_normal_numbers_at_the_edges(target):
 
 
 def test_cosine_and_sine(target, rng):
-    """The radius is the number for v = 0, so that only 0.85 ε and the product's ½ ε are left."""
+    """Check errors relative to the radius, the number for v = 0, so that only 0.85 ε and the product's ½ ε are left."""
     turns = rng.integers(2**32, size=(2000, 2), dtype=np.uint32)
     found = target.normals(np.hstack([np.zeros_like(turns), turns]))
     radius = target.normals(words_of([(0, 0, 0, 0)]))[0, 0]
@@ -93,7 +93,7 @@ def draw(target, mixture, n_rows, n_threads=1, key=KEY):
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 17, 33])
 def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, factor_shape):
-    """Sizes are on both sides of lanes, groups and blocks; some components have one row, some many; on all targets."""
+    """Check sizes on both sides of lanes, groups and blocks, and components with one row or many, on all targets."""
     for n_components in (1, 3, 300):
         mixture = make_mixture(n_features, n_components, factor_shape)
         rows, labels = draw(targets[0], mixture, 8_300)
@@ -104,7 +104,7 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
 
 
 def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
-    """A key always gives the same normal numbers, which are computed here from the unit mixture."""
+    """Compare with normal numbers of the same key, which are computed from the unit mixture."""
     for n_features in (1, 6, 20):
         cumulative, means, factor_shape, factors = make_mixture(n_features, 4, TRIANGULAR)
         rows, labels = draw(target, (cumulative, means, factor_shape, factors), 500)

@@ -48,7 +48,7 @@ def in_ulps(got, exact):
 
 
 def test_exp_is_within_its_last_place(target, rng):
-    """r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
+    """Check that r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
     gaps = np.concatenate([rng.uniform(0, 1, 500), rng.uniform(0, 700, 1500)])
     got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
     with mpmath.workdps(40):
@@ -57,7 +57,7 @@ def test_exp_is_within_its_last_place(target, rng):
 
 
 def test_log_is_within_its_last_place(target, rng):
-    """log(1 + e) for sums in 1..2 loses less than 2^-53 to the sum, and at most one place to log."""
+    """Check that log(1 + e) for sums in 1..2 loses less than 2^-53 to the sum, and at most one place to log."""
     gaps = rng.uniform(0, 40, 1000)
     got = two_components(target, gaps, LOG_DENSITY)
     with mpmath.workdps(40):

@@ -190,7 +190,7 @@ def test_cells_without_error_stay_as_they_are(target, make_problem):
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_layouts(target, make_problem, same_bits, error):
-    """Layouts are float32 rows, any strides, one common error, and any values in the upper triangles of factors."""
+    """Check float32 rows, any strides, one common error, and any values in the upper triangles of factors."""
     problem = make_problem(90, 5, error=error)
     problem = problem.but(rows=problem.rows.astype(np.float32))
     expected = problem.but(rows=problem.rows.astype(np.float64)).step(target)
@@ -230,7 +230,7 @@ def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
 
 
 def test_more_than_64_features(target, make_problem):
-    """The patterns differ beyond the first word of a mask."""
+    """Check patterns that differ beyond the first word of a mask."""
     problem = make_problem(90, 70, 2, 0.0, has_background=False)
     problem.rows[:40, 66] = np.nan
     problem.rows[40:80, 67:] = np.nan
@@ -262,7 +262,7 @@ def test_threads_agree(target, make_problem, rng, same_bits, error):
 
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
-    """Two leaves and a part of a third: nodes of the tree merge to the bits of one call."""
+    """Check that two leaves and a part of a third, as nodes of the tree, merge to the bits of one call."""
     problem = patterned(make_problem(2 * LEAF_ROWS + 1_000, 2, 2, 0.0, error, has_prior=False), rng)
 
     def of(rows):

@@ -62,7 +62,7 @@ def test_an_unknown_choice_is_refused(tmp_path):
 
 @needs_repository
 def test_without_faster_kernels_the_portable_ones_run(tmp_path):
-    """The core was compiled as if on a processor without AVX2, and its dispatch runs on this processor."""
+    """Check a core that was compiled as if on a processor without AVX2, whose dispatch runs on this processor."""
     source, program = tmp_path / "ask.cpp", tmp_path / "ask"
     source.write_text(
         '#include <cstdio>\n#include "dispatch.hpp"\n'
@@ -82,7 +82,7 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
 def test_one_warning_names_the_option(forced, n_warnings):
-    """There is one warning for any number of fits, and none if the user has chosen kernels."""
+    """Check that there is one warning for any number of fits, and none if the user has chosen kernels."""
     program = (
         "import warnings, gaussmix, gaussmix._core as core\n"
         "core.omitted = lambda: 'avx512'\n"

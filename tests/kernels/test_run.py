@@ -78,7 +78,7 @@ def test_float32_rows_are_read_as_they_are(target):
     ids=["singular", "lost", "noise", "loss"],
 )
 def test_a_step_beyond_the_limits_is_not_made(target, change):
-    """The mixture must not change."""
+    """Check that the step is refused and that the mixture does not change."""
     values = arguments(FAMILIES["full"], **change)
     before = [values[part].copy() for part in ("weights", "means", "covariances")]
     assert target.run_em(**values)[0].size == 0

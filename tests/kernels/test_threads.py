@@ -7,7 +7,7 @@ from gaussmix._src.numerics.threads import allowed, cached_property, granted, li
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
-    """Another thread sleeps for 1 ms at a time, often within a step of 0.1 s, but only once if it must wait."""
+    """Check that another thread, which sleeps for 1 ms at a time, runs often within a step of 0.1 s."""
     naps = 0
     is_done = threading.Event()
 
@@ -58,7 +58,7 @@ def test_a_limit_on_threads_ends_with_its_block():
 
 
 def test_no_thread_waits_for_a_property_of_another_object():
-    """Python 3.11 has one lock for all objects of a class; a process that is forked meanwhile waits forever."""
+    """Check forks, because Python 3.11 has one lock per class, for which a process forked meanwhile waits forever."""
     has_begun, may_end = threading.Event(), threading.Event()
 
     class Named:

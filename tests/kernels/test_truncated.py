@@ -42,7 +42,7 @@ def test_targets_and_threads_agree(agree, make_call, factor_shape, n_features, s
 
 
 def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call):
-    """In bunches of 8 or 24 rows with one candidate each, the candidates of all rows and their neighbours are tried."""
+    """Check bunches of 8 or 24 rows with one candidate each, which try the candidates of all rows and neighbours."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
     candidates[:24, 0], candidates[24:, 0] = 10, 52

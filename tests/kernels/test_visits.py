@@ -44,7 +44,7 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
 def test_bounds_are_bounds_while_components_move(
     target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
 ):
-    """Bounds never exceed the distance of the group's nearest row, and mostly have the same order."""
+    """Check that bounds never exceed the distance of the group's nearest row, and mostly have the same order."""
     problem = apart(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
     for _ in range(6):
@@ -54,7 +54,7 @@ def test_bounds_are_bounds_while_components_move(
 
 
 def test_motion_of_what_overflows_is_no_bound(target):
-    """A bound that such a motion moves becomes 0."""
+    """Check that a bound that such a motion moves becomes 0."""
     means, factors = np.zeros((3, 1)), np.array([[[1.0]], [[1e300]], [[1.0]]])
     far, inverse = np.array([[1e300], [1e300], [0.0]]), np.array([[[1.0]], [[1e-300]], [[np.nan]]])
     ratio, shift = target.measure_motion(TRIANGULAR, means, factors, far, inverse)

@@ -135,7 +135,7 @@ def test_product_of_shared_covariances_with_one_component(name, of_one, is_first
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
-    """The component is 1e310 deviations away, a number that float64 does not have."""
+    """Check a component 1e310 deviations away, a number that float64 does not have."""
     family = FAMILIES[name]
     covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.kind.is_matrix else 1.0, family.shape(2, 2))
     mixture = Mixture([0.0, 1.0], [[1e300, 1e300], [0.0, 0.0]], covariances, family)

@@ -42,7 +42,7 @@ def test_parameters_make_the_mixture_that_has_them(family):
 
 
 def test_a_structure_comes_with_its_options():
-    """Covariances ΛΛᵀ + diag ψ have two factors, where the default is one."""
+    """Check covariances ΛΛᵀ + diag ψ of two factors, where the default is one."""
     family = FactorAnalyzer(2)
     compact = [[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]]
     mixture = Mixture.from_parameters([1.0], [[0.0] * 3], compact, covariance_type=family)
@@ -204,7 +204,7 @@ class Module:
 
 @SKLEARN
 def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
-    """The factors of torchgmm and pycave, and the buffers of cuVS, have scikit-learn's conventions."""
+    """Check factors of torchgmm and pycave, and buffers of cuVS, which have scikit-learn's conventions."""
     rows = rng.normal(np.repeat([0.0, 5.0], 50)[:, None], [1.0, 2.0, 0.1], size=(100, 3))
     theirs = Theirs(2, covariance_type=name, random_state=0).fit(rows)
     flat = theirs.covariances_.astype(np.float32).ravel()

@@ -66,7 +66,7 @@ def test_gradient_and_hessian_far_away(family, far):
 
 
 def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance():
-    """The row is midway between two components, 1e8 standard deviations out, where errors of ε · 1e8 would show."""
+    """Check a row midway between two components, 1e8 standard deviations out, where errors of ε · 1e8 would show."""
     precision = np.linalg.inv([[1.0, 0.3], [0.3, 1.0]])
     mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[1.0, 0.3], [0.3, 1.0]], FAMILIES["tied"])
     pull = precision @ [1.5, 0.0]

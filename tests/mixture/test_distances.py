@@ -77,7 +77,7 @@ def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
 
 @STRUCTURES
 def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
-    """Costs follow the paper, and the linear programme has all its constraints."""
+    """Compare with the paper's costs and a linear programme with all its constraints."""
     p, q = made("p", family), made("q", family, 2)
     costs = np.array(
         [
@@ -94,7 +94,7 @@ def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
 
 
 def test_mw2_in_one_dimension_couples_in_order(rng):
-    """For equal spreads the distance is W₂ of the points, which the quantile functions give."""
+    """Compare with W₂ of the points, which quantile functions give, because all spreads are equal."""
     weights, points = rng.dirichlet(np.full(20, 0.1), size=2), np.sort(rng.normal(size=(2, 20)))
     p, q = (Mixture(w, x[:, None], np.ones(20), FAMILIES["spherical"]) for w, x in zip(weights, points, strict=True))
     ends = [np.cumsum(w) for w in weights]
@@ -109,7 +109,7 @@ def test_mw2_in_one_dimension_couples_in_order(rng):
 
 
 def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
-    """Masses are multiples of 1/24, so that SciPy can match 24 pieces with 24 others."""
+    """Compare with SciPy's matching of 24 pieces with 24 others, because masses are multiples of 1/24."""
     for _ in range(100):
         n, m = rng.integers(1, 9, size=2)
         supply, demand = (rng.multinomial(24 - size, np.full(size, 1 / size)) + 1 for size in (n, m))
@@ -120,7 +120,7 @@ def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
 
 
 def test_the_smallest_weights_move_their_part():
-    """Three components of weight 1e-10 move by 1000 / √3e-10, which is 1000 in all."""
+    """Check three components of weight 1e-10 that move by 1000 / √3e-10, which is 1000 in all."""
     weights, places = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
     moved = places + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
     p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (places, moved))
@@ -156,7 +156,7 @@ def test_laws_of_a_distance(family, metric):
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
 def test_near_gaussians_keep_their_digits_in_mw2(nearness, rng):
-    """The distance of Σ and (1 + δ)² Σ is δ √(tr Σ), because one is a scaled copy of the other."""
+    """Check that the distance of Σ and (1 + δ)² Σ is δ √(tr Σ), because one is a scaled copy of the other."""
     root = rng.normal(size=(4, 9))
     covariance = root @ root.T
     p = Mixture([1.0], [np.zeros(4)], [covariance], FAMILIES["full"])
@@ -183,7 +183,7 @@ def test_an_l2_distance_beyond_the_range_is_refused(unit):
 
 
 def test_far_groups_are_matched_within(rng):
-    """The costs within groups are 1e-12 of the costs between groups, below any solver's tolerance."""
+    """Check costs within groups that are 1e-12 of the costs between groups, below any solver's tolerance."""
     one, other = np.sort(rng.normal(size=(2, 2, 10)), axis=2) + np.array([[0.0], [1e6]])
     p, q = (Mixture(np.full(20, 0.05), x.reshape(-1, 1), np.ones(20), FAMILIES["spherical"]) for x in (one, other))
     assert p.distance(q) == pytest.approx(np.sqrt(((one - other) ** 2).mean()), rel=1e-6)
@@ -210,7 +210,7 @@ def test_weights_as_typed_and_equal_components_will_do():
 
 
 def test_small_components_beside_large_ones_are_there():
-    """Squares of their spreads vanish compared with the others', but only these components distinguish the mixtures."""
+    """Check components whose squared spreads vanish compared with others, although only they differ in the mixtures."""
     one, other = (
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), 4.0**n * 1e-300 * np.eye(2)], FAMILIES["full"])
         for n in (0, 1)

@@ -78,7 +78,7 @@ def test_js():
 
 
 def test_the_variational_approximation_is_that_of_hershey_and_olsen():
-    """The result equals the explicit eq. 20 of the paper, with the usual divergences between normal distributions."""
+    """Compare with the explicit eq. 20 of the paper, with the usual divergences between normal distributions."""
 
     def between(p, i, q, j):
         ratio = p.covariances[i] / q.covariances[j]
@@ -111,7 +111,7 @@ def test_single_gaussians_are_exact(rng):
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
 def test_near_gaussians_lose_no_digits(nearness):
-    """KL of N(0, 1) and N(δ, (1 + δ)²) is log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ²."""
+    """Compare with log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ², the KL of N(0, 1) and N(δ, (1 + δ)²)."""
     p = Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], FAMILIES["full"])
     q = Mixture([1.0], [[nearness, 0.0]], [np.diag([(1 + nearness) ** 2, 1.0])], FAMILIES["full"])
     with mpmath.workdps(40):
@@ -187,7 +187,7 @@ def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
 
 @pytest.mark.heavy
 def test_the_error_is_that_of_the_estimate():
-    """Over seeds, deviations in units of the error have variance 1, which is estimated with an error of √(2 / n)."""
+    """Check that deviations in units of the error have variance 1 over seeds, estimated with an error of √(2 / n)."""
     exact, n_seeds = integral(kl, ONE, OTHER), 300
     found = [ONE.kl_divergence(OTHER, n_draws=1000, rng=np.random.default_rng(seed)) for seed in range(n_seeds)]
     assert len({value for value, _ in found}) == n_seeds
@@ -204,7 +204,7 @@ def test_chance_does_not_make_a_divergence_negative():
 
 
 def test_spreads_of_any_ratio():
-    """KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
+    """Check that KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
     one = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     for sigma in (1e100, 1e-60):
         other = Mixture([1.0], [[0.0]], [sigma**2], FAMILIES["spherical"])
@@ -213,7 +213,7 @@ def test_spreads_of_any_ratio():
 
 
 def test_a_rare_component_is_not_missed():
-    """KL is ε 1e12 / 2 and the entropy of the label, because the component with weight ε at 1e6 never meets N(0, 1)."""
+    """Check KL ε 1e12 / 2 plus the label's entropy, as a component of weight ε at 1e6 never meets N(0, 1)."""
     rare = 1e-6
     p = Mixture([1 - rare, rare], [[0.0], [1e6]], [1.0, 1.0], FAMILIES["spherical"])
     estimate = p.kl_divergence(Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]), n_draws=1000)
@@ -275,7 +275,7 @@ def test_mixtures_beyond_the_range_are_refused(far, n_components):
 
 
 def test_one_component_out_of_range_spoils_nothing():
-    """The component cannot be reached, so that only the other weights count: log (1 / 0.9) more."""
+    """Check that an unreachable component makes only the other weights count: log (1 / 0.9) more."""
     far = Mixture([0.45, 0.45, 0.1], [[0.0], [2.5], [1e200]], [1.0, 0.25, 1.0], FAMILIES["spherical"])
     near = Mixture([0.5, 0.5], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
     lower, upper = near.kl_bounds(far)
@@ -286,7 +286,7 @@ def test_one_component_out_of_range_spoils_nothing():
 
 @pytest.mark.parametrize("apart", [0.5, 2.0, 6.0])
 def test_bounds_are_those_of_the_papers(apart):
-    """For equal halves at distance δ, KL is δ²/2, Bhattacharyya δ²/8, and ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
+    """Compare equal halves at distance δ: KL is δ²/2, Bhattacharyya δ²/8, and ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
     p = Mixture([0.5, 0.5], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"])
     q = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     own = 0.5 * np.log(2 * np.pi * np.e)
@@ -303,7 +303,7 @@ def test_bounds_are_those_of_the_papers(apart):
 
 @pytest.mark.parametrize("apart", [1.0, 3.0, 10.0])
 def test_the_variational_bound_is_the_divergence_of_the_weights_where_components_are_the_same(apart):
-    """Hershey & Olsen (2007) section 8. The bound of Durrieu et al. (2012) is up to 18 times as large here."""
+    """Check section 8 of Hershey & Olsen (2007). The bound of Durrieu et al. (2012) is up to 18 times as large."""
     p, q = (Mixture([w, 1 - w], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
     of_weights = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     upper = p.kl_bounds(q)[1]
@@ -315,7 +315,7 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
 @pytest.mark.parametrize("name", ["spherical", "full"])
 @pytest.mark.parametrize("far", [1e3, 1e17, 1e300])
 def test_distance_from_the_origin_costs_no_digits(name, far):
-    """The result depends on parameters and not on rows, even if a deviation is less than the spacing of float64."""
+    """Check that results depend on parameters, not on rows, even if a deviation is below the spacing of float64."""
     family = FAMILIES[name]
     covariances = (np.reshape(variances, family.shape(2, 1)) for variances in ([1, 1], [4, 4]))
     one, two = (Mixture([0.5, 0.5], [[0.0], [far]], each, family) for each in covariances)

@@ -70,7 +70,7 @@ def test_mean_and_covariance(family, problem):
 @pytest.mark.parametrize("order", range(5))
 @pytest.mark.parametrize("raw", [False, True])
 def test_moments(family, order, raw):
-    """The error is c ε times the summed terms: (order)! pairings of numbers as large as a deviation or an offset."""
+    """Check errors of c ε times the summed terms: (order)! pairings of numbers as large as deviations or offsets."""
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     found = mixture.moments(order, center=np.zeros(3) if raw else None)
     assert found.shape == order * (3,)
@@ -106,7 +106,7 @@ def test_moments_of_one_gaussian_are_scipys():
 
 
 def test_weights_that_sum_to_nearly_one_are_shares():
-    """For weights with seven digits, the mean is correct, and not shifted by 1e-7 of its distance from 0."""
+    """Check that weights with seven digits do not shift the mean by 1e-7 of its distance from 0."""
     mixture = Mixture([0.3333333, 0.6666666], [[1e6], [1e6 + 3]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.mean - 1e6, [2.0], rtol=0, atol=1e-6)
 

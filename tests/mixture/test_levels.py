@@ -75,7 +75,7 @@ def exact_tail(mixture, row):
 @pytest.mark.heavy(but=2)
 @lines
 def test_density_p_value_of_one_feature(name):
-    """The level has the rounding of a log density, |log p| ε; the mass changes by this fraction or less far out."""
+    """Check masses within the rounding |log p| ε of the level, which changes masses by this fraction or less."""
     mixture = line(name)
     rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
     found = mixture.density_p_value(rows[:, None])
@@ -99,7 +99,7 @@ def test_levels_of_one_feature_are_the_inverse(name):
 
 @families
 def test_one_component_is_exact(family, rng):
-    """The mass outside an ellipsoid is a tail of the chi-squared distribution."""
+    """Compare the mass outside an ellipsoid with a tail of the chi-squared distribution."""
     shape = family.shape(1, 3)
     covariances = 4.0 * np.broadcast_to(
         np.eye(3) if family.kind.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
@@ -132,7 +132,7 @@ def test_chi_squared_however_deep(n_features):
 
 @pytest.mark.parametrize("n_features", [2, 5])
 def test_density_p_value_of_several_features(n_features):
-    """The result is within the stated error, which is small for masses down to 1e-17."""
+    """Check that results are within the stated error, which is small for masses down to 1e-17."""
     mixture = apart(n_features)
     rows = np.zeros((6, n_features))
     rows[:, 1] = [0.5, 1.0, 2.0, 4.0, 6.0, 8.0]
@@ -149,7 +149,7 @@ def test_density_p_value_of_several_features(n_features):
 
 @pytest.mark.parametrize("narrow", [0.97, 0.03])
 def test_unlike_components_have_their_own_shares(narrow):
-    """Most weight belongs to a narrow component, or to a wide one that has most of the mass outside."""
+    """Check mixtures with most weight on a narrow component, or on a wide one that has most of the mass outside."""
     mixture = Mixture([narrow, 1 - narrow], [[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]], [1.0, 1e4], FAMILIES["spherical"])
     rows = np.array([[1e4, step, 0.0] for step in (50.0, 100.0, 200.0, 400.0, 600.0)])
     heights = mixture.parameters.log_scale[:, None] - mixture.log_density(rows)
@@ -167,7 +167,7 @@ def test_all_of_the_mass_lies_above_no_level():
 
 
 def test_errors_are_honest_where_all_scrambles_agree():
-    """With features this independent of direction, a net has the same number of points outside in every scramble."""
+    """Check features so independent of direction that a net has as many points outside in every scramble."""
     mixture, rows = apart(8), np.zeros((300, 8))
     rows[:, 1] = np.linspace(0.5, 7, 300)
     tail, error = mixture.density_p_value(rows, return_error=True)
@@ -224,7 +224,7 @@ def test_bad_input_is_named(call, said):
 @pytest.mark.parametrize("first", [0.0, 0.7])
 @pytest.mark.parametrize(("distance", "n_turns"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
 def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
-    """Two equal components have two modes from two deviations on; at 0.7, rounding alone makes ten more turns."""
+    """Check that two equal components have two modes from two deviations on, whatever rounding does at 0.7."""
     mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
     found = turns(mixture._line)
     assert len(found) == n_turns
@@ -233,7 +233,7 @@ def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
 
 @pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
 def test_turns_of_components_far_apart(far):
-    """Halving the interval between two equal components takes few cells, because it uses logarithms."""
+    """Check that halving the interval between two equal components takes few cells, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
     found = mixture.density_p_value([[0.0], [2.0], [0.5 * far]])
@@ -249,7 +249,7 @@ def test_components_that_float64_can_not_tell_the_distance_of_are_refused(varian
 
 
 def test_no_mass_lies_above_the_highest_mode(rng):
-    """With several features, quasi-Monte Carlo points lie close to the highest mode; other levels do not change."""
+    """Check several features, with quasi-Monte Carlo points close to the highest mode; other levels do not change."""
     mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
     level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)
     assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()

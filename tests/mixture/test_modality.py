@@ -32,7 +32,7 @@ def test_modes_are_stationary_and_concave(family, problem):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_modes_of_one_feature_are_where_several_features_have_them(seed):
-    """A second feature that is the same in all components changes nothing, but uses the code for several features."""
+    """Check that a second feature, equal in all components, changes nothing, but uses the code for several features."""
     rng = np.random.default_rng(seed)
     n_components = int(rng.integers(1, 8))
     weights, means = rng.dirichlet(np.ones(n_components)), rng.normal(scale=3, size=(n_components, 1))
@@ -52,7 +52,7 @@ def test_components_that_overlap_share_a_mode():
 
 
 def test_a_climb_goes_on_from_a_saddle():
-    """By symmetry the mean in the middle is a saddle, and no component's mean may be reported as a mode there."""
+    """Check that no component's mean is reported as a mode in the middle, which is a saddle by symmetry."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
     assert len(modes.locations) == 2
@@ -60,7 +60,7 @@ def test_a_climb_goes_on_from_a_saddle():
 
 
 def test_more_modes_than_a_flat_top_has_digits_for():
-    """Two components exactly two deviations apart have one mode, where the first three derivatives are 0."""
+    """Check that two components exactly two deviations apart have one mode, where three derivatives are 0."""
     for mixture in (
         line([0.5, 0.5], [0, 2], [1, 1]),
         Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),
@@ -116,7 +116,7 @@ def test_boundaries_are_where_predictions_change(seed):
 
 @pytest.mark.parametrize("far", [1e17, 1e150, 1e200, 1e300])
 def test_boundaries_however_far(far):
-    """Deviations are smaller than the rounding of a position, and squares exceed float64: (far − x) / σ = ± x."""
+    """Check deviations below the rounding of a position, with squares that exceed float64: (far − x) / σ = ± x."""
     equal, unlike = (line([0.5, 0.5], [0.0, far], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
     np.testing.assert_allclose(equal, [far / 2], rtol=8 * EPS)
     np.testing.assert_allclose(unlike, [2 * far / 3, 2 * far], rtol=8 * EPS)

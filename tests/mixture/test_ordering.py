@@ -87,7 +87,7 @@ def test_match_to_finds_the_order_again(family):
 
 @pytest.mark.parametrize("name", ["q", "r", "s", "t", "u", "v"])
 def test_match_to_is_the_least_of_all_orders(name):
-    """The best order is found by trying all, with the explicit divergence of labelled distributions."""
+    """Compare with the best of all orders by the explicit divergence of labelled distributions."""
     reference, mixture = made("p", FAMILIES["full"]), made(name, FAMILIES["full"])
     weights = np.array([0.05, 0.6, 0.25, 0.1])  # weights that influence the result
     reference = Mixture(weights, reference.means, reference.covariances, reference.family)
@@ -108,7 +108,7 @@ def test_match_to_is_the_least_of_all_orders(name):
 
 
 def test_two_fits_agree_on_their_labels():
-    """Both fits have the same three clusters, from different seeds."""
+    """Check two fits of the same three clusters, from different seeds."""
     rows = groups("p", 600, 2, 3, distance=8.0, strangers=0.0)
     fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
     labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]

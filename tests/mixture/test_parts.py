@@ -79,7 +79,7 @@ def test_singular_covariances_are_refused():
 
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e150])
 def test_weights_of_a_far_row_are_right(far):
-    """Two components share the row by their distance from each other, which ε times its squared distance exceeds."""
+    """Check a distant row, whose weights depend on differences smaller than ε times its squared distance."""
     covariances = np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.3], [0.3, 2.0]], [[0.5, 0.0], [0.0, 1.0]]])
     mixture = Mixture([0.2, 0.3, 0.5], [[0.0, 0.0], [1 / far, 1.0], [0.0, 0.0]], covariances, FAMILIES["full"])
     weights = conditional(mixture, [far], [0], digits=350)[0]
@@ -105,7 +105,7 @@ def test_an_answer_beyond_float64_is_refused(rng):
 
 
 def test_components_far_apart_keep_their_digits():
-    """About a common centre, 1e9 standard deviations away, only 7 digits would be left."""
+    """Check components whose distance to a common centre, 1e9 standard deviations, would leave only 7 digits."""
     covariances = np.array([[[1.0, 0.4], [0.4, 1.0]], [[1.0, -0.4], [-0.4, 1.0]]])
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [1e9, 1.0]], covariances, FAMILIES["full"])
     np.testing.assert_allclose(mixture.conditional_mean([[0.3]], [0]), [[0.12]], rtol=4 * EPS)
@@ -154,7 +154,7 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
 
 @families
 def test_sample_conditional(mixture, family, rng):
-    """Draws have the conditional mean and covariance within 6 standard errors."""
+    """Check that draws have the conditional mean and covariance within 6 standard errors."""
     known, n_rows = [1, 5, 6], 20_000
     row = mixture.means[0, known] + 0.5
     drawn = mixture.sample_conditional(np.tile(row, (n_rows, 1)), known, rng)
@@ -166,7 +166,7 @@ def test_sample_conditional(mixture, family, rng):
 
 
 def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
-    """The known feature gives no information, so that each component keeps its weight, within 6 standard errors."""
+    """Check that each component keeps its weight within 6 standard errors, as the known feature does not matter."""
     mixture = Mixture([0.25, 0.0, 0.75], [[0.0, -9.0], [0.0, 0.0], [0.0, 9.0]], 0.1 * np.ones(3), FAMILIES["spherical"])
     drawn = mixture.sample_conditional(np.zeros((40_000, 1)), [0], rng)[:, 0]
     assert (np.abs(drawn) > 5).all()

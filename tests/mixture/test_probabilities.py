@@ -53,7 +53,7 @@ RECTANGLES = [
 @pytest.mark.heavy
 @pytest.mark.parametrize(("lower", "upper", "correlation"), RECTANGLES)
 def test_probability_of_two_features(lower, upper, correlation):
-    """The error is 1e-12, also relative to small masses: ρ as a double changes the mass by a fraction ε / (1 − ρ²)."""
+    """Check errors of 1e-12, also relative to small masses; ρ as a double changes masses by ε / (1 − ρ²)."""
     with mp.workdps(30):
         exact = exact_pair(lower, upper, correlation)
         mixture = pair(correlation)
@@ -71,7 +71,7 @@ def test_orthants_of_two_features(correlation):
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_limits_of_two_features(sign):
-    """If ρ → ±1, one feature decides the mass; infinite limits leave only the other feature."""
+    """Check that one feature decides the mass if ρ → ±1, and infinite limits leave only the other feature."""
     mixture, h = pair(sign * (1 - 1e-12)), np.array([-2.0, -0.5, 0.0, 1.0])
     rows = np.array([(a, b) for a in h for b in h])
     least = ndtr(rows.min(axis=1)) if sign > 0 else np.maximum(ndtr(rows).sum(axis=1) - 1, 0)
@@ -84,7 +84,7 @@ def test_limits_of_two_features(sign):
 @pytest.mark.parametrize("corner", [-9.0, -5.0, 3.0, 12.0])
 @pytest.mark.parametrize("side", [0.05, 0.4, 1.5, 6.0])
 def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner, side):
-    """Cells have small and large sides and flat and steep densities, so that each way of integration is used."""
+    """Check cells with small and large sides and flat and steep densities, so that each integration method is used."""
     m = Mixture([1.0], [[0.0, 0.0]], [[[1.0, correlation], [correlation, 1.0]]], FAMILIES["full"])
     edges = corner + np.array([0.0, 0.1, 0.3, 0.35, 0.7, 1.0]) * side
     lower, upper = (np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2) for ends in (edges[:-1], edges[1:]))
@@ -98,7 +98,7 @@ def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
 def test_every_component_of_two_features_that_counts_is_counted(far, rng):
-    """The mixture's mass is the sum over single components, near and far, to the digits of single components."""
+    """Check that the mixture's mass is the sum over single components, near and far, to their digits."""
     factors = rng.normal(size=(12, 2, 2))
     covariances, means = factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(2), rng.normal(size=(12, 2), scale=4)
     weights = np.append(rng.dirichlet(np.full(11, 0.3)), 1e-9)
@@ -117,7 +117,7 @@ def test_every_component_of_two_features_that_counts_is_counted(far, rng):
 @pytest.mark.parametrize("n_features", [3, 5, 8])
 @pytest.mark.parametrize(("limit", "precision"), [(-7.0, 0.05), (-1.0, 1e-3), (0.5, 1e-3)])
 def test_cdf_of_several_features(n_features, limit, precision):
-    """Equal correlations ρ leave one integral, ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt, and the error is reported."""
+    """Compare with ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt, for equal correlations ρ, within the reported error."""
     rho = 0.4
 
     def integrand(t):
@@ -133,7 +133,7 @@ def test_cdf_of_several_features(n_features, limit, precision):
 
 
 def test_features_are_taken_in_an_order_that_helps(rng):
-    """The order of the features does not matter; if the rarest comes first, the error is below 1e-4 of the mass."""
+    """Check that the order of features does not matter, and that the error is below 1e-4 with the rarest first."""
     factor = rng.normal(size=(6, 6))
     covariance, upper = factor @ factor.T + np.eye(6), np.array([2.0, 1.0, -6.0, 3.0, 0.0, 4.0])
     found = []
@@ -146,7 +146,7 @@ def test_features_are_taken_in_an_order_that_helps(rng):
 
 @pytest.mark.parametrize("name", ["diag", "spherical", "EEI"])
 def test_probability_of_independent_features(name):
-    """The mass is a product for any number of features, and "full" gives the same by quasi-Monte Carlo."""
+    """Compare with a product, for any number of features, and with quasi-Monte Carlo by "full"."""
     family, means = FAMILIES[name], np.array([[0.0, 1.0, 2.0], [1.0, -1.0, 0.0]])
     variances = np.full(family.shape(2, 3), 1.5)
     mixture = Mixture([0.25, 0.75], means, variances, family)
@@ -165,7 +165,7 @@ def test_probability_of_independent_features(name):
 @pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])
 @pytest.mark.parametrize("length", [1e-12, 1e-3, 0.1, 3.0, np.inf])
 def test_intervals(middle, length):
-    """Intervals are short or long, near or far, on both sides; z is exact, so that only log Φ is rounded."""
+    """Check short or long, near or far intervals on both sides; z is exact, so that only log Φ is rounded."""
     lower, upper = middle, middle + length
     with mp.workdps(50):
         exact = float(mp.log(mp.ncdf(-mp.mpf(lower)) - mp.ncdf(-mp.mpf(upper))))
@@ -188,7 +188,7 @@ def test_weights_of_0_and_no_rows(name):
 
 @pytest.mark.parametrize("n_features", [2, 3])
 def test_far_corners_of_correlated_features(n_features):
-    """Far out the log mass is the log density at the corner, up to 2 d log a; Savage (1962)."""
+    """Check that far out the log mass is the log density at the corner, up to 2 d log a; Savage (1962)."""
     covariance = np.eye(n_features) + 0.5
     mixture, a = Mixture([1.0], np.zeros((1, n_features)), [covariance], FAMILIES["full"]), 10.0 ** np.arange(5, 16)
     height = -0.5 * a**2 * np.linalg.solve(covariance, np.ones(n_features)).sum()
@@ -199,7 +199,7 @@ def test_far_corners_of_correlated_features(n_features):
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 def test_as_far_as_float64_goes(name, n_features):
-    """A row 1e7 deviations away has a log mass of −½ 1e14 and less; at 1e160 the log exceeds float64."""
+    """Check a row 1e7 deviations away, whose log mass is below −½ 1e14, and one at 1e160, whose log exceeds float64."""
     family = FAMILIES[name]
     covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(2, n_features))
     mixture = Mixture([0.5, 0.5], [[0.0] * n_features, [1.0] * n_features], covariances, family)

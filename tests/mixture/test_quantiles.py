@@ -74,7 +74,7 @@ def test_ends_of_quantiles_and_shapes():
 
 
 def test_many_quantiles_are_those_of_few(rng):
-    """Many quantiles are bracketed by a few of them."""
+    """Check many quantiles, which are bracketed by a few of them."""
     mixture, p = line("overlapping"), np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
     few = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
     finite = np.isfinite(few)

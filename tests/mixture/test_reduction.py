@@ -60,7 +60,7 @@ def test_reduce_is_runnalls_algorithm(family):
 
 
 def test_refinement_empties_no_component():
-    """Both parts of the middle component are nearer to its neighbours, but one part stays."""
+    """Check that one part of a middle component stays, although both parts are nearer to its neighbours."""
     means = np.array([[-4.0], [-3.0], [3.0], [4.0]])
     parts = Gaussians(np.full(4, 0.25), means, np.full((4, 1, 1), 4.0))
     merged = _refined(parts, np.array([0, 1, 1, 2]))
@@ -68,7 +68,7 @@ def test_refinement_empties_no_component():
 
 
 def test_two_of_three_by_hand():
-    """Costs for N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½ are ¼ log 2, and more for pairs that are farther apart."""
+    """Check N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½: costs are ¼ log 2, and more for pairs farther apart."""
     mixture = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], np.ones(3), FAMILIES["spherical"])
     reduced = mixture.reduce(2)
     np.testing.assert_allclose(reduced.weights, [0.5, 0.5])
@@ -95,7 +95,7 @@ def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
 
 
 def test_refinement_comes_nearer():
-    """Refinement never increases the divergence, and reduces it for some mixtures; `divergence` measures it."""
+    """Check that refinement never increases `divergence`, and reduces it for some mixtures."""
 
     def divergence(merged):
         return merged.weights @ np.linalg.slogdet(merged.covariances)[1]
@@ -160,7 +160,7 @@ def test_a_singular_covariance_is_named():
 
 @pytest.mark.parametrize("far", [1e9, 1e120])
 def test_components_too_far_apart_stay_apart(far):
-    """Components that are close are merged nevertheless."""
+    """Check that close components are merged nevertheless."""
     means = np.array([[0.0, 0.0], [far, far], [1.0, 0.0], [far * (1 + 1e-9), far]])
     mixture = Mixture(np.full(4, 0.25), means, [1.0, far**2 * 1e-18, 1.0, far**2 * 1e-18], FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.reduce(2).means[:, 1], [0.0, far])

@@ -219,7 +219,7 @@ def test_what_searched_for_nothing_is_refused(search):
 
 
 def test_each_structure_has_its_marker_and_those_in_view_their_colours():
-    """The last three of fourteen structures are in view."""
+    """Check a display in which the last three of fourteen structures are in view."""
     names, n_components = [f"S{k}" for k in range(14)], np.repeat([1, 2, 1, 2, 3, 4], [11, 11, 3, 3, 3, 3])
     results = {"structure": names[:-3] * 2 + names[-3:] * 4, "n_components": n_components, "failure": [None] * 34}
     results["bic"] = [9e3] * 22 + [10.0 + k for k in range(12)]
@@ -278,7 +278,7 @@ def test_lines_are_what_the_regressor_predicts(regressor, data):
 
 
 def test_other_features_are_integrated_out():
-    """p(x2 | x0) of three features is computed by the mixture's own marginal and conditional distributions."""
+    """Compare p(x2 | x0) of three features with the mixture's own marginal and conditional distributions."""
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(2, 3, 3))
     covariances = roots @ roots.transpose(0, 2, 1) + np.eye(3)

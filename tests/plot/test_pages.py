@@ -18,7 +18,7 @@ PLOT = re.compile(r"^\.\. plot::\n((?:   :[^\n]*\n)*)\n(.*?)^```$", flags=re.MUL
 
 @pytest.mark.heavy
 def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
-    """The blocks run in order as in Sphinx, with the names of earlier blocks, and each block shows a picture."""
+    """Run the blocks in order, as Sphinx does, with the names of earlier blocks; each block shows a picture."""
     monkeypatch.chdir(ROOT)
     blocks = PLOT.findall((ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8"))
     files = re.findall(r"filename-prefix: (\S+)", "".join(options for options, _ in blocks))

@@ -16,7 +16,7 @@ def mixture():
 
 
 def test_contours_hold_their_masses(mixture):
-    """The expected number of 100,000 drawn rows lies inside, within 5 standard errors."""
+    """Check that the expected number of 100,000 drawn rows lies inside, within 5 standard errors."""
     display = DensityDisplay.from_estimator(mixture, coverages=[0.9, 0.5])
     np.testing.assert_allclose(display.contours_.levels, display.levels_, rtol=1e-9)
     density = mixture.log_density(mixture.sample(100_000, rng=0)[0])
@@ -137,7 +137,7 @@ def test_it_shows_what_the_reducer_gives(X):
 
 
 def test_one_component_has_a_plane_too(X):
-    """If components are equal or differ along one direction only, the second direction is orthogonal to the first."""
+    """Check that the second direction is orthogonal if components are equal or differ along one direction only."""
     display = ProjectionDisplay.from_estimator(GaussianMixture(1).fit(X), X)
     np.testing.assert_allclose(display.directions @ display.directions.T, np.eye(2), atol=1e-12)
     assert (
@@ -202,7 +202,7 @@ def test_one_feature_shows_probabilities():
 
 
 def test_features_that_are_not_shown_are_integrated_out():
-    """The marginal of a detector has the region of the same mass."""
+    """Check that the marginal of a detector has the region of the same mass."""
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, features=[0, 2])
@@ -212,7 +212,7 @@ def test_features_that_are_not_shown_are_integrated_out():
 
 
 def test_a_detector_judges_rows_and_regions_by_the_features_shown():
-    """A row lies in the region of its colour; a third colour marks rows that are outliers only in all features."""
+    """Check that rows lie in regions of their colour, with a third colour for outliers in all features only."""
     X = np.random.default_rng(0).normal(size=(200, 4))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, X, features=[0, 2])

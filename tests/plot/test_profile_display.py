@@ -43,7 +43,7 @@ def test_standardised_features_have_mean_0_and_deviation_1():
 
 
 def test_bands_of_scores_are_bands_of_the_curves(curves):
-    """Bands are also correct after a scaler, and contain the expected fraction of the points of X within 2 %."""
+    """Check bands, even after a scaler, which contain the expected fraction of the points of X within 2 %."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
     search = GaussianMixtureIC(range(1, 4), random_state=0)
     pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), search).fit(frame)

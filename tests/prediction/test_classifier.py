@@ -118,7 +118,7 @@ def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes)
 @pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
 @pytest.mark.parametrize("distance", [1e3, 1e8, 1e12])
 def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance, rng):
-    """With a shared covariance log p(c | x) is linear in x, so rows keep their side however far along the boundary."""
+    """Check that rows keep their side however far along the boundary: log p(c | x) is linear with one covariance."""
     X = rng.normal(size=(200, 2)) * [1.0, 2.0] + np.repeat([[0.0, 0.0], [3.0, 1.0]], 100, axis=0)
     y = np.repeat([0, 1], 100)
     classifier = GaussianMixtureClassifier(covariance_type=structure).fit(X, y)
@@ -191,7 +191,7 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
 
 
 def test_known_labels_stay_what_they_are(classes):
-    """If all rows look alike, only the label decides."""
+    """Check that only the label decides if all rows look alike."""
     X, _ = classes
     y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
     classifier = GaussianMixtureClassifier(covariance_type="tied", tol=1e-10, max_iter=5000).fit(X, y)
@@ -225,7 +225,7 @@ def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
 
 
 def test_a_class_loses_no_more_than_what_unknown_says(classes):
-    """The rejected fraction of a rare class, from 10,000 draws, exceeds `reject_below` by at most 5 standard errors."""
+    """Check that a rare class loses at most `reject_below` plus 5 standard errors, for 10,000 draws."""
     X, y = classes
     classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01])
     classifier.fit(X, y)

@@ -14,7 +14,7 @@ def X(rng):
 
 
 def test_one_component_is_the_robust_old_rule(X):
-    """For one component, squared distances are compared with chi² of d degrees of freedom."""
+    """Compare squared distances with chi² of d degrees of freedom, for one component."""
     detector = GaussianMixtureDetector(coverage=0.9, reg_covar=0).fit(X)
     offsets = X - X.mean(axis=0)
     squared = np.einsum("ij,ij->i", offsets @ np.linalg.inv(np.cov(X.T, bias=True)), offsets)
@@ -26,7 +26,7 @@ def test_one_component_is_the_robust_old_rule(X):
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 @pytest.mark.parametrize("coverage", [0.8, 0.99])
 def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, coverage, X):
-    """The fraction is within 5 standard errors of 20,000 draws and of the level's quasi-Monte Carlo estimate."""
+    """Check that the fraction is within 5 standard errors of 20,000 draws and of the level's estimate."""
     detector = GaussianMixtureDetector(2, coverage=coverage, covariance_type=structure, random_state=0).fit(X)
     rows, _ = detector.mixture_.sample(20_000, np.random.default_rng(1))
     share = (detector.predict(rows) == -1).mean()

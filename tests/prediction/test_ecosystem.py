@@ -186,7 +186,7 @@ def test_a_subclass_has_its_own_parameters(rng):
 
 @every
 def test_dask_tells_two_fits_from_each_other(name, rng):
-    """Dask names a task after the estimator, and keeps one result per name."""
+    """Check Dask's names of tasks, which depend on the estimator, because Dask keeps one result per name."""
     tokenize = pytest.importorskip("dask.base", reason="dask is not installed").tokenize
     one, other = (fitted(name, rng)[0] for _ in range(2))
     assert tokenize(one) == tokenize(one)

@@ -70,7 +70,7 @@ def test_errors_that_are_known_do_not_widen_a_cluster_of_stars():
     [pytest.param("on a Dask cluster", "distributed", marks=pytest.mark.heavy), ("on Spark", "pyspark")],
 )
 def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs, monkeypatch):
-    """The model has 130,000 rows, which are never in memory at once if they are read from files."""
+    """Compare models of 130,000 rows, which are never in memory at once if they are read from files."""
     pytest.importorskip(needs)
     # Java's second compiler takes longer than it saves in so short a job.
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell")

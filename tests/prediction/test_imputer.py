@@ -62,7 +62,7 @@ def test_several_imputations_vary_as_the_missing_values_do(X, holed):
 
 
 def test_draws_vary_as_the_data_do(X):
-    """Imputed means have only the explained variance, and draws have all, within 5 standard errors of 4,000 rows."""
+    """Check that imputed means have only the explained variance, and draws have all, within 5 standard errors."""
     imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
     rows, _ = imputer.mixture_.sample(4000, np.random.default_rng(1))
     holed = rows.copy()

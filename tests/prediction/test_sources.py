@@ -183,7 +183,7 @@ def test_an_imputer_of_a_file_has_the_bits_of_one_in_memory(is_weighted, table, 
 
 
 def test_leaves_are_filled_with_draws_of_their_own(table):
-    """Otherwise the same numbers would appear in every 65,520th row."""
+    """Check that the same numbers do not appear in every 65,520th row."""
     imputer = GaussianMixtureImputer(**FEW, sample_posterior=True).fit(table[0][:1000])
     drawn = imputer.transform(np.full((2 * LEAF_ROWS, 3), np.nan))
     assert not np.isin(drawn[LEAF_ROWS:], drawn[:LEAF_ROWS]).any()

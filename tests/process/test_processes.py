@@ -70,7 +70,7 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
     [("small", 3), ("tied", 1)],
 )
 def test_a_killed_fit_goes_on_to_the_same_bits(child, fit, n_kills, tmp_path, request):
-    """After kill -9 at random moments, the resumed fit ends with the bits of a fit that was never killed."""
+    """Check that a fit that resumes after kill -9 at random moments ends with the bits of an undisturbed fit."""
     seed = sum(request.node.name.encode())
     answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)
     assert answer["kills"] >= n_kills
@@ -143,7 +143,7 @@ SLOW = [
 @pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
 @pytest.mark.parametrize(("fit", "moment"), [*QUICK, *(pytest.param(*case, marks=heavy) for case in SLOW)])
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
-    """The fit has a million steps, so that it does not end by itself while the test waits for the child."""
+    """Check fits with a million steps, which do not end by themselves while the test waits for the child."""
     answer = child("interrupt_fit", fit=fit, moment=moment, delays=DELAYS, n_jobs=n_jobs)
     assert all(answer["interrupted"])
     assert answer["unchanged"], "the estimator is what it was"

@@ -37,7 +37,7 @@ def others():
 @pytest.mark.timeout(900)  # two processes make all kinds of fits, one of them without fast instructions
 @pytest.mark.parametrize("names", [list(FAMILIES), ["options"]], ids=["structures", "options"])
 def test_another_instruction_set_another_blas_and_more_threads_change_no_bit(names):
-    """All changes apply at once: to find the cause of a failure, leave out one after the other."""
+    """Check all changes at once: to find the cause of a failure, leave out one after the other."""
     features = dispatched_features()
     assert features, "NumPy chooses nothing by the processor here"
     other = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Nehalem"}

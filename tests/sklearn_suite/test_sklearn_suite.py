@@ -60,7 +60,7 @@ def _reason(name: str) -> str | None:
 
 @pytest.mark.heavy
 def test_all_but_the_exceptions_pass(tmp_path: Path) -> None:
-    """The exceptions fail, and no test is skipped or lost: scikit-learn 1.9 has 113 cases for these classes."""
+    """Check that exceptions fail, and no test is skipped or lost: scikit-learn 1.9 has 113 cases for the classes."""
     found = outcomes(tmp_path)
     assert {name: what for name, what in found.items() if what != "passed" and _reason(name) is None} == {}
     for pattern in EXPECTED_FAILURES:

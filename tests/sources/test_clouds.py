@@ -126,7 +126,7 @@ def test_nothing_there(name, url):
 
 
 def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monkeypatch):
-    """The test uses its own server instead of the emulator."""
+    """Check requests to the test's own server instead of the emulator."""
     kind, asked = pytest.importorskip("adlfs").AzureBlobFileSystem, []
 
     class Refusing(BaseHTTPRequestHandler):

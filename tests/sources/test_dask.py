@@ -127,7 +127,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
 
 
 def test_candidates_live_with_their_rows(table, cluster):
-    """Truncated EM has the same bits, and so has the estimated gap."""
+    """Check that truncated EM has the same bits, and so has the estimated gap."""
     whole, path = table
     found, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
     assert_same_fit(found, expected)
@@ -190,7 +190,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):
-    """Changed rows may be changed again: labelled or weighted, and then split."""
+    """Check rows that are changed again: labelled or weighted, and then split."""
     rows = streamed.rows_of(3_000, rng)
     rows[:, :2][rng.random((3_000, 2)) < 0.1] = np.nan
     frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
@@ -228,7 +228,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
 @pytest.mark.heavy
 @no_cluster_first
 def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
-    """Births, merges and the predictive density equal the results in memory, with weights or missing values."""
+    """Check that births, merges and predictive density are those in memory, with weights or missing values."""
     whole, path = table
     rows, weight = whole[:, :N_FEATURES], whole[:, -1]
     bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=10)
@@ -449,7 +449,7 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
-    """The bits equal the bits of the same rows in memory, and this process never has all rows."""
+    """Check that the bits are those of the same rows in memory, and that this process never has all rows."""
     whole, path = table
     gather, n_rows = dask_source.DaskWorkers.gathered, []
 
@@ -470,7 +470,7 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("theirs", [None, "0.0.1"])
 def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
-    """Otherwise such workers leave the cluster one after the other, and the fit waits forever."""
+    """Check the error, because workers would otherwise leave the cluster in turn, and the fit would wait forever."""
 
     def version(name):
         if threading.current_thread() is threading.main_thread():
@@ -489,7 +489,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
 
 
 def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
-    """Each partition alone has too small a range."""
+    """Check integers of which each partition alone has too small a range."""
     frame = pd.DataFrame({"time": 17 * 10**17 + 5 * np.arange(1_000), "x": np.arange(1_000) % 7})
     with pytest.raises(ValueError, match=r"'time', holds integers of size 1.7e\+18 that differ by at most \d+: a"):
         GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))
@@ -504,7 +504,7 @@ def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
 @pytest.mark.parametrize("n_parts", [1, 4])
 def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
-    """This process gets the sums of all rows once per pass, for any partitions and workers.
+    """Check that this process gets the sums of all rows once per pass, for any partitions and workers.
 
     Large sums are distributed, and arrive in parts.
     """
@@ -547,7 +547,7 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.usefixtures("never_whole")
 def test_rows_that_dask_discarded_are_told(cluster, rng):
-    """Work is not restarted repeatedly, and no worker is reported as dead."""
+    """Check that work is not restarted repeatedly, and that no worker is reported as dead."""
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
     mixture().fit(source)
     cluster.cancel(source._rows._stored)
@@ -681,7 +681,7 @@ def kill(process):
 
 @pytest.mark.heavy
 def test_workers_may_die_at_any_moment(table, rng, request):
-    """The data of a dead worker is computed again, and no row is counted twice, so that the bits are the same."""
+    """Check that a dead worker's data is computed again, and no row counts twice, so that the bits are the same."""
     whole, path = table
     expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
     # otherwise a cluster gives up a worker that needs 15 s to return

@@ -121,7 +121,7 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_path_is_X(folder, expected):
-    """Text columns are left out with a warning, and the fit keeps the column names."""
+    """Check that text columns are left out with a warning, and that the fit keeps the column names."""
     with pytest.warns(RuntimeWarning, match="left out column 'text': it holds text, not numbers"):
         gm = fitted(str(folder / "part-*.parquet"))
     assert list(gm.feature_names_in_) == [*NAMES, "w"]
@@ -204,7 +204,7 @@ class TestSentences:
         assert not hasattr(gm, "mixture_")
 
     def test_a_file_that_is_cut_short_during_a_pass(self, tmp_path, table):
-        """There is no bus error, which a memory map would cause."""
+        """Check that there is no bus error, which a memory map would cause."""
         path = tmp_path / "rows.npy"
         np.save(path, table[0])
         blocks = open(path, memory=SMALL).blocks()
@@ -243,7 +243,7 @@ class TestSentences:
 
     @pytest.mark.parametrize("name", ["", "*.parquet", "**/*.parquet"])
     def test_a_table_of_delta_is_not_its_files(self, name, tmp_path):
-        """Some files may contain deleted rows."""
+        """Check the error, because some files may contain deleted rows."""
         (tmp_path / "_delta_log").mkdir()
         (tmp_path / "day=1").mkdir()
         for file in tmp_path / "1.parquet", tmp_path / "day=1" / "2.parquet":
@@ -358,7 +358,7 @@ class TestColumns:
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     @pytest.mark.parametrize("memory", ["64 MB", SMALL])
     def test_large_integers_that_a_double_tells_apart(self, suffix, memory, tmp_path):
-        """All rows decide, because the first batch alone has too small a range, and so have few rows to predict."""
+        """Check that all rows decide: the first batch alone has too small a range, and so have few rows to predict."""
         path, times = tmp_path / f"a.{suffix}", 17 * 10**17 + 5 * np.arange(150_000)
         times[-1] += 10**12  # nanoseconds of a quarter of an hour
         table = pa.table({"time": times, "x": np.where(np.arange(150_000) == 149_999, np.nan, times % 7)})
@@ -397,7 +397,7 @@ class TestColumns:
 
     @pytest.mark.heavy
     def test_columns_that_begin_empty(self, tmp_path):
-        """All rows decide the type of a column, and not only the first rows or the first file."""
+        """Check that all rows decide the type of a column, and not only the first rows or the first file."""
         rows = [f"{at % 7},,\n" for at in range(400_000)]
         (tmp_path / "1.csv").write_text("a,b,c\n" + "".join(rows))
         with pytest.warns(RuntimeWarning, match="left out column '[bc]': it is empty"):
@@ -505,7 +505,7 @@ def most_of_arrow(path, columns, n_rows):
 
 
 def test_parquet_of_many_columns_is_decoded_a_few_rows_at_a_time(tmp_path):
-    """Arrow holds two batches, and a page and a small buffer for each column, but no row group."""
+    """Check that Arrow holds two batches, and a page and a small buffer for each column, but no row group."""
     page, names = 2**16, [f"x{column}" for column in range(64)]
     wide = pa.table([*np.random.default_rng(0).normal(size=(64, 70_000))], names)
     pa.parquet.write_table(wide, tmp_path / "a.parquet", data_page_size=page, use_dictionary=False)
@@ -526,7 +526,7 @@ def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
 
 
 def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
-    """The part begins inside a byte of the bits."""
+    """Check a part that begins inside a byte of the bits."""
     n_rows = BATCH_ROWS + 3
     numbers = rng.integers(0, 100, n_rows)
     kinds = ["bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]
@@ -560,7 +560,7 @@ def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
 @pytest.mark.parametrize("is_dictionary", [False, True])
 @pytest.mark.parametrize("write", [pa.ipc.new_file, pa.ipc.new_stream])
 def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_path):
-    """Following the offset would end the process."""
+    """Check that the offset, which would end the process, is not followed."""
     texts = pa.array(["x", "y", "z", "w"])
     arrow = pa.table({"a": [1.0, 2.0, 4.0, 7.0], "s": texts.dictionary_encode() if is_dictionary else texts})
     path = tmp_path / "rows.arrow"
@@ -609,7 +609,7 @@ def test_a_part_that_can_not_be_read_is_not_blamed_on_the_disk(folder, tmp_path)
 
 
 def test_numbers_outside_their_buffer_are_not_read():
-    """The tables come from a damaged stream that PyArrow has read, in memory or a batch at a time."""
+    """Check tables that PyArrow has read from a damaged stream, in memory or a batch at a time."""
     arrow, sink = pa.table({"a": np.arange(1000.0)}), pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, arrow.schema) as file:
         file.write_table(arrow)
@@ -653,7 +653,7 @@ class TestNoMemory:
 
 @pytest.mark.parametrize("memory", [SMALL, "512 MB"])
 def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
-    """The error is the same as for arrays."""
+    """Check that the error is the same as for arrays."""
     rows = table[0].copy()
     rows[:, 1] *= 1e-200
     np.save(tmp_path / "a.npy", rows)
@@ -674,7 +674,7 @@ def test_csv_without_a_header_is_said(tmp_path):
 
 
 def test_truth_values_are_features(tmp_path, rng):
-    """Boolean columns are features, as in data frames in memory."""
+    """Check that Boolean columns are features, as in data frames in memory."""
     import pandas as pd
 
     frame = pd.DataFrame({"x": rng.normal(size=200), "is": rng.random(200) < 0.5})
@@ -754,7 +754,7 @@ def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(fold
 
 @pytest.mark.heavy
 def test_python_ends_at_once_while_a_slow_file_is_read(folder):
-    """A thread that still fits a file when the main thread has ended continues to its end."""
+    """Check that a thread that still fits a file when the main thread has ended continues to its end."""
     path = folder / "by-rows.npy"
     program = f"""
 import threading, time

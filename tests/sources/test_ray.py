@@ -116,7 +116,7 @@ def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, f
 
 
 def test_rows_of_a_data_set_are_in_its_order(whole, monkeypatch):
-    """Ray is told to keep the order while it computes the data set."""
+    """Check that Ray must keep the order while it computes the data set."""
     kept, compute = [], ray.data.Dataset.to_arrow_refs
 
     def to_arrow_refs(self):
@@ -303,7 +303,7 @@ def test_a_part_of_nulls_alone_misses_cells(dtype):
 
 
 def test_nulls_alone_in_the_first_part_tell_no_type():
-    """All parts decide the type of a column."""
+    """Check that all parts decide the type of a column."""
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5, "c": ["x"] * 50})
     parts = [rows.assign(b=None, c=None), rows, rows]
     expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
@@ -315,7 +315,7 @@ def test_nulls_alone_in_the_first_part_tell_no_type():
 
 
 def test_parts_before_the_first_row_are_left_out(whole):
-    """Columns of parts without rows may have no types."""
+    """Check parts without rows, whose columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)
     expected = mixture().fit(rows)
     empty = pd.DataFrame({name: [] for name in NAMES}, dtype=object)
@@ -396,7 +396,7 @@ def test_an_interrupt_ends_a_wait_for_workers(busy, whole):
 
 
 def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
-    """The partition is given up after three deaths."""
+    """Check that the partition is given up after three deaths."""
 
     @ray.remote(max_retries=0)
     def read(number):
@@ -427,7 +427,7 @@ def workers():
 
 
 def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
-    """The work of a dead worker is repeated, and no row is counted twice, so that the bits are the same."""
+    """Check that a dead worker's work is repeated, and no row counts twice, so that the bits are the same."""
     expected = mixture(max_iter=60).fit(whole[:, :-1])
     source = open(ragged)
     for _ in range(request.config.getoption("kills")):
@@ -462,7 +462,7 @@ def no_collection():
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("n_deaths", [0, 1])
 def test_actors_end_with_their_source(n_deaths, ragged):
-    """Actors also end after the error of an actor that died."""
+    """Check that actors also end after the error of an actor that died."""
     source = open(ragged)
     mixture().fit(source)
     for _ in range(n_deaths):

@@ -146,7 +146,7 @@ def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, 
 
 
 def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder, monkeypatch):
-    """The order of the files counts, in whatever order Spark reads them, and even if some are left out."""
+    """Check the order of the files, in whatever order Spark reads them, and even if some are left out."""
     monkeypatch.setattr(type(spark.range(1)), "explain", None)  # explain prints, and other threads print, too
     source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
     expected = whole[whole[:, 0] > 0, :2]
@@ -156,7 +156,7 @@ def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folde
 
 @pytest.mark.heavy
 def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, spark, tmp_path):
-    """Spark reads the files of the latest version without Delta's own library, which no Python package index has."""
+    """Check files of the latest version, read without Delta's own library, which no Python package index has."""
     deltalake = pytest.importorskip("deltalake")
     for mode, first, end in (("append", 0, 50), ("overwrite", 0, 90_000), ("append", 90_000, N_ROWS)):
         part = pa.table({name: whole[first:end, place] for place, name in enumerate(NAMES)})
@@ -346,7 +346,7 @@ def comes_true(claim):
 
 @pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
 def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
-    """This process gets one tree, even if a task has several partitions and some of their files are lost.
+    """Check that this process gets one tree, even if a task has several partitions and some files are lost.
 
     If sums are large, it gets one tree for each part of the components.
     """
@@ -379,7 +379,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
 
 def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
-    """The bits equal the bits of the rows in memory, even if files are lost, and this process never has all rows."""
+    """Check that the bits are those of the rows in memory, even if files are lost, and that rows are never all here."""
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")
@@ -643,7 +643,7 @@ spark.stop()
 
 @pytest.mark.heavy
 def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
-    """Spark Connect needs a separate process, because a process either is a client of Spark Connect or is not."""
+    """Run a separate process, because a process either is a client of Spark Connect or is not."""
     pytest.importorskip("grpc")
     model = tmp_path / "model.gmm"
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]

@@ -161,7 +161,7 @@ def test_a_fit_has_the_bits_of_the_rows_in_memory(bucket, table):
 
 
 def test_a_web_server_is_a_store(bucket, table):
-    """Listing is not allowed, and a question mark ends the file's name, as in signed addresses."""
+    """Check addresses that end at a question mark, like signed ones, on a server without listings."""
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
     np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
     bucket.n_failures, bucket.status = 10**6, "403 Forbidden"
@@ -181,7 +181,7 @@ def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table)
 
 
 def test_the_guide(bucket, table, tmp_path, monkeypatch):
-    """The guide's Python code and command run, and give the fit of the rows in memory."""
+    """Check that the guide's Python code and command run, and give the fit of the rows in memory."""
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
     section = re.search(r"^## Object stores.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
@@ -198,14 +198,14 @@ def test_the_guide(bucket, table, tmp_path, monkeypatch):
 
 class TestFailures:
     def test_a_store_that_fails_is_asked_again(self, bucket, table):
-        """Failed requests are repeated even for stores whose library tries only once, such as web servers."""
+        """Check that failed requests are repeated, even if a store's library tries only once, as for web servers."""
         for name in ("s3://bucket/rows", f"{bucket.url}/bucket/by-rows.npy"):
             source = opened(name, memory=SMALL)
             bucket.n_failures = 5
             np.testing.assert_array_equal(rows_of(source), table[0])
 
     def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
-        """The library of a store may retry for ten seconds before it reports that there is no server."""
+        """Check a store whose library retries for ten seconds before it reports that there is no server."""
         monkeypatch.setattr(stores, "MAX_SILENT_SECONDS", 0.0)
 
         def fail():
@@ -228,7 +228,7 @@ class TestFailures:
         ],
     )
     def test_the_first_request_is_made_once_where_no_server_is(self, said):
-        """The library of S3 retries for 6 s, so that five requests took 39 s. A running fit retries, too."""
+        """Check the number of requests: the library of S3 retries for 6 s, so that five requests took 39 s."""
         tried = []
 
         def fail():
@@ -280,7 +280,7 @@ class TestFailures:
             rows_of(source)
 
     def test_a_table_of_delta_is_not_its_files(self, bucket):
-        """Some files may contain deleted rows."""
+        """Check the error, because some files may contain deleted rows."""
         put(bucket, "delta/1.parquet", lambda file: pa.parquet.write_table(pa.table({"a": [1.0]}), file))
         put(bucket, "delta/_delta_log/0.json", lambda file: file.write(b"{}"))
         with pytest.raises(ValueError, match=r"give deltalake\.DeltaTable\('s3://bucket/delta'\) instead"):
@@ -407,7 +407,7 @@ def test_a_folder_means_what_it_means_on_this_machine(tree):
 
 
 def test_row_groups_that_are_larger_than_what_may_be_held(slow, table):
-    """Columns are then requested one after the other, each with its own dictionary."""
+    """Check that columns are requested one after the other, each with its own dictionary."""
     rows, arrow = table
     contents = BytesIO()
     pa.parquet.write_table(arrow, contents)

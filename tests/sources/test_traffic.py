@@ -64,7 +64,7 @@ def test_a_pass_that_cannot_work_is_refused():
     ],
 )
 def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers, n_parts):
-    """No merging task has more than 1 GiB of sums, unless the sums of one component are larger."""
+    """Check that no merging task has more than 1 GiB of sums, unless the sums of one component are larger."""
     task = StepTask(complete_engine(1), n_components, None, MomentSpec(Second.FULL))
     found = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
     assert found.n_parts == n_parts

@@ -37,7 +37,7 @@ def test_an_answer_is_right(case):
 @pytest.mark.parametrize("size", [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15])
 @pytest.mark.parametrize("direction", [(1.0, 1.0, 1.0), (1.0, 0.25, -0.75)])
 def test_an_outlier_without_a_component_of_its_own(structure, size, direction):
-    """The result agrees with long double to 1e-6, or as closely as the warning states, or the fit is refused."""
+    """Check agreement with long double to 1e-6, or as closely as the warning states, unless the fit is refused."""
     X = np.vstack([blobs()[:200], [size * np.array(direction)]])
     mixture = GaussianMixture(1, covariance_type=structure, reg_covar=0)
     if size > 1e8:
@@ -67,7 +67,7 @@ def test_collinear_columns_and_the_automatic_ridge_lose_nothing():
 @pytest.mark.parametrize("scale", [1e-150, 1e-20, 1.0, 1e100, 1e150])
 @pytest.mark.parametrize("weight", [1e-310, 1e-300, 1e-100, 3.0, 1e100, 1e147])
 def test_weighted_squares_neither_overflow_nor_vanish(structure, scale, weight):
-    """Equal weights change nothing, and the unit of the rows makes their squares large or small, too."""
+    """Check that equal weights change nothing, in units that make the rows' squares large or small."""
     X, start = blobs() * scale, given(structure, CENTRES * scale, 1 / scale**2)
     plain = GaussianMixture(3, reg_covar=0, **start).fit(X)
     weighted = GaussianMixture(3, reg_covar=0, **start).fit(X, sample_weight=np.full(len(X), weight))

@@ -21,7 +21,7 @@ def test_squares_that_underflow_are_named_without_a_ridge_too(structure, scale):
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 def test_a_component_whose_variances_lose_digits_is_none(structure):
-    """The columns vary enough because of their other rows."""
+    """Check a component with too small variances, in columns that vary enough because of other rows."""
     X = blobs()
     X[:200] *= 1e-160
     mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)

@@ -81,7 +81,7 @@ void bind_truncated(nb::class_<Target>& type) {
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
              "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
              "first_row"_a, "key"_a, "n_threads"_a,
-             "Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
+             "Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
 }
 
 }  // namespace gaussmix

@@ -35,5 +35,5 @@ NB_MODULE(_core, module) {
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
     module.def("end_gil_requests", gaussmix::end_gil_requests,
-               "Let no thread but this one ask for the GIL any more; for the end of the process.");
+               "Let only this thread request the GIL from now on, because the process is about to end.");
 }

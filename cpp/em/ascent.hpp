@@ -47,7 +47,7 @@ struct AscentResult {
     bool is_hopeless;           // whether the best remaining move loses much by its bound
     bool has_refused;           // whether a move was rejected that raises the likelihood but adds an unsound component
     double best_split;          // bound on the gain of the best split, at the end
-    Index n_tried, n_accepted;  // numbers of moves
+    Index n_tried, n_accepted;  // numbers of moves that were tried and accepted
 };
 
 // Returns the gain of means and covariances by chance on `n_rows` distinct rows, in nats per row; the log-likelihood of

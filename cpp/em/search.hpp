@@ -42,7 +42,7 @@ struct SearchView {
 };
 
 struct SearchReport {            // summary of a search
-    double n_tried, n_accepted;  // numbers of moves
+    double n_tried, n_accepted;  // numbers of moves that were tried and accepted
     double gain;                 // gain over EM from k-means on the distinct rows, nats per unit of weight
 };
 

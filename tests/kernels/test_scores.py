@@ -9,7 +9,7 @@ PANEL = 4
 
 
 def padded(columns):
-    """Fill up to panels with columns of 0."""
+    """Fill up the last panel with columns of 0."""
     return np.pad(columns, ((0, 0), (0, -columns.shape[1] % PANEL)))
 
 

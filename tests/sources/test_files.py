@@ -635,7 +635,7 @@ def no_room(*how, size=1000000, **more):
 
 
 class TestNoMemory:
-    """Missing memory is not a fault of the file, and the error suggests a remedy."""
+    """Errors of missing memory, which is not a fault of the file, so that they suggest a remedy."""
 
     SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Give a smaller memory=\.$"
 

@@ -188,7 +188,7 @@ def first_column(block):
 
 
 def of_sorted(scores, weight, share):
-    """Rows below the result have at most this fraction of the weight."""
+    """Return the score below which rows have at most this fraction of the weight."""
     counts = ~np.isnan(scores) & (weight > 0)
     scores, weight = scores[counts], weight[counts]
     order = np.argsort(scores, kind="stable")

@@ -9,7 +9,7 @@ from gaussmix.extend import Covariances, Dense, Equivariance, Family, Scatter, r
 
 @register("plugin_compound")
 class CompoundSymmetry(Family):
-    """Σ_k = a_k uuᵀ + b_k (I − uuᵀ), u = 1/√d: a_k = uᵀS_k u / N_k, b_k = (tr S_k − uᵀS_k u) / (N_k (d − 1))."""
+    """Covariances a_k uuᵀ + b_k (I − uuᵀ), u = 1/√d: a_k = uᵀS_k u / N_k, b_k = (tr S_k − uᵀS_k u) / (N_k (d − 1))."""
 
     kind = Dense
     equivariance = Equivariance.ONE_FACTOR

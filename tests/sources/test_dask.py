@@ -449,7 +449,7 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
-    """Check that the bits are those of the same rows in memory, and that this process never has all rows."""
+    """Check that the bits agree with rows in memory, and that this process never has all rows."""
     whole, path = table
     gather, n_rows = dask_source.DaskWorkers.gathered, []
 

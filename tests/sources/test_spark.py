@@ -379,7 +379,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
 
 def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
-    """Check that the bits are those of the rows in memory, even if files are lost, and that rows are never all here."""
+    """Check that the bits agree with rows in memory, even if files are lost, and that rows are never all here."""
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")

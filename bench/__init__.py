@@ -1,1 +1,1 @@
-"""Measurements, run from the root of the repository; README.md lists the commands."""
+"""Benchmarks, which are run from the root of the repository; README.md lists the commands."""

@@ -1,4 +1,4 @@
-"""Log-likelihoods and processor times of many fits: kept in a file, and compared with those of another version."""
+"""Keep log-likelihoods and processor times of many fits in a file, or compare them with another version's file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from bench.pages.base import facts, line_of
 
-LOWER = 0.01  # nats per row by which a fit must end lower to be listed
-Fit = tuple[Any, float]  # nats per row, or the error; seconds of the processor
-Fits = dict[str, dict[str, Fit]]  # table → what was fitted → its result
+LOWER = 0.01  # a fit is listed if it ends lower by this, in nats per row
+Fit = tuple[Any, float]  # nats per row, or the error; processor seconds
+Fits = dict[str, dict[str, Fit]]  # table → kind of fit → its result
 
 
 def parse(parser: argparse.ArgumentParser, n_tables: int) -> argparse.Namespace:
@@ -44,7 +44,7 @@ def fit(make: Callable[[], Any], value: Callable[[Any], float], n_repeats: int =
 
 
 def report(measured: Iterable[tuple[str, dict[str, Fit]]], asked: argparse.Namespace) -> Fits:
-    """Measure all tables, keep the results if asked, and print means or the comparison."""
+    """Measure all tables, keep the results if requested, and print means or the comparison."""
     fits: Fits = {}
     for table, results in measured:
         fits[table] = results
@@ -57,7 +57,7 @@ def report(measured: Iterable[tuple[str, dict[str, Fit]]], asked: argparse.Names
 
 
 def keep(fits: Fits, path: Path) -> None:
-    """Write a line for each table: log-likelihoods to 10 digits, seconds to 4."""
+    """Write a line for each table, with log-likelihoods to 10 digits and seconds to 4."""
     lines = []
     for table, results in fits.items():
         rounded = {
@@ -71,7 +71,7 @@ def keep(fits: Fits, path: Path) -> None:
 
 
 def compare(fits: Fits, before: Fits) -> None:
-    """Print the changes of all tables that both have, for each kind of fit and together, and list the lower ones."""
+    """Print the changes of all tables in both files, for each kind of fit and in total, and list lower fits."""
     pairs = [
         (table, what, before[table][what], now)
         for table, results in fits.items()

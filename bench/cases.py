@@ -1,4 +1,4 @@
-"""The cases that are measured: shapes, structures, data and starts, the same for everything that is timed."""
+"""Define the cases of all timings: shapes, structures, data and initial parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEMORY_SHAPE = (5_000_000, 8, 32)
 
 @dataclass(frozen=True)
 class Case:
-    """Rows (n, d), and the parameters that every fit starts from."""
+    """A case: rows (n, d), and the parameters from which every fit starts."""
 
     structure: str
     n_rows: int
@@ -37,23 +37,22 @@ class Case:
         return f"{kind}{self.structure} {shape}"
 
     def rows(self) -> NDArray[np.float64]:
-        """Clusters of unit variance.
-
-        Overlapping: centres a standard deviation and a half apart, so that no work can be skipped. Separated: centres
-        three standard deviations apart in every coordinate.
+        """Return clusters of unit variance.
+        Centres of overlapping clusters are a standard deviation and a half apart, so that no work can be skipped.
+        Centres of separated clusters are three standard deviations apart in every coordinate.
         """
         rng = np.random.default_rng(0)
         rows = rng.standard_normal((self.n_rows, self.n_features))
         centres = self._centres() if self.separated else self._near(rng)
         labels = rng.integers(self.n_components, size=self.n_rows)
-        for first in range(0, self.n_rows, 65_536):  # in parts, so that the rows are the peak of memory
+        for first in range(0, self.n_rows, 65_536):  # in chunks, so that the rows decide the peak of memory
             rows[first : first + 65_536] += centres[labels[first : first + 65_536]]
         return rows
 
     def start(self) -> dict[str, Any]:
-        """Weights, means and unit precisions, as scikit-learn's parameters take them.
+        """Return weights, means and unit precisions, as scikit-learn's parameters require them.
 
-        Fits of separated clusters start close to the centres: from elsewhere the first steps of EM look for them.
+        Fits of separated clusters start close to the centres, because EM would otherwise first have to find them.
         """
         rng = np.random.default_rng(1)
         k, d = self.n_components, self.n_features
@@ -70,14 +69,14 @@ class Case:
         }
 
     def _near(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Points about 1.5 from the origin, whatever the number of features."""
+        """Return points about 1.5 from the origin, whatever the number of features."""
         return rng.standard_normal((self.n_components, self.n_features)) * 1.5 / self.n_features**0.5
 
     def _centres(self) -> NDArray[np.float64]:
-        """Points 3 from the origin in every coordinate, in the root mean square."""
+        """Return points whose coordinates have a root mean square of 3."""
         return 3 * np.random.default_rng(2).standard_normal((self.n_components, self.n_features))
 
 
 def cases(structures: list[str]) -> list[Case]:
-    """Every shape under each structure."""
+    """Return every shape under each structure."""
     return [Case(structure, *shape) for structure in structures for shape in SHAPES]

@@ -1,4 +1,4 @@
-"""Measure the peak of the processor: a loop of fused multiply-adds on registers, in fma.cpp, which is compiled here."""
+"""Measure the peak of the processor with fma.cpp, a loop of fused multiply-adds on registers that is compiled here."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _library() -> ctypes.CDLL:
 
 
 def operations_per_second(isa: str, rounds: int = ROUNDS) -> float:
-    """Floating-point operations per second of processor time of the calling thread, in one run."""
+    """Return floating-point operations per second of processor time of the calling thread, in one run."""
     start = time.thread_time()
     done = _library().fma_operations(BITS[isa], rounds)
     return float(done) / (time.thread_time() - start)
 
 
 def elapsed(isa: str, n_threads: int, rounds: int = 40 * ROUNDS) -> float:
-    """Seconds that so many threads take for the loop, all at the same time, in one run."""
+    """Return the seconds in which `n_threads` threads run the loop simultaneously."""
 
     def work() -> None:
         _library().fma_operations(BITS[isa], rounds)

@@ -1,9 +1,9 @@
-"""Count the vector instructions that a kernel needs for eight pairs of row and component, and the cycles they take.
+"""Count the vector instructions that a kernel needs for eight pairs of a row and a component, and their cycles.
 
-The counts come from reading the sources of the kernels. They are of instructions on registers of eight doubles. The
-processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer operations
-run on any of the four. Loads and stores run in parallel to them and are not counted. The bound is the number of cycles
-if every pipe is always busy.
+The counts come from reading the sources of the kernels. The counts refer to instructions on registers of eight doubles.
+The processor (Zen 5) has two pipes for multiplications and two for additions; shuffles, comparisons and integer
+operations run on any of the four. Loads and stores run in parallel, so they are not counted. The bound is the number of
+cycles if every pipe is always busy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TILE_VECTORS = 18
 
 @dataclass(frozen=True)
 class Count:
-    """Instructions for eight pairs: multiplications with fused multiply-adds, and all others."""
+    """Numbers of instructions for eight pairs: multiplications including fused multiply-adds, and all others."""
 
     multiply: float
     other: float
@@ -28,28 +28,28 @@ class Count:
 
     @property
     def cycles(self) -> float:
-        """The processor starts two multiplications in a cycle, and four instructions in all."""
+        """Return the cycles: the processor starts two multiplications and four instructions in all per cycle."""
         return max(self.multiply / 2, (self.multiply + self.other) / 4)
 
 
 # softmax.hpp: difference, comparison, exp (10 fused multiply-adds and a multiplication; two additions, two lookups,
 # three integer operations), masking, sum.
 SOFTMAX = Count(11, 11)
-# tile.hpp: responsibility times row factor, and its sum.
+# tile.hpp: product of responsibility and row factor, and its sum.
 WEIGH = Count(1, 1)
-# densities.hpp: -q/2 + log scale; the smaller of q and the largest double, and the largest log density.
+# densities.hpp: -q/2 + log scale; the minimum of q and the largest double, and the largest log density.
 LOG_DENSITY = Count(1, 2)
-# add_lane_sums: 15 shuffles and 8 additions for eight sums, once a tile.
+# add_lane_sums: 15 shuffles and 8 additions for eight sums, once per tile.
 LANE_SUMS = Count(0, 23 / TILE_VECTORS)
 # For eight rows: reading them (a transpose of 24 shuffles for eight features), a division (eight cycles of its pipe),
-# a share of a logarithm.
+# and a fraction of a logarithm.
 ROW = Count(16 + 2, 4)
 READ_FEATURE = Count(0, 3)
 
 
 def flat(structure: str, n_features: int, n_components: int) -> dict[str, Count]:
-    """Instructions of each phase of an EM step with diagonal or spherical covariances."""
-    scaled = 1 if structure == "diag" else 0  # multiplications by a feature's own scale
+    """Return the instructions of each phase of an EM step with diagonal or spherical covariances."""
+    scaled = 1 if structure == "diag" else 0  # multiplications by the scale of a feature
     distance = Count(1 + scaled, 1) * n_features + Count(1 - scaled, 0)
     moments = Count(2, 2) * n_features + LANE_SUMS * ((n_features + 3) // 4)
     row = (ROW + READ_FEATURE * n_features) * (1 / n_components)
@@ -57,7 +57,7 @@ def flat(structure: str, n_features: int, n_components: int) -> dict[str, Count]
 
 
 def full(n_features: int, n_components: int) -> dict[str, Count]:
-    """The same with full covariances: distances and second moments take triangles of multiply-adds."""
+    """Return instructions with full covariances: distances and second moments take triangles of multiply-adds."""
     d, triangle = n_features, n_features * (n_features + 1) / 2
     distance = Count(triangle + d, d)
     sums = d * (d + 1) / 2 + d
@@ -67,7 +67,7 @@ def full(n_features: int, n_components: int) -> dict[str, Count]:
 
 
 def tied(n_features: int, n_components: int) -> dict[str, Count]:
-    """The same with one covariance for all: each row is whitened once, and the scatter is that of all rows."""
+    """Return instructions with one covariance for all, which whiten each row once and sum the scatter of all rows."""
     d = n_features
     moments = Count(d, 0) + LANE_SUMS * (d / 8)
     row = (ROW + READ_FEATURE * d + Count(d * (d + 1) / 2, d)) * (1 / n_components)
@@ -75,6 +75,6 @@ def tied(n_features: int, n_components: int) -> dict[str, Count]:
 
 
 def total(phases: dict[str, Count]) -> Count:
-    """The sum of all phases."""
+    """Return the sum of all phases."""
     counts = list(phases.values())
     return sum(counts[1:], counts[0])

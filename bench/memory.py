@@ -1,4 +1,4 @@
-"""Measure the peak of memory that a fit takes besides its data, each fit in a process of its own."""
+"""Measure the peak of memory that a fit takes in addition to its data, with each fit in a separate process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from importlib import import_module
 from bench.cases import MEMORY_SHAPE, Case
 from bench.peak import rise_of_peak
 
-THEIR_ROWS = 500_000  # a tenth of the rows shows how fast scikit-learn's arrays grow with n
+THEIR_ROWS = 500_000  # a tenth of the rows shows how scikit-learn's arrays grow with n
 
 
 def extra_memory() -> dict[str, float]:
-    """Megabytes besides the rows: of gaussmix with all of them, of scikit-learn with a tenth."""
+    """Return megabytes besides the rows: of gaussmix with all rows, of scikit-learn with a tenth of them."""
     return {"gaussmix": _in_a_process("gaussmix", MEMORY_SHAPE[0]), "sklearn": _in_a_process("sklearn", THEIR_ROWS)}
 
 
@@ -25,11 +25,11 @@ def _in_a_process(package: str, n_rows: int) -> float:
 
 
 def _peak_of_a_fit(package: str, n_rows: int) -> float:
-    """Megabytes by which the peak of the resident memory rises in a fit with the default start."""
+    """Return the megabytes by which the peak of the resident memory rises in a fit with the default initialisation."""
     mixtures = import_module("gaussmix" if package == "gaussmix" else "sklearn.mixture")
     rows = Case("full", n_rows, *MEMORY_SHAPE[1:]).rows()
     warnings.simplefilter("ignore")
-    mixtures.GaussianMixture(2, max_iter=1).fit(rows[:1000])  # loads what the first fit loads
+    mixtures.GaussianMixture(2, max_iter=1).fit(rows[:1000])  # loads everything that a first fit loads
     model = mixtures.GaussianMixture(MEMORY_SHAPE[2], max_iter=3, random_state=0)
     return rise_of_peak(lambda: model.fit(rows))[1]
 

@@ -1,13 +1,13 @@
 """Compare gaussmix with R's mclust, fit by fit: `python -m bench.parity [FOLDER]` prints the tables.
 
-First come fits with noise, with a prior and with equal weights, whose reference is in tests/oracle. In EII and EEI
-mclust's prior is not that of Fraley & Raftery (2007): there gaussmix takes mclust's for the comparison.
+First come fits with noise, with a prior and with equal weights, whose references are in tests/oracle. For EII and EEI
+mclust's prior differs from the prior of Fraley & Raftery (2007), so gaussmix uses mclust's prior in the comparison.
 
-With FOLDER, which holds what tests/oracle/mclust/main.R wrote before it was trimmed, the plain fits follow: every data
-set of the reference × 14 structures × 1 to 5 components. Each starts with an M-step from mclust's start labels and ends
-where |ΔL| / (1 + |L|) < 1e-10 (mclust's `tight` control). Where the M-step is a formula, gaussmix must reach the same
-log-likelihood in the same number of steps. Where it is an inner search (VEI, VEE, VEV, EVE, VVE), gaussmix must end at
-least as high as mclust did from these labels, and as a monotone EM did where the reference has one.
+FOLDER contains the untrimmed output of tests/oracle/mclust/main.R. With it, the ordinary fits follow: every data set of
+the reference × 14 structures × 1 to 5 components. Each fit starts with an M-step from mclust's start labels and ends
+when |ΔL| / (1 + |L|) < 1e-10 (mclust's `tight` control). If the M-step is a formula, gaussmix must reach the same
+log-likelihood in the same number of steps. If the M-step is iterative (VEI, VEE, VEV, EVE, VVE), gaussmix must end at
+least as high as mclust from these labels, and as a monotone EM if the reference has one.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ from gaussmix.extend import Block, Partition
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "oracle"))
-import mclust_extras as extras  # found by the lines above
+import mclust_extras as extras  # the lines above add its folder to the path
 from mclust_rule import MclustStopping, RecordingSource
 
 DATA_SETS = ["galaxies", "eruptions", "faithful", "cross", "iris", "banknote"]
-MONOTONE = "x_vve_proper.json"  # log-likelihoods of a monotone EM
+MONOTONE = "x_vve_proper.json"  # file of log-likelihoods of a monotone EM
 SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}
 TIGHT = 1e-10
-SAME = 1e-9  # relative, of a log-likelihood after the same steps
-NEAR = 1e-7  # relative, where a tolerance ends an inner search
+SAME = 1e-9  # relative difference of log-likelihoods after the same steps
+NEAR = 1e-7  # relative difference if a tolerance ends an inner iteration
 
-# Relative, of a log-likelihood. mclust stops where a step gains 1e-10 of it, and fits with a prior creep.
+# Relative difference of log-likelihoods. mclust stops if a step gains less than 1e-10 of it, and fits with a prior
+# converge slowly.
 EXTRA_NEAR = {"noise": 1e-7, "prior": 5e-7, "equal weights": 1e-7}
 
 EXTRA_NOTES = {
@@ -79,8 +80,8 @@ class Fit:
     Parameters
     ----------
     log_likelihood : nats, a total.
-    n_steps : M + E passes.
-    n_parameters : free ones, of the whole mixture.
+    n_steps : number of M + E passes.
+    n_parameters : number of free parameters of the whole mixture.
     doubt : −Σ_i log max_k γ_ik, nats.
     n_rows : n.
     """
@@ -97,13 +98,13 @@ class Fit:
 
     @property
     def icl(self) -> float:
-        """Of Biernacki, Celeux & Govaert (2000) with labels; lower is better."""
+        """Return the ICL of Biernacki, Celeux & Govaert (2000) with labels; lower is better."""
         return self.bic + 2 * self.doubt
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A data set of a folder, and mclust's fits of it."""
+    """A data set of a folder, and mclust's fits of this data set."""
 
     folder: Path
     name: str
@@ -118,18 +119,18 @@ class Reference:
 
     @cached_property
     def monotone(self) -> dict[tuple[str, int], float]:
-        """Log-likelihoods of a monotone EM, by structure and number of components."""
+        """Return log-likelihoods of a monotone EM, by structure and number of components."""
         fits = json.loads((self.folder / MONOTONE).read_text())["fits"]
         return {(f["model"], f["G"]): f["loglik_monotone_em"] for f in fits if f["dataset"] == self.name}
 
     def best(self, entry: dict[str, Any]) -> float | None:
-        """The highest log-likelihood from these labels; None where there is none."""
+        """Return the highest log-likelihood from these labels, or None if there is none."""
         reached = [entry[kind]["loglik"] for kind in ("default", "tight")]
         reached.append(self.monotone.get((entry["model"], entry["G"])))
         return max((value for value in reached if value is not None), default=None)
 
     def mixture(self, entry: dict[str, Any], structure: str) -> Mixture:
-        """mclust's parameters as a mixture of a structure whose covariances are matrices of their own."""
+        """Return mclust's parameters as a mixture with full covariance matrices."""
         found, n_features = entry["tight"], self.rows.shape[1]
         lower = np.zeros((entry["G"], n_features, n_features))
         lower[:, *np.tril_indices(n_features)] = found["sigma_tril"]
@@ -139,7 +140,7 @@ class Reference:
         return Mixture(weights / weights.sum(), means, dense, family_named(structure))
 
     def fit(self, entry: dict[str, Any]) -> Fit | None:
-        """mclust's fit, and the doubt in its own parameters; None where it has none."""
+        """Return mclust's fit, and the doubt in its own parameters, or None if mclust has no fit."""
         found = entry["tight"]
         if found["loglik"] is None:
             return None
@@ -152,7 +153,7 @@ def doubt(shares: Array) -> float:
 
 
 def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = None) -> Fit | None:
-    """gaussmix's fit without a ridge, from mclust's start labels or from a mixture; None where it is singular."""
+    """Fit gaussmix without a ridge, from mclust's start labels or from a mixture; None if the fit is singular."""
     rows = reference.rows
     labels = np.array(reference.values["start_labels"][str(entry["G"])], dtype=np.int32) - 1
     source, engine = RecordingSource(rows, assignment=labels), complete_engine(1)
@@ -170,7 +171,7 @@ def our_fit(reference: Reference, entry: dict[str, Any], start: Model | None = N
 
 
 def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, theirs: Fit | None) -> str:
-    """A key of `NOTES`."""
+    """Return a key of `NOTES`."""
     best = reference.best(entry)
     if ours is None or theirs is None or best is None:
         return "same failure" if ours is None and theirs is None else "DIFFERS"
@@ -191,7 +192,7 @@ def verdict(reference: Reference, entry: dict[str, Any], ours: Fit | None, their
 
 
 def extra_lines() -> Iterator[tuple[str, str, str]]:
-    """Part, verdict and a line of the table, for fits with noise, with a prior and with equal weights."""
+    """Yield part, verdict and a line of the table, for fits with noise, with a prior and with equal weights."""
     rows = extras.NOISE_ROWS
     for fit in extras.NOISE["fits"]:
         yield _extra("noise", "noise", fit, extras.with_noise(fit).score(rows) * len(rows))
@@ -218,7 +219,7 @@ def _extra(part: str, data: str, fit: dict[str, Any], ours: float) -> tuple[str,
 
 
 def print_extras() -> bool:
-    """Print the table of fits with noise, a prior or equal weights; whether a difference is not explained."""
+    """Print the table of fits with noise, a prior or equal weights; return whether a difference is unexplained."""
     counts: Counter[tuple[str, str]] = Counter()
     print(f"{'part':<14}{'data':<10}{'':4}{'K':>2} {'gaussmix':>17} {'mclust':>17} {'relative':>9}")
     for part, found, line in extra_lines():
@@ -231,7 +232,7 @@ def print_extras() -> bool:
 
 
 def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Structure, verdict and a line of the table, fit by fit."""
+    """Yield structure, verdict and a line of the table, fit by fit."""
     for name in DATA_SETS:
         reference = Reference(folder, name)
         for entry in reference.values["fits"]:
@@ -243,18 +244,18 @@ def lines(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def shown(fit: Fit | None) -> str:
-    """The columns of a fit."""
+    """Return the columns of a fit."""
     if fit is None:
         return f"{'NA':>17}{'':>42}"
     return f"{fit.log_likelihood:>17.9f}{fit.n_steps:>6}{fit.n_parameters:>4}{fit.bic:>16.6f}{fit.icl:>16.6f}"
 
 
 def main() -> int:
-    """Print the table; 1 where a difference is not explained."""
+    """Print the tables, and return 1 if a difference is unexplained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="what tests/oracle/mclust/main.R wrote")
     folder = parser.parse_args().folder
-    if folder is not None and not (folder / MONOTONE).is_file():  # which trimming removes
+    if folder is not None and not (folder / MONOTONE).is_file():  # trimming removes the file MONOTONE
         parser.error(f"{folder} holds no whole reference: tests/oracle/mclust/README.md says how to make it.")
     differs = print_extras()
     if folder is not None:
@@ -263,7 +264,7 @@ def main() -> int:
 
 
 def print_plain(folder: Path) -> bool:
-    """Print the table of plain fits; whether a difference is not explained."""
+    """Print the table of ordinary fits; return whether a difference is unexplained."""
     fields = f"{'log-likelihood':>17}{'steps':>6}{'par':>4}{'BIC':>16}{'ICL':>16}"
     print(f"\n{'':16} {'gaussmix':>59} {'mclust':>59}\n{'data':<10}{'':4}{'K':>2} {fields} {fields} {'relative':>9}")
     counts: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Measure how much the resident memory of this process rises while a function runs, on Linux: from /proc/self."""
+"""Measure how much the resident memory of this process rises while a function runs, on Linux, from /proc/self."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 
 def rise_of_peak(work: Callable[[], T]) -> tuple[T, float]:
-    """What `work` returns, and the megabytes by which the peak is above what was resident before."""
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    """Return the result of `work`, and the megabytes by which the peak exceeds the memory resident before."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
     before = _status("VmRSS")
     result = work()
     return result, (_status("VmHWM") - before) / 1024

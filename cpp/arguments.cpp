@@ -26,7 +26,7 @@ Enum to_enum(int value, Enum last, const char* message) {
     return static_cast<Enum>(value);
 }
 
-// Checks a factor against its shape; returns its data, and finds out whether one serves all components.
+// Checks a factor against its shape, sets `shape.is_shared` if one factor serves all components, and returns its data.
 const double* view_factors(const Factors& factors, Shape& shape) {
     require(factors.has_value(), "factors are missing");
     constexpr std::size_t kDimensions[] = {1, 2, 3, 3};
@@ -190,7 +190,7 @@ VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& m
                      Index n_rows) {
     require(shape.rule == Rule::soft || (!labels && !bounds), "labels and bounds go with rule 0 (soft)");
     require(!labels || (extent(*labels, 0) == n_rows && shape.n_components <= 65'536),
-            "labels must have shape (n_rows,), and tell at most 65,536 components apart");
+            "labels must have shape (n_rows,), and distinguish at most 65,536 components");
     require(bounds.has_value() == motion.has_value(), "bounds and motion go together");
     VisitView view{labels ? labels->data() : nullptr, nullptr, nullptr, nullptr};
     if (!bounds) return view;
@@ -218,7 +218,7 @@ Index count_components(const Maybe<1>& log_scale, const Maybe<2>& means, const M
     } else if (assignment && std::holds_alternative<Strided<double, 2>>(*assignment)) {
         count = extent(std::get<Strided<double, 2>>(*assignment), 1);
     }
-    require(count > 0, "n_components is 0, or unknown: labels alone do not tell it, log_scale, means or anchor do");
+    require(count > 0, "n_components is 0 or unknown: pass log_scale, means or anchor in addition to labels");
     return count;
 }
 

@@ -1,4 +1,4 @@
-// Checks what Python passes and turns it into the views that the kernels read. Every message names the
+// Checks the arguments that Python passes and turns them into the views that the kernels read. Every message names the
 // argument.
 #pragma once
 #include <nanobind/nanobind.h>
@@ -24,10 +24,11 @@ using Labels = std::optional<Writable<std::uint16_t, 1>>;
 using Bounds = std::optional<Writable<float, 2>>;
 using Motion = std::optional<Contiguous<float, 2>>;
 
-// Throws ValueError unless the claim holds.
+// Throws ValueError if the claim is false.
 void require(bool claim, const char* message);
 
-// Of components that do not share a factor, as far as is known yet.
+// Returns the shape of components that do not share a factor; `view_gaussians` and `view_parameters` correct this
+// later.
 Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule = Rule::soft,
                Second second = Second::none);
 
@@ -45,17 +46,17 @@ ErrorView view_error(const Error& error, const Shape& shape, Index n_rows);
 PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows);
 AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows);
 
-// Means and factors; finds out `shape.is_shared`.
+// Checks means and factors, and sets `shape.is_shared`.
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape);
 
-// All but the anchor; finds out `shape.is_shared`.
+// Checks all parameters but the anchor, and sets `shape.is_shared`.
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows);
 VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,
                      Index n_rows);
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
 
-// Finds out `shape.n_projected`.
+// Checks the projection, and sets `shape.n_projected`.
 const double* view_projection(const Maybe<3>& projection, Shape& shape);
 
 }  // namespace gaussmix

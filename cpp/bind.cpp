@@ -1,4 +1,4 @@
-// What Python sees: releases the GIL around a pass, makes the results, and lists.
+// The functions of the core that Python calls: they release the GIL around a pass, and make the arrays of results.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -40,7 +40,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.projection = view_projection(projection, shape);
     parameters.log_background = log_background;
     task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
-    // Places are checked, not that each comes once: that is up to the engine.
+    // The range of the indices is checked. That each index occurs once is left to the engine.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     NewMoments out(shape);
@@ -188,7 +188,7 @@ void bind_targets(nb::module_& module) {
     nb::class_<Target> type(module, "Target", "The kernels compiled for one instruction set.");
     type.def_prop_ro(
             "isa", [](const Target& target) { return target.kernels->isa; },
-            "Name of the instruction set, as GAUSSMIX_ISA takes it.")
+            "Name of the instruction set, a value of GAUSSMIX_ISA.")
         .def("step", bound_step, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "assignment"_a.noconvert().none(), "origin"_a.none(), "log_scale"_a.none(), "means"_a.none(),
              "factor_shape"_a, "factors"_a.none(), "anchor"_a.none(), "rule"_a, "second"_a, "n_threads"_a,
@@ -199,32 +199,31 @@ void bind_targets(nb::module_& module) {
              "Sum weighted moments: (log_likelihood, mass, first, second, n_distant, n_active, background's mass).")
         .def("evaluate", bound_evaluate, "rows"_a.noconvert(), "origin"_a.none(), "log_scale"_a, "means"_a,
              "factor_shape"_a, "factors"_a, "output"_a, "n_threads"_a, "log_background"_a = -__builtin_inf(),
-             "Log density, responsibilities, weighted log densities or label of each row.")
+             "Return log density, responsibilities, weighted log densities or label of each row.")
         .def("score_products", bound_score_products, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "log_scale"_a, "means"_a, "factor_shape"_a, "factors"_a, "log_prior"_a.noconvert().none(),
              "prior_indices"_a.noconvert().none(), "log_background"_a, "whitening"_a, "second"_a,
              "order"_a.noconvert().none(), "n_threads"_a,
-             "Products of the scores of rows, in panels of four numbers: (of all, of each component).")
+             "Sum products of scores, in panels of four: (over all components, for each component).")
         .def("measure_motion", bound_measure_motion, "factor_shape"_a, "means_before"_a, "factors_before"_a.noconvert(),
              "means_after"_a, "factors_after"_a.noconvert(),
-             "How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).")
+             "Measure how components moved between two steps, to move `bounds` in the second: (2, n_components).")
         .def("factorise", bound_factorise, "covariances"_a,
-             "Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive "
-             "definite.")
-        .def("gram", bound_gram, "factors"_a, "W' W of each factor W, (n, n_features, n_features).")
+             "Compute whitening factors W (W' W is the inverse), log |det W|, and flags of failed covariances.")
+        .def("gram", bound_gram, "factors"_a, "Return W' W of each factor W, (n, n_features, n_features).")
         .def("work_per_row", bound_work_per_row, "factor_shape"_a, "n_components"_a, "n_features"_a, "n_factors"_a = 0,
-             "Multiply-adds of a step for each row, about: an exponential counts as 20.")
-        .def("log", bound_log, "values"_a, "Natural logarithm of each number, the same bits on every processor.");
+             "Estimate the multiply-adds of a step for each row, where an exponential counts as 20.")
+        .def("log", bound_log, "values"_a, "Return natural logarithms, with the same bits on every processor.");
     bind_axes(type);
     bind_draws(type);
     bind_em(type);
     bind_incomplete(type);
     bind_starts(type);
     bind_truncated(type);
-    module.def("targets", targets, "The kernels that this processor can run, slowest first.");
-    module.def("active", active, "The fastest kernels, or those that GAUSSMIX_ISA names.");
+    module.def("targets", targets, "Return the kernels that this processor can run, slowest first.");
+    module.def("active", active, "Return the fastest kernels, or the kernels that GAUSSMIX_ISA names.");
     module.def("omitted", omitted_kernels,
-               "Faster kernels for this processor that the build left out, or an empty name.");
+               "Return the name of faster kernels for this processor that the build left out, or ''.");
 }
 
 }  // namespace gaussmix

@@ -1,4 +1,4 @@
-// What the files that bind methods of `Target` share.
+// Code that is shared by the files that bind methods of `Target`.
 #pragma once
 #include <nanobind/nanobind.h>
 
@@ -24,7 +24,7 @@ inline bool is_interrupted() {
     return PyErr_CheckSignals() != 0;
 }
 
-// Makes a pass without the GIL. Where it is interrupted, or says that it is not complete, the exception goes on to the
+// Makes a pass without the GIL. If the pass is interrupted or returns false, Python's exception is thrown to the
 // caller.
 template <class Pass>
 void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_interrupted) {
@@ -44,7 +44,7 @@ void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_
     if (!is_complete) throw nb::python_error();
 }
 
-// Room for second moments, in the shape that `second` gives them.
+// Returns an array for the second moments, in the shape that `shape.second` requires.
 inline std::optional<NewArray<double>> new_second(const Shape& shape) {
     const auto count = static_cast<std::size_t>(shape.n_components),
                features = static_cast<std::size_t>(shape.n_features),
@@ -58,7 +58,7 @@ inline std::optional<NewArray<double>> new_second(const Shape& shape) {
     }
 }
 
-// The sums of a step, in arrays of their own.
+// The sums of a step, in newly allocated arrays.
 struct NewMoments {
     explicit NewMoments(const Shape& shape)
         : mass({static_cast<std::size_t>(shape.n_components)}),
@@ -92,7 +92,7 @@ inline void check_spread(Index n_components, Index n_candidates, std::size_t n_u
             "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 
-// Methods of one file each.
+// Each of these functions is defined in the bind_*.cpp of its subject.
 void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);

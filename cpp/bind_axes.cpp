@@ -1,4 +1,4 @@
-// Axes of covariances, as Python sees them.
+// Python bindings for axes of covariances.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 
@@ -46,9 +46,9 @@ Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 
 void bind_axes(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("principal_axes", bound_principal_axes, "matrices"_a,
-             "Eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.")
+             "Compute eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.")
         .def("shared_axes", bound_shared_axes, "scatters"_a, "start"_a, "importance"_a.none(), "max_sweeps"_a,
-             "Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.");
+             "Return axes near `start`, in columns, that scatters share best; None weights them by volumes.");
 }
 
 }  // namespace gaussmix

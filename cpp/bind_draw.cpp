@@ -1,4 +1,4 @@
-// Drawing rows, as Python sees it.
+// Python bindings for drawing rows.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/variant.h>
 
@@ -47,9 +47,9 @@ void bind_draws(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("draw", bound_draw, "cumulative"_a, "means"_a, "factor_shape"_a, "factors"_a, "key"_a,
              "rows"_a.noconvert(), "labels"_a.noconvert(), "n_threads"_a,
-             "Fill rows and labels with draws of a mixture: each row a function of the key and its number.")
+             "Fill rows and labels with draws of a mixture, functions of the key and of the row's index.")
         .def("normals", bound_normals, "words"_a.noconvert(),
-             "Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.");
+             "Make two standard normal numbers from each four words of random bits (n, 4), by Box and Muller.");
 }
 
 }  // namespace gaussmix

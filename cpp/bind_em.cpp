@@ -1,4 +1,4 @@
-// EM as Python calls it: mixtures are written where they lie.
+// Python bindings for whole EM fits, which change the arrays of mixtures in place.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -20,9 +20,9 @@ namespace gaussmix {
 
 namespace {
 
-using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an algebra
+using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra`
 using LimitValues = std::tuple<double, double, double, double>;
-constexpr const char* kAlone = "a background must go with neither a prior nor rows that are known in part";
+constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
 
 Across to_across(int value) {
     require(value >= 0 && value <= static_cast<int>(Across::own), "an algebra's parts are 0, 1 or 2");
@@ -32,7 +32,7 @@ Across to_across(int value) {
 Algebra to_algebra(const Letters& letters) {
     const auto [volume, shape, orientation] = letters;
     const Algebra algebra{to_across(volume), to_across(shape), to_across(orientation)};
-    require(is_valid(algebra), "no family has such an algebra");
+    require(is_valid(algebra), "no structure has this algebra");
     return algebra;
 }
 
@@ -73,7 +73,7 @@ TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>&
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
-// A mixture that is written where it lies, and the factors of its covariances.
+// A mixture whose arrays are changed in place, and the factors of its covariances.
 struct Written {
     NewArray<double> factors, log_abs_det;
     MixtureView view;
@@ -96,14 +96,14 @@ private:
     }
 };
 
-// One after the other.
+// Concatenates the values.
 Result<double> joined(const std::vector<Values>& each) {
     Values all;
     for (const Values& values : each) all.insert(all.end(), values.begin(), values.end());
     return released(all);
 }
 
-// The fields of engines.calls.Belief.
+// The fields of engines.calls.PackedPrior.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -122,12 +122,12 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
                            log_normaliser, row_weight, unit,         is_of_point};
 }
 
-// Whether rows may be known in part, and their errors.
+// Whether values may be missing, and the measurement errors.
 using Incompleteness = std::tuple<bool, Error>;
 
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
     const auto& [is_incomplete, error] = incompleteness;
-    require(is_incomplete || !error, "rows with errors are known in part");
+    require(is_incomplete || !error, "rows with errors must be marked as incomplete");
     return view_error(error, {1, rows.n_features, FactorShape::triangular, false, Rule::soft, Second::none},
                       rows.n_rows);
 }
@@ -161,7 +161,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// The mean bound, weights, means, covariances.
+// Mean bound per row, weights, means, covariances.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
 ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
@@ -210,7 +210,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
 }
 
-// log Gamma and its derivative.
+// log Gamma and its derivative, the digamma function.
 using GammasResult = std::tuple<Result<double>, Result<double>>;
 
 GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
@@ -219,8 +219,8 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& val
     return {logs.release(), derivatives.release()};
 }
 
-using Stop = std::tuple<double, Index>;  // tolerance and most steps of EM
-// The fields of an `AcceptanceSettings`, in their order.
+using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
+// The fields of an `AcceptanceSettings`, in its order.
 using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
                               Index, double, double, double>;
 
@@ -272,11 +272,11 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Whether EM is as usual; the number of rows and the log-likelihood where each ascent began, one after the other; the
-// moves that were tried and kept.
+// Whether the fit used default EM; the number of rows and the log-likelihood at the beginning of each ascent,
+// concatenated; the numbers of moves that were tried and kept.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
-// Rows with weights, and the algebra of a mixture that is searched.
+// Views of weighted rows and of the `Algebra` of a mixture for a split-and-merge search.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                      const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
                      const LimitValues& limits) {
@@ -344,9 +344,9 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     for (std::size_t i = 0; i < first.size(); ++i) {
         require(first.data()[i] >= 0 && n_rows.data()[i] >= 0 && first.data()[i] <= groups.rows.n_rows &&
                     n_rows.data()[i] <= groups.rows.n_rows - first.data()[i],
-                "a group has rows that are not there");
+                "ranges of groups must lie within rows");
         require(!row_weight || (first_weight.data()[i] >= 0 && first_weight.data()[i] <= n_weights - n_rows.data()[i]),
-                "a group has weights that are not there");
+                "first_weight of groups must lie within row_weight");
     }
     groups.first = first.data();
     groups.first_weight = first_weight.data();
@@ -356,13 +356,13 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, which have converged, log-likelihoods,
-// objectives, and what searches did.
+// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, convergence flags, log-likelihoods,
+// objectives, and a summary of the searches.
 using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
 
-// The component of each row.
+// Component index of each row.
 using Components = Contiguous<std::int32_t, 1>;
 
 FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_components, const Maybe<2>& centres,
@@ -376,7 +376,7 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
     require(max_steps >= 0, "max_steps must be at least 0");
     require(has_initial + centres.has_value() + assignment.has_value() + uniform.has_value() == 1,
-            "centres, assignment, uniform or initial must be there");
+            "one of centres, assignment, uniform or initial must be passed");
     require(!has_initial || (ridge && max_steps > 0), "initial must go with a ridge and steps");
     require(!assignment || ridge, "assignment must go with a ridge");
     require(!centres || (centres->size() == static_cast<std::size_t>(n_components) * d && ridge),
@@ -403,7 +403,7 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     return settings;
 }
 
-// Weights, means and covariances of each group.
+// Initial weights, means and covariances of each group.
 using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,
@@ -422,7 +422,7 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     groups.error = view_incompleteness(partial, groups.rows);
     const bool has_background = log_volume < kInfinity;
     require(initial || !(prior || groups.is_incomplete || has_background),
-            "a prior, a background, and rows known in part, must go with initial");
+            "a prior, a background and incomplete rows must go with initial");
     require(!has_background || !(prior || groups.is_incomplete), kAlone);
     const auto d = static_cast<std::size_t>(groups.rows.n_features);
     FitSettingsView task =
@@ -527,29 +527,29 @@ void bind_em(nb::class_<Target>& type) {
              "algebra"_a, "weights"_a.noconvert(), "means"_a.noconvert(), "covariances"_a.noconvert(),
              "centre"_a.none(), "total"_a.none(), "ridge"_a, "limits"_a, "tolerance"_a, "previous"_a, "max_steps"_a,
              "seconds"_a, "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
-             "Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).")
+             "Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).")
         .def("improve_column", bound_improve_column, "rows"_a.noconvert(), "row_weight"_a, "algebra"_a, "weights"_a,
              "means"_a, "covariances"_a, "ridge"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "gain"_a,
              "max_components"_a, "uniform"_a, "prior"_a, "n_threads"_a,
-             "Raise the bound of a column by moves and EM: (bound, weights, means, covariances).")
+             "Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).")
         .def("gammas", bound_gammas, "values"_a,
-             "Logarithm of the gamma function of each positive number, and its derivative.")
+             "Return the logarithm of the gamma function of positive numbers, and its derivative.")
         .def("search", bound_search, "rows"_a, "row_weight"_a, "algebra"_a, "weights"_a.noconvert(),
              "means"_a.noconvert(), "covariances"_a.noconvert(), "ridge"_a, "limits"_a, "unit"_a.none(), "searched"_a,
              "n_steps"_a, "should_stop"_a, "n_threads"_a,
-             "Move components where that helps: the numbers of `BoundSearch`.")
+             "Move components if it helps, and return the values of `BoundSearch`.")
         .def("gained_by_chance", bound_gained_by_chance, "algebra"_a, "n_features"_a, "weights"_a, "n_rows"_a,
-             "What means and covariances gain by chance on distinct rows, nats per row.")
+             "Return the gain of means and covariances by chance on distinct rows, nats per row.")
         .def("fit_many", bound_fit_many, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(), "ranges"_a,
              "first_weight"_a.none(), "weights"_a, "algebra"_a, "n_components"_a, "centres"_a.none(), "unit"_a.none(),
              "assignment"_a.none(), "n_candidates"_a, "uniform"_a.none(), "kmeans"_a, "ridge"_a.none(), "automatic"_a,
              "smallest_spread"_a, "limits"_a, "tolerance"_a, "max_steps"_a, "seconds"_a, "searched"_a.none(),
              "initial"_a.none(), "prior"_a.none(), "incompleteness"_a, "n_threads"_a, "log_volume"_a = kInfinity,
-             "Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.")
+             "Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.")
         .def("update", bound_update, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "current"_a.none(),
-             "Covariances of a family from the scatter about the new means.")
+             "Compute covariances of a structure from the scatter about the new means.")
         .def("other_covariances", bound_other_covariances, "algebra"_a, "mass"_a, "second"_a, "n_features"_a, "other"_a,
-             "Covariances along other axes, where components share them: (n, size).");
+             "Compute covariances along other axes, if components share axes: (n, size).");
 }
 
 }  // namespace gaussmix

@@ -1,4 +1,4 @@
-// Passes over rows with missing cells and errors, as Python sees them.
+// Python bindings for passes over rows with missing values or measurement errors.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
@@ -102,10 +102,10 @@ void bind_incomplete(nb::class_<Target>& type) {
              "Sum moments of incomplete rows about the means: (log_likelihood, mass, the background's, first, second).")
         .def("evaluate_incomplete", bound_evaluate_incomplete, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
              "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
-             "n_threads"_a, "log p(x, k) of each row with missing cells or errors.")
+             "n_threads"_a, "Return log p(x, k) of rows with missing values or errors.")
         .def("denoise", bound_denoise, "rows"_a.noconvert(), "log_prior"_a.noconvert().none(),
              "prior_indices"_a.noconvert().none(), "error"_a.noconvert().none(), "log_weight"_a, "means"_a, "factors"_a,
-             "n_threads"_a, "Means and covariances of the true rows, given what is seen of them.");
+             "n_threads"_a, "Return means and covariances of the true rows, given the observed values.");
 }
 
 }  // namespace gaussmix

@@ -1,4 +1,4 @@
-// Rows before EM as Python calls it: distinct ones, centres and halves of them.
+// Python bindings for the initialisation before EM: distinct rows, k-means centres, and splits of rows into halves.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -66,7 +66,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    constexpr int kThreads = 1;  // more are hardly faster
+    constexpr int kThreads = 1;  // more threads are hardly faster
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });
@@ -138,23 +138,23 @@ Result<double> of_bisection(const Target& target, const Bisection& bisection, co
 void bind_starts(nb::class_<Target>& type) {
     using namespace nb::literals;
     type.def("distinct_rows", bound_distinct_rows, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
-             "Distinct rows in lexicographic order: (rows, weight, rank).")
+             "Return distinct rows in lexicographic order: (rows, weight, rank).")
         .def("trimmed_variances", bound_trimmed_variances, "rows"_a, "weight"_a, "dropped"_a,
-             "Variances of columns without some weight at each end.")
+             "Return variances of columns without some weight at each end.")
         .def("seed_centres", bound_seed_centres, "rows"_a.noconvert(), "row_weight"_a, "n_components"_a,
-             "n_candidates"_a, "uniform"_a, "Places of rows far from each other, as greedy k-means++ draws them.")
+             "n_candidates"_a, "uniform"_a, "Return indices of distant rows, drawn by greedy k-means++.")
         .def("partition_cells", bound_partition_cells, "rows"_a, "weight"_a, "n_cells"_a,
-             "Cells of rows that lie near each other, numbered in the order of a tree.")
+             "Divide rows into cells of near rows, numbered in the order of a tree.")
         .def("move_centres", bound_move_centres, "rows"_a.noconvert(), "row_weight"_a.noconvert().none(),
              "centres"_a.noconvert(), "tolerance"_a, "max_passes"_a, "n_threads"_a,
-             "Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.")
+             "Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.")
         .def("bisect", bound_halved, "rows"_a, "weight"_a, "is_full"_a, "scale"_a, "cut"_a.none(),
              "has_heavy"_a = false, "has_tails"_a = false, "least_weight"_a = kLeastWeight,
              "Split rows into halves by EM from each cut, and return the best halves.")
-        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Gain of log density of each row.")
+        .def("bisection_gains", of_bisection<gains>, "bisection"_a, "rows"_a, "Return each row's gain of log density.")
         .def("first_responsibility", of_bisection<first_responsibility>, "bisection"_a, "rows"_a,
-             "Responsibilities of the first of two halves for each row.");
-    nb::class_<Bisection>(type, "Bisection", "Two components in the place of one.")
+             "Return the responsibilities of the first of two halves for each row.");
+    nb::class_<Bisection>(type, "Bisection", "Two components that replace one.")
         .def_ro("gain", &Bisection::gain, "Gain of log-likelihood over one component, nats per unit of weight.");
 }
 

@@ -1,4 +1,4 @@
-// Truncated EM as Python calls it.
+// Python bindings for truncated EM.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
@@ -18,7 +18,7 @@ using Candidates = Writable<std::int32_t, 2>;
 using Neighbours = Contiguous<std::int32_t, 2>;
 using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, double>;
 
-// Numbers of components, and -1 if that is the least.
+// Checks component indices; -1 is allowed if `least` is -1.
 void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message,
                       std::int32_t least = -1) {
     const auto is_sound = [=](std::int32_t k) { return k >= least && k < n_components; };
@@ -81,7 +81,7 @@ void bind_truncated(nb::class_<Target>& type) {
              "projection"_a.none(), "log_prior"_a.noconvert().none(), "prior_indices"_a.noconvert().none(),
              "log_background"_a, "candidates"_a.noconvert(), "neighbours"_a, "rank"_a, "n_expanded"_a, "n_tried"_a,
              "first_row"_a, "key"_a, "n_threads"_a,
-             "Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
+             "Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).");
 }
 
 }  // namespace gaussmix

@@ -1,4 +1,4 @@
-// Memory that kernels work in.
+// Scratch memory of the kernels.
 #pragma once
 #include <array>
 #include <memory>
@@ -8,8 +8,9 @@
 
 namespace gaussmix {
 
-// Memory on a cache line's boundary, not initialised: the thread that uses a large piece touches it first. A thread
-// keeps a few small pieces: a step of EM on few rows takes five, and would spend a tenth of its time in the allocator.
+// Uninitialised memory that is aligned to cache lines, so that the thread that uses a large block touches it first.
+// Each thread caches a few small blocks, because a step of EM on few rows takes five of them and would spend a tenth of
+// its time in the allocator.
 class Buffer {
 public:
     explicit Buffer(Index bytes) : data_(piece_cache().take(bytes), Delete{room_for(bytes)}) {}
@@ -19,14 +20,15 @@ public:
 
 private:
     static constexpr std::align_val_t kLine{64};
-    static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;  // bytes of the pieces that are kept
+    static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;  // smallest and largest blocks that are cached
 #ifdef GAUSSMIX_KEEPS_NO_MEMORY
-    static constexpr Index kMaxPieces = 0;  // so that sanitizers see every access outside
+    static constexpr Index kMaxPieces = 0;  // no cache, so that sanitizers see every access outside a block
 #else
     static constexpr Index kMaxPieces = 16;
 #endif
 
-    // Powers of two, so that pieces fit again; the very size where the piece is not kept.
+    // Rounds the size up to a power of two, so that cached blocks fit again. Blocks that are not cached have exactly
+    // `bytes`.
     static Index room_for(Index bytes) {
         if (kMaxPieces == 0 || bytes > kMaxBytes) return bytes;
         Index room = kMinBytes;

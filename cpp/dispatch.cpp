@@ -33,8 +33,9 @@ namespace {
 
 #if defined(__x86_64__)
 
-// The levels of x86-64 that the processor and the operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512).
-// Asked by hand, since not every linker finds what __builtin_cpu_supports needs. A virtual machine may mask any bit.
+// Returns the level of x86-64 that processor and operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512). The
+// function reads cpuid itself, because not every linker finds what __builtin_cpu_supports needs. A virtual machine may
+// mask any bit.
 int x86_64_level() {
     struct Registers {
         unsigned a = 0, b = 0, c = 0, d = 0;
@@ -52,10 +53,10 @@ int x86_64_level() {
                        has(more.b, {3, 5, 8}) &&              // bmi avx2 bmi2
                        has(extended.c, {5});                  // lzcnt
     if (!is_v3) return 1;
-    unsigned saved = 0, high = 0;  // the registers that the operating system saves
+    unsigned saved = 0, high = 0;  // registers that the operating system saves
     asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if (!has(saved, {1, 2})) return 1;
-#ifdef __APPLE__  // macOS enables these registers at their first use
+#ifdef __APPLE__  // macOS enables these registers when they are first used
     saved |= 0xe0;
 #endif
     return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // avx512f dq cd bw vl
@@ -74,7 +75,7 @@ std::vector<const KernelTable*> find_usable_kernels() {
 #if defined(GAUSSMIX_HAS_AVX512)
     if (level >= 4) usable.push_back(&avx512::kKernels);
 #endif
-#elif defined(GAUSSMIX_HAS_NEON)  // which every arm64 processor has
+#elif defined(GAUSSMIX_HAS_NEON)  // always usable, because every arm64 processor has NEON
     usable.push_back(&neon::kKernels);
 #else
     usable.push_back(&portable::kKernels);

@@ -1,4 +1,4 @@
-// Which of the compiled instruction sets this processor can run.
+// Finds the compiled instruction sets that this processor can run.
 #pragma once
 #include <vector>
 
@@ -6,14 +6,14 @@
 
 namespace gaussmix {
 
-// Slowest first. The first was compiled for every processor of the platform.
+// Returns the usable kernels, slowest first. The first ones were compiled for every processor of the platform.
 const std::vector<const KernelTable*>& usable_kernels();
 
-// The name of faster kernels that this processor could run, if the build left them out; otherwise "".
+// Returns the name of faster kernels that this processor could run but the build left out, or "" if there are none.
 const char* omitted_kernels();
 
-// The fastest, or the one that the environment variable GAUSSMIX_ISA names.
-// Throws std::invalid_argument where the variable names one that cannot be used.
+// Returns the fastest kernels, or the kernels that the environment variable GAUSSMIX_ISA names.
+// Throws std::invalid_argument if the variable names kernels that cannot be used.
 const KernelTable& active_kernels();
 
 }  // namespace gaussmix

@@ -15,7 +15,7 @@ std::thread::id ending_thread;  // written before `has_ended`
 }  // namespace
 
 GilRequest::GilRequest() {
-    ++n_requests;  // before `has_ended` is read, so that either this thread sees it or `end_gil_requests` waits
+    ++n_requests;  // incremented before `has_ended` is read, so that this thread sees it or `end_gil_requests` waits
     if (!has_ended || std::this_thread::get_id() == ending_thread) return;
     --n_requests;
     for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
@@ -27,8 +27,9 @@ void end_gil_requests() {
     if (has_ended) return;
     ending_thread = std::this_thread::get_id();
     has_ended = true;
-    const ReleasedGil released;  // the requests need it
-    // A process that was forked during another thread's request waits for a thread that it does not have.
+    const ReleasedGil released;  // pending requests need the GIL
+    // The wait is limited, because a process that was forked during another thread's request waits for a thread that it
+    // does not have.
     for (int attempt = 0; attempt < 1000 && n_requests > 0; ++attempt) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

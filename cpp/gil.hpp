@@ -1,16 +1,16 @@
 // Releases and takes the GIL so that a process can end while threads compute.
 //
-// When the interpreter finalises, CPython before 3.14 ends a thread that asks for the GIL by unwinding its stack. The
-// unwinding meets `noexcept` functions of nanobind, which then abort the process. So no thread asks for the GIL once
-// `end_gil_requests` has run, which gaussmix/__init__.py registers with `atexit`: a thread that would ask sleeps until
-// the process ends. Passes end soon, because they ask for interrupts.
+// When the interpreter finalises, CPython before 3.14 ends a thread that requests the GIL by unwinding its stack. The
+// unwinding meets `noexcept` functions of nanobind, which then abort the process. Therefore no thread requests the GIL
+// after `end_gil_requests`, which gaussmix/__init__.py registers with `atexit`: a thread that would request the GIL
+// sleeps until the process ends. Passes end soon, because they check for interrupts.
 #pragma once
 #include <nanobind/nanobind.h>
 
 namespace gaussmix {
 
-// Counts a thread from before it asks for the GIL. `ReleasedGil` ends the count when the thread has the GIL, `AcquiredGil`
-// when the thread has given it back.
+// Counts threads that are about to request the GIL. `ReleasedGil` ends the count when the thread has the GIL, and
+// `AcquiredGil` ends it when the thread has given the GIL back.
 class GilRequest {
 public:
     GilRequest();
@@ -38,7 +38,7 @@ class AcquiredGil {
     const nanobind::gil_scoped_acquire acquire_;
 };
 
-// Waits for the requests under way, at most a second, and lets no thread but the calling one make another.
+// Waits at most a second for pending requests, and lets no thread except the calling one make another request.
 void end_gil_requests();
 
 }  // namespace gaussmix

@@ -17,13 +17,13 @@ Buffer pack(const IncompleteKernels& kernels, const Shape& shape, const Paramete
     return operands;
 }
 
-// Spans of at least 35 tiles: a pattern that two spans have rows of costs its completion twice.
+// Makes spans of at least 35 tiles, because a pattern with rows in two spans is completed twice.
 SpanJob job_of(const IncompleteView& task) {
     constexpr Index kLeastRows = 35 * kTileRows;
     return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};
 }
 
-// Puts the rows into the order of their patterns, as the kernels for missing cells need it. False if interrupted.
+// Computes the order of the rows by patterns, which the kernels for missing values need. Returns false if interrupted.
 bool order(const IncompleteKernels& kernels, IncompleteView& task, const Execution& execution, Patterns& result) {
     const Index n_rows = task.rows.n_rows;
     if (result.indices.empty()) {

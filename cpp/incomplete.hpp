@@ -1,4 +1,5 @@
-// Passes over rows with missing cells and errors. Of the parameters, log_scale are the logarithms of the weights.
+// Passes over rows with missing values or measurement errors. In the parameters, log_scale holds the logarithms of the
+// weights.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -7,21 +8,23 @@
 
 namespace gaussmix {
 
-// The rows in the order of their missing cells, and the number of each pattern in its leaf; empty at first.
+// The order of the rows by their patterns of missing values, and the index of each row's pattern in its leaf. Both
+// arrays are empty until the first pass has computed them.
 struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };
 
-// Sums moments of the true rows: their means and covariances given what is seen. False if interrupted. Passes over the
-// same rows may share the patterns, which the first one finds.
+// Sums moments from the conditional means and covariances of the true rows, i.e. rows without missing values and
+// errors, given the observed values. Passes over the same rows may share `patterns`, which the first pass fills.
+// Returns false if interrupted.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 
-// Writes log p(x, k), (n_rows, n_components). False if interrupted.
+// Writes log p(x, k), (n_rows, n_components). Returns false if interrupted.
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                          const Execution& execution, double* out);
 
-// Writes means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows. False if
+// Writes means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows. Returns false if
 // interrupted.
 bool denoise(const KernelTable& kernels, const IncompleteView& task, const ParametersView& parameters,
              const Execution& execution, double* means, double* covariances);

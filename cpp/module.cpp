@@ -31,9 +31,9 @@ NB_MODULE(_core, module) {
     module.attr("LOSS_OF_DELETION") = gaussmix::bound_moves::kNegligible;
     module.attr("ROWS_PER_PARAMETER") = gaussmix::bound_moves::kSmall;
     module.attr("MIN_TAIL_WEIGHT") = gaussmix::bound_moves::kAnyWeight;
-    // What Python still holds when it exits (a cached Target, a traceback) is not a leak of ours to report.
+    // Objects that Python still holds at exit (a cached Target, a traceback) are not leaks that gaussmix should report.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
     module.def("end_gil_requests", gaussmix::end_gil_requests,
-               "Let no thread but this one ask for the GIL any more; for the end of the process.");
+               "Let only this thread request the GIL from now on, because the process is about to end.");
 }

@@ -14,7 +14,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kPackedTogether = 32;  // features; of more, all packed factors may be too large for the caches
+// with more features, the packed factors of all components may be too large for the caches
+constexpr Index kPackedTogether = 32;
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
     Buffer operands(kernels.sizes(shape).operands);
@@ -22,7 +23,7 @@ Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView
     return operands;
 }
 
-// Symmetric products of so many numbers, of pairs of panels; returns where the next ones begin.
+// Unpacks symmetric products of `count` numbers from pairs of panels, and returns the end of what it has read.
 const double* unpack_products(const double* sums, Index count, double* out) {
     for (Index a = 0; a < count; a += kPanelValues) {
         for (Index b = 0; b <= a; b += kPanelValues, sums += kPanelValues * kPanelValues) {
@@ -60,7 +61,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     const double* unpacked = nullptr;
     const bool is_triangular = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
     if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
-        std::swap(packed.factors, unpacked);  // they are read once
+        std::swap(packed.factors, unpacked);  // unpacked factors are read only once
     }
     const Buffer operands = pack(kernels.of_step, shape, packed);
     const Rooms scratch(count_workers(job, execution.n_threads), kernels.of_step.sizes(shape).scratch);
@@ -81,7 +82,8 @@ void count_scores(ScoresView& task) {
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own) {
-    constexpr Index kSpan = 13 * kTileRows;  // so that merging its sums, as many as products of a row, costs 2 %
+    // makes merging a span's sums, one for each product of a row, cost only 2 %
+    constexpr Index kSpan = 13 * kTileRows;
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
     const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
@@ -121,7 +123,7 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
 
 bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
           Interrupt& interrupt) {
-    constexpr Index kTogether = 32;  // factors
+    constexpr Index kTogether = 32;  // factors that are handled in one step
     const Index d = n_features, size = d * d;
     std::vector<std::int32_t> labels(static_cast<std::size_t>(kTogether * d));
     for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);

@@ -4,7 +4,7 @@
 
 namespace gaussmix {
 
-// Fills view.rows and view.labels; the guide is its own. False if interrupted.
+// Fills view.rows and view.labels, and makes the guide itself. Returns false if interrupted.
 bool draw(const KernelTable& kernels, DrawView view, Index n_rows, const Execution& execution);
 
 }  // namespace gaussmix

@@ -14,7 +14,7 @@ namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr double kSpanWork = 5e6;
-constexpr double kThreadWork = 1.5e7;  // below, starting a thread costs more than it gains
+constexpr double kThreadWork = 1.5e7;  // with less work, starting a thread costs more than it gains
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
 class SpanWorkers {
@@ -22,14 +22,14 @@ public:
     SpanWorkers(const SpanJob& job, Interrupt& interrupt)
         : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
-    // False if interrupted. Throws what a worker threw, once all of them have ended.
+    // Returns false if interrupted. Throws a worker's exception, once all workers have ended.
     bool process(int n_workers) {
         Threads threads;
         threads.reserve(static_cast<std::size_t>(n_workers));
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
                 threads.emplace_back([this, worker] { work(worker); });
-            } catch (const std::exception&) {  // no more threads, or no memory for them: those there are do the work
+            } catch (const std::exception&) {  // no more threads or memory for them: the existing ones do the work
                 break;
             }
         }
@@ -40,7 +40,7 @@ public:
     }
 
 private:
-    // Joined whatever happens: a thread that is left running would end the process.
+    // Threads are joined even after an exception, because a running thread would end the process.
     struct Threads : std::vector<std::thread> {
         ~Threads() { join(); }
         void join() {
@@ -50,7 +50,8 @@ private:
         }
     };
 
-    // An exception that leaves a thread ends the process, and the other threads would wait for its span.
+    // Exceptions are caught here. If one left the thread, the process would end, and other threads would wait for its
+    // span.
     void work(int worker) {
         try {
             take_spans(worker);
@@ -74,7 +75,8 @@ private:
         }
     }
 
-    // False if interrupted. Blocks rather than spins: on a shared machine the awaited thread may not be running.
+    // Waits until the earlier spans are merged; returns false if interrupted. It blocks rather than spins, because on a
+    // shared machine the awaited thread may not be running.
     bool wait_for_turn(Index span, int worker) {
         std::unique_lock lock(mutex_);
         while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return merged_ == span || is_stopped_; })) {
@@ -93,7 +95,8 @@ private:
         turn_passed_.notify_all();
     }
 
-    // Worker 0 is the calling thread. Only it can see an interrupt; it stops the others.
+    // Checks for an interrupt in worker 0, which is the calling thread. Only this worker can see one, and it stops the
+    // others.
     bool is_stopped_by(int worker) {
         if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
         return is_stopped_;
@@ -121,7 +124,7 @@ private:
     std::atomic<Index> next_ = 0;
     std::atomic<bool> is_stopped_ = false;
     Index merged_ = 0;            // guarded by mutex_
-    std::exception_ptr failure_;  // of the first worker that threw; guarded by mutex_
+    std::exception_ptr failure_;  // exception of the first worker that threw; guarded by mutex_
     std::mutex mutex_;
     std::condition_variable turn_passed_;
 };

@@ -1,8 +1,8 @@
-// Cuts rows into spans, works on them with threads that live for one call, and merges their results in span order.
+// Cuts rows into spans, processes them in threads that live for one call, and merges their results in span order.
 //
-// The number of tiles in a span depends neither on the number of rows nor on that of threads. Together with the ordered
-// merge this makes every bit of a sum independent of both. At most one partial result for each thread exists. The numbers
-// of tiles divide 455, so that spans end where blocks of 455 tiles end.
+// The number of tiles in a span depends neither on the number of rows nor on the number of threads. Together with the
+// ordered merge this makes every bit of a sum independent of both. Each thread has at most one partial result. The
+// numbers of tiles divide 455, so that every block of 455 tiles ends where a span ends.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -12,15 +12,16 @@
 
 namespace gaussmix {
 
-// Multiply-adds of a pass for each row, about: an exponential counts as 20. The one formula for the work of a step, also
-// for the decisions of engines/complete/row_order.py.
+// Estimates the multiply-adds of a pass for each row, where an exponential counts as 20. No other formula estimates the
+// work of a step; engines/complete/row_order.py uses this one, too.
 double work_per_row(const Shape& shape);
 
-// Rows of a span: the fewest tiles of a list that hold 5 million multiply-adds (0.1 to 0.3 ms), and at least five, so
-// that adding up its sums (about 25 multiply-adds' time each) stays below 2 % of its work.
+// Returns the number of rows in a span: the fewest tiles of a list that need 5 million multiply-adds (0.1 to 0.3 ms),
+// but at least five tiles. Adding up the span's sums takes the time of about 25 multiply-adds each, which thus stays
+// below 2 % of its work.
 Index span_rows(const Shape& shape, Index least = 0);
 
-// Checks for an interrupt about every 20 ms. Only the calling thread may use it. An interrupt is not forgotten.
+// Checks for an interrupt about every 20 ms. Only the calling thread may use it, and an interrupt stays set.
 class Interrupt {
 public:
     explicit Interrupt(std::function<bool()> is_interrupted) : is_interrupted_(std::move(is_interrupted)) {}
@@ -42,18 +43,18 @@ struct Execution {
 struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
-    std::function<void(int worker, Index first, Index last, Listener)> process;  // the rows of a span
-    std::function<void(int worker)> merge;  // in span order; empty: nothing to merge
+    std::function<void(int worker, Index first, Index last, Listener)> process;  // processes the rows of a span
+    std::function<void(int worker)> merge;  // called in span order; empty if there is nothing to merge
 };
 
-// How many workers `process_spans` will use. It passes the numbers 0 .. this - 1 to process and merge.
+// Returns the number of workers n that `process_spans` will use; process and merge receive the indices 0 .. n - 1.
 int count_workers(const SpanJob& job, int n_threads);
 
-// False if interrupted.
+// Processes all spans of the job. Returns false if interrupted.
 bool process_spans(const SpanJob& job, const Execution& execution);
 
-// Calls each(place, execution of one thread) for the places 0 .. count - 1 of things with so much work, which threads share
-// among them. False if interrupted.
+// Calls each(index, execution with one thread) for the indices 0 .. count - 1, shared among threads; `work` is the
+// number of multiply-adds per index. Returns false if interrupted.
 bool process_each(Index count, double work, const Execution& execution,
                   const std::function<void(Index, const Execution&)>& each);
 

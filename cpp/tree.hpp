@@ -1,4 +1,4 @@
-// The sums of leaves, and how they are merged.
+// Sums of leaves and the binary tree that merges them.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace gaussmix {
 
-// Memory for each worker of a job, on a cache line's boundary.
+// Memory for each worker of a job, aligned to cache lines.
 class Rooms {
 public:
     Rooms(int n_workers, Index bytes) : bytes_((bytes + 63) / 64 * 64), all_(n_workers * bytes_) {}
@@ -20,16 +20,16 @@ private:
     const Buffer all_;
 };
 
-// Sums of leaves, merged in pairs of neighbours: a node of a binary tree over the numbers of leaves has 2^l of them, and
-// the right end, where there are fewer, is merged from the right. So the sums of all rows do not depend on how rows are
-// cut into calls that begin and end with nodes.
+// Sums of leaves, merged in pairs of neighbours. A node at level l of the binary tree holds 2^l leaves; the incomplete
+// right end of the tree is merged from the right. Because of this order the sums of all rows do not depend on how the
+// rows are cut into calls, if calls begin and end with nodes.
 class Tree {
 public:
     using Merge = decltype(StepKernels::merge);
 
     Tree(Merge merge, const Shape& shape, Index size) : merge_(merge), shape_(shape), size_(size) { open_leaf(); }
 
-    // Where the sums of the current leaf are added up.
+    // Returns the memory into which the sums of the current leaf are added.
     double* leaf() { return sums_[n_leaves_.size()].doubles(); }
 
     void close_leaf() {
@@ -38,7 +38,7 @@ public:
         open_leaf();
     }
 
-    // The sums of all leaves; the current one is complete.
+    // Completes the current leaf, and returns the sums of all leaves.
     const double* total() {
         n_leaves_.push_back(1);
         while (n_leaves_.size() > 1) merge_last();
@@ -47,7 +47,7 @@ public:
 
 private:
     void open_leaf() {
-        if (sums_.size() > n_leaves_.size()) return;  // `merge` cleared it
+        if (sums_.size() > n_leaves_.size()) return;  // `merge` has cleared this buffer
         sums_.push_back(Buffer::of_doubles(size_));
         std::fill_n(leaf(), size_, 0.0);
     }
@@ -62,12 +62,12 @@ private:
     const Merge merge_;
     const Shape& shape_;
     const Index size_;
-    std::vector<Buffer> sums_;     // of the nodes that are not merged yet, then of the current leaf, then cleared ones
-    std::vector<Index> n_leaves_;  // of these nodes
+    std::vector<Buffer> sums_;  // sums of nodes that are not merged yet, then of the current leaf, then cleared buffers
+    std::vector<Index> n_leaves_;  // number of leaves in each unmerged node
 };
 
-// Adds up the rows of each span by add(worker, first, last, listener, sums), merges the sums in the tree, and hands the
-// total to unpack(sums). False if interrupted.
+// Adds up the rows of each span by add(worker, first, last, listener, sums), merges the sums in the tree, and passes
+// the total to unpack(sums). Returns false if interrupted.
 template <class Add, class Unpack>
 bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
                 Index n_sums, Add&& add, Unpack&& unpack) {
@@ -76,7 +76,8 @@ bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::M
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
-    if (job.n_rows <= job.rows_in_span) {  // nothing to merge; few rows take no longer than the allocations for a tree
+    // one span needs no merge; few rows take no longer than the allocations for a tree
+    if (job.n_rows <= job.rows_in_span) {
         if (!process_spans(job, execution)) return false;
         unpack(partial.doubles(0));
         return true;

@@ -1,12 +1,10 @@
-// The kernels on made-up rows: a hash of the results of each case, to compare
-// backends, compilers and processors.
+// Runs the kernels on synthetic rows, and prints a hash of the results of each case, to compare backends, compilers and
+// processors.
 //
-//   same_bits [BACKEND [time]]             all backends that this processor can
-//   run, or one; `time`: nanoseconds for a row and
-//                                          component
+//   same_bits [BACKEND [time]]   runs one backend, or all backends of this processor; `time` prints nanoseconds for
+//                                each row and component instead
 //
-// Rows are made of integers by exact arithmetic, so they are the same
-// everywhere. A NaN is one number.
+// Rows are made from integers by exact arithmetic, so that they are the same everywhere. All NaNs are one number.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -34,7 +32,7 @@ using Doubles = std::vector<double>;
 
 std::size_t size_of(Index n) { return static_cast<std::size_t>(n); }
 
-class Random {  // xorshift
+class Random {  // xorshift generator
 public:
     explicit Random(Index seed) : state_(static_cast<std::uint64_t>(seed) * 0x9E3779B97F4A7C15 + 1) {}
     std::uint64_t bits() {
@@ -42,7 +40,7 @@ public:
         return state_;
     }
     double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-    double normal() {  // nearly: a sum of four uniform numbers, exact
+    double normal() {  // nearly normal: an exact sum of four uniform numbers
         double sum = 0;
         for (int i = 0; i < 4; ++i) sum += static_cast<double>(static_cast<std::int64_t>(bits()) >> 32) * 0x1p-31;
         return sum;
@@ -57,7 +55,7 @@ private:
     std::uint64_t state_;
 };
 
-class Hash {  // FNV-1a
+class Hash {  // FNV-1a hash
 public:
     void add(double x) {
         std::uint64_t bits = 0x7ff8000000000000;
@@ -79,7 +77,7 @@ private:
 enum Factors { spherical, diagonal, triangular, shared, low_rank };
 constexpr const char* kFactors[] = {"spherical", "diagonal", "triangular", "shared", "low rank"};
 
-// Rows, parameters of a mixture, and all that may be known of a row.
+// Rows, parameters of a mixture, and priors of the rows.
 struct Problem {
     Index n, d, K;
     Shape shape;
@@ -194,7 +192,7 @@ public:
         fits();
     }
 
-    // Nanoseconds of a step for each row and component, on one thread.
+    // Returns nanoseconds of a step for each row and component, on one thread.
     void time() {
         execution_.n_threads = 1;
         for (const Factors kind : {triangular, diagonal}) {
@@ -235,7 +233,7 @@ private:
         of_normals.add(normals);
         of_normals.print("normals");
 
-        const Index n = 4096;  // exponentials of any gap, by responsibilities of two components
+        const Index n = 4096;  // exponentials of all gaps, by responsibilities of two components
         const Doubles rows = random.normals(n, 30), log_scale{0, 0}, means{0, 0.5}, factors{1, 1.5};
         const Shape shape{2, 1, FactorShape::spherical, false, Rule::soft, Second::none};
         Doubles table(size_of(2 * n));
@@ -334,7 +332,7 @@ private:
         outputs.print("evaluate and draw" + name);
     }
 
-    // Two visits with two candidates of each row, the second with those that the first chose.
+    // Makes two steps with two candidates of each row; the second step uses the candidates that the first one chose.
     void step_among_candidates(Hash& hash, const Problem& p, const StepView& view) {
         std::vector<std::int32_t> candidates(size_of(2 * p.n), -1), neighbours(size_of(p.K)), rank;
         for (Index i = 0; i < p.n; ++i) candidates[size_of(2 * i)] = static_cast<std::int32_t>(i * i % p.K);
@@ -348,7 +346,7 @@ private:
         }
     }
 
-    // Two visits with the bounds of the first.
+    // Makes two steps, of which the second uses the bounds of the first.
     void visits(Hash& hash, const Problem& p, StepView task) {
         std::vector<std::uint16_t> labels(size_of(p.n));
         std::vector<float> bounds(size_of((p.n + kGroupRows - 1) / kGroupRows * p.K)), ratio(size_of(p.K)),
@@ -409,7 +407,7 @@ private:
         Problem p(n, d, K, triangular, Rule::soft, Second::full, d * 31 + K);
         Random random(d + K);
         for (Index i = 0; i < n; ++i) {
-            for (Index j = 0; j < d; ++j) {  // one pattern that is frequent, and many that are rare
+            for (Index j = 0; j < d; ++j) {  // one frequent pattern, and many rare ones
                 const bool is_missing = i % 3 == 0 ? (j == 1 || j == 3) : random.uniform() < 0.25;
                 if (is_missing) p.rows[size_of(i * d + j)] = NAN, p.floats[size_of(i * d + j)] = NAN;
             }
@@ -426,7 +424,7 @@ private:
             if (has_errors) task.error = {error.data(), false, d, 1, 0};
             Moments out(p.shape);
             step_incomplete(kernels_, task, p.parameters(), execution_, out.view());
-            out.n_distant = out.n_near = 0;  // not counted here
+            out.n_distant = out.n_near = 0;  // steps over incomplete rows do not count these
             out.add_to(hash);
             evaluate_incomplete(kernels_, task, p.parameters(), execution_, table.data());
             hash.add(table);

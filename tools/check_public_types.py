@@ -1,6 +1,6 @@
-"""Check that public names have complete types: `pyright --verifytypes`, with limits that only fall.
+"""Check that public names have complete types with `pyright --verifytypes`, whose limits may only fall.
 
-Usage: check_public_types.py     as `nox -s lint` does; the names whose type is not known are printed
+Usage: check_public_types.py     as in `nox -s lint`; names without a complete type are printed
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-MAX_PUBLIC = 900  # symbols that pyright counts as public
+MAX_PUBLIC = 900  # upper bound on the symbols that pyright counts as public
 
 
 def main() -> None:
     command = [sys.executable, "-m", "pyright", "--verifytypes", "gaussmix", "--ignoreexternal", "--outputjson"]
     found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout)["typeCompleteness"]
-    unread = () if find_spec("pyspark") else "gaussmix.spark."  # whose bases are classes of pyspark
+    unread = () if find_spec("pyspark") else "gaussmix.spark."  # base classes in gaussmix.spark are classes of pyspark
     n_public = sum(symbol["isExported"] for symbol in found["symbols"])
     partly = [symbol for symbol in found["symbols"] if symbol["isTypeAmbiguous"] or not symbol["isTypeKnown"]]
     partly = [symbol for symbol in partly if not symbol["name"].startswith(unread)]

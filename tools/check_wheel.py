@@ -1,10 +1,10 @@
-"""Check what is in wheels and source distributions before anybody installs them.
+"""Check the contents of wheels and source distributions.
 
-Usage: check_wheel.py FILE...      as `nox -s wheel` does
+Usage: check_wheel.py FILE...      as in `nox -s wheel`
 
-A wheel holds the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it. It
-holds no source of that extension and no tests. The extension holds the kernels of its processors and no others. A
-source distribution holds what building, testing and documenting need, and nothing built.
+A wheel contains the package, its type stubs, its licence and one extension, tagged for the Pythons that can load it.
+The wheel contains no source of this extension and no tests. The extension contains exactly the kernels of its
+processors. A source distribution contains everything that building, testing and documenting need, and no built files.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from zipfile import ZipFile
 
 PACKAGE = Path(__file__).parents[1] / "src" / "gaussmix"
 
-PAGE = "gaussmix/_src/cli/show/page.html"  # of reports
+PAGE = "gaussmix/_src/cli/show/page.html"  # template of reports
 IN_WHEEL = [PAGE, "gaussmix/py.typed", "gaussmix/_core.pyi", "gaussmix/__init__.pyi", "gaussmix-*/licenses/LICENSE"]
 ONLY_IN_WHEEL = [*IN_WHEEL, "gaussmix/*.py", "gaussmix/_core.*", "gaussmix-*.dist-info/*", "gaussmix.libs/*"]
 EXTENSION = re.compile(r"gaussmix/_core\.[^/]*(so|pyd)$")
-# From 3.12 on, one wheel by the stable ABI, but not for 3.14 without the GIL. What the extension of each is called:
+# From Python 3.12 on one wheel uses the stable ABI, except for free-threaded 3.14. The values are the extensions'
+# suffixes.
 TAGS = {
     "cp311-cp311": ("_core.cpython-311-", "_core.cp311-"),
     "cp312-abi3": ("_core.abi3.so", "_core.pyd"),
@@ -41,7 +42,7 @@ IN_SDIST = [
 ]  # fmt: skip
 NOT_IN_SDIST = ["*.so", "*.pyd", "*.pyc", "build/*", "dist/*", ".venv*", ".nox/*", ".git/*", ".ci/*", "*_cache/*"]
 
-# Backends, by the end of a wheel's platform; and the multiply-add of those that have one of their own.
+# Backends by the suffix of a wheel's platform, and the multiply-add instruction of each backend that has one.
 BACKENDS = {("x86_64", "amd64"): {"portable", "avx2", "avx512"}, ("aarch64", "arm64"): {"neon"}}
 INSTRUCTIONS = {
     "avx2": re.compile(r"vfmadd\d+pd .*%ymm"),
@@ -51,7 +52,7 @@ INSTRUCTIONS = {
 
 
 def wheel_faults(path: Path) -> Iterator[str]:
-    """Sentences on what is wrong with a wheel."""
+    """Return one sentence for each fault of a wheel."""
     with ZipFile(path) as wheel:
         names = [name for name in wheel.namelist() if not name.endswith("/")]
         yield from _missing(names, IN_WHEEL)
@@ -73,7 +74,7 @@ def wheel_faults(path: Path) -> Iterator[str]:
 
 
 def _kernel_faults(extension: bytes, backends: set[str]) -> Iterator[str]:
-    """Backends that an extension lacks or should not have, by name; and those without instructions, given objdump."""
+    """Return names of missing and unexpected backends of an extension, and of backends without instructions."""
     for isa in [*INSTRUCTIONS, "portable"]:
         is_there = isa.encode() + b"\0" in extension
         if is_there != (isa in backends):
@@ -84,7 +85,7 @@ def _kernel_faults(extension: bytes, backends: set[str]) -> Iterator[str]:
 
 
 def _disassembled(extension: bytes) -> str:
-    """The instructions of an extension; empty if no objdump here knows its processor and format."""
+    """Return the instructions of an extension; empty if no installed objdump supports its processor and format."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "_core.so"
         file.write_bytes(extension)
@@ -98,7 +99,7 @@ def _disassembled(extension: bytes) -> str:
 
 
 def sdist_faults(path: Path) -> Iterator[str]:
-    """Sentences on what is wrong with a source distribution."""
+    """Return one sentence for each fault of a source distribution."""
     with tarfile.open(path) as sdist:
         names = [member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()]
     yield from _missing(names, IN_SDIST)
@@ -114,7 +115,7 @@ def _missing(names: list[str], patterns: list[str]) -> Iterator[str]:
 
 
 def main(*paths: str) -> int:
-    """Print what is wrong with each file. Returns 1 if anything is wrong or there is no file, otherwise 0."""
+    """Print the faults of each file. Return 1 if there is a fault or no file, otherwise 0."""
     n_faults = 0
     for path in map(Path, paths):
         faults = list(wheel_faults(path) if path.suffix == ".whl" else sdist_faults(path))

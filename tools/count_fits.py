@@ -1,4 +1,4 @@
-"""A pytest plugin that counts fits by gaussmix; a run without any fit fails, even if its tests pass."""
+"""A pytest plugin that counts fits by gaussmix. A run without a fit fails, even if its tests pass."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def pytest_configure() -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a run without fits fail."""
+    """Make a run without fits fail."""
     if not fits and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how many fits there were."""
+    """Print the number of fits."""
     terminalreporter.write_line(f"{fits} fits by gaussmix")

@@ -1,12 +1,12 @@
-"""Build for processors and systems that are not at hand, run that under an emulator, and compare the bits.
+"""Build for other processors and systems, run the programs under emulators, and compare the bits.
 
-Usage: cross.py bits PROGRAM|TARGET...        same_bits, which CMakeLists.txt builds, or a target to build it for
-       cross.py python FOLDER [ARGUMENT...]   an arm64 Python with gaussmix's wheel and what its tests need, and its
-                                              arguments
+Usage: cross.py bits PROGRAM|TARGET...        run same_bits, which CMakeLists.txt builds, or build it for a target
+       cross.py python FOLDER [ARGUMENT...]   run an arm64 Python, which has gaussmix's wheel and the packages that
+                                              its tests need, with the arguments
 
-Targets: here (by this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine), wasm (WebAssembly, in
-Node). The compiler of arm64 and windows is ziglang's: clang, with every system's headers. qemu is the one on the path,
-or Debian's package, unpacked into build/. Wine, or Emscripten and Node, must be installed.
+The targets are here (this system's compiler), arm64 (NEON, under qemu-user), windows (under Wine) and wasm
+(WebAssembly, in Node). The compiler for arm64 and windows is ziglang's clang, which includes every system's headers.
+qemu is found in PATH, or unpacked from Debian's package into build/. Wine, or Emscripten and Node, must be installed.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "cross"
 
-# Of each: the compiler's target, what CMake calls the system and the processor, and what runs the program.
+# For each target: the compiler's target, CMake's names of the system and the processor, and the emulator.
 TARGETS = {
     "arm64": ("aarch64-linux-musl", "Linux", "aarch64", "qemu-aarch64-static"),
     "windows": ("x86_64-windows-gnu", "Windows", "AMD64", "wine64"),
 }
-DEBIAN = {"em++": "emscripten", "node": "nodejs"}  # packages that are not called as their command
+DEBIAN = {"em++": "emscripten", "node": "nodejs"}  # names of packages that differ from their command
 PYTHON = "aarch64-linux-gnu.2.28", "Linux", "aarch64"
 # fmt: off
-PYTHON_PACKAGES = [  # Debian's
+PYTHON_PACKAGES = [  # Debian packages
     "python3.11", "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1",
     "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libssl3", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5",
     "libcrypt1", "libuuid1", "libtinfo6", "libncursesw6", "libreadline8", "libdb5.3",
@@ -44,14 +44,14 @@ WHEELS = [
 
 
 def run(*command: object, cwd: Path = ROOT) -> None:
-    """Run a command; its output is shown if it fails."""
+    """Run a command, and show its output if it fails."""
     done = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(str(word) for word in command)}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 def unpacked(architecture: str, *packages: str) -> Path:
-    """A folder with Debian's packages of an architecture, downloaded without installing anything."""
+    """Return a folder with Debian packages of an architecture, which are downloaded but not installed."""
     folder = BUILD / f"debian-{architecture}" / packages[0]
     if not folder.exists():
         lists, archives = BUILD / f"lists-{architecture}", BUILD / f"archives-{packages[0]}"
@@ -78,7 +78,7 @@ def unpacked(architecture: str, *packages: str) -> Path:
 
 
 def emulator(name: str) -> str:
-    """A command that runs programs of another processor or system."""
+    """Return a command that runs programs of another processor or system."""
     found = shutil.which(name) or shutil.which(name, path="/usr/lib/wine")
     if found is None and name.startswith("qemu"):
         found = str(unpacked("amd64", "qemu-user-static") / "usr" / "bin" / name)
@@ -96,12 +96,12 @@ def built(folder: Path, goal: str, *definitions: str) -> Path:
 
 
 def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
-    """CMake's definitions for a target of zig."""
+    """Return CMake's definitions for a target of zig."""
     import ziglang
 
     folder.mkdir(parents=True, exist_ok=True)
     compiler = folder / "c++"
-    # zig calls x86-64-v3 otherwise, and adds a sanitizer to what is not optimised.
+    # zig has another name for x86-64-v3, and adds a sanitizer to code that is not optimised.
     compiler.write_text(
         f'#!/bin/bash\nexec "{Path(ziglang.__file__).parent / "zig"}" c++ -target {zig} -fno-sanitize=all '
         f'"${{@//-march=x86-64-v/-mcpu=x86_64_v}}"\n'
@@ -112,9 +112,10 @@ def crossing(folder: Path, zig: str, system: str, processor: str) -> list[str]:
 
 
 def in_node(folder: Path) -> list[str]:
-    """A command that runs same_bits as WebAssembly, which has no fused multiply-add: the C library computes it."""
+    """Return a command that runs same_bits as WebAssembly, which computes fused multiply-adds in the C library."""
     module = Path(emulator("em++")).resolve().parent / "cmake" / "Modules" / "Platform" / "Emscripten.cmake"
-    os.environ.setdefault("NODE_PATH", "/usr/share/nodejs")  # where Debian puts what Emscripten's scripts import
+    # folder of the modules that Emscripten's scripts import, in Debian
+    os.environ.setdefault("NODE_PATH", "/usr/share/nodejs")
     names = {
         "CMAKE_TOOLCHAIN_FILE": module,
         "CMAKE_CXX_FLAGS": "-msimd128 -fexceptions",
@@ -122,11 +123,11 @@ def in_node(folder: Path) -> list[str]:
         "GAUSSMIX_PYTHON": "OFF",
     }
     program = built(folder, "same_bits", *(f"-D{name}={value}" for name, value in names.items()))
-    return [emulator("node"), "--no-experimental-fetch", str(program)]  # or Emscripten 3.1 fetches its own file
+    return [emulator("node"), "--no-experimental-fetch", str(program)]  # otherwise Emscripten 3.1 fetches its own file
 
 
 def hashes(command: list[str]) -> dict[str, dict[str, str]]:
-    """The hash of each case for each backend that a program has."""
+    """Return the hash of each case for each backend of a program."""
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for line in lines:
@@ -139,7 +140,7 @@ def hashes(command: list[str]) -> dict[str, dict[str, str]]:
 
 
 def compare(names: list[str]) -> int:
-    """Print how many hashes of each backend are those of the first; 1 if any differs, or there is one backend."""
+    """Print how many hashes of each backend equal the first one's; return 1 if any differs or there is only one."""
     first: dict[str, str] = {}
     n_others = n_backends = 0
     for name in names:
@@ -165,7 +166,7 @@ def compare(names: list[str]) -> int:
 
 
 def arm64_wheel() -> Path:
-    """A wheel for Linux on arm64, checked; scikit-build-core and nanobind must be installed."""
+    """Return a checked wheel for Linux on arm64; scikit-build-core and nanobind must be installed."""
     build, wheels = BUILD / "arm64-wheel", BUILD / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
     settings = [f"build-dir={build / 'build'}"]
@@ -180,7 +181,7 @@ def arm64_wheel() -> Path:
 
 
 def run_python(folder: Path, arguments: list[str]) -> int:
-    """Run an arm64 Python of Debian's with a wheel of gaussmix, built here, and wheels of its dependencies."""
+    """Run an arm64 Python from Debian, with a wheel of gaussmix that is built here and wheels of its dependencies."""
     root = unpacked("arm64", *PYTHON_PACKAGES)
     if not folder.exists():
         wheels = BUILD / "wheels"
@@ -195,7 +196,7 @@ def run_python(folder: Path, arguments: list[str]) -> int:
     environment = {"PYTHONHOME": root / "usr", "PYTHONPATH": folder, "OPENBLAS_NUM_THREADS": 1}
     settings = [str(word) for name, value in environment.items() for word in ("-E", f"{name}={value}")]
     words = [emulator("qemu-aarch64-static"), "-L", str(root), *settings]
-    python = folder.with_name("run-python")  # what Python takes for its executable, so that tests can start another
+    python = folder.with_name("run-python")  # becomes sys.executable, so that tests can start another Python
     program = shlex.quote(str(root / "usr" / "bin" / "python3.11"))
     python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} -0 "$0" {program} "$@"\n')
     python.chmod(0o755)

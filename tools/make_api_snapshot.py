@@ -1,4 +1,4 @@
-"""Write the public interface, a line for each name and signature: what tests/meta/public_api.txt promises.
+"""Write the public interface, which tests/meta/public_api.txt records, with a line for each name and signature.
 
 python tools/make_api_snapshot.py > tests/meta/public_api.txt
 """
@@ -18,13 +18,13 @@ from gaussmix.extend import Family
 
 
 def snapshot() -> str:
-    """All lines: the names in `gaussmix.__all__`, and those that an import of * leaves to others."""
+    """Return all lines: names in `gaussmix.__all__`, and public names that `import *` leaves out."""
     names = [*gaussmix.__all__, "load", "open"]
     return "".join(f"{line}\n" for name in names for line in described(name, getattr(gaussmix, name)))
 
 
 def described(name: str, value: Any) -> Iterator[str]:
-    """Lines for a public object: its signature and, for a class, its members."""
+    """Return the lines of a public object: its signature and, for a class, its members."""
     if isinstance(value, type):
         yield f"class {name}({', '.join(base.__name__ for base in value.__bases__)})"
         yield from (f"    {name}.{line}" for line in members(value))
@@ -37,7 +37,7 @@ def described(name: str, value: Any) -> Iterator[str]:
 
 
 def members(cls: type) -> Iterator[str]:
-    """What gaussmix itself defines in a class, without what scikit-learn or Python define."""
+    """Return members that gaussmix itself defines in a class, without members of scikit-learn or Python."""
     if issubclass(cls, Enum):
         yield from (member.name for member in cls)
         return
@@ -45,7 +45,7 @@ def members(cls: type) -> Iterator[str]:
         owner = next(base for base in cls.__mro__ if name in vars(base))
         kind = type(vars(owner)[name])
         is_theirs = not owner.__module__.startswith("gaussmix") or kind.__module__.startswith("sklearn")
-        of_structures = issubclass(cls, Family) and not hasattr(Value, name)  # for who writes one, not for users
+        of_structures = issubclass(cls, Family) and not hasattr(Value, name)  # for authors of structures, not for users
         is_parameter = issubclass(cls, BaseEstimator) and name in inspect.signature(cls).parameters
         if is_theirs or of_structures or is_parameter or (name.startswith("_") and name != "__init__"):
             continue

@@ -1,10 +1,10 @@
-"""Make small wrong changes to the code, one at a time, and fail if a test does not notice its change.
+"""Make small wrong changes to the code, one at a time, and fail if no test notices a change.
 
-Usage: mutations.py [--all]        make the changes of reviews, as `nox -s mutations` does, or those of the whole table
+Usage: mutations.py [--all]        make the changes that reviews found, as `nox -s mutations` does, or the whole table's
        mutations.py draw SEED      print 200 new changes for the table
 
-A row of tools/mutations.tsv has a file, the text of one of its lines, what replaces it, and the test that fails then.
-docs/develop/mutations.md says more.
+A row of tools/mutations.tsv has a file, the text of one of its lines, the replacement, and the test that must fail.
+docs/develop/mutations.md describes the table.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CORE = Path(_core.__file__ or "")
 LEFT_OUT = shutil.ignore_patterns(".*", "build", "_build", "dist", "bench")
 TEST = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--all"]
 FAST = ["-DCMAKE_BUILD_TYPE=Debug", "-DGAUSSMIX_KERNEL_OPTIMISATION=-O0", "-DGAUSSMIX_COMPILES_avx512=OFF"]
-FAST += ["-DCMAKE_UNITY_BUILD=OFF"]  # so that a change compiles one file
+FAST += ["-DCMAKE_UNITY_BUILD=OFF"]  # one file per unit, so that a change compiles one file
 CONFIGURE = ["cmake", "-B", "build", f"-DPython_EXECUTABLE={sys.executable}", *FAST]
 
-# The formatters put spaces around operators of two operands, but not into C++'s templates.
+# Formatters put spaces around binary operators, but not around the brackets of C++ templates.
 NEIGHBOURS = {
     **{"<": "<= >", "<=": "< >=", ">": ">= <", ">=": "> <=", "==": "!=", "!=": "==", "and": "or", "or": "and"},
     **{"+": "-", "-": "+", "*": "/", "/": "*", "//": "/", "%": "/", "**": "*", "&&": "||", "||": "&&"},
@@ -54,8 +54,8 @@ def main() -> None:
     rows = (ROOT / "tools" / "mutations.tsv").read_text(encoding="utf-8").split("\n")
     used = rows[: None if "--all" in sys.argv else rows.index("# Drawn")]
     changes = [row.split("\t") for row in used if row and row[0] != "#"]
-    changes.sort(key=lambda change: change[0].endswith(".py"))  # first what must be compiled, which takes longest
-    copies: SimpleQueue[Path] = SimpleQueue()  # of the sources, each for one change at a time
+    changes.sort(key=lambda change: change[0].endswith(".py"))  # C++ comes first, because compiling takes longest
+    copies: SimpleQueue[Path] = SimpleQueue()  # copies of the sources, each used for one change at a time
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
         for number in range(os.cpu_count() or 1):
             copies.put(shutil.copytree(ROOT, Path(folder, str(number)), ignore=LEFT_OUT))
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def fault(copies: SimpleQueue[Path], file: str, before: str, after: str, test: str) -> str | None:
-    """What is wrong with a row of the table."""
+    """Return the fault of a row of the table."""
     text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).exists() else ""
     changed, n_places = re.subn(rf"(?m)^([ \t]*){re.escape(before)}$", lambda match: match[1] + after, text)
     if n_places != 1:
@@ -86,7 +86,7 @@ def fault(copies: SimpleQueue[Path], file: str, before: str, after: str, test: s
 
 
 def built(scratch: Path) -> bool:
-    """Compile what a change affects, as fast as can be: for one instruction set, and without optimisation."""
+    """Compile the files that a change affects quickly: for one instruction set, and without optimisation."""
     if fails(CONFIGURE, scratch) or fails(["cmake", "--build", "build", "-j2"], scratch):
         return False
     shutil.copy(next((scratch / "build").glob("_core*")), scratch / "src" / "gaussmix" / CORE.name)
@@ -94,16 +94,16 @@ def built(scratch: Path) -> bool:
 
 
 def fails(command: list[str], scratch: Path, output: int | None = subprocess.DEVNULL) -> bool:
-    """Whether a command fails on a copy of the sources."""
+    """Check whether a command fails on a copy of the sources."""
     environment = {**os.environ, "PYTHONPATH": str(scratch / "src"), "GAUSSMIX_INSTRUCTION_SETS": "all"}
-    try:  # what hangs, such as a test after its change, fails
+    try:  # a command that hangs, such as a changed test, fails
         return subprocess.run(command, cwd=scratch, env=environment, stdout=output, timeout=600).returncode != 0
     except subprocess.TimeoutExpired:
         return True
 
 
 def drawn(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str, str]]:
-    """Changes of a number of lines that are there once, over the folders in proportion to their lines with code."""
+    """Return changes of lines that occur once, drawn over the folders in proportion to their lines with code."""
     folders = defaultdict(list)
     for path in sorted((ROOT / root).rglob("*")):
         if path.suffix in (".py", ".cpp", ".hpp") and path.name != "same_bits.cpp":
@@ -126,7 +126,7 @@ def drawn(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str
 
 
 def options(line: str, code: str) -> Iterator[str]:
-    """What a line may become: of comparisons the neighbour, of sums the difference, of conditions the opposite."""
+    """Return the changes of a line: neighbouring comparisons, differences instead of sums, and negated conditions."""
     for pattern in () if code.startswith(NOT_CHANGED) else (OPERATOR, WORD, NUMBER, UNARY, CONDITION, LOOP):
         for match in re.finditer(pattern, code):
             begin, end = match.span(match.lastindex or 0)

@@ -1,8 +1,8 @@
 """Use the installed package as a user without a checkout does.
 
-Usage: use_wheel.py CHECKOUT      from another folder, with the Python of the environment it is installed in
+Usage: use_wheel.py CHECKOUT      from another folder, with the Python of the environment that has the wheel
 
-Fits Old Faithful in Python and on the command line, and compares with what mclust found.
+The program fits Old Faithful in Python and on the command line, and compares the results with mclust's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOG_LIKELIHOOD, WEIGHTS = -1130.2639601859476, [0.35587304210759696, 0.644126957
 
 
 def check_core() -> None:
-    """The wheel's core runs on this processor by its best backend, without the GIL if that is off."""
+    """Check that the wheel's core uses its best backend here, and runs without the GIL if the GIL is off."""
     names = [target.isa for target in _core.targets()]
     print(f"gaussmix {gaussmix.__version__} on Python {platform.python_version()}; kernels: {names}")
     assert _core.active().isa == names[-1]
@@ -35,14 +35,14 @@ def check_core() -> None:
 
 
 def check_python(rows: np.ndarray) -> None:
-    """A fit in Python agrees with mclust's to 1e-9, which its tolerance of 1e-10 leaves; weights to its root."""
+    """Check that a fit in Python agrees with mclust's to 1e-9, as its tolerance 1e-10 allows; weights to the root."""
     gm = GaussianMixture(2, tol=1e-10, reg_covar=0, max_iter=1000, random_state=0).fit(rows)
     np.testing.assert_allclose(gm.score_samples(rows).sum(), LOG_LIKELIHOOD, rtol=1e-9)
     np.testing.assert_allclose(sorted(gm.weights_), WEIGHTS, atol=1e-5)
 
 
 def check_command_line(csv: Path) -> None:
-    """The command is installed, fits, and labels every row with the file it wrote."""
+    """Check that the command is installed, fits, and labels every row with the model file that it wrote."""
     command = str(Path(sys.executable).with_name("gaussmix"))
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "faithful.gmm"
@@ -61,6 +61,6 @@ if __name__ == "__main__":
     csv = checkout / "examples" / "faithful.csv"
     check_core()
     check_python(np.loadtxt(csv, delimiter=",", skiprows=1))
-    if find_spec("pyarrow"):  # which the command line needs, and which has no wheels for some platforms
+    if find_spec("pyarrow"):  # the command line needs pyarrow, which has no wheels for some platforms
         check_command_line(csv)
     print("It works.")

@@ -1,7 +1,7 @@
-"""Hashes of fits by wheels of all platforms, which must be the same.
+"""Compare hashes of fits by wheels of all platforms, which must be the same.
 
 Usage: wheel_hashes.py write WHEEL       next to the wheels of cibuildwheel, in its test of WHEEL
-       wheel_hashes.py compare FOLDER    of wheels and of what was written for each
+       wheel_hashes.py compare FOLDER    with wheels, and the hashes that were written for each
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def write(wheel: Path) -> None:
-    """Write the hashes of the installed package where cibuildwheel collects wheels: /output in containers of Linux."""
+    """Write the installed package's hashes to cibuildwheel's folder of wheels, which is /output in Linux containers."""
     root = Path(__file__).parents[1]
     folder = Path("/output") if sys.platform == "linux" else root / "wheelhouse"
     folder.mkdir(exist_ok=True)
@@ -23,7 +23,7 @@ def write(wheel: Path) -> None:
 
 
 def differences(folder: Path) -> Iterator[str]:
-    """Sentences on wheels without hashes, and on hashes that differ from those of the first wheel."""
+    """Return one sentence for each wheel without hashes, and for each hash that differs from the first wheel's."""
     wheels = sorted(folder.rglob("*.whl"))
     if len(wheels) < 2:
         yield f"{len(wheels)} wheels are too few to compare"
@@ -41,7 +41,7 @@ def differences(folder: Path) -> Iterator[str]:
 
 
 def main(command: str, path: str) -> int:
-    """Returns 1 if hashes differ or are missing, otherwise 0."""
+    """Run a command, and return 1 if hashes differ or are missing, otherwise 0."""
     if command == "write":
         write(Path(path))
         return 0

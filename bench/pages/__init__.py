@@ -1,1 +1,1 @@
-"""Scripts that measure, and write a page of bench/results each: `python -m bench.pages.roofline`."""
+"""Scripts that each measure and write a page of bench/results, such as `python -m bench.pages.roofline`."""

@@ -1,4 +1,4 @@
-"""What all pages of results share: the command line, the page itself, facts about the machine, and clocks."""
+"""Tools that all pages of results share: the command line, the page itself, facts about the machine, and clocks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """A parser of the command line of the module that is run, whose help is the module's docstring."""
+    """Return a parser of the command line of the running module, whose docstring is the help text."""
     spec = sys.modules["__main__"].__spec__
     return argparse.ArgumentParser(
         prog=f"python -m {spec.name}" if spec is not None else None,
@@ -33,7 +33,7 @@ def parser_of(description: str | None) -> argparse.ArgumentParser:
 
 
 def facts() -> dict[str, str]:
-    """The machine and the versions, for the head of a table."""
+    """Return the machine and the versions, for the head of a table."""
     return {
         "date": date.today().isoformat(),
         "commit": commit_of(Path(__file__).parent),
@@ -52,9 +52,9 @@ class Page:
 
     Parameters
     ----------
-    file : of the module that makes the page and gives it its name.
-    title : the first line.
-    how : what the figures are, besides the command.
+    file : file of the module that writes the page, whose name becomes the page's name.
+    title : first line of the page.
+    how : description of the figures, in addition to the command.
     """
 
     def __init__(self, file: str, title: str, how: str = "") -> None:
@@ -64,11 +64,11 @@ class Page:
         self.lines = head(title, made_by, self.machine)
 
     def say(self, *lines: str) -> None:
-        """Add an empty line, and these."""
+        """Append an empty line and the given lines."""
         self.lines += ["", *lines]
 
     def table(self, names: str, rows: Iterable[Iterable[object]], n_words: int = 1) -> None:
-        """A table, whose rows are printed as they are measured; the first columns are words, the others numbers."""
+        """Append a table, and print its rows when they are measured; first columns are words, the others numbers."""
         n_numbers = names.count("|") + 1 - n_words
         self.say(f"| {names} |", "|" + "---|" * n_words + "---:|" * n_numbers)
         for row in rows:
@@ -76,24 +76,24 @@ class Page:
             print(self.lines[-1], flush=True)
 
     def write(self) -> None:
-        """Write the page."""
+        """Write the page to its file."""
         path = RESULTS / f"{self.name}.md"
         path.write_text("\n".join(self.lines).rstrip() + "\n", encoding="utf-8")
         print(f"wrote {path}")
 
 
 def head(title: str, made_by: str, machine: dict[str, str]) -> list[str]:
-    """The first lines of a page."""
+    """Return the first lines of a page."""
     return [f"# {title}", "", f"Made by {made_by}.", "", *(f"- {name}: {value}" for name, value in machine.items())]
 
 
 def line_of(cells: Iterable[object]) -> str:
-    """A row of a table; None is an empty cell."""
+    """Return a row of a table, in which None becomes an empty cell."""
     return f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |"
 
 
 def seconds_of(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter, least: float = 0.0) -> float:
-    """Seconds of a call by a clock; the mean of as many calls as take `least` seconds. It frees what they return."""
+    """Return seconds of a call by a clock: the mean over the calls in `least` seconds. Their results are freed."""
     n_calls, elapsed = 0, 0.0
     while not n_calls or elapsed < least:
         began = clock()
@@ -107,7 +107,7 @@ def seconds_of(call: Callable[[], object], clock: Callable[[], float] = time.per
 def least_seconds(
     calls: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """The least seconds of each call, which take turns."""
+    """Return the least seconds of each call; the calls alternate."""
     least = dict.fromkeys(calls, float("inf"))
     for _ in range(repeats):
         for name, call in calls.items():
@@ -123,6 +123,6 @@ def _processor() -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """The commit that is checked out there."""
+    """Return the commit that is checked out in the folder."""
     described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True)
     return described.stdout.strip() or "unknown"

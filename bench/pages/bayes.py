@@ -1,12 +1,12 @@
-"""Compare the times of variational Bayes with scikit-learn's, and the bounds where both end.
+"""Compare the times of variational Bayes with scikit-learn's, and the bounds at which both end.
 
     python -m bench.pages.bayes               # ten minutes; writes bench/results/bayes.md
     python -m bench.pages.bayes --seeds 3     # three minutes
     python -m bench.pages.bayes --large       # 100,000 × 128 with 79 clusters, printed only
-    python -m bench.pages.bayes --missed 27   # where defaults end below k-means, of 27 columns and 8 sines
+    python -m bench.pages.bayes --missed 27   # lists which of 27 columns and 8 sines end below k-means by default
 
-Seconds are of the processor, over all threads, so that other work on the machine counts little. Both bounds are
-ours, right after the M-step of their responsibilities: scikit-learn's own leaves out constants.
+Seconds are processor time over all threads, so that other work on the machine matters little. Both bounds are computed
+by gaussmix directly after the M-step of the responsibilities, because scikit-learn's bound omits constants.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ THEIRS = sklearn.mixture.BayesianGaussianMixture
 COURSE: dict[str, Any] = {"init_params": "random_from_data", "random_state": 0, "tol": 0.0, "reg_covar": 0.0}
 CTGAN: dict[str, Any] = {"weight_concentration_prior": 0.001, "random_state": 0}
 COLUMNS, TIMED, THEIR_TIMED = 1000, 24, 2
-MISSED = 0.1  # nats of all rows: more is another optimum
+MISSED = 0.1  # nats of all rows: a larger difference means another optimum
 
 
 def seconds_of(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Processor seconds of a call, and what it gives."""
+    """Return the processor seconds of a call, and its result."""
     began = process_time()
     found = call()
     return process_time() - began, found
 
 
 def clusters(n_rows: int, n_features: int, n_clusters: int, seed: int) -> tuple[Array, NDArray[np.int64]]:
-    """Clusters of their own shapes, and the cluster of each row; some touch."""
+    """Return clusters of different shapes, some of which touch, and the cluster of each row."""
     rng = np.random.default_rng(seed)
     places = 4 * rng.normal(size=(n_clusters, n_features))
     shapes = rng.normal(size=(n_clusters, n_features, n_features)) / np.sqrt(n_features)
@@ -56,9 +56,10 @@ def clusters(n_rows: int, n_features: int, n_clusters: int, seed: int) -> tuple[
 
 
 def steps_of(estimators: Sequence[tuple[Any, int, int]], rows: Array, clock: Callable[[], float]) -> Array:
-    """Milliseconds of a step of each by a clock: a long fit less a short one, the least of five of each.
+    """Return milliseconds per step of each estimator by a clock: a long fit minus a short one, the least of five each.
 
-    The estimators, which come with these two numbers of steps, take turns, so that they meet the same other work.
+    The estimators come with these two numbers of steps, and alternate, so that other work on the machine affects all
+    alike.
     """
     least = np.full((len(estimators), 2), np.inf)
     for _ in range(5):
@@ -72,7 +73,7 @@ def steps_of(estimators: Sequence[tuple[Any, int, int]], rows: Array, clock: Cal
 
 
 def bound_of(estimator: Any, rows: Array) -> float:
-    """Our bound of anybody's responsibilities, nats: by a fit without steps from them, and one step."""
+    """Return gaussmix's bound for given responsibilities, in nats: by a fit without steps from them, and one step."""
     ours = BayesianGaussianMixture(
         estimator.n_components, init_params=estimator.predict_proba(rows), split_merge=False, max_iter=1
     )
@@ -80,7 +81,7 @@ def bound_of(estimator: Any, rows: Array) -> float:
 
 
 def columns(n_rows: int, count: int) -> list[Array]:
-    """Columns of tables: several modes, skewed ones, and whole numbers."""
+    """Return columns of tables: with several modes, skewed, and with whole numbers."""
     rng = np.random.default_rng(0)
     found = []
     for i in range(count):
@@ -98,7 +99,7 @@ def columns(n_rows: int, count: int) -> list[Array]:
 
 
 def odd_column(seed: int) -> Array:
-    """A column such as synthesisers of tables fit: with a peak of equal numbers, rounded, skewed, with long tails."""
+    """Return a column as synthesisers fit it: rounded, skewed, with long tails and a peak of equal numbers."""
     rng = np.random.default_rng(seed)
     n_rows = int(np.exp(rng.uniform(np.log(500), np.log(30_000))))
     n_equal, n_modes = int(n_rows * rng.uniform(0.1, 0.4)), int(rng.integers(2, 7))
@@ -127,7 +128,7 @@ def odd_column(seed: int) -> Array:
 
 
 def sine() -> Array:
-    """The rows of scikit-learn's gallery, plot_gmm_sin."""
+    """Return the rows of scikit-learn's gallery example plot_gmm_sin."""
     rng = np.random.RandomState(0)
     noise = rng.normal(size=(100, 2)) * [0.1, 0.2]
     x = np.arange(100) * 4 * np.pi / 100 - 6
@@ -135,7 +136,7 @@ def sine() -> Array:
 
 
 def missed(n_columns: int) -> None:
-    """Print where the default ends below its own start from k-means, by the bound, and the times of both."""
+    """Print the columns in which the default ends below its own k-means start by the bound, and the times of both."""
     sine_prior = {"weight_concentration_prior": 0.01, "mean_precision_prior": 0.01, "covariance_prior": np.eye(2)}
     starts: tuple[dict[str, Any], ...] = {}, {"init_params": "kmeans"}
     sines = [(sine(), {**sine_prior, "random_state": seed}) for seed in range(8)]
@@ -150,7 +151,7 @@ def missed(n_columns: int) -> None:
 
 
 def of_steps() -> Iterator[tuple[str, ...]]:
-    """Rows of the table of steps."""
+    """Return the rows of the table of steps."""
     rows = clusters(200_000, 16, 16, 0)[0] * 0.25 + np.random.default_rng(1).normal(size=(200_000, 16))
     for structure in ("full", "tied", "diag", "spherical"):
         settings: dict[str, Any] = {"n_components": 16, "covariance_type": structure, **COURSE}
@@ -164,7 +165,7 @@ def of_steps() -> Iterator[tuple[str, ...]]:
 
 
 def births(page: Page, n_seeds: int) -> None:
-    """The section of fits from one component."""
+    """Append the section on fits that start with one component."""
     n_higher, seconds = 0, list[float]()
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -187,7 +188,7 @@ def births(page: Page, n_seeds: int) -> None:
 
 
 def limits() -> Iterator[tuple[str, ...]]:
-    """Rows of the table of what the limit costs."""
+    """Return the rows of the table on the cost of the limit."""
     for n_rows in (20_000, 200_000):
         rows, _ = clusters(n_rows, 8, 10, 0)
         least = [
@@ -213,7 +214,7 @@ def columns_line() -> str:
 
 
 def _with_prior(estimator: Any, rows: Array) -> float:
-    """`bound_of` with CTGAN's concentration."""
+    """Return `bound_of` with CTGAN's concentration."""
     start: dict[str, Any] = {"init_params": estimator.predict_proba(rows), "split_merge": False, "max_iter": 1}
     return BayesianGaussianMixture(10, **CTGAN, **start).fit(rows).lower_bound_
 

@@ -1,11 +1,11 @@
-"""Fits of 80 tables with few rows, judged by new rows of the same mixtures.
+"""Fit 80 tables with few rows, and judge the fits by new rows of the same mixtures.
 
     python -m bench.pages.few_rows [--keep FILE] [--against FILE]
 
 There are 2 to 20 rows for each number in a mean and a full covariance, 3 to 40 features and 2 to 12 components. A
-quarter of the tables have heavy tails. Figures are means over the tables: the log-likelihood of new rows above that
-from k-means, nats per row, where more than 1 nat counts as 1; the adjusted Rand index of new rows; and in how many
-tables the first is below the better of both starts by more than `LOWER`.
+quarter of the tables have heavy tails. Figures are means over the tables: the log-likelihood of new rows above the fit
+from k-means, in nats per row, where more than 1 nat counts as 1; the adjusted Rand index of new rows; and the number of
+tables in which the first fit is below the better of both by more than `LOWER`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from gaussmix import GaussianMixture
 N_TABLES, N_NEW, LOWER = 80, 4_000, 0.01
 STARTS = OURS | {"search": {"init_params": "search"}}
 STRUCTURES = "full", "full", "tied", "diag"
-FREEDOM_OF_HEAVY = 3.0  # of Student's t
+FREEDOM_OF_HEAVY = 3.0  # degrees of freedom of Student's t
 
 
 def measured(n_tables: int, seed: int = 50) -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
-    """Fit every table from each start: log-likelihoods of new rows, and Rand indices."""
+    """Fit every table from each initialisation, and return log-likelihoods of new rows and Rand indices."""
     for number in range(n_tables):
         rng = np.random.default_rng([seed, number])
         d, K = (int(np.exp(rng.uniform(np.log(least), np.log(most)))) for least, most in ((3, 41), (2, 13)))

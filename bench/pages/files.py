@@ -1,12 +1,12 @@
-"""Time passes of EM over files, compared with reading alone and the same pass in memory, in one run.
+"""Time EM passes over files, compared with reading alone and with the same pass in memory, in one run.
 
     python -m bench.pages.files                 # minutes, 2 GB in TMPDIR; rewrites bench/results/files.md
     python -m bench.pages.files --rows 130000000    # a file of 8.3 GB
 
 Each pass is a step of EM (full, K = 16, d = 8). The bound of a pass is the longest of three times: reading every row
-without work, the step over rows in memory, and the processor time of both, shared by all processors. They are measured
-in turn with the pass, because a shared machine is faster and slower by turns. The peak of memory is that of a process
-of its own.
+without work, the step over rows in memory, and the processor time of both divided by all processors. These times are
+measured in alternation with the pass, because the speed of a shared machine varies. The peak of memory belongs to a
+separate process.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from gaussmix.extend import Source
 
 N_FEATURES, N_COMPONENTS = 8, 16
 MEMORY = "256 MB"
-AT_A_TIME = 1_000_000  # rows
+AT_A_TIME = 1_000_000  # rows per chunk
 
 
 def mixture() -> Mixture:
-    """Overlapping components, so that no work can be left out."""
+    """Return overlapping components, so that no work can be left out."""
     rng = np.random.default_rng(0)
     few = (
         rng.normal(size=(20_000, N_FEATURES))
@@ -49,7 +49,7 @@ def mixture() -> Mixture:
 
 
 def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
-    """The same rows in files of several formats."""
+    """Write the same rows to files of several formats."""
     names = "rows.npy", "plain.parquet", "snappy.parquet"
     drawn, paths = mixture(), dict(zip(("npy", "plain", "snappy"), (folder / name for name in names), strict=True))
     schema = pa.schema([(f"x{column}", pa.float64()) for column in range(N_FEATURES)])
@@ -69,14 +69,14 @@ def write_files(folder: Path, n_rows: int) -> dict[str, Path]:
 
 
 def step(source: Source, n_jobs: int) -> Callable[[], object]:
-    """One step of EM over a source."""
+    """Make one step of EM over a source."""
     model, engine = mixture()._model, complete_engine(n_jobs)
     task = StepTask(engine, N_COMPONENTS, model.parameters, model.family.moment_spec(None), anchor=model.means)
     return lambda: task.sum_moments(source)
 
 
 def read(path: Path) -> None:
-    """Read every row of a file and do nothing with it."""
+    """Read every row of a file without using it."""
     for _ in open(path, memory=MEMORY).blocks():
         pass
 
@@ -87,14 +87,14 @@ def look(path: Path) -> RowStatistics:
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of a call, and of the processor."""
+    """Return wall and processor seconds of a call."""
     began = perf_counter(), process_time()
     call()
     return perf_counter() - began[0], process_time() - began[1]
 
 
 def peak(path: Path) -> float:
-    """Megabytes of the peak of a process that fits a file."""
+    """Return the peak megabytes of a process that fits a file."""
     code = f"""
 from pathlib import Path
 from gaussmix import GaussianMixture, open
@@ -107,7 +107,7 @@ print(int(peak.split()[1]) / 1024)
 
 
 def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
-    """The rows of the table."""
+    """Return the rows of the table."""
     n_threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
         paths = write_files(Path(place), n_rows)

@@ -1,10 +1,10 @@
-"""Measure the bytes a row that calls take besides a file that does not fit into their memory.
+"""Measure the bytes per row that calls take in addition to a file that does not fit into memory.
 
     python -m bench.pages.memory                     # some minutes; rewrites bench/results/memory.md
 
-Each call runs in a process of its own, over two files of different length. What the peak rises in the call with the one
-more than with the other, over the rows that it has more, is what a row takes, besides arrays that are given. Calls that
-stream take about nothing.
+Each call runs in a separate process, over two files of different length. The bytes per row are the difference of the
+rises of the peak between both files, divided by the difference of their rows; arrays that are passed in do not count.
+Calls that stream take about nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CALLS = {
 
 
 def rise(call: str, path: Path, n_rows: int) -> float:
-    """Bytes by which the peak of a process rises in a call."""
+    """Return the bytes by which the peak of a process rises in a call."""
     code = f"""
 import numpy as np
 import pyarrow.dataset
@@ -68,14 +68,14 @@ def call():
     {call}
 print(rise_of_peak(call)[1] * 2**20)
 """
-    one_arena = os.environ | {"MALLOC_ARENA_MAX": "1"}  # threads with memory of their own would blur the difference
+    one_arena = os.environ | {"MALLOC_ARENA_MAX": "1"}  # memory of separate arenas would blur the difference
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_arena)
     return float(done.stdout)
 
 
 def measured() -> Iterator[tuple[str, ...]]:
-    """The rows of the table."""
+    """Return the rows of the table."""
     few, many = N_ROWS
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:

@@ -1,17 +1,17 @@
-"""How far below the best known maximum fits end, and in what time: default fits, k-means starts, and scikit-learn.
+"""Measure how far below the best known maximum fits end, and their times: defaults, k-means starts, and scikit-learn.
 
     python -m bench.pages.optimum --mlbench FOLDER/data   # an hour; rewrites bench/results/optimum.md
-    python -m bench.pages.optimum --sets 4 16 --seeds 3   # sets whose names begin so, printed only
+    python -m bench.pages.optimum --sets 4 16 --seeds 3   # sets whose names begin like this, printed only
 
-Gaps are nats per row below the best fit that any run of this page has found, which optimum.json keeps; hits are fits
-with a gap of at most 0.005. Every fit uses one thread, since scikit-learn's own share of the work is hardly parallel.
-Times are of the processor. Fits take turns, and the median of the ratios to scikit-learn's fit with the same seed
-counts, because the machine may be busy. A set gets as many seeds as fit into `--seconds`, one at least.
+Gaps are nats per row below the best fit that any run of this page has found, which optimum.json stores. A hit is a fit
+with a gap of at most 0.005. Every fit uses one thread, because scikit-learn's own work is hardly parallel. Times are
+processor time. Fits alternate, and the page gives the median ratio to scikit-learn's fit with the same seed, because
+the machine may be busy. A set gets as many seeds as fit into `--seconds`, but at least one.
 
 The search was tuned on the first `TUNED` sets only.
 
 Letter and Shuttle are in R's mlbench (Debian: `apt-get download r-cran-mlbench`, `dpkg -x`; `pip install rdata` reads
-them).
+the files).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ BEST = RESULTS / "optimum.json"
 N_ROWS, MANY, HIT = 20_000, 500_000, 0.005
 CENTRES = {2: 6.0, 4: 4.0, 8: 2.5, 12: 2.0, 16: 1.8}  # number of features → standard deviation of the means
 ASKED_HITS, TUNED = 0.9, 16
-BELOW = 1e-4  # nats per row: what counts as lower
+BELOW = 1e-4  # nats per row: a fit counts as lower if it is below by this
 
 
 def generated(n_features: int, n_components: int, n_rows: int = N_ROWS) -> Array:
-    """Rows of components of many shapes and weights, which overlap little."""
+    """Return rows of components of many shapes and weights, which overlap little."""
     rng = np.random.default_rng(1000 * n_features + n_components)
     means = CENTRES[n_features] * rng.normal(size=(n_components, n_features))
     labels = rng.choice(n_components, n_rows, p=rng.dirichlet(np.full(n_components, 4.0)))
@@ -46,14 +46,14 @@ def generated(n_features: int, n_components: int, n_rows: int = N_ROWS) -> Array
 
 
 def pixels(seed: int = 0) -> Array:
-    """Colours of pixels of china.jpg, with noise, because they are whole numbers."""
+    """Return colours of pixels of china.jpg, with noise added, because they are whole numbers."""
     rng = np.random.default_rng(seed)
     colours = load_sample_image("china.jpg").reshape(-1, 3).astype(np.float64)
     return colours[rng.choice(len(colours), N_ROWS, replace=False)] + rng.normal(scale=0.3, size=(N_ROWS, 3))
 
 
 def patches() -> Array:
-    """Grey patches of 8 × 8 pixels of china.jpg, with noise."""
+    """Return grey patches of 8 × 8 pixels of china.jpg, with noise."""
     rng = np.random.default_rng(0)
     grey = load_sample_image("china.jpg").mean(axis=2)
     every = np.lib.stride_tricks.sliding_window_view(grey, (8, 8)).reshape(-1, 64)
@@ -69,7 +69,7 @@ def overlapping(
     sizes: Array | None = None,
     degrees: float | None = None,
 ) -> Array:
-    """Rows of components whose means have this standard deviation; of t components with so many degrees of freedom."""
+    """Return rows of components whose means have standard deviation `spread`; of t components with `degrees`."""
     rng = np.random.default_rng(seed)
     means = rng.normal(size=(n_components, n_features)) * spread
     share = rng.dirichlet(np.full(n_components, 4.0)) if sizes is None else sizes / sizes.sum()
@@ -97,7 +97,7 @@ def wine() -> Array:
 
 
 def diabetes() -> Array:
-    """With noise, because some columns are whole numbers."""
+    """Return the diabetes data with noise, because some columns are whole numbers."""
     rows = load_diabetes(scaled=False).data[:, [0, 2, 3, 4, 8]]
     standardised: Array = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     standardised += 1e-3 * np.random.default_rng(0).normal(size=rows.shape)
@@ -105,7 +105,7 @@ def diabetes() -> Array:
 
 
 def small_patches() -> Array:
-    """Grey patches of 4 × 4 pixels of china.jpg without their mean, with noise."""
+    """Return grey patches of 4 × 4 pixels of china.jpg without their mean, with noise."""
     grey = load_sample_image("china.jpg").mean(axis=2) / 255
     every = np.lib.stride_tricks.sliding_window_view(grey, (4, 4)).reshape(-1, 16)
     rows = every[np.random.default_rng(31).choice(len(every), N_ROWS, replace=False)]
@@ -115,14 +115,14 @@ def small_patches() -> Array:
 
 
 def digits() -> Array:
-    """Five principal components of some pixels of handwritten digits."""
+    """Return five principal components of some pixels of handwritten digits."""
     pixels_of = load_digits().data[:, 20:44]
     centred = pixels_of - pixels_of.mean(axis=0)
     axes: Array = np.linalg.svd(centred, full_matrices=False)[2][:5]
     return np.asarray(centred @ axes.T)
 
 
-SETS: dict[str, tuple[Callable[[], Array] | str, int, str]] = {  # rows, or their name in mlbench
+SETS: dict[str, tuple[Callable[[], Array] | str, int, str]] = {  # rows, or the name of the set in mlbench
     "2-d, K=15": (lambda: generated(2, 15), 15, "full"),
     "2-d, K=40": (lambda: generated(2, 40), 40, "full"),
     "4-d, K=20": (lambda: generated(4, 20), 20, "full"),
@@ -162,7 +162,7 @@ REASONS = {"patches, K=32": FEW_OF_ALL, "wine, K=5": FEW_OF_ALL, "Shuttle, K=10"
 
 
 def mlbench(folder: Path, name: str) -> Array:
-    """The numeric columns of a data set of the R package."""
+    """Return the numeric columns of a data set of the R package."""
     import rdata
 
     frame = rdata.read_rda(folder / f"{name}.rda")[name]
@@ -181,7 +181,7 @@ def measured(rows: Array, name: str, n_seeds: int, budget: float) -> Iterator[di
 
 
 def cells_of(name: str, fits: list[dict[str, baseline.Fit]], best: float) -> Iterator[tuple[object, ...]]:
-    """Rows of the table for one set."""
+    """Return the rows of the table for one set."""
     for what in (*OURS, OTHER):
         runs = np.array([found[what] for found in fits])
         gaps, hits = best - runs[:, 0], f"{(best - runs[:, 0] <= HIT).sum()} of {len(fits)}"
@@ -190,12 +190,12 @@ def cells_of(name: str, fits: list[dict[str, baseline.Fit]], best: float) -> Ite
 
 
 def ratio(fits: list[dict[str, baseline.Fit]], what: str) -> float:
-    """The median of seconds by those of scikit-learn's fit with the same seed."""
+    """Return the median ratio of seconds to scikit-learn's fit with the same seed."""
     return float(np.median([found[what][1] / found[OTHER][1] for found in fits]))
 
 
 def asked_for(every: dict[str, list[dict[str, baseline.Fit]]], best: dict[str, float]) -> Iterator[str]:
-    """What was asked of default fits, and where it holds."""
+    """Return the requirements on default fits, and the sets that meet them."""
     hits = [
         name
         for name, fits in every.items()

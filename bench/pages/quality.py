@@ -1,9 +1,10 @@
-"""Fits with each feature of the estimator, from the search and from k-means, on random tables.
+"""Fit random tables with each feature of the estimator, from the split-and-merge search and from k-means.
 
     python -m bench.pages.quality --keep FILE      # 40 tables: keep log-likelihoods and processor times
-    python -m bench.pages.quality --against FILE   # compare with what another version kept
+    python -m bench.pages.quality --against FILE   # compare with the file of another version
 
-A table of features says what is fitted to which rows. The log-likelihood is `lower_bound_`, which includes the prior.
+A table of features lists the rows and parameters of each fit. The log-likelihood is `lower_bound_`, which includes
+priors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array
 N_TABLES, N_ROWS = 40, (400, 900, 1800, 3000, 6000)
 SEARCH, KMEANS, AUTO = ({"init_params": name} for name in ("search", "kmeans", "auto"))
 PRIOR, BOUNDED, FACTORS = {"prior": "default"}, {"covariance_type": Full(max_condition=1000)}, FactorAnalyzer(1)
-FEATURES: dict[str, tuple[str, dict[str, Any]]] = {  # name → which rows, and the estimator's parameters
+FEATURES: dict[str, tuple[str, dict[str, Any]]] = {  # name → kind of rows, and the estimator's parameters
     "plain": ("plain", SEARCH),
     "prior": ("plain", PRIOR | SEARCH),
     "prior auto": ("plain", PRIOR | AUTO),
@@ -46,7 +47,7 @@ FEATURES |= {f"{odd} {name}": (odd, {"covariance_type": name} | SEARCH) for odd 
 
 
 def rows_of(seed: int) -> tuple[int, dict[str, tuple[Array, dict[str, Any]]]]:
-    """The number of components of a table, and each kind of its rows with what `fit` is told of them."""
+    """Return the number of components of a table, and each kind of its rows with the arguments of `fit`."""
     rng = np.random.default_rng(seed)
     n_components, n_features, n_rows = int(rng.integers(3, 10)), int(rng.integers(2, 6)), int(rng.choice(N_ROWS))
     means = rng.uniform(1.5, 4) * rng.normal(size=(n_components, n_features))

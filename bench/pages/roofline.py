@@ -1,12 +1,12 @@
-"""Measure how near the kernels come to the limits of the processor: shares of the peak, and of a bound.
+"""Measure how near the kernels come to the limits of the processor, as percentages of the peak and of a bound.
 
     python -m bench.pages.roofline        # five minutes; writes bench/results/roofline.md
 
 A step is the core's pass over the rows, an E-step with the sums for the M-step, on overlapping clusters. The useful
 operations of a full step are n K (2 d² + 6 d). The peak is measured by a loop of fused multiply-adds, which runs
-between the steps. Both are measured in processor time of one thread, and the least of many runs counts, because other
-work on the machine disturbs that less. instructions.py counts the vector instructions of each structure, which give the
-bound.
+between the steps. Steps and peak are measured in processor time of one thread, and the least of many runs counts,
+because other work on the machine affects it least. instructions.py counts the vector instructions of each structure,
+which give the bound.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import _core
 
 REPEATS = 40
-WORK = 2.5e8  # multiply-adds of a step, about 10 ms
-# The core's numbers of structure and second moments.
+WORK = 2.5e8  # multiply-adds of a step, which takes about 10 ms
+# The core's codes of structure and second moments.
 STRUCTURES = {"spherical": (0, 1), "diag": (1, 2), "tied": (2, 0), "full": (2, 3)}
 FULL = [(2, 8), (2, 16), (3, 16), (4, 16), (5, 16), (6, 16), (7, 16), (8, 16), (10, 16), (12, 16), (16, 16),
         (24, 16), (32, 32), (64, 32), (128, 16)]  # fmt: skip
@@ -35,7 +35,7 @@ AVX2_BAR, FLAT_BAR, SCALING_BAR = 55, 75, 92
 
 
 def make_step(target: Any, structure: str, d: int, k: int, n_threads: int = 1, scale: float = 1.0) -> tuple[Any, int]:
-    """A step of the core on rows of overlapping clusters, and their number."""
+    """Return a step of the core on rows of overlapping clusters, and the number of these rows."""
     rng = np.random.default_rng(0)
     number, second = STRUCTURES[structure]
     pairs = {"full": d * d + 20, "tied": 3 * d + 30 + d * d / (2 * k)}  # multiply-adds of a row and a component
@@ -53,7 +53,7 @@ def make_step(target: Any, structure: str, d: int, k: int, n_threads: int = 1, s
 
 
 def least(step: Callable[[], Any], isa: str) -> tuple[float, float]:
-    """Seconds of one thread for a step, the least; and the peak, the largest."""
+    """Return the least seconds of a step on one thread, and the largest peak."""
     seconds, peak = np.inf, 0.0
     for _ in range(REPEATS):
         peak = max(peak, fma.operations_per_second(isa))
@@ -62,7 +62,7 @@ def least(step: Callable[[], Any], isa: str) -> tuple[float, float]:
 
 
 def full(target: Any) -> list[dict[str, Any]]:
-    """Share of the peak, counting useful operations."""
+    """Return the percentage of the peak, counting useful operations."""
     found = []
     for d, k in FULL:
         step, n = make_step(target, "full", d, k)
@@ -74,7 +74,7 @@ def full(target: Any) -> list[dict[str, Any]]:
 
 
 def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
-    """Share of the bound by instructions. In a cycle the peak's loop makes two multiply-adds of eight lanes."""
+    """Return the percentage of the instruction bound. The peak's loop makes two multiply-adds per cycle."""
     found = []
     for d, k in FLAT:
         step, n = make_step(target, structure, d, k)
@@ -89,7 +89,7 @@ def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
 
 
 def threads(target: Any) -> list[dict[str, Any]]:
-    """Speed-up by a second thread, of the steps and of the peak's loop: least times of runs that alternate."""
+    """Return the speed-up by a second thread, of the steps and of the peak's loop: least times of alternating runs."""
     found = []
     for structure, d, k, scale in [("full", 2, 8, 1), ("full", 8, 16, 1), ("full", 16, 16, 1), ("full", 32, 32, 1),
                                    ("full", 64, 32, 1), ("diag", 16, 16, 1), ("full", 8, 16, 0.25),

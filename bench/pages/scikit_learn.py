@@ -5,8 +5,8 @@
 
 Both fit the same rows from the same parameters, and n_iter_ is checked. The runs alternate, and the least time of the
 repeats counts. The time of an iteration is the difference between a long and a short fit, so that validation and the
-final E-step cancel out. scikit-learn runs with 1 and with 2 BLAS threads, and the faster counts: its threads stall on
-shared machines.
+final E-step cancel out. scikit-learn runs with 1 and with 2 BLAS threads, and the faster run counts, because its
+threads stall on shared machines.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from gaussmix import GaussianMixture as Ours
 from gaussmix._src.numerics.arrays import Array
 
 README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # in the README
+START, END = "<!-- speed table -->", "<!-- end of speed table -->"  # marks around the table in the README
 EXTRA = {Ours: 20, Theirs: 5}  # iterations by which a long fit exceeds a short one
 
 
 def seconds(estimator: type[Any], case: Case, rows: Array, max_iter: int, **options: int) -> float:
-    """Wall time of a fit of exactly `max_iter` iterations."""
+    """Return the wall time of a fit of exactly `max_iter` iterations."""
     model = estimator(
         case.n_components, covariance_type=case.structure, tol=0, reg_covar=1e-6, max_iter=max_iter,
         **case.start(), **options,
@@ -47,9 +47,9 @@ def seconds(estimator: type[Any], case: Case, rows: Array, max_iter: int, **opti
 
 
 def measure(case: Case, repeats: int) -> dict[str, float]:
-    """Seconds per iteration of each: its least long fit less its least short one."""
+    """Return seconds per iteration of each: its least long fit minus its least short one."""
     rows = case.rows()
-    ways: dict[str, tuple[type[Any], dict[str, int], int]] = {  # with the number of BLAS threads
+    ways: dict[str, tuple[type[Any], dict[str, int], int]] = {  # last entry: number of BLAS threads
         "ours": (Ours, {}, 2),
         "ours, 1 thread": (Ours, {"n_jobs": 1}, 2),
         "sklearn 1": (Theirs, {}, 1),
@@ -58,7 +58,7 @@ def measure(case: Case, repeats: int) -> dict[str, float]:
     least = dict.fromkeys(((name, extra) for name in ways for extra in (False, True)), np.inf)
     for _ in range(repeats):
         for name, (estimator, options, blas_threads) in ways.items():
-            time.sleep(0.1)  # until BLAS threads have stopped to spin
+            time.sleep(0.1)  # until BLAS threads have stopped spinning
             with threadpool_limits(blas_threads):
                 for long in False, True:
                     elapsed = seconds(estimator, case, rows, 1 + EXTRA[estimator] * long, **options)
@@ -71,7 +71,7 @@ FITTED = Case("full", 500_000, 8, 16, separated=True), Case("full", 500_000, 8, 
 
 
 def whole_fits(case: Case) -> dict[str, float]:
-    """Seconds of a processor that a whole default fit takes on one core: the least of two of each."""
+    """Return processor seconds of a whole default fit on one core: the least of two of each."""
     rows, kinds = case.rows(), {"ours": (Ours, {"n_jobs": 1}), "sklearn": (Theirs, {})}
 
     def fit(estimator: type[Any], options: dict[str, int]) -> Any:
@@ -82,19 +82,19 @@ def whole_fits(case: Case) -> dict[str, float]:
 
 
 def ratio(times: dict[str, float]) -> float:
-    """scikit-learn's time with its better number of threads, by ours."""
+    """Return the ratio of scikit-learn's time, with its better number of threads, to gaussmix's."""
     return min(times["sklearn 1"], times["sklearn 2"]) / times["ours"]
 
 
 def cells(result: dict[str, Any]) -> tuple[str, ...]:
-    """A row of a table."""
+    """Return a row of a table."""
     case, seconds = result["case"], result["seconds"]
     times = (f"{1e3 * seconds[name]:.1f}" for name in ("ours", "ours, 1 thread", "sklearn 1", "sklearn 2"))
     return f"{case['n_rows']:,}, {case['n_features']}, {case['n_components']}", *times, f"×{result['ratio']:.1f}"
 
 
 def fit_cells(case: Case, seconds: dict[str, float]) -> tuple[str, ...]:
-    """A row of the table of whole fits."""
+    """Return a row of the table of whole fits."""
     of_each = (f"{seconds[name]:.2f}" for name in ("ours", "sklearn"))
     shape = f"{case.n_rows:,}, {case.n_features}, {case.n_components}, {'apart' if case.separated else 'overlapping'}"
     return shape, *of_each, f"×{seconds['sklearn'] / seconds['ours']:.1f}"
@@ -105,14 +105,14 @@ def of_structure(results: list[dict[str, Any]], structure: str) -> list[dict[str
 
 
 def mean_ratio(results: list[dict[str, Any]]) -> float:
-    """The geometric mean."""
+    """Return the geometric mean."""
     return float(np.exp(np.mean([np.log(result["ratio"]) for result in results])))
 
 
 def summary(
     machine: dict[str, str], results: list[dict[str, Any]], memory: dict[str, float], fits: list[dict[str, float]]
 ) -> str:
-    """The table for the README: how many times longer scikit-learn takes, structure by structure."""
+    """Return the table for the README: how many times longer scikit-learn takes, structure by structure."""
     apart, mixed = fits
     lines = [
         f"How many times longer scikit-learn {machine['scikit-learn']} takes for an EM iteration "
@@ -139,7 +139,7 @@ def summary(
 
 
 def with_table(page: str, table: str) -> str:
-    """The page with the table between its two marks."""
+    """Return the page with the table between its two marks."""
     before, _, rest = page.partition(START)
     after = rest.partition(END)[2]
     return f"{before}{START}\n{table}\n{END}{after}"

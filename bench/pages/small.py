@@ -1,9 +1,9 @@
-"""Small tables: fits and predictions compared with scikit-learn, and steps of EM by the core alone and from Python.
+"""Compare fits and predictions of small tables with scikit-learn's, and steps of EM by the core with steps from Python.
 
     python -m bench.pages.small    # a minute; writes bench/results/small.md
 
-All is on one thread, fits and predictions in processor time. Calls that are compared take turns, some at a time. Steps
-are of the same fit of iris, from the same partition. The least time of many repeats counts.
+All measurements use one thread; fits and predictions are measured in processor time. Calls that are compared alternate,
+several in a row. Steps belong to the same fit of iris, from the same partition. The least time of many repeats counts.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 from gaussmix.extend import Family, Partition
 
-FEW, MANY = 5, 30  # steps of two runs: what a run costs once cancels out in the difference
+FEW, MANY = 5, 30  # steps of two runs, so that the fixed cost of a run cancels out in the difference
 REASON = """\
 Fits and predictions are in processor time. Asked of a default fit: ×1. It is a search in all these rows. With tied
 covariances a move changes all components, so that it is judged on all rows. Unless even the best moves have no hope,
 some ten moves and up to 20 swaps in a row fail before the end, each in three steps of EM or more; where scikit-learn
 ends after a few steps, that may take as long as its whole fit."""
-SECONDS, TOGETHER = 0.5, 10  # of the repeats of each figure; calls in a row
+SECONDS, TOGETHER = 0.5, 10  # time for the repeats of each figure; calls in a row
 COMPONENTS = 3, 6
 SIZES = (300, 2, 3), (1000, 2, 3), (5000, 4, 4), (5000, 4, 10)  # rows, features, components of whole fits
-ASKED = {(300, "full"): 5, (300, "diag"): 5, (5000, "full"): 8, (5000, "tied"): 6}  # times faster, from k-means
+# required speed-ups of fits from k-means
+ASKED = {(300, "full"): 5, (300, "diag"): 5, (5000, "full"): 8, (5000, "tied"): 6}
 
 
 def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
-    """Iris, and the model of a cut of Ward's tree."""
+    """Return iris, and the model of a cut of Ward's tree."""
     rows = load_iris().data
     labels = fcluster(ward(rows), n_components, "maxclust") - 1
     source = ArraySource(rows, None, labels.astype(np.int32))
@@ -53,11 +54,11 @@ def begun(family: Family, n_components: int) -> tuple[ArraySource, Model]:
 
 
 class ByPython(StopRule):
-    """A rule that the core does not know, so that Python makes the steps."""
+    """A convergence rule that the core does not support, so that Python makes the steps."""
 
 
 def step(rule: type[StopRule], source: ArraySource, start: Model) -> float:
-    """Microseconds of a step."""
+    """Return microseconds of a step."""
     objective = Objective(np.zeros(source.n_features))
     least, until = {FEW: np.inf, MANY: np.inf}, perf_counter() + SECONDS
     while perf_counter() < until:
@@ -68,7 +69,7 @@ def step(rule: type[StopRule], source: ArraySource, start: Model) -> float:
 
 
 def in_turns(*calls: Callable[[], Any]) -> list[float]:
-    """Microseconds of each call, the least of many."""
+    """Return microseconds of each call, the least of many."""
     least, until = [np.inf] * len(calls), perf_counter() + SECONDS * len(calls)
     while perf_counter() < until:
         least = [
@@ -79,7 +80,7 @@ def in_turns(*calls: Callable[[], Any]) -> list[float]:
 
 
 def whole_fits() -> Iterator[tuple[object, ...]]:
-    """Rows of a table of fits from both starts."""
+    """Return the rows of a table of fits from both initialisations."""
     for n_rows, n_features, n_components in SIZES:
         rng = np.random.default_rng(0)
         centres = 5 * rng.normal(size=(n_components, n_features))
@@ -99,7 +100,7 @@ def whole_fits() -> Iterator[tuple[object, ...]]:
 
 
 def predictions() -> Iterator[tuple[str, ...]]:
-    """Rows of a table of answers for one row."""
+    """Return the rows of a table of predictions for one row."""
     rows = np.random.default_rng(0).normal(size=(5000, 4))
     fitted: list[Any] = [each(4).fit(rows) for each in (GaussianMixture, sklearn.mixture.GaussianMixture)]
     for method in "predict", "predict_proba", "score_samples":
@@ -108,7 +109,7 @@ def predictions() -> Iterator[tuple[str, ...]]:
 
 
 def steps() -> Iterator[tuple[object, ...]]:
-    """Rows of a table of steps of iris."""
+    """Return the rows of a table of steps on iris."""
     for n_components in COMPONENTS:
         for name, family in FAMILIES.items():
             if family.algebra is not None:
@@ -121,7 +122,7 @@ def main() -> None:
     parser_of(__doc__).parse_args()
     how = f"microseconds; steps: of iris, 150 × 4, from runs of {FEW} and of {MANY} steps"
     page = Page(__file__, "Small tables", how)
-    with threadpool_limits(1):  # threads of BLAS get in the way here
+    with threadpool_limits(1):  # BLAS threads would only slow down such small fits
         names = "rows | K | structure | scikit-learn | k-means start | ratio | asked | default | ratio"
         page.table(names, whole_fits(), n_words=3)
         page.table("of one row, 4 features, K = 4 | gaussmix | scikit-learn | ratio", predictions())

@@ -2,16 +2,17 @@
 
     python -m bench.pages.tables                  # two minutes; rewrites bench/results/tables.md
     python -m bench.pages.tables --keep FILE      # without scikit-learn: keep log-likelihoods and processor times
-    python -m bench.pages.tables --against FILE   # the same, compared with what another version kept
+    python -m bench.pages.tables --against FILE   # the same, compared with the file of another version
     python -m bench.pages.tables --draw           # ten minutes; the picture and figures of a page of the guide
 
-Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of it is
-drawn at random, each table from a seed of its own. Each fit is made twice on one thread, and the faster one counts.
-Comparisons also time fits of 300 to 200,000 rows. The picture is of `N_DRAWN` other tables,
-and has ten starts of scikit-learn too.
+Tables are of seven `KINDS`, with 150 to 30,000 rows and 1 to 25 features; fits have 2 to 30 components. All of this is
+drawn at random, with one seed per table. Each fit is made twice on one thread, and the faster fit counts. Comparisons
+also time fits of 300 to 200,000 rows. The picture shows `N_DRAWN` other tables, with ten starts of scikit-learn as
+well.
 
-"slower" counts tables where a default fit took longer than scikit-learn's. "mean gain" is over scikit-learn's fit; a
-gain or loss of more than 1 nat counts as 1, because components of rounded rows may collapse to the ridge.
+"slower" counts tables for which a default fit took longer than scikit-learn's. "mean gain" is the gain over
+scikit-learn's fit. Gains and losses of more than 1 nat count as 1, because components of rounded rows may collapse to
+the ridge.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from bench.pages.scikit_learn import with_table
 from gaussmix import GaussianMixture
 from gaussmix._src.numerics.arrays import Array
 
-N_TABLES, LOWER = 300, 1e-4  # nats per row: what counts as lower than scikit-learn
+N_TABLES, LOWER = 300, 1e-4  # nats per row: a fit counts as lower than scikit-learn's if it is below by this
 KINDS = "separated", "overlapping", "heavy-tailed", "rounded", "unequal weights", "correlated", "3 % outliers"
-STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances twice as often
+STRUCTURES = "full", "full", "tied", "diag", "spherical"  # full covariances are twice as frequent
 OURS: dict[str, dict[str, Any]] = {"default": {}, "kmeans": {"init_params": "kmeans"}}
 OTHER = "scikit-learn"
 N_DRAWN, CLEARLY = 210, 0.01  # tables of the picture; nats per row
@@ -42,7 +43,7 @@ SIZES = 300, 2_000, 20_000, 200_000  # rows of tables whose times are compared s
 
 
 def table(number: int) -> tuple[str, Array, int, str]:
-    """A name, rows, a number of components, and a structure."""
+    """Return a name, rows, a number of components, and a structure."""
     rng, kind = np.random.default_rng([2026, number]), KINDS[number % len(KINDS)]
     n_rows, n_features, n_components, n_groups = (
         int(np.exp(rng.uniform(np.log(least), np.log(most))))
@@ -52,7 +53,7 @@ def table(number: int) -> tuple[str, Array, int, str]:
     spread = {"separated": 6.0, "overlapping": 0.8}.get(kind, rng.uniform(1, 5))
     means = spread * rng.normal(size=(n_groups, n_features))
     factors = rng.normal(size=(n_groups, n_features, n_features)) / np.sqrt(n_features)
-    if kind == "correlated":  # two axes hold nearly all of the variance
+    if kind == "correlated":  # two axes have nearly all of the variance
         left, right = rng.normal(size=(2, n_groups, n_features, 2))
         factors = 0.1 * factors + left @ right.transpose(0, 2, 1)
     weights = rng.dirichlet(np.full(n_groups, 0.3 if kind == "unequal weights" else 20.0))
@@ -76,7 +77,7 @@ def results(
     other_starts: Sequence[int] = (1,),
     n_repeats: int = 1,
 ) -> Iterator[tuple[str, baseline.Fit]]:
-    """Fit rows by default, from k-means, and by scikit-learn with numbers of starts."""
+    """Fit rows by default, from k-means, and by scikit-learn with several numbers of starts."""
     common: dict[str, Any] = {"n_components": n_components, "covariance_type": structure, "random_state": seed}
     models: dict[str, Any] = {what: GaussianMixture(**common, **own, n_jobs=1) for what, own in OURS.items()}
     for n_init in other_starts:
@@ -101,7 +102,7 @@ def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
 
 
 def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
-    """A row of the page: all tables that scikit-learn can fit."""
+    """Return a row of the page, over all tables that scikit-learn can fit."""
     both = [each for each in found if not isinstance(each[OTHER][0], str)]
     ours, plain, theirs = (np.array([each[what] for each in both]) for what in (*OURS, OTHER))
     times, gain = ours[:, 1] / theirs[:, 1], ours[:, 0] - theirs[:, 0]
@@ -116,7 +117,7 @@ def summary(found: list[dict[str, baseline.Fit]]) -> tuple[object, ...]:
 
 
 def draw(fits: baseline.Fits, docs: Path = DOCS) -> None:
-    """Draw how far below the best fit of its table each fit ended, and how long it took; write both into the guide."""
+    """Draw how far below the best fit of its table each fit ended against its time, and write both into the guide."""
     import matplotlib.pyplot as plt
 
     found = {name: each for name, each in fits.items() if not any(isinstance(nats, str) for nats, _ in each.values())}

@@ -5,10 +5,10 @@
     python -m bench.pages.thousands --only overlap growth    # some of the bars, printed only
 
 A step is the median time between the calls of a callback, from the third step on. Fits on the same rows start from the
-same weights, means and covariances: those of one assignment of the rows to the nearest of K rows drawn at random, where
-each covariance is shrunk towards the pooled one. All data are drawn from fixed seeds.
+same weights, means and covariances. These parameters come from an assignment of the rows to the nearest of K randomly
+drawn rows, with each covariance shrunk towards the pooled one. All data are drawn from fixed seeds.
 
-vamm (Salwig et al. 2025) is measured where it can be imported; the figures of its own example are known without it.
+vamm (Salwig et al. 2025) is measured if it can be imported; the figures of its own example are recorded here.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from bench.peak import rise_of_peak
 from gaussmix import FactorAnalyzer, GaussianMixture
 from gaussmix._src.numerics.arrays import Array
 
-Row = tuple[str, str, str, str]  # a bar, what is asked, what was measured, and how
+Row = tuple[str, str, str, str]  # bar, requirement, measurement, and its description
 N_STEPS, N_GROWTH, SPREAD = 9, 1_000_000, 0.35
 VAMM: Any = import_module("vamm") if find_spec("vamm") else None
 STRUCTURES = "EII", "spherical", "EEI", "diag", FactorAnalyzer(2, shared_noise=True), FactorAnalyzer(2), "tied", "full"
 THEIRS = [(name, is_shared) for name in ("isotropic", "diagonal", "mfa", "full") for is_shared in (True, False)]
-BOUNDS = 152.27, 151.71, 142.27, 133.06, 132.01, 124.08, 137.55, np.nan  # mean negative ones of vamm's example
+BOUNDS = 152.27, 151.71, 142.27, 133.06, 132.01, 124.08, 137.55, np.nan  # mean negative bounds of vamm's example
 
 
 def fit(rows: Array, K: int, posterior: str | int, **options: Any) -> tuple[Any, float, float]:
-    """The fit, how long it took, and the median time of its later steps."""
+    """Return the fit, its time, and the median time of its later steps."""
     times: list[float] = []
     own: dict[str, Any] = {"posterior": posterior, "callbacks": [lambda record: times.append(record.seconds)]}
     gm = GaussianMixture(K, random_state=0, **own, **options)
@@ -55,7 +55,7 @@ def fit(rows: Array, K: int, posterior: str | int, **options: Any) -> tuple[Any,
 
 
 def vamm(rows: Array, K: int, structure: str, n_threads: int = 1, **own: Any) -> tuple[float, float, float]:
-    """The mean negative bound of a fit of vamm, how long its steps took, and the median time of the later ones."""
+    """Return the mean negative bound of a fit of vamm, its time, and the median time of its later steps."""
     if VAMM is None:
         return np.nan, np.nan, np.nan
     limits: dict[str, Any] = {"limit": [3, N_STEPS], "eps": [0, 0]} if "init_means" in own else {}
@@ -66,7 +66,7 @@ def vamm(rows: Array, K: int, structure: str, n_threads: int = 1, **own: Any) ->
 
 
 def start(rows: Array, K: int) -> dict[str, Array]:
-    """Weights, means and covariances of the rows nearest to each of K rows."""
+    """Return weights, means and covariances of the rows nearest to each of K rows."""
     n, d = rows.shape
     labels = cKDTree(rows[np.random.default_rng(1).choice(n, K, replace=False)]).query(rows, workers=-1)[1]
     sizes = np.bincount(labels, minlength=K)
@@ -78,7 +78,7 @@ def start(rows: Array, K: int) -> dict[str, Array]:
 
 
 def overlapping(n: int, K: int) -> Array:
-    """Rows of 8 features and K components with standard normal means and standard deviations of about SPREAD."""
+    """Return rows of 8 features, K components, standard normal means and standard deviations of about SPREAD."""
     rng = np.random.default_rng(0)
     means, factors = rng.normal(size=(K, 8)), SPREAD * (np.eye(8) + 0.3 * rng.normal(size=(K, 8, 8)))
     group = rng.integers(K, size=n)
@@ -86,7 +86,7 @@ def overlapping(n: int, K: int) -> Array:
 
 
 def surface(n: int, _: int) -> Array:
-    """Points of a bumpy closed surface of radius about 1, with noise of 0.005."""
+    """Return points of a bumpy closed surface of radius about 1, with noise of 0.005."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 3))
     x /= np.linalg.norm(x, axis=1)[:, None]
@@ -95,7 +95,7 @@ def surface(n: int, _: int) -> Array:
 
 
 def patches(n: int, _: int) -> Array:
-    """Patches of 8 x 8 grey values of two photographs without their means, with noise of one grey value."""
+    """Return patches of 8 × 8 grey values of two photographs without their means, with noise of one grey value."""
     rng, grey = np.random.default_rng(0), (image @ [0.299, 0.587, 0.114] for image in load_sample_images().images)
     every = np.concatenate([extract_patches_2d(image, (8, 8)).reshape(-1, 64) for image in grey])
     rows = every[rng.permutation(len(every))[:n]]
@@ -103,7 +103,7 @@ def patches(n: int, _: int) -> Array:
 
 
 def same_start(asked: str, data: Callable[[int, int], Array], n: int, K: int, max_iter: int) -> Iterator[Row]:
-    """The default fit and the exact one from the same start, which is not counted: nats a row lower, and the time."""
+    """Fit by default and exactly from the same start, without its time; return the loss in nats per row, and times."""
     rows, new = np.split(data(n, K), [-n // 20])
     own = {**start(rows, K), "max_iter": max_iter}
     (auto, seconds, step), (exact, longer, exact_step) = (fit(rows, K, each, **own) for each in ("auto", "exact"))
@@ -143,7 +143,7 @@ def steps(n: int, sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def digits() -> Iterator[Row]:
-    """vamm's example: digits with standard normal noise, 100 components, 2 factors, seed 123."""
+    """Run vamm's example: digits with standard normal noise, 100 components, 2 factors, seed 123."""
     rows = load_digits().data
     rows += np.random.default_rng(123).standard_normal(size=rows.shape)
     for structure, (theirs, is_shared), bound in zip(STRUCTURES, THEIRS, BOUNDS, strict=True):
@@ -155,7 +155,7 @@ def digits() -> Iterator[Row]:
 
 
 def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
-    """Times of steps for each number of components, and a picture."""
+    """Measure times of steps for each number of components, and draw them."""
     rows, times, names = surface(n, 0), list[list[float]](), ("8 candidates", "exact", "scikit-learn", "vamm")
     few, some = rows[: max(n // 100, 5_000)], rows[: max(n // 10, 5_000)]
     how = f"full, two threads; in proportion: scikit-learn (one thread) with {len(few):,} rows, vamm with {len(some):,}"
@@ -164,9 +164,9 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
         if len(few) // 2 >= K:
             begin = {"tol": 0, "init_params": "random_from_data", "random_state": 0}
             models = [sklearn.mixture.GaussianMixture(K, max_iter=m, **begin) for m in (1, 3)]
-            with threadpool_limits(1):  # two threads of BLAS may stall
+            with threadpool_limits(1):  # two BLAS threads may stall
                 plain = [min(seconds_of(partial(model.fit, few)) for _ in range(2)) for model in models]
-        few_steps = own | {"max_iter": N_STEPS if K < 10_000 else 4}  # a step may take minutes
+        few_steps = own | {"max_iter": N_STEPS if K < 10_000 else 4}  # a single step may take minutes
         ours = [fit(rows, K, 8, **own)[2], fit(rows, K, "exact", **few_steps)[2]]
         theirs = vamm(some, K, "full", 2, init_means=own["means_init"])[2]
         times.append([*ours, (plain[1] - plain[0]) / 2 * n / len(few), theirs * n / len(some)])
@@ -186,7 +186,7 @@ def growth(n: int, sizes: Sequence[int]) -> Iterator[Row]:
 
 
 def bars(share: float, K: int) -> dict[str, Iterator[Row]]:
-    """All bars with a share of the rows, and a Kth of the components; each is measured when its rows are asked for."""
+    """Yield all bars for a fraction of the rows and a Kth of the components; bars are measured when requested."""
     half, large = "≤ 0.002 in 1/", 4_096 // K
     return {
         "whole": whole(int(10_000_000 * share), 65_536 // K),

@@ -1,4 +1,4 @@
-"""Packages besides gaussmix, in the order of the table. A new peer takes a file in this folder and a line here."""
+"""Packages besides gaussmix, in the order of the table. A new peer needs a file in this folder and a line here."""
 
 from __future__ import annotations
 

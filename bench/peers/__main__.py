@@ -1,10 +1,10 @@
-"""Measure gaussmix and those of its peers that are installed, in one run, for one table.
+"""Measure gaussmix and its installed peers in one run, for one table.
 
     python -m bench.peers                      # all peers, about 12 minutes; rewrites bench/results/peers.md
     python -m bench.peers --quick              # gaussmix, scikit-learn and oneDAL: the bars, under 8 minutes
     python -m bench.peers --peer oneDAL --shape 2 --budget 1    # a part, printed only
 
-Every measurement is a process of its own with a time limit: if one crashes or hangs, the others go on.
+Every measurement is a separate process with a time limit, so that the others continue if one crashes or hangs.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ QUICK = [name for name, peer in PEERS.items() if peer.whole]
 
 
 def chosen_cases(shapes: list[int] | None, peer: str) -> list[Case]:
-    """Cases of all shapes, or of those with the given numbers; separated clusters only for peers with a bar."""
+    """Return cases of all shapes, or of the given ones; separated clusters only for peers with a bar."""
     kinds = [(structure, separated) for structure, separated in KINDS if structure in PEERS[peer].structures]
     kinds = [kind for kind in kinds if PEERS[peer].whole or not kind[1]]
     return [case for kind in kinds for number, case in enumerate(cases_of(*kind)) if shapes is None or number in shapes]
 
 
 def measured(peers: list[str], shapes: list[int] | None, budget: float) -> list[Result]:
-    """Results, peer after peer within each case: other work on the machine is then much the same for all peers."""
+    """Yield results, peer after peer within each case, so that other work on the machine is similar for all peers."""
     results = []
     for case in [case for kind in KINDS for case in cases_of(*kind)]:
         for peer in peers:
@@ -57,7 +57,7 @@ def _shown(result: Result) -> str:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure, and return what the page shows."""
+    """Measure, and return the contents of the page."""
     wanted = arguments.peer or (QUICK if arguments.quick else list(PEERS))
     skipped = {name: why for name in wanted if (why := PEERS[name].missing()) is not None}
     for name, why in skipped.items():

@@ -1,4 +1,4 @@
-"""The bars: ratios of the best peers' seconds per iteration to ours that gaussmix must reach, and what it reached."""
+"""Define the bars: required ratios of the best peers' seconds per iteration to gaussmix's, and whether they are met."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from bench.cases import SHAPES, Case
 
-Result = dict[str, Any]  # of one peer on one case: peer, case, and what measure.py found or why it failed
-KINDS = [("full", False), ("diag", False), ("full", True)]  # structure, separated
+Result = dict[str, Any]  # peer, case, and the result of measure.py or the reason of its failure
+KINDS = [("full", False), ("diag", False), ("full", True)]  # structure, and whether clusters are separated
 
 
 @dataclass(frozen=True)
 class Bar:
-    """The least that the geometric mean of a peer's seconds by ours, over all shapes, must be."""
+    """A lower bound on the geometric mean of a peer's seconds divided by gaussmix's, over all shapes."""
 
     structure: str
     separated: bool
@@ -42,17 +42,17 @@ def cases_of(structure: str, separated: bool) -> list[Case]:
 
 
 def found(results: list[Result], peer: str, case: Case) -> Result | None:
-    """The peer's result on the case; None if it was not tried."""
+    """Return the peer's result on the case, or None if it was not tried."""
     return next((r for r in results if r["peer"] == peer and r["case"] == vars(case)), None)
 
 
 def best(result: Result | None) -> float | None:
-    """Seconds with the best number of threads; None without a result."""
+    """Return the seconds with the best number of threads, or None without a result."""
     return None if result is None or "failed" in result else min(result["seconds"].values())
 
 
 def ratios(results: list[Result], peer: str, structure: str, separated: bool) -> list[float]:
-    """The peer's seconds by ours, for the shapes on which both have a result."""
+    """Return the peer's seconds divided by gaussmix's, for the shapes on which both have a result."""
     pairs = [
         (best(found(results, peer, case)), best(found(results, "gaussmix", case)))
         for case in cases_of(structure, separated)
@@ -65,7 +65,7 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def verdict(bar: Bar, results: list[Result]) -> tuple[str, str]:
-    """What was reached, and whether that meets the bar; that is open while a shape is missing."""
+    """Return what was reached, and whether this meets the bar; the verdict is open if a shape is missing."""
     values = ratios(results, bar.peer, bar.structure, bar.separated)
     if not values:
         return "–", "open: not measured"

@@ -1,4 +1,4 @@
-"""A peer makes a given number of EM iterations on given rows. Each peer has a file, and only that file imports it."""
+"""Interface of peers, which make a given number of EM iterations. Only a peer's own file imports its package."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Problem:
 
     @classmethod
     def of(cls, case: Case) -> Problem:
-        """The problem of a case; its unit covariances equal their precisions, so all peers start alike."""
+        """Return the problem of a case; its unit covariances equal their precisions, so that all peers start alike."""
         start = case.start()
         return cls(case.structure, case.rows(), start["weights_init"], start["means_init"], start["precisions_init"])
 
     def head(self, n_rows: int) -> Problem:
-        """The same problem on its first rows."""
+        """Return the same problem on its first rows."""
         return Problem(self.structure, self.rows[:n_rows], self.weights, self.means, self.covariances)
 
     @property
@@ -45,9 +45,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fit:
-    """Parameters in the shapes of a Problem, and the total log-likelihood that the peer gives for start or result.
+    """Parameters in the shapes of a Problem, and the peer's total log-likelihood, of the start or of the result.
 
-    R measures its seconds and megabytes itself.
+    R measures seconds and megabytes itself.
     """
 
     weights: Array
@@ -62,22 +62,22 @@ class Peer(ABC):
     """A package that fits mixtures by EM."""
 
     name: ClassVar[str]
-    package: ClassVar[str]  # that Python imports
-    distribution: ClassVar[str]  # that pip installs
+    package: ClassVar[str]  # name of the package in import statements
+    distribution: ClassVar[str]  # name of the package for pip
     structures: ClassVar[tuple[str, ...]] = ("full", "diag")
-    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # to try; the fastest counts
-    whole: ClassVar[bool] = False  # it always takes all rows, because there is a bar for it
-    settles: ClassVar[int] = 1  # iterations on separated clusters before one takes its usual time
+    threads: ClassVar[tuple[int, ...]] = tuple(sorted({1, ALL}))  # numbers of threads to try; the fastest counts
+    whole: ClassVar[bool] = False  # True if a bar requires all rows
+    settles: ClassVar[int] = 1  # iterations on separated clusters before the time per iteration is stable
 
     def missing(self) -> str | None:
-        """Why it can't run here; None if it can."""
+        """Return why the peer cannot run here, or None if it can."""
         return None if find_spec(self.package) else f"no package {self.distribution}"
 
     def version(self) -> str:
         return version(self.distribution)
 
     def prepare(self, problem: Problem) -> None:  # noqa: B027, most have nothing to prepare
-        """Make what is not part of a fit: a start in another form, a file for another process."""
+        """Prepare data that fits need but do not include, such as a start in another form or a file."""
 
     @abstractmethod
     def fit(self, problem: Problem, iterations: int, threads: int) -> Fit:

@@ -1,6 +1,6 @@
-"""Measure the errors of a peer's iterations: its fits of a small case compared with those of mpmath with 50 digits.
+"""Measure the errors of a peer's iterations, by comparing its fits of a small case with fits by mpmath with 50 digits.
 
-The reference is `em_step` of tests/oracle/exact/exact.py. The table calls `python -m bench.peers.exact OUT PEER`.
+The reference is `em_step` of tests/oracle/exact/exact.py. The table runs `python -m bench.peers.exact OUT PEER`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from bench.peers import PEERS
 from bench.peers.base import Fit, Peer, Problem
 from bench.peers.process import SCRATCH, asked
 
-SHAPE = (300, 5, 4)  # rows, features, components: seconds for mpmath
+SHAPE = (300, 5, 4)  # rows, features, components; for this size mpmath takes seconds
 STEPS = 3
-OFFSET = 1e4  # standard deviations from the origin
+OFFSET = 1e4  # distance of the rows from the origin, in standard deviations
 PARTS = ("weights", "means", "covariances", "log-likelihood")
 
 
 @cache
 def _oracle() -> Any:
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "oracle" / "exact"))
-    import exact  # found by the line above
+    import exact  # the line above adds its folder to the path
 
     return exact
 
 
 def course(problem: Problem) -> list[Fit]:
-    """The parameters at the start and after each step, rounded to double, and the log-likelihood of each."""
+    """Return the parameters at the start and after each step, rounded to double, with their log-likelihoods."""
     oracle, family = _oracle(), problem.structure
     rows = problem.rows.tolist()
     parameters = tuple(array.tolist() for array in (problem.weights, problem.means, problem.covariances))
@@ -50,7 +50,7 @@ def course(problem: Problem) -> list[Fit]:
 
 
 def remembered(problem: Problem, name: str) -> list[Fit]:
-    """The course of a problem that all peers start from; the first of them computes it and writes it to a file."""
+    """Return the steps of a problem for all peers; the first peer computes them and writes them to a file."""
     file = Path(os.environ[SCRATCH]) / f"{name}.json"
     if not file.exists():
         file.write_text(json.dumps([vars(fit) for fit in course(problem)], default=np.ndarray.tolist))
@@ -62,10 +62,11 @@ def remembered(problem: Problem, name: str) -> list[Fit]:
 
 
 def errors(fit: Fit, exact: list[Fit], step: int) -> dict[str, float | None]:
-    """The largest error of each part of a fit after `step` iterations.
+    """Return the largest error of each part of a fit after `step` iterations.
 
-    Weights and log-likelihood are relative, means are in standard deviations, covariances relative to the product of
-    two standard deviations. The log-likelihood that a peer gives is that before the last M-step or that after it.
+    Errors of weights and log-likelihood are relative, errors of means are in standard deviations, and errors of
+    covariances are relative to the product of two standard deviations. A peer's log-likelihood may belong to the
+    parameters before or after the last M-step.
     """
     truth = exact[step]
     full = truth.covariances.ndim == 3
@@ -86,7 +87,7 @@ def _largest(values: NDArray[np.float64]) -> float:
 
 
 def examined(peer: Peer, structure: str) -> dict[str, Any]:
-    """Errors after one iteration, after three (they show that the peer makes three), and with rows far from 0."""
+    """Return errors after one iteration, after three (which shows that three are made), and with rows far from 0."""
     near = Problem.of(Case(structure, *SHAPE))
     far = replace(near, rows=near.rows + OFFSET, means=near.means + OFFSET)
     found = {}

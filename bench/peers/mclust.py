@@ -1,4 +1,4 @@
-"""mclust for R: `em`, which makes an E-step from given parameters and then calls `me`."""
+"""Peer mclust for R: `em`, which makes an E-step from given parameters and then calls `me`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bench.peers.process import SCRATCH
 
 
 class Mclust(Peer):
-    """mclust.R is called with n, d, K, structure, iterations, the file of the problem and that of the result.
+    """The peer mclust: mclust.R is called with n, d, K, structure, iterations, and files of problem and result.
 
-    Both files hold doubles. The problem is rows (n, d), weights, means and covariances. The result is seconds,
+    Both files contain doubles. The problem is rows (n, d), weights, means and covariances. The result is seconds,
     megabytes, log-likelihood, weights, means and covariances.
     """
 
     name = "R mclust"
-    threads = (1,)  # its Fortran loops use one
+    threads = (1,)  # its Fortran loops use one thread
 
     def missing(self) -> str | None:
         if shutil.which("Rscript") is None:

@@ -1,8 +1,8 @@
-"""Measure one peer on one case, in a process of its own. The table calls `python -m bench.peers.measure OUT JSON`.
+"""Measure one peer on one case in a separate process. The table runs `python -m bench.peers.measure OUT JSON`.
 
 The time of an iteration is the difference between a long and a short fit, so that validation, copies, compilation and a
 final E-step cancel out. A budget of seconds decides how many iterations the long fit makes, and how often both are
-repeated. If the budget does not allow the least of both on all rows, the peer gets fewer rows, and its time is scaled
+repeated. If the budget does not allow the fewest repeats on all rows, the peer gets fewer rows, and its time is scaled
 in proportion.
 """
 
@@ -22,14 +22,14 @@ from bench.peers import PEERS
 from bench.peers.base import Peer, Problem
 from bench.peers.process import asked
 
-LEAST_REPEATS, MOST_REPEATS = 2, 3  # one would measure any interruption too
+LEAST_REPEATS, MOST_REPEATS = 2, 3  # a single repeat would include any interruption
 LEAST_ITERATIONS, MOST_ITERATIONS = 2, 20
-FEWEST = 5_000  # rows, if a peer can't take all
+FEWEST = 5_000  # least number of rows, if a peer cannot take all
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a budget allows: rows, iterations that the long fit makes more than the short one, and repeats."""
+    """A plan within a budget: rows, extra iterations of the long fit, and repeats."""
 
     n_rows: int
     iterations: int
@@ -43,12 +43,12 @@ def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: flo
     ----------
     iteration, overhead : seconds of an iteration, and of the rest of a fit, with `tried` rows.
     tried : rows of the fits that were timed.
-    n_rows : of the case.
+    n_rows : rows of the case.
     budget : seconds for all fits together.
-    whole : whether to take all rows even if that costs more.
+    whole : whether to take all rows even if this exceeds the budget.
     """
     short_and_long = 2 * overhead + (2 + LEAST_ITERATIONS) * iteration
-    least = LEAST_REPEATS * short_and_long / tried  # for each row
+    least = LEAST_REPEATS * short_and_long / tried  # seconds per row of the fewest repeats
     used = n_rows if whole else min(n_rows, max(tried, int(budget / least)))
     repeats = int(np.clip(budget * LEAST_REPEATS / (used * least), LEAST_REPEATS, MOST_REPEATS))
     spare = budget / repeats - used * least / LEAST_REPEATS
@@ -57,8 +57,8 @@ def plan(iteration: float, overhead: float, tried: int, n_rows: int, budget: flo
 
 
 def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[float, float | None]:
-    """Seconds of a fit, by the peer's own clock if it has one; and megabytes, None if the peer does not count them."""
-    time.sleep(0.1)  # until threads have stopped to spin
+    """Return seconds of a fit, by the peer's own clock if it has one, and megabytes or None if it reports none."""
+    time.sleep(0.1)  # until threads have stopped spinning
     before = time.perf_counter()
     fit = peer.fit(problem, iterations, threads)
     seconds = time.perf_counter() - before
@@ -66,15 +66,15 @@ def timed(peer: Peer, problem: Problem, iterations: int, threads: int) -> tuple[
 
 
 def probed(peer: Peer, problem: Problem, iterations: int, budget: float) -> float:
-    """Seconds of a fit with one thread: the lesser of two fits, or those of one that takes the whole budget."""
+    """Return seconds of a fit with one thread: the smaller of two, or of a single fit if it takes the whole budget."""
     seconds, _ = timed(peer, problem, iterations, 1)
     return seconds if seconds > budget else min(seconds, timed(peer, problem, iterations, 1)[0])
 
 
 def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
-    """A plan from short fits of few rows, and then of more: the time of a fit of few rows may be mostly overhead."""
+    """Make a plan from fits of few rows, and then of more, because small fits may be mostly overhead."""
     n, k, d = len(problem.rows), *problem.means.shape
-    tried = min(n, max(FEWEST, 2 * k * d))  # enough for regular covariances
+    tried = min(n, max(FEWEST, 2 * k * d))  # rows that suffice for regular covariances
     while True:
         part = problem.head(tried)
         peer.prepare(part)
@@ -89,11 +89,11 @@ def planned(peer: Peer, problem: Problem, budget: float) -> Plan:
 def seconds_of(
     peer: Peer, problem: Problem, chosen: Plan, threads: Sequence[int], first: int = 1
 ) -> tuple[dict[int, float | None], float | None]:
-    """Seconds per iteration for each number of threads, None if they stall; and megabytes if the peer counts them.
+    """Return seconds per iteration by number of threads, None if they stall, and megabytes if the peer reports them.
 
-    Fits alternate. The least long fit less the least short one, of `first` iterations, counts. A number of threads that
-    once takes five times as long as one thread is left out: if the host takes a core away while threads spin, a fit may
-    take minutes.
+    Fits alternate. The result is the least long fit minus the least short one, which has `first` iterations. A number
+    of threads that once takes five times as long as one thread is left out, because a fit may take minutes if the host
+    takes a core away while threads spin.
     """
     lengths = first, first + chosen.iterations
     least = {(count, length): np.inf for count in threads for length in lengths}
@@ -113,15 +113,15 @@ def seconds_of(
 
 
 def measure(peer: Peer, case: Case, budget: float) -> dict[str, Any]:
-    """Seconds per iteration of all rows for each number of threads, megabytes besides the rows, and the plan.
+    """Return seconds per iteration of all rows by number of threads, megabytes besides the rows, and the plan.
 
-    Megabytes are the rise of the peak over all fits together: a single fit may use memory that an earlier one left. A
-    budget in seconds is for all numbers of threads together.
+    Megabytes are the rise of the peak over all fits together, because a single fit may use memory that an earlier fit
+    left. The budget in seconds covers all numbers of threads together.
     """
     problem = Problem.of(case)
     small = Problem.of(Case(case.structure, 1_000, 2, 2))
     peer.prepare(small)
-    for count in peer.threads:  # loads what the first fit loads
+    for count in peer.threads:  # loads everything that a first fit loads
         peer.fit(small, 2, count)
 
     def fits() -> tuple[Plan, tuple[dict[int, float | None], float | None]]:

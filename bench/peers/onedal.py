@@ -1,4 +1,4 @@
-"""Intel's oneDAL, called by daal4py of the package scikit-learn-intelex."""
+"""Peer oneDAL by Intel, called through daal4py of the package scikit-learn-intelex."""
 
 from __future__ import annotations
 

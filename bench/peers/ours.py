@@ -1,4 +1,4 @@
-"""gaussmix itself."""
+"""gaussmix itself, as a peer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.peers.base import Fit, Peer, Problem
 class Ours(Peer):
     name, package, distribution = "gaussmix", "gaussmix", "gaussmix"
     whole = True
-    settles = 8  # rows are put in order after the second iteration, and bounds are known after the third
+    settles = 8  # rows are sorted after the second iteration, and bounds exist after the third
 
     def version(self) -> str:
         import gaussmix
@@ -25,7 +25,7 @@ class Ours(Peer):
             n_jobs=threads, weights_init=problem.weights, means_init=problem.means, precisions_init=problem.covariances,
         )  # fmt: skip
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # ignores the warning that the fit has not converged
             model.fit(problem.rows)
         assert model.n_iter_ == iterations, (model.n_iter_, iterations)
         log_likelihood = model.lower_bound_ * len(problem.rows)

@@ -34,7 +34,7 @@ relative to the product of two standard deviations. The errors after three itera
 
 
 def markdown(report: Report) -> str:
-    """The whole page."""
+    """Return the whole page."""
     results = report["results"]
     lines = head("gaussmix compared with its peers", "`python -m bench.peers`", report["machine"])
     lines += [
@@ -75,7 +75,7 @@ def _cell(result: Result | None, value: float | None, form: str) -> str:
 
 
 def times(report: Report, structure: str, separated: bool) -> list[str]:
-    """A line for each peer that was tried; the last column says how many times longer it takes."""
+    """Return a line for each peer that was tried; the last column is the ratio of its time to gaussmix's."""
     lines = _head("n, d, K", "× gaussmix")
     for peer in report["versions"]:
         tried = [found(report["results"], peer, case) for case in cases_of(structure, separated)]
@@ -100,7 +100,7 @@ def memory(report: Report) -> list[str]:
 
 
 def errors(report: Report) -> list[str]:
-    """For each peer and structure, the error of each part after one iteration, and the largest after three and far."""
+    """Return, by peer and structure, errors of each part after one iteration, and the largest after three and far."""
     lines = [
         "| | weights | means | covariances | log-likelihood | after three | far |",
         "|---|" + "---:|" * 6,

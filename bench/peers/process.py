@@ -1,4 +1,4 @@
-"""Run a measurement in a process of its own: if it crashes or hangs, the other measurements go on."""
+"""Run a measurement in a separate process, so that other measurements continue if it crashes or hangs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 150  # seconds
-SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # the variable that names a folder for what is computed once in a run
+LIMIT = 150  # time limit in seconds
+SCRATCH = "GAUSSMIX_BENCH_SCRATCH"  # variable that names a folder for data that a run computes once
 
 
 def asked(description: str | None, word: str) -> argparse.Namespace:
-    """What `in_a_process` passed to this process: `out`, a path, and one more word."""
+    """Return the arguments that `in_a_process` passed to this process: `out`, a path, and one more word."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="file to write JSON to")
     parser.add_argument(word)
@@ -26,7 +26,7 @@ def asked(description: str | None, word: str) -> argparse.Namespace:
 
 
 def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
-    """What `python -m MODULE OUT WORDS` writes to OUT as JSON, or {"failed": why}."""
+    """Return the JSON that `python -m MODULE OUT WORDS` writes to OUT, or {"failed": why}."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.json"
         command = [sys.executable, "-m", module, str(out), *words]
@@ -38,7 +38,8 @@ def in_a_process(module: str, *words: str, limit: float = LIMIT) -> Any:
         except subprocess.TimeoutExpired:
             return {"failed": f"over {limit:g} s"}
         finally:
-            if process.poll() is None:  # and what it has started: that would slow down the next measurement
+            # its children are killed, too, because they would slow down the next measurement
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""scikit-learn's sklearn.mixture.GaussianMixture."""
+"""Peer scikit-learn: sklearn.mixture.GaussianMixture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ScikitLearn(Peer):
             weights_init=problem.weights, means_init=problem.means, precisions_init=problem.covariances,
         )  # fmt: skip
         with warnings.catch_warnings(), threadpool_limits(threads):
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # ignores the warning that the fit has not converged
             model.fit(problem.rows)
         assert model.n_iter_ == iterations, (model.n_iter_, iterations)
         log_likelihood = model.lower_bound_ * len(problem.rows)

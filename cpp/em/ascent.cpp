@@ -16,18 +16,18 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kStepsOfMove = 12;  // about
-constexpr double kMinRidges = 2;     // times the ridge: a smaller variance is one of equal values
-constexpr double kMaxChance = 20;    // times what the numbers of a component gain by chance where rows are many
-// The steps of EM that take as long as a ranking, and as a part of the rows with its first M-step.
+constexpr double kStepsOfMove = 12;  // estimated steps of EM that a move takes
+constexpr double kMinRidges = 2;     // multiples of the ridge: a smaller variance means equal values
+constexpr double kMaxChance = 20;    // upper bound, in multiples of the gain by chance when there are many rows
+// The time of a ranking, and the time of selecting a part's rows with its first M-step, in steps of EM.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
-    Ranking ranking;             // what is left of it after this move
-    std::optional<double> gain;  // none: it does not help
-    double work = 0;             // pairs of a row and a component that EM has visited
-    bool is_hopeless = false;    // it is refused at a glance
+    Ranking ranking;             // ranking that is left after this move
+    std::optional<double> gain;  // empty: the move does not help
+    double work = 0;             // number of pairs of a row and a component that EM has visited
+    bool is_hopeless = false;    // whether the quick check rejects the move
 };
 
 class Ascent {
@@ -46,14 +46,14 @@ public:
           reached_(start.log_likelihood),
           left_(acceptance_.max_moves) {}
 
-    // False where EM of the rows is not as usual, and if interrupted.
+    // Returns false if Python must run EM on these rows, or if interrupted.
     bool begin() {
         if (!moves_.begin()) return false;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
         return true;
     }
 
-    // Makes rounds of moves until one does not help.
+    // Makes rounds of moves until a round does not help.
     AscentResult ascend(const MixtureView& out) {
         while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
@@ -71,10 +71,12 @@ public:
 
 private:
     struct End {
-        // The log-likelihood before the last step, what that step gained over the one before, and how many times less.
+        // The log-likelihood before the last step, the gain of that step over the one before, and the ratio of
+        // successive gains.
         double last, gain, decline;
 
-        // What further steps may reach: gains do not grow, nor are they much larger than those of a steady decline.
+        // Returns what further steps may reach. Gains do not grow, nor are they much larger than under a steady
+        // decline.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -82,7 +84,7 @@ private:
         }
     };
 
-    struct Unmoved {  // steps without a move, and the work of EM until the end of each of them
+    struct Unmoved {  // steps without a move, and the work of EM up to the end of each step
         Mixture mixture;
         std::vector<std::pair<End, double>> ends;
     };
@@ -100,8 +102,8 @@ private:
                 n_accepted_};
     }
 
-    // Moves that help on their own parts and touch different components, until so many in a row do not help. The one
-    // that gains most comes first.
+    // Returns moves that help on their own parts and touch different components. The search for moves stops after
+    // `patience` failures in a row. The move with the largest gain comes first.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -131,7 +133,7 @@ private:
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // what was tried after it did not know
+                if (helps) {  // later attempts were made without this move, so they are judged again
                     moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
@@ -153,7 +155,7 @@ private:
         return true;
     }
 
-    // Makes moves together, if EM on all rows ends higher and no further component is unsound.
+    // Makes moves together, if EM on all rows ends higher and no further component becomes unsound.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -178,7 +180,8 @@ private:
         return true;
     }
 
-    // Of what takes as long as several steps of EM with variances; with a matrix, moves of all rows take most of the time.
+    // Returns the work of `n_steps` steps for operations other than EM, which matter only with variances: with full or
+    // shared covariances, the moves of all rows take most of the time.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
@@ -194,9 +197,9 @@ private:
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
 
-    // False if interrupted.
+    // Computes the gains of the candidates. Returns false if interrupted.
     bool judge(std::vector<Candidate>& tried) const {
-        if (tried.size() == 1) {  // threads share its rows
+        if (tried.size() == 1) {  // threads share the rows of a single candidate
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
@@ -211,8 +214,8 @@ private:
         return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
-    // The gain of a move, nats per row, if EM ends higher with it than without it in as many steps; less if it is clear
-    // earlier that it does. Makes these steps.
+    // Returns the gain of a move in nats per row, if EM ends higher with the move than without it in the same number of
+    // steps. The steps with the move are made here. The gain is smaller if EM stops early because the result is clear.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -255,7 +258,8 @@ private:
         }
     }
 
-    // The end of `i` + 1 times the first steps without the move, and the work until then. Moves of the whole share it.
+    // Returns the end of (`i` + 1) first.limit steps without the move, and the work until then. Moves of the whole
+    // share it.
     std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
@@ -273,7 +277,8 @@ private:
         return to.ends[i];
     }
 
-    // EM from a mixture. None if a component loses its rows or collapses on the way, because such a move is refused.
+    // Runs EM from a mixture. Returns no end if a component loses its rows or collapses on the way: such a move is
+    // rejected.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
@@ -291,7 +296,7 @@ private:
         return std::nullopt;
     }
 
-    // Components with too few distinct rows, or with few and nearly flat compared with the start.
+    // Counts components with too few distinct rows, or with few rows that are nearly flat compared with the start.
     Index count_unsound(const Mixture& mixture, const View& view) const {
         const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
@@ -306,7 +311,7 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // equal values, which those of the other components are not
+        for (Index j = 0; j < d_; ++j) {  // values are equal in this component, but not in the average component
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;
@@ -317,7 +322,7 @@ private:
             }
             return false;
         }
-        // Features in units of their own, so that none is lost beside a large one.
+        // Each feature is scaled by its own unit, so that no feature is lost next to a large one.
         Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
@@ -355,8 +360,8 @@ private:
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
-    mutable Unmoved unmoved_;           // of the whole
-    mutable std::mutex one_at_a_time_;  // who looks there
+    mutable Unmoved unmoved_;           // steps of the whole mixture
+    mutable std::mutex one_at_a_time_;  // protects `unmoved_`
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the mean variances and axes of a group by what whitens it; finds its longest axis.
+// Replaces the mean variances and axes of a group by its whitening matrix, and returns its longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
@@ -56,7 +56,8 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     return result;
 }
 
-// The responsibilities of halves for whitened rows, or log densities without -d/2 log 2 pi. None if interrupted.
+// Computes the responsibilities of the halves for whitened rows, or log densities without -d/2 log 2 pi. Empty if
+// interrupted.
 Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
                const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
@@ -73,7 +74,7 @@ Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Val
     return result;
 }
 
-// The value that a share of the weight reaches.
+// Returns the value at which the cumulative weight reaches a fraction of the total.
 double quantile(const Values& values, const double* weight, double fraction) {
     std::vector<std::pair<double, double>> sorted;
     sorted.reserve(values.size());
@@ -86,7 +87,7 @@ double quantile(const Values& values, const double* weight, double fraction) {
     return sorted.back().first;
 }
 
-// The log-likelihood of one component.
+// Computes the log-likelihood of a single component.
 double of_one(const KernelTable& kernels, const GroupView& group, const Values& rows) {
     const Index d = group.n_features;
     Values variances = room(d), logarithms = room(d);
@@ -114,7 +115,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.n_components = 2;
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // all steps
+    task.tolerance = -1;  // makes all steps
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());
@@ -141,7 +142,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
-    const auto each_value = [&](auto&& visit) {  // visits all rows; a division for each would take half the time
+    // visits all values; a division for each index would take half the time
+    const auto each_value = [&](auto&& visit) {
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);
         }
@@ -152,7 +154,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     Values rows = whitened(bisection, group.rows, n), means = room(d);
     const Values ridge(static_cast<std::size_t>(d), kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
-    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });  // a constant feature becomes rounding
+    // removes the mean: a constant feature becomes rounding errors
+    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
 
     Values along = room(n), squares = room(n), largest = room(d);
     double spread = 0;

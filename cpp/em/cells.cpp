@@ -12,12 +12,13 @@ namespace gaussmix {
 namespace {
 
 struct Cell {
-    Index first, last;           // places of its rows
-    double mass = 0;             // weight of its rows
-    Index feature = 0;           // the one of largest variance
-    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most this one are the lower part
+    Index first, last;           // range of its rows in the order of rows
+    double mass = 0;             // total weight of its rows
+    Index feature = 0;           // feature with the largest variance
+    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part
 
-    // The later one to split; the lower one of equals is first, so that the order of rows does not count.
+    // Orders cells so that the heaviest one is split first. Among equal cells the lower one comes first, so that the
+    // order of rows does not matter.
     bool operator<(const Cell& other) const { return mass < other.mass || (mass == other.mass && first > other.first); }
 };
 
@@ -37,7 +38,7 @@ public:
         add({0, n_rows});
     }
 
-    // False if no cell can be split.
+    // Splits the heaviest cell. Returns false if no cell can be split.
     bool split() {
         if (queue_.empty()) return false;
         const Cell cell = queue_.top();
@@ -66,7 +67,7 @@ public:
     }
 
 private:
-    // Deviations are taken from a row that counts, so that those of equal rows are 0, and then from the mean.
+    // Deviations are taken from a row with positive weight, so that they are 0 for equal rows, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
@@ -102,9 +103,9 @@ private:
     double* item(Index at) { return items_.data() + at * stride_; }
 
     const Index d_, stride_;
-    Values items_;  // each row and its weight
+    Values items_;  // each row followed by its weight
     std::vector<Index> origins_;
-    std::vector<char> begins_;  // 1 where a cell begins, but the first
+    std::vector<char> begins_;  // 1 at the first row of each cell except the first cell
     std::priority_queue<Cell> queue_;
 };
 

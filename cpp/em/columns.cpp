@@ -19,25 +19,25 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kMaxSplitRows = 400, kParameters = 3;
-constexpr double kCoarse = 1e-6;  // nats per row: the tolerance of EM at first, so that moves come before EM creeps
-constexpr double kEmpty = 1;      // rows
-constexpr double kLongest = 4, kGrowth = 4;  // of extrapolations, relative to two steps
+constexpr double kCoarse = 1e-6;  // first tolerance of EM, nats per row, so that moves come before EM converges slowly
+constexpr double kEmpty = 1;      // a component with fewer rows counts as empty
+constexpr double kLongest = 4, kGrowth = 4;  // length limits of extrapolations, relative to two steps
 
 using Indices = std::vector<Index>;
 
-struct State {  // a mixture, the one after a step, and the bound of the first, nats
+struct State {  // a mixture, the mixture one step later, and the bound of the first, in nats
     Mixture model, following;
     double bound;
 };
 
-struct Marked {  // which components need not be split again, and which each was a half of, or -1
+struct Marked {  // components that need not be split again, and the component that each was split from, or -1
     std::vector<bool> is_tried;
     Indices parents;
 };
 
 struct Group {  // rows, and weights that sum to 1
     Values rows, weight;
-    Index heaviest;  // the place of the heaviest row
+    Index heaviest;  // index of the heaviest row
     double mean, variance;
     double square(Index i) const { return (rows[i] - mean) * (rows[i] - mean); }
     GroupView view() const { return {static_cast<Index>(rows.size()), 1, rows.data(), weight.data()}; }
@@ -63,12 +63,12 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Moves and EM in turn, until no move raises the bound or time is up.
+    // Alternates moves and EM until no move raises the bound or time is up.
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
         for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
-            bool is_at_end = false;  // of EM
+            bool is_at_end = false;  // whether EM has converged
             while (state && !is_over()) {
                 const double before = state->bound;
                 state = raise(std::move(*state), tried_at);
@@ -93,7 +93,7 @@ private:
         return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
     }
 
-    // Makes steps, and gives the mean bound before each; none where the first is unusual.
+    // Makes steps, and returns the mean bound before each; returns none if the first step passes a limit.
     Values run(Mixture& mixture, Index n_steps, double tolerance) const {
         EmView em = task_.em;
         em.n_components = size(mixture);
@@ -117,12 +117,13 @@ private:
         return judge(mixture);
     }
 
-    // --- EM, with extrapolations of two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics 35, S3
+    // --- EM, with extrapolations of two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics 35, scheme
+    // S3
 
-    // False where a step is unusual.
+    // Returns false if a step passes a limit.
     bool converge(State& state, double tolerance) const {
         const std::ptrdiff_t n_empty = count_empty(state.model);
-        Mixture current = state.model, after = current;  // what EM itself has reached
+        Mixture current = state.model, after = current;  // mixture that EM itself has reached
         Values bounds_before;                            // bounds of the two steps before an extrapolation
         double longest = kLongest;
         bool is_longest = false;
@@ -134,7 +135,7 @@ private:
             const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= bounds_before[1]);
             const Values more = is_usable ? run(second, 1, -1) : Values();
             if (more.empty() && is_extrapolated) {
-                current = after;  // go on without
+                current = after;  // drops the extrapolation
                 bounds_before.clear();
                 longest = std::max(1.0, longest / kGrowth);
                 continue;
@@ -152,7 +153,7 @@ private:
         return result.has_value();
     }
 
-    // Components without rows: they may be deleted, if that raises the bound.
+    // Counts components without rows, which may be deleted if that raises the bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });
@@ -164,7 +165,7 @@ private:
         return taken(mixture, indices);
     }
 
-    // A mixture on the way of two steps, and whether it is as far as `longest` allows.
+    // Extrapolates a mixture along two steps, and returns whether the length is the largest that `longest` allows.
     std::pair<Mixture, bool> extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
                                           double longest) const {
         const Index n = size(start);
@@ -225,7 +226,7 @@ private:
             if (result) std::tie(state, marked) = std::move(*result);
         }
         const Indices order = heaviest(state.model);
-        if (!std::is_sorted(order.begin(), order.end())) {  // the longest sticks are the first
+        if (!std::is_sorted(order.begin(), order.end())) {  // sorts the sticks, longest first
             std::optional<State> ordered = judge(taken(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
         }
@@ -252,7 +253,8 @@ private:
         return result;
     }
 
-    // Splits components, makes steps, and merges again what need not be apart. None if the bound does not rise.
+    // Splits components, makes steps, and merges components that need not be separate. Returns none if the bound does
+    // not rise.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
         Mixture model = state.following;
@@ -288,7 +290,7 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // The best of two halves and of the two kinds of `separate`; none where halves are the best and gain nothing.
+    // Returns the best of two halves and of the two kinds of `separate`; none if halves are the best and gain nothing.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
@@ -309,13 +311,13 @@ private:
         return parts;
     }
 
-    // At most kHalfRows of ascending places, evenly spaced, the heaviest row among them.
+    // Returns at most kMaxSplitRows of ascending indices, evenly spaced, with the heaviest row among them.
     static Indices some_of(const Indices& indices, Index heaviest) {
         const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
         Indices some(static_cast<std::size_t>(n_used));
         for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
         const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
-        some[std::min(n_used - 1, next)] = heaviest;  // where it was, or in the place of a neighbour
+        some[std::min(n_used - 1, next)] = heaviest;  // keeps its own position, or replaces a neighbour
         return some;
     }
 
@@ -329,8 +331,8 @@ private:
         return group;
     }
 
-    // Two components of other kinds than halves side by side: a narrow one within a wide one, for heavy tails, and the
-    // heaviest row apart from the others. The gain of the better over one component, nats per unit of weight.
+    // Fits two components that are not halves side by side: a narrow one within a wide one, for heavy tails, or the
+    // heaviest row and all others. Returns the gain of the better pair over one component, nats per unit of weight.
     double separate(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
@@ -350,7 +352,7 @@ private:
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    // Whether a row is farther away than a half of the least weight could be.
+    // Checks whether a row is farther away than any half with the least weight could be.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
             if (group.square(i) * kLeastWeight > group.variance) return true;
@@ -368,7 +370,7 @@ private:
         return result;
     }
 
-    // The rows that each component has most of, by a mixture after a step.
+    // Returns the rows that have each component as their most probable one, for a mixture after a step.
     std::vector<Indices> own_rows(const Mixture& mixture) const {
         const Values scale = log_scale(mixture);
         std::vector<Indices> groups(mixture.weights.size());
@@ -384,13 +386,13 @@ private:
         return groups;
     }
 
-    // Merges components while the bound rises, and deletes those that it hardly needs.
+    // Merges components while the bound rises, and deletes components that are hardly needed.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !is_over()) {
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
-            for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {  // all of them, then the best alone
+            for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {  // tries all merges, then the best one alone
                 has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }
             if (!has_risen && merges.empty()) has_risen = try_deletions(state, marked);
@@ -447,7 +449,7 @@ private:
         return true;
     }
 
-    // Merges of other components each, that should raise the bound; the best first.
+    // Returns merges of disjoint pairs that should raise the bound, the best first.
     std::vector<Merge> merges_that_pay(const State& state) {
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};
@@ -455,7 +457,7 @@ private:
         return best_of(std::move(all), size(state.model), 1);
     }
 
-    // Merges with a gain, the best first; each component is in at most so many.
+    // Returns merges with a gain, the best first, with each component in at most `limit` of them.
     static std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index limit) {
         std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
         std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);
@@ -468,7 +470,8 @@ private:
         return chosen;
     }
 
-    // Pairs whose merge would raise the bound if it did not lose Σ r log r: `find_merges` of em/bayes/birth_merge_moves.py.
+    // Returns pairs whose merge would raise the bound if it did not lose Σ r log r: `find_merges` of
+    // em/bayes/birth_merge_moves.py.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -494,7 +497,7 @@ private:
         return best_of(std::move(result), n, bound_moves::kPairs);
     }
 
-    // Two components as one. Its gain is the part of the bound that its mean and covariance have.
+    // Merges two components. The gain is the part of the bound that depends on mean and covariance.
     std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
         const double beta[] = {prior_.precision + mass, prior_.precision + more};
         const double dof[] = {prior_.dof + mass, prior_.dof + more}, of_both = dof[0] + more;
@@ -516,7 +519,7 @@ private:
         return Merge{one, other, gain, mean, scale};
     }
 
-    // Pairs of components, each with its nearest.
+    // Returns pairs of components, each component with its nearest ones.
     static std::vector<std::pair<Index, Index>> candidate_pairs(const Mixture& mixture) {
         const Index n = size(mixture);
         std::vector<std::pair<Index, Index>> pairs;
@@ -539,7 +542,7 @@ private:
         return pairs;
     }
 
-    // Takes Σ r log r from the gains of pairs: `Survey` of em/bayes/birth_merge_moves.py.
+    // Subtracts Σ r log r from the gains of pairs: `Survey` of em/bayes/birth_merge_moves.py.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

@@ -13,7 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // over the rows of a fit, about
+constexpr double kPasses = 20;  // estimate of the passes over the rows of a fit
 
 struct TableView {
     RowsView rows;
@@ -23,9 +23,9 @@ struct TableView {
     ErrorView error = {};
 };
 
-constexpr Index kCacheLine = 8;  // numbers
+constexpr Index kCacheLine = 8;  // number of doubles in a cache line
 
-// What starts share: distinct rows, their weights, and the units in which k-means reads them.
+// Data that starts share: distinct rows, their weights, and the units in which k-means reads the rows.
 struct Sample {
     Index n_features;
     Values rows, weight, unit;
@@ -36,7 +36,7 @@ public:
     Fit(const KernelTable& kernels, const FitSettingsView& settings, const Execution& execution)
         : kernels_(kernels), settings_(settings), execution_(execution), listener_(execution.interrupt.listener()) {}
 
-    // False where the table is unusual, and if interrupted.
+    // Fits one table. Returns false if Python must fit it, or if interrupted.
     bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
               Values& objectives, SearchReport& report) const {
         const Index d = table.rows.n_features;
@@ -78,7 +78,8 @@ public:
             if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
-            if (settings_.n_starts > 1 && !has_ended(history)) return false;  // its end can't be compared
+            // the end of an unfinished run cannot be compared
+            if (settings_.n_starts > 1 && !has_ended(history)) return false;
             if (start == 0) {
                 log_likelihoods = std::move(history);
                 report = of_start;
@@ -92,7 +93,7 @@ public:
     }
 
 private:
-    struct Total {  // of all rows, where components share one covariance
+    struct Total {  // moments of all rows, if components share one covariance
         Values centre, second;
     };
 
@@ -124,14 +125,14 @@ private:
         return sum_all(kernels_, em, execution_, total.centre.data(), total.second.data());
     }
 
-    // The first M-step, from the centres in `mixture.means`, or from labels.
+    // Makes the first M-step, from the centres in `mixture.means` or from labels.
     bool begin(const EmView& em, const MixtureView& mixture) const {
         bool has_model = false;
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
-    // Writes the mixture from which EM of all rows goes on: the end of EM of the distinct rows from the centres in
-    // `mixture.means`, or that of a search from there. False where anything is unusual, and if interrupted.
+    // Writes the mixture from which EM on all rows continues: the end of EM on the distinct rows from the centres in
+    // `mixture.means`, or the end of a search that begins there. Returns false if a limit is passed, or if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
                 SearchReport& report) const {
         const SearchView& search = *settings_.search;
@@ -175,19 +176,19 @@ private:
         return true;
     }
 
-    // `extrapolate_objective` of em/objective/stopping.py.
+    // Extrapolates the objective, as `extrapolate_objective` of em/objective/stopping.py does.
     static double extrapolate_objective(const Values& history) {
         return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
     }
 
-    // Whether a run is not equal up to rounding, but higher.
+    // Checks whether a run ends higher than another by more than rounding.
     static bool is_higher(double a, double b) { return a > b + kRoundingOfRuns * std::max(1.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;
     }
 
-    // The distinct rows, and the ridge.
+    // Finds the distinct rows and the ridge.
     bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
         const RowsView& rows = table.rows;
         const Index d = rows.n_features;
@@ -204,13 +205,13 @@ private:
         return true;
     }
 
-    // `column_units` of em/initialisation/sample.py, from the automatic ridge.
+    // Computes units from the automatic ridge, as `column_units` of em/initialisation/sample.py does.
     void find_units(const double* ridge, Sample& sample) const {
         for (Index j = 0; j < sample.n_features; ++j)
             sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
     }
 
-    // Whether validation/rows.py has nothing to refuse.
+    // Checks that validation/rows.py would accept the rows.
     bool is_usable(const RowsView& rows) const {
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
     }
@@ -238,7 +239,7 @@ private:
         return true;
     }
 
-    // The automatic ridge. False where it is that of a constant column.
+    // Computes the automatic ridge. Returns false if a column is constant.
     bool find_ridge(const Sample& sample, double unit, double* ridge) const {
         Values weight = sample.weight;
         for (double& each : weight) each *= unit;
@@ -259,7 +260,7 @@ private:
         return true;
     }
 
-    // False where a centre loses its rows, and if interrupted.
+    // Returns false if a centre loses its rows, or if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
         EmView em{};
         em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()), sample.n_features);
@@ -276,7 +277,7 @@ private:
     const Listener listener_;
 };
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // a report without a search
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // value in a report without a search
 
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
@@ -318,7 +319,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
                      .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
                 return leave_out();
             }
-        } catch (const std::bad_alloc&) {  // the group counts as unusual
+        } catch (const std::bad_alloc&) {  // Python must fit the group
             return leave_out();
         }
         if (out.search != nullptr) out.search[group] = report;
@@ -327,7 +328,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_converged, groups.n_groups, false);
-    if (groups.n_groups == 1) {  // threads share its rows
+    if (groups.n_groups == 1) {  // threads share the rows of a single group
         fit(0, execution);
         return !execution.interrupt.has_come();
     }

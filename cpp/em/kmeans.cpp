@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-// log p(x, k) = -|x - c_k|^2 / 2 exactly.
+// Components whose log density is exactly log p(x, k) = -|x - c_k|^2 / 2.
 struct UnitSpheres {
     explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
@@ -17,7 +17,7 @@ struct UnitSpheres {
     const Values log_scale, factors;
 };
 
-// The first place whose cumulative weight exceeds a share of all weight.
+// Returns the first index whose cumulative weight exceeds a fraction of the total weight.
 Index find_index(const Values& cumulative, double fraction) {
     const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
     return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
@@ -43,7 +43,7 @@ public:
         return true;
     }
 
-    // The best of some candidates: the one that lowers the sum of squared distances most; the first of equals.
+    // Adds the best of some candidates: the first one that lowers the sum of squared distances most.
     bool add(const double* uniform, Index& index) {
         const Index n_rows = task_.rows.n_rows, count = task_.n_candidates;
         accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });
@@ -70,12 +70,12 @@ public:
     }
 
 private:
-    // The squared distance of a row from the nearest centre, if a candidate is one.
+    // Returns the squared distance of a row from the nearest centre, if the candidate becomes one.
     double distance(Index row, Index candidate) const {
         return std::min(-2.0 * reached_[row * task_.n_candidates + candidate], nearest_[row]);
     }
 
-    // Log densities of all rows in the unit spheres about the first `count` candidates, (n_rows, count).
+    // Computes log densities of all rows in the unit spheres about the first `count` candidates, (n_rows, count).
     bool measure(Index count) {
         const Index d = task_.rows.n_features;
         const auto* rows = static_cast<const double*>(task_.rows.data);

@@ -1,4 +1,5 @@
-// k-means: greedy k-means++, and passes until the centres converge. em/initialisation/kmeans.py moves centres without rows.
+// k-means: greedy k-means++, and passes until the centres converge. em/initialisation/kmeans.py moves centres without
+// rows.
 #pragma once
 #include "spans.hpp"
 
@@ -8,23 +9,25 @@ struct SpreadView {
     RowsView rows;
     const double* row_weight;  // (n_rows,)
     Index n_components, n_candidates;
-    const double* uniform;  // (1 + (n_components - 1) n_candidates,), drawn from [0, 1)
+    const double* uniform;  // (1 + (n_components - 1) n_candidates,), random numbers in [0, 1)
 };
 
-// Writes the places (n_components,) of rows far from each other, as greedy k-means++ draws them. False if interrupted.
+// Writes the indices (n_components,) of rows far from each other, as greedy k-means++ draws them. Returns false if
+// interrupted.
 bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
 
 struct CentresView {
     RowsView rows;
     RowWeightView row_weight;
     Index n_components;
-    double tolerance;  // stops when centres move by less: the sum of their squared motions
+    double tolerance;  // stops when the sum of the centres' squared motions is smaller
     Index max_passes;
-    double* centres;  // (n_components, n_features), moved
+    double* centres;  // (n_components, n_features), changed in place
 };
 
-// Moves centres to the means of their nearest rows until they converge. Stops before a pass that leaves a centre without
-// rows. Counts the passes that may still be made: 0 where the centres have converged. False if interrupted.
+// Moves centres to the means of their nearest rows until they converge. Stops before a pass that leaves a centre
+// without rows. `n_left` receives the number of passes that are left, 0 if the centres have converged. Returns false if
+// interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 
 }  // namespace gaussmix

@@ -112,7 +112,7 @@ EmView Moves::whole() const {
     return em;
 }
 
-// Replaces components by those of a part.
+// Replaces some components by the components of a part.
 void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
     if (static_cast<Index>(components.size()) == n_components_) {
         to = part;
@@ -232,7 +232,7 @@ Split Moves::split(Index k, Values index) {
     const Indices& own = view_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
-    for (Index i = 0; i < limit && n_own > limit; ++i) {  // at even distances
+    for (Index i = 0; i < limit && n_own > limit; ++i) {  // takes rows at even distances
         const auto at = (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
@@ -256,7 +256,7 @@ Split Moves::split(Index k, Values index) {
     return result;
 }
 
-// Sum of r log r over some rows.
+// Sums r log r over some rows.
 template <class Responsibility>
 double Moves::entropy(const Indices& indices, Responsibility&& of) const {
     Values r(indices.size()), logs(indices.size());
@@ -273,7 +273,7 @@ double Moves::log(double x) const {
     return result;
 }
 
-// The cheapest first. A merged pair has the moments of both.
+// Returns removals, cheapest first. A merged pair has the moments of both components.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -300,7 +300,7 @@ std::vector<Removal> Moves::removals() const {
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
         pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
     }
-    for (Index k = 0; k < n_components_; ++k) {  // what the density of all loses with the component
+    for (Index k = 0; k < n_components_; ++k) {  // loss of all rows' log density when the component is removed
         const Indices& indices = view_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
         std::transform(indices.begin(), indices.end(), rest.begin(),
@@ -316,8 +316,9 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Sum of r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, nats. The sum
-// of r is that of the rows, not the weight of the last step: or the unit would count in what a merger loses.
+// Sums r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, in nats. The sum
+// of r is taken over the rows and not from the weight of the last step, because otherwise the loss would depend on the
+// unit of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
@@ -345,7 +346,7 @@ double Moves::pooled(Index k, Index l) const {
     return (view_.mass[k] + view_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
 }
 
-// The other component that has most of a component's rows.
+// Returns the other component that has the largest overlap with a component's rows.
 Index Moves::nearest(Index k) const {
     const double* overlap = view_.overlap.data() + k * n_components_;
     Index result = k == 0 ? 1 : 0;
@@ -438,7 +439,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
            has_model;
 }
 
-// The components that a move touches and near ones; all if covariances depend on each other.
+// Returns the components that a move touches and their neighbours; all components if covariances depend on each other.
 Indices Moves::around(const Indices& touched) const {
     Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});
@@ -458,7 +459,7 @@ Indices Moves::around(const Indices& touched) const {
     return all;
 }
 
-// The whole mixture and all rows, without shares.
+// Returns the whole mixture and all rows, without responsibilities.
 Part Moves::whole_part() const {
     Part part{};
     part.components.resize(static_cast<std::size_t>(n_components_));
@@ -497,7 +498,7 @@ Part Moves::part_of(Indices components) const {
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
-    for (Index row = 0; row < n_rows_; ++row) {  // without a branch, which nobody could foresee
+    for (Index row = 0; row < n_rows_; ++row) {  // has no branch, because it would be unpredictable
         indices[n_rows] = row;
         n_rows += is_there[row];
     }

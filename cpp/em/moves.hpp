@@ -1,8 +1,8 @@
-// Moves of a mixture on some rows: two components become one, and a third becomes two.
+// Moves of a mixture on some rows: a move merges two components into one, and splits a third into two.
 //
-// A move changes responsibilities, and an M-step makes the mixture, so that moves do not depend on the structure of the
-// covariances. They are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano, Ghahramani &
-// Hinton 2000, Neural Computation 12); where covariances depend on each other it is an estimate.
+// A move changes responsibilities, and an M-step makes the mixture, so that moves do not depend on the covariance
+// structure. Moves are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano, Ghahramani &
+// Hinton 2000, Neural Computation 12). If covariances depend on each other, the bound is only an estimate.
 #pragma once
 #include <map>
 #include <optional>
@@ -13,41 +13,45 @@
 
 namespace gaussmix {
 
-constexpr Index kSplitRows = 4;   // for each number in a mean, and one: no component with fewer is split
-constexpr double kOverfit = 0.5;  // nats that each further parameter of a split gains on the rows that it is fitted to
+// rows for each number in a mean, and for one more: no component with fewer rows is split
+constexpr Index kSplitRows = 4;
+// gain, in nats, of each further parameter of a split on the rows to which it is fitted
+constexpr double kOverfit = 0.5;
 
 using Indices = std::vector<Index>;
 
-struct Removal {  // a component, `freed`, loses its rows to `heir`; `gain` in nats per row
+struct Removal {  // `freed` loses its rows to `heir`; `gain` in nats per row
     double gain;
-    Index freed, heir;  // -1: all others
+    Index freed, heir;  // heir -1: all other components
 };
 
 struct Split {     // one component becomes two
-    Values index;  // where the component was
+    Values index;  // parameters of the component when it was split: mean, standard deviations, weight
     double gain;
     Bisection bisection;
 };
 
-struct View {                        // rows under a mixture
+struct View {                        // responsibilities of rows under a mixture
     Values posteriors, log_density;  // (n_rows, n_components), (n_rows,)
-    std::vector<Indices> indices;    // of each component's own rows, in order
-    Values n_rows, mass;             // sums of shares, and of those times the share of a row in all row weight
-    Values overlap;                  // (n_components, n_components): shares of own rows that others have
-    double height;                   // mean log density
+    std::vector<Indices> indices;    // indices of each component's own rows, ascending
+    // sums of responsibilities, unweighted and weighted by each row's fraction of the total weight
+    Values n_rows, mass;
+    Values overlap;  // (n_components, n_components): responsibilities of other components for own rows
+    double height;   // mean log density
 };
 
 struct Part {  // some components and the rows that they share, weighted by responsibility
     Indices components;
-    Values rows, weight, posteriors;  // empty rows and weight: those of the whole
+    Values rows, weight, posteriors;  // rows and weight are empty for the whole mixture
     EmView em;
     Mixture mixture;
-    // The part's share of all row weight, and its mean log-likelihood; gain · share is a lower bound on the gain of all rows.
+    // The part's fraction of the total weight, and its mean log-likelihood; gain · fraction is a lower bound on the
+    // gain of all rows.
     double posterior, log_likelihood;
 };
 
-// The pairs of a removal and a split in the order of their bounds; after some tries of one of them a pair waits for the
-// next round.
+// The pairs of a removal and a split in the order of their bounds. After some attempts with the same removal or split,
+// a pair waits for the next round.
 class Ranking {
 public:
     struct Pair {
@@ -61,9 +65,10 @@ public:
     Ranking() = default;
     Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
 
-    const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }  // at first; null if there is none
+    // best pair at first; null if there is none
+    const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
 
-    // The next pair that touches none of some components.
+    // Returns the next pair that touches none of the given components.
     std::optional<Pair> next(const Indices& touched);
 
 private:
@@ -73,12 +78,12 @@ private:
     std::map<std::pair<Index, Index>, Index> removed_;
 };
 
-struct Attempt {  // the mixture of a part after a move
+struct Attempt {  // mixture of a part after a move
     Part part;
     Mixture mixture;
-    Indices touched;       // components that it splits or merges
-    Index cursor;          // of the draws after it
-    bool is_vain = false;  // a component stays among its own rows: this is not judged
+    Indices touched;       // components that the move splits or merges
+    Index cursor;          // index of the random number after the move
+    bool is_vain = false;  // a component stays among its own rows, so that the move is not judged
 };
 
 class Moves {
@@ -86,9 +91,10 @@ public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
           Index cursor);
 
-    // False where EM of the rows is not as usual, and if interrupted.
+    // Returns false if Python must run EM on these rows, or if interrupted.
     bool begin();
-    bool view_first();  // at the rows under the first mixture; false where a covariance is singular, and if interrupted
+    // Computes responsibilities under the first mixture. Returns false if a covariance is singular, or if interrupted.
+    bool view_first();
 
     const Mixture& mixture() const { return mixture_; }
     const View& view() const { return view_; }
@@ -101,19 +107,20 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // components of a part
+    Index max_neighbours() const;  // largest number of components in a part
 
-    // Splits the components that have moved, and ranks the pairs. The ranking is empty if the best pair is hopeless:
-    // if its bound says that it loses much for each row of its components, no move helps.
+    // Splits the components that have moved, and ranks the pairs. The ranking is empty if the best pair is hopeless,
+    // i.e. if its bound predicts a large loss for each row of its components, because then no move helps.
     Ranking ranked();
-    bool is_hopeless() const { return is_hopeless_; }  // of the last ranking
-    double best_split() const { return best_split_; }  // its gain, in the last ranking
-    // The next move that has an M-step; false if there is none.
+    bool is_hopeless() const { return is_hopeless_; }  // in the last ranking
+    double best_split() const { return best_split_; }  // its gain in the last ranking
+    // Makes the next move that has an M-step; returns false if there is none.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
-    // Responsibilities of the components that the cheapest removals leave, at most so many of them at once, and none of
-    // what another one touches; `count` is how many are left.
+    // Returns the responsibilities of the components that are left after the cheapest removals. At most `limit`
+    // removals are made, and no component takes part in two of them; `count` is the number of components left.
     Values merged(Index limit, Index& count) const;
-    // A random component goes to a random row; among its own rows that is vain, since EM brings it back.
+    // Moves a random component to a random row. The move is vain if the row is already its own, because EM would move
+    // it back.
     void swap(Attempt& attempt);
 
 private:
@@ -143,9 +150,9 @@ private:
     Mixture mixture_;
     View view_;
     TotalView total_;
-    Values scale_, row_fraction_;  // the last: of all row weight
-    Values reached_;               // the sums of the weights up to each row, for swaps
-    Values centre_, second_;       // of the total, if nobody gave it
+    Values scale_, row_fraction_;  // row_fraction_: each row's fraction of the total weight
+    Values reached_;               // cumulative weights of the rows, for swaps
+    Values centre_, second_;       // moments of the total, if the caller gave none
     std::map<Index, Split> splits_;
     Index cursor_;
     bool is_hopeless_ = false;

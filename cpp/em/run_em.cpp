@@ -15,7 +15,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLeastMass = 0x1p-900;  // of a component with a prior, which has no other limit
+constexpr double kLeastMass = 0x1p-900;  // least mass of a component with a prior, which has no other limit
 
 bool is_one(const RowWeightView& weight, Index n_rows) {
     for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
@@ -24,8 +24,8 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
     return true;
 }
 
-// Sums of the rows nearest to each centre, or as they are given, about their means, which replace the centres. False
-// where a component has no rows, and if interrupted.
+// Sums the rows nearest to each centre, or rows with given responsibilities, about their means, which replace the
+// centres. Returns false if a component has no rows, or if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
@@ -84,8 +84,8 @@ public:
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
-    // An M-step on rows that have gone to the nearest of the means, or that components share as given. False where one of
-    // the limits is passed, and if interrupted.
+    // Makes an M-step from rows that belong to the nearest of the means, or from given responsibilities. Returns false
+    // if a limit is passed, or if interrupted.
     bool begin(const AssignmentView& assignment, Mixture& following) {
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
@@ -97,7 +97,8 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // One E- and M-step; both numbers are means. False where one of the limits is passed, and if interrupted.
+    // Makes one E- and M-step; log-likelihood and objective are means. Returns false if a limit is passed, or if
+    // interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_close(current));
         double total, n_distant = 0, n_active;
@@ -112,14 +113,15 @@ public:
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
         sum_about(false);
-        const Values nearby = following.means;  // sums about these lose no digits when they move to the new means
-        const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};  // moved
+        const Values nearby = following.means;  // sums about these means lose no digits when they move to the new means
+        // views of moved buffers
+        const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
     }
 
 private:
-    // The same in one pass, for rows that components share, where the second sums of all of them are known.
+    // Does the same as `begin` in one pass, for given responsibilities, if the second sums of all rows are known.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -139,13 +141,13 @@ private:
         return result <= task_.limits.loss;
     }
 
-    // Sums about the centre of all rows, or second sums of each component.
+    // Sets whether sums are taken about the centre of all rows, or second sums for each component.
     void sum_about(bool centre) {
         has_one_matrix_ = centre;
         second_.resize(static_cast<std::size_t>((centre ? 1 : n_components_) * algebra_.size(d_)));
     }
 
-    // The part of the objective that is not the log-likelihood, nats.
+    // Returns the part of the objective that is not the log-likelihood, in nats.
     double added_by_prior(const Mixture& mixture) const {
         if (posterior_) return -posterior_->divergence();
         return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
@@ -178,7 +180,7 @@ private:
         return gaussmix::step(kernels_, step_task, parameters, execution_, sums);
     }
 
-    // The sums of rows that are known in part, about the means.
+    // Sums moments of incomplete rows about the means.
     bool expect_true_rows(const Mixture& mixture, const MomentsView& out) {
         const bool is_full = algebra_.second() == Second::full;
         IncompleteView task{};
@@ -210,7 +212,7 @@ private:
         return true;
     }
 
-    // A triangular factor for each component.
+    // Writes a triangular factor for each component.
     const double* triangles(const Mixture& mixture) {
         if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
         repeated_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0.0);
@@ -222,7 +224,7 @@ private:
         return repeated_.data();
     }
 
-    // Factors as the kernels take them: one for each component, unless rows are whitened once for all.
+    // Returns factors as the kernels read them: one for each component, unless rows are whitened once for all.
     const double* one_each(const Mixture& mixture) {
         if (n_covariances_ == n_components_ || has_one_matrix_) return mixture.factors.data();
         const Index size = algebra_.size(d_);
@@ -231,7 +233,8 @@ private:
         return repeated_.data();
     }
 
-    // Weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or null.
+    // Computes weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or
+    // null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
         const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
@@ -259,8 +262,8 @@ private:
         return true;
     }
 
-    // The same where second sums are about means near the new ones, and one full covariance is made of their sum: all in
-    // the order of `initial_models`.
+    // Does the same if second sums are about means near the new ones and their total gives one full covariance. The
+    // order of operations is the same as in `initial_models`.
     bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
@@ -281,7 +284,7 @@ private:
         return true;
     }
 
-    // The mean of a component, and its second sums moved there from an anchor.
+    // Computes the mean of a component, and moves its second sums from an anchor to this mean.
     void centre(Index k, const double* anchor, Mixture& following, double* second) {
         double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
         add_squares(first, -1 / mass_[k], second);
@@ -292,8 +295,9 @@ private:
         add_squares(first, 1 / mass_[k], second);
     }
 
-    // The mean, the second sums about it and the degrees of freedom with a prior: `PosteriorObjective.constrain` of
-    // em/priors/posterior.py. Of a point, the degrees of freedom are those of each component.
+    // Computes the mean, the second sums about it and the degrees of freedom with a prior:
+    // `PosteriorObjective.constrain` of em/priors/posterior.py. For a MAP estimate the degrees of freedom belong to
+    // each component.
     void believe(Index k, double* mean, double* second) {
         const PackedPriorView& prior = *task_.prior;
         const double shrinkage = prior.precision / prior.unit, part = shrinkage / (mass_[k] + shrinkage);
@@ -304,7 +308,7 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        add_squares(offset, mass_[k], second);  // a root of the mass would have other digits in another unit
+        add_squares(offset, mass_[k], second);  // a root of the mass would round differently in another unit
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
@@ -315,7 +319,7 @@ private:
         degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
-    // The sum over components, in the place of the first.
+    // Adds up the sums of all components in the place of the first.
     void pool() {
         const Index size = algebra_.size(d_);
         for (Index i = size; i < n_components_ * size; ++i) second_[i % size] += second_[i];
@@ -338,7 +342,7 @@ private:
         for (Index j = 0; j < d_; ++j) second[j * step] += mass * task_.ridge[j];
     }
 
-    // Whether the spread of some feature is only the rounding of a mean, without a ridge to stand on.
+    // Checks whether the spread of some feature without a ridge is only the rounding of a mean.
     bool is_noise(const Mixture& mixture) const {
         const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
         for (Index j = 0; j < d_; ++j) {
@@ -354,7 +358,7 @@ private:
         return false;
     }
 
-    // W_k (mean_k - anchor_k) of each component, about the total's centre without an anchor.
+    // Returns W_k (mean_k - anchor_k) of each component; without an anchor, the total's centre is used.
     const Values& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
@@ -380,7 +384,7 @@ private:
         return total;
     }
 
-    // How much larger second moments about the anchor are than about the means: see em/step/maximise.py.
+    // Returns the ratio of second moments about the anchor to moments about the means: see em/step/maximise.py.
     double loss(const Mixture& mixture, const double* anchor) {
         const Values& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
@@ -396,7 +400,8 @@ private:
         return largest;
     }
 
-    // Whether rows may be whitened once for all, and moments taken about one centre. The mixture is that of the last step.
+    // Checks whether rows may be whitened once for all, with moments about one centre. The mixture is from the last
+    // step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
@@ -411,11 +416,11 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    const RowWeightView row_weight_;  // null where all are 1: one logarithm serves many rows then
+    const RowWeightView row_weight_;  // null if all weights are 1, because one logarithm then serves many rows
     const Index n_covariances_;
-    bool has_one_matrix_;         // whether rows are whitened once for all, and sums are about their centre
-    double background_ = 0;       // its mass
-    std::optional<double> loss_;  // of the mixture that the last step made, if its sums were about the centre
+    bool has_one_matrix_;         // whether rows are whitened once for all, with sums about their centre
+    double background_ = 0;       // mass of the background
+    std::optional<double> loss_;  // loss of the mixture from the last step, if its sums were about the centre
     Values log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;
     std::optional<Approximation> posterior_;
@@ -473,7 +478,8 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool has_converged = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_converged || is_last) break;
-        if (task.seconds < kInfinity && std::chrono::steady_clock::now() >= end) break;  // the clock takes 20 ns
+        // reading the clock takes 20 ns
+        if (task.seconds < kInfinity && std::chrono::steady_clock::now() >= end) break;
     }
     current.write(mixture);
     return !execution.interrupt.has_come();

@@ -1,4 +1,5 @@
-// EM on a small table without coming back to Python: the steps of em/step/loop.py once more, for families that are algebra.
+// EM on a small table without returning to Python: the steps of em/step/loop.py, for the structures that `Algebra`
+// describes.
 #pragma once
 #include <limits>
 
@@ -11,16 +12,17 @@ namespace gaussmix {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLog2Pi = 1.8378770664093456;
 
-struct TotalView {         // of all rows as one component, for a full covariance that all components share
-    const double* centre;  // (n_features,), their mean
-    const double* second;  // (n_features, n_features), about it
+struct TotalView {         // moments of all rows as one component, if components share a full covariance
+    const double* centre;  // (n_features,), mean of all rows
+    const double* second;  // (n_features, n_features), second sums about the mean
 };
 
-struct Limits {         // a step that passes one of them is left to em/step/loop.py; of the loss, the second time
-    double min_weight;  // the least share of the row weight that a component keeps
-    double noise;       // the least standard deviation, as a part of the mean
-    double loss;        // how many times larger second moments are about the anchor than about the new means
-    double distance;    // how many standard deviations a mean is from the centre; beyond, sums are about the means
+struct Limits {         // a step that passes one of these limits (for `loss`, twice) is left to em/step/loop.py
+    double min_weight;  // least fraction of the row weight that a component keeps
+    double noise;       // least standard deviation, relative to the mean
+    double loss;        // largest ratio of second moments about the anchor to moments about the new means
+    // largest distance of a mean from the centre, in standard deviations; beyond it, sums are about the means
+    double distance;
 };
 
 struct EmView {
@@ -29,35 +31,36 @@ struct EmView {
     double total_weight;
     Algebra algebra;
     Index n_components;
-    TotalView total;      // null unless components share a full covariance, without a background
+    TotalView total;      // null unless components share a full covariance and there is no background
     const double* ridge;  // (n_features,), data units^2
     Limits limits;
-    const double* unit = nullptr;  // (n_features,), of distances from the centres of a start; null: 1
+    const double* unit = nullptr;  // (n_features,), units of distances from the centres of a start; null: 1
     double tolerance;              // nats per unit of row weight
-    double previous = -kInfinity;  // the objective of the step before
+    double previous = -kInfinity;  // objective of the preceding step
     Index max_steps;
-    double seconds = kInfinity;  // it makes no further step after so long
-    // Null: maximum likelihood. Of a point: `PosteriorObjective` of em/priors/posterior.py; otherwise that of em/bayes/variational.py.
+    double seconds = kInfinity;  // time after which no further step begins
+    // Null for maximum likelihood. For MAP estimates it holds the prior of `PosteriorObjective` of
+    // em/priors/posterior.py, otherwise the prior of em/bayes/variational_posterior.py.
     const PackedPriorView* prior = nullptr;
-    bool is_incomplete = false;  // cells may be missing (NaN), or rows have errors; there is no total then
+    bool is_incomplete = false;  // values may be missing (NaN), or rows have errors; then there is no total
     ErrorView error = {};
-    // log V of a uniform background, whose weight comes after those of the components; infinite: there is none. It goes
-    // with neither a belief nor rows that are known in part.
+    // log V of a uniform background, whose weight comes after the components' weights; infinite: no background. A
+    // background excludes both a prior and incomplete rows.
     double log_volume = kInfinity;
 
     bool has_background() const { return log_volume < kInfinity; }
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 
-struct MixtureView {      // where EM starts, and where it ends
-    double* weights;      // (n_components,), and that of a background
+struct MixtureView {      // mixture at which EM starts, and which it replaces
+    double* weights;      // (n_components,), then the background's weight
     double* means;        // (n_components, n_features)
     double* covariances;  // in compact form
-    double* factors;      // written only: the whitening factors of the covariances, of their size
-    double* log_abs_det;  // written only: log |det| of each factor
+    double* factors;      // whitening factors of the covariances, with the size of the covariances; written only
+    double* log_abs_det;  // log |det| of each factor; written only
 };
 
-struct Mixture {  // in memory of its own
+struct Mixture {  // a mixture that owns its memory
     Values weights, means, covariances, factors, log_abs_det;
 
     Mixture() = default;
@@ -71,29 +74,29 @@ struct Mixture {  // in memory of its own
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
     }
-    void read(const MixtureView& from);  // without the factors, which lack
+    void read(const MixtureView& from);  // reads all but the factors, which are missing
     void write(const MixtureView& to) const;
 };
 
-// Finds the factors of the covariances. False where one is singular.
+// Computes the factors of the covariances. Returns false if a covariance is singular.
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
 
-// Writes the mean of all rows, and their second sums about it. False where they have no weight, and if interrupted.
+// Writes the mean of all rows, and their second sums about it. Returns false if rows have no weight, or if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
 
-// Writes the mixture of an M-step on rows that have gone to the nearest of some centres, `mixture.means` at first, or
-// that components share as given. The update for given rows begins at the covariances of the mixture, if it needs some
-// to begin at. Finds none where a limit would be passed. False if interrupted.
+// Writes the mixture of an M-step from rows that belong to the nearest of some centres, which are `mixture.means` at
+// first, or from given responsibilities. With given responsibilities an iterative covariance update begins at the
+// covariances of the mixture. `has_model` is false if a limit would be passed. Returns false if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 
-// Appends the mean log-likelihood before each step that it makes. It stops when the objective has converged, when time is
-// up, and before a step that would pass a limit; only then can it make no step at all. False if interrupted.
-// `objectives` takes the mean objective before each step, where there is a belief; otherwise it stays empty.
+// Appends the mean log-likelihood before each step. It stops when the objective has converged, when time is up, and
+// before a step that would pass a limit, so that it can make no step at all only in the last case. With a prior,
+// `objectives` receives the mean objective before each step; otherwise it stays empty. Returns false if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives = nullptr);
 
-// Whether the last step of such a run changed the log-likelihood by less than the tolerance.
+// Checks whether the last step of such a run changed the log-likelihood by less than the tolerance.
 bool has_converged(const Values& log_likelihoods, double tolerance);
 
 }  // namespace gaussmix

@@ -15,24 +15,24 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;    // times the wanted rows: with fewer, all are taken
-constexpr Index kSmallMixture = 3;     // with no more there are few moves, and a search tries more starts
-constexpr Index kLargeMixture = 10;    // with as many, moves find what other starts do
-constexpr Index kStepsElsewhere = 40;  // most steps of EM that judge another start
-constexpr double kTail = 0.125;        // the part of the rows that lie farther out than a group
+constexpr double kNoThinning = 1.3;    // with fewer than this many times the wanted rows, all are taken
+constexpr Index kSmallMixture = 3;     // up to this size there are few moves, so that a search tries more starts
+constexpr Index kLargeMixture = 10;    // from this size on, moves find the same maxima as other starts
+constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps that judge another start
+constexpr double kTail = 0.125;        // fraction of the rows that lie farther out than a group
 
 struct Rows {  // some of the rows, with weights
     Values rows, weight, centre, second;
     EmView em;
-    mutable std::vector<Index> ends;  // found once they are asked for
+    mutable std::vector<Index> ends;  // computed when first needed
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // where an ascent has ended, or is to go on
+struct Reached {  // state at which an ascent has ended or continues
     SharedRows rows;
     Mixture mixture;
     Values within;  // mean covariance of the first mixture
-    double start;   // log-likelihood
+    double start;   // log-likelihood at the beginning
     AscentResult result;
     Index patience;
 
@@ -149,7 +149,7 @@ private:
         return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
     }
 
-    // The first rows with the smallest and with the largest number of each feature.
+    // Returns the first rows with the smallest and with the largest value of each feature.
     std::vector<Index> ends_of(const double* rows, Index n_rows) const {
         std::vector<Index> ends(static_cast<std::size_t>(2 * d_));
         Values low(rows, rows + d_), high(low);
@@ -163,8 +163,8 @@ private:
         return ends;
     }
 
-    // Draws about `wanted` rows by weight, at even distances, and adds those with the smallest or largest number of a
-    // feature, so that no outlier is lost; all rows if that is nearly all.
+    // Draws about `wanted` rows by weight, at even distances, and adds the rows with the smallest or largest value of a
+    // feature, so that no outlier is lost. Returns all rows if the sample would be nearly as large.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -190,7 +190,7 @@ private:
         return with_view(std::move(result));
     }
 
-    // An M-step from k-means on some rows. False where a centre or a component has too few.
+    // Makes an M-step from k-means on some rows. Returns false if a centre or a component has too few rows.
     bool find_another(const SharedRows& rows, Mixture& mixture) {
         SharedRows some = part(rows, search_.kmeans_rows);
         if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
@@ -201,8 +201,9 @@ private:
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
-    // From the best of some starts: groups of rows by their distance from the centre of all, groups along a feature,
-    // and k-means once more. EM from each goes on while it promises to end above what an ascent has reached.
+    // Begins at the best of some other starts: groups of rows by their distance from the overall mean, groups along a
+    // feature, and another run of k-means. EM from each continues while it promises to end above the result of the
+    // earlier ascent.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
         const bool is_small = n_components_ <= kSmallMixture;
@@ -220,8 +221,8 @@ private:
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
-    // Some steps of EM at a time, while a steady decline, or the promising factor times the last gain, may end above
-    // `aim`. Whether it ends there; raises the aim.
+    // Runs EM in portions, while a steady decline of its gains, or the promising factor times the last gain, may end
+    // above `aim`. Returns whether EM ends above it, and raises the aim.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};
@@ -243,9 +244,9 @@ private:
         return true;
     }
 
-    // Minus half the squared Mahalanobis distance of each row from the mean of all rows; with their variances instead of
-    // their covariance if components have no matrices. If a feature is multiplied by a power of two, the distances keep
-    // their bits. Returns no distances if the covariance is singular or the search is interrupted.
+    // Computes minus half the squared Mahalanobis distance of each row from the mean of all rows; for structures
+    // without covariances it uses variances. If a feature is multiplied by a power of two, the distances keep their
+    // bits. Returns no distances if the covariance is singular or the search is interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
@@ -265,7 +266,8 @@ private:
         return result;
     }
 
-    // The feature with the least kurtosis: that of two equal groups is the least of all.
+    // Returns the feature with the least kurtosis, because two equal groups have the least kurtosis of all
+    // distributions.
     Values flattest_feature(const SharedRows& rows) const {
         const auto* values = static_cast<const double*>(rows->em.rows.data);
         const double* weight = rows->em.row_weight.data;
@@ -282,7 +284,7 @@ private:
             const auto square = [&](std::size_t row) { return (column[row] - mean) * (column[row] - mean); };
             for (std::size_t row = 0; row < column.size(); ++row) second += weight[row] * square(row);
             for (std::size_t row = 0; row < column.size(); ++row) {
-                const double part = square(row) / second;  // its square does not underflow
+                const double part = square(row) / second;  // the square of this quotient does not underflow
                 kurtosis += weight[row] * (part * part);
             }
             if (kurtosis < least) least = kurtosis, result = std::move(column);
@@ -290,15 +292,16 @@ private:
         return result;
     }
 
-    // Makes an M-step from groups of rows, in falling order of `values`, which are (n_rows,) or empty. Groups have equal
-    // weights, unless `tail` is above 0: then this part of the rows comes after the first group, this part of that part
-    // after the second, and so on. Returns false if there are no values, or a group has too few rows.
+    // Makes an M-step from groups of rows, in falling order of `values`, which are (n_rows,) or empty. Groups have
+    // equal weights, unless `tail` is above 0: then this fraction of the rows comes after the first group, this
+    // fraction of these rows after the second, and so on. Returns false if there are no values, or if a group has too
+    // few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
         std::iota(order.begin(), order.end(), Index{0});
         std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
-        Values bounds;  // the weight of the rows after each group
+        Values bounds;  // weight of the rows after each group
         for (Index k = 1; k < n_components_; ++k) {
             const double equal = static_cast<double>(n_components_ - k) / static_cast<double>(n_components_);
             bounds.push_back(em.total_weight * equal);
@@ -350,7 +353,7 @@ private:
         report_.n_tried += static_cast<double>(result.n_tried);
         report_.n_accepted += static_cast<double>(result.n_accepted);
         cursor_ = result.cursor;
-        if (has_swaps) {  // which rank no splits
+        if (has_swaps) {  // swaps rank no splits, so that the earlier ranking remains
             result.is_hopeless = reached.result.is_hopeless;
             result.best_split = reached.result.best_split;
             result.has_refused |= reached.result.has_refused;
@@ -358,9 +361,9 @@ private:
         reached.result = result;
     }
 
-    // Ascends from another start on each of some parts; crosses the best end with each other one, and ascends from
-    // there. A higher end replaces the best one. Last comes the one that was best at first; if it still is, it is crossed
-    // with itself, which only tries its moves again.
+    // Ascends from another start on several parts of the rows. The best end is then crossed with each other end, and an
+    // ascent from there replaces it if it ends higher. The end that was best at first comes last; if it still is the
+    // best, it is crossed with itself, which only tries its moves again.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {
@@ -375,7 +378,7 @@ private:
         std::vector<Reached> ends;
         for (const Mixture& mixture : mixtures) {
             if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
-                try_moves(*end, 0, 0, false);  // counts unsound components
+                try_moves(*end, 0, 0, false);  // makes no moves, but counts unsound components
                 ends.push_back(std::move(*end));
             }
         }

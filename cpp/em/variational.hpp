@@ -1,5 +1,5 @@
 // Variational Bayes: the E-step's scale and the divergence of a posterior. em/bayes/variational_posterior.py and
-// em/priors/posterior.py say the same at length; numerics/elementary.py calls the gamma functions.
+// em/priors/posterior.py contain the derivations; numerics/elementary.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
@@ -8,45 +8,47 @@ namespace gaussmix {
 
 struct Mixture;  // run_em.hpp
 
-struct PackedPriorView {  // the prior of a mixture, `engines.calls.PackedPrior`, in rows
-    bool has_sticks;      // of a Dirichlet process; otherwise a Dirichlet distribution
+struct PackedPriorView {  // the prior of a mixture, `engines.calls.PackedPrior`
+    bool has_sticks;      // Dirichlet process; otherwise a Dirichlet distribution
     double alpha;         // concentration
-    Index limit;          // components of the Dirichlet distribution
+    Index limit;          // number of components of the Dirichlet distribution
     const double* mean;   // (n_features,), data units
     double precision, dof;
     const double* scale;  // S, as a covariance in compact form, data units^2
     const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
     double log_normaliser;
-    double row_weight, unit;  // of all rows; what weights were divided by
-    bool is_of_point;         // EM looks for the mixture of highest density, and for no posterior
+    double row_weight, unit;  // total weight of the rows; divisor of the weights
+    bool is_of_point;         // EM finds the mixture of highest posterior density, not a posterior distribution
 };
 
-// log Gamma(x) and its derivative, of positive numbers.
+// Computes log Gamma(x) and its derivative for positive numbers.
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
-// The log density of a mixture, as `PosteriorObjective.log_prior` of em/priors/posterior.py.
+// Returns the log density of a mixture, as `PosteriorObjective.log_prior` of em/priors/posterior.py does.
 double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture);
 
-// What a posterior of so many components gives: those that share a covariance share the posterior of its inverse.
+// Quantities of the posterior of `n_components` components. Components that share a covariance share the posterior of
+// its inverse.
 class Approximation {
 public:
     Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // The weights of the mixture are shares of the rows.
+    // Reads a mixture whose weights are fractions of the rows.
     void view_rows(const Mixture& mixture);
 
-    // (n_components,): logs of the numbers that stand for the weights in the E-step.
+    // Returns the logarithms, (n_components,), that replace the log weights in the E-step.
     const double* log_weights() const { return log_weights_.data(); }
-    // KL(q || p), nats.
+    // Returns KL(q || p) in nats.
     double divergence() const { return divergence_; }
 
-    // Of the weights, from rows in each component: E log pi, (n,), and the log normaliser of q(pi) less that of p(pi).
+    // Computes E log pi, (n,), of the weights from the rows in each component, and the log normaliser of q(pi) minus
+    // the one of p(pi).
     double weigh(const double* mass, Index n, double* expected_logs);
 
-    // Of covariances with these degrees of freedom and log |S / nu|, (n,): E log |Lambda| + log |S / nu|, and the log
-    // normalisers of Lambda up to a constant.
+    // Computes moments of covariances with these degrees of freedom and log |S / nu|, (n,): E log |Lambda| + log |S /
+    // nu|, and the log normalisers of Lambda up to a constant.
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:

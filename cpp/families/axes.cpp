@@ -12,9 +12,9 @@ namespace gaussmix {
 namespace {
 
 constexpr int kMaxSweeps = 100;
-constexpr double kClear = 1e-3;  // of the largest variance, between one and the next
+constexpr double kClear = 1e-3;  // consecutive variances must differ by this fraction of the largest variance
 
-// Whether rounding changes the axes of a matrix by less than rotations could mend.
+// Checks that rounding changes the axes of a matrix by less than rotations could improve them.
 bool has_clear_axes(const Values& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
         if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;
@@ -40,7 +40,7 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int m
     kernels.shared_axes(scatters, max_sweeps, listener, scratch.doubles(), axes);
 }
 
-// Those of a sum of them, then rotated where some were of equal variance in it.
+// Returns the axes of the covariances' sum, improved by rotations if some of its variances are nearly equal.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener) {
     const Index d = n_features, size = d * d;

@@ -1,40 +1,41 @@
-// Covariances along axes of their own, or along axes that all components share.
+// Covariances along each component's own axes, or along axes that all components share.
 #pragma once
 #include "kernel_table.hpp"
 #include "volume.hpp"
 
 namespace gaussmix {
 
-// Eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in columns.
+// Computes eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in
+// columns.
 void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
                     Listener listener, double* spectra, double* axes);
 
-// Turns axes to those that scatters share best: see kernels/shared_axes.hpp.
+// Rotates axes towards the axes that scatters share best: see kernels/shared_axes.hpp.
 void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
                  double* axes);
 
 struct Spectra {
-    Values variances;  // (n_components, n_features), of scatters along their axes, not negative
-    Values axes;       // in columns: (n_components, n_features, n_features), or one for all
+    Values variances;  // (n_components, n_features), variances of scatters along their axes, not negative
+    Values axes;       // (n_components, n_features, n_features), or one for all; axes are columns
 };
 
-// Those of each scatter.
+// Returns the axes of each scatter and the variances along them.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Axes (n_features, n_features) that the covariances of a family share.
+// Returns the axes (n_features, n_features) that the covariances of a structure share.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener);
 
-// Those of the sum of all scatters.
+// Returns the axes of the sum of all scatters.
 Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Axes that scatters share best near some.
+// Returns the axes near the given ones that the scatters share best.
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener);
 
-// The variances of scatters along some axes.
+// Computes the variances of scatters along given axes.
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);
 
-// D_k diag(v_k) D_k', symmetric to the bit.
+// Computes D_k diag(v_k) D_k', symmetric to the bit.
 void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances);
 

@@ -23,7 +23,7 @@ struct Update {
     double* out;
     const Index n_components = scatter.n_components, d = scatter.n_features;
 
-    // Sigma = sum_k S_k / sum_k N_k; for spheres divided by d as well.
+    // Computes Sigma = sum_k S_k / sum_k N_k; for spheres also divided by d.
     void pool() const {
         const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
@@ -31,7 +31,7 @@ struct Update {
 
     double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
-    // Sigma_k = factor_k S_k.
+    // Computes Sigma_k = factor_k S_k.
     void scale(const Values& factors) const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -40,7 +40,7 @@ struct Update {
         }
     }
 
-    // Sigma_k = S_k / N_k; for spheres divided by d as well.
+    // Computes Sigma_k = S_k / N_k; for spheres also divided by d.
     void divide() const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -50,7 +50,7 @@ struct Update {
         }
     }
 
-    // |S_k|^(1/d), or 0 if S_k is singular.
+    // Returns |S_k|^(1/d), or 0 if S_k is singular.
     Values roots() const {
         Factoriser factorise(kernels, d);
         Values factor(static_cast<std::size_t>(d * d)), result;
@@ -62,7 +62,8 @@ struct Update {
         return result;
     }
 
-    // Mean variances, from which the search for volumes starts: of the last covariances, or at first of S_k / N_k.
+    // Returns the mean variances at which the iteration for volumes starts: of the last covariances, or at first of S_k
+    // / N_k.
     Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
@@ -75,7 +76,7 @@ struct Update {
         return means;
     }
 
-    // The common part, sum_k S_k / lambda_k / sum_k N_k, of scatters with `size` numbers each.
+    // Computes the common matrix sum_k S_k / lambda_k / sum_k N_k of scatters with `size` numbers each.
     void combine(const double* scatters, Index size, const Values& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
         for (Index k = 0; k < n_components; ++k) {
@@ -92,7 +93,7 @@ struct Update {
         }
     }
 
-    // Sigma_k = lambda_k C.
+    // Computes Sigma_k = lambda_k C.
     void pool_matrix() const {
         Factoriser factorise(kernels, d);
         Values common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
@@ -114,7 +115,7 @@ struct Update {
         expand(common.data(), d * d, volumes, out);
     }
 
-    // W'W of a lower triangular W.
+    // Computes W'W of a lower triangular W.
     void square(const Values& factor, Values& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
         baseline::Poll poll(listener);
@@ -126,7 +127,8 @@ struct Update {
         }
     }
 
-    // Variances along axes that fit the diagonals of the scatters along them best, (n_components, d) each.
+    // Computes variances along axes, (n_components, d) each, that fit the diagonals of the scatters along these axes
+    // best.
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;
@@ -157,7 +159,7 @@ struct Update {
         expand(common.data(), d, volumes, variances);
     }
 
-    // Sigma_k = D_k diag(v_k) D_k', with axes D_k of their own or one D for all.
+    // Computes Sigma_k = D_k diag(v_k) D_k', with each component's own axes D_k or one D for all.
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)
@@ -165,7 +167,7 @@ struct Update {
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
-    ScattersView scatters() const {  // with own volumes the likelihood weighs them by their masses
+    ScattersView scatters() const {  // with own volumes the likelihood weights scatters by their masses
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
 
@@ -175,7 +177,7 @@ struct Update {
         return variances;
     }
 
-    // The axes of the last covariances; at first those of the pooled scatter.
+    // Returns the axes of the last covariances; at first the axes of the pooled scatter.
     Values initial_axes() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         return pooled_axes(kernels, scatters(), listener);

@@ -12,7 +12,8 @@ double exponential(double x) {
     const double power = std::nearbyint(x / (kLn2High + kLn2Low));
     const double rest = (x - power * kLn2High) - power * kLn2Low;
     double series = 1;
-    for (int n = 14; n > 0; --n) series = 1 + rest / n * series;  // |rest| < 0.35: what is left out is below 2^-62
+    // |rest| < 0.35, so that the omitted terms are below 2^-62
+    for (int n = 14; n > 0; --n) series = 1 + rest / n * series;
     return std::ldexp(series, static_cast<int>(power));
 }
 

@@ -1,4 +1,4 @@
-// Volumes |Sigma_k|^(1/d): geometric means of variances, and volumes of their own for components that share a shape.
+// Volumes |Sigma_k|^(1/d): geometric means of variances, and the components' own volumes if they share a shape.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -11,33 +11,34 @@ using Values = std::vector<double>;
 
 inline Values room(Index count) { return Values(static_cast<std::size_t>(count)); }
 
-// e^x for |x| < 700, by sums and products alone: the C library's has bits of its own.
+// Computes e^x for |x| < 700 by sums and products alone, because the C library's result differs between platforms.
 double exponential(double x);
 
-// (prod_j v_j)^(1/d) of each of n rows of variances (n, d); 0 where one is not positive.
+// Computes (prod_j v_j)^(1/d) of each of n rows of variances (n, d); 0 if a variance is not positive.
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d);
 
-// Factors that turn scatters into covariances of one volume, sum_k |S_k|^(1/d) / sum_k N_k, from the |S_k|^(1/d). Where
-// that is 0, the factor of the plain covariance, which is as singular.
+// Computes the factors that turn scatters into covariances of equal volume, sum_k |S_k|^(1/d) / sum_k N_k, from the
+// |S_k|^(1/d). If the root is 0, it returns the factor of the ordinary covariance, which is equally singular.
 Values equal_volumes(const Values& roots, const double* mass);
 
 double sum(const double* values, Index count);
 
-// The same in NumPy's order, pairwise and in runs of eight, for sums that Python makes too.
+// Sums values in NumPy's order, pairwise and in runs of eight, for sums that Python computes, too.
 double sum_in_pairs(const double* values, Index count);
 
-// 1 / x, and 0 where x is not positive.
+// Returns 1 / x, or 0 if x is not positive.
 inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
-// Volumes stop when they change by less than a part, where the likelihood is so flat that it can gain the square at most.
-// Volumes that move by a factor of `kRunaway`, or still change by more than the last part in the last round, have no limit:
-// the shape is singular, and the likelihood has no bound.
+// The iteration of volumes stops when they change by less than a fraction, because near a maximum the likelihood can
+// then gain at most its square. Volumes have no limit if they move by a factor of `kRunaway`, or if they still change
+// by more than the fraction `kRestless` in the last round. In this case the shape is singular, and the likelihood is
+// unbounded.
 constexpr double kVolumeTolerance = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMaxRounds = 500;
 
-// Volumes of covariances lambda_k C with one C, in turn with it: Celeux & Govaert (1995) section 3.1. Each turn is a
-// maximisation, so none lowers the expected log-likelihood. `traces` replaces
-// the volumes that C is made of by tr C^-1 S_k, NaN where C is singular. All 0 where they have no limit.
+// Computes volumes of covariances lambda_k C with one C, in alternation with C: Celeux & Govaert (1995) section 3.1.
+// Each round is a maximisation, so none lowers the expected log-likelihood. `traces` replaces the volumes from which C
+// is made by tr C^-1 S_k, NaN if C is singular. All volumes are 0 if they have no limit.
 template <class Traces>
 Values converged_volumes(Values volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {
     const Values start = volumes;

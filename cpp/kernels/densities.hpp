@@ -1,7 +1,7 @@
-// Weighted log densities of a group under all components: l_k = log_scale_k - q_k / 2, and their largest. What is known of
-// a row's components is added to its own. As that is at most 0, no more components count than without it.
+// Weighted log densities of a group under all components, l_k = log_scale_k - q_k / 2, and their maximum. Log prior
+// probabilities of a row's components are added to its densities. As these are at most 0, no further components count.
 //
-// A distance that overflows, or is inf - inf, counts as the largest number: l is never NaN.
+// A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l is never NaN.
 #pragma once
 #include "bounds.hpp"
 #include "low_rank.hpp"
@@ -18,8 +18,8 @@ struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
     const double* operands;
-    bool may_eliminate;                // leave out components that are negligible for the whole group
-    const double* unpacked = nullptr;  // triangular factors that are packed when they are read, in `room`
+    bool may_eliminate;                // skip components that are negligible for the whole group
+    const double* unpacked = nullptr;  // triangular factors that are packed into `room` when they are read
     double* room = nullptr;
 
     const double* log_scale() const { return operands + layout.log_scale; }
@@ -37,11 +37,12 @@ struct GroupView {
     double* densities;
     double* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
-    unsigned char bit;      // of this group in `active`
+    unsigned char bit;      // bit of this group in `active`
     bounds::View bounds;
-    Index* likeliest;  // without bounds, the component to try first: the likeliest for a row of the group before
+    // component to try first if there are no bounds: the most probable one for a row of the previous group
+    Index* likeliest;
     Poll* poll;
-    const double* prior = nullptr;  // [component][vector][lane], added; null where nothing is known of any row
+    const double* prior = nullptr;  // [component][vector][lane], added; null if no row of the group has a prior
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
@@ -58,7 +59,7 @@ GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], do
     store_log_densities(squares, {each, each, each}, out, best);
 }
 
-// Adds what is known of the components of the rows to densities without it.
+// Adds the log priors of the rows to densities that were computed without them.
 inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         best[v] = Vec::broadcast(-__builtin_inf());
@@ -71,7 +72,7 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     }
 }
 
-// All of W is one panel: one loop over the components, no call and no elimination within it.
+// All of W is one panel: one loop over the components, without calls and without elimination inside it.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
@@ -90,14 +91,14 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
 
-// The squared distance from which on a component is negligible beside the best so far. The margins are far above
-// the rounding of either side, so that what is eliminated the softmax would have dropped: no bit depends on it.
+// Returns the squared distance above which a component is negligible compared with the best so far. The margins are far
+// above the rounding of both sides, so the softmax would have dropped every eliminated component: no bit depends on it.
 GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
-// Squared distances of a group to one component; false as soon as every lane is known to be beyond its limit.
+// Computes squared distances of a group to one component. Returns false as soon as every lane is beyond its limit.
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
@@ -112,8 +113,8 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     }
 }
 
-// The order in which a group visits the components, the likeliest first. Once a good one is known, the others can be left
-// out after fewer features.
+// The order in which a group visits the components, most probable first. As soon as a good component has been visited,
+// the other components can be eliminated after fewer features.
 class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
@@ -121,7 +122,7 @@ public:
         if (bounds_.is_valid()) bounds::move(bounds_, p.log_scale(), n_components_);
     }
 
-    // -1 after the last one.
+    // Returns the next component, or -1 after the last one.
     GAUSSMIX_INLINE Index next(const Vec (&best)[kGroupVectors]) {
         if (!bounds_.is_valid()) return next_of_all();
         const float limit = n_visits_ == 0 ? __builtin_inff() : bounds::limit(best);
@@ -147,15 +148,16 @@ private:
         return -1;
     }
 
-    // A group has rows of a few components at most; looking for the nearest of all again and again would not pay.
+    // The rows of a group belong to a few components at most, so repeated searches for the nearest of all would not
+    // pay.
     static constexpr Index kNearestFirst = 4;
     const bounds::View bounds_;
     const Index n_components_, first_;
     Index n_visits_ = 0;
-    Index last_ = -1;  // once the nearest have been visited
+    Index last_ = -1;  // last component visited in index order, after the nearest ones
 };
 
-// Components one by one, as far as they may count.
+// Visits components one by one, and leaves out components that are negligible.
 inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);
@@ -205,7 +207,7 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
     }
 }
 
-// What it leaves is not complete where poll is over.
+// If `poll` was cancelled, the log densities are incomplete.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next, Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());

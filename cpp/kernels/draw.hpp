@@ -1,9 +1,9 @@
 // Draws rows of a mixture: x = mu_k + W_k^-1 z, with k by inverse cdf and z standard normal.
 //
-// Everything about a row is a function of the key and of its number, so neither blocks nor order change a bit. The rows
-// of a block are visited component by component, eight at a time in the lanes, and written to where they belong.
+// Everything about a row is a function of the key and of the row's index, so neither blocks nor order change a bit. The
+// rows of a block are visited component by component, eight at a time in the lanes, and written to their own places.
 //
-// A row costs d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds where W is triangular.
+// A row costs d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
 #pragma once
 #include "normals.hpp"
 #include "poll.hpp"
@@ -17,7 +17,7 @@ public:
     RowDrawer(const DrawView& view, const DrawScratch& scratch)
         : view_(view), scratch_(scratch), random_(view.key), n_features_(view.shape.n_features) {}
 
-    // The labels of rows first..last-1; `first` is a multiple of 16. One run of Philox serves two rows.
+    // Draws the labels of rows first..last-1; `first` is a multiple of 16. One run of Philox serves two rows.
     void draw_labels(Index first, Index last) const {
         for (; first < last; first += 2 * kLanes) {
             alignas(64) std::uint64_t pairs[kLanes];
@@ -31,12 +31,12 @@ public:
         }
     }
 
-    // scratch.order: rows first..last-1, component by component; scratch.starts: where each component's begin.
+    // Sorts rows first..last-1 by component into scratch.order; scratch.starts holds where each component's rows begin.
     void sort(Index first, Index last) const {
         Index* const ends = scratch_.starts + 1;
         for (Index k = -1; k < view_.shape.n_components; ++k) ends[k] = 0;
         for (Index row = first; row < last; ++row) ++ends[view_.labels[row]];
-        for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {  // from counts to places to fill
+        for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {  // turns counts into the positions to fill
             const Index count = ends[k];
             ends[k] = start;
             start += count;
@@ -70,7 +70,8 @@ private:
         }
     }
 
-    // scratch.scales: -1 / W_ii. With the sign, the solution's lanes are multiplied and added, not subtracted.
+    // Writes -1 / W_ii to scratch.scales. Because of the sign, lanes of the solution are multiplied and added, not
+    // subtracted.
     void invert_diagonal(Index component) const {
         const double* w = factor(component);
         if (view_.shape.factor_shape == FactorShape::low_rank) return invert_low_rank(w);
@@ -80,7 +81,8 @@ private:
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
     }
 
-    // scratch.scales: -1 / w_i, then 1 / (1 - |F_l|^2): the inverse of I - F F' is I + sum_l F_l F_l' / (1 - |F_l|^2).
+    // Writes -1 / w_i, then 1 / (1 - |F_l|^2), to scratch.scales: the inverse of I - F F' is I + sum_l F_l F_l' / (1 -
+    // |F_l|^2).
     void invert_low_rank(const double* w) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
@@ -92,7 +94,7 @@ private:
     }
 
     void draw_group(Index component, const Index* order, Index n_rows) const {
-        alignas(64) std::uint64_t rows[kDrawnAtOnce];  // the last again where there are fewer
+        alignas(64) std::uint64_t rows[kDrawnAtOnce];  // unused lanes repeat the last row
         for (Index i = 0; i < kDrawnAtOnce; ++i)
             rows[i] = static_cast<std::uint64_t>(order[i < n_rows ? i : n_rows - 1]);
         for (Index i = 0; i < n_rows; ++i) prefetch_to_write(view_.rows + order[i] * n_features_);
@@ -103,13 +105,13 @@ private:
         }
     }
 
-    // The rows of a group lie anywhere in the block: memory is asked for them before there is something to write.
+    // The rows of a group lie anywhere in the block, so their memory is prefetched before there is something to write.
     void prefetch_to_write(const double* row) const {
         __builtin_prefetch(row, 1);
         __builtin_prefetch(row + n_features_ - 1, 1);
     }
 
-    // All random bits first, then all numbers: a processor works on several vectors at a time.
+    // Draws all random bits before all numbers, because a processor works on several vectors at a time.
     void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
         for (Index i = 0; i < n_features_; i += 2) {
             Random bits[kDrawnAtOnce / kLanes];
@@ -128,7 +130,7 @@ private:
 
     Index lanes_in_vector() const { return kLanes * (n_features_ + 1); }
 
-    // From normal numbers to rows, a panel of features after the other.
+    // Transforms normal numbers to rows, one panel of features after the other.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
         if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
@@ -143,7 +145,7 @@ private:
         }
     }
 
-    // Lanes z become (I - F F')^-1 z, one factor after the other: they are orthogonal.
+    // Lanes z become (I - F F')^-1 z. The factors are applied one after the other, because they are orthogonal.
     void stretch(const double* w, double* lanes) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index l = 0; l < n_factors; ++l) {
@@ -178,7 +180,7 @@ private:
         }
     }
 
-    // Forward substitution, W y = z, for features first..first+height-1, after those before: lanes z become -y.
+    // Forward substitution, W y = z, for features first..first+height-1 after the earlier ones: lanes z become -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -201,7 +203,7 @@ private:
         }
     }
 
-    // mean - lanes, a few features of each row.
+    // Writes mean - lanes to a few features of each row.
     void write(const double* mean, const double* lanes, int height, const std::uint64_t* rows, int n_lanes,
                double* out) const {
         Vec columns[kPanel];
@@ -219,7 +221,7 @@ private:
         }
     }
 
-    static constexpr int kPanel = 8;  // features that are solved for and written at once: as many as transpose takes
+    static constexpr int kPanel = 8;  // features that are solved for and written together: as many as transpose takes
     const DrawView& view_;
     const DrawScratch& scratch_;
     const Philox random_;
@@ -235,7 +237,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
     for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
-// Two normal numbers of each four words.
+// Makes two normal numbers from each four words.
 inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;

@@ -1,29 +1,30 @@
-// What a mixture says of single rows, never thresholded: log densities, responsibilities, weighted log densities of the
-// components, or the first most likely component, -1 where the background is likelier. Nothing is kept beyond a group.
+// Results for single rows, without a threshold for small responsibilities: log densities, responsibilities, weighted
+// log densities of the components, or the first most probable component (-1 if the background is more probable). Only
+// the group that is being processed is kept in memory.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-struct GroupRows {       // where a group's results go
-    Index first, count;  // rows
+struct GroupRows {       // destination of a group's results
+    Index first, count;  // indices of rows
 
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
-// What the background adds to the sum of exp(l - largest); 0 where there is none.
+// Returns the background's term in the sum of exp(l - largest); 0 if there is no background.
 GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
     if (!(background > -__builtin_inf())) return Vec::zero();
     const Vec gap = Vec::broadcast(background) - largest;
     return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
 }
 
-// log sum_k exp l_k
+// Writes log sum_k exp l_k.
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
                                        double background, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
-        // exp reaches 0 long before l - max is -inf, and -inf - -inf must not arise where all weights are 0.
+        // exp reaches 0 long before l - max is -inf, and -inf - -inf must not occur if all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
         for (Index k = 0; k < n_components; ++k) {
@@ -34,7 +35,7 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
     }
 }
 
-// Also writes the log densities, unless `log_density` is null.
+// Normalises densities to responsibilities. Also writes the log densities, unless `log_density` is null.
 GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background,
                                GroupRows rows, double* log_density) {
     for (int v = 0; v < kGroupVectors; ++v) {
@@ -57,7 +58,7 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
     }
 }
 
-// [component][lane] to [row][component], eight components at a time.
+// Transposes [component][lane] to [row][component], eight components at a time.
 GAUSSMIX_INLINE void write_table(const double* values, Index n_components, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors; ++v) {
         for (Index k = 0; k < n_components; k += kLanes) {

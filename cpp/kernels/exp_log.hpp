@@ -1,7 +1,7 @@
-// exp and log of eight lanes, from explicit FMAs alone, hence the same bits on every instruction set.
+// exp and log of eight lanes, computed by explicit FMAs alone, so that every instruction set gives the same bits.
 //
-//   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16    table of 2^(j/8) in two doubles, degree 7; 0.7 ulp
-//   log(x) = e ln 2 + log(1 + f)                                       fdlibm's polynomial in s = f/(2 + f); < 1 ulp
+//   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16    2^(j/8) in two doubles, degree 7; 0.7 ulp
+//   log(x) = e ln 2 + log(1 + f)                                     fdlibm's polynomial in s = f/(2 + f); < 1 ulp
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"
@@ -24,9 +24,9 @@ constexpr double kExpTerms[6] = {0x1.a01e2bdf9010cp-13, 0x1.6c1b70f4cae2ep-10, 0
 constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
                                  2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
                                  1.479819860511658591e-01};
-constexpr double kLeastExponent = -708;  // e^x is normal down to here
+constexpr double kLeastExponent = -708;  // e^x is a normal number if x is at least this
 
-// For kLeastExponent <= x <= 0; below, the lanes hold anything and the caller masks them.
+// Computes e^x for kLeastExponent <= x <= 0. For smaller x the lanes are arbitrary, and the caller masks them.
 GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     constexpr double eighths_per_nat = 0x1.71547652b82fep+3, round_to_integer = 0x1.8p52;
     constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // ln(2) / 8
@@ -34,13 +34,13 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    const Vec square = r * r;  // terms in pairs: as many operations as one by one, in a shorter chain
+    const Vec square = r * r;  // terms are paired: as many operations as one by one, but in a shorter chain
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);
 }
 
-// For any x <= 0, down through the subnormals to zero.
+// Computes e^x for any x <= 0, down through the subnormals to zero.
 GAUSSMIX_INLINE Vec exp(Vec x) {
     const Vec least = Vec::broadcast(kLeastExponent);
     const Mask is_tiny = less(x, least);
@@ -49,7 +49,7 @@ GAUSSMIX_INLINE Vec exp(Vec x) {
     return select(is_tiny, half * half, exp_normal(x));
 }
 
-// For normal x > 0, and -inf for 0.
+// Computes log x for normal x > 0, and -inf for 0.
 GAUSSMIX_INLINE Vec log(Vec x) {
     constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
     Vec fraction, exponent;
@@ -65,7 +65,7 @@ GAUSSMIX_INLINE Vec log(Vec x) {
     return select(equal(x, Vec::zero()), Vec::broadcast(-__builtin_inf()), result);
 }
 
-// Of any number: subnormal ones are scaled to normal ones first. NaN of what is negative.
+// Computes log x for any number: subnormal x is scaled to normal first, and negative x gives NaN.
 GAUSSMIX_INLINE Vec log_of_any(Vec x) {
     constexpr double scale = 0x1p54, log_scale = 0x1.2b708872320e2p+5;
     const Mask is_small = less(x, Vec::broadcast(__DBL_MIN__));

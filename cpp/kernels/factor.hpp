@@ -1,8 +1,8 @@
 // The whitening factor of one covariance: S = L L', W = L^-1 (so that S^-1 = W' W), log |det W| = -sum log L_jj.
 //
-// BLAS would give other bits on other processors. Here every element is one chain of FMAs in one order; the compiler
-// vectorises across elements, which are independent, so the width of the registers does not matter.
-// d^3/3 FMAs, half of them for L and half for W.
+// BLAS would give different bits on other processors. Here every element is one chain of FMAs in one order. The
+// compiler vectorises across elements, which are independent, so the width of the registers does not matter.
+// The cost is d^3/3 FMAs, half of them for L and half for W.
 #pragma once
 #include "exp_log.hpp"
 #include "layout.hpp"
@@ -15,8 +15,8 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes L by columns: column j at out + j * d, from its diagonal on at out[j * d + j]. False where a pivot is not a
-// positive number, and where poll is over.
+// Writes L by columns: column j from its diagonal on begins at out[j * d + j]. Returns false if a pivot is not a
+// positive number, or if `poll` was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
@@ -32,7 +32,7 @@ GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, dou
     return true;
 }
 
-// W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
+// Writes W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
 GAUSSMIX_INLINE void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
     for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * (i + 1) / 2); ++i) {
         double* row = out + i * d;
@@ -54,9 +54,10 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
-// Whether rounding decides the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is how many times the variance of
-// feature j exceeds what the other features leave of it, whatever the units. Pivots alone do not tell: the error of the
-// last ones grows with the condition of the block before them. Singular matrices came out above 0.7 / (d eps).
+// Checks whether rounding decides the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance of feature j
+// divided by its variance given the other features, in any units. Pivots alone do not show this, because the error of
+// the last pivots grows with the condition of the block before them. In tests, singular matrices came out above 0.7 /
+// (d eps).
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;

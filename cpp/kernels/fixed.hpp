@@ -1,4 +1,4 @@
-// Full second moments for D <= 4: mass, first and second moments of a component in registers over the whole tile.
+// Full second moments for D <= 4: mass, first and second moments of a component stay in registers over the whole tile.
 //
 //   mass = sum r,  first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor       r = e * row factor
 //   sums: [component][mass, D first, the triangle by rows], padded to 8

@@ -1,4 +1,4 @@
-// Covariances without off-diagonal elements: the two kernels whose work per row and component is linear in d.
+// Kernels for diagonal and spherical covariances, whose work per row and component is linear in d.
 //
 //   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, 1-2 d of them FMA or mul
 //   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
@@ -13,17 +13,17 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const double* means;
-    const double* scales;  // the square of a component's factor, or its factor for each feature
+    const double* scales;  // square of a component's factor, or its factor for each feature
     const double* log_scale;
 };
 
-// The difference of a row from a mean as it is squared, from x - mean; `scale` is that of the feature.
+// Scales the difference x - mean before it is squared, by the feature's `scale` if there is one.
 template <Scale kScale, class V>
 GAUSSMIX_INLINE V scaled_difference(V u, const double* scale) {
     return kScale == Scale::per_feature ? u * V::broadcast(*scale) : u;
 }
 
-// Log densities of C components, their squares in registers.
+// Computes log densities of C components, with their squares in registers.
 template <int C, Scale kScale>
 GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
                                       Vec (&best)[kGroupVectors]) {
@@ -64,10 +64,11 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
                    double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    constexpr Index kMaxFeatures = 256;  // with fewer, it is soon enough to ask after all components
+    constexpr Index kMaxFeatures = 256;  // up to this, checking for a cancellation after all components is soon enough
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
-        // Some at a time: where all are fetched at once, this waits for memory (12 % of a step of 200,000 x 16, K = 16).
+        // Some rows at a time: if all were fetched at once, this would wait for memory (12 % of a step of 200,000 x 16,
+        // K = 16).
         for (int c = 0; c < kTogether; ++c) next.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
@@ -79,11 +80,11 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
     }
 }
 
-// Squared distances to one component; false as soon as every lane is known to be beyond its limit.
+// Computes squared distances to one component. Returns false as soon as every lane is beyond its limit.
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
-    constexpr Index kBetween = 16;  // features from one look at the limits to the next
+    constexpr Index kBetween = 16;  // number of features between two checks of the limits
     const auto scaled = [&](Vec q) { return kScale == Scale::per_component ? q * Vec::broadcast(*scale) : q; };
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[v] = Vec::zero();
     bool is_close = true;
@@ -104,19 +105,20 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     return is_close;
 }
 
-constexpr int kTogether = kRegisters / 4;  // features of M: two accumulators and an anchor each
+// features that the M-step handles together: two accumulators and an anchor each
+constexpr int kTogether = kRegisters / 4;
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-struct Component {       // of a tile
-    const double* rows;  // from the first of some features on
+struct Component {       // pointers for one component of a tile
+    const double* rows;  // rows, starting at the first of some features
     double* responsibilities;
     const double* row_factor;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// First and second moments of R features of one component. With the first features, exponentials become
+// Sums first and second moments of R features of one component. With the first features, exponentials become
 // responsibilities, r = e * row factor, and their sum is added to the mass.
 template <int R, bool kIsFirst>
 void add_features(const Component& c, const double* anchor, double* mass, double* sums) {
@@ -132,7 +134,7 @@ void add_features(const Component& c, const double* anchor, double* mass, double
             const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
             double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
             const double* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
-#pragma GCC unroll 1  // unrolled, it spills
+#pragma GCC unroll 1  // an unrolled loop spills registers
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part weight = Part::load(r + v * kLanes);
                 if constexpr (kIsFirst) {
@@ -158,7 +160,7 @@ void add_features(const Component& c, const double* anchor, double* mass, double
     if constexpr (kIsFirst) *mass += lane_sum(total_weight);
 }
 
-// Features outermost, so that their columns of the tile stay in L1 while all components pass.
+// Features are the outermost loop, so that their columns of the tile stay in L1 while all components pass.
 inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums, Index stride) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {

@@ -1,9 +1,9 @@
-// The kernels: compiled for each instruction set, with GAUSSMIX_ISA its name, and GAUSSMIX_INCOMPLETE_ISA that of the
+// The kernels, compiled once for each instruction set. GAUSSMIX_ISA is its name, and GAUSSMIX_INCOMPLETE_ISA is the
 // namespace of incomplete.cpp.
 //
-// The linker keeps one copy of every inline function, perhaps the one for the newest processor, and older ones would
-// crash on it. So everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`;
-// tools/check_weak_symbols.py makes sure.
+// The linker keeps one copy of every inline function. If that were the copy for the newest processor, older processors
+// would crash on it. Therefore everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`, as
+// tools/check_weak_symbols.py checks.
 #include "draw.hpp"
 #include "evaluate.hpp"
 #include "factor.hpp"

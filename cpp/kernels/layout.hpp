@@ -1,5 +1,5 @@
-// How rows, operands and scratch lie in memory. A *lane* is a row, a *group* three vectors of rows (the width of a
-// register tile), a *tile* six groups.
+// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the width
+// of a register tile), and a *tile* is six groups.
 //
 //   rows        [group][feature][vector][lane]
 //   densities   [group][component][vector][lane]   log densities, then exponentials or responsibilities
@@ -25,7 +25,7 @@ constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a < b ? b : a; }
 constexpr Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Calls body(Constant<n>()) for a run-time n in 1..8: one instantiation for each, chosen by a jump.
+// Calls body(Constant<n>()) for a run-time n in 1..8: each n has one instantiation, which a jump selects.
 template <int N>
 struct Constant {
     static constexpr int value = N;
@@ -44,7 +44,7 @@ GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
     }
 }
 
-// Hands out consecutive cache-aligned pieces of a buffer, as offsets in doubles.
+// Allocates consecutive cache-aligned pieces of a buffer, as offsets in doubles.
 class Carver {
 public:
     explicit Carver(Index alignment = kLanes) : alignment_(alignment) {}
@@ -59,7 +59,7 @@ private:
     Index alignment_, size_ = 0;
 };
 
-// A panel of R rows from row p is [feature before p][R], then the triangle by columns: d (d + 1) / 2 in all.
+// A panel of R rows from row p on is [feature before p][R], then the triangle by columns: d (d + 1) / 2 numbers in all.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {

@@ -1,11 +1,12 @@
-// Low rank and a diagonal: W = (I - F F') diag(w), F with few columns, and second moments along few directions.
+// Covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and second moments along
+// few directions.
 //
 //   E   z = w (x - mean), t = F' z, q = |z - F t|^2            2 d q + 4 d operations per row and component
-//   M   t = r B (x - a), crossed_il = sum t_l (x_i - a_i)      2 d q + 2 d, beside the first moments and squares: flat.hpp
+//   M   t = r B (x - a), crossed_il = sum t_l (x_i - a_i)      2 d q + 2 d; first moments and squares: flat.hpp
 //   sums of M: [component], after flat's, [four features][four factors][4 x 4]
 //
-// z is made twice, for t and for what t leaves: a group's rows are read from L2 where there are hundreds of features,
-// and so would z be. F and w are read as they come, [feature][factor, and w last]; B as [feature][factor].
+// z is computed twice, once for t and once for z - F t: with hundreds of features a group's rows are read from L2, and
+// so would z be. F and w are read without packing, [feature][factor, and w last]; B is read as [feature][factor].
 #pragma once
 #include "flat.hpp"
 
@@ -14,7 +15,7 @@ namespace gaussmix::GAUSSMIX_ISA::low_rank {
 constexpr int kTileHeight = kRegisters / 4;
 constexpr int kSide = 4;
 
-// What is taken from a group's rows before anything else.
+// The centre and scales that are applied to a group's rows before anything else.
 struct Centre {
     const double* point;   // [feature]
     const double* scales;  // [feature], `stride` apart; null: 1
@@ -29,7 +30,7 @@ struct Centre {
     }
 };
 
-// t_l = sum_i weights_il u_i of a group, for R factors.
+// Computes t_l = sum_i weights_il u_i of a group, for R factors.
 template <int R>
 GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const double* weights, Index n_features,
                              double* out) {
@@ -55,7 +56,7 @@ GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const dou
     }
 }
 
-// [factor][vector][lane] of a group.
+// Writes the projections of a group, [factor][vector][lane].
 inline void project(const double* rows, const Centre& centre, const double* weights, Index n_features, Index n_factors,
                     double* out) {
     for (Index l = 0; l < n_factors; l += kTileHeight) {
@@ -92,7 +93,7 @@ GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const
     }
 }
 
-// Squared distances of a group to one component; `along` is room for the factors of a group.
+// Computes squared distances of a group to one component; `along` has room for the factors of a group.
 inline void squared_distance(const double* rows, const double* mean, const double* factor, Index n_features,
                              Index n_factors, double* along, Vec (&squares)[kGroupVectors]) {
     const Centre centre{mean, factor + n_factors, n_factors + 1};
@@ -115,7 +116,7 @@ constexpr Index component_stride(const Shape& shape) {
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape); }
 
-// C features against R factors from `first` on, over the groups of a tile in which the component has rows.
+// Multiplies C features by R factors from `first` on, over the groups of a tile in which the component has rows.
 template <int C, int R, int first = 0>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const double* rows,
                               const double* anchor, const double* along, Index along_stride,
@@ -150,7 +151,7 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
     }
 }
 
-// Responsibilities times the factors of the groups in which the component has rows.
+// Multiplies responsibilities by the factors of the groups in which the component has rows.
 inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
                           const double* projection, Index n_factors, double* along) {
     for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
@@ -161,7 +162,8 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
-                keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);  // 0 times infinity is 0
+                // keeps 0 if the weight is 0, because 0 times infinity is NaN
+                keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);
             }
         }
     }

@@ -1,16 +1,17 @@
-// How far components moved between two passes, in the form that bounds.hpp needs.
+// Measures how far components moved between two passes, in the form that bounds.hpp needs.
 #pragma once
 #include "bounds.hpp"
 #include "factor.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::motion {
 
-struct Factor {  // of one component, before and after
+struct Factor {  // whitening factor of one component, before and after a step
     const double* before;
     const double* after;
 };
 
-// An upper bound on |W W'^-1| for triangles: 1 + the Frobenius norm of W W'^-1 - 1. Row by row, back substitution.
+// Returns an upper bound on |W W'^-1| for triangles: 1 + |W W'^-1 - I|, in the Frobenius norm, by back substitution of
+// rows.
 inline double growth_of_triangle(Index d, Factor w, double* row) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) {
@@ -31,18 +32,18 @@ inline double growth(const Shape& shape, Factor w, double* row) {
         case FactorShape::spherical: return *w.before / *w.after;
         case FactorShape::triangular: return growth_of_triangle(d, w, row);
         case FactorShape::diagonal:
-        case FactorShape::low_rank: break;  // its motion is not measured
+        case FactorShape::low_rank: break;  // motion is not measured for low rank
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {
         const double ratio = w.before[j] / w.after[j];
         if (!(ratio <= largest)) largest = ratio;
-        if (!(ratio == ratio)) break;  // a later number must not hide it
+        if (!(ratio == ratio)) break;  // returns NaN, because a later number must not hide it
     }
     return largest;
 }
 
-// |W (mean' - mean)|
+// Returns |W (mean' - mean)|.
 inline double shift(const Shape& shape, const double* factor, const double* before, const double* after) {
     const Index d = shape.n_features;
     double sum = 0;
@@ -62,7 +63,7 @@ inline double shift(const Shape& shape, const double* factor, const double* befo
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// For each component `ratio`, at most 1, and `shift`. `scratch` has room for n_features.
+// Writes `ratio`, at most 1, and `shift` of each component. `scratch` has room for n_features.
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
     const Index d = shape.n_features;
@@ -74,7 +75,7 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
-        // NaN gives no bound. With a ratio of at most 1, bounds that are moved twice stay valid.
+        // NaN gives ratio 0, thus no bound. Because the ratio is at most 1, bounds that are moved twice stay valid.
         const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));

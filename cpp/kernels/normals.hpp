@@ -1,4 +1,4 @@
-// Uniform and normal numbers of random bits, eight lanes at a time, the same bits on every instruction set.
+// Uniform and normal numbers from random bits, eight lanes at a time, with the same bits on every instruction set.
 //
 //   u = (2^21 a + b mod 2^21) 2^-53            of two words a, b of 32 bits: 53 bits, exactly
 //   sqrt(-2 log u) (cos 2 pi v, sin 2 pi v)    two independent normal numbers, u in (0, 1], v in [0, 1); Box & Muller
@@ -9,8 +9,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// sin(pi/2 f) / f - pi/2 and cos(pi/2 f) - 1, both divided by f^2, as polynomials in f^2 <= 1/4: interpolated at Chebyshev
-// points in 60 digits, relative errors of sine and cosine 1.4e-17 and 2e-19 before rounding.
+// sin(pi/2 f) / f - pi/2 and cos(pi/2 f) - 1, both divided by f^2, as polynomials in f^2 <= 1/4. They interpolate at
+// Chebyshev points in 60 digits; the relative errors of sine and cosine are 1.4e-17 and 2e-19 before rounding.
 constexpr double kSineTerms[6] = {-0x1.4abbce625be52p-1, 0x1.466bc6775a476p-4,   -0x1.32d2cce500387p-8,
                                   0x1.50783208843ebp-13, -0x1.e3027dea82bd7p-19, 0x1.e4a9d9166f052p-25};
 constexpr double kCosineTerms[7] = {-0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5ac0p-2,   -0x1.55d3c7e3cb241p-6,
@@ -19,7 +19,7 @@ constexpr double kCosineTerms[7] = {-0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5ac0p-2,
 constexpr std::uint64_t kLow32Bits = 0xffffffff, kLow21Bits = 0x1fffff;
 constexpr double kLeastUniform = 0x1p-53;
 
-// In [least, 1 + least), where `least` is 0 or kLeastUniform.
+// Returns uniform numbers in [least, 1 + least), where `least` is 0 or kLeastUniform.
 GAUSSMIX_INLINE Vec uniform(Words a, Words b, double least) {
     const Vec high = above_2_to_52(a, kLow32Bits) - Vec::broadcast(0x1p52);
     const Vec low = fma(above_2_to_52(b, kLow21Bits), Vec::broadcast(0x1p-53), Vec::broadcast(least - 0.5));
@@ -33,7 +33,7 @@ GAUSSMIX_INLINE Vec polynomial(const double (&terms)[kCount], Vec x) {
     return sum;
 }
 
-// Of 2 pi v for v in [0, 1): at most 0.85 * 2^-52 of themselves off.
+// Computes cosine and sine of 2 pi v for v in [0, 1), with relative errors of at most 0.85 * 2^-52.
 GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     constexpr double half_pi = 0x1.921fb54442d18p+0, half_pi_rest = 0x1.1a62633145c07p-54;
     constexpr double round_to_integer = 0x1.8p52;
@@ -46,7 +46,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Box-Muller: two normal numbers of four words.
+// Makes two normal numbers from four words by the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

@@ -2,10 +2,10 @@
 //
 //   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
 //
-// A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the features go by (4 x 3 halves of
-// vectors where there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
-// triangle by columns, without padding; the last panel's height is a template argument. d^2/2 + 3d/2 FMAs per
-// row and component.
+// A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the loop runs over the features (4 x 3
+// halves of vectors if there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
+// triangle by columns, without padding; the last panel's height is a template argument. The cost is d^2/2 + 3d/2 FMAs
+// per row and component.
 #pragma once
 #include "layout.hpp"
 
@@ -27,29 +27,30 @@ inline void pack(const double* factor, Index n_features, double* out) {
 
 enum class Leaves {
     squares,      // z^2, added to the squared distances
-    differences,  // and x - mean, for later panels
-    whitened,     // z, of rows that are differences already
+    differences,  // z^2, and x - mean for later panels
+    whitened,     // z of rows that are already differences
 };
 
 template <Leaves kLeaves>
 struct Panel {
     const double* differences;  // x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // from the panel's first feature on, as is:
+    const double* rows;  // rows from the panel's first feature on, not centred
     const double* mean;
     const double* weights;
     double* out;  // differences or z
 };
 
-// Where column `column` of a packed triangle of height R starts.
+// Returns the position at which column `column` of a packed triangle of height R starts.
 constexpr int triangle_column(int R, int column) { return column * R - column * (column - 1) / 2; }
 
-// Rows first .. first + kHeight - 1 of the R rows of a panel, for one part of the lanes.
+// Whitens rows first .. first + kHeight - 1 of the R rows of a panel, for one part of the lanes.
 template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
     constexpr bool kHasMean = kLeaves != Leaves::whitened;
-    asm("" : "+m"(squares));  // in memory until the end: in registers, they push three z of a panel of 8 to the stack
+    // kept in memory until the end: in registers, they would push three z of a panel of 8 to the stack
+    asm("" : "+m"(squares));
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) z[r][v] = Part::zero();
@@ -104,7 +105,7 @@ GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroup
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
 }
 
-// y = W x of a group, for a factor that all components share; the differences are the rows themselves.
+// Computes y = W x of a group, for a factor that all components share; the differences are the rows themselves.
 inline void whiten(const double* rows, const double* weights, Index n_features, double* whitened) {
     Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
@@ -115,7 +116,7 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// False as soon as every lane's distance is known to be at least its limit: partial sums of squares only grow.
+// Returns false as soon as every lane's distance is at least its limit, because partial sums of squares only grow.
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
                                       const Vec (&limit)[kGroupVectors], double* differences,
                                       Vec (&squares)[kGroupVectors]) {

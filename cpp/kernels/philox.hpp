@@ -1,15 +1,15 @@
-// Random bits as a function of a key and a counter, in eight lanes: Philox4x32-10 of Salmon, Moraes, Dror & Shaw (2011),
-// "Parallel random numbers: as easy as 1, 2, 3", SC11. Nothing is carried from one number to the next, so rows may be
-// drawn in any order, by any thread.
+// Random bits as a function of a key and a counter, in eight lanes: Philox4x32-10 of Salmon, Moraes, Dror & Shaw
+// (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11. No state is carried from one number to the next, so rows
+// may be drawn in any order by any thread.
 //
-// Where the counter's words go: the row (64 bits), a number within the row, and what the bits are for.
+// The counter's words are the row (64 bits), an index within the row, and the purpose of the bits.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/words.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-struct Random {  // 32 bits in the low half of each lane; the high halves hold anything
+struct Random {  // 32 bits in the low half of each lane; the high halves are arbitrary
     Words words[4];
 };
 

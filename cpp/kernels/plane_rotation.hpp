@@ -1,16 +1,16 @@
-// A rotation in a plane, of two vectors that are filled up to a multiple of the lanes.
+// A rotation in the plane of two vectors that are filled up to a multiple of the lanes.
 #pragma once
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-static_assert(filled_up(1) == kLanes);  // the room that callers take
+static_assert(filled_up(1) == kLanes);  // callers allocate this room
 
 struct Rotation {
     double cosine, sine;
 };
 
-// a becomes cosine a + sine b, and b cosine b - sine a.
+// a becomes cosine a + sine b, and b becomes cosine b - sine a.
 GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index size, Rotation by) {
     const Vec cosine = Vec::broadcast(by.cosine), sine = Vec::broadcast(by.sine), minus = Vec::broadcast(-by.sine);
     for (Index i = 0; i < size; i += kLanes) {
@@ -20,8 +20,9 @@ GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index si
     }
 }
 
-// The i-th pair of a round, of n_seats / 2. One axis stays, the others walk round the table: in n_seats - 1 rounds each
-// meets each other once. `n_seats` is even; where the number of axes is odd the last seat is empty.
+// Returns the i-th pair of a round, of n_seats / 2 pairs. One axis keeps its seat while the other axes rotate, so that
+// each axis meets every other once in n_seats - 1 rounds. `n_seats` is even; if the number of axes is odd, the last
+// seat is empty.
 struct Pair {
     Index p, q;
 };

@@ -1,17 +1,17 @@
-// Checks about every 0.1 ms of work whether the pass is cancelled. That costs nothing, and no loop delays an interrupt,
-// however many components and features there are.
+// Checks about every 0.1 ms of work whether the pass is cancelled. The time is negligible, and no loop delays an
+// interrupt, however many components and features there are.
 #pragma once
 #include "../kernel_table.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr Index kCostOfMoving = 4;  // a number from one place in memory to another, in multiply-adds
+constexpr Index kCostOfMoving = 4;  // cost of copying a number in memory, in multiply-adds
 
 class Poll {
 public:
     explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Call after about so many multiply-adds. True if the pass is cancelled.
+    // Must be called after about `work` multiply-adds. Returns true if the pass is cancelled.
     bool is_cancelled(Index work) {
         spent_ += work;
         if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;

@@ -1,9 +1,9 @@
-// A factor that brings numbers near to 1 without rounding, so that their squares are in the range of double.
+// Factors that bring numbers near to 1 without rounding, so that their squares are in the range of double.
 #pragma once
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// For x > 0: its reciprocal is a power of two, and both are normal numbers; 1 for 0.
+// For x > 0 returns a power of two near 1 / x; it and its reciprocal are normal numbers. Returns 1 for 0.
 inline double power_of_two_near_reciprocal(double x) {
     constexpr int kFurthest = 1000;
     int exponent = 0;

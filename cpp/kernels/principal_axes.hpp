@@ -1,10 +1,11 @@
-// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix: A = G G' by Cholesky with pivots, then
-// Jacobi's rotations of pairs of columns of G from the right until all are orthogonal, so that G V = U diag(s) and
-// A = U diag(s^2) U' (Veselic & Hari 1989, Numerische Mathematik 56). No rotation mixes large and small by more than
-// their cosine, so a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of correlations determines
-// (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13): LAPACK's are right to a rounding of the
-// largest one only. Columns lie one after another, each filled up with zeros to a multiple of the lanes.
-// d^3/2 FMAs for G, then 4 d^3 a sweep; there are four to eight sweeps.
+// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic & Hari (1989,
+// Numerische Mathematik 56). Cholesky with pivots gives A = G G'. Jacobi's rotations of pairs of columns of G from the
+// right make all columns orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. No rotation mixes a large and a
+// small column by more than their cosine. Therefore a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of
+// correlations determines (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13). LAPACK's
+// eigenvalues are accurate only relative to the largest one. Columns lie one after another, each filled up with zeros
+// to a multiple of the lanes.
+// The cost is d^3/2 FMAs for G, then 4 d^3 per sweep; there are four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"
@@ -12,8 +13,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMaxSweeps = 60;           // never seen: rotations that only answer rounding must end
-constexpr double kTaken = -__DBL_MAX__;  // what is left of a feature that has a column
+constexpr int kMaxSweeps = 60;           // never reached in practice; stops rotations that only respond to rounding
+constexpr double kTaken = -__DBL_MAX__;  // marks a feature that already has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
     Vec sum = Vec::zero();
@@ -24,13 +25,14 @@ GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
 struct Columns {
     Index d, stride;
     double* data;     // (d, stride)
-    double* squared;  // (d,), lengths
+    double* squared;  // (d,), squared lengths
 
     double* at(Index j) const { return data + j * stride; }
     void measure(Index j) const { squared[j] = dot(at(j), at(j), stride); }
 };
 
-// The largest variance, by which the matrix is divided: 0 where there is none, or a number that is not finite.
+// Returns the largest variance, by which the matrix is divided. Returns 0 if no variance is positive or an entry is not
+// finite.
 inline double largest_variance(Index d, const double* matrix) {
     double largest = 0;
     for (Index i = 0; i < d * d; ++i) {
@@ -40,8 +42,8 @@ inline double largest_variance(Index d, const double* matrix) {
     return largest;
 }
 
-// Writes the columns of G, and returns how many there are: what others leave of a feature's variance is rounding of it
-// when less than d eps is left, and then begins no column. `rest` has room for 2 d.
+// Writes the columns of G, and returns their number. A feature begins a column only if the earlier columns leave at
+// least d eps of its variance, because less is rounding. `rest` has room for 2 d.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -69,15 +71,16 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
     return d;
 }
 
-// What rounding of the columns changes in their product.
+// Returns sum_i |a_i b_i|, because rounding of the columns changes their product in proportion to this sum.
 GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) sum += __builtin_fabs(a[i] * b[i]);
     return sum;
 }
 
-// Whether the cosine of two columns is rounding. Beside a far longer column, which the shorter one may hold in so small
-// a share that the cosine is below rounding, only what the numbers of both can't tell is.
+// Checks whether the cosine of two columns is only rounding. If one column is far longer than the other, the product
+// must also be below the rounding of its own terms. Otherwise a relevant part of the longer column could remain in the
+// shorter one, although their cosine is below rounding.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;
@@ -85,7 +88,7 @@ GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double p
     return !is_graded || !(size > limit * sizes(g.at(p), g.at(q), g.d));
 }
 
-// Makes two columns orthogonal; false where they are.
+// Makes two columns orthogonal; returns false if they already are.
 GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double limit) {
     const double product = dot(g.at(p), g.at(q), g.stride);
     if (are_orthogonal(g, p, q, product, limit)) return false;
@@ -101,7 +104,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
 }
 
 GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
-    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // of a cosine: its rounding
+    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding of a cosine
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
     bool turns = true;
@@ -117,7 +120,7 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     }
 }
 
-// Columns of length 1 at right angles to those before: of the features' axes, each time the one that lies furthest from
+// Adds columns of length 1 that are orthogonal to all others, each made from the coordinate axis that is furthest from
 // them. `rest` has room for d.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
@@ -129,7 +132,7 @@ inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
         for (Index i = 1; i < g.d; ++i) furthest = rest[i] > rest[furthest] ? i : furthest;
         double* column = g.at(rank);
         column[furthest] = 1;
-        for (int twice = 0; twice < 2; ++twice) {  // the second time takes away what the first left by rounding
+        for (int twice = 0; twice < 2; ++twice) {  // the second pass removes the rounding errors of the first
             for (Index j = 0; j < rank; ++j) add_multiple(-dot(g.at(j), column, g.stride), g.at(j), g.d, column);
         }
         const double length = __builtin_sqrt(dot(column, column, g.stride));
@@ -140,7 +143,7 @@ inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     }
 }
 
-// Largest first; those of one size in the order in which they come.
+// Writes results with the largest first; equal ones keep their order.
 inline void write_in_order(const Columns& g, double scale, double* spectrum, double* axes) {
     for (Index index = 0; index < g.d; ++index) {
         Index next = 0;
@@ -155,8 +158,8 @@ inline void write_in_order(const Columns& g, double scale, double* spectrum, dou
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Eigenvalues (d,), and eigenvectors in the columns of `axes` (d, d); `scratch` has room for principal_axes_scratch(d).
-// A matrix that holds infinity or NaN is taken for 0.
+// Writes eigenvalues (d,) and, in the columns of `axes` (d, d), eigenvectors; `scratch` has room for
+// principal_axes_scratch(d). A matrix that contains infinity or NaN is treated as 0.
 inline void principal_axes(Index d, const double* matrix, Listener listener, double* scratch, double* spectrum,
                            double* axes) noexcept {
     Poll poll(listener);
@@ -168,7 +171,7 @@ inline void principal_axes(Index d, const double* matrix, Listener listener, dou
     const double largest = principal::largest_variance(d, matrix);
     const double scale = power_of_two_near_reciprocal(largest);
     if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, poll);
-    if (stride == kLanes) {  // a constant for the compiler
+    if (stride == kLanes) {  // lets the compiler treat the stride as a constant
         principal::diagonalise({d, kLanes, g.data, g.squared}, rank, poll);
     } else {
         principal::diagonalise(g, rank, poll);

@@ -1,4 +1,4 @@
-// First moments alone, about the origin: one product of responsibilities and rows, shared by all components.
+// First moments alone, about the origin: one product of responsibilities and rows that all components share.
 //
 //   first_ki = sum r_k x_i         K d FMAs per row, in register tiles of four components x four features
 //   sums: [four components][four features][4 x 4]
@@ -14,7 +14,7 @@ constexpr Index sums_size(const Shape& shape) {
     return round_up(shape.n_components, kSide) * round_up(shape.n_features, kSide);
 }
 
-// Components first .. first + kTileHeight - 1 of four, against C features.
+// Multiplies components first .. first + kTileHeight - 1 of four by C features.
 template <int C, int first>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows,
                               Vec (&totals)[kSide * kSide]) {
@@ -54,7 +54,7 @@ void add_block(const TileView& tile, const double* responsibilities, const doubl
     add_all_lane_sums(totals, sums);
 }
 
-// The product reads every component of every group: what was eliminated or is only padding has to be zero.
+// The product reads every component of every group, so eliminated components and padding have to be zero.
 inline void clear_inactive(const TileView& tile) {
     for (Index k = 0; k < round_up(tile.n_components, kSide); ++k) {
         for (int g = 0; g < tile.n_groups; ++g) {
@@ -65,7 +65,7 @@ inline void clear_inactive(const TileView& tile) {
     }
 }
 
-// r = exponential * row factor, in place, and its sum over the tile.
+// Computes r = exponential * row factor in place, and its sum over the tile.
 inline void weigh(const TileView& tile, double* mass) {
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;

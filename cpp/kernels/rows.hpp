@@ -1,10 +1,10 @@
-// Reads groups of rows as [feature][vector][lane], whatever the array's type and strides, and subtracts the origin.
+// Reads groups of rows as [feature][vector][lane], from arrays of any type and strides, and subtracts the origin.
 //
-//   feature stride 1   transposes of eight features; two to four features in rows without gaps are taken apart
+//   feature stride 1   transposes of eight features; contiguous rows of two to four features are deinterleaved
 //   row stride 1       vector loads
 //   anything else      one element at a time
 //
-// A lane past the last row repeats that row; its weight is 0, and 0 times a finite number adds nothing.
+// A lane past the last row repeats the last row; its weight is 0, and 0 times a finite number adds nothing.
 #pragma once
 #include "layout.hpp"
 
@@ -14,7 +14,7 @@ GAUSSMIX_INLINE Index row_at(const RowsView& rows, Index position) {
     return rows.order == nullptr ? position : position - position % kLeafRows + rows.order[position];
 }
 
-// An array of T that need not be aligned even to T, as NumPy allows.
+// An array of T that need not even be aligned to T, as NumPy allows.
 template <class T>
 struct Elements {
     const char* data;
@@ -27,13 +27,13 @@ struct Elements {
     }
 };
 
-// The next kLanes elements as a vector.
+// Loads the next kLanes elements as a vector.
 template <class T>
 GAUSSMIX_INLINE Vec load_lanes(const char* p) {
     return sizeof(T) == sizeof(double) ? Vec::load_unaligned(p) : Vec::load_floats(p);
 }
 
-// Lane j of features[i] becomes element i of row j, for the first `count` of eight.
+// Lane j of features[i] becomes element i of row j, for the first `count` of eight features.
 template <class T>
 GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, Vec (&features)[kFeaturesTogether]) {
     GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
@@ -49,7 +49,7 @@ GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec valu
     value.store(out + feature * kGroupRows);
 }
 
-// `count` features, at most eight, of a vector of rows.
+// Reads `count` features, at most eight, of a vector of rows.
 template <class T, int count>
 GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
@@ -69,7 +69,7 @@ void read_by_transpose(const RowsView& rows, const Index (&row)[kLanes], double*
                   [&](auto count) { transpose_features<T, decltype(count)::value>(rows, row, feature, out); });
 }
 
-// Rows of D features without anything between them.
+// Reads rows of D features that are contiguous in memory.
 template <class T, int D>
 GAUSSMIX_INLINE void read_narrow(const RowsView& rows, Index first, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
@@ -115,14 +115,14 @@ void read_vector(const RowsView& rows, Index first, double* out) {
     return read_by_element<T>(rows, row, out);
 }
 
-// Rows first .. first + kGroupRows - 1.
+// Reads rows first .. first + kGroupRows - 1.
 inline void read_group(const RowsView& rows, Index first, double* out) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes, out += kLanes) {
         rows.is_float32 ? read_vector<float>(rows, first, out) : read_vector<double>(rows, first, out);
     }
 }
 
-// Row weights of a group; 0 past the last row.
+// Reads the row weights of a group; 0 past the last row.
 inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, double* out) {
     if (weight.data == nullptr && first + kGroupRows <= rows.n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
@@ -140,7 +140,7 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
     }
 }
 
-// Given responsibilities of a group, [component][vector][lane]. Marks the components that have any.
+// Reads the given responsibilities of a group, [component][vector][lane], and marks the components that have any.
 inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
                             double* out, unsigned char* active, unsigned char group_bit) {
     if (assignment.labels == nullptr) {
@@ -168,7 +168,7 @@ inline void read_assignment(const AssignmentView& assignment, Index n_rows, Inde
     }
 }
 
-// What is known of the components of a group, [component][vector][lane], the background last; false where it is nothing.
+// Reads the log priors of a group's rows, [component][vector][lane], background last. Returns false if there are none.
 inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
     const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -187,9 +187,9 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
     return is_any;
 }
 
-// Fetches one component's share of the next group's rows while this group is whitened (d = 16: reading the rows
-// takes 0.16 instead of 0.6 ns per pair). Only for contiguous rows, or rows in an order of their own: other strides the
-// processor follows or not.
+// Prefetches a piece of the next group's rows for each component while this group is whitened (d = 16: reading the rows
+// takes 0.16 instead of 0.6 ns per pair). Prefetching works only for rows with contiguous features; with other strides
+// the processor's own prefetching decides.
 class Prefetch {
 public:
     Prefetch(const RowsView& rows, Index first, Index n_pieces) : rows_(rows), position_(first) {
@@ -225,7 +225,7 @@ private:
 
     static constexpr Index kCacheLine = 64;
     const RowsView& rows_;
-    Index position_, end_position_ = 0;  // rows in an order: the next one, and where they end
+    Index position_, end_position_ = 0;  // for reordered rows: position of the next row, and the end
     Index row_size_ = 0;                 // in bytes
     const char* next_ = nullptr;
     const char* end_ = nullptr;

@@ -2,8 +2,8 @@
 //
 //   first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor           d^2/2 + 5d/2 FMAs per row
 //
-// Four features make a panel. u is stored once, [panel][vector][feature of 4]: a register tile reads contiguous
-// 256-byte pieces, and no stride is a power of two. r u lives only as long as its panel. Lanes are added up once a
+// Four features make a panel. u is stored once, [panel][vector][feature of 4], so that a register tile reads contiguous
+// 256-byte pieces and no stride is a power of two. r u is kept only for its own panel. Lanes are added up once per
 // tile, not kept in memory per lane.
 //   sums, for each panel of R features: the triangle by rows then R first moments, padded to 8;
 //   then, for each earlier panel, its R x 4 block by rows, padded to 8.
@@ -30,16 +30,16 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;        // of the tile, from the panel's first feature on
-    double* responsibilities;  // exponentials, until the first panel makes responsibilities of them
+    const double* rows;        // rows of the tile, from the panel's first feature on
+    double* responsibilities;  // exponentials, which the first panel turns into responsibilities
     const double* row_factor;
     double* mass;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// The panel's own triangle and its first moments. Leaves u for later panels and r u for earlier ones. With the first
-// panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
+// Sums the panel's own triangle and its first moments. Leaves u for later panels and r u for earlier panels. With the
+// first panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
 template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
@@ -84,7 +84,7 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
     if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
-// Rows first .. of an R x 4 block below the diagonal: r u of this panel against u of an earlier one.
+// Sums rows first .. of an R x 4 block below the diagonal: r u of this panel times u of an earlier one.
 template <int R, int first = 0>
 GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {
@@ -97,7 +97,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
         }
         for (int n = 0; n < n_vectors; ++n) {
             const Index index = n * kSide * kLanes + h * kPartLanes;
-            if (h == 0) {  // from L2
+            if (h == 0) {  // fetches the earlier panel from L2
                 GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + index + j * kLanes);
             }
             Part u[kSide];
@@ -116,7 +116,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
     if constexpr (first + kHeight < R) add_block<R, first + kHeight>(weighted, differences, next, n_vectors, sums);
 }
 
-// Returns where the next panel's sums begin.
+// Returns the position at which the next panel's sums begin.
 template <int R>
 double* add_panel(const Component& c, Index panel, bool is_followed, const double* anchor, double* differences,
                   double* weighted, double* sums) {

@@ -1,11 +1,12 @@
-// Products of the scores of rows, for the information of a mixture: sum s S S' and, for each component,
-// sum s g c c'. The scores of a row that belongs to a component are c = (z, products of z, 1), z = W (x - mean); g is its
-// responsibility, s its weight, and S holds g c of all components.          n_all^2 / 2 + K n_own^2 / 2 FMAs per row
+// Products of the scores of rows, for the information matrix of a mixture: sum s S S' and, for each component, sum s g
+// c c'. The scores of a row that belongs to a component are c = (z, products of z, 1), z = W (x - mean). g is the
+// component's responsibility, s is the row's weight, and S holds g c of all components. The cost is n_all^2 / 2 + K
+// n_own^2 / 2 FMAs per row.
 //
-//   panels  [panel][vector][number of 4]: as those of scatter.hpp, whose register tiles multiply them
-//           of c: (z, products), and 1 in a panel of its own
-//           of S: g (z, products) of each component, then all g. Where all share a covariance, g z of each, the sums of g
-//           times the products, then all g
+//   panels  [panel][vector][number of 4]: the layout of scatter.hpp, whose register tiles multiply them
+//           panels of c: (z, products), and 1 in a separate panel
+//           panels of S: g (z, products) of each component, then all g. With a shared covariance: g z of each
+//           component, the sums over components of g times the products, then all g
 //   sums    of S, then of each component: for each pair of panels, the later first, 4 x 4
 #pragma once
 #include "step.hpp"
@@ -17,7 +18,7 @@ using scatter::kSide;
 static_assert(kSide == kPanelValues);
 
 constexpr double kRootHalf = 0.70710678118654752440;
-constexpr Index kTogether = 4;  // panels that meet each other panel while it is in L1
+constexpr Index kTogether = 4;  // panels that are multiplied by every other panel while they are in L1
 
 constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1) / 2 * kSide * kSide; }
 constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
@@ -43,7 +44,7 @@ struct Layout {
     }
 };
 
-// r u of one panel in the groups of its mask.
+// Computes r u of one panel in the groups of its mask.
 inline void weigh(const double* panel, unsigned char mask, const double* r, double* weighted) {
     const ActiveGroups& groups = active_groups(mask);
     for (int i = 0; i < groups.count; ++i) {
@@ -58,7 +59,7 @@ inline void weigh(const double* panel, unsigned char mask, const double* r, doub
     }
 }
 
-// Adds sum r u u' of panels u. A mask says in which groups a panel is not zero; the others are not read.
+// Adds sum r u u' of panels u. A mask marks the groups in which a panel is not zero; the other groups are not read.
 inline void add_products(const double* panels, const unsigned char* masks, Index n_panels, const double* r,
                          double* weighted, Poll& poll, double* sums) {
     for (Index a = 0; a < n_panels; a += kTogether) {
@@ -67,7 +68,7 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
         for (Index b = 0; b < end; ++b) {
             const double* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
             for (Index i = larger(a, b); i < end; ++i) {
-                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // runs of groups
+                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of groups
                     const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
                     common &= ~(((1u << count) - 1) << first);
                     const Index index = first * kGroupVectors * kSide * kLanes;
@@ -98,7 +99,7 @@ public:
         }
     }
 
-    // The responsibilities of the tile are in the scratch of a step.
+    // Adds one tile, whose responsibilities are in the scratch of a step.
     void add_tile(Index first, Index last, double* sums) {
         for (Index row = first; row < last; row += kGroupRows) {
             read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));
@@ -131,7 +132,7 @@ private:
         add_products(scratch_ + panels, masks, n_panels, scratch_ + factors, scratch_ + layout_.weighted, poll_, sums);
     }
 
-    // c and g c of a component, and s g. Of rows that are not its own the scores are 0, however far they are.
+    // Writes c and g c of a component, and s g. Scores are 0 for rows with responsibility 0, however far they are.
     void write_scores(Index k, const ActiveGroups& groups) {
         const Index d = shape_.n_features;
         double* u = tile_ + of_step_.differences;

@@ -1,15 +1,13 @@
-// Axes D, in columns, that several scatters S_k share as well as they can: sum_k c_k log prod_j (D' S_k D)_jj is made
-// smallest near where D starts, by rotations of two axes that never raise it. Where c_k are the masses these are
-// Flury's common principal components (1984, Journal of the American Statistical Association 79); where c_k are
-// prod_j (D' S_k D)_jj^(1/d), the sum of these roots is made smallest.
+// Axes D, in columns, that several scatters S_k share as well as they can. Rotations of two axes at a time, none of
+// which raises it, lead to a local minimum of sum_k c_k log prod_j (D' S_k D)_jj near the initial D. If c_k are the
+// masses, these axes are Flury's common principal components (1984, Journal of the American Statistical Association
+// 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise the sum of these roots.
 //
-// A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, m = (v_p + v_q) / 2,
-// r = (cos 2t, sin 2t) (h, o), h = (v_p - v_q) / 2, o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are
-// concave in r^2, thus below their tangent, which is lowest in closed form: majorise-minimise as Browne & McNicholas
-// (2014, Advances in Data Analysis and Classification 8), by exact rotations. Disjoint pairs form a round; c_k are
-// computed when a round begins.
-//
-// Lanes are components: [p][q][lane], kept for q >= p. 4 d FMAs a rotation and lane, and 4 d for D.
+// A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t)
+// (h, o), h = (v_p - v_q) / 2 and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so
+// they lie below their tangents, whose minimum has a closed form. This is a majorise-minimise method like the one of
+// Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. A round
+// consists of disjoint pairs, and c_k are computed when a round begins.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"
@@ -18,10 +16,10 @@
 
 namespace gaussmix::GAUSSMIX_ISA::shared {
 
-// A rotation that gains less, as a part of sum_k c_k, is not made: log-likelihoods have no more digits.
+// Least gain of a rotation, relative to sum_k c_k: log-likelihoods do not have more digits.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 
-struct Turned {  // D and what it makes of the scatters
+struct Turned {  // axes D and the transformed scatters
     Index d, n_lanes, stride;
     double* matrices;    // (d, d, n_lanes): D' S_k D
     double* importance;  // (n_lanes,)
@@ -30,7 +28,7 @@ struct Turned {  // D and what it makes of the scatters
     double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
 };
 
-// Half the angle of the unit vector (cosine, sine), between -pi/2 and pi/2.
+// Returns the rotation by half the angle of the unit vector (cosine, sine); it is between -pi/2 and pi/2.
 inline Rotation halved(Rotation angle) {
     const double larger = __builtin_sqrt((1 + __builtin_fabs(angle.cosine)) / 2);
     const double smaller = __builtin_fabs(angle.sine) / (2 * larger);
@@ -38,8 +36,8 @@ inline Rotation halved(Rotation angle) {
                             : Rotation{smaller, __builtin_copysign(larger, angle.sine)};
 }
 
-// The rotation by which sum_k c_k r_k^2 / (v_p v_q) grows most; by nothing where it hardly would. The largest of a form
-// A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is at half the angle of (A - E, 2 B).
+// Returns the rotation that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is negligible. The
+// form A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest at half the angle of (A - E, 2 B).
 GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
     Vec level = Vec::zero(), slope = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
@@ -76,7 +74,7 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     rotate(turned.axes + p * turned.stride, turned.axes + q * turned.stride, turned.stride, by);
 }
 
-// prod_j v_kj^(1/d) for all k; 0 where a variance is not positive. Variances are at most 1 on the average over j.
+// Computes prod_j v_kj^(1/d) for all k; 0 if a variance is not positive. Variances are at most 1 on average over j.
 GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
@@ -88,7 +86,7 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     }
 }
 
-// Turns every pair once; false if nothing moved.
+// Rotates every pair once; returns false if nothing moved.
 GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
     bool moves = false;
@@ -109,7 +107,7 @@ GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     return moves;
 }
 
-// D' S_k D into lane k. `product` has room for d.
+// Writes D' S_k D into lane k. `product` has room for d.
 GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
     const Index d = turned.d;
     for (Index j = 0; j < d; ++j) {
@@ -140,7 +138,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 namespace shared {
 
-// Sizes are arguments, so that the compiler knows them where they are constants.
+// Sizes are arguments, so that the compiler can treat them as constants if they are.
 GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int max_sweeps,
                               Poll& poll, double* scratch, double* axes) {
     double* const importance = scratch + d * d * n_lanes;
@@ -159,7 +157,7 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 
 }  // namespace shared
 
-// Turns `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
+// Rotates `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
 inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

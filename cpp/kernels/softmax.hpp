@@ -1,20 +1,23 @@
-// From log densities to responsibilities, in place: a group leaves e_k = exp(l_k - max) and the row factor
-// row weight / sum e, whose product is a responsibility times its row's weight.
+// Turns log densities into responsibilities, in place: a group leaves e_k = exp(l_k - max) and the row factor row
+// weight / sum e. The product of both is a responsibility times its row's weight.
 //
-// Zero by definition: a responsibility at or below 2^-60 of its row's largest is 0, lane by lane, and the normaliser
-// sums the survivors in component order. It is decided on l - max, so that the largest survives however large
-// |l| is. (It also keeps subnormals out of the moments, which cost 40 % of M at d = 32.)
+// A responsibility at or below 2^-60 of its row's largest is zero by definition, lane by lane, and the normaliser sums
+// the remaining terms in component order. The comparison uses l - max, so that the largest responsibility remains
+// however large |l| is. The threshold also keeps subnormals out of the moments, where they cost 40 % of the M-step at d
+// = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// A row whose squared distance from every mean exceeds this is far: rounding of the distance, some 1e-16 of it, begins to
-// show in its responsibilities. Such rows are counted, for the engine to share them otherwise.
+// A row is called distant if its squared distance from every mean exceeds this: the rounding of the distance, some
+// 1e-16 of it, begins to affect its responsibilities. Such rows are counted, so that the engine can treat them
+// separately.
 constexpr double kDistantFrom = 1e8;
 
-// A row is far if even the largest log density is below this. A single component has every row whole.
+// Returns the log density below which a row is distant if its largest is below. A single component takes every row
+// whole.
 inline double distant_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
@@ -22,9 +25,9 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
     return largest - kDistantFrom / 2;
 }
 
-// A tile's sum of row weight * log density, lane by lane. Without row weights a lane's normalisers are multiplied and
-// one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair): 18 factors, none above n_components, cannot
-// overflow.
+// The sum of row weight * log density over a tile, lane by lane. Without row weights a lane's normalisers are
+// multiplied, so that one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair). 18 factors, none above
+// n_components, cannot overflow.
 constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
@@ -33,7 +36,7 @@ struct LogLikelihood {
     Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
     Vec n_distant = Vec::zero();
-    Vec background = Vec::zero();  // its mass
+    Vec background = Vec::zero();  // mass of the background
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -48,7 +51,7 @@ struct LogLikelihood {
     double background_mass() const { return lane_sum(background); }
 };
 
-// How many responsibilities of a group are not zero.
+// Counts the responsibilities of a group that are not zero.
 inline double count_active(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors]) {
     Vec n_nearby = Vec::zero();
     for (Index k = 0; k < n_components; ++k) {
@@ -61,8 +64,8 @@ inline double count_active(const GroupView& group, Index n_components, const Vec
     return lane_sum(n_nearby);
 }
 
-// Writes the likeliest component of each row of a group, the first of equals, and 0 for rows that are far: no label
-// depends on the other rows of its group.
+// Writes the most probable component of each row of a group (the first if several are equal), and 0 for distant rows,
+// so that no label depends on the other rows of its group.
 inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double limit,
                             const RowsView& rows, Index first, std::uint16_t* labels) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes) {
@@ -81,7 +84,7 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
-// `background`: its log density with its weight, if there is one; `best` is at least that.
+// `background` is its weighted log density, if there is a background; `best` is at least as large.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
@@ -114,7 +117,7 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
             value = keep(less(cut, gap), exp_normal(gap));
             sum[v] = sum[v] + value;
         }
-        // A sum is at least 1, or 0 where every component has weight 0.
+        // The sum is at least 1, or 0 if every component has weight 0.
         const Vec factor = weight / max(sum[v], Vec::broadcast(1));
         factor.store(row_factor + v * kLanes);
         if constexpr (kHasBackground) log_likelihood.background = log_likelihood.background + factor * value;
@@ -122,7 +125,7 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     }
 }
 
-// All to the first component of the largest log density; to the background where its own is `best`, and larger.
+// Assigns each row to the first component with the largest log density, or to the background if its density is larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};

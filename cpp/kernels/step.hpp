@@ -1,4 +1,5 @@
-// One pass of EM over a range of rows, tile by tile: read, densities, responsibilities (E), moments (M).
+// One EM pass over a range of rows, tile by tile: read rows, compute densities and responsibilities (E), sum moments
+// (M).
 #pragma once
 #include "fixed.hpp"
 #include "low_rank.hpp"
@@ -35,7 +36,7 @@ inline void add_moments(const Shape& shape, const TileView& tile, const Operands
     }
 }
 
-// One group of so many is counted, for an estimate of all.
+// Responsibilities are counted in one of 16 groups, to estimate their number in all groups.
 constexpr Index kCountedGroup = 16;
 
 class Step {
@@ -53,7 +54,7 @@ public:
           distant_limit_(shape_.rule == Rule::soft ? distant_limit(shape_, operands + operands_layout_.log_scale) : 0),
           background_(shape_.rule != Rule::assignment ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
-    // False if it is to be given up.
+    // Adds a tile. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         if (!assign_tile(first, last)) return false;
         add_moments(count_groups(first, last));
@@ -61,7 +62,7 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // The same without the moments: leaves rows, exponentials and row factors in the scratch.
+    // Does the same as `add_tile` without moments: leaves rows, exponentials and row factors in the scratch.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
@@ -87,8 +88,8 @@ private:
     unsigned char* touched() { return reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched); }
     Index padded_components() const { return round_up(shape_.n_components, kLanes); }
 
-    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times
-    // its row's weight.
+    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times its
+    // row's weight.
     void add_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
@@ -130,7 +131,8 @@ private:
 
     bool has_background() const { return background_ > -__builtin_inf(); }
 
-    // The log density of the background at each row, with what is known of the row, and the largest of it and the others.
+    // Computes the background's log density for each row, including the row's prior, and updates each row's largest
+    // density.
     void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             background[v] = Vec::broadcast(background_);
@@ -192,7 +194,7 @@ inline Sizes sizes(const Shape& shape) noexcept {
             SumsLayout(shape, moments_size(shape)).size};
 }
 
-// The sums of a component, or of a few that lie together.
+// The sums of a component, or of a few components that are adjacent in memory.
 struct Slices {
     Index n_together, size;
 
@@ -208,7 +210,7 @@ inline void add_and_clear(double* from, Index count, double* to) {
     }
 }
 
-// Only of components that the span has rows of: where K is large and clusters are apart, they are few.
+// Merges only components that have rows in the span, which are few if K is large and the clusters are well separated.
 inline void merge(const Shape& shape, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);

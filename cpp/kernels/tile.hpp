@@ -1,4 +1,4 @@
-// One tile as the M kernels see it.
+// One tile in the form that the kernels for moments read.
 #pragma once
 #include "layout.hpp"
 #include "poll.hpp"
@@ -6,23 +6,25 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
-    const double* rows;           // [group][feature][vector][lane]
-    double* densities;            // [group][component][vector][lane]: responsibilities times row weights, once weighted
+    const double* rows;  // [group][feature][vector][lane]
+    // [group][component][vector][lane]: densities, or responsibilities times row weights after weighting
+    double* densities;
     const double* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
     double* differences;  // room for x - anchor of one component, or for its factors
-    double* weighted;     // and for r (x - anchor) of one panel
+    double* weighted;     // room for r (x - anchor) of one panel
     Poll* poll;
-    const std::int32_t* component = nullptr;  // the components that the tile has room for; null: all, in order
+    const std::int32_t* component = nullptr;  // components that have room in the tile; null: all, in order
 
     Index component_of(Index slot) const { return component == nullptr ? slot : component[slot]; }
     Index rows_stride() const { return n_features * kGroupRows; }
     Index densities_stride() const { return padded_components * kGroupRows; }
 };
 
-// The groups in which a component has a responsibility. The others would add zeros: leaving them out changes no bit.
+// The groups in which a component has a responsibility. Other groups would add zeros, so leaving them out changes no
+// bit.
 struct ActiveGroups {
     int count = 0;
     unsigned char index[kTileGroups] = {};

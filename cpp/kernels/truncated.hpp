@@ -1,9 +1,10 @@
-// One pass of truncated EM over a range of rows: each row is shared by its few candidates, so that the time hardly
-// grows with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
+// One pass of truncated EM over a range of rows. Each row has few candidate components, so that the time hardly grows
+// with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
 // AISTATS, algorithm 1.
 //
-// A bunch of rows evaluates the candidates of its rows, neighbours of the likeliest ones, and a random component. Each
-// row keeps the best of these, so that the sum of its densities never falls. The components of a tile have *slots*:
+// A bunch of rows evaluates the candidates of its rows, neighbours of the most probable ones, and a random component.
+// Each row keeps the best of these, so that the sum of its densities never decreases. The components of a tile have
+// *slots*:
 //
 //   densities   [group][slot][vector][lane]
 //   component   [slot]
@@ -12,7 +13,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// The most components that a tile can want: of each row, and a random one of each bunch.
+// Returns the largest number of components in a tile: the candidates of each row, and one random component per bunch.
 inline Index max_slots(const TruncatedView& task) {
     const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_tried) + kTileRows / kLanes;
     return smaller(task.step.shape.n_components, of_rows);
@@ -32,7 +33,8 @@ struct Layout {
         const Index n_slots = max_slots(task);
         Carver carver;
         carver.take(tile.size);
-        slot = carver.take(task.step.shape.n_components);  // pairs of integers of four bytes would do
+        // twice as large as necessary, because a pair of 4-byte integers would fit in each double
+        slot = carver.take(task.step.shape.n_components);
         component = carver.take(n_slots);
         listed = carver.take(n_slots);
         wanted = carver.take(n_slots);
@@ -42,8 +44,8 @@ struct Layout {
     }
 };
 
-// Bits that depend on a number in a way that looks random: Steele, Lea & Flood (2014), "Fast splittable pseudorandom
-// number generators", figure 15.
+// Returns bits that depend on a number in a way that looks random: Steele, Lea & Flood (2014), "Fast splittable
+// pseudorandom number generators", figure 15.
 inline std::uint64_t mixed(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
     x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
@@ -72,7 +74,7 @@ public:
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
     }
 
-    // False if it is to be given up.
+    // Adds a tile. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         LogLikelihood log_likelihood{true, -__builtin_inf()};
@@ -87,11 +89,12 @@ public:
     }
 
 private:
-    // Rows that evaluate the same components: one vector of a group, or all three. With few features and triangular factors
-    // it is one, because whitening three together saves less than the components that only other rows want cost.
+    // Rows that evaluate the same components: one vector of a group, or all three. With few features and triangular
+    // factors a bunch is one vector, because whitening three together saves less than the components that only other
+    // rows need cost.
     struct Bunch {
         int first_vector, end_vector;
-        unsigned bit;  // in `wanted`
+        unsigned bit;  // bit in `wanted_`
         Index first, end;
     };
 
@@ -127,7 +130,7 @@ private:
         }
     }
 
-    // The slots of the components that a bunch evaluates, the likely ones first.
+    // Lists the slots of the components that a bunch evaluates, probable ones first.
     void list_components(const Bunch& bunch) {
         n_listed_ = 0;
         for (Index i = bunch.first; i < bunch.end; ++i) {
@@ -171,7 +174,7 @@ private:
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
         if (n_together == kGroupVectors) return;
-        for (Index slot = 0; slot < n_slots_; ++slot) {  // moments are of whole groups
+        for (Index slot = 0; slot < n_slots_; ++slot) {  // moments are summed over whole groups
             for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
                 if (wanted_[slot] >> (g * kGroupVectors + v) & 1) continue;
                 Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
@@ -179,7 +182,7 @@ private:
         }
     }
 
-    // What is known of the components of the rows, for the listed slots and, last, for the background.
+    // Reads the log priors of the rows for the listed slots and, last, for the background.
     void read_prior(Index first, double* out) {
         const PriorView& prior = task_.step.prior;
         const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -196,11 +199,11 @@ private:
         }
     }
 
-    // The log densities that each row has so far for its best components, the largest first.
+    // Returns the log densities of the i-th best component that each row has found so far, largest first.
     double* best_at(Index i, int v) { return scratch_ + layout_.best + i * kGroupRows + v * kLanes; }
     Vec best_of(Index i, int v) { return Vec::load(best_at(i, v)); }
 
-    // Computes the log densities of the listed slots, and removes those from the list that no row will keep.
+    // Computes the log densities of the listed slots, and removes slots that no row will keep.
     void evaluate(const GroupView& group, const Bunch& bunch) {
         for (Index i = 0; i < task_.n_candidates; ++i) {
             for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
@@ -245,7 +248,7 @@ private:
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
-    // |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
+    // Computes |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
         Vec z[D];
@@ -260,7 +263,7 @@ private:
         return squares;
     }
 
-    // The squared distance from which on a component is not among the best of a row.
+    // Returns the squared distance above which a component is not among the best of a row.
     Vec keeping_limit(Vec log_scale, int v) {
         const Vec twice = Vec::broadcast(2) * (log_scale - best_of(task_.n_candidates - 1, v));
         return fma(max(twice, Vec::zero()), Vec::broadcast(kRelativeMargin), twice) + Vec::broadcast(kRoundingMargin);
@@ -282,8 +285,8 @@ private:
         }
     }
 
-    // Shares a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these, the
-    // likeliest first. Of equals, those that are listed last.
+    // Divides a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these as
+    // the new candidates, most probable first. If densities are equal, the components that are listed last are kept.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
@@ -299,7 +302,8 @@ private:
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
             n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        alignas(64) double n_surplus[kLanes];  // components as likely as the last one that is kept
+        // number of components by which ties with the last kept one exceed n_candidates
+        alignas(64) double n_surplus[kLanes];
         (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
         Index count[kLanes] = {};
@@ -390,9 +394,9 @@ private:
     double* sums_;
     std::int32_t* const slot_;       // [component], -1: none
     std::int32_t* const component_;  // [slot]
-    std::int32_t* const listed_;     // the slots that the group evaluates
-    std::uint32_t* const wanted_;    // [slot], a bit for each vector or, where a group is a bunch, its first one
-    std::uint32_t* const expanded_;  // as wanted: its neighbours are listed
+    std::int32_t* const listed_;     // slots that the bunch evaluates
+    std::uint32_t* const wanted_;  // [slot], one bit per bunch: for each vector, or for the first vector of each group
+    std::uint32_t* const expanded_;  // same bits: the neighbours of the slot are listed
     unsigned char* const active_;
     const double background_;
     Index n_slots_ = 0, n_listed_ = 0;

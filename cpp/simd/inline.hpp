@@ -1,17 +1,17 @@
-// The two things that portable C++ cannot say, in the words of each compiler.
+// Forced inlining and forced unrolling, which portable C++ cannot express, in the syntax of each compiler.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)
-// The kernels for any x86-64 wait for the C library's multiply-add. Pieces inlined and loops unrolled by force would triple
-// their code and the time that compiling it takes.
+// The kernels for any x86-64 processor wait for the C library's multiply-add, so that forced inlining and unrolling
+// would only triple their code and the time that compiling it takes.
 #define GAUSSMIX_INLINE inline
 #define GAUSSMIX_UNROLL
 #else
-// Kernels are built of small pieces that have to end up in one loop body, whatever the inliner's budget.
+// Kernels consist of small functions that must end up in one loop body, whatever the inliner's budget.
 #define GAUSSMIX_INLINE [[gnu::always_inline]] inline
 
-// Loops over a register tile have to be unrolled fully: otherwise gcc keeps the accumulators in memory, at a
-// third of the speed.
+// Loops over a register tile must be fully unrolled. Otherwise gcc keeps the accumulators in memory, at a third of the
+// speed.
 #if defined(__clang__)
 #define GAUSSMIX_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -1,8 +1,10 @@
-// Registers of 128 bits by the vector extensions of gcc and clang, for every processor. If the compiler may not use a fused
-// multiply-add (WebAssembly, x86-64 before AVX2), the C library computes it a number at a time, with the same bits.
-// That takes 10 times AVX2's time if the library finds the instruction in the processor, and some 100 times otherwise.
+// Registers of 128 bits by the vector extensions of gcc and clang, for every processor. If the compiler may not use a
+// fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes it one number at a time, with the same
+// bits. This takes 10 times as long as AVX2 if the library finds the instruction in the processor, and about 100 times
+// otherwise.
 //
-// The multiply-add and the 32-bit product are intrinsics: compilers split the generic form.
+// The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
+// instructions.
 #pragma once
 
 #if defined(__aarch64__)
@@ -11,8 +13,8 @@
 #include <immintrin.h>
 #endif
 
-// Loops over the parts stay loops. Of four parts unrolled, gcc and clang mix the instructions, and spill (NEON, d = 8:
-// 2,270 instructions for 540 multiply-adds, 1,300 in a loop).
+// Loops over the parts are not unrolled. If four parts are unrolled, gcc and clang mix the instructions, and spill
+// registers (NEON, d = 8: 2,270 instructions for 540 multiply-adds, 1,300 in a loop).
 #if defined(__clang__)
 #define GAUSSMIX_EACH_PART _Pragma("clang loop unroll(disable)")
 #else
@@ -77,7 +79,7 @@ struct Part {
 };
 
 #if !defined(__aarch64__) && !defined(__FMA__)
-// The C library's. A call for each register: inlined, it makes the kernels twice as large.
+// Calls the C library's multiply-add, once for each register. If it were inlined, the kernels would be twice as large.
 [[gnu::noinline]] static Part called_fma(Part a, Part b, Part c) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) c.v[i] = __builtin_fma(a.v[i], b.v[i], c.v[i]);
     return c;
@@ -105,15 +107,15 @@ GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
     return fma(Part::broadcast(a), b, c);
 #endif
 }
-// Comparisons, since fmax and fmin of NEON differ for NaN and for zeros.
+// Uses comparisons, because NEON's fmax and fmin differ for NaN and for zeros.
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {a.v > b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {a.v < b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part sqrt(Part a) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
     return a;
 }
-// Volatile, so that what precedes it comes first: compilers put multiply-adds off until their operands spill (clang 22,
-// E of d = 16: 94 % of the peak by count, 83 % without `volatile`).
+// Volatile, so that the preceding code comes first: compilers postpone multiply-adds until their operands spill (clang
+// 22, E-step of d = 16: 94 % of the peak by count, 83 % without `volatile`).
 GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));

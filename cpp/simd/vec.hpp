@@ -1,6 +1,6 @@
-// A vector: kLanes logical lanes of double, in one part, or in halves of halves; masks of its lanes.
+// A vector of kLanes logical lanes of double, in one part or in nested pairs of halves, and masks of its lanes.
 //
-// Nothing here depends on the backend. Lanes as integers are the vector extensions of gcc and clang.
+// Nothing here depends on the backend. Integer lanes use the vector extensions of gcc and clang.
 #pragma once
 #include "part.hpp"
 
@@ -13,7 +13,7 @@ constexpr int kLanesOf = kPartLanes;
 template <class Half>
 constexpr int kLanesOf<HalfPair<Half>> = 2 * kLanesOf<Half>;
 
-// Of vectors, masks or words.
+// A pair of halves of a vector, a mask or words.
 template <class Half>
 struct HalfPair {
     Half low, high;
@@ -64,7 +64,7 @@ struct InParts<T, 1> {
 using Vec = InParts<Part, kParts>::type;
 using Mask = InParts<PartMask, kParts>::type;
 
-// Part h of a vector: through memory where the loops over four parts stay loops.
+// Returns part h of a vector. If loops over four parts are not unrolled, the part is read through memory.
 GAUSSMIX_INLINE Part part(const Part& a, int) { return a; }
 template <class Half>
 GAUSSMIX_INLINE Part part(const HalfPair<Half>& a, int h) {
@@ -85,7 +85,7 @@ GAUSSMIX_INLINE void set_part(HalfPair<Half>& a, int h, Part x) {
     }
 }
 
-// What is done half by half.
+// Operations that are applied to each half.
 template <class Half>
 GAUSSMIX_INLINE HalfPair<Half> join(Half low, Half high) {
     return {low, high};
@@ -126,12 +126,12 @@ GAUSSMIX_INLINE unsigned bits(HalfPair<M> m) {  // bit i for lane i
     return bits(m.low) | bits(m.high) << kLanesOf<M>;
 }
 
-// Lanes as integers.
+// Lanes that are interpreted as integers.
 using Integers [[gnu::vector_size(sizeof(Part))]] = Bits;
 GAUSSMIX_INLINE Integers integers(Part a) { return (Integers)a.v; }
 GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
 
-// x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
+// Splits x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
     constexpr Bits two_to_52 = 0x4330000000000000;
@@ -145,7 +145,7 @@ GAUSSMIX_INLINE void split(HalfPair<Half> x, HalfPair<Half>& fraction, HalfPair<
     split(x.high, fraction.high, exponent.high);
 }
 
-// As many rows as there are lanes, of D numbers one after another, become a vector for each number.
+// Deinterleaves kLanes rows of D consecutive numbers into one vector for each number.
 template <int D, class Half>
 GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     Part parts[kParts][D];
@@ -154,20 +154,20 @@ GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) set_part(a[i % D], i / D, parts[i / D][i % D]);
 }
 
-// a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i: the exponent field, at bit 52, is
-// raised by the integer that starts at bit 3.
+// Returns a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i. The integer that starts at
+// bit 3 is added to the exponent field, which starts at bit 52.
 GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
     return of_integers(integers(a) + ((integers(index) & ~Bits{7}) << 49));
 }
 GAUSSMIX_HALF_BY_HALF(scale_by_eighths)
 
-// table[i mod 8]
+// Returns table[i mod 8].
 template <class Half>
 GAUSSMIX_INLINE HalfPair<Half> lookup(const double* table, HalfPair<Half> index) {
     return {lookup(table, index.low), lookup(table, index.high)};
 }
 
-// Lane j of row i becomes lane i of row j: block by block.
+// Transposes block by block: lane j of row i becomes lane i of row j.
 template <class Half>
 GAUSSMIX_INLINE void transpose(HalfPair<Half> (&rows)[kLanes]) {
     Vec columns[kLanes];

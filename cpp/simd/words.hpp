@@ -1,10 +1,10 @@
-// Integers in the lanes, for random numbers: `Words`.
+// `Words`: integers in the lanes, for random numbers.
 #pragma once
 #include "simd.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Integers of 32 bits: products read the low halves of lanes; what is in the high halves is up to the caller.
+// Integers of 32 bits. Products read the low halves of lanes; the contents of the high halves are up to the caller.
 struct PartWords {
     Integers v;
 
@@ -26,7 +26,7 @@ GAUSSMIX_INLINE HalfPair<Half> high_half(HalfPair<Half> a) {
     return {high_half(a.low), high_half(a.high)};
 }
 
-// 2^52 + the integer in those low bits of a lane that `mask` names.
+// Returns 2^52 plus the integer in the low bits of a lane that `mask` selects.
 GAUSSMIX_INLINE Part above_2_to_52(PartWords a, Bits mask) {
     return of_integers((a.v & mask) | Bits{0x4330000000000000});
 }
@@ -35,10 +35,10 @@ GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
     return join(above_2_to_52(a.low, mask), above_2_to_52(a.high, mask));
 }
 
-// Turns (cosine, sine) by as many quarters as the low bits of `quarters` say.
+// Rotates (cosine, sine) by the number of quarter turns in the low bits of `quarters`.
 GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
     const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
-    const Integers exchanged = (c ^ s) & -(q & 1);  // where the number of quarters is odd
+    const Integers exchanged = (c ^ s) & -(q & 1);  // if the number of quarter turns is odd
     cosine = of_integers((c ^ exchanged) ^ ((q + 1) >> 1 << 63));
     sine = of_integers((s ^ exchanged) ^ (q >> 1 << 63));
 }

@@ -1,6 +1,7 @@
-// `Part` in a register of AVX2 or AVX-512, by intrinsics: what is written the same for both, and for every element.
+// `Part` in a register of AVX2 or AVX-512, by intrinsics: the code that is the same for both and for every element
+// type.
 //
-// GAUSSMIX_MM(name) glues an intrinsic's own name: GAUSSMIX_MM(add) is _mm512_add_pd, or _mm256_add_ps, ...
+// GAUSSMIX_MM(name) completes the name of an intrinsic: GAUSSMIX_MM(add) is _mm512_add_pd, or _mm256_add_ps, ...
 #pragma once
 #include <immintrin.h>
 

@@ -48,7 +48,7 @@ class Target:
 
     @property
     def isa(self) -> str:
-        """Name of the instruction set, as GAUSSMIX_ISA takes it."""
+        """Name of the instruction set, a value of GAUSSMIX_ISA."""
 
     def step(
         self,
@@ -98,7 +98,7 @@ class Target:
         log_background: float = float("-inf"),
     ) -> numpy.typing.NDArray[numpy.float64] | numpy.typing.NDArray[numpy.int64]:
         """
-        Log density, responsibilities, weighted log densities or label of each row.
+        Return log density, responsibilities, weighted log densities or label of each row.
         """
 
     def score_products(
@@ -118,7 +118,7 @@ class Target:
         n_threads: int,
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
-        Products of the scores of rows, in panels of four numbers: (of all, of each component).
+        Sum products of scores, in panels of four: (over all components, for each component).
         """
 
     def measure_motion(
@@ -130,7 +130,7 @@ class Target:
         factors_after: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
-        How components moved between two steps, as the second takes it to move `bounds`: (2, n_components).
+        Measure how components moved between two steps, to move `bounds` in the second: (2, n_components).
         """
 
     def factorise(
@@ -139,25 +139,25 @@ class Target:
         numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.bool_]
     ]:
         """
-        Whitening factors W with W' W the inverse, log |det W|, and which covariances are not positive definite.
+        Compute whitening factors W (W' W is the inverse), log |det W|, and flags of failed covariances.
         """
 
     def gram(self, factors: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
-        """W' W of each factor W, (n, n_features, n_features)."""
+        """Return W' W of each factor W, (n, n_features, n_features)."""
 
     def work_per_row(self, factor_shape: int, n_components: int, n_features: int, n_factors: int = 0) -> float:
         """
-        Multiply-adds of a step for each row, about: an exponential counts as 20.
+        Estimate the multiply-adds of a step for each row, where an exponential counts as 20.
         """
 
     def log(self, values: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
-        """Natural logarithm of each number, the same bits on every processor."""
+        """Return natural logarithms, with the same bits on every processor."""
 
     def principal_axes(
         self, matrices: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
-        Eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.
+        Compute eigenvalues of positive semidefinite matrices, largest first, and eigenvectors in columns.
         """
 
     def shared_axes(
@@ -168,7 +168,7 @@ class Target:
         max_sweeps: int,
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
-        Axes near `start`, in columns, that scatters share best; None weighs them by their volumes.
+        Return axes near `start`, in columns, that scatters share best; None weights them by volumes.
         """
 
     def draw(
@@ -183,12 +183,12 @@ class Target:
         n_threads: int,
     ) -> None:
         """
-        Fill rows and labels with draws of a mixture: each row a function of the key and its number.
+        Fill rows and labels with draws of a mixture, functions of the key and of the row's index.
         """
 
     def normals(self, words: numpy.typing.NDArray[numpy.uint32]) -> numpy.typing.NDArray[numpy.float64]:
         """
-        Two standard normal numbers of each four words of random bits (n, 4), by Box and Muller.
+        Make two standard normal numbers from each four words of random bits (n, 4), by Box and Muller.
         """
 
     def run_em(
@@ -233,7 +233,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Make steps of EM and write the mixture where it lies: (log_likelihood, objective, factors, log_abs_det).
+        Make EM steps, change the mixture in place; return (log_likelihood, objective, factors, log_abs_det).
         """
 
     def improve_column(
@@ -274,14 +274,14 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Raise the bound of a column by moves and EM: (bound, weights, means, covariances).
+        Raise the bound of one feature by moves and EM, and return (bound, weights, means, covariances).
         """
 
     def gammas(
         self, values: numpy.typing.NDArray[numpy.float64]
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
         """
-        Logarithm of the gamma function of each positive number, and its derivative.
+        Return the logarithm of the gamma function of positive numbers, and its derivative.
         """
 
     def search(
@@ -334,13 +334,13 @@ class Target:
         should_stop: Callable[[], bool],
         n_threads: int,
     ) -> tuple[bool, numpy.typing.NDArray[numpy.float64], float, float]:
-        """Move components where that helps: the numbers of `BoundSearch`."""
+        """Move components if it helps, and return the values of `BoundSearch`."""
 
     def gained_by_chance(
         self, algebra: tuple[int, int, int], n_features: int, weights: numpy.typing.NDArray[numpy.float64], n_rows: int
     ) -> float:
         """
-        What means and covariances gain by chance on distinct rows, nats per row.
+        Return the gain of means and covariances by chance on distinct rows, nats per row.
         """
 
     def fit_many(
@@ -439,7 +439,7 @@ class Target:
         numpy.typing.NDArray[numpy.float64],
     ]:
         """
-        Fit a mixture to each of many groups: the numbers of engines.calls.Fits, and factors.
+        Fit a mixture to each of many groups: values of engines.calls.Fits, and factors.
         """
 
     def update(
@@ -450,7 +450,9 @@ class Target:
         n_features: int,
         current: numpy.typing.NDArray[numpy.float64] | None,
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Covariances of a family from the scatter about the new means."""
+        """
+        Compute covariances of a structure from the scatter about the new means.
+        """
 
     def other_covariances(
         self,
@@ -460,7 +462,9 @@ class Target:
         n_features: int,
         other: tuple[int, float, float],
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Covariances along other axes, where components share them: (n, size)."""
+        """
+        Compute covariances along other axes, if components share axes: (n, size).
+        """
 
     def step_incomplete(
         self,
@@ -497,7 +501,7 @@ class Target:
         factors: numpy.typing.NDArray[numpy.float64],
         n_threads: int,
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """log p(x, k) of each row with missing cells or errors."""
+        """Return log p(x, k) of rows with missing values or errors."""
 
     def denoise(
         self,
@@ -510,7 +514,9 @@ class Target:
         factors: numpy.typing.NDArray[numpy.float64],
         n_threads: int,
     ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]:
-        """Means and covariances of the true rows, given what is seen of them."""
+        """
+        Return means and covariances of the true rows, given the observed values.
+        """
 
     def distinct_rows(
         self,
@@ -519,12 +525,12 @@ class Target:
     ) -> tuple[
         numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]
     ]:
-        """Distinct rows in lexicographic order: (rows, weight, rank)."""
+        """Return distinct rows in lexicographic order: (rows, weight, rank)."""
 
     def trimmed_variances(
         self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], dropped: float
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Variances of columns without some weight at each end."""
+        """Return variances of columns without some weight at each end."""
 
     def seed_centres(
         self,
@@ -534,14 +540,12 @@ class Target:
         n_candidates: int,
         uniform: numpy.typing.NDArray[numpy.float64],
     ) -> numpy.typing.NDArray[numpy.int64]:
-        """Places of rows far from each other, as greedy k-means++ draws them."""
+        """Return indices of distant rows, drawn by greedy k-means++."""
 
     def partition_cells(
         self, rows: numpy.typing.NDArray[numpy.float64], weight: numpy.typing.NDArray[numpy.float64], n_cells: int
     ) -> numpy.typing.NDArray[numpy.int32]:
-        """
-        Cells of rows that lie near each other, numbered in the order of a tree.
-        """
+        """Divide rows into cells of near rows, numbered in the order of a tree."""
 
     def move_centres(
         self,
@@ -553,7 +557,7 @@ class Target:
         n_threads: int,
     ) -> int:
         """
-        Move centres by k-means, where they lie, until a limit or an empty centre: the number of passes left.
+        Move centres in place by k-means, until a limit or an empty centre; return the number of passes left.
         """
 
     def bisect(
@@ -574,15 +578,15 @@ class Target:
     def bisection_gains(
         self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Gain of log density of each row."""
+        """Return each row's gain of log density."""
 
     def first_responsibility(
         self, bisection: Target.Bisection, rows: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
-        """Responsibilities of the first of two halves for each row."""
+        """Return the responsibilities of the first of two halves for each row."""
 
     class Bisection:
-        """Two components in the place of one."""
+        """Two components that replace one."""
 
         @property
         def gain(self) -> float:
@@ -619,21 +623,21 @@ class Target:
         float,
     ]:
         """
-        Renew the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).
+        Update the candidates of rows and sum moments: (free energy, mass, first, second, background's mass).
         """
 
 def targets() -> list[Target]:
-    """The kernels that this processor can run, slowest first."""
+    """Return the kernels that this processor can run, slowest first."""
 
 def active() -> Target:
-    """The fastest kernels, or those that GAUSSMIX_ISA names."""
+    """Return the fastest kernels, or the kernels that GAUSSMIX_ISA names."""
 
 def omitted() -> str:
     """
-    Faster kernels for this processor that the build left out, or an empty name.
+    Return the name of faster kernels for this processor that the build left out, or ''.
     """
 
 def end_gil_requests() -> None:
     """
-    Let no thread but this one ask for the GIL any more; for the end of the process.
+    Let only this thread request the GIL from now on, because the process is about to end.
     """

@@ -1,4 +1,4 @@
-"""How the tests call the command line: in this process, and as a user's shell would."""
+"""Fixtures that call the command line in this process, and as a user's shell would."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 @pytest.fixture
 def cli():
-    """Run a command in this process; wide enough that no table is cut."""
+    """Run a command in this process, with a terminal so wide that no table is cut."""
 
     def run(*arguments, width=120, input=None):
         runner = CliRunner(env={"COLUMNS": str(width)})
@@ -31,36 +31,36 @@ def cli():
 
 @pytest.fixture
 def shell():
-    """Start a command as a process of its own."""
+    """Start a command in a separate process."""
     source = str(Path(gaussmix.__file__).parents[1])
 
     started = []
 
     def start(*arguments, prelude="", **options):
         runs = [sys.executable, "-m", "gaussmix"]
-        if prelude:  # what to do to the interpreter before the command line is asked for
+        if prelude:  # prelude: code that runs before the command line is imported
             runs = [sys.executable, "-c", f"{prelude}\nfrom gaussmix._src.cli import main\nmain()"]
         environment = {**os.environ, "PYTHONPATH": source, "PYTHONUTF8": "1"}
-        environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, and fails later
+        environment.pop("PYTHONUNBUFFERED", None)  # users' output is buffered, so that write errors come later
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         started.append(subprocess.Popen([*runs, *map(str, arguments)], env=environment, text=True, **pipes))
         return started[-1]
 
     yield start
-    for process in started:  # one that a failed test left behind
+    for process in started:  # a process that a failed test left behind
         process.kill()
         process.wait()
 
 
 @pytest.fixture
 def faithful(tmp_path):
-    """A copy of Old Faithful, which a command may even overwrite."""
+    """Return a copy of Old Faithful, which a command may overwrite."""
     return Path(shutil.copy(FAITHFUL, tmp_path / "input.csv"))
 
 
 @pytest.fixture
 def csv_file(tmp_path):
-    """Write a file of some text or bytes."""
+    """Write a file of the given text or bytes."""
 
     def write(contents, name="data.csv"):
         path = tmp_path / name
@@ -72,7 +72,7 @@ def csv_file(tmp_path):
 
 @pytest.fixture
 def numbers():
-    """Read the features of a table: names, rows, and what is said of other columns."""
+    """Read the features of a table: names, rows, and notices about other columns."""
 
     def read(table, columns=None):
         reader = TableReader(table, columns)
@@ -84,7 +84,7 @@ def numbers():
 
 @pytest.fixture
 def model(cli, faithful, tmp_path):
-    """Old Faithful's two components."""
+    """Fit two components to Old Faithful, and return the path of the model file."""
     path = tmp_path / "faithful.gmm"
     assert cli("fit", faithful, "-k", 2, "-s", "full", "-o", path, "--quiet").exit_code == 0
     return path

@@ -1,4 +1,4 @@
-"""Exit codes, one sentence for each error, and what a process meets: pipes, interrupts, a terminal, missing extras."""
+"""Exit codes, one-sentence errors, and conditions of processes: pipes, interrupts, terminals, missing extras."""
 
 import errno
 import os
@@ -58,7 +58,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with tables and models."""
+    """Return a folder with tables and models."""
     folder = tmp_path_factory.mktemp("place")
     for name in ("data", "empty"):
         (folder / name).mkdir()
@@ -81,7 +81,7 @@ def place(tmp_path_factory):
     return folder
 
 
-USAGE = [  # commands, and what is said of them
+USAGE = [  # commands, and a part of their error message
     ("frobnicate", "No such command 'frobnicate'"),
     ("x.csv", "x.csv is a file: say first what to do with it, as in 'gaussmix fit FILE'."),
     ("fit", "Missing argument"),
@@ -333,7 +333,7 @@ def test_the_page_of_a_name_that_is_no_text(cli, faithful, tmp_path):
 
 @pytest.fixture
 def parts(rng, tmp_path, monkeypatch):
-    """A folder of two files, a link to it, and a model of one component."""
+    """Make a folder of two files, a link to it, and a model of one component."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parts").mkdir()
     for name in "12":
@@ -461,7 +461,7 @@ class TestTerminal:
 
         text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
         ours, theirs = pty.openpty()
-        # Python leaves SIGINT ignored where its parent ignores it, as behind "&" in a script.
+        # Python leaves SIGINT ignored if its parent process ignores it, for example behind "&" in a script.
         heeding = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
         endless = "-k", "20:500", "--tol", 0, "--max-iter", 100_000
         process = shell("fit", csv_file("x,y\n" + text), *endless, stderr=theirs, prelude=heeding)
@@ -496,12 +496,12 @@ class TestTerminal:
         assert re.search(r"pass [1-9].* \d+\.\d\dM rows/s, \d+ MB/s", seen)
 
     def read_until(self, terminal, wanted):
-        """What appears on a terminal, up to some bytes or to the end of the process."""
+        """Return the output of a terminal, up to the wanted bytes or to the end of the process."""
         seen, end = b"", time.monotonic() + 60
         while (wanted is None or wanted not in seen) and time.monotonic() < end:
             try:
                 part = os.read(terminal, 4096)
-            except OSError:  # Linux says so when nobody holds the other end
+            except OSError:  # Linux raises this error after the other end was closed
                 break
             if not part:
                 break

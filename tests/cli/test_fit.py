@@ -1,4 +1,4 @@
-"""`gaussmix fit`: what it chooses, prints, writes and says; with --by, a mixture for each group."""
+"""`gaussmix fit`: the models that it chooses, prints and writes, its messages, and --by for a mixture per group."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pyarrow import parquet
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Mixtures, Restrictions, fit_many
 from gaussmix._src.formats import model_file
 
-# What the command line asks for by itself.
+# Defaults of the command line.
 SETTINGS = {"tol": 1e-6, "reg_covar": 0.0, "max_iter": 1000, "init_params": "auto"}
 
 
@@ -197,7 +197,7 @@ def test_candidates_on_the_ridge_are_marked(cli, csv_file):
     assert re.search(r"\? Components have few distinct rows, or rest on --reg-covar: .* Component . rests on", said)
     marked = [each["warning"] is not None for each in json.loads(cli(*how, "--json").stdout)["candidates"]]
     assert marked == [False, True, False, True]
-    assert len(re.findall(r"\d\?", said)) == 4  # two candidates, in two tables
+    assert len(re.findall(r"\d\?", said)) == 4  # two candidates are marked in each of two tables
 
 
 def test_all_that_fail_are_one_error(cli, csv_file, tmp_path):
@@ -239,7 +239,7 @@ def test_the_rule_of_stopping_reaches_the_estimator_and_the_end_is_said(cli, fai
     )
     described = cli("describe", tmp_path / "m.gmm").stdout
     assert f"ended       {said}" in described
-    assert "The fit is near a maximum" not in described  # which would be said twice
+    assert "The fit is near a maximum" not in described  # otherwise the sentence would appear twice in the output
     assert load(tmp_path / "m.gmm")[1].fit.settings["tol"] == "auto"
     outcome = json.loads(cli("fit", faithful, "-k", 2, "-s", "full", "--check-maximum", "--json").stdout)["outcome"]
     assert outcome["is_maximum"]
@@ -273,7 +273,8 @@ def test_a_matrix_that_is_too_wide_is_cut_in_parts(cli, faithful):
 def test_the_simpler_one_that_held_out_rows_choose_is_shown(cli, faithful):
     result = cli("fit", faithful, "-k", "1:8", "-s", "EII,VII,EEI,tied,full", "--criterion", "cv")
     assert result.exit_code == 0
-    assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
+    # the phrase occurs in the list and in the matrix
+    assert sum("simplest within an error" in line for line in result.stdout.splitlines()) == 2
 
 
 def test_all_structures_are_tried_by_default(cli, faithful):
@@ -286,7 +287,8 @@ def test_all_structures_are_tried_by_default(cli, faithful):
 def test_stability_is_told_beside_bic(cli, faithful):
     result = cli("fit", faithful, "-k", "2:4", "-s", "full,tied", "--criterion", "stability")
     assert result.exit_code == 0
-    assert sum("highest stability" in line for line in result.stdout.splitlines()) == 2  # in list and matrix
+    # the phrase occurs in the list and in the matrix
+    assert sum("highest stability" in line for line in result.stdout.splitlines()) == 2
     assert "Stability chose K = " in result.stdout
     assert "BIC is lowest for " in result.stdout
 
@@ -302,7 +304,7 @@ def test_wide_data_are_cut_not_squeezed(cli, csv_file, rng):
     assert ["component", "0"] in lines
     (row,) = (line for line in lines if line[:1] == ["feature_number_37"])
     assert row[2] == "±"
-    assert ["…", "4", "more"] in lines  # rows: three features, and the nearest component and its overlap
+    assert ["…", "4", "more"] in lines  # rows: three features, and the nearest component with its overlap
 
 
 def test_markup_and_control_characters_in_names_are_text(cli, csv_file):
@@ -340,7 +342,7 @@ def test_numbers_of_factors_are_tried_shown_and_kept(cli, tmp_path, rng):
 
 
 def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
-    """A pattern names files, `--memory` reads them in every pass, and the model file has the same bits."""
+    """Check that a pattern selects files that `--memory` reads in every pass, and that the model has the same bits."""
     rows = rng.normal(size=(70_000, 2)) + 5 * rng.integers(2, size=(70_000, 1))
     np.save(tmp_path / "a.npy", rows)
     np.save(tmp_path / "part-1.npy", rows[:10_001])
@@ -355,7 +357,7 @@ def test_rows_that_need_not_fit_into_memory(cli, tmp_path, rng):
 
 
 def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
-    """Numbers are components, and names are in the order of the alphabet; empty cells are unknown."""
+    """Check that numbers are component indices, names are sorted, and empty cells are unknown labels."""
     truth = np.arange(120) % 2
     rows = rng.normal(size=(120, 2)) + 5 * truth[:, None]
     for names, of_second in ((["", "1", "0"], 0), (["", "b", "a"], 0), (["", "a", "b"], 1)):
@@ -369,7 +371,7 @@ def test_labels_of_a_column_name_the_components(cli, tmp_path, rng):
 
 
 def test_labels_that_na_names_are_unknown(cli, csv_file, tmp_path):
-    """So are those between blanks."""
+    """Check that labels named by --na are unknown, even between blanks."""
     data = csv_file("x,kind\n" + "0,?\n1, a\n0.5,a \n9, ? \n8,b\n8.5,b\n" * 9)
     result = cli("fit", data, "-k", 2, "-s", "spherical", "--labels", "kind", "--na", "?", "-o", tmp_path / "m.gmm")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -398,7 +400,7 @@ def test_a_terminated_fit_goes_on(cli, shell, tmp_path, rng, counts):
     data, path = tmp_path / "rows.npy", tmp_path / "fit.ckpt"
     np.save(data, rng.normal(size=(50_000, 4)))
     command = ["fit", data, "-k", counts, "-s", "full", "--tol", "0", "--max-iter", "300", "--checkpoint", path]
-    # A short interval, so that the test knows when the fit is on its way.
+    # The interval is short, so that the test can detect that the fit is running.
     prelude = "import gaussmix._src.fit.checkpoint as checkpoint; checkpoint.SECONDS_BETWEEN_WRITES = 0.05"
     process = shell(*command, "-o", tmp_path / "never.gmm", prelude=prelude)
     while not path.exists():
@@ -434,7 +436,7 @@ def test_a_checkpoint_of_the_command_line_goes_when_the_fit_ends(cli, faithful, 
 
 @pytest.fixture
 def readings(tmp_path):
-    """A table of three sensors with 50 rows each, and one with a single row."""
+    """Write a table of three sensors with 50 rows each, and one sensor with a single row."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"sensor": [*np.repeat(["b", "a", "7"], 50), "roof"]})
     for name in ("x", "y", "w"):

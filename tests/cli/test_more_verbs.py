@@ -1,4 +1,4 @@
-"""`impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
+"""Commands `impute`, `classify`, `merge`, `convert`, `completion` and `plot`."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ FAITHFUL = Path(__file__).parents[2] / "examples" / "faithful.csv"
 
 
 def table(text):
-    """Header and rows of CSV."""
+    """Return header and rows of a CSV text."""
     header, *rows = csv.reader(io.StringIO(text))
     return header, rows
 
@@ -73,7 +73,7 @@ class TestImpute:
 class TestClassify:
     @pytest.fixture
     def iris(self, csv_file):
-        """Iris as CSV, with every third label removed."""
+        """Write iris as CSV, with every third label removed."""
         data = load_iris()
         lines = [
             ",".join(map(str, row)) + f",{data.target_names[label] if at % 3 else ''}"
@@ -126,7 +126,7 @@ class TestClassify:
 class TestMerge:
     @pytest.fixture
     def halves(self, cli, csv_file, tmp_path):
-        """Models of 100 and 300 rows."""
+        """Fit models of 100 and 300 rows."""
         rng = np.random.default_rng(0)
         for name, n_rows, centre in (("a", 100, 0.0), ("b", 300, 9.0)):
             rows = rng.normal(centre, size=(n_rows, 2))

@@ -1,4 +1,4 @@
-"""Outputs of every format and size: the bits of all rows at once, in bounded memory, and a whole output or none."""
+"""Outputs of every format and size: same bits as for all rows at once, bounded memory, and either whole or absent."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def mixture():
 
 @pytest.fixture(scope="module")
 def folder(mixture, tmp_path_factory):
-    """A model, and the same table in files of several formats; with a column that is not a feature."""
+    """Make a model, and the same table in files of several formats, with a column that is not a feature."""
     place = tmp_path_factory.mktemp("tables")
     rows, _ = mixture.sample(N_ROWS, np.random.default_rng(1))
     table = pa.table({"id": pa.array(np.arange(N_ROWS)).cast(pa.string()), **dict(zip(NAMES, rows.T, strict=True))})
@@ -81,7 +81,7 @@ RESULTS = ["component", "probability", "log_density"]
 
 
 def names_of(name, output):
-    """The columns of numbers in an output."""
+    """Return the names of the numeric columns in an output."""
     if output == "out.npy":
         return [f"x{place}" for place in range(6)]
     return [*(["x0", "x1", "x2"] if name == "table.npy" else NAMES), *RESULTS]
@@ -101,7 +101,7 @@ def test_scores_are_those_of_all_rows_at_once(cli, folder, rows, mixture, tmp_pa
 
 @pytest.mark.heavy
 def test_a_column_of_categories_passes(cli, folder, tmp_path):
-    """An Arrow file holds one dictionary for a column, and its parts have several."""
+    """Check Arrow files, which have one dictionary per column, although batches of the column have different ones."""
     kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()
     table = pa.table({**{name: np.arange(100_000.0) for name in NAMES}, "kind": kinds})
     parquet.write_table(table, tmp_path / "in.parquet")
@@ -212,7 +212,7 @@ def test_standard_input_and_output_of_every_format(format, cli, faithful, tmp_pa
 
 @pytest.mark.heavy
 def test_a_pipe_between_processes(model):
-    """Nothing but the table may stand on standard output."""
+    """Check that standard output contains only the table."""
     run = [sys.executable, "-m", "gaussmix"]
     sample = [*run, "sample", model, "-n", "9", "--to", "npy"]
     drawn = subprocess.run(sample, stdin=subprocess.DEVNULL, capture_output=True, check=True)
@@ -238,7 +238,7 @@ def test_a_named_pipe_is_read_once(shell, faithful, tmp_path):
         writer.kill()
         writer.wait()
     assert json.loads(said)["n_rows"] == 272
-    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # without the number of each row
+    assert json.loads(said)["feature_names"] == ["eruptions", "waiting"]  # the index of rows is not a feature
 
 
 @pytest.mark.heavy
@@ -262,5 +262,5 @@ def test_what_is_written_is_compressed_as_its_name_says(format, codec, cli, mode
     plain, packed = tmp_path / f"drawn.{format}", tmp_path / f"drawn.{format}.{codec}"
     for path in (plain, packed):
         assert cli("sample", model, "-n", 25_000, "-o", path).exit_code == 0
-    with pa.input_stream(packed) as stream:  # which decompresses by the extension
+    with pa.input_stream(packed) as stream:  # detects the compression from the file name
         assert stream.read() == plain.read_bytes()

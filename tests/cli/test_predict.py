@@ -1,4 +1,4 @@
-"""`gaussmix predict`: the table that comes out, whatever the columns that go in."""
+"""`gaussmix predict`: the output table for any columns of the input table."""
 
 import csv
 import io
@@ -110,7 +110,7 @@ def test_targets_are_predicted_from_the_rest(cli, model, csv_file):
 
 
 def test_quantiles_of_targets_are_called_as_they_were_written(cli, model, csv_file):
-    path = csv_file("waiting,eruptions\n79,\n54,\n")  # a target may be there, and empty
+    path = csv_file("waiting,eruptions\n79,\n54,\n")  # the target column may exist and be empty
     result = cli("predict", model, path, "--targets", "eruptions", "--quantiles", "0.05,.5")
     header, rows = read(result.stdout)
     assert header[2:] == ["eruptions_predicted", "eruptions_std", "eruptions_0.05", "eruptions_.5"]
@@ -145,7 +145,8 @@ def test_rows_where_the_model_has_no_mass_are_told(cli, model, csv_file):
     result = cli("predict", model, csv_file(table))
     assert result.exit_code == 0
     assert "4 of 4 rows lie where the mixture has no mass" in result.stderr
-    assert cli("predict", model, csv_file(table.rpartition("103")[0])).stderr == ""  # a few
+    # three rows are too few for a warning
+    assert cli("predict", model, csv_file(table.rpartition("103")[0])).stderr == ""
     assert cli("predict", model, csv_file(table), "--targets", "waiting").stderr == ""
     report = cli("report", csv_file(table), "-m", model, "-o", "-")
     assert "4 of 4 rows lie where the mixture has no mass" in report.stdout

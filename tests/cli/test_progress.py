@@ -1,4 +1,4 @@
-"""The bar of rows, which several fits at the same time move."""
+"""The progress bar of rows, which several fits advance at the same time."""
 
 import re
 from threading import Thread
@@ -37,7 +37,7 @@ def test_of_a_table_of_unknown_size_rows_are_counted(bars):
 
 
 class SlowInt(int):
-    """Takes time to be added, in which another thread may add another."""
+    """A number whose addition takes so long that another thread may add meanwhile."""
 
     def __radd__(self, other):
         sleep(0.02)
@@ -56,7 +56,7 @@ def test_threads_lose_no_rows(bars):
 
 @pytest.mark.parametrize("n_labels", [0, 2])
 def test_the_bar_of_stability_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # then rich takes anything for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich treat any output as a terminal
     rows = [f"{value},{number % 2 if number < n_labels else ''}" for number, value in enumerate(rng.normal(size=60))]
     (tmp_path / "t.csv").write_text("\n".join(["x,kind", *rows]))
     labels = ["--labels", "kind"] if n_labels else ["--exclude", "kind"]
@@ -80,7 +80,7 @@ def test_a_line_tells_the_gain_beside_the_tolerance(bars, rng):
 
 
 def test_a_line_tells_a_gain_only_after_the_step_before(bars):
-    """A resumed run begins with a later step; with a prior EM compares something else than the likelihood."""
+    """Check that a resumed start's first step shows no gain, nor a step with a prior, which changes the objective."""
 
     def seen(tell, *where):
         start, iteration, value, candidate = where

@@ -1,4 +1,4 @@
-"""The page of `gaussmix report`: what it says, that it needs nothing else, and that a browser opens it."""
+"""The page of `gaussmix report`: its contents, that it needs no other file, and that a browser opens it."""
 
 import re
 import runpy
@@ -20,7 +20,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of Old Faithful, with a column that HTML must quote."""
+    """Write the page of Old Faithful, with a column name that HTML must quote."""
     from click.testing import CliRunner
 
     from gaussmix._src.cli.program import program
@@ -38,7 +38,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tree(page):
-    """The page as a tree; html5lib raises for what is not HTML."""
+    """Parse the page; html5lib raises an error for invalid HTML."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     return parser.parse(page.read_text(encoding="utf-8"))
 
@@ -87,7 +87,7 @@ def test_worst_rows_are_those_of_the_lowest_density(tree, page):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-@pytest.mark.parametrize("width", [1200, 500])  # narrower windows are as wide as these in headless Chromium
+@pytest.mark.parametrize("width", [1200, 500])  # headless Chromium cannot make narrower windows
 def test_a_browser_opens_and_sorts_it_without_errors(page, width, tmp_path):
     probe = """<script>
     window.addEventListener("load", () => {
@@ -137,7 +137,7 @@ def test_sentences_follow_from_the_numbers(shape):
 
 
 FRAME = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"]).assign(b=lambda x: 3 * x.b)
-READ = {  # what writes the table, its name, and options
+READ = {  # function that writes the table, file name, and options
     "commas": (lambda path: FRAME.to_csv(path, index=False), "t.csv", []),
     "semicolons": (lambda path: FRAME.to_csv(path, index=False, sep=";", decimal=","), "t.csv", ["--decimal", ","]),
     "no header": (lambda path: FRAME.to_csv(path, index=False, header=False), "t.csv", []),
@@ -155,7 +155,7 @@ READ = {  # what writes the table, its name, and options
 
 
 def run_code(page, folder):
-    """What the Python of a page makes; it must not draw, which takes long."""
+    """Run the Python code of a page, and return its variables; it must not draw, which takes long."""
     found = unescape(re.search(r"<pre[^>]*>(?:<code[^>]*>)?(.*?)<", page.read_text(encoding="utf-8"), re.DOTALL)[1])
     (folder / "code.py").write_text(found.replace("PairDisplay.from_estimator(gm, X)\n", ""), encoding="utf-8")
     return runpy.run_path(str(folder / "code.py"))
@@ -178,7 +178,7 @@ def test_the_python_of_a_page_runs(kind, cli, tmp_path):
 
 
 def table_with_weights_and_gaps():
-    """Two groups with some empty cells, written "?", weights from 1 to 3, and two rows of neither group."""
+    """Return two groups with some empty cells, written "?", weights from 1 to 3, and two rows of neither group."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(80, 2)), rng.normal(9, 1, size=(60, 2)), [[30.0, -30.0], [-25.0, 28.0]]])
     rows[:140][rng.random((140, 2)) < 0.06] = np.nan

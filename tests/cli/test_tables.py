@@ -1,4 +1,4 @@
-"""Tables of every format and dialect: the same rows, or one sentence that names the place."""
+"""Tables of every format and dialect give the same rows, or an error of one sentence that names the location."""
 
 import bz2
 import gzip
@@ -26,7 +26,7 @@ SAVETXT = "".join("{:.18e} {:.18e}\n".format(*row) for row in FLOATS)
 PLAIN = "1.5,2.25\n3.5,-1.0\n4.25,0.5\n"
 COMMAS = [[0.126, -0.132], [0.64, 0.105], [-0.536, 0.362]]
 
-TEXTS = {  # contents, names, rows, what the user says of it
+TEXTS = {  # contents, names, rows, notices for the user
     "plain": ("x,y\n1,2\n3,4.5\n", XY, TWO, {}),
     "windows lines": ("x,y\r\n1,2\r\n3,4.5\r\n", XY, TWO, {}),
     "byte order mark": ("\ufeffx,y\n1,2\n3,4.5\n", XY, TWO, {}),
@@ -91,7 +91,7 @@ def test_text_is_read_as_what_it_is(name, csv_file, numbers):
     assert table.describe_location(len(rows) - 1).endswith(f"line {text.rstrip().count(chr(10)) + 1}")
 
 
-DELIMITERS = {  # beside text
+DELIMITERS = {  # name of the case → text with text columns, its delimiter
     "texts first": ("S0;13,45\nS1;-0,13\nS2;0,64\n", ";"),
     "dates": ("01.02.2024;1,5\n02.02.2024;2,5\n", ";"),
     "two texts": ("A;Rome;1,5\nB;Bonn;2,5\n", ";"),
@@ -132,7 +132,7 @@ def test_a_missing_cell_in_the_first_line_makes_no_header(missing, csv_file):
 
 
 def test_text_comes_back_as_it_was_written_wherever_a_block_ends(csv_file):
-    """Arrow reads blocks of about a megabyte and must not cut a field in two."""
+    """Check that Arrow, which reads blocks of about a megabyte, splits no field between two blocks."""
     table = open_table(str(csv_file('id,x,note\n007,1.50,"a,b"\n008,,"two\nlines"\n')))
     found = pa.Table.from_batches(table.batches(table.names))
     assert found.to_pydict() == {"id": ["007", "008"], "x": ["1.50", ""], "note": ["a,b", "two\nlines"]}
@@ -148,7 +148,7 @@ def test_rows_of_blanks_are_read_in_any_pieces(csv_file, numbers, rng):
 
 @pytest.mark.heavy
 def test_types_are_those_of_the_whole_column(csv_file, numbers):
-    """Arrow guesses from the first block, about a megabyte; a later fraction or word must still count."""
+    """Check types of whole columns, because Arrow infers types from the first block of about a megabyte."""
     many = "1\n" * 700_000
     assert numbers(open_table(str(csv_file(f"x\n{many}2.5\n")))).rows[-1] == 2.5
     with pytest.raises(ValueError, match="line 700002, column 'x': 'oops' is not a number"):
@@ -204,7 +204,7 @@ def feather_1(table):
 
 ROWS = np.array([[1.5, 2.0], [3.0, 1 / 3], [-1e-300, 7.0]])
 FRAME = pa.table({"x": ROWS[:, 0], "y": ROWS[:, 1]})
-FILES = {  # extension, contents, names
+FILES = {  # extension, contents, column names
     "csv": (".csv", b"x,y\n1.5,2\n3,0.3333333333333333\n-1e-300,7\n", True),
     "parquet": (".parquet", written(parquet.write_table, FRAME), True),
     "parquet, short": (".pq", written(parquet.write_table, FRAME), True),
@@ -232,7 +232,7 @@ def test_the_same_rows_from_every_format(name, way, csv_file, numbers):
     assert found.names == (("x", "y") if named else ("x0", "x1"))
     assert (table.has_names, found.notices) == (named, [])
     if way != "by format":
-        source = gaussmix.open(path)  # knows a format as the command line does
+        source = gaussmix.open(path)  # `open` detects formats as the command line does
         assert np.array_equal(source.whole.rows, ROWS)
         assert source.feature_names == (found.names if named else None)
 
@@ -280,7 +280,7 @@ def test_columns_that_are_asked_for_must_be_there_and_hold_numbers(csv_file, num
 
 MISSING = "the value is missing (NaN or null)"
 NOT_UTF_8 = " is not UTF-8 text: save it as CSV in UTF-8, or say its encoding."
-BAD = {  # contents, the name of the file, what is said after it
+BAD = {  # contents, file name, error message
     "nothing": (b"\n\n \n", "a.csv", " is empty."),
     "header only": (b"x,y\n", "a.csv", " has a header but no rows."),
     "header without newline": (b"x,y", "a.csv", " has a header but no rows."),
@@ -340,7 +340,7 @@ def test_what_cannot_be_used_is_named(name, csv_file, numbers):
     assert "\n" not in str(caught.value)
 
 
-REFUSED = {  # by the name, and by the beginning
+REFUSED = {  # file name → first bytes, message
     "d.json": (b'[{"a": 1}]\n', "is JSON, which is unsupported: write it as CSV or Parquet first."),
     "d.gmm": (None, "is a model, not a table: name the rows to read."),
     "d.npz": (None, "holds several arrays: save the one to read as .npy."),
@@ -408,7 +408,7 @@ def test_a_column_that_is_nearly_numbers_is_not_left_out_in_silence(cell, rows, 
 
 @pytest.mark.parametrize("n_whole", [0, 25])
 def test_decimal_commas_are_read_where_the_first_lines_show_them_and_told_else(n_whole, cli, csv_file, model):
-    """With another column of numbers, the fit could go on without them."""
+    """Check decimal commas in columns that a fit could ignore, because there is another column of numbers."""
     rows = n_whole * "3;70;1\n" + "".join(f"{x},5;{70 + x % 3},5;{x * x}\n" for x in range(8))
     data = csv_file("eruptions;waiting;n\n" + rows)
     for words in (["fit", data, "-k", 1], ["predict", model, data]):
@@ -471,7 +471,7 @@ def test_columns_without_name_and_values_are_left_out_as_empty(cli, csv_file):
 
 
 class TestCounting:
-    """A column that counts the rows is not a feature, unless the user names it."""
+    """Check that a column that numbers the rows is not a feature, unless the user names this column."""
 
     def table(self, path, rng, *, first=0, name="id", order=None):
         columns = {name: np.arange(first, first + 40), "size": rng.normal(size=40), "mass": rng.normal(size=40)}

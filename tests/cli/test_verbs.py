@@ -1,4 +1,4 @@
-"""`score`, `sample` and `describe`, weights of rows and missing values: the estimator's own numbers, by name."""
+"""Commands `score`, `sample` and `describe`, weights and missing values: their results equal the estimator's."""
 
 import csv
 import io
@@ -98,7 +98,7 @@ def test_describe_says_what_the_file_says(cli, model):
     assert lines[0] == f"{model}: 2 components, 2 features, full covariances"
     assert any(line.split() == ["features", "eruptions,", "waiting"] for line in lines)
     assert any(line.startswith("fitted to   272 rows, float64") for line in lines)
-    assert not any("shared_noise" in line for line in lines)  # nor another option of a structure that this is not
+    assert not any("shared_noise" in line for line in lines)  # options of other structures are absent, too
     assert any("-1130.26 nats after 2 steps, converged" in line for line in lines)
     assert any(line.startswith("        1  0.6441  4.290 ± 0.412  79.97 ± 6.00  ") for line in lines)
     said = json.loads(cli("describe", model, "--json").stdout)
@@ -116,9 +116,9 @@ def test_describe_a_saved_estimator_and_a_bare_mixture(cli, rng, tmp_path):
     estimator.save(tmp_path / "e.gmm")
     said = cli("describe", tmp_path / "e.gmm").stdout
     assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in said
-    total = weights.sum() * estimator.lower_bound_  # before the last step
+    total = weights.sum() * estimator.lower_bound_  # lower_bound_ belongs to the parameters before the last step
     assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in said
-    assert "ended       The mean log-likelihood changed by less than tol." in said  # which Python calls it
+    assert "ended       The mean log-likelihood changed by less than tol." in said  # the name `tol` is Python's
     assert "tol=0.1" in said
     assert "The features have no names." in said
     estimator.mixture_.save(tmp_path / "m.gmm")
@@ -172,7 +172,7 @@ def test_outliers_are_left_out(cli, csv_file, tmp_path):
 
 
 def test_of_a_bayesian_fit_they_say_what_python_says(cli, faithful, tmp_path):
-    """The fit is to a part of the rows, so that its predictive density is not that of its mixture."""
+    """Check a fit to a part of the rows, whose predictive density differs from the density of its mixture."""
     rows, path = pd.read_csv(faithful), tmp_path / "b.gmm"
     found = BayesianGaussianMixture(5, weight_concentration_prior=1.0, random_state=0).fit(rows[::6])
     assert (found.mass_ > 0).sum() == 2
@@ -197,7 +197,7 @@ def test_of_a_bayesian_fit_they_say_what_python_says(cli, faithful, tmp_path):
     drawn = table_of("sample", path, "-n", 500, "--components", "--seed", 3)
     expected, labels = found.mixture_.sample(500, np.random.default_rng(3))
     np.testing.assert_array_equal(drawn, np.column_stack([expected, labels]))
-    assert labels.max() > 1  # a component without rows, which has a small weight
+    assert labels.max() > 1  # a component without rows has a small weight, and can be drawn
     said = cli("describe", path).stdout
     assert "components  2 of at most 5 have rows" in said
     assert f"lower bound {found.lower_bound_:.2f} nats" in said

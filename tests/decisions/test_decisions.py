@@ -1,4 +1,4 @@
-"""Which candidate is chosen where several are as good, and when EM ends."""
+"""Choice among candidates that are equally good, and the end of EM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gaussmix._src.fit.fitted import Ending
 
 
 def results(*sizes: int) -> list[Result]:
-    """Candidates of one structure with these numbers of parameters."""
+    """Return candidates of one structure with these numbers of parameters."""
     candidate = Candidate(FAMILIES["full"], 1)
     return [Result(candidate, None, size, None, None, 0.0) for size in sizes]
 
@@ -71,7 +71,7 @@ def test_the_outlook_of_gains_that_fall_by_a_constant_rate_is_exact() -> None:
 
 def test_the_outlook_of_gains_that_do_not_fall_is_not_finite() -> None:
     assert forecast_convergence([0.0, 1.0, 3.0, 9.0]).remaining_gain == math.inf
-    assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after one of rounding
+    assert forecast_convergence([0.0, 0.0, 1.0]) == (math.inf, math.inf)  # a gain after a gain of rounding size
     assert forecast_convergence([-1.0, -1.0, -1.0]).remaining_gain == 0.0
     assert math.isnan(forecast_convergence([-1.0, -0.5]).gain_ratio)
 
@@ -82,12 +82,12 @@ def test_a_run_that_seeks_a_maximum_goes_on_with_the_tolerance_that_no_step_has_
     assert not StopRule().seeks_maximum
     tolerances = [rule.stricter_rule(objective) for objective in ([], [-3.0, -2.0], [-3.0, -2.0, -2.0 + 5e-6])]
     assert [each and each.tolerance for each in tolerances] == pytest.approx([1e-5, 1e-5, 1e-6])
-    assert rule.stricter_rule([-2.0, -2.0, -1.0]) is None  # a gain of 0 is below all of them
+    assert rule.stricter_rule([-2.0, -2.0, -1.0]) is None  # no rule is stricter than a gain of 0
     assert rule.stricter_rule([-2.0, -2.0 + 2e-10]).tolerance == pytest.approx(1e-10)
 
 
 def test_a_start_agrees_with_the_best_where_it_had_the_difference_still_to_gain() -> None:
-    """The best one has settled; two others had 0.02 to gain, and are 0.01 and 0.1 below it."""
+    """Check a converged best run and two others that had 0.02 left to gain, and end 0.01 and 0.1 below."""
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     near, far = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model

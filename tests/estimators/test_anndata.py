@@ -1,4 +1,4 @@
-"""`gaussmix.anndata.cluster`: rows from any place of an AnnData, results where its readers look for them."""
+"""`gaussmix.anndata.cluster` reads rows from any part of an AnnData, and writes results to the usual fields."""
 
 import dask.array as da
 import numpy as np
@@ -46,7 +46,7 @@ def test_several_structures_are_a_choice(adata):
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEV"])
 def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tmp_path):
-    """The same bits from memory, from HDF5 and from Dask."""
+    """Check that rows in memory, in HDF5 and in Dask give the same bits."""
     how = {"covariance_type": structure, "random_state": 0}
     del adata.layers["dense"]
     adata.X = adata.obsm["X_pca"] @ np.ones((3, 8)) + np.arange(8) * np.random.default_rng(0).normal(size=(150, 8))
@@ -79,7 +79,7 @@ def mixture_of(found, weights=None):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_parameters_are_those_of_the_mixture_of_rows_in_float32(adata, structure):
-    """The bits of the covariances, which the estimator shows in float32; of factor analysers the matrices."""
+    """Check that covariances, which the estimator returns in float32, have the same bits."""
     if structure in ("E", "V"):
         adata.obsm["X_pca"] = adata.obsm["X_pca"][:, :1]
     adata.obsm["X_pca"] = adata.obsm["X_pca"].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Fitted arrays may be written into: every use then gives what a new estimator of these numbers gives."""
+"""Arrays of fitted attributes may be changed; the estimator then acts like a new one with these values."""
 
 import copy
 import pickle
@@ -30,7 +30,7 @@ def move_one(gm):
 
 def keep_a_part(gm):
     row = gm.means_[0]
-    _ = gm.n_iter_, gm.n_iter_  # uses, after which only an array that somebody has is compared again
+    _ = gm.n_iter_, gm.n_iter_  # after this, only arrays with other references are compared again
     row[:] = 5
 
 
@@ -62,7 +62,7 @@ def ordered(weights, means, covariances):
     return weights[order], means[order], covariances[order]
 
 
-# Each change of an estimator, and what weights, means and covariances should be after it.
+# Changes of an estimator, and the expected weights, means and covariances after each.
 CHANGES = {
     shift: lambda w, m, c: (w, m + 1, c),
     move_one: lambda w, m, c: (w, [[5] * 3, *m[1:]], c),
@@ -108,7 +108,7 @@ USES = {
 
 
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore:.* where the mixture has no mass")  # some changes move it away
+@pytest.mark.filterwarnings("ignore:.* where the mixture has no mass")  # some changes move the mass away
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_what_is_changed_counts_from_the_next_use_on(X, covariance_type, change):
     gm = fitted(X, covariance_type)
@@ -147,10 +147,10 @@ def test_the_matrices_that_were_not_changed_follow(X):
     gm = fitted(X, "diag")
     old = gm.precisions_
     gm.covariances_[1] *= 4
-    assert gm.precisions_ is old  # the estimator was not used yet
+    assert gm.precisions_ is old  # the estimator has not been used yet
     gm.predict(X)
     np.testing.assert_allclose(gm.precisions_, 1 / gm.covariances_)
-    assert not np.allclose(old, gm.precisions_)  # an array that is out of date is left alone
+    assert not np.allclose(old, gm.precisions_)  # an outdated array is not updated
 
 
 def test_a_change_keeps_what_is_still_known(X):

@@ -1,4 +1,4 @@
-"""Fitted attributes are read off the mixture, and a mixture is made of arrays that were set."""
+"""Fitted attributes are derived from the mixture, and setting the attributes creates a mixture."""
 
 import copy
 import pickle
@@ -34,13 +34,13 @@ def test_an_asymmetric_covariance_is_seen_in_small_units_too(X):
     wrong = np.array([[[1e-10, 5e-11], [0, 1e-10]]])
     with pytest.raises(ValueError, match="not symmetric"):
         GaussianMixture(1, covariances_init=wrong, **given).fit(X[:, :2])
-    nearly = np.array([[[1.0, 0.5], [0.500001, 1.0]]])  # a user's rounding
+    nearly = np.array([[[1.0, 0.5], [0.500001, 1.0]]])  # a user's rounding errors
     kept = GaussianMixture(1, covariances_init=nearly, **given).fit(X[:, :2]).covariances_
     np.testing.assert_array_equal(kept, kept.transpose(0, 2, 1))
 
 
 def by_hand(names, theirs, **options):
-    """An estimator whose attributes are set one after the other."""
+    """Return an estimator whose attributes are set one after the other."""
     made = GaussianMixture(len(theirs.weights_), **options)
     for name in names:
         setattr(made, name, getattr(theirs, name))

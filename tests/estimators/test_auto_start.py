@@ -1,4 +1,4 @@
-"""The default start: a search, unless there is nothing to move or the user wants few steps."""
+"""The default initialisation is a search, except if no component can move or max_iter is small."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ N_ROWS = 200
 
 @pytest.fixture
 def rows(rng):
-    """Groups that overlap, so that each start ends elsewhere, in columns of unit spread."""
+    """Return groups that overlap, so that each start ends at another maximum, in columns of unit spread."""
     rows = rng.normal(size=(N_ROWS, 2)) + 2 * rng.normal(size=(4, 2))[rng.integers(4, size=N_ROWS)]
     return rows / column_units(automatic_ridge(distinct_rows(ArraySource(rows))))
 
@@ -64,7 +64,7 @@ def test_a_search_beside_other_features_ends_at_least_as_high_as_k_means(what, r
 
 
 def test_a_choice_starts_from_ward_where_k_means_leaves_a_row_alone(rows):
-    """k-means gives a remote row a component of its own, which has no covariance without a ridge."""
+    """Check the start if k-means assigns a remote row its own component, which is singular without a ridge."""
     remote = np.concatenate([rows, [[1e4, 1e4]], [[1e9, -1e7]], [[1e9, -1.1e7]]])
     for start in "kmeans", "search":
         with pytest.raises(ValueError, match="singular covariance"):
@@ -90,7 +90,7 @@ def test_few_steps_are_not_searched_for(max_iter, start, rows):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("criterion", ["bic", "aic"])
 def test_a_choice_searches_for_the_candidates_that_can_win(criterion):
-    """Ward's hierarchy misses the best number of groups that overlap; other structures stay as they are."""
+    """Check that the best structure is searched, because Ward's hierarchy misses its best number of groups."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(1500, 2)) + 3 * rng.normal(size=(12, 2))[rng.integers(12, size=1500)]
     structures = ["full", "spherical", "tied"]

@@ -1,4 +1,4 @@
-"""Data that can't be fitted are refused in one sentence that names the place, the value and what to do."""
+"""Data that cannot be fitted raise an error of one sentence with the location, the value and a remedy."""
 
 import datetime as dt
 from types import MappingProxyType
@@ -41,7 +41,7 @@ def with_arrow(value):
     return pa.Table.from_pandas(REST).append_column("when", pa.array([None, *[value] * 3]))
 
 
-# Name of the case → X, the error, what its sentence says.
+# Name of the case → X, the error, a part of its message.
 BAD_ROWS = {
     "NaN": (holding(np.nan), ValueError, "contains NaN: row 4, column 1 (counted from 0). Remove or fill"),
     "NaN in float32": (holding(np.nan, dtype=np.float32), ValueError, "contains NaN: row 4, column 1"),
@@ -135,13 +135,14 @@ METHODS = "predict", "predict_proba", "score_samples", "score", "bic", "aic"
 
 
 def says(error, sentence):
-    """The text of the error has the sentence, in what a user sees last and without another error behind it."""
+    """Check that the message contains the sentence, and that the traceback ends with this error alone."""
     assert sentence in str(error.value)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # scikit-learn's, of long doubles
+# raised by scikit-learn for long doubles
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize(("X", "kind", "sentence"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_fit_refuses(X, kind, sentence):
     mixture = GaussianMixture(3, missing="error")
@@ -191,7 +192,7 @@ def test_a_fitted_mixture_refuses_another_number_of_features(method):
 
 
 def test_numbers_whose_squares_overflow_are_named_by_fit_and_no_matter_to_predict():
-    X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # their sum and difference overflow too
+    X = np.array([[1.0], [1.5e308], [-1.7e308], [2.0]])  # sum and difference of these values overflow, too
     with pytest.raises(ValueError, match=r"contains 1.5e\+308: row 1, column 0 .* rescale the column"):
         GaussianMixture(1).fit(X)
     mixture = GaussianMixture(2, random_state=0).fit([[0.0], [1.0], [9.0], [11.0]])
@@ -206,7 +207,7 @@ CONSTANT = "constant, so that all of the variance there is the automatic ridge, 
 def test_a_constant_column_is_named(value, rng, covariance_type):
     rows = rng.normal(size=(60, 3))
     rows[:, 1] = value
-    if covariance_type == "spherical":  # the ridge of the others is there too
+    if covariance_type == "spherical":  # the other structures show the ridge, too
         GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(rows)
         return
     with pytest.warns(RuntimeWarning, match=rf"^Column 1 \(counted from 0\) of X is {CONSTANT}") as caught:
@@ -222,7 +223,7 @@ def test_a_column_that_is_constant_where_weights_are_positive_is_named(rng):
     GaussianMixture(random_state=0).fit(rows)
     with pytest.warns(RuntimeWarning, match=rf"^Columns 0, 3 \(counted from 0\) of X are {CONSTANT}"):
         GaussianMixture().fit(rows, sample_weight=np.arange(60) < 50)
-    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # the user said how wide
+    GaussianMixture(reg_covar=1e-6).fit(rows, sample_weight=np.arange(60) < 50)  # a ridge given by the user is allowed
 
 
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])

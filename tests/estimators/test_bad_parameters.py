@@ -1,4 +1,4 @@
-"""A parameter that can't be used is refused in one sentence that names it, its value and what it may be."""
+"""An invalid parameter raises an error of one sentence with the name, the value and the allowed values."""
 
 import copy
 import re
@@ -28,7 +28,7 @@ def but(array, place, value):
 KNOWN_STRUCTURES = ", ".join(map(repr, family_names()))
 KNOWN_STARTS = "'auto', 'hierarchical', 'k-means++', 'kmeans', 'search', 'random_from_data', 'random', 'tree'"
 
-# Name of the case → parameters, the error, what its sentence says.
+# Name of the case → parameters, the error, a part of its message.
 CASES = {
     "covariance_type nearly known": (
         {"covariance_type": "ful"},
@@ -150,7 +150,7 @@ CASES = {
     ),
 }
 
-# (covariance_type, values) of start covariances → what the sentence says after "'full precision' should be …".
+# (covariance_type, values) of initial covariances → message after "'full precision' should be …".
 BAD_MATRICES = {
     "indefinite": ("full", but(EYES, (1, 0, 0), -1), "symmetric, positive-definite, but {}s_init of component 1 is"),
     "singular": ("full", but(EYES, 1, 1), "symmetric, positive-definite, but {}s_init of component 1 is not."),
@@ -238,14 +238,14 @@ def test_a_refit_that_fails_leaves_the_fit_as_it_was(parameters, X):
 
 @pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 def test_an_error_of_type_is_a_value_error_too(kind):
-    """As scikit-learn's InvalidParameterError: programs that call fit catch ValueError."""
+    """Check that the error is a ValueError, as scikit-learn's InvalidParameterError is, because programs catch it."""
     unread = {"n_init", "init_params", "random_state"} if kind is gaussmix.GaussianMixtureClassifier else set()
     for name in signature(kind).parameters.keys() - unread:
         with pytest.raises(ValueError, match=name):
             kind(**{name: object()}).fit(ROWS, LABELS)
 
 
-# What somebody types → the error, and a part of its sentence.
+# Mistyped input → the error, and a part of its message.
 PROMPT = {
     "GaussianMixture(k=3)": (TypeError, "GaussianMixture() got an unexpected keyword argument 'k'. Use n_components."),
     "GaussianMixture(n_compnents=3)": (TypeError, "'n_compnents'. Use n_components."),

@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: scikit-learn's numbers where they are right, moves, other rows, files, refusals."""
+"""`BayesianGaussianMixture` agrees with scikit-learn where that is correct; also moves, sources, files and errors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gaussmix import BayesianGaussianMixture
 from gaussmix._src.cli.program import program
 from gaussmix.export import to_c
 
-SKIPPED = {"check_array_api_input"}  # by scikit-learn itself
+SKIPPED = {"check_array_api_input"}  # checks that scikit-learn itself skips
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]
-COURSE = {"init_params": "kmeans", "split_merge": False}  # scikit-learn's
+COURSE = {"init_params": "kmeans", "split_merge": False}  # settings of scikit-learn's algorithm
 TO_THE_END = {"tol": 1e-9, "max_iter": 3000}
 structures = pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "EEI", "EII"])
 priors = pytest.mark.parametrize("prior", PRIORS)
@@ -31,20 +31,20 @@ priors = pytest.mark.parametrize("prior", PRIORS)
 
 @pytest.fixture(scope="module")
 def three() -> np.ndarray:
-    """Three clusters far apart, in two features."""
+    """Return three well-separated clusters in two features."""
     rng = np.random.default_rng(0)
     return np.concatenate([rng.normal(place, 1.0, size=(150, 2)) for place in (0.0, 9.0, 18.0)])
 
 
 @pytest.fixture(scope="module")
 def near() -> np.ndarray:
-    """Two clusters that overlap, in three features."""
+    """Return two clusters that overlap, in three features."""
     rng = np.random.default_rng(1)
     return np.concatenate((rng.normal(size=(120, 3)), rng.normal(size=(80, 3)) + 1.5))
 
 
 def n_used(found) -> int:
-    """The components with rows, as tables count them: the bound may rise by 1e-4 nats with one of 1e-4 rows."""
+    """Count the components with rows, as tables do: a component with 1e-4 rows may raise the bound by 1e-4 nats."""
     return len(found.tidy())
 
 
@@ -66,7 +66,7 @@ def test_scikit_learn_s_checks_pass(n_components, covariance_type) -> None:
 
 
 def test_with_full_covariances_it_is_scikit_learn_s_posterior(three) -> None:
-    """From one start, to the end, where theirs is right: with a Dirichlet prior."""
+    """Compare with scikit-learn after convergence from one start, with a Dirichlet prior, for which it is correct."""
     settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0, **TO_THE_END}
     theirs = Theirs(n_components=3, reg_covar=0, **settings).fit(three)
     ours = BayesianGaussianMixture(3, **COURSE, **settings).fit(three)
@@ -96,7 +96,7 @@ def test_moves_find_the_clusters(three, covariance_type, prior) -> None:
     kept = BayesianGaussianMixture(12, **settings, init_params="kmeans").fit(three)
     without = BayesianGaussianMixture(12, **settings, **COURSE, max_iter=500).fit(three)
     assert n_used(kept) == 3
-    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # `tol`
+    assert min(found.lower_bound_, kept.lower_bound_) > without.lower_bound_ - 1e-3  # the tolerance is `tol`
 
 
 @structures
@@ -119,7 +119,7 @@ def test_components_without_rows_are_the_prior_s(three) -> None:
 
 
 def test_a_process_does_not_know_its_limit(three) -> None:
-    """The components beyond those with rows are not part of the model, so the bound is the same for any limit."""
+    """Check that the bound does not depend on the limit, because components without rows are not in the model."""
     bounds = [
         BayesianGaussianMixture(limit, weight_concentration_prior=0.1, random_state=0, tol=1e-9).fit(three).lower_bound_
         for limit in (3, 30)
@@ -144,7 +144,7 @@ def test_a_column_has_its_heavy_tails_and_its_small_clusters() -> None:
         rng.standard_t(5, size=(20_000, 1))
     )
     assert (tails.mass_ > 0).sum() > 1
-    assert tails.n_iter_ < 20  # the rest was done on few rows
+    assert tails.n_iter_ < 20  # other steps were made on few rows
     small = np.append(rng.normal(size=20_000), rng.normal(7, 0.1, size=60))[:, None]
     found = BayesianGaussianMixture(10, weight_concentration_prior=0.001, random_state=0).fit(small)
     of_small = np.abs(found.means_[:, 0] - 7) < 0.2
@@ -182,7 +182,7 @@ def test_missing_cells_are_no_reason_to_find_other_clusters(three) -> None:
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 def test_the_bound_of_rows_whose_labels_are_known_is_their_evidence(near, covariance_type) -> None:
-    """That of each component alone, and of the labels: a Dirichlet-multinomial distribution of them, in closed form."""
+    """Compare with the product of the components' evidences and the labels' Dirichlet-multinomial probability."""
     labels, alpha = np.arange(len(near)) % 3 // 2, 0.7
     scale = {"full": np.eye(3), "diag": np.ones(3), "spherical": 1.0}[covariance_type]
     prior = {"mean_prior": np.zeros(3), "covariance_prior": scale, "weight_concentration_prior": alpha}
@@ -245,7 +245,7 @@ def test_columns_of_few_values_are_split_too(values) -> None:
         plain.fit(repeated)
     found = BayesianGaussianMixture(few, random_state=0).fit(repeated)
     assert n_used(found) == len(values)
-    assert found.lower_bound_ >= plain.lower_bound_ - 1e-4 * len(repeated)  # where moves end
+    assert found.lower_bound_ >= plain.lower_bound_ - 1e-4 * len(repeated)  # moves end at this tolerance
 
 
 def test_values_that_many_rows_share_are_found() -> None:
@@ -275,7 +275,7 @@ def test_the_score_is_the_mean_of_the_predictive_density(near) -> None:
 
 
 def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
-    """A callback is told the part of the bound that is a sum over rows, and `verbose` prints the bound."""
+    """Check that callbacks receive the part of the bound that is a sum over rows, and `verbose` prints all of it."""
     steps: list = []
     found = BayesianGaussianMixture(8, random_state=0, callbacks=[steps.append], verbose=2).fit(three)
     steps = [step for step in steps if step.start == np.argmax([trace[-1] for trace in found.outcome_.traces])]
@@ -291,7 +291,7 @@ def test_callbacks_follow_the_bound_and_may_end_the_fit(three, capsys) -> None:
 
 
 def test_the_default_ends_no_lower_than_from_kmeans() -> None:
-    """By the bound, with a small concentration: equal numbers between two peaks, and scikit-learn's sine."""
+    """Compare bounds with a small concentration: equal numbers between two peaks, and scikit-learn's sine."""
     rng = np.random.default_rng(0)
     column = np.concatenate((rng.normal(0, 1, 500), rng.normal(10, 2, 500), np.full(300, 5.0)))[:, None]
     x = np.arange(100) * np.pi / 25 - 6
@@ -382,7 +382,7 @@ def test_wrong_types(near, settings) -> None:
 @structures
 @pytest.mark.parametrize("number", [0.0, 0.1, 1e9 / 3])
 def test_a_constant_column_changes_no_cluster(three, covariance_type, number) -> None:
-    """The variance of 0.1 a hundred times is 2e-34 by its sums."""
+    """Check constant columns, including 0.1, whose variance by sums of a hundred values would be 2e-34."""
     constant = np.insert(three, 1, number, axis=1)
     how = {"covariance_type": covariance_type, "random_state": 0}
     if covariance_type not in ("spherical", "EII"):
@@ -413,10 +413,10 @@ def test_columns_that_follow_from_others_keep_their_correlations(units, rng) -> 
     how = {"random_state": 0, "init_params": "kmeans"}
     ours = BayesianGaussianMixture(2, split_merge=False, **how).fit(X)
     theirs = Theirs(n_components=1).fit(X / units).covariance_prior_
-    # Off the diagonal nothing is added, and on it a millionth.
+    # Only the diagonal is increased, by a millionth.
     np.testing.assert_allclose(ours.covariance_prior_, theirs * np.outer(units, units), rtol=1.1e-6)
     assert len(np.unique(ours.predict(X))) == 2
-    away = X[:1] + np.array([0.0, 1.0, 0.0]) * X.std(axis=0)  # off the line on which all rows lie
+    away = X[:1] + np.array([0.0, 1.0, 0.0]) * X.std(axis=0)  # outside the line on which all rows lie
     assert np.diff(ours.score_samples([X[0], away[0]], how="plugin")) < -1e3
 
 
@@ -432,7 +432,7 @@ def test_a_ridge_of_ones_own_makes_a_singular_prior_positive_definite(rng) -> No
 @structures
 @pytest.mark.parametrize("course", [{}, COURSE], ids=["birth", "kmeans"])
 def test_a_ridge_is_the_variance_of_a_constant_column(three, covariance_type, course) -> None:
-    """CTGAN fits constant columns, with scikit-learn's `reg_covar`; the other columns keep their clusters."""
+    """Check constant columns with scikit-learn's `reg_covar`, as CTGAN fits them; other columns keep their clusters."""
     settings = {"covariance_type": covariance_type, "reg_covar": 1e-6, "random_state": 0, **course}
     alone = BayesianGaussianMixture(1 if course else 10, **settings).fit(np.full((100, 2), 7.0))
     assert np.isfinite(alone.lower_bound_)
@@ -524,10 +524,10 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
 @priors
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 def test_what_says_which_component_a_row_has_agrees_with_predict(near, covariance_type, prior) -> None:
-    """`merge`, `augment` and `explain` say what the posterior says, and of components that have rows alone."""
+    """Check that `merge`, `augment` and `explain` agree with the posterior, and report only components with rows."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
     found = BayesianGaussianMixture(6, **settings, **COURSE, max_iter=3).fit(near)
-    found.mass_[1] = 0.0  # one between others, as a fit may have it
+    found.mass_[1] = 0.0  # an empty component between others, which a fit may produce
     rows = np.where(np.random.default_rng(5).random(near.shape) < 0.1, np.nan, near)
     last = int(np.flatnonzero(found.mass_)[-1]) + 1
     shares = found.predict_proba(rows)
@@ -551,7 +551,7 @@ def test_what_says_which_component_a_row_has_agrees_with_predict(near, covarianc
 @structures
 @priors
 def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, prior) -> None:
-    """Their mean density is the density of the next row; within six standard errors of the draws."""
+    """Check that the draws' mean density is the predictive density, within six standard errors of the draws."""
     settings = {"covariance_type": covariance_type, "weight_concentration_prior_type": prior, "random_state": 0}
     found = BayesianGaussianMixture(5, weight_concentration_prior=1e-3, **settings).fit(three[::3])
     rows = three[[0, 100, 200, 300, 400]]
@@ -561,7 +561,7 @@ def test_draws_of_mixtures_have_the_predictive_density(three, covariance_type, p
 
 
 def test_credible_intervals(three) -> None:
-    """Between quantiles of draws, in the words and the order of what `inference` finds."""
+    """Check that credible intervals lie between quantiles of draws, in the format and order of `inference`."""
     found = BayesianGaussianMixture(5, random_state=0).fit(pd.DataFrame(three, columns=["a", "b"]))
     posterior = found.posterior_
     assert repr(posterior) == "<MixturePosterior: 3 components, full, 450 rows>"
@@ -571,7 +571,8 @@ def test_credible_intervals(three) -> None:
     np.testing.assert_allclose(sure.params[:3], found.weights_[:3] / found.weights_[:3].sum())
     np.testing.assert_allclose(sure.params[3:9], found.means_[:3].ravel())
     assert sure.names[3:5] == ("mean[0, a]", "mean[0, b]")
-    # Of the mean, t with ν + 1 − d degrees of freedom and the scale C / β ν / (ν + 1 − d); Bishop (2006) eq. B.68.
+    # The mean has a t distribution with ν + 1 − d degrees of freedom and scale C / β ν / (ν + 1 − d); Bishop (2006) eq.
+    # B.68.
     df = found.degrees_of_freedom_[0] - 1
     variance = found.covariances_[0, 0, 0] / found.mean_precision_[0] * (df + 1) / (df - 2)
     assert sure.bse[3] == pytest.approx(np.sqrt(variance), rel=0.1)
@@ -614,7 +615,7 @@ def test_a_summary_says_what_the_prior_does(three) -> None:
 
 
 def test_components_with_next_to_no_row_are_not_told() -> None:
-    """They can remain without moves, which would delete them."""
+    """Check that texts omit nearly empty components, which can remain without moves that would delete them."""
     shares = np.array([[1 - 1e-5, 1e-5]] * 2)
     found = BayesianGaussianMixture(2, init_params=shares, split_merge=False, max_iter=0).fit([[0.0], [1.0]])
     assert (found.mass_ > 0).all()
@@ -644,7 +645,7 @@ def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
 
 
 def test_the_default_prior_takes_a_weight_as_a_number_of_rows(rng):
-    rows = rng.normal(size=(4, 6))  # fewer rows than columns, unless each counts often
+    rows = rng.normal(size=(4, 6))  # fewer rows than columns, although their weights are large
     weighted = BayesianGaussianMixture(2, random_state=0).fit(rows, sample_weight=np.full(4, 50))
     repeated = BayesianGaussianMixture(2, random_state=0).fit(np.repeat(rows, 50, axis=0))
     np.testing.assert_allclose(weighted.covariance_prior_, repeated.covariance_prior_, rtol=1e-13, atol=1e-15)

@@ -1,4 +1,4 @@
-"""Refits: the same however they are made, in one order, and told apart where they fail."""
+"""Refits of `bootstrap` do not depend on how they are made, have one order, and report their failures."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows()
     ids=lambda case: ", ".join(case) or "plain",
 )
 def test_a_refit_to_the_rows_themselves_is_the_fit(case, monkeypatch):
-    """Whatever the fit adds to the likelihood, weights that do not differ leave it where it is."""
+    """Check that equal weights leave the fit unchanged, whatever the fit adds to the likelihood."""
     X, weight, error = case.get("X", rows()), case.get("weight"), case.get("error")
     options = {name: value for name, value in case.items() if name not in ("X", "weight", "error", "labels")}
     how = {"sample_weight": weight, "X_error": error, "labels": case.get("labels")}
@@ -131,14 +131,14 @@ def test_intervals():
 
 
 def test_concentration_sets_how_much_weights_differ():
-    """Dirichlet weights of concentration c have the variance of 1 / c times the uniform ones, to first order."""
+    """Check that Dirichlet weights of concentration c have 1 / c times the variance of uniform ones, to first order."""
     X = rows(400)
     one, four = (fitted(X).bootstrap(X, 300, concentration=c, random_state=0).bse for c in (1.0, 4.0))
     np.testing.assert_allclose(np.median(one / four), 2, rtol=0.1)
 
 
 def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
-    """With half of each weight there are half as many rows: variances are twice as large, and near the sandwich."""
+    """Check that half of each weight, i.e. half the number of rows, doubles variances, which are near the sandwich."""
     X = rows()
     one = fitted(X).bootstrap(X, kind="jackknife", tol=1e-9)
     half = np.full(N, 0.5)
@@ -152,7 +152,7 @@ def test_frequencies_below_one_count_as_parts_of_rows_in_the_jackknife():
 
 
 def test_components_that_labels_name_keep_their_order():
-    """Labels that are drawn at random leave components equal, and only they say which is which."""
+    """Check the order of components that random labels make equal, so that only labels determine their order."""
     X, labels = rows(), np.random.default_rng(0).integers(0, 2, N)
     gm = GaussianMixture(2, random_state=0).fit(X, labels=labels)
     found = gm.bootstrap(X, 40, labels=labels, random_state=0)

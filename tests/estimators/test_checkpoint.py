@@ -1,4 +1,4 @@
-"""Fits that are interrupted and go on from a checkpoint."""
+"""Interrupted fits continue from a checkpoint."""
 
 import copy
 import errno
@@ -25,7 +25,7 @@ STARTS = {"init_params": ["random", "random_from_data"], "n_init": 2}
 
 
 class Stop(Exception):
-    """Ends a fit in the middle."""
+    """An exception that ends a fit before it converges."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Let fits stop after so many states; None lets them go on to their end. The core makes few steps in a call."""
+    """Make fits stop after `n_states` states, or never if it is None. Each call of the core makes few steps."""
     monkeypatch.setattr("gaussmix._src.engines.complete.core_runs.MAX_CALL_SECONDS", 0.0)
     noted = checkpoints.Checkpoint._record_states
 
@@ -114,7 +114,7 @@ def test_a_fit_that_goes_on_has_the_bits_of_one_that_was_never_stopped(case, row
 
 
 def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
-    """Candidates are not kept: they are found again, among all components."""
+    """Check that a resumed fit finds its candidates again among all components, because they are not stored."""
     parameters, X = {"posterior": 3, "init_params": "tree", "tol": 0, "max_iter": 33}, rng.normal(size=(4000, 3)) ** 3
     whole = GaussianMixture(60, **parameters).fit(X).outcome_.traces[0]
     for n_states in (2, 20, 31):
@@ -125,7 +125,7 @@ def test_a_fit_by_candidates_goes_on_without_a_fall(rng, path, stop_at):
 
 
 def test_candidates_that_were_doubled_stay_doubled(monkeypatch, rng, path, stop_at):
-    """Else the free energy falls where the first run goes on; its gap is kept if the second one goes on."""
+    """Check that the free energy does not fall when the first run continues, and its gap is kept for the second."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
         monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
     X, parameters = rng.normal(size=(2000, 2)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
@@ -175,7 +175,7 @@ def test_a_search_without_a_seed_goes_on_with_the_seed_that_it_drew(criterion, r
 
 
 def test_a_search_goes_on_after_candidates_that_failed(rows, path, stop_at):
-    X = np.column_stack([rows, np.ones(len(rows))])  # "full" has no covariances
+    X = np.column_stack([rows, np.ones(len(rows))])  # "full" does not have covariances for this column
     parameters = {"covariance_type": ["full", "spherical"], "tol": 1e-9, "random_state": 3, **STARTS}
     with pytest.warns(RuntimeWarning, match="could not be fitted"):
         whole = GaussianMixtureIC([2], **parameters).fit(X)
@@ -217,7 +217,7 @@ def test_an_interrupt_in_the_last_step_loses_no_step(how, rows, path):
 
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_weights_of_any_size_are_trimmed_as_if_never_stopped(seed, n_states, path, stop_at):
-    """The first pass after a stop knows no cutoff and counts from below, and others count near the last cutoff."""
+    """Check stops before a first pass, which has no previous cutoff and counts from below, and before other passes."""
     rng = np.random.default_rng(seed)
     rows = np.concatenate([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 2.5])
     rows[::3] += 10 * rng.normal(size=rows[::3].shape)
@@ -249,7 +249,7 @@ def test_a_warm_start_goes_on(rows, path, stop_at):
 
 @pytest.fixture
 def kept(rows, path, stop_at):
-    """The estimator of a fit that was interrupted, and its file."""
+    """Return the estimator of an interrupted fit, and its file."""
     estimator = GaussianMixture(4, tol=1e-6, max_iter=12, random_state=3, checkpoint=path, **STARTS)
     interrupted(estimator, rows, stop_at, 18)
     return estimator, path.read_bytes()
@@ -332,7 +332,7 @@ WRONG = [None, True, -1, 10**400, 99, 0.5, "x", "LOST", [], [[0]], [[0, "LOST"]]
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("key", ["version", "identity", "fits", "number", "generator", "state", "best", "ends", "key"])
 def test_forged_headers_are_refused_or_read(key, kept, rows, path):
-    """A seal that is right does not say that the values are."""
+    """Check invalid values under a valid checksum."""
     estimator, contents = kept
     header, tensors = unpack(io.BytesIO(contents), files.CHECKPOINT_FORMAT)
     is_of_fit = key in header["fits"][0]
@@ -390,7 +390,7 @@ def no_room(path):
 
 
 class AtOnce(Thread):
-    """A thread that has done its work when it starts: on a busy machine a short fit may end before another one."""
+    """A thread that works when it starts, because on a busy machine a fit may end before another thread runs."""
 
     start = Thread.run
 
@@ -447,7 +447,7 @@ def test_what_a_killed_process_left_beside_the_file_goes(rows, path):
         each.write_bytes(b"half")
     GaussianMixture(2, random_state=0, checkpoint=path).fit(rows)
     assert sorted(path.parent.iterdir()) == sorted(others)
-    with whole_file(path):  # such names are what is looked for
+    with whole_file(path):  # makes a temporary file with such a name
         (beside,) = set(path.parent.iterdir()) - set(others)
         remove_unfinished(path)
         assert not beside.exists()
@@ -461,7 +461,7 @@ def test_the_parameter_is_saved_with_the_estimator(rows, path, tmp_path):
 
 
 def test_the_end_of_each_start_is_noted(rows, path, monkeypatch):
-    """Also where no start takes so long that it is noted in between."""
+    """Check that the ends of starts are written even if no start takes so long that a state is written in between."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
     monkeypatch.setattr(checkpoints.Checkpoint, "_write_async", lambda made: written.append(made._record().fits[""]))

@@ -1,4 +1,4 @@
-"""The guide's page "Which options go together" says what fits do: each cell of its table is tried."""
+"""Each cell of the table on the guide's page "Which options go together" agrees with the behaviour of a fit."""
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 LABELS = RNG.integers(2, size=200)
 ROWS = RNG.normal(size=(200, 3)) + 4.0 * LABELS[:, None]
 WITH_MISSING = np.where(RNG.random(ROWS.shape) < 0.1, np.nan, ROWS)
-# What each option adds to the parameters of an estimator and to the arguments of `fit`.
+# For each option: additional parameters of the estimator, and additional arguments of `fit`.
 OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "`sample_weight`": ({}, {"sample_weight": 1.0 + LABELS}),
     "missing values": ({}, {"X": WITH_MISSING}),
@@ -106,7 +106,7 @@ def test_any_two_options_go_together(pair: tuple[str, str]) -> None:
 
 FEW = slice(0, 60)
 MEANS, SHAPES = ROWS[[0, 1]], np.broadcast_to(np.eye(3), (2, 3, 3))
-# A value of each parameter that uses a feature of a fit, and what is true of such a fit.
+# For each parameter of an optional feature: a value, and a condition that holds for such a fit.
 ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "X_error": (np.full(3, 0.3), lambda fit: fit._fitted.row_summary.has_errors),
     "weight_type": ("precision", lambda fit: fit._fitted.row_summary.row_weight == 60),
@@ -131,12 +131,13 @@ ASKING: dict[str, tuple[Any, Callable[[GaussianMixture], bool]]] = {
     "max_time": (600.0, lambda fit: fit.n_iter_ > 0),
     "verbose": (1, lambda fit: fit.n_iter_ > 0),
 }
-OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}  # tested alone
-METHOD = {"X_error", "labels"}  # arguments of `fit`
+# options that other files test
+OTHERS = {"label_components", "verbose_interval", "_skl_callbacks", "partial_fit", "many components"}
+METHOD = {"X_error", "labels"}  # options that are arguments of `fit`
 
 
 def with_features(*names: str) -> Iterator[tuple[GaussianMixture, dict[str, Any]]]:
-    """Estimators that use features, and the arguments of `fit`, with keywords in both orders."""
+    """Yield estimators that use these features, and the arguments of `fit`, with keywords in both orders."""
     for order in (names, names[::-1]):
         values = {name: ASKING[name][0] for name in order}
         parameters = {name: value for name, value in values.items() if name not in METHOD}

@@ -1,4 +1,4 @@
-"""Several fits in one table: the numbers are those of the estimators themselves."""
+"""Tables of several fits contain the numbers of the estimators themselves."""
 
 import numpy as np
 import pandas as pd

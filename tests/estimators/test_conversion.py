@@ -1,4 +1,4 @@
-"""Estimators from and to scikit-learn, and errors that name the public call."""
+"""Conversions of estimators from and to scikit-learn, and errors that name the public call."""
 
 import operator
 
@@ -76,7 +76,7 @@ def test_a_name_of_other_packages_names_ours(X, name):
     assert not hasattr(gm, name)
     with pytest.raises(AttributeError, match=f"^GaussianMixture has no {name}. Use ") as raised:
         getattr(gm, name)
-    assert raised.value.obj is None  # or Python adds a suggestion of its own
+    assert raised.value.obj is None  # otherwise Python adds its own suggestion
     first = OF_FITTED[name].partition("(")[0].partition(",")[0].split()[0]
     assert first == "GaussianMixtureIC" or operator.attrgetter(first)(gm) is not None
 
@@ -100,7 +100,7 @@ def test_the_public_calls_say_what_the_private_methods_say(X):
 @pytest.mark.parametrize("Ours", [GaussianMixture, GaussianMixtureIC, BayesianGaussianMixture])
 @pytest.mark.parametrize("name", sorted(HOOKS))
 def test_a_subclass_that_nothing_would_call_is_refused_when_it_is_fitted(Ours, name, X):
-    """A package that defines it can be imported: pertpy has one such class among many."""
+    """Check that a package that defines such a subclass can be imported, as pertpy does among many classes."""
     assert hasattr(sklearn.mixture.GaussianMixture, name)
     tied = type("Tied", (Ours,), {name: lambda self, *parameters: None})()
     for fit in tied.fit, type("Child", (type(tied),), {})().fit, getattr(tied, "partial_fit", tied.fit_predict):

@@ -1,4 +1,4 @@
-"""What is done with components that collapse or lose their mass, and what `outcome_.diagnostics` says of it."""
+"""Remedies for components that collapse or lose their mass, and their diagnostics in `outcome_.diagnostics`."""
 
 import pickle
 import warnings
@@ -23,7 +23,7 @@ LOST = "lost its mass"
 
 
 def spiked():
-    """Two groups of 60 rows, and 5 rows with the same `wait`."""
+    """Return two groups of 60 rows, and 5 rows with the same `wait`."""
     rng = np.random.default_rng(1)
     spike = np.column_stack([np.full(5, 20.0), [3.0, 4.0, 5.5, 3.5, 4.5]])
     X = np.concatenate([rng.normal(0, 1, (60, 2)), rng.normal(8, 1, (60, 2)), spike])
@@ -61,7 +61,7 @@ def test_diagnostics_name_component_feature_step_and_cause(remedy, done, how, ca
 
 
 def test_a_collapse_names_the_same_feature_in_other_units():
-    """At first the component is as wide in both features; `wait` has more variance in the mixture."""
+    """Check a component that is equally wide in both features at first, although `wait` varies more in the mixture."""
     for unit in (1e-3, 1.0, 1e3):
         X, how = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}
         how["covariances_init"] = COLLAPSING["covariances_init"] * np.outer([1, unit], [1, unit])
@@ -156,7 +156,7 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
 
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
-    """Here k-means finds a cluster of the rows whose `wait` is the same: otherwise there is no start."""
+    """Check remedies if k-means finds a cluster of the rows with equal `wait`, which is otherwise not usable."""
     with pytest.raises(SingularCovarianceError, match="Concerned: component"):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
     fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())
@@ -216,7 +216,7 @@ BESIDE = {
 @pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize(("remedy", "n_components"), [("drop", 2), ("repair", 3)])
 def test_remedies_go_with_what_else_a_fit_has(remedy, n_components, beside):
-    """Here ten readings hang on one value, so that k-means finds a component that collapses in the first step."""
+    """Check remedies if ten equal readings make k-means find a component that collapses in the first step."""
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(20, 2, (200, 2)), rng.normal(35, 3, (100, 2))])
     X[290:, 0] = 60.0
@@ -251,7 +251,7 @@ def test_a_warm_start_says_what_is_frozen_still():
 
 
 def test_a_search_repairs_candidates_that_would_fail():
-    """Ward's hierarchy makes a cluster of one row that is far from all others."""
+    """Check that model selection repairs candidates, for which Ward's hierarchy makes a cluster of a distant row."""
     X = np.concatenate([spiked().to_numpy()[:120], [[30.0, 30.0]]])
     with pytest.raises(ValueError, match="1 × singular covariance"):
         GaussianMixtureIC([3], covariance_type="full", init_params="hierarchical").fit(X)
@@ -284,7 +284,7 @@ def test_what_is_not_offered_is_refused(ask, sentence):
 
 
 def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
-    """Of clients, which do not know this package; to others it is a RuntimeWarning as before."""
+    """Check that clients can filter the warning as a ConvergenceWarning, and others as a RuntimeWarning."""
     for category in ConvergenceWarning, RuntimeWarning:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", category)
@@ -305,18 +305,18 @@ def test_rows_that_are_all_equal_are_one_warning(n_components):
 
 
 def test_after_some_repairs_a_component_is_frozen():
-    """The rows that are equal attract one component after the other."""
+    """Check that the last component is frozen after equal rows have attracted one component after the other."""
     how = {"reg_covar": 0, "tol": 1e-9, "max_iter": 3000, **start([0, 0], [8, 8], [20, 4])}
     rows = np.concatenate([spiked().to_numpy()[:60], np.tile([20.0, 4.0], (60, 1))])
     with pytest.warns(RuntimeWarning, match="collapsed"):
         fitted = GaussianMixture(3, degenerate="repair", **how).fit(rows)
     causes = [each.cause for each in fitted.outcome_.diagnostics]
-    assert sum("put back" in cause for cause in causes) == 10  # the most repairs of a run
+    assert sum("put back" in cause for cause in causes) == 10  # maximum number of repairs in a run
     assert sum("frozen" in cause for cause in causes) == len(fitted.outcome_.collapsed) > 0
 
 
 class Stop(Exception):
-    """Ends a fit in the middle."""
+    """An exception that ends a fit before it converges."""
 
 
 @pytest.mark.filterwarnings("ignore:component")

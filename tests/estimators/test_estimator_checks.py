@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of an estimator, each known by name and outcome, and what its tools do with one."""
+"""scikit-learn's checks of estimators, each with its expected outcome, and scikit-learn's tools with an estimator."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from sklearn.utils.estimator_checks import check_dataframe_column_names_consiste
 
 from gaussmix import GaussianMixture
 
-# Check → why it is skipped, by scikit-learn itself.
+# Check → reason why scikit-learn itself skips it.
 SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
 
 
 @pytest.mark.heavy(but=4)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("n_components", [1, 2, 5])
-# Some checks leave random_state at None and fit four distinct rows: the fifth component may be lost, rightly.
+# Some checks leave random_state at None and fit four distinct rows, so that the fifth component may become empty.
 @pytest.mark.filterwarnings("ignore:components? .* (lost its mass|collapsed):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
@@ -30,7 +30,8 @@ def test_every_check_passes(n_components, covariance_type):
     skipped = {name: outcomes.pop(name)[0] for name in SKIPPED}
     assert {name: what for name, what in outcomes.items() if what != ("passed", None)} == {}
     assert set(skipped.values()) <= {"skipped", "passed"}
-    # The one that starts depend on weights, not on rows, for; it is run, and on more than one component too.
+    # This check can fail for estimators that are initialised by rows regardless of weights; it must run for several
+    # components, too.
     assert "check_sample_weight_equivalence_on_dense_data" in outcomes
 
 
@@ -63,7 +64,7 @@ def test_a_search_over_a_pipeline_finds_the_number_of_groups(X):
     pipeline = make_pipeline(StandardScaler(), GaussianMixture(random_state=0))
     search = GridSearchCV(pipeline, grid, cv=3, error_score="raise").fit(X)
     assert search.best_params_["gaussianmixture__n_components"] == 3
-    # A search by BIC, as scikit-learn's own example does it: a scorer of fitted estimator and rows.
+    # A model selection by BIC as in scikit-learn's own example: a scorer receives the fitted estimator and rows.
     mixture, numbers = GaussianMixture(covariance_type="spherical", random_state=0), {"n_components": [1, 2, 3]}
     by_bic = GridSearchCV(mixture, numbers, scoring=lambda fit, rows, y=None: -fit.bic(rows))
     assert by_bic.fit(X).best_params_ == {"n_components": 3}

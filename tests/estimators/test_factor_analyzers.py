@@ -1,4 +1,4 @@
-"""Factor analysers through the estimators: parameters, attributes, refusals, choice and files."""
+"""Factor analysers through the estimators: parameters, attributes, errors, model selection and files."""
 
 import json
 import tracemalloc
@@ -14,7 +14,7 @@ NAME = "factor_analyzer"
 
 @pytest.fixture
 def rows(rng):
-    """Two groups of rows with two factors each in six features."""
+    """Return two groups of rows with two factors each in six features."""
     centres = np.array([[0.0] * 6, [4.0] * 6])
     loadings = rng.normal(size=(2, 6, 2))
     return np.concatenate(
@@ -91,7 +91,7 @@ def test_what_does_not_suit_the_rows_or_the_structure_is_refused(rows):
 
 
 def test_a_constant_column_needs_a_ridge(rows):
-    """Without a ridge the covariance is singular, as for other structures; the default ridge makes it a narrow one."""
+    """Check that without a ridge the covariance is singular, as for other structures; with one it is narrow."""
     constant = np.column_stack([rows, np.full(len(rows), 3.0)])
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
         GaussianMixture(2, covariance_type=FactorAnalyzer(2), reg_covar=0, random_state=0).fit(constant)
@@ -101,7 +101,7 @@ def test_a_constant_column_needs_a_ridge(rows):
 
 
 def test_a_column_twice_is_a_collapse_and_never_a_likelihood(rows):
-    """Two equal columns make a factor without noise, whose likelihood has no bound."""
+    """Check that two equal columns, which make a factor without noise and an unbounded likelihood, raise an error."""
     twice = np.column_stack([rows, rows[:, 0]])
     search = GaussianMixtureIC([1, 2], covariance_type=[FactorAnalyzer(2), "diag"], max_iter=300, random_state=0)
     with pytest.warns(SearchWarning, match="Column 6 follows from column 0"):
@@ -134,7 +134,7 @@ def test_all_structures_are_those_without_factors(rows):
 
 
 def test_no_matrix_is_made_on_the_way(rng):
-    """2,000 features: a single matrix of them would take 32 MB, the rows take 3.2 MB."""
+    """Check memory with 2,000 features, for which a single matrix would take 32 MB, but the rows take 3.2 MB."""
     rows = rng.normal(size=(200, 2000)) + 5.0 * rng.integers(2, size=(200, 1))
     gm = GaussianMixture(2, covariance_type=FactorAnalyzer(2), random_state=0, max_iter=3, tol=10.0, n_jobs=1)
     tracemalloc.start()

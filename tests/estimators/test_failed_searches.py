@@ -1,4 +1,4 @@
-"""A search that failed is seen: how many candidates, why, which columns are to blame; and candidates side by side."""
+"""A model selection reports failures: how many candidates failed, why, and in which columns; also fits in threads."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def test_columns_that_follow_from_others_are_named_with_these(two):
 
 
 def test_columns_that_follow_are_no_reason_where_no_failed_structure_reads_products_of_columns(two):
-    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # alone in a component
+    one_apart = np.r_[np.c_[two, two[:, 0]], [[1e9, 1e9, 1e9]]]  # the last row is alone in a component
     for structure, is_reason in ("diag", False), ("full", True):
         with pytest.raises(ValueError, match="2 × singular covariance") as caught:
             GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(one_apart)
@@ -89,7 +89,8 @@ def test_few_rows_are_no_fault_of_columns(rng):
 
 
 def test_a_candidate_as_small_as_the_chosen_one_is_warned_of(two):
-    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])  # collapses from three components on
+    # fits with three or more components collapse on these rows
+    spikes = np.concatenate([two, np.repeat([[20.0, 20.0]], 30, axis=0)])
     with pytest.warns(SearchWarning, match="2 of 6 candidates could not be fitted: 2 × singular"):
         chosen = GaussianMixtureIC([3, 4], covariance_type=["VVV", "EEE", "EII"], random_state=0).fit(spikes)
     assert chosen.results_["failure"].count(None) < 6
@@ -110,7 +111,7 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
             assert threading.current_thread() is not threading.main_thread()
             raise MemoryError("no room")
 
-    X = rng.normal(size=(1_000, 2))  # fewer rows are fitted one candidate at a time
+    X = rng.normal(size=(1_000, 2))  # with fewer rows, candidates are fitted one at a time
     for _ in range(20):
         with pytest.raises(MemoryError, match="no room"):
             GaussianMixtureIC(range(1, 7), covariance_type=[Short(), "EII"], max_iter=1, n_jobs=3).fit(X)
@@ -119,7 +120,7 @@ def test_an_error_in_a_fit_of_several_at_once_is_raised_as_it_is(rng):
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_each_result_comes_when_it_is_done(n_threads):
     def work(item, should_stop):
-        time.sleep(0.05 * (item == 0))  # the first ends last
+        time.sleep(0.05 * (item == 0))  # the first item ends last
         assert not should_stop()
         return item, threading.get_ident()
 
@@ -131,7 +132,7 @@ def test_each_result_comes_when_it_is_done(n_threads):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_ends_the_others(error):
-    """They would go on for ever; those that wait for a thread are not begun."""
+    """Check that an error ends other candidates, which would run forever, and that waiting ones do not start."""
     begun, items = threading.Event(), []
 
     def work(item, should_stop):
@@ -142,7 +143,7 @@ def test_an_error_ends_the_others(error):
         begun.set()
         while not should_stop():
             time.sleep(0.001)
-        time.sleep(0.02)  # so that the last is not reached before the others are called off
+        time.sleep(0.02)  # so that the last item is not reached before the others are cancelled
 
     with pytest.raises(error, match="enough"):
         list(map_parallel(work, range(40), 2))

@@ -1,4 +1,4 @@
-"""Rows with missing cells or measurement errors: laws of the whole fit, and what is refused."""
+"""Fits of rows with missing values or measurement errors: their laws, and their errors."""
 
 import warnings
 
@@ -50,7 +50,7 @@ def test_each_step_raises_the_likelihood_of_what_is_observed(structure, holed, r
 
 
 def test_a_mixture_of_one_component_is_found_in_closed_form(rng):
-    """Two columns where the second is missing for some rows: the regression on the first; Little & Rubin (2002) 7.2."""
+    """Compare with regression, the solution if the second of two columns has gaps; Little & Rubin (2002) 7.2."""
     first = rng.normal(size=200)
     second = 2.0 * first + rng.normal(size=200)
     second[first > 0.3] = np.nan
@@ -142,7 +142,7 @@ def test_errors_widen_the_density(rows):
 
 
 def test_denoised_rows_are_those_of_the_joint_normal_distribution(rows):
-    """(truth, measurement) of one component is normal with covariance [[Σ, Σ], [Σ, Σ + S]]."""
+    """Compare with the normal distribution of (truth, measurement), whose covariance is [[Σ, Σ], [Σ, Σ + S]]."""
     mixture, error = fitted(rows, 1), np.diag([0.5, 1.0, 2.0])
     means, covariances = mixture.denoise(rows, error)
     mean, covariance = mixture.means_[0], mixture.covariances_[0]
@@ -228,7 +228,7 @@ def test_an_error_whose_square_overflows_is_infinite(rows):
 
 @pytest.mark.parametrize("X_error", [None, 1e-9])
 def test_criteria_are_those_of_complete_rows_where_hardly_anything_is_unknown(X_error, rows):
-    """Also ICL, whose likelihood is that of rows with one component each."""
+    """Check criteria including ICL, whose likelihood assigns each row to one component."""
     options = {"covariance_type": "full", "random_state": 0}
     whole = GaussianMixtureIC([1, 2, 3], **options).fit(rows).results_
     X = np.array(rows) if X_error else np.r_[rows, np.full((1, 3), np.nan)]
@@ -251,7 +251,7 @@ def test_errors_of_a_frame_have_its_columns(rows):
         fitted(frame, X_error=errors[["c", "b", "a"]])
     means = frame.iloc[[0, 1]]
     fitted(frame, means_init=means)
-    fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # without names
+    fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # values without column names
     with pytest.raises(ValueError, match="means_init are 'c', 'b', 'a', but those of X are 'a', 'b', 'c'"):
         fitted(frame, means_init=means[["c", "b", "a"]])
 

@@ -1,4 +1,4 @@
-"""Standard errors by formula, against differences of the log-likelihood, closed forms and what is known."""
+"""Standard errors by formulas agree with differences of the log-likelihood, closed forms and known results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.fit.after.inference import INFORMATION_KINDS, ObjectiveMaximi
 from gaussmix._src.interfaces.moment_spec import Second
 
 N, K, D = 240, 2, 2
-STEP = 0.03  # of differences, in standard errors
+STEP = 0.03  # step of the differences, in standard errors
 
 
 def rows(seed=0, n=N, apart=4.0):
@@ -30,7 +30,7 @@ def fitted(X=None, weight=None, **parameters):
 
 
 def row_heights(X, mixture):
-    """log p of each row by the parameters but the last weight, with SciPy's densities."""
+    """Return log p of each row as a function of all parameters except the last weight, with SciPy's densities."""
     scale = ParameterLayout.at_model(mixture._model)
     first = scale.n_components + scale.n_components * D
 
@@ -51,7 +51,7 @@ def row_heights(X, mixture):
 
 
 def by_differences(heights, params, errors, weight):
-    """The information and the scores of each row, by differences of fourth order."""
+    """Compute the information and the scores of each row by differences of fourth order."""
     p, unit = len(params), np.diag(errors)
     weights = np.array([1, -8, 0, 8, -1]) / 12
     places = [place for place in range(5) if weights[place]]
@@ -76,7 +76,7 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
     gm = fitted(X, weight, covariance_type=family, weight_type=meaning)
     found = {kind: gm.inference(X, sample_weight=weight, kind=kind) for kind in INFORMATION_KINDS}
     counts = weight if meaning == "frequency" else weight / weight.mean()
-    free = np.arange(len(found["hessian"].params)) != K - 1  # the last weight follows
+    free = np.arange(len(found["hessian"].params)) != K - 1  # the last weight follows from the others
     errors = found["hessian"].bse[free]
     matrix, scores = by_differences(row_heights(X, gm.mixture_), found["hessian"].params[free], errors, counts)
     outer = scores * counts @ scores.T
@@ -87,13 +87,13 @@ def test_all_kinds_are_those_of_differences_of_the_log_likelihood(family, meanin
         covariance = found[kind].cov_params()[np.ix_(free, free)] / np.outer(errors, errors)
         np.testing.assert_allclose(covariance, expected[kind], atol=2e-6, err_msg=kind)
         weights = found[kind].cov_params()[:K, :K]
-        np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # they sum to 1
+        np.testing.assert_allclose(weights.sum(axis=0), 0, atol=1e-12)  # weights sum to 1
 
 
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("is_table", [False, True])
 def test_labels_count_as_in_the_fit(is_table):
-    """Against differences of log Σ t π N: a table t of prior responsibilities, and labels, which are 0 or 1 in it."""
+    """Compare with differences of log Σ t π N, where the table t holds prior responsibilities, or labels as 0 and 1."""
     X, rng = rows(apart=1.5), np.random.default_rng(2)
     labels = np.where(rng.random(N) < 0.5, (X.sum(axis=1) > 1.5).astype(int), -1)
     table = rng.random((N, K)) if is_table else np.where(labels[:, None] < 0, 1.0, np.eye(K)[labels])
@@ -119,7 +119,7 @@ def test_labels_count_as_in_the_fit(is_table):
 
 @pytest.mark.parametrize("case", ["missing", "errors", pytest.param("factors", marks=pytest.mark.heavy)])
 def test_rows_with_holes_or_errors_and_factor_analysers_have_it_too(case):
-    """The sandwich is the jackknife's limit for many rows, and the Hessian is near to it where the mixture is right."""
+    """Check that the jackknife approaches the sandwich, and the Hessian is close to both if the mixture is correct."""
     X, error, family, rng = rows(), None, "full", np.random.default_rng(5)
     if case == "missing":
         X[rng.random(X.shape) < 0.1] = np.nan
@@ -168,7 +168,7 @@ def test_intervals_of_weights_are_symmetric_on_the_logit_scale():
     ids=str,
 )
 def test_it_goes_on_to_the_maximum(parameters):
-    """However early EM ended, the numbers are those of the maximum, and only then is there a note."""
+    """Check that the numbers belong to the maximum, however early EM ended, and that only then there is a note."""
     X = rows(apart=3.0)
     with pytest.warns(match="did not converge"):
         early = fitted(X, max_iter=1, init_params="kmeans", **parameters)
@@ -276,13 +276,14 @@ def test_a_component_that_collapsed_is_named_and_the_others_have_errors():
         is_collapsed = f"[{collapsed}" in name and not name.startswith("weight")
         assert np.isnan(error) == is_collapsed, name
     assert any(note.startswith(f"Component {collapsed}: no standard errors of mean") for note in found.notes)
-    np.testing.assert_array_equal(found.mixture.covariances[collapsed], gm.covariances_[collapsed])  # it stays
+    # the collapsed component is not changed
+    np.testing.assert_array_equal(found.mixture.covariances[collapsed], gm.covariances_[collapsed])
     share = 6 / N
     assert errors[f"weight[{collapsed}]"] == pytest.approx(np.sqrt(share * (1 - share) / N), rel=1e-6)
 
 
 def test_rows_that_are_all_equal_leave_no_errors():
-    """No parameter is free then: the weight is 1, and mean and covariance are those of the one row."""
+    """Check the case without free parameters: the weight is 1, and the one row determines mean and covariance."""
     X = np.ones((20, D))
     found = fitted(X, n_components=1, reg_covar=1e-6).inference(X)
     assert found.bse[0] == 0
@@ -369,7 +370,7 @@ def test_it_is_told_as_text_and_as_a_table():
 
 
 def test_noise_that_takes_no_row_has_no_error_and_the_fit_is_at_a_maximum(rng):
-    """Its weight is on its way to 0, and steps in its log odds are huge."""
+    """Check a background whose weight approaches 0, so that steps in its log odds are huge."""
     X = rng.normal(size=(100, 2))
     X[:10, 0] = np.nan
     far = Noise(volume=[[-1e3, -1e3], [1e3, 1e3]])
@@ -432,7 +433,7 @@ def test_a_constant_column_is_named():
 def test_a_fit_that_ended_early_is_warned_of():
     X = rows(apart=1.5)
     with pytest.warns(RuntimeWarning, match="standard errors from those of the fit"):
-        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # by refits; of formulas it is the same
+        found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # by refits; formulas give the same note
     assert "standard errors from those of the fit" in found.notes[0]
 
 
@@ -514,7 +515,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
 
 
 def test_refits_that_the_core_does_not_make_count_as_slower():
-    """Noise and a prior take 40 times as long, so that fewer rows are refitted; missing values take 8 times."""
+    """Check that fewer rows are refitted with noise and a prior, which take 40 times as long; missing values take 8."""
     X = rows()
     holes = X.copy()
     holes[0, 0] = np.nan

@@ -1,4 +1,4 @@
-"""Labels known for some rows: `fit(X, labels=…)`."""
+"""Labels that are known for some rows: `fit(X, labels=…)`."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -23,7 +23,7 @@ N_ROWS = 240
 
 @pytest.fixture
 def groups(rng):
-    """Three groups that overlap, and the group of each row."""
+    """Return three groups that overlap, and the group of each row."""
     truth = np.repeat(np.arange(3), N_ROWS // 3)
     rows = np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])[truth] + rng.normal(size=(N_ROWS, 2))
     order = rng.permutation(N_ROWS)
@@ -36,7 +36,7 @@ def known_of(truth, rng, share=0.2):
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_fully_labelled_is_one_m_step(structure, groups, rng):
-    """Weights and means are those of the labels, and no step changes them."""
+    """Check that weights and means follow from the labels, and that no step changes them."""
     rows, truth = groups
     weight = rng.uniform(0.5, 2.0, size=len(rows))
     fitted = GaussianMixture(3, covariance_type=structure, tol=1e-9, max_iter=500, reg_covar=0.0)
@@ -53,7 +53,7 @@ def test_fully_labelled_is_one_m_step(structure, groups, rng):
 
 @pytest.mark.parametrize("start", sorted(STARTS))
 def test_components_are_those_of_their_labels(start, groups, rng):
-    """Whatever the start, component k is the group whose rows have the label k."""
+    """Check that with any initialisation component k is the group whose rows have the label k."""
     rows, truth = groups
     for shift in range(3):
         labels = known_of((truth + shift) % 3, rng)
@@ -62,7 +62,7 @@ def test_components_are_those_of_their_labels(start, groups, rng):
 
 
 def test_a_part_goes_to_the_label_of_most_weight():
-    """A start has parts and no places; in each part more rows have the label of the lighter ones."""
+    """Check starts, whose parts have no component indices, if each part has more labels on rows of less weight."""
     rows = np.repeat([[0.0], [1.0]], 5, axis=0)
     labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
     weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)
@@ -76,7 +76,7 @@ def test_a_part_goes_to_the_label_of_most_weight():
 
 
 def test_labels_decide_where_clusters_do_not(rng):
-    """Two groups on one place, of other spread: rows alone leave open which is which."""
+    """Check two groups with one centre but different spreads, whose order the rows alone do not determine."""
     rows = np.concatenate([rng.normal(scale=1, size=(300, 2)), rng.normal(scale=4, size=(300, 2))])
     truth = np.repeat([1, 0], 300)
     labels = np.where(np.arange(600) % 10 == 0, truth, -1)
@@ -116,7 +116,7 @@ def test_labels_that_are_all_unknown_change_nothing(labels, groups):
 
 
 def test_prior_responsibilities_are_multiplied(groups, rng):
-    """At the end, a row's responsibilities are those of the mixture times its prior; weights and means are theirs."""
+    """Check that a row's final responsibilities are the mixture's times its prior, and determine weights and means."""
     rows, _ = groups
     prior = rng.random((len(rows), 3)) + 0.05
     fitted = GaussianMixture(3, random_state=0, tol=1e-12, max_iter=3000, reg_covar=0).fit(rows, labels=prior)
@@ -152,7 +152,7 @@ def test_a_choice_knows_labels(criterion, groups, rng):
 
 
 def test_the_table_of_a_choice_is_of_rows_and_labels(groups, rng):
-    """log L = Σ log Σ_k [k allowed] π_k N(x | k), by hand."""
+    """Compare with log L = Σ log Σ_k [k allowed] π_k N(x | k), computed directly."""
     rows, truth = groups
     labels = known_of(truth, rng)
     chosen = GaussianMixtureIC(3, covariance_type="VVV", random_state=0).fit(rows, labels=labels)

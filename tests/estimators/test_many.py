@@ -1,4 +1,4 @@
-"""`fit_many`: each mixture is that of the group alone, to the bit, and each failure is named by its key."""
+"""Each mixture of `fit_many` equals the fit of the group alone to the bit, and each failure is named by its key."""
 
 import copy
 import pickle
@@ -25,7 +25,7 @@ from gaussmix import (
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, pack, unpack
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
-PLAIN = {"init_params": "kmeans"}  # the start that engines make
+PLAIN = {"init_params": "kmeans"}  # initialisation for which the core makes whole fits
 
 
 def make_groups(rng, n_groups, n_rows, n_features, dtype=np.float64):
@@ -42,7 +42,7 @@ def fit_quietly(groups, *arguments, **parameters):
 
 
 def assert_law(groups, n_components, weights=None, **parameters):
-    """Every group has the mixture, the outcome or the sentence of the estimator."""
+    """Check that every group has the mixture, the outcome or the error message of the estimator."""
     mixtures = fit_quietly(groups, n_components, sample_weight=weights, random_state=3, **parameters)
     for place, rows in enumerate(groups):
         estimator = GaussianMixture(n_components, random_state=3, **PLAIN | parameters)
@@ -76,7 +76,7 @@ def test_each_mixture_is_that_of_the_group_alone(name, n_features, rng):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_types_ties_and_weights(dtype, is_weighted, rng):
-    """Rounded rows are equal often; weights differ in size by group, and some are 0."""
+    """Check groups of rounded rows, many of which are equal, with weights of different size, some of them 0."""
     groups = [(3 * rows).round().astype(dtype) for rows in make_groups(rng, 6, 150, 2)]
     weights = [rng.gamma(1.0, size=150) * 10.0**size * (rng.random(150) < 0.8) for size in range(-3, 3)]
     assert_law(groups, 3, weights if is_weighted else None)
@@ -112,9 +112,9 @@ def test_many_features_and_few_rows(rng):
 
 
 def test_unusual_groups(rng):
-    """Each is fitted, or refused, as the estimator does it."""
+    """Check that each unusual group is fitted or raises an error, as with the estimator."""
     groups = make_groups(rng, 13, 40, 2)
-    groups[0][5, 1] = np.nan  # which is fitted
+    groups[0][5, 1] = np.nan  # a missing value, which can be fitted
     groups[1][0, 0] = np.inf
     groups[2] = groups[2][:1]
     groups[3] = groups[3][:0]
@@ -150,12 +150,12 @@ def test_no_seed_is_one_seed_for_all(rng):
     assert any(draw != draws[0] for draw in draws)
 
 
-# Forms of groups
+# The forms in which groups can be given.
 
 
 @pytest.fixture
 def table(rng):
-    """Rows of three groups in mixed order, with a column of text between two of numbers, and weights."""
+    """Return rows of three groups in mixed order, with a column of text between two numeric columns, and weights."""
     frame = pd.DataFrame(rng.normal(size=(120, 2)), columns=["a", "b"])
     frame.insert(1, "sensor", rng.choice(["north", "west", "east"], size=120))
     return frame, rng.random(120)
@@ -223,7 +223,7 @@ def test_frames_in_a_list_have_the_same_columns(rng):
 def test_a_ragged_group_is_named(rng):
     groups = make_groups(rng, 4, 30, 2)
     groups[0] = rng.normal(size=(30, 3))
-    groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # which the estimator has to look at
+    groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # only the estimator supports masked arrays
     mixtures = fit_quietly(groups, 2, random_state=0)
     sentence = "It has {} columns, but the others have 2. Groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
@@ -321,7 +321,7 @@ def test_equal_mixtures_are_equal(rng, tmp_path):
         assert found != other
 
 
-# Warnings
+# Warnings about groups.
 
 
 def test_one_warning_says_how_many_did_not_converge(rng):
@@ -378,7 +378,7 @@ def test_what_a_name_means_for_one_feature_is_said_once(rng):
     assert ["for one feature" in str(each.message) for each in said] == [True, False]
 
 
-# The result
+# The result of `fit_many`.
 
 
 @pytest.fixture
@@ -435,7 +435,7 @@ def test_files_hold_keys_and_notes(mixtures, tmp_path):
 
 
 def changed(path, change):
-    """A file whose contents were changed, and sealed again."""
+    """Write a file with changed contents and a valid checksum."""
     with path.open("rb") as file:
         header, tensors = unpack(file, MIXTURES_FORMAT)
     tensors = {name: np.array(tensor) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""The bound on eigenvalues through the estimators: refusals, collapse, choice and files."""
+"""The bound on eigenvalue ratios through the estimators: errors, collapse, model selection and files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ OTHERS = ["EVE", "EEV", "VEV", "VEI", "EVI", "VEE", "VVE", "EVV", "factor_analyz
 
 @pytest.fixture
 def rows(rng):
-    """Two groups, and three rows that lie on one point."""
+    """Return two groups, and three rows that lie on one point."""
     near = rng.normal(size=(100, 2)) * [1.0, 0.2]
     return np.concatenate([near, near[:60] + np.array([8.0, 3.0]), np.full((3, 2), 20.0)])
 
@@ -23,7 +23,7 @@ def ratio(gm):
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EEI", "EII", "VVV", "EEE", "VVI", "VII"])
 def test_no_component_collapses_onto_a_point(name, rows):
-    """Three equal rows have a component of their own, with the smallest variances; there is no ridge."""
+    """Check that three equal rows have their own component with the smallest variances, although there is no ridge."""
     labels = np.repeat([0, 1, 2], [100, 60, 3])
     gm = GaussianMixture(3, covariance_type=family_named(name, max_condition=50), init_params=labels).fit(rows)
     assert gm.outcome_.collapsed == []
@@ -44,7 +44,7 @@ def test_the_automatic_ridge_is_0_and_a_given_one_is_added(rows):
 
 
 def test_a_wide_bound_changes_no_bit_of_a_step(rows):
-    """The same M-step; the core's own loop may differ in the last digits."""
+    """Check that the M-step is the same; the core's own loop may differ in the last digits."""
     start = {"init_params": np.repeat([0, 1, 1], [100, 60, 3]), "reg_covar": 0, "max_iter": 0}
     free, bounded = (GaussianMixture(2, covariance_type=Full(most), **start).fit(rows) for most in (None, 1e12))
     np.testing.assert_allclose(bounded.covariances_, free.covariances_, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""Components merged into clusters."""
+"""Merging components into clusters."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ from gaussmix._src.mixture.compare.merging import merge_by_entropy
 
 @pytest.fixture
 def crossed(rng):
-    """Two long clusters across each other, which full covariances tell apart, and one far off."""
+    """Return two long clusters that cross each other, which full covariances separate, and one distant cluster."""
     long, wide = np.array([6.0, 0.4]), np.array([0.4, 6.0])
     parts = [rng.normal(size=(150, 2)) * long, rng.normal(size=(150, 2)) * wide, rng.normal(size=(100, 2)) + 40]
     return np.vstack(parts)
@@ -62,7 +62,7 @@ def test_rows_with_holes_have_shares_too(merging, crossed):
 
 
 def naive_overlap(shares, i, j, weight):
-    """The larger of the two misclassification probabilities, row by row."""
+    """Return the larger of the two misclassification probabilities, computed row by row."""
     lost, mass = {i: 0.0, j: 0.0}, {i: 0.0, j: 0.0}
     for row, w in zip(shares, weight, strict=True):
         for own, other in ((i, j), (j, i)):
@@ -73,7 +73,7 @@ def naive_overlap(shares, i, j, weight):
 
 @pytest.mark.parametrize("min_overlap", [0.0, 0.025, 0.2, 0.35, 1.0])
 def test_each_merge_lowers_the_entropy_most_of_those_that_overlap(rng, min_overlap):
-    """Against every pair tried out."""
+    """Compare each merge with the best of all pairs."""
     mixture = Mixture(np.full(6, 1 / 6), rng.normal(size=(6, 2)), np.ones(6), FAMILIES["spherical"])
     shares = rng.dirichlet(np.full(6, 0.1), size=80)
     weight = rng.integers(1, 4, size=80).astype(float)
@@ -106,18 +106,18 @@ def test_weights_count_rows(merging, crossed, rng):
 
 @pytest.mark.parametrize(("distance", "weight"), [(2.0, 0.5), (3.9, 0.5), (3.95, 0.5), (4.0, 0.1)])
 def test_two_gaussians_overlap_by_the_normal_distribution(distance, weight):
-    """They are told apart at d/2 + log(π₁/π₂)/d from the first; the rows are a grid, weighted by their density."""
+    """Compare with the boundary d/2 + log(π₁/π₂)/d from the first mean; rows are a grid, weighted by density."""
     mixture = Mixture([1 - weight, weight], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
     cut = distance / 2 + np.log(1 / weight - 1) / distance
     step = 1e-4
-    rows = np.arange(cut - 12, cut + 12, step)[:, None] + step / 2  # the cut is the end of a cell
+    rows = np.arange(cut - 12, cut + 12, step)[:, None] + step / 2  # the boundary is at the end of a cell
     found = merge_by_entropy(mixture, mixture.responsibilities(rows), mixture.pdf(rows))
     assert found.overlap[0] == pytest.approx(max(ndtr(-cut), ndtr(cut - distance)), rel=1e-7)
     assert found.n_clusters == (1 if found.overlap[0] >= 0.025 else 2)
 
 
 def clusters(rng, centres, n_rows, draw=None):
-    """Rows of clusters about given centres, each with a rotation of its own, and their labels."""
+    """Return rows of clusters with given centres, each with its own rotation, and their labels."""
     n_clusters, n_features = centres.shape
     labels = np.arange(n_rows) % n_clusters
     offsets = rng.normal(size=(n_rows, n_features)) if draw is None else draw(rng, n_rows, n_features)
@@ -128,13 +128,13 @@ def clusters(rng, centres, n_rows, draw=None):
 
 
 def on_a_line(rng, gaps, n_features):
-    """Centres at these distances one after the other, along a direction."""
+    """Return centres along a random direction, with these distances between neighbours."""
     way = rng.normal(size=n_features)
     return np.concatenate([[0.0], np.cumsum(gaps)])[:, None] * way / np.linalg.norm(way)
 
 
 def fitted(rows, labels, n_parts, by, structure="full"):
-    """The mixture that EM finds from each cluster cut into n_parts by a number."""
+    """Fit a mixture, starting from each cluster cut into n_parts along `by`."""
     order = np.lexsort([by, labels])
     parts = np.empty(len(rows), dtype=int)
     for k in range(labels.max() + 1):
@@ -150,7 +150,7 @@ SEEDS = range(4)
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
 def test_clusters_that_are_apart_stay(structure, n_features, seed):
-    """Four of them, 12 to 30 standard deviations from each other: an elbow gives two or three."""
+    """Check four clusters 12 to 30 standard deviations apart, for which an elbow criterion gives two or three."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=3), n_features), 400)
     merging = fitted(rows, labels, 1, labels, structure).merge(rows)
@@ -162,7 +162,7 @@ def test_clusters_that_are_apart_stay(structure, n_features, seed):
 @pytest.mark.parametrize("n_features", [1, 2, 5, 10])
 @pytest.mark.parametrize("n_clusters", [1, 4])
 def test_a_gaussian_in_parts_is_one_cluster(n_clusters, n_features, seed):
-    """Components that share a Gaussian are merged, those of others are not."""
+    """Check that components of one Gaussian are merged, and components of different Gaussians are not."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, rng.uniform(12, 30, size=n_clusters - 1), n_features), 300 * n_clusters)
     for n_parts in (1, 2, 3):
@@ -184,7 +184,7 @@ SHAPES = {
 @pytest.mark.parametrize("n_features", [1, 2, 5])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_parts_of_a_cluster_that_is_no_gaussian_are_merged(shape, n_features, seed):
-    """Heavy tails, which reach into other clusters, skewness, edges: two components for each of three clusters."""
+    """Check three clusters of two components each, with overlapping heavy tails, skewness, or sharp edges."""
     rng = np.random.default_rng(seed)
     rows, labels = clusters(rng, on_a_line(rng, [25, 30], n_features), 900, SHAPES[shape])
     far = np.linalg.norm(rows - np.array([np.median(rows[labels == k], axis=0) for k in range(3)])[labels], axis=1)
@@ -230,7 +230,7 @@ def test_it_is_shown_as_a_line_and_in_a_notebook_as_a_table():
 
 
 def test_rows_in_a_file_give_the_bits_of_those_in_memory(tmp_path, rng):
-    """And no array of all rows is made: merging needs sums."""
+    """Check the bits, and that no array of all rows is made, because merging needs only sums."""
     rows = np.concatenate([rng.normal(size=(140_000, 2)), rng.normal([6.0, 0.0], size=(10_000, 2))])
     np.save(tmp_path / "rows.npy", rows)
     gm = GaussianMixture(3, random_state=0, tol=1.0).fit(rows[::50])

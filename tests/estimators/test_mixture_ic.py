@@ -1,4 +1,4 @@
-"""`GaussianMixtureIC`: what it tries, what it chooses, and what it says of what failed."""
+"""`GaussianMixtureIC`: its candidates, its choice, and its report of failures."""
 
 import re
 import warnings
@@ -25,7 +25,7 @@ def without_seconds(estimator):
 
 
 def rows_of(estimator):
-    """What is known of each candidate, whatever their order."""
+    """Return all results of each candidate, whatever their order."""
     table = without_seconds(estimator)
     pairs = zip(table["structure"], table["n_components"], strict=True)
     return {pair: repr([column[place] for column in table.values()]) for place, pair in enumerate(pairs)}
@@ -33,7 +33,8 @@ def rows_of(estimator):
 
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:components? .* lost its mass:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")  # rows that are equal
+# equal rows make candidates fail
+@pytest.mark.filterwarnings("ignore:.* candidates could not be fitted:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_every_check_passes():
     estimator = GaussianMixtureIC([1, 2, 3], covariance_type=FOUR, n_jobs=2)
@@ -83,7 +84,8 @@ def test_a_row_is_what_gaussian_mixture_gives(criterion, X):
 
 @pytest.mark.filterwarnings("ignore")
 def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
-    tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6  # large enough to be shared by threads
+    # so many rows that several threads share them
+    tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6
     settings = {"random_state": 5, "init_params": ["kmeans", "hierarchical"], "max_iter": 5}
     first = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], n_jobs=1, **settings).fit(tall)
     other = GaussianMixtureIC([5, 3, 2], covariance_type=["full", "tied", "diag"], n_jobs=3, **settings).fit(tall)
@@ -93,7 +95,7 @@ def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
 
 @pytest.mark.parametrize("names", [FOUR, FOUR[::-1]])
 def test_ties_go_to_fewer_parameters(names, rng):
-    """With one component and one feature all structures are one Gaussian; with AIC's and BIC's count they tie."""
+    """Check ties: with one component and one feature all structures are the same Gaussian, with equal AIC and BIC."""
     rows = rng.normal(size=(50, 1))
     chosen = GaussianMixtureIC(1, covariance_type=names).fit(rows)
     table = chosen.results_
@@ -102,7 +104,7 @@ def test_ties_go_to_fewer_parameters(names, rng):
 
 
 def test_more_components_of_a_structure_never_fit_worse():
-    """On these rows three of the table would end below others; the rest are the fits of `GaussianMixture`."""
+    """Check that the candidates that would end below smaller ones improve, and other fits equal `GaussianMixture`'s."""
     X = load_iris().data
     structures, start = ["EVI", "VEE", "VEV", "VVE"], {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC(range(1, 10), covariance_type=structures, random_state=0, **start).fit(X)
@@ -209,7 +211,7 @@ def test_a_collapsed_component_has_no_likelihood(rng):
 
 
 def test_a_start_from_fewer_components_that_collapses_changes_nothing():
-    """Its likelihood would be higher, because the component has few rows that stand near each other."""
+    """Check that such a start is rejected, although its likelihood is higher because few rows are close together."""
     rng, steps = np.random.default_rng(58), []
     rows = np.vstack([rng.normal(size=(40, 2)), np.round(rng.normal(size=(4, 2)))])
     how = {"covariance_type": "diag", "init_params": "random", "reg_covar": 0, "random_state": 0}
@@ -226,7 +228,7 @@ def test_held_out_rows_decide_by_one_standard_error(X):
     within = table[table.cv >= top.cv - top.cv_error]
     assert chosen.best_index_ == within.n_parameters.idxmin()
     assert chosen.n_components_ == 3
-    judged = table.dropna(subset="cv")  # a component on few rows may collapse without those of a fold
+    judged = table.dropna(subset="cv")  # a component on few rows may collapse without the rows of a fold
     assert len(judged) >= 15
     assert (judged.cv < judged.log_likelihood / len(X)).all()
     again = GaussianMixtureIC([1, 2, 3, 4], covariance_type=FOUR, criterion="cv", random_state=0, n_jobs=1).fit(X)
@@ -235,7 +237,7 @@ def test_held_out_rows_decide_by_one_standard_error(X):
 
 @pytest.mark.parametrize("n_folds", [2, 3, 5, 10, 997])
 def test_folds_are_random_and_of_equal_size(n_folds):
-    """Each part of the rows is as in all of them; numbers of rows say nothing about their folds."""
+    """Check that a range of rows has the same folds as within all rows, and that row indices do not reveal folds."""
     folds, n_rows = Folds(n_folds, 7), 60_000 + n_folds // 2
     of_all = folds.assign_folds(slice(0, n_rows))
     sizes = np.bincount(of_all, minlength=n_folds)
@@ -251,7 +253,7 @@ def test_folds_are_random_and_of_equal_size(n_folds):
 
 @pytest.mark.parametrize("labels", [None, np.arange(180) % 3 - 1], ids=["rows", "labels"])
 def test_held_out_means_and_errors_are_those_of_folds(labels, X):
-    """The same folds, fitted one by one; held-out rows are judged without their labels."""
+    """Compare with folds that are fitted one by one; held-out rows are scored without their labels."""
     start = {"init_params": "hierarchical"}
     chosen = GaussianMixtureIC([2], covariance_type="full", criterion="cv", n_folds=4, random_state=1, **start)
     chosen.fit(X, labels=labels)
@@ -368,7 +370,7 @@ def test_candidates_with_few_distinct_rows_are_marked(reg_covar):
 
 
 def test_few_distinct_rows_are_marked_without_a_ridge(rng):
-    """The orientation is common, so that five rows in eight columns have a density."""
+    """Check five rows in eight columns, which have a density because the components share their orientation."""
     rows = np.concatenate([rng.normal(size=(150, 8)), 60 + 1e-3 * rng.normal(size=(5, 8))])
     search = GaussianMixtureIC(2, covariance_type="VEV", random_state=0).fit(rows)
     assert re.fullmatch(r"Component . has 5 distinct rows for 8 columns\.", search.results_["warning"][0])

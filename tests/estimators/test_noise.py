@@ -10,7 +10,7 @@ BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 
 @pytest.fixture
 def rows(rng):
-    """Two groups, and a third of the rows all over a box."""
+    """Return two groups, and a third of the rows spread over a box."""
     groups = np.concatenate([rng.normal(size=(150, 2)), rng.normal([5, 3], 0.5, size=(150, 2))])
     junk = rng.uniform(*BOX, size=(150, 2))
     return rng.permutation(np.concatenate([groups, junk]))
@@ -22,7 +22,7 @@ def fitted(rows, **given):
 
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_a_fit_is_a_fixed_point_of_em(structure, rows):
-    """Weights, means, log density, responsibilities and labels, by their formulas."""
+    """Check that weights, means, log density, responsibilities and labels satisfy their formulas."""
     gm = fitted(rows, covariance_type=structure, noise=Noise(volume=BOX))
     joint = gm.mixture_.component_log_density(rows) + np.log(gm.weights_)
     noise = np.log(gm.noise_weight_) - np.log(np.prod(BOX[1] - BOX[0]))
@@ -61,7 +61,7 @@ def test_acceleration_ends_where_em_does(rows):
     ids=lambda given: min(given),
 )
 def test_priors_equal_weights_and_trimming_go_with_noise(given, rows):
-    """No step lowers the objective, and the weights of the components and of the noise sum to 1."""
+    """Check that no step lowers the objective, and that the weights of components and noise sum to 1."""
     gm = fitted(rows, noise=Noise(volume=BOX), **given)
     assert (np.diff(gm.lower_bounds_) > -1e-9).all()
     assert gm.weights_.sum() + gm.noise_weight_ == pytest.approx(1.0, abs=1e-12)
@@ -98,7 +98,7 @@ def test_a_choice_counts_the_noise(rows):
 
 
 def test_rows_of_known_label_are_no_noise(rows):
-    """A label keeps even a row far from all; a column of its own says which rows are noise."""
+    """Check that a label keeps even a distant row in its component, and an additional column labels noise."""
     far = np.concatenate([rows, [[11.0, -7.0]] * 3])
     labels = np.r_[np.full(len(rows), -1), 0, 0, 0]
     known = fitted(far, means_init=[[0.0, 0.0], [5.0, 3.0]])
@@ -223,7 +223,7 @@ def test_rows_in_a_plane_have_no_volume(rows):
 
 
 def test_features_of_unlike_units_are_no_plane(rows):
-    """Along the principal axes the small features would be rounding."""
+    """Check unlike units, with which small features along principal axes would be rounding errors."""
     units = [1e-9, 1e9]
     noise = GaussianMixture(2, noise=True, random_state=0).fit(rows * units).mixture_._model.noise
     assert noise.log_volume == pytest.approx(np.log(np.ptp(rows * units, axis=0)).sum(), rel=1e-12)
@@ -247,7 +247,7 @@ def test_a_row_of_weight_0_says_nothing_of_the_noise(rows):
 
 
 def test_a_complete_file_needs_no_box_of_noise(rows, tmp_path):
-    """Which cells a file lacks is not known before it is read."""
+    """Check files whose missing values are only found when they are read."""
     turned = rows @ [[1.0, 1.0], [-1.0, 1.0]]
     np.save(tmp_path / "rows.npy", turned)
     np.save(tmp_path / "holed.npy", np.r_[turned, [[np.nan, 1.0]]])

@@ -1,4 +1,4 @@
-"""Tests of the number of components: their level, what they find, what they refuse."""
+"""Tests of the number of components: their level, their power, and their errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_statistic_is_that_of_the_best_fits():
 
 @pytest.mark.parametrize("reg_covar", ["auto", 1.0])
 def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
-    """Every split would have a component without variance, so that p would be 1 whatever the rows say."""
+    """Check that splits into components without variance raise an error, because p would be 1 for any rows."""
     X, rng = rows(0.0, 9.0), np.random.default_rng(0)
     ones, halves = np.ones(len(X)), np.where(np.arange(len(X)) < 60, 0.0, rng.normal(size=len(X)))
     for column, k in ((ones, 1), (halves, 2)):
@@ -49,14 +49,15 @@ def test_a_component_that_only_the_ridge_holds_up_is_no_evidence(reg_covar):
         words = rf"of {k} one has only reg_covar as its variance in column 'x1'\. Leave it out if it is constant"
         with warned, pytest.raises(ValueError, match=words):
             likelihood_ratio_test(np.column_stack([X, column]), k, n_resamples=3, reg_covar=reg_covar, random_state=0)
-    tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]  # a single component varies, and no half of it does
+    # a single component has a variance, but neither half of it has one
+    tail = np.array([0.0] * 40 + [1e-3, 1.0])[:, None]
     with pytest.raises(ValueError, match="of 2 one"):
         likelihood_ratio_test(tail, 1, n_resamples=3, reg_covar=1e-6, random_state=0)
 
 
 @pytest.mark.heavy
 def test_the_level_of_the_likelihood_ratio_test():
-    """p-values of rows from the smaller mixture are uniform: their mean is ½ ± 0.029 and 5 % are below 0.05."""
+    """Check that p-values of rows from the smaller mixture are uniform: mean ½ ± 0.029, and 5 % below 0.05."""
     p = np.array(
         [
             likelihood_ratio_test(rows(0.0, seed=seed), 1, n_resamples=99, random_state=seed).p_value[0]
@@ -76,11 +77,11 @@ def test_they_find_three_groups():
     halves = n_components_test(X, 5, random_state=0)
     assert halves.min_components() == 3
     np.testing.assert_allclose(halves.p_value, np.minimum(1, 1 / halves.statistic), rtol=1e-12)
-    assert n_components_test(X, 2, random_state=0).min_components() == 3  # "more than was tested"
+    assert n_components_test(X, 2, random_state=0).min_components() == 3  # the result is beyond the tested numbers
 
 
 def test_values_that_repeat_are_no_evidence_of_components():
-    """A normal distribution rounded to integers; the density at one of them would be as high as the ridge allows."""
+    """Check normal rows rounded to integers, at which the density could be as high as the ridge allows."""
     rounded = rows(0.0, n=600).round()
     with pytest.raises(ValueError, match="n_components_test needs rows that vary in each component"):
         n_components_test(rounded, 4, random_state=0)
@@ -95,7 +96,7 @@ def test_files_are_read_for_the_likelihood_ratio(tmp_path):
 
 
 def test_halves_keep_the_level():
-    """The mean of the ratio is at most 1 where the smaller size is true, so that few are above 1 / α."""
+    """Check that the mean ratio is at most 1 under the smaller mixture, so that few ratios are above 1 / α."""
     tests = [n_components_test(rows(0.0, n=60, seed=seed), 1, random_state=seed) for seed in range(40)]
     assert np.mean([test.statistic[0] > 5 for test in tests]) <= 0.2 + 2 * np.sqrt(0.2 * 0.8 / 40)
     assert np.mean([test.statistic[0] for test in tests]) < 1.5
@@ -103,7 +104,7 @@ def test_halves_keep_the_level():
 
 def test_ratios_beyond_any_number_have_p_values():
     plain = n_components_test(np.random.default_rng(0).normal(size=(120, 30)), 1, random_state=0)
-    assert plain.statistic.tolist() == [0.0]  # e to the power of about -1,000
+    assert plain.statistic.tolist() == [0.0]  # the exact statistic is about exp(-1000)
     assert plain.p_value.tolist() == [1.0]
     apart = n_components_test(rows(0.0, 1000.0, n=300, d=4), 1, random_state=0)
     assert apart.statistic.tolist() == [np.inf]
@@ -112,7 +113,7 @@ def test_ratios_beyond_any_number_have_p_values():
 
 @pytest.mark.heavy
 def test_the_level_of_the_em_test():
-    """Its statistic is χ² with two degrees of freedom: a mean of 2, and 5 % above the 95 % quantile."""
+    """Check that the statistic is χ² with two degrees of freedom: mean 2, and 5 % above the 95 % quantile."""
     found = np.array([em_test(rows(0.0, n=100, seed=seed)).statistic[0] for seed in range(200)])
     assert abs(found.mean() - 2) < 4 * 2 / np.sqrt(200)
     assert abs((chi2.sf(found, 2) < 0.05).mean() - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 200)
@@ -125,10 +126,10 @@ def test_the_em_test():
     assert found.p_value[0] == pytest.approx(chi2.sf(found.statistic[0], 2))
     assert found.min_components() == 2
     assert em_test(rows(0.0)).min_components() == 1
-    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # no unit
+    assert em_test(1e6 * X[:, 0] - 5e5).statistic == pytest.approx(found.statistic)  # the unit does not matter
     for unit in (1e-310, 1e-200, 1e200, 1e305):
         assert em_test(unit * X).statistic == pytest.approx(found.statistic, rel=1e-9)
-    # the gain of the likelihood of two components, less what is penalised of it, which is little
+    # The statistic is the likelihood gain of two components minus a penalty, which is small.
     heights = [GaussianMixture(k, random_state=0, tol=1e-8, max_iter=2000).fit(X).score(X) * len(X) for k in (1, 2)]
     assert found.statistic[0] == pytest.approx(2 * (heights[1] - heights[0]), abs=3)
     for x, words in [(np.zeros(50), "not all equal"), (X[:9], "at least 10"), (np.hstack([X, X]), "one feature")]:

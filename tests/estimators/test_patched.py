@@ -1,4 +1,4 @@
-"""gaussmix's classes in the place of scikit-learn's, and programs that run so unchanged."""
+"""gaussmix's classes in place of scikit-learn's, and programs that run unchanged with them."""
 
 import pickle
 import subprocess
@@ -12,7 +12,7 @@ import gaussmix
 NAMES = ["GaussianMixture", "BayesianGaussianMixture"]
 OURS = [getattr(gaussmix, name) for name in NAMES]
 THEIRS = [getattr(sklearn.mixture, name) for name in NAMES]
-Kept = THEIRS[0]  # a name of this module, which patch_sklearn reports
+Kept = THEIRS[0]  # a name in this module, which patch_sklearn reports
 
 PROGRAM = """
 import sys

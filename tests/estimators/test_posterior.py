@@ -1,4 +1,4 @@
-"""How rows are shared: `posterior`, and what `outcome_` says of the gap."""
+"""Truncated responsibilities: `posterior`, and the gap in `outcome_`."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__
 
 @pytest.fixture
 def rows(rng):
-    """One group, so that many components overlap."""
+    """Return one group, so that many components overlap."""
     return rng.normal(size=(2000, 2))
 
 
@@ -25,7 +25,7 @@ def fitted(rows, posterior, n_components=20, **changes):
 
 
 def test_the_default_is_exact_below_many_components(rows):
-    """And of few rows."""
+    """Check that the default is also exact for few rows."""
     for K in (20, 1024):
         default = GaussianMixture(K, random_state=0, max_iter=2, reg_covar=1e-2).fit(rows)
         assert_same_fit(fitted(rows, "exact", K, max_iter=2, reg_covar=1e-2), default)
@@ -70,7 +70,7 @@ def test_components_that_share_a_covariance_are_fitted_exactly(rows):
 @pytest.mark.parametrize("n_rows", [2000, 3 * LEAF_ROWS])
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 def test_the_gap_is_that_to_all_components(name, n_rows, rng):
-    """By hand: the last bound is of the mixture before the last step, which changes little here."""
+    """Compare with the last bound, which belongs to the mixture before the last step, which changes little here."""
     X, weight = rng.normal(size=(n_rows, 2)), rng.integers(0, 4, n_rows) / 2
     parameters = {"covariance_type": name, "tol": 0, "init_params": "tree", "max_iter": 40}
     found = GaussianMixture(20, posterior=2, **parameters).fit(X, sample_weight=weight)
@@ -84,7 +84,7 @@ def test_the_gap_is_that_to_all_components(name, n_rows, rng):
 
 
 def test_the_gap_is_that_of_the_end_without_the_ridge():
-    """With the ridge, it was 0.038 nats."""
+    """Check that the ridge does not count in the gap, which would be 0.038 nats with it."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(5000, 3)) + np.arange(5000)[:, None] % 4
     X[:, 2] = X[:, 0] + 1e-3 * rng.normal(size=5000)
@@ -94,7 +94,7 @@ def test_the_gap_is_that_of_the_end_without_the_ridge():
 
 
 def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
-    """Of components that all overlap, 8 candidates hold too little; those that lie apart need no more."""
+    """Check that 8 candidates are doubled if all components overlap, and suffice if components are separated."""
     for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
         monkeypatch.setattr(f"gaussmix._src.fit.features.{name}", 50)
     wide = fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0.01, max_iter=1000)
@@ -107,7 +107,7 @@ def test_auto_doubles_candidates_while_the_gap_is_wide(monkeypatch, rows):
 
 
 def test_few_candidates_are_not_accelerated(rng):
-    """A proposal that is refused would leave worse candidates, so that the free energy falls, here by 0.007 nats."""
+    """Check that EM is not accelerated, because candidates after a rejected proposal lower the free energy."""
     X, parameters = rng.normal(size=(6000, 3)) ** 3, {"init_params": "tree", "tol": 1e-10, "max_iter": 250}
     accelerated, plain = (fitted(X, 5, acceleration=each, reg_covar=0, **parameters) for each in ("auto", None))
     assert accelerated.outcome_.traces == plain.outcome_.traces
@@ -132,7 +132,7 @@ def test_a_start_of_cells_depends_neither_on_the_seed_nor_on_the_order_of_rows(r
 
 
 def test_a_component_that_is_dropped_lowers_the_bound_by_its_rows_alone():
-    """Not by worse candidates of the others."""
+    """Check that the bound does not also fall because of worse candidates of other rows."""
     X, options = np.random.default_rng(3).normal(size=(1500, 3)) ** 3, {"degenerate": "drop", "reg_covar": 1e-9}
     dropped = fitted(X, 3, 80, init_params="random_from_data", random_state=3, tol=0, **options)
     assert len(dropped.weights_) < 80

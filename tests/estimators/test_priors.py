@@ -1,4 +1,4 @@
-"""Priors, equal and least weights, and fixed parameters, as the estimators offer them."""
+"""Priors, equal weights, minimum weights and fixed parameters in the estimators."""
 
 import copy
 
@@ -154,9 +154,9 @@ def test_restrictions_that_are_none_are_refused(parameters, kind, sentence):
 
 @structures
 def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type):
-    """No component collapses: its deviations are no less than a tenth of those of all rows, where the prior has some.
+    """Check that no component collapses: deviations stay above a tenth of the deviations of all rows.
 
-    The variances of VEV have the scale of the prior alone, and no degrees of freedom; so they are larger.
+    The variances of VEV have only the prior's scale, without its degrees of freedom, so that they are larger.
     """
     gm = GaussianMixture(20, covariance_type=covariance_type, prior="default", max_iter=1000, random_state=0).fit(FEW)
     assert gm.converged_
@@ -165,7 +165,7 @@ def test_twenty_components_on_fifty_rows_end_finite_and_sensible(covariance_type
     deviations = np.sqrt(gm.mixture_._model.covariances.variances())
     assert (deviations > 0.1 * FEW.std(axis=0)).all()
     assert (deviations < 2.0 * FEW.std(axis=0)).all()
-    # Twenty components say less of other rows than one does, but not that they are impossible.
+    # Twenty components fit other rows worse than one does, but do not make them impossible.
     assert gm.score(np.random.default_rng(4).normal(size=(2000, 4))) > -30.0
 
 
@@ -202,7 +202,7 @@ def test_the_automatic_ridge_is_0_with_a_prior_and_a_number_is_added():
 
 
 def test_small_weights_count_as_the_rows_they_are():
-    """A prior counts rows: it is stronger with rows of weight 0.01 than with rows of weight 1."""
+    """Check that a prior is compared with the number of rows, so that it is stronger with rows of weight 0.01."""
     apart = []
     for weight in (1.0, 0.01):
         gm = GaussianMixture(1, prior=NormalInverseWishart(mean=np.full(3, 5.0), shrinkage=1.0)).fit(
@@ -260,7 +260,7 @@ def test_all_covariances_of_any_structure_can_be_fixed():
 @pytest.mark.parametrize("init_params", ["kmeans", "search", "random", ["kmeans", "hierarchical"]])
 @pytest.mark.filterwarnings("ignore")
 def test_every_start_obeys(init_params):
-    """Also where nothing moves after it."""
+    """Check that the restrictions hold even without any step."""
     for max_iter in (0, 50):
         gm = GaussianMixture(
             3, weights_init=[0.2, 0.3, 0.5], restrictions=Restrictions(fixed_weights=[1], min_weight=0.1),
@@ -281,7 +281,7 @@ def test_the_run_with_the_highest_posterior_is_kept():
         for n in (1, 8)
     ]
     assert runs[1].lower_bound_ > runs[0].lower_bound_
-    assert runs[1].score(ROWS) != pytest.approx(runs[1].lower_bound_, abs=1e-3)  # which has the prior in it
+    assert runs[1].score(ROWS) != pytest.approx(runs[1].lower_bound_, abs=1e-3)  # the bound contains the log prior
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -305,7 +305,7 @@ def test_a_stream_takes_a_list_that_fixes_nothing(nothing):
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_has_the_prior_of_each_candidate():
-    """Every row is the single fit; with few rows no candidate fails, of which many do without a prior."""
+    """Check that every candidate equals the single fit; with few rows, many fail without a prior but none with one."""
     few = FEW[:12]
     how = {"criterion": "bic", "random_state": 0, "max_iter": 2000}
     plain = GaussianMixtureIC(range(1, 6), **how).fit(few)
@@ -361,7 +361,7 @@ def test_a_trimmed_fit_may_have_a_prior(covariance_type):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_default_prior_of_rows_with_holes_is_made_of_what_is_observed():
-    """Its variances are the observed ones, and it is a covariance, so that EM with it is an ascent."""
+    """Check that the default prior has the observed variances and is positive definite, so that EM never goes down."""
     holed = np.where(np.random.default_rng(5).random(ROWS.shape) < 0.2, np.nan, ROWS)
     full, diag = (
         GaussianMixture(1, covariance_type=structure, prior="default", tol=0, max_iter=1)
@@ -397,7 +397,7 @@ def test_components_that_only_the_prior_holds_are_named(rng):
 
 @pytest.mark.parametrize("weight", [1.0, 2.0])
 def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight, rng):
-    """Where all rows had other weights than those of its parts, the prior would be as much stronger there."""
+    """Check that the prior has the same strength relative to all rows and to the rows of a part."""
     X = rng.normal(size=(2500, 1)) * np.exp(rng.normal(size=(2500, 1)))
     how = {"prior": NormalInverseWishart(dof=30.0), "reg_covar": 0, "init_params": "search", "random_state": 55}
     one = GaussianMixture(5, **how).fit(X, sample_weight=np.full(2500, weight))
@@ -407,7 +407,7 @@ def test_a_search_on_a_part_of_the_rows_counts_the_prior_beside_all_rows(weight,
 
 
 def test_a_start_from_fewer_components_is_judged_by_the_posterior():
-    """Its likelihood would be higher, and what the prior adds is lower by more."""
+    """Check a start whose likelihood would be higher, but whose log prior is lower by more."""
     rows, steps = 2 * np.random.default_rng(108).normal(size=(20, 2)), []
     prior = NormalInverseWishart(scale=0.3, dof=30)
     how = {"covariance_type": "spherical", "prior": prior, "init_params": "random", "random_state": 0}

@@ -1,4 +1,4 @@
-"""The result of a fit as a summary, as frames and as a line: every number against NumPy or the estimator's own."""
+"""Summaries, data frames and one-line texts of a fit: every number equals NumPy's or the estimator's."""
 
 import pickle
 import re
@@ -37,7 +37,7 @@ def gm(frame):
 
 
 def components(summary):
-    """The table of the text, cell by cell."""
+    """Parse the table of the text, cell by cell."""
     table = str(summary).split("\n\n")[2].splitlines()
     return [re.split(r"\s{2,}", line.strip()) for line in table]
 
@@ -47,7 +47,8 @@ def test_the_numbers_of_rows_are_those_of_the_estimator(gm, frame):
     shares = gm.predict_proba(frame)
     np.testing.assert_allclose(facts["log_likelihood"], gm.score_samples(frame).sum(), rtol=1e-13)
     np.testing.assert_allclose(facts["bic"], gm.bic(frame), rtol=1e-13)
-    entropy = -np.log(shares.max(axis=1)).sum()  # Biernacki, Celeux & Govaert (2000), with rows in their components
+    # Biernacki, Celeux & Govaert (2000), for rows assigned to their components
+    entropy = -np.log(shares.max(axis=1)).sum()
     np.testing.assert_allclose(facts["icl"], gm.bic(frame) + 2 * entropy, rtol=1e-12)
     np.testing.assert_allclose(gm.summary(frame).components["size"], shares.sum(axis=0), rtol=1e-12)
     assert (facts["n_rows"], facts["n_features"], facts["n_components"]) == (180, 3, 3)
@@ -133,7 +134,7 @@ def test_components_are_described_by_their_numbers(gm):
     np.testing.assert_array_equal(table["mean_mass_g"], gm.means_[:, 2])
     np.testing.assert_array_equal(table["sd_length"], np.sqrt(gm.covariances_[:, 0, 0]))
     overlap = np.zeros((3, 3))
-    for i, j in [(0, 1), (0, 2), (1, 2)]:  # Bhattacharyya's coefficient, from its textbook form
+    for i, j in [(0, 1), (0, 2), (1, 2)]:  # textbook formula of Bhattacharyya's coefficient
         middle = (gm.covariances_[i] + gm.covariances_[j]) / 2
         offset = gm.means_[i] - gm.means_[j]
         logs = [np.linalg.slogdet(each)[1] for each in (middle, gm.covariances_[i], gm.covariances_[j])]
@@ -176,7 +177,8 @@ def test_a_saved_estimator_knows_its_rows(gm, tmp_path):
     loaded = GaussianMixture.load(tmp_path / "a.gmm")
     assert (tmp_path / "a.gmm").read_bytes() == (tmp_path / "b.gmm").read_bytes()
     assert str(loaded.summary()) == str(gm.summary())
-    assert repr(loaded) == repr(gm).rpartition(", ")[0]  # how long a fit took is not in files: equal fits, equal files
+    # files do not contain the time of a fit, so that equal fits have equal files
+    assert repr(loaded) == repr(gm).rpartition(", ")[0]
 
 
 def test_augment_adds_columns_to_the_rows_as_they_are(gm, frame):
@@ -186,7 +188,7 @@ def test_augment_adds_columns_to_the_rows_as_they_are(gm, frame):
     np.testing.assert_array_equal(table["component"], gm.predict(frame))
     np.testing.assert_allclose(table["uncertainty"], 1 - gm.predict_proba(frame).max(axis=1), atol=1e-15)
     np.testing.assert_array_equal(table["log_density"], gm.score_samples(frame))
-    assert list(frame.columns) == ["length", "50% & <b>", "mass_g"]  # not the caller's frame
+    assert list(frame.columns) == ["length", "50% & <b>", "mass_g"]  # the caller's frame is not changed
     renamed = frame.rename(columns={"length": "component"})
     clashing = GaussianMixture().fit(renamed)
     with pytest.raises(ValueError, match="X has a column called 'component' already"):
@@ -199,7 +201,7 @@ def test_rows_where_the_mixture_has_no_mass_are_told(gm, frame):
     with pytest.warns(RuntimeWarning, match=r"^180 of 180 rows lie where the mixture has no mass \(p-value < 1e-06\)"):
         far = gm.augment(frame * 1000)
     assert far["p_value"].max() < 1e-6
-    gm.augment(frame.head(3) * 1000)  # a few
+    gm.augment(frame.head(3) * 1000)  # three rows are too few for a warning
     holed = frame.mask(frame == frame.iloc[0])
     assert np.isnan(gm.augment(holed)["p_value"]).tolist() == [True] + [False] * 179
     assert np.isnan(gm.augment(frame * 1000, X_error=np.ones(3))["p_value"]).all()
@@ -366,7 +368,7 @@ def test_a_stream_that_makes_steps_counts_the_weights_of_all_its_rows(rng, tmp_p
     for start, end in pairwise([0, LEAF_ROWS, LEAF_ROWS + 5, len(rows)]):
         gm.partial_fit(rows[start:end], sample_weight=weight[start:end])
         assert gm.tidy()["size"].sum() == pytest.approx(weight[:end].sum(), rel=1e-12)
-        is_fit = end == LEAF_ROWS  # the log-likelihood is that of all rows, or none
+        is_fit = end == LEAF_ROWS  # log-likelihoods exist only for all rows
         assert (gm.summary().statistics["log_likelihood"] is not None) == is_fit
     gm.save(tmp_path / "stream.gmm")
     pd.testing.assert_frame_equal(GaussianMixture.load(tmp_path / "stream.gmm").tidy(), gm.tidy())
@@ -392,7 +394,7 @@ def test_components_in_another_order_keep_the_rows_and_lose_the_likelihood(gm):
     assert gm.glance()["log_likelihood"].tolist() == [None]
     gm.mixture_ = before[0]
     assert gm.glance()["n_rows"].tolist() == [None]
-    gm.means_ = np.zeros((2, 3))  # one of two
+    gm.means_ = np.zeros((2, 3))  # one mean is missing, out of two
     assert repr(gm) == "GaussianMixture(n_components=3, random_state=0)"
 
 
@@ -431,7 +433,7 @@ def test_a_notebook_shows_the_parameters_alone_where_there_is_no_mixture(gm):
 
 
 def test_components_whose_sum_is_singular_are_summarised():
-    """Each is positive definite to rounding; of the sum rounding leaves too little."""
+    """Check covariances that are positive definite to rounding, although their sum is not."""
     flat = [[[7.0, 35.0], [35.0, 175.00000000000063]], [[38.0, 190.0], [190.0, 950.0000000000185]]]
     mixture = Mixture([0.5, 0.5], np.zeros((2, 2)), flat, FAMILIES["full"])
     assert np.isfinite(mixture.log_density([[1.0, 5.0]])).all()

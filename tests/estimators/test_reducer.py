@@ -1,4 +1,4 @@
-"""The reducer: the eigenproblem it solves, and what it keeps."""
+"""The reducer: the eigenproblem that it solves, and the directions that it keeps."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def X(rng):
 
 @pytest.mark.parametrize("mean_fraction", [0.0, 0.3, 1.0])
 def test_it_solves_the_generalised_eigenproblem(X, mean_fraction):
-    """M v = l Σ v, with M as Scrucca (2014) writes it."""
+    """Check M v = l Σ v, with M as defined by Scrucca (2014)."""
     reducer = GaussianMixtureDimensionReducer(3, mean_fraction=mean_fraction, random_state=0).fit(X)
     mixture = reducer.mixture_
     covariance = mixture.covariance

@@ -1,4 +1,4 @@
-"""A family that somebody else registers changes nothing for others; docstrings list names from the registry."""
+"""Registering a user's structure changes no other structure, and docstrings list names from the registry."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
 from gaussmix._src.families import ALIASES
 from gaussmix.extend import register
 
-# Fits as they are by default, before and after somebody registers families, one with a single letter as alias.
+# Fits default models, before and after registering structures, one of which has a single letter as an alias.
 FOREIGN = """
 import json
 import numpy as np
@@ -64,7 +64,7 @@ def test_a_name_that_is_taken_stays_with_its_structure(names):
 
 
 def test_a_structure_may_be_defined_again():
-    """As when the cell of a notebook runs twice."""
+    """Check that a structure can be defined again, as happens if a notebook's cell runs twice."""
 
     def define():
         @register("own")

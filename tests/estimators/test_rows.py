@@ -1,4 +1,4 @@
-"""X of unusual layouts and types gives the right answer and is never written to; weights count rows."""
+"""X of unusual layouts and types gives correct results and is never changed, and weights count rows."""
 
 import warnings
 
@@ -8,13 +8,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix import GaussianMixture
 
-# A fit of ten steps on 180 rows of unit scale, groups five standard deviations apart: rounding of sums in another
-# order is below 180 ε, and EM on clear groups contracts it.
+# A fit of ten steps on 180 rows of unit scale, with groups five standard deviations apart: the rounding of sums in
+# another order is below 180 ε, and EM on clear groups reduces it.
 ROUNDING = 200 * np.finfo(np.float64).eps
 
 
 def fit(X, labels, covariance_type="full", sample_weight=None):
-    """Ten steps of EM from given labels: nothing is drawn, so that only the rows matter."""
+    """Make ten EM steps from given labels, without random numbers, so that only the rows matter."""
     mixture = GaussianMixture(3, covariance_type=covariance_type, init_params=labels, tol=0, max_iter=10)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -23,12 +23,12 @@ def fit(X, labels, covariance_type="full", sample_weight=None):
 
 @pytest.fixture
 def labels(X):
-    """Nearly the groups."""
+    """Return labels that are nearly the groups."""
     return (X[:, 1] > 2.5).astype(int) + (X[:, 2] > 2.5)
 
 
 class OnDevice:
-    """An array on a GPU, as far as DLPack tells: NumPy may not convert it, and may ask for a copy of it."""
+    """An array on a GPU according to DLPack, which NumPy may not convert but may copy."""
 
     def __init__(self, values, has_copies=True):
         self._values, self._has_copies = values, has_copies
@@ -77,14 +77,14 @@ def test_nothing_that_is_passed_is_changed(X, labels, method):
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data", "labels"])
 def test_a_row_of_weight_2_is_the_row_twice(X, labels, rng, init, covariance_type):
-    count = rng.integers(4, size=len(X))  # zeros too: a row that is absent
+    count = rng.integers(4, size=len(X))  # including zeros, which mean absent rows
     twice, given = X.repeat(count, axis=0), {"random_state": 0, "tol": 1e-6, "max_iter": 1000}
     order = rng.permutation(len(twice))
     several = GaussianMixture(3, covariance_type=covariance_type, **given)
     weighted = GaussianMixture(3, covariance_type=covariance_type, **given)
     several.set_params(init_params=labels.repeat(count)[order] if init == "labels" else init).fit(twice[order])
     weighted.set_params(init_params=labels if init == "labels" else init).fit(X, sample_weight=count)
-    # From another order of sums; "random" starts are far from the groups, and take many steps.
+    # The sums have another order; "random" starts are far from the groups, and take many steps.
     assert weighted.n_iter_ == several.n_iter_
     np.testing.assert_allclose(weighted.means_, several.means_, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(weighted.covariances_, several.covariances_, rtol=1e-9, atol=1e-9)
@@ -125,7 +125,7 @@ def test_the_mixture_itself_refuses_what_is_no_number(X):
 
 
 def test_rows_of_weight_0_count_as_absent_among_very_many_too(rng):
-    """More rows than a start reads, but few have weight: a sample must not miss these."""
+    """Check more rows than an initialisation reads, of which few have weight; samples must contain these."""
     X = rng.standard_normal((70_000, 2))
     weight = np.zeros(len(X))
     weight[rng.choice(len(X), size=60, replace=False)] = 1

@@ -1,4 +1,4 @@
-"""How EM runs and ends: restarts, warm starts, limits, seeds, threads, progress and warnings."""
+"""Running and ending EM: restarts, warm starts, limits, seeds, threads, progress and warnings."""
 
 import re
 import warnings
@@ -12,7 +12,7 @@ from gaussmix import GaussianMixture
 
 @pytest.fixture
 def unclear(rng):
-    """300 rows without groups: every start ends elsewhere."""
+    """Return 300 rows without groups, so that every start ends at another maximum."""
     return rng.random((300, 2))
 
 
@@ -37,8 +37,8 @@ def test_random_state_says_what_is_drawn(unclear):
 
     assert fit(0).lower_bounds_ == fit(0).lower_bounds_ == fit(np.random.RandomState(0)).lower_bounds_
     shared = np.random.RandomState(0)
-    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit draws on
-    # None stands for the global state in scikit-learn.
+    assert fit(shared).lower_bounds_ != fit(shared).lower_bounds_  # each fit advances the shared generator
+    # None means the global state in scikit-learn.
     np.random.seed(3)  # noqa: NPY002
     first = fit(None)
     np.random.seed(3)  # noqa: NPY002
@@ -88,7 +88,7 @@ def test_the_trace_says_how_it_went(X):
     assert mixture.lower_bound_ == bounds[-1]
     steps = np.abs(np.diff(bounds))
     assert steps[-1] < 1e-6 <= steps[:-1].min()
-    # The last bound is of the parameters before the last step.
+    # The last bound belongs to the parameters before the last step.
     assert mixture.score(X) >= bounds[-1]
     assert mixture.score(X) == pytest.approx(bounds[-1], abs=1e-6)
 
@@ -119,7 +119,7 @@ def test_a_collapsed_component_is_frozen_and_named(rng):
 @pytest.mark.parametrize(("structure", "seed"), [("full", 11), ("diag", 29), ("VVE", 101)])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
-    """Another step from where they froze would move them."""
+    """Check that collapsed components of a frozen mixture do not move, although another step would move them."""
     X = np.random.default_rng(seed).normal(size=(20, 2)).round()
     mixture = GaussianMixture(3, covariance_type=structure, init_params="random", random_state=seed, reg_covar=0)
     mixture.set_params(tol=1e-6, max_iter=300, warm_start=True).fit(X)
@@ -130,7 +130,7 @@ def test_a_warm_start_leaves_collapsed_components_frozen(structure, seed):
     assert mixture.outcome_.collapsed == collapsed
     assert (again.means[collapsed] == first.means[collapsed]).all()
     assert (again.covariances[collapsed] == first.covariances[collapsed]).all()
-    assert mixture.set_params(reg_covar=1e-3).fit(X).outcome_.collapsed == []  # a ridge carries them
+    assert mixture.set_params(reg_covar=1e-3).fit(X).outcome_.collapsed == []  # with a ridge they do not collapse
 
 
 def test_fewer_distinct_rows_than_components_is_a_warning(rng):
@@ -157,7 +157,7 @@ def test_a_lost_component_is_frozen_and_named(X):
 
 @pytest.mark.heavy(but=1)
 def test_any_number_of_threads_gives_the_same_bits(covariance_type):
-    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # three blocks
+    X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # the rows fill three blocks
     weight = np.arange(140_000) % 3 + 0.5
 
     def fit(n_jobs):
@@ -187,7 +187,7 @@ def test_verbose_prints_each_start_and_some_steps(unclear, capsys):
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # in the core, and in Python
+@pytest.mark.parametrize("covariance_type", ["full", "factor_analyzer"])  # the fit runs in the core or in Python
 def test_verbose_tells_what_a_search_does_before_the_first_step(covariance_type, rng, capsys):
     rows = rng.normal(size=(2_500, 2)) + 3 * rng.integers(4, size=(2_500, 1))
     how = {"covariance_type": covariance_type, "init_params": "search", "random_state": 0, "max_iter": 1, "verbose": 2}

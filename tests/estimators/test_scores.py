@@ -1,4 +1,4 @@
-"""What is asked of a fitted mixture, against scikit-learn's answers from the same parameters, and its edges."""
+"""Predictions of a fitted mixture agree with scikit-learn's from the same parameters; also edge cases."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gaussmix import GaussianMixture, Mixture
 
-# scikit-learn sums products of numbers up to 10 σ² large, d = 3 of them, and subtracts: log densities of −5 to −60.
+# scikit-learn sums d = 3 products of numbers up to 10 σ² and subtracts them: log densities are −5 to −60.
 ROUNDING = 1000 * np.finfo(np.float64).eps
 
 
 def of_parameters(mixture):
-    """scikit-learn's estimator with the parameters of ours."""
+    """Return scikit-learn's estimator with the same parameters."""
     theirs = SklearnMixture(mixture.n_components, covariance_type=mixture.covariance_type)
     theirs.weights_, theirs.means_, theirs.covariances_ = mixture.weights_, mixture.means_, mixture.covariances_
     theirs.precisions_cholesky_ = _compute_precision_cholesky(mixture.covariances_, mixture.covariance_type)
@@ -49,14 +49,14 @@ def test_answers_have_the_types_of_scikit_learn(X):
         for name in ("converged_", "n_iter_", "lower_bound_", "n_features_in_"):
             assert isinstance(getattr(ours, name), (bool, int, float))
         rows, labels = ours.sample(5)
-        np.testing.assert_array_equal(ours.sample(5)[0], rows)  # by random_state
+        np.testing.assert_array_equal(ours.sample(5)[0], rows)  # both estimators have the same random_state
         assert (rows.shape, labels.shape, labels.dtype.kind) == ((5, 3), (5,), "i")
         assert isinstance(ours.mixture_, Mixture)
 
 
 def test_of_equal_components_the_first_is_predicted():
     X = np.array([[-1.0], [0.0], [1.0], [2.0]])
-    means = np.array([[1.0], [-1.0], [1.0]])  # the first and the third are the same, and 0 lies in the middle
+    means = np.array([[1.0], [-1.0], [1.0]])  # the first and the third are equal, and 0 lies in the middle
     given = {"weights_init": np.full(3, 1 / 3), "means_init": means, "covariances_init": np.ones((3, 1, 1))}
     mixture = GaussianMixture(3, max_iter=0, **given).fit(X)
     assert mixture.predict(X).tolist() == [1, 0, 0, 0]

@@ -1,4 +1,4 @@
-"""The criterion "stability": how well labels of repeated fits agree with those of one component less and one more."""
+"""The criterion "stability": agreement of labels between repeated fits and fits with one component less or more."""
 
 import re
 from copy import deepcopy
@@ -24,7 +24,7 @@ def X():
 
 
 def cellcharter(labels):
-    """Stability as CellCharter's `ClusterAutoK` computes it (its lines, shortened), from labels[run][K]."""
+    """Compute stability as CellCharter's `ClusterAutoK` does (its code, shortened), from labels[run][K]."""
     counts, stability = list(labels[0]), []
     for i in range(1, len(labels)):
         stability.extend(fowlkes_mallows_score(labels[i][k], labels[j][k + 1]) for j in range(i) for k in counts[:-1])
@@ -78,7 +78,8 @@ def test_clear_groups_get_one_component_too_many():
 def test_no_repeat_lacks_a_component_of_a_label(X):
     labels = np.where(np.arange(len(X)) % 3, -1, np.arange(len(X)) % 2)
     found = GaussianMixtureIC([2, 3], **CHOICE, n_folds=2).fit(X, labels=labels)
-    np.testing.assert_array_equal(np.isnan(found.results_["stability"]), [True, False])  # 1 is not the only one
+    # two components are the only valid choice
+    np.testing.assert_array_equal(np.isnan(found.results_["stability"]), [True, False])
     too_few = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
     assert found.summary().warnings[-1].endswith(f"{too_few} full 2.")
     with pytest.raises(ValueError, match=f"{re.escape(too_few)} any candidate by stability. Choose another"):

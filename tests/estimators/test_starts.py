@@ -1,4 +1,4 @@
-"""Where EM starts: names, labels, responsibilities, callables, given parameters, and the ridge."""
+"""Initialisation of EM: names, labels, responsibilities, callables, given parameters, and the ridge."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,17 @@ from common import LEAF_ROWS, assert_same_fit
 from gaussmix import GaussianMixture, open
 
 NAMES = "kmeans", "k-means++", "random", "random_from_data"
-# An M-step sums a hundred rows of unit scale: rounding stays below a hundred ulps, and dividing or adding few more.
+# An M-step sums a hundred rows of unit scale: rounding stays below a hundred ulps, and divisions add few more.
 ROUNDING = 200 * np.finfo(np.float64).eps
 
 
 def start(X, n_components=3, **parameters):
-    """The mixture that EM would start from."""
+    """Return the mixture from which EM would start."""
     return GaussianMixture(n_components, max_iter=0, **parameters).fit(X)
 
 
 def m_step(X, shares, covariance_type, ridge=0.0):
-    """Weights, means and covariances of shared rows, from the formulas; Bishop (2006) eq. 9.17, 9.19, 9.22."""
+    """Compute weights, means and covariances from responsibilities by formulas; Bishop (2006) eq. 9.17, 9.19, 9.22."""
     mass = shares.sum(axis=0)
     means = shares.T @ X / mass[:, None]
     full = np.array([np.cov(X.T, aweights=share, ddof=0) for share in shares.T]) + ridge * np.eye(X.shape[1])
@@ -81,7 +81,7 @@ def test_a_callable_is_asked_once_a_start_and_may_give_either_kind(X, labels):
 def test_names_start_alike_from_one_seed_and_not_from_another(X, name):
     starts = [start(X, init_params=name, random_state=seed).means_ for seed in (0, 0, 1, 2, 3)]
     assert (starts[0] == starts[1]).all()
-    if name != "kmeans":  # which finds the same three groups from anywhere, in some order
+    if name != "kmeans":  # kmeans finds the same three groups from any seed, in some order
         assert any((starts[0] != other).any() for other in starts[2:])
 
 
@@ -105,7 +105,7 @@ def test_given_parameters_are_the_start(X, rng, covariance_type):
     assert (mixture.covariances_ == covariances[covariance_type]).all()
     before = mixture.score_samples(X)
     for array in given.values():
-        array *= 3  # a copy is kept
+        array *= 3  # the estimator keeps its own copy of the array
     assert (mixture.score_samples(X) == before).all()
     for array in given.values():
         array /= 3
@@ -167,9 +167,9 @@ def test_the_automatic_ridge_moves_with_the_units(X, labels, covariance_type):
     added = mixture.covariances_ - plain
     if covariance_type in ("full", "tied"):
         added = np.diagonal(added, axis1=-2, axis2=-1)
-    kept = np.sort(X, axis=0)[3:-3]  # of 180 rows, ceil(1.8) + 1 are dropped at each end
+    kept = np.sort(X, axis=0)[3:-3]  # drops ceil(1.8) + 1 of 180 rows at each end
     ridge = 1e-6 * (kept.var(axis=0) if covariance_type != "spherical" else kept.var(axis=0).mean())
-    # The ridge is found as a difference of covariances a million times larger.
+    # The ridge is computed as a difference of covariances that are a million times larger.
     np.testing.assert_allclose(added, np.broadcast_to(ridge, added.shape), rtol=1e7 * np.finfo(np.float64).eps * 10)
     outer = {"full": np.outer(scales, scales), "tied": np.outer(scales, scales), "diag": scales**2, "spherical": 1e18}
     np.testing.assert_allclose(scaled.covariances_, mixture.covariances_ * outer[covariance_type], rtol=1e-12)
@@ -177,7 +177,7 @@ def test_the_automatic_ridge_moves_with_the_units(X, labels, covariance_type):
 
 @pytest.mark.parametrize("kind", ["labels", "responsibilities", "weights"])
 def test_a_start_that_leaves_components_without_rows_is_refused(X, kind):
-    """Two of them would stay equal for ever; most often the labels are numbered with gaps."""
+    """Check that two empty components, which would stay equal forever, are refused; usually labels have gaps."""
     labels, weight = np.repeat([0, 3], [len(X) // 2, len(X) - len(X) // 2]), None
     if kind == "weights":
         labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)
@@ -216,7 +216,7 @@ N_ROWS = 2 * LEAF_ROWS
 
 @pytest.fixture(scope="module")
 def rows():
-    """Overlapping components, which take EM many steps."""
+    """Return rows of overlapping components, for which EM needs many steps."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(N_ROWS, 2)) + 2.0 * rng.normal(size=(5, 2))[rng.integers(5, size=N_ROWS)]
 
@@ -226,7 +226,7 @@ def plain(**parameters):
 
 
 def fitted_as_many(rows, **parameters):
-    """A fit for which the rows are many."""
+    """Fit with a threshold so low that the rows count as many."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gaussmix._src.fit.fit.MIN_PREFIT_ROWS", LEAF_ROWS)
         return plain(**parameters).fit(rows)
@@ -237,7 +237,7 @@ def test_few_passes_over_all_rows_are_left(rows, family):
     grown, slow = fitted_as_many(rows, covariance_type=family), plain(covariance_type=family).fit(rows)
     assert grown.converged_
     assert grown.n_iter_ < slow.n_iter_ / 3
-    assert grown.lower_bound_ > slow.lower_bound_ - 10 * slow.tol  # what EM had still to gain at this tolerance
+    assert grown.lower_bound_ > slow.lower_bound_ - 10 * slow.tol  # gain that EM had left at this tolerance
 
 
 def test_a_file_ends_where_its_rows_in_memory_do(rows, tmp_path):
@@ -252,6 +252,6 @@ def test_a_given_start_and_no_steps_stay_what_they_are(rows, given):
 
 def test_what_has_no_covariance_is_refused_as_without_a_sample(rows):
     rows = rows.copy()
-    rows[:1_000] = 50.0  # one distinct row
+    rows[:1_000] = 50.0  # a thousand rows are equal
     with pytest.raises(ValueError, match="increase reg_covar"):
         fitted_as_many(rows, reg_covar=0)

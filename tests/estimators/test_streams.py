@@ -1,4 +1,4 @@
-"""`partial_fit`: what is learned depends on the rows, and not on how calls cut them."""
+"""`partial_fit`: the result depends on the rows, and not on how calls cut them."""
 
 import copy
 import pickle
@@ -63,7 +63,7 @@ def test_cuts_looks_and_files_change_no_bit(name, dtype, weighted, rng):
             continue
         part = np.asfortranarray(rows[first:end]) if number % 2 else rows[first:end].copy()
         cut.partial_fit(part, sample_weight=None if weight is None else weight[first:end])
-        part[:] = np.nan  # what is held is a copy
+        part[:] = np.nan  # the estimator holds a copy, so that changing the array has no effect
         if number in (1, 6):
             cut = reloaded(cut)
     assert cut.means_.dtype == dtype
@@ -82,7 +82,7 @@ def test_single_rows_are_a_stream(rng):
 def test_the_first_rows_are_fitted_as_by_fit(n_rows, rng):
     rows, weight = rows_of(rng, n_rows), rng.uniform(0.5, 2.0, n_rows)
     stream = streamed(warm_start=True).partial_fit(rows[:30], sample_weight=weight[:30])
-    assert stream.n_iter_ > 0  # a look, from which the next fit does not go on
+    assert stream.n_iter_ > 0  # a preview, from which the next fit does not continue
     stream.partial_fit(rows[30:], sample_weight=weight[30:])
     expected = streamed().fit(rows[:LEAF_ROWS], sample_weight=weight[:LEAF_ROWS])
     for name in ATTRIBUTES[:-1]:

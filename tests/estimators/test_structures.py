@@ -1,4 +1,4 @@
-"""Every covariance structure, and every name it has, through the estimator."""
+"""Every covariance structure, and each of its names, through the estimator."""
 
 import pickle
 
@@ -62,7 +62,7 @@ CONSTRAINED = ["VEI", "EVI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV"]
 @pytest.mark.parametrize("parameter", ["covariances_init", "precisions_init"])
 @pytest.mark.parametrize("name", CONSTRAINED)
 def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
-    """Those of a freer fit; five digits of the right ones are enough."""
+    """Check that covariances of a less constrained fit cause the warning, and five correct digits do not."""
     free = GaussianMixture(2, covariance_type="diag" if name.endswith("I") else "full", random_state=0).fit(rows)
     given = free.covariances_ if parameter == "covariances_init" else free.precisions_
     said = f"{parameter} does not have the structure {name}: the nearest that has it differs by .* % in component"
@@ -70,7 +70,8 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
         started = GaussianMixture(2, covariance_type=name, tol=1e-6, max_iter=500, **{parameter: given}).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
     own = started.covariances_ if parameter == "covariances_init" else started.precisions_
-    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)  # a step gave it the structure
+    # one M-step gave the covariances this structure
+    GaussianMixture(2, covariance_type=name, max_iter=0, **{parameter: own}).fit(rows)
     gm = GaussianMixture(2, covariance_type=name, random_state=0).fit(rows)
     own = gm.covariances_ if parameter == "covariances_init" else gm.precisions_
     digits = np.vectorize(lambda number: float(f"{number:.5g}"))(own)
@@ -79,7 +80,7 @@ def test_covariances_outside_the_structure_are_a_warning(name, parameter, rows):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) == 3])
 def test_one_feature_has_two_structures(name, rows):
-    """mclust's E and V, and a sentence where the name says more."""
+    """Check that the structures are mclust's E and V, with a warning if the name has more letters."""
     fits = {other: GaussianMixture(2, covariance_type=other, reg_covar=0, random_state=0) for other in ("E", "V")}
     expected = fits[name[0]].fit(rows[:, :1])
     gm = GaussianMixture(2, covariance_type=name, reg_covar=0, random_state=0)
@@ -111,7 +112,7 @@ def test_an_unknown_structure_has_a_nearest(name, nearest, rows):
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")
 def test_the_order_of_few_rows_changes_no_maximum_unless_a_component_collapses(name, init):
-    """Of 34 rows 23 are distinct. Where a component collapses, rounding decides how far it gets before it is frozen."""
+    """Check 34 rows, 23 of them distinct. If a component collapses, rounding decides when it is frozen."""
     n_sound = 0
     for seed in range(8):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and Arrow: the numbers, the names, and what is refused."""
+"""Data frames of pandas, polars and Arrow: their numbers, their names, and their errors."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -131,7 +131,7 @@ def test_categories_are_refused_by_name(make):
 
 
 def check_refused(frame, kind, sentence):
-    """By an estimator, which stays what it was, and by a mixture."""
+    """Check that an estimator, which does not change, and a mixture both refuse the frame."""
     estimator = GaussianMixture(2, random_state=0).fit(rows_of())
     before = dict(vars(estimator))
     for ask in (estimator.fit, GaussianMixtureImputer().fit, estimator.mixture_.log_density):

@@ -1,4 +1,4 @@
-"""What is done with a fit of thousands of components: no array of rows × components, and short texts."""
+"""Uses of a fit with thousands of components: no array of rows × components, and short texts."""
 
 import re
 import warnings
@@ -15,7 +15,7 @@ ABOVE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, above the lim
 
 
 def line(n_components, spacing=1.0, n_features=1):
-    """Components of equal weight and standard deviation 1, side by side."""
+    """Return components of equal weight and standard deviation 1, side by side."""
     means = np.zeros((n_components, n_features))
     means[:, 0] = spacing * np.arange(n_components)
     weights = np.full(n_components, 1 / n_components)
@@ -23,7 +23,7 @@ def line(n_components, spacing=1.0, n_features=1):
 
 
 def lattice(n_rows, spread):
-    """`n_rows` rows at each place of a lattice of 126 × 127, and the mixture that they were drawn from."""
+    """Return `n_rows` rows around each point of a lattice of 126 × 127, and the mixture from which they were drawn."""
     means = np.stack(np.meshgrid(np.arange(126.0), np.arange(127.0)), axis=2).reshape(-1, 2)
     X = (means[:, None] + np.random.default_rng(0).normal(0, spread, (len(means), n_rows, 2))).reshape(-1, 2)
     covariances = np.tile(spread**2 * np.eye(2), (len(means), 1, 1))
@@ -39,7 +39,7 @@ def test_sparse_responsibilities_are_those_that_a_step_does_not_set_to_zero(has_
         mixture = Mixture(
             (1 - noise.weight) * mixture.weights, mixture.means, np.ones(3000), mixture.family, None, noise
         )
-    X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more than are made at a time
+    X = np.random.default_rng(0).uniform(0, 3000, (8000, 1))  # more rows than are processed at once
     X[0] = 1e6  # far from every mean
     sparse, dense = mixture.responsibilities(X, sparse=True), mixture.responsibilities(X)
     assert issparse(sparse)
@@ -91,7 +91,7 @@ def test_one_sentence_counts_thousands_of_components():
 @pytest.mark.filterwarnings("error:.*reg_covar")
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 def test_components_of_few_sampled_rows_are_not_taken_for_components_of_few_rows():
-    X, estimator = lattice(10, 0.1)  # a sample of 65,520 has 4 rows of each component, and of many fewer
+    X, estimator = lattice(10, 0.1)  # a sample of 65,520 has 4 rows of each component on average, and fewer of many
     assert estimator.set_params(posterior="exact").fit(X).outcome_.diagnostics == []
 
 

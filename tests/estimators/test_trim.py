@@ -1,4 +1,4 @@
-"""TrimmedSource fits through the estimators: robustness, labels, cutoff, choice, files, and what is refused."""
+"""Trimmed fits through the estimators: robustness, labels, cutoff, model selection, files, and errors."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ MEANS = np.array([[0.0, 0.0], [6.0, 6.0], [6.0, -6.0]])
 
 @pytest.fixture
 def rows(rng):
-    """Three groups; then a tenth of outliers, some of them remote."""
+    """Return three groups, followed by a tenth of outliers, some of which are remote."""
     groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
     return np.concatenate([groups, rng.uniform(-60, 60, size=(60, 2)), [[1e4, 1e4], [1e9, -1e7], [1e9, -1.1e7]]])
 
@@ -52,7 +52,7 @@ def test_labels_go_with_fit_predict(more, rows):
 
 @pytest.mark.heavy
 def test_no_start_is_spoiled(rng):
-    """Outliers in one far heap, a sixth of the rows, whatever the seed."""
+    """Check one distant group of outliers with a sixth of the rows, for any seed."""
     groups = np.concatenate([mean + rng.normal(size=(100, 2)) for mean in MEANS])
     heap = np.concatenate([groups, [30.0, 25.0] + 6 * rng.normal(size=(50, 2))])
     for seed in range(5):
@@ -94,7 +94,7 @@ def test_it_goes_on_and_may_be_accelerated(rows):
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", [["full", "diag"], ["EII", "VVE"]])
 def test_a_choice_is_not_led_by_outliers(name, rows):
-    """As many components as there are groups; without trimming there are more."""
+    """Check that the chosen number of components is the number of groups; without trimming it is larger."""
     search = {"covariance_type": name, "random_state": 0}
     chosen = GaussianMixtureIC(range(1, 6), trim=0.12, **search)
     labels = chosen.fit_predict(rows)
@@ -137,7 +137,7 @@ def test_folds_are_refused(rows):
 
 
 def test_the_automatic_ridge_does_not_see_what_may_be_left_out(rng):
-    """More than the hundredth at each end that it always leaves out."""
+    """Check a trimmed part that is larger than the hundredth at each end that the ridge always leaves out."""
     groups = np.concatenate([mean + rng.normal(size=(200, 2)) for mean in MEANS])
     rows = np.concatenate([groups, 1e9 * rng.normal(size=(40, 2))])
     for estimator in GaussianMixture(3), GaussianMixtureIC(3, covariance_type="full", reg_covar="auto"):

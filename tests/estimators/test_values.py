@@ -1,4 +1,4 @@
-"""Values that estimators take as parameters: structures, noise, priors, restrictions and rates."""
+"""Values that estimators accept as parameters: structures, noise, priors, restrictions and rates."""
 
 import copy
 import json
@@ -127,7 +127,7 @@ def test_structures_and_names_go_together(rows, tmp_path):
 
 def test_a_structure_of_ones_own_is_in_no_file_until_it_is_registered(rows, tmp_path):
     class Own(Full):
-        """Full by another name."""
+        """The structure "full" under another name."""
 
     gm = GaussianMixture(1, covariance_type=Own()).fit(rows)
     with pytest.raises(ValueError, match="is not registered"):

@@ -1,4 +1,4 @@
-"""Who looks at a fit while it goes on, and what a fit says of its end."""
+"""Callbacks and limits during a fit, and the report of its end."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from gaussmix._src.report.messages import SearchWarning
 
 
 def _slow():
-    """The rows of scikit-learn's issue 10122: two groups that overlap, in which EM creeps."""
+    """Return the rows of scikit-learn's issue 10122: two groups that overlap, on which EM converges slowly."""
     drawn = np.random.RandomState(1234).multivariate_normal
     return np.concatenate((drawn([2, 4], [[5, 2], [2, 6]], 300), drawn([0, 0], [[4, 2], [2, 3]], 100)))
 
@@ -26,7 +26,7 @@ def _slow():
 SLOW = _slow()
 HOW = {"n_components": 2, "random_state": 0, "n_init": 2}
 THREE = np.concatenate((SLOW, np.random.default_rng(0).normal(size=(len(SLOW), 1))), axis=1)
-PLAIN = HOW | {"init_params": "kmeans"}  # from where EM creeps
+PLAIN = HOW | {"init_params": "kmeans"}  # start from which EM converges slowly
 
 
 def test_a_callback_is_told_of_each_step_and_changes_no_bit():
@@ -136,7 +136,7 @@ def test_wrong_values_are_named(parameters, error, why):
 
 
 class Noted:
-    """A callback of scikit-learn that notes the tasks, and ends starts at an iteration."""
+    """A scikit-learn callback that records the tasks, and ends starts at a given iteration."""
 
     def __init__(self, last=None):
         self.last, self.notes = last, []
@@ -217,7 +217,7 @@ def test_auto_ends_at_the_maximum_where_the_last_gain_ends_far_from_it():
     assert ending.is_maximum
     assert ending.remaining_gain < 1e-4
     assert ending.certificate.endswith(" % of the labels may change.")
-    assert "maximum" not in ending.certificate  # which the reason says
+    assert "maximum" not in ending.certificate  # the reason already mentions the maximum
     assert 0.9 < ending.rate < 1
 
 
@@ -229,14 +229,14 @@ def test_auto_makes_the_same_steps_however_it_is_run():
 
 
 def test_auto_ends_where_gains_are_rounding_though_there_is_no_maximum():
-    """Two components that are alike stay alike: a saddle."""
+    """Check two equal components, which stay equal at a saddle point."""
     shares = np.full((len(SLOW), 2), 0.5)
     with pytest.warns(ConvergenceWarning, match="the fit is not at a maximum: try other starts"):
         fitted = GaussianMixture(2, tol="auto", init_params=shares).fit(SLOW)
     assert fitted.converged_
     assert fitted.outcome_.reason.startswith("Steps no longer change the mean log-likelihood, but the fit is not at a")
     assert (fitted.outcome_.is_maximum, fitted.outcome_.remaining_gain) == (False, None)
-    assert fitted.outcome_.certificate is None  # nor is it said twice
+    assert fitted.outcome_.certificate is None  # the certificate does not repeat the reason
 
 
 def test_a_limit_of_steps_ends_the_way_to_a_maximum():
@@ -249,7 +249,7 @@ def test_a_limit_of_steps_ends_the_way_to_a_maximum():
 
 
 class Opaque(Full):
-    """A structure that does not say what it is."""
+    """A structure without an algebra."""
 
     algebra = None
 
@@ -301,7 +301,8 @@ def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
         GaussianMixture(**PLAIN, check_maximum=check_maximum).fit(SLOW).outcome_
         for check_maximum in ("auto", False, True)
     ]
-    assert [ending.is_maximum for ending in certified] == [None, None, False]  # EM creeps, and is still far
+    # EM converges slowly, and is still far from the maximum
+    assert [ending.is_maximum for ending in certified] == [None, None, False]
     assert [ending.certificate is None for ending in certified] == [True, True, False]
     slow = GaussianMixture(**PLAIN, tol=0, max_iter=8_000).set_params(covariance_type="spherical")
     with pytest.warns(ConvergenceWarning):
@@ -310,7 +311,7 @@ def test_a_certificate_is_made_where_it_is_asked_for_or_costs_little():
 
 @pytest.mark.parametrize(("n_components", "tol", "seed"), [(5, 1e-4, 64), (4, 1e-5, 464)])
 def test_no_gain_is_said_on_a_ridge_where_further_steps_gain_far_more_than_one_of_newton(n_components, tol, seed):
-    """One of Newton's steps gains what it promises, 2e-4 and 3e-5 nats a row; EM then gains .04 and .12."""
+    """Check fits where a Newton step gains the predicted 2e-4 and 3e-5 nats per row, but EM then gains .04 and .12."""
     how = {"covariance_type": "EVV", "random_state": seed, "check_maximum": True, "init_params": "kmeans"}
     ended = GaussianMixture(n_components, tol=tol, max_iter=1000, **how).fit(load_iris().data)
     assert (ended.outcome_.is_maximum, ended.outcome_.remaining_gain) == (False, None)
@@ -402,7 +403,7 @@ def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were
 
 
 def _overlapping(rng):
-    """Groups that overlap, so that "auto" goes on from Ward's hierarchy with searches."""
+    """Return groups that overlap, so that "auto" continues from Ward's hierarchy with searches."""
     return rng.normal(size=(600, 2)) + 3 * rng.normal(size=(8, 2))[rng.integers(8, size=600)]
 
 
@@ -425,7 +426,7 @@ def test_a_search_without_time_goes_on_until_a_candidate_is_fitted(X):
 
 
 class Tasks(Noted):
-    """Notes which tasks are open."""
+    """A callback that records the open tasks."""
 
     def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
         self.notes.remove(("begin", context.task_name, context.task_id))

@@ -1,4 +1,4 @@
-"""What weights mean: frequencies count rows, precisions say how far to trust each."""
+"""The meaning of weights: frequencies count rows, precisions measure the reliability of each row."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ PRECISE = {"weight_type": "precision"}
 
 
 def table():
-    """120 rows in two groups, and precisions of mean 1 over the rows of positive weight."""
+    """Return 120 rows in two groups, and precisions with mean 1 over the rows of positive weight."""
     rng = np.random.default_rng(7)
     X = np.concatenate([rng.normal(0, 1, (70, 2)), rng.normal(7, 1, (50, 2))])
     weight = rng.gamma(2.0, size=120)
@@ -47,7 +47,7 @@ def test_predictors_count_rows():
     for cls in (GaussianMixtureDetector, gaussmix.GaussianMixtureImputer, GaussianMixtureRegressor):
         arguments = (X[:, :1], X[:, 1]) if cls is GaussianMixtureRegressor else (X,)
         wanted = cls(2, random_state=0).fit(*arguments, sample_weight=weight)
-        # Another ridge otherwise.
+        # With frequencies, the ridge would differ.
         found = cls(2, random_state=0, **PRECISE).fit(*arguments, sample_weight=1e-4 * weight)
         np.testing.assert_allclose(found.mixture_.covariances, wanted.mixture_.covariances, rtol=1e-9)
 

@@ -1,4 +1,4 @@
-"""Models of every kind that is written for other systems."""
+"""Models of every kind that can be exported to other systems."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ KINDS = [*FAMILIES, *SHARED, "noise", "a component of weight 0", "one feature", 
 
 
 def rows_at(offset, n_features=3, n_rows=400):
-    """Two groups of unlike scales, far from the origin by an offset."""
+    """Return two groups with different scales, shifted from the origin by an offset."""
     rng = np.random.default_rng(5)
     near, far = rng.normal(size=(n_rows // 2, n_features)), rng.normal(size=(n_rows // 2, n_features))
     return np.concatenate([near, far * np.linspace(0.3, 2.0, n_features) + 4.0]) + offset
 
 
 def fitted(kind, rows):
-    """A fitted estimator or a mixture of one of `KINDS`."""
+    """Return a fitted estimator or a mixture of one of `KINDS`."""
     if kind == "detector":
         return GaussianMixtureDetector(2, random_state=0).fit(rows)
     if kind == "noise":
@@ -42,7 +42,7 @@ def offset(request):
 
 @pytest.fixture(params=KINDS)
 def case(request, offset):
-    """A model, and rows: some of the data, and some far from it."""
+    """Return a model, and rows: some of the data, and some far away."""
     if request.param in SHARED:
         return shared(request.param), FAR_ROWS
     data = rows_at(offset, 1 if request.param == "one feature" else 3)
@@ -50,12 +50,12 @@ def case(request, offset):
     return fitted(request.param, data), np.concatenate([data[::5], far])
 
 
-# Rows so far away that squared distances to both means are equal in doubles, of mixtures with one covariance.
+# Rows of mixtures with one covariance, so far away that squared distances to both means are equal in doubles.
 FAR_ROWS = np.array([[-0.25, 1e9], [0.25, 1e12], [0.25, -1e9], [1e17, 0.0]])
 
 
 def shared(kind):
-    """A mixture whose components have one covariance."""
+    """Return a mixture whose components share one covariance."""
     return Mixture.from_parameters(
         [0.4, 0.6], [[-1.0, 0.0], [1.0, 0.0]], SHARED[kind], covariance_type=kind.removeprefix("far ")
     )

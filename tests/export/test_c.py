@@ -1,4 +1,4 @@
-"""The C header compiles without warnings, and its functions give the answers of gaussmix."""
+"""The C header compiles without warnings, and its functions give gaussmix's results."""
 
 import ctypes
 import shutil

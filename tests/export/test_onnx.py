@@ -1,4 +1,4 @@
-"""ONNX models give the answers of gaussmix, by onnxruntime."""
+"""ONNX models give gaussmix's results in onnxruntime."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 
 
 def run(made, rows, dtype):
-    """The outputs by name."""
+    """Return the outputs by name."""
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, {"X": rows.astype(dtype)}), strict=True))

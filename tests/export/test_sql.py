@@ -1,4 +1,4 @@
-"""DuckDB gives the answers of gaussmix."""
+"""Exported SQL gives gaussmix's results in DuckDB."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ duckdb = pytest.importorskip("duckdb")
 
 
 def run(query, **tables):
-    """The result of a query of Arrow tables, column by column."""
+    """Return the result of a query of Arrow tables, column by column."""
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)
@@ -90,7 +90,7 @@ def test_names_that_differ_by_case_only_are_one_column():
     rows = np.array([[0.0, 100.0]])
     found = run(to_sql(mixture, "t", ["x", "X_1"]), t=table_of(rows, ["x", "X_1"]))
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
-    rows, names = rows / 100, ["ä", "Ä"]  # of these DuckDB does not ignore the case
+    rows, names = rows / 100, ["ä", "Ä"]  # DuckDB distinguishes upper and lower case of these
     found = run(to_sql(mixture.with_feature_names(names), "t"), t=table_of(rows, names))
     assert found["log_density"] == pytest.approx(mixture.log_density(rows), rel=1e-12)
 

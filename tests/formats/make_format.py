@@ -1,8 +1,8 @@
-"""Write the sample model of the newest layout: run once when a layout is born, by hand, and never again.
+"""Write the sample model of the newest layout; it is run by hand once for each new layout, and never again.
 
     python tests/formats/make_format.py v1.gmm
 
-Files of older layouts can't be made again, and must not be: they stand for the files that users have.
+Files of older layouts cannot and must not be made again, because they represent the files that users have.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`GaussianMixture.save` and `load`: the estimator that wakes up is the one that was saved."""
+"""`GaussianMixture.save` and `load`: the loaded estimator equals the saved one."""
 
 import io
 import json
@@ -171,7 +171,7 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
         gaussmix.GaussianMixtureRegressor(),
         gaussmix.GaussianMixtureClassifier(),
     ):
-        with pytest.raises(AttributeError, match="mixture_"):  # what predicts from it is of another
+        with pytest.raises(AttributeError, match="mixture_"):  # other estimators cannot predict
             predictor.mixture_ = mixture
 
 
@@ -216,7 +216,7 @@ def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
 
 
 class Other(GaussianMixture):
-    """Another estimator."""
+    """A subclass of the estimator, under another name."""
 
 
 def test_another_estimator_is_not_taken_for_this_one(rng, tmp_path):
@@ -255,13 +255,13 @@ def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
 
 
 def loaded_with(details, mixture):
-    """The estimator in a file that says these details."""
+    """Load the estimator from a file with these details."""
     file = io.BytesIO()
     model_file.write(file, mixture._model, details)
     return GaussianMixture.load(io.BytesIO(file.getvalue()))
 
 
-# What a well-sealed file may still say wrongly of an estimator.
+# Wrong contents about an estimator that a file with a valid checksum may have.
 ENDING = {
     "reason": ["settled"],
     "is_maximum": [True],

@@ -1,4 +1,4 @@
-"""Model files: what was saved comes back bit for bit; what is damaged, foreign or false does not come back at all."""
+"""Model files: saved models are loaded bit for bit, and damaged, foreign or inconsistent files are not loaded."""
 
 import importlib.util
 import json
@@ -24,7 +24,7 @@ SAMPLES = sorted(HERE.glob("v*.gmm"))
 
 
 def made():
-    """The module that wrote the samples; it is not a package."""
+    """Import the module that wrote the samples, which is not part of a package."""
     spec = importlib.util.spec_from_file_location("make_format", HERE / "make_format.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -41,7 +41,7 @@ def load(place):
 
 
 def mixture_of(family, rng, n_components=3, n_features=4):
-    """Any mixture of a family: positive numbers, or A Aᵀ + I where it has matrices."""
+    """Return a random mixture of a structure: positive numbers, or A Aᵀ + I for matrices."""
     compact = rng.uniform(0.5, 2.0, family.shape(n_components, n_features))
     if compact.ndim >= 2 and family.kind.is_matrix:
         compact = compact @ compact.swapaxes(-1, -2) + np.eye(n_features)
@@ -92,13 +92,13 @@ def test_samples_of_every_layout_load(path):
 
 
 def test_the_sample_was_never_written_again():
-    """Whoever changes this digest has changed files that users have."""
+    """Check the digest of a file; changing this digest means changing files that users have."""
     digest = sha256((HERE / "v1.gmm").read_bytes()).hexdigest()
     assert digest == "2d0044c2cafc1103b249fe0f8ee916c31dcc9d48388a9c0558a78dd24e7af80f"
 
 
 def header_of(path):
-    """The JSON header, by nothing but the standard library."""
+    """Read the JSON header with the standard library alone."""
     contents = path.read_bytes()
     (length,) = struct.unpack("<Q", contents[:8])
     return json.loads(json.loads(contents[8 : 8 + length])["__metadata__"]["gaussmix"])
@@ -173,7 +173,7 @@ HEADER = {
 FIT = asdict(FitRecord(9, 9.0, -1.0, 3, True, {}))
 TENSORS = {"weights": np.array([0.5, 0.5]), "means": np.zeros((2, 2)), "covariances": np.array([np.eye(2)] * 2)}
 
-# What a well-sealed file may still say wrongly: changes to the header, changes to the tensors, the complaint.
+# Wrong contents that a file with a valid checksum may have: changes to the header, changes to the tensors, the error.
 FALSE = {
     "later layout": ({"version": 2}, {}, "layout version 2, which this gaussmix can't read"),
     "no layout": ({"version": [1]}, {}, "layout version"),
@@ -231,7 +231,7 @@ def test_a_false_mixture_is_not_saved(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "absent/", "absent/m.gmm", "file/m.gmm", "m" * 300])
 def test_a_file_that_cannot_be_made_is_named_as_the_user_does(name, tmp_path, monkeypatch):
-    """By the error that `open` raises, and nothing is written elsewhere."""
+    """Check that the error is the one that `open` raises, and that nothing is written elsewhere."""
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.chdir(folder)

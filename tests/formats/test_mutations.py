@@ -1,4 +1,4 @@
-"""Valid files, cut and changed in every way: they load as what they were, or not at all, in one sentence."""
+"""Valid files, cut and changed in many ways, load as before or raise an error of one sentence."""
 
 import copy
 import io
@@ -22,12 +22,12 @@ SAMPLE = (Path(__file__).parent / "v1.gmm").read_bytes()
 
 @pytest.fixture(params=[1, pytest.param(10, marks=pytest.mark.heavy)])
 def times(request):
-    """How many times as many changes."""
+    """Return the factor on the number of changes."""
     return request.param
 
 
 def estimator_file():
-    """A small file that also holds an estimator with all that a parameter can be."""
+    """Return a small file that also contains an estimator with every type of parameter."""
     rows = np.random.default_rng(0).normal(size=(30, 2))
     estimator = GaussianMixture(2, means_init=[[0.0, 0.0], [1.0, 1.0]], random_state=3, covariance_type="diag")
     file = io.BytesIO()
@@ -62,7 +62,7 @@ def test_a_changed_byte_a_cut_or_an_extension_is_noticed(name, times, rng):
 
 
 def test_the_estimator_s_file_is_whole_without_mutations():
-    """Else all would be turned away for another reason."""
+    """Check that the file is valid, because otherwise all changed files would be refused for another reason."""
     assert GaussianMixture.load(io.BytesIO(estimator_file())).n_iter_ > 0
     assert Mixture.load(io.BytesIO(estimator_file())).n_components == 2
 
@@ -71,7 +71,7 @@ JUNK = [None, True, -1, 3, 10**400, 1e308, "", "full", "float32", "x" * 300, [],
 
 
 def places(value, path=()):
-    """Every place in nested objects and lists."""
+    """Yield every key and index in nested objects and lists."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*path, key)
@@ -79,7 +79,7 @@ def places(value, path=()):
 
 
 def forged(header, junk, share_dropped, rng):
-    """The header with something else, or nothing, in one place."""
+    """Return the header with one entry replaced or removed."""
     found, everywhere = copy.deepcopy(header), list(places(header))
     *path, key = everywhere[rng.integers(len(everywhere))]
     inner = reduce(getitem, path, found)
@@ -117,7 +117,7 @@ FORGED = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_what_contradicts_itself_under_a_true_seal_is_one_sentence(name, times, rng):
-    """What loads can be used: a parameter may be wrong, and then the sentence about it comes with its use."""
+    """Check that loaded models can be used, although invalid parameters may raise errors only when they are used."""
     rows = rng.normal(size=(60, 3))
     fitted, file = ESTIMATORS[name](pd.DataFrame(rows, columns=["a", "b", "c"])), io.BytesIO()
     fitted.save(file)
@@ -178,7 +178,7 @@ def test_a_total_weight_that_is_not_positive_is_refused(weight):
 
 
 def test_a_shape_beyond_all_memory_is_one_sentence():
-    """safetensors lets nothing times 2**63 pass."""
+    """Check the shape 0 × 2**63, which safetensors accepts."""
     contents = SAMPLE
     length = int.from_bytes(contents[:8], "little")
     header = json.loads(contents[8 : 8 + length])

@@ -1,4 +1,4 @@
-"""Damaged files and hostile values: a valid result, or a sentence that names the file; `nox -s fuzz` for long."""
+"""Damaged files and hostile values give valid results, or errors that name the file; `nox -s fuzz` tests for long."""
 
 import gzip
 import io
@@ -31,14 +31,14 @@ fuzzed = settings(
     suppress_health_check=list(HealthCheck),
 )
 REFUSED = ValueError, TypeError, OSError
-MOST = 2**20  # kB that a small file may take
+MOST = 2**20  # kB that reading a small file may take
 ROWS = np.random.default_rng(0).normal(size=(24, 2))
 TEXT = [f"text {at % 3}" for at in range(24)]
 TABLE = pa.table({"a": ROWS[:, 0], "b": ROWS[:, 1], "s": TEXT, "d": pa.array(TEXT).dictionary_encode()})
 
 
 def written(write, *how, **more):
-    """The bytes of a file."""
+    """Return the bytes of a file."""
     file = io.BytesIO()
     write(file, *how, **more)
     return file.getvalue()
@@ -79,7 +79,7 @@ CHANGES = st.lists(
 
 
 def unsupported_reason(call, *arguments):
-    """What an error says; None if there is none. Errors of other classes pass."""
+    """Return the message of an expected error, or None without an error. Other errors are raised."""
     try:
         call(*arguments)
     except REFUSED as error:
@@ -88,7 +88,7 @@ def unsupported_reason(call, *arguments):
 
 
 def read(path):
-    """Do with a file what the command line does."""
+    """Read and use a file as the command line does."""
     if path.suffix in (".npz", ".gmm"):
         mixture, _ = _read(str(path), path.suffix, 2**28)
         assert not np.isnan(mixture.log_density(mixture.means)).any()

@@ -1,4 +1,4 @@
-"""What kernel tests share: every target this machine can run, problems, and an obvious evaluation in long double."""
+"""Fixtures of kernel tests: all targets of this machine, problems, and a simple evaluation in long double."""
 
 from dataclasses import dataclass, replace
 
@@ -7,28 +7,28 @@ import pytest
 
 from gaussmix import _core
 
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = range(5)  # shared: one triangular factor for all components
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED, LOW_RANK = range(5)  # SHARED: one triangular factor for all components
 SOFT, HARD, ASSIGNMENT = range(3)
 NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
 CUT = 60 * np.log(np.longdouble(2))
-GROUP_ROWS = 24  # that share bounds
+GROUP_ROWS = 24  # rows that share bounds
 
 
 @pytest.fixture(params=_core.targets(), ids=lambda target: target.isa)
 def target(request):
-    """Each instruction set in turn, not only the one dispatched."""
+    """Return each instruction set in turn, not only the dispatched one."""
     return request.param
 
 
 @pytest.fixture
 def targets():
-    """All of them, for comparisons."""
+    """Return all targets, for comparisons."""
     return _core.targets()
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The arguments of a step in its order, without the number of threads."""
+    """Arguments of a step in its order, without the number of threads."""
 
     rows: np.ndarray
     row_weight: np.ndarray | None
@@ -44,25 +44,25 @@ class Problem:
     projection: np.ndarray | None = None
 
     def step(self, target, n_threads=1, **options):
-        """The core's answer: log-likelihood, mass, first, second."""
+        """Run the core's step, and return log-likelihood, mass, first and second moments."""
         return self.full_step(target, n_threads, **options)[:4]
 
     def full_step(self, target, n_threads=1, **options):
-        """And how many rows are far, and about how many responsibilities above 0."""
+        """Run the core's step, and also return the distant rows and an estimate of the positive responsibilities."""
         *arguments, projection = self.__dict__.values()
         return target.step(*arguments, n_threads, projection=projection, **options)
 
     def evaluate(self, target, output, n_threads=1):
-        """The core's answer for each row."""
+        """Evaluate each row in the core."""
         density = (self.origin, self.log_scale, self.means, self.factor_shape, self.factors)
         return target.evaluate(self.rows, *density, output, n_threads)
 
     def but(self, **changes):
-        """The same problem with some arguments changed."""
+        """Return the same problem with some arguments changed."""
         return replace(self, **changes)
 
     def with_component(self, place, mean):
-        """The same with a component more, of triangular factors, that stands first or later."""
+        """Return the same problem with an additional component at index `place`, for triangular factors."""
         return self.but(
             log_scale=np.insert(self.log_scale, place, 0),
             means=np.insert(self.means, place, mean, axis=0),
@@ -74,7 +74,7 @@ class Problem:
 
 @pytest.fixture
 def make_problem(rng):
-    """Overlapping components, so that most responsibilities count; every argument in use."""
+    """Make overlapping components, so that most responsibilities matter; every argument is used."""
 
     def make(n_rows, n_features, n_components=3, factor_shape=TRIANGULAR, rule=SOFT, second=FULL):
         shape = (n_components, n_features)
@@ -108,7 +108,7 @@ def make_problem(rng):
 
 @pytest.fixture
 def apart(make_problem, rng):
-    """Clusters so far apart that most components are hopeless for most rows; rows sorted by cluster, or not."""
+    """Make clusters so far apart that most components are negligible for most rows; rows may be sorted by cluster."""
 
     def make(n_rows, n_features, n_components, factor_shape, is_sorted=True):
         problem = make_problem(n_rows, n_features, n_components, factor_shape)
@@ -122,14 +122,14 @@ def apart(make_problem, rng):
 
 
 def low_rank(rng, shape, n_factors):
-    """[F | w], with orthogonal columns below 1 in F."""
+    """Return [F | w], where the columns of F are orthogonal and shorter than 1."""
     directions = np.linalg.qr(rng.normal(size=(*shape, shape[1])))[0][..., :n_factors]
     sizes = rng.uniform(0.1, 0.95, (shape[0], 1, n_factors))
     return np.concatenate((directions * sizes, rng.uniform(0.5, 2, (*shape, 1))), axis=2)
 
 
 def weighted_log_densities(problem):
-    """Log densities (n_rows, n_components) by definition, in long double."""
+    """Compute log densities (n_rows, n_components) by their definition, in long double."""
     rows = centred_rows(problem)
     table = np.empty((len(rows), len(problem.means)), np.longdouble)
     for k, mean in enumerate(problem.means):
@@ -146,12 +146,12 @@ def weighted_log_densities(problem):
 
 
 def centred_rows(problem):
-    """Rows minus the origin, in long double."""
+    """Return rows minus the origin, in long double."""
     return problem.rows.astype(np.longdouble) - (0 if problem.origin is None else problem.origin)
 
 
 def exact_responsibilities(problem):
-    """Responsibilities by the problem's rule, and the log-likelihood of each row."""
+    """Compute responsibilities by the problem's rule, and the log-likelihood of each row."""
     if problem.rule == ASSIGNMENT:
         one_hot = np.eye(len(problem.means))
         table = problem.assignment if problem.assignment.ndim == 2 else one_hot[problem.assignment]
@@ -165,7 +165,7 @@ def exact_responsibilities(problem):
 
 
 def exact_step(problem):
-    """Log-likelihood, mass, first and second moments by definition, in long double."""
+    """Compute log-likelihood, mass, first and second moments by their definition, in long double."""
     weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
     responsibilities, log_density = exact_responsibilities(problem)
     weighted = responsibilities * weight[:, None]
@@ -181,10 +181,10 @@ def exact_step(problem):
 
 
 def allowed_errors(problem, eps):
-    """Bounds of the rounding error of each result: c eps (d + q) times the sum of what is added up, without signs.
+    """Return bounds on the rounding error of each result: c eps (d + q) times the sum of absolute terms.
 
-    A log density l = s - q/2 has an error of about eps (d + q): q is the largest squared distance that counts, and d
-    the length of its sums. Responsibilities have that as a relative error, and so have their sums.
+    A log density l = s - q/2 has an error of about eps (d + q), where q is the largest squared distance that matters,
+    and d is the length of its sums. Responsibilities have this relative error, and so do their sums.
     """
     weight = np.ones(len(problem.rows)) if problem.row_weight is None else problem.row_weight
     table = np.abs(weighted_log_densities(problem)) if problem.rule != ASSIGNMENT else np.zeros((1, 1))
@@ -201,7 +201,7 @@ def allowed_errors(problem, eps):
 
 @pytest.fixture
 def agrees_with_definition():
-    """Asserts that a step's results are the definition's, within rounding."""
+    """Check that a step's results agree with the definition, within rounding."""
 
     def check(problem, results, eps=2.0**-52):
         exact = exact_step(problem)
@@ -218,7 +218,7 @@ def agrees_with_definition():
 
 @pytest.fixture
 def same_bits():
-    """Asserts that two steps or evaluations agree in every bit (0 and -0 being one number)."""
+    """Check that two steps or evaluations agree in every bit, where 0 and -0 are one number."""
 
     def check(one, other):
         if isinstance(one, np.ndarray):
@@ -231,7 +231,7 @@ def same_bits():
 
 @pytest.fixture
 def agree(targets, same_bits):
-    """Asserts that a call has the same bits on every target."""
+    """Check that a call has the same bits on every target."""
 
     def check(call):
         expected = call(targets[0])
@@ -243,19 +243,19 @@ def agree(targets, same_bits):
 
 @pytest.fixture
 def exact_shares():
-    """Responsibilities by definition, in long double."""
+    """Compute responsibilities by their definition, in long double."""
     return lambda problem: exact_responsibilities(problem)[0]
 
 
 @pytest.fixture
 def exact_log_densities():
-    """`weighted_log_densities`, for tests that need the table."""
+    """Return `weighted_log_densities`, for tests that need the table."""
     return weighted_log_densities
 
 
 @pytest.fixture
 def no_bounds():
-    """Bounds without information, and the motion that says so, for a problem."""
+    """Return bounds without information for a problem, and a motion that makes them stay so."""
 
     def make(problem):
         shape = -(-len(problem.rows) // GROUP_ROWS), len(problem.means)
@@ -266,7 +266,7 @@ def no_bounds():
 
 @pytest.fixture
 def move(rng):
-    """A problem whose components are a little elsewhere; writes into `visit` how they got there."""
+    """Move a problem's components a little, and write the motion into `visit`."""
 
     def moved(problem, visit, target):
         after = problem.but(
@@ -282,7 +282,7 @@ def move(rng):
 
 @pytest.fixture
 def assert_bounds():
-    """Bounds are at most the distance of the nearest row of each whole group, and mostly more than a part of it."""
+    """Check that bounds are at most the distance of each whole group's nearest row, and mostly above a part of it."""
 
     def check(bounds, problem, part):
         rows, nearest = centred_rows(problem).astype(float), np.empty(bounds.shape)

@@ -1,4 +1,4 @@
-"""A wrong argument is refused by name, before anything is read."""
+"""A wrong argument raises an error with its name, before anything is read."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A search in the core: the same bits on every target, for any number of threads; what is refused."""
+"""A split-and-merge search in the core: same bits on every target and for any number of threads, and its errors."""
 
 import numpy as np
 import pytest
@@ -8,18 +8,18 @@ from gaussmix import FAMILIES
 N_COMPONENTS = 8
 AFTER_MOVE = (1e-5, 30)
 JUDGED = (1e-5, 4), (1e-5, 16), AFTER_MOVE, AFTER_MOVE, 2e-5, 16.0, 3.0, 0.005, 1e9, 40, 16, 8, 5, 2.0, 10.0, 5e-6
-MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another for k-means
+MANY_ROWS = 2_000, 1_500, 2_200, 800, 160  # two parts, and another part for k-means
 
 
 def settings(rng, judged=JUDGED, n_rows=MANY_ROWS, draws=None, misfit=0.0, slow_steps=0):
-    """The fields of `SearchSettings`: ends of two ascents are crossed where one may make a misfit out."""
+    """Return the fields of `SearchSettings`: two ascents are crossed if the best split indicates a misfit."""
     draws = rng.random((1, 101)) if draws is None else draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
     return (draws, (3, 100, 1e-4), *steps, judged, 20, 8, n_rows, 1e3, 8.0, 3, 2.0, misfit, 2, slow_steps)
 
 
 def arguments(rng, name="full", n_rows=1_500, **changes):
-    """What `Target.search` takes: rows of many clusters, and components that EM leaves on few of them."""
+    """Return arguments of `Target.search`: rows of many clusters, and components that EM has placed on few of them."""
     algebra, n_features = FAMILIES[name].algebra, 3
     rows = rng.normal(size=(n_rows, n_features)) + 3 * rng.normal(size=(12, n_features))[rng.integers(12, size=n_rows)]
     one = {"full": np.eye(n_features), "diag": np.ones(n_features), "spherical": np.ones(1)}
@@ -36,7 +36,7 @@ def arguments(rng, name="full", n_rows=1_500, **changes):
 
 
 def made(target, values):
-    """Whether EM is usual, where ascents began, and the mixture, of which the core writes over a copy."""
+    """Return whether EM is default, where ascents began, and the mixture, whose copy the core changes."""
     written = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
     is_usual, starts, *_ = target.search(**values | written)
     return is_usual, starts.reshape(-1, 2), written
@@ -52,7 +52,8 @@ def made(target, values):
     ],
 )
 def test_every_target_and_number_of_threads_gives_the_same_bits(targets, name, n_rows, rng):
-    misfit = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0  # else covariances depend on each other
+    # never crosses ends if covariances depend on each other
+    misfit = np.inf if "E" in name or FAMILIES[name].is_shared else 0.0
     values = arguments(rng, name, n_rows)
     values["searched"] = settings(rng, misfit=misfit)
     expected, starts, mixture = made(targets[0], values)
@@ -86,7 +87,7 @@ def test_ends_of_several_ascents_are_crossed_where_em_is_slow(target, rng):
 def test_a_search_that_is_not_wanted_ends_soon(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)
-    values["searched"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # which takes all rows
+    values["searched"] = settings(rng, n_rows=(60_001, *MANY_ROWS[1:]))  # a sample of this size includes all rows
     made(target, values)
     assert len(calls) == 3
 

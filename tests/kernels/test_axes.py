@@ -1,4 +1,4 @@
-"""Axes of one matrix, and axes that several share."""
+"""Axes of one matrix, and axes that several matrices share."""
 
 import mpmath
 import numpy as np
@@ -7,18 +7,18 @@ import pytest
 from gaussmix._src.testing.check_family import random_scatters
 from gaussmix._src.testing.closeness import EPS
 
-ROUNDING = 8 * EPS  # of d sums, and of d rotations in each of some eight sweeps
+ROUNDING = 8 * EPS  # rounding of d sums, and of d rotations in each of about eight sweeps
 
 
 def products(rng, n_features, n_terms, count=2):
-    """Positive semidefinite matrices of the rank of the smaller number."""
+    """Return positive semidefinite matrices, whose rank is the smaller of both numbers."""
     roots = rng.normal(size=(count, n_features, n_terms))
     matrices = roots @ roots.swapaxes(1, 2)
     return (matrices + matrices.swapaxes(1, 2)) / 2
 
 
 def assert_axes(matrices, spectra, axes):
-    """A = U diag(v) Uᵀ with orthonormal U and v ≥ 0 in order."""
+    """Check that A = U diag(v) Uᵀ with orthonormal U and sorted v ≥ 0."""
     rounding = ROUNDING * matrices.shape[1]
     assert (spectra >= 0).all()
     assert (np.diff(spectra, axis=1) <= 0).all()
@@ -46,14 +46,14 @@ def test_axes_without_variance_are_orthonormal_too(target, rng, n_features, rank
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
 def test_what_hardly_differs_keeps_what_it_shares_with_others(target, order):
-    """y = x + δz: δ² is lost next to 1, the covariance δ of y and z is not."""
+    """Check y = x + δz, for which δ² is lost next to 1, but the covariance δ of y and z is not."""
     matrix = np.array([[1, 1, 0], [1, 1, 1e-8], [0, 1e-8, 1]])[np.ix_(order, order)]
     assert_axes(matrix[None], *target.principal_axes(matrix[None]))
 
 
 @pytest.mark.parametrize("order", ["largest first", "smallest first", "mixed"])
 def test_small_variances_keep_their_digits(target, rng, order):
-    """A = DBD with features 10⁶ apart in size: eigenvalues have the digits that B determines, 30 orders down."""
+    """Check A = DBD with features 10⁶ apart in size: eigenvalues have the digits that B determines."""
     root = rng.normal(size=(6, 12))
     correlations = root @ root.T
     sizes = 10.0 ** np.array(
@@ -77,9 +77,9 @@ def test_small_variances_keep_their_digits(target, rng, order):
 @pytest.mark.parametrize("ratio", [1e-12, 1e-18, 1e-60])
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
 def test_axes_of_small_features_hold_shares_below_rounding_of_large_ones(target, rng, ratio, order):
-    """A = DBD: compared with the largest feature, the axis of the smallest one is below ε, yet makes them uncorrelated.
+    """Check A = DBD, where the smallest feature's axis has a part below ε along the largest one, to decorrelate both.
 
-    Structures with shared axes need UᵀAU, whose smallest variance would be that of the feature instead.
+    Structures with shared axes need UᵀAU; without this part, its smallest variance would be the feature's own.
     """
     root = rng.normal(size=(3, 9))
     sizes = np.array([1, ratio, ratio**2])[order]

@@ -1,4 +1,4 @@
-"""What the compiler leaves behind: no symbol of one instruction set for another, and a stub that is true."""
+"""Results of the compiler: no symbol of one instruction set that another could use, and a correct stub."""
 
 import re
 import shutil
@@ -12,11 +12,11 @@ from gaussmix import _core
 
 ROOT = Path(__file__).parents[2]
 CHECK = ROOT / "tools" / "check_weak_symbols.py"
-ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # whose names are those of their backends
+ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # architectures of the backends with these names
 
 
 def compile_object(tmp_path, source, isa):
-    """An object of one instruction set, hardly inlined: what -O3 may hide, -O1 shows."""
+    """Compile an object for one instruction set, with little inlining, because -O1 shows symbols that -O3 may hide."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None or not CHECK.exists() or shutil.which("nm") is None:
         pytest.skip("needs a C++ compiler, nm and the repository")
@@ -48,7 +48,7 @@ def test_kernels_share_no_symbols(tmp_path, isa):
 
 
 def test_only_backends_know_processors():
-    """Intrinsics and names of processors stand in cpp/simd and in the dispatch; the rest is written with vectors."""
+    """Check that intrinsics and processors' names occur only in cpp/simd and in the dispatch."""
     known = re.compile(
         r"_mm\d*_|__m(128|256|512)|immintrin|arm_neon|__(aarch64|x86_64|AVX|FMA)|avx|neon", re.IGNORECASE
     )

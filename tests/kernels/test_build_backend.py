@@ -1,4 +1,4 @@
-"""Which compiler the build backend takes, and what it says if there is none."""
+"""The compiler that the build backend selects, and its error if there is none."""
 
 import importlib.util
 import os
@@ -22,9 +22,9 @@ FAILS = "#!/bin/sh\nexit 1\n"
 
 @pytest.fixture
 def backend(monkeypatch, tmp_path):
-    """The backend in an empty folder, on a machine that has nothing: no compiler, no settings."""
+    """Load the backend, in an empty folder on a machine without a compiler and without settings."""
     for name in "CXX", "CXXFLAGS", "LDFLAGS", "CMAKE_ARGS", "GAUSSMIX_COMPILER", "CMAKE_GENERATOR_TOOLSET":
-        monkeypatch.setenv(name, "")  # so that it is unset again if the backend sets it
+        monkeypatch.setenv(name, "")  # unset again afterwards if the backend sets it
         monkeypatch.delenv(name)
     (tmp_path / "bin").mkdir()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -37,7 +37,7 @@ def backend(monkeypatch, tmp_path):
 
 
 def install(**scripts):
-    """Put compilers on the path; a name with _ for +."""
+    """Put compilers on the path; in their names _ stands for +."""
     for name, script in scripts.items():
         path = Path("bin", name.replace("_", "+"))
         path.write_text(script)
@@ -45,7 +45,7 @@ def install(**scripts):
 
 
 def needs_zig(backend, settings=None):
-    """Whether pip would install ziglang to build a wheel."""
+    """Return whether pip would install ziglang to build a wheel."""
     required = [requirements.Requirement(text) for text in backend.get_requires_for_build_wheel(settings)]
     return "ziglang" in [each.name for each in required if each.marker is None or each.marker.evaluate()]
 
@@ -79,13 +79,13 @@ def test_flags_of_the_environment_reach_the_compiler(backend, monkeypatch):
 
 
 def test_this_machine_has_a_compiler(backend, monkeypatch):
-    """It compiles the ten lines as C++20, and not as C++17."""
+    """Check that the compiler compiles the ten lines as C++20, and fails to compile them as C++17."""
     monkeypatch.setenv("PATH", os.defpath + os.pathsep + "/usr/local/bin")
     compiler = backend.choose(None)
     if compiler == "zig":
         pytest.skip("there is no compiler")
     assert backend.compiles(compiler)
-    monkeypatch.setenv("CXXFLAGS", "-std=c++17")  # the last option holds
+    monkeypatch.setenv("CXXFLAGS", "-std=c++17")  # the last option counts
     assert not backend.compiles(compiler)
 
 
@@ -109,7 +109,7 @@ def test_what_cmake_was_told_is_left_to_it(backend, monkeypatch):
 
 
 def test_the_sentence(backend, monkeypatch):
-    """With no compiler and no ziglang, which pip could not install."""
+    """Check the error if there is neither a compiler nor ziglang, which pip could not install."""
     monkeypatch.setattr(backend, "find_spec", lambda name: None)
     monkeypatch.setenv("CXX", "/bin/false")
     sentence = r"^Nothing compiles gaussmix's C\+\+20 core here \(tried: %s\): install g\+\+ or clang.*ziglang\.$"
@@ -118,7 +118,7 @@ def test_the_sentence(backend, monkeypatch):
     with pytest.raises(SystemExit, match=sentence % "/bin/false, ziglang"):
         backend.build_editable("wheels")
     (shown,) = [text for text in backend.get_requires_for_build_wheel() if text.startswith("ziglang")]
-    assert "install-gcc-or-clang" in shown  # in the installer's own error
+    assert "install-gcc-or-clang" in shown  # part of the installer's own error message
     monkeypatch.setenv("GAUSSMIX_COMPILER", "system")
     with pytest.raises(SystemExit, match=sentence % "/bin/false"):
         backend.get_requires_for_build_wheel()

@@ -1,11 +1,11 @@
-"""Cells of rows: those of the rule, whatever the origin, the unit and the order of rows are."""
+"""Cells of rows follow the rule, whatever the origin, the unit and the order of the rows are."""
 
 import numpy as np
 import pytest
 
 
 def labels_by_rule(rows, weight, n_cells):
-    """The definition, in long double."""
+    """Compute the labels by their definition, in long double."""
     labels = np.zeros(len(rows), int)
     for n in range(1, n_cells):
         cells = [np.flatnonzero(labels == label) for label in range(n)]
@@ -26,7 +26,7 @@ def test_cells_are_those_of_the_rule(size, n_cells, target, rng):
 
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
 def test_cells_follow_rows(factor, shift, target, rng):
-    """Rows of 20 bits, so that moving them is exact; their order changes sums by rounding only."""
+    """Check rows of 20 bits, which move exactly, so that their order changes sums only by rounding."""
     rows = np.round(rng.normal(size=(2000, 3)) * 2.0**10) * 2.0**-10
     order, weight = rng.permutation(2000), rng.integers(4, size=2000) / 2
     labels = target.partition_cells(rows, weight, 150)
@@ -43,9 +43,9 @@ def test_distinct_rows_are_the_last_cells(values, target):
 @pytest.mark.parametrize(
     ("values", "weight", "expected"),
     [
-        ([11.0, 0.0, 1.0, 10.0], [1.0] * 4, [2, 0, 1, 2]),  # the lower one of equal cells is split
+        ([11.0, 0.0, 1.0, 10.0], [1.0] * 4, [2, 0, 1, 2]),  # splits the lower one of equal cells
         ([0.0, 1.0, 2.0], [1e-20, 1.0, 0.0], [0, 1, 1]),  # the mean is rounded to an end
-        ([8.0, 0.7, 0.7, 0.7], [0.0, 0.1, 0.1, 0.1], [0] * 4),  # rows without weight are not split from others
+        ([8.0, 0.7, 0.7, 0.7], [0.0, 0.1, 0.1, 0.1], [0] * 4),  # rows without weight are not separated from others
         ([5.0, 2.0], [0.0, 0.0], [0, 0]),
     ],
 )

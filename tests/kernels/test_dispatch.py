@@ -1,4 +1,4 @@
-"""Which kernels run, and that the environment is obeyed."""
+"""Selection of the kernels, and the environment variable for it."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 from gaussmix import _core as core
 
-# The extension alone: the package takes seconds to import.
+# Imports the extension alone, because importing the package takes seconds.
 ASK = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("_core", sys.argv[1])
@@ -17,7 +17,7 @@ print(core.active().isa)
 
 
 def active_isa(**environment):
-    """The active instruction set of a fresh interpreter."""
+    """Return the active instruction set of a new interpreter."""
     inherited = {name: value for name, value in os.environ.items() if name != "GAUSSMIX_ISA"}
     command = [sys.executable, "-c", ASK, core.__file__]
     return subprocess.run(command, capture_output=True, text=True, env=inherited | environment, check=False)

@@ -1,4 +1,4 @@
-"""Drawn rows: right normal numbers, and the same bits for any thread count, instruction set and number of rows."""
+"""Drawn rows: correct normal numbers, and the same bits for any number of threads and rows and any instruction set."""
 
 import mpmath
 import numpy as np
@@ -6,20 +6,20 @@ import pytest
 
 EPS = np.finfo(float).eps
 KEY = 0x0123456789ABCDEF
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # shared: one triangular factor for all components
+SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # SHARED: one triangular factor for all components
 ONES = 0xFFFFFFFF
-# Words of u and v: least and largest u; whole, half and eighth turns, and both neighbours of each.
+# Words of u and v: smallest and largest u; whole, half and eighth turns, and both neighbours of each.
 EDGES = [(0, 0), (0, 1), (ONES, ONES), (ONES, ONES - 1), (1 << 31, 0), (ONES, 0)]
 TURNS = [((eighth << 29) + step) % 2**32 for eighth in range(8) for step in (-1, 0, 1)]
 
 
 def words_of(pairs):
-    """Random bits that stand for pairs of words of u, and of v."""
+    """Return random bits that stand for pairs of words of u and of v."""
     return np.array(pairs, np.uint32).reshape(-1, 4)
 
 
 def box_muller(words):
-    """Of one row of words, in 40 digits."""
+    """Compute the normal numbers of one row of words, with 40 digits."""
     with mpmath.workdps(40):
         a, b, c, d = (int(word) for word in words)
         u, v = (mpmath.mpf((high << 21) + (low & 0x1FFFFF)) / 2**53 for high, low in ((a, b), (c, d)))
@@ -28,14 +28,14 @@ def box_muller(words):
 
 
 def relative_errors(target, words):
-    """Of both numbers of each row of words, in units of ε; 0 where both are 0."""
+    """Return errors of both numbers of each row of words, in units of ε; 0 if both are 0."""
     found, exact = target.normals(words), [box_muller(row) for row in words]
     pairs = zip(found.ravel(), (number for both in exact for number in both), strict=True)
     return np.array([float(abs(f - e) / abs(e)) if e else abs(f) for f, e in pairs]) / EPS
 
 
 def test_normal_numbers_are_right_to_the_last_bits(target, rng):
-    """Half of the logarithm's ε, the root's ½ ε, the cosine's 0.85 ε and the product's ½ ε, of the number itself."""
+    """Check that the error is at most the logarithm's ε / 2, root's ε / 2, cosine's 0.85 ε and product's ε / 2."""
     assert relative_errors(target, rng.integers(2**32, size=(2000, 4), dtype=np.uint32)).max() <= 2.35
 
 
@@ -45,7 +45,7 @@ def test_normal_numbers_at_the_edges(target):
 
 
 def test_cosine_and_sine(target, rng):
-    """Times the radius alone, which is the number of v = 0: 0.85 ε, and ½ ε of the product."""
+    """Check errors relative to the radius, the number for v = 0, so that only 0.85 ε and the product's ½ ε are left."""
     turns = rng.integers(2**32, size=(2000, 2), dtype=np.uint32)
     found = target.normals(np.hstack([np.zeros_like(turns), turns]))
     radius = target.normals(words_of([(0, 0, 0, 0)]))[0, 0]
@@ -65,7 +65,7 @@ def test_the_largest_normal_number(target):
 
 @pytest.fixture
 def make_mixture(rng):
-    """The arguments of a draw that say from what: cumulative weights, means, factor_shape, factors."""
+    """Make the arguments of a draw that describe the mixture: cumulative weights, means, factor_shape, factors."""
 
     def make(n_features, n_components, factor_shape):
         shape = (n_components, n_features)
@@ -84,7 +84,7 @@ def make_mixture(rng):
 
 
 def draw(target, mixture, n_rows, n_threads=1, key=KEY):
-    """Rows and labels."""
+    """Draw rows and labels."""
     rows, labels = np.full((n_rows, mixture[1].shape[1]), np.nan), np.full(n_rows, -1)
     target.draw(*mixture, key, rows, labels, n_threads)
     return rows, labels
@@ -93,7 +93,7 @@ def draw(target, mixture, n_rows, n_threads=1, key=KEY):
 @pytest.mark.parametrize("factor_shape", range(4))
 @pytest.mark.parametrize("n_features", [1, 2, 3, 7, 8, 9, 16, 17, 33])
 def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_features, factor_shape):
-    """Both sides of lanes, groups and blocks; some components with one row, some with many; every instruction set."""
+    """Check sizes on both sides of lanes, groups and blocks, and components with one row or many, on all targets."""
     for n_components in (1, 3, 300):
         mixture = make_mixture(n_features, n_components, factor_shape)
         rows, labels = draw(targets[0], mixture, 8_300)
@@ -104,7 +104,7 @@ def test_a_row_is_a_function_of_its_number(targets, make_mixture, same_bits, n_f
 
 
 def test_rows_are_the_means_and_the_solved_normal_numbers(target, make_mixture):
-    """The same key gives the same normal numbers, here seen through the unit mixture."""
+    """Compare with normal numbers of the same key, which are computed from the unit mixture."""
     for n_features in (1, 6, 20):
         cumulative, means, factor_shape, factors = make_mixture(n_features, 4, TRIANGULAR)
         rows, labels = draw(target, (cumulative, means, factor_shape, factors), 500)

@@ -1,4 +1,4 @@
-"""What is said of single rows: never thresholded, and as exact as exp and log allow."""
+"""Results of single rows, which have no threshold and are as exact as exp and log allow."""
 
 import mpmath
 import numpy as np
@@ -37,18 +37,18 @@ def test_few_rows_have_the_bits_that_they_have_beside_others(target, make_proble
 
 
 def two_components(target, gaps, output):
-    """Components of log densities 0 and -gap at the row 0; a call for each gap."""
+    """Evaluate components with log densities 0 and -gap at the row 0, with a call for each gap."""
     rows, means, factors = np.zeros((1, 1)), np.zeros((2, 1)), np.ones((2, 1, 1))
     return np.array([target.evaluate(rows, None, np.array([0, -g]), means, 2, factors, output, 1)[0] for g in gaps])
 
 
 def in_ulps(got, exact):
-    """Errors of doubles in units of their last place."""
+    """Return errors of doubles in units of their last place."""
     return [float(abs(mpmath.mpf(float(g)) - e)) / np.spacing(float(e)) for g, e in zip(got, exact, strict=True)]
 
 
 def test_exp_is_within_its_last_place(target, rng):
-    """r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
+    """Check that r = e / (1 + e) loses half a place to the sum and half to the quotient, besides exp's own 0.66."""
     gaps = np.concatenate([rng.uniform(0, 1, 500), rng.uniform(0, 700, 1500)])
     got = two_components(target, gaps, RESPONSIBILITIES)[:, 1]
     with mpmath.workdps(40):
@@ -57,7 +57,7 @@ def test_exp_is_within_its_last_place(target, rng):
 
 
 def test_log_is_within_its_last_place(target, rng):
-    """log(1 + e) for sums in 1..2: below 2^-53 from the sum, and log's own place at most."""
+    """Check that log(1 + e) for sums in 1..2 loses less than 2^-53 to the sum, and at most one place to log."""
     gaps = rng.uniform(0, 40, 1000)
     got = two_components(target, gaps, LOG_DENSITY)
     with mpmath.workdps(40):

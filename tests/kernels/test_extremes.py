@@ -1,4 +1,4 @@
-"""Rows from nowhere, components of weight 0: sensible answers and no NaN."""
+"""Distant rows and components of weight 0 give sensible results without NaN."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LOG_DENSITY, RESPONSIBILITIES, WEIGHTED, LABELS = range(4)
 @pytest.mark.parametrize("distance", [1e4, 1e100, 1e200, 1e300])
 @pytest.mark.parametrize("every", [1, 3])
 def test_far_rows_have_an_answer(target, make_problem, every, distance, n_features, factor_shape):
-    """Whole groups of them, too, where no component is near enough to eliminate another."""
+    """Check far rows that fill whole groups, for which no component is near enough to eliminate another."""
     problem = make_problem(30, n_features, 3, factor_shape, SOFT, 0)
     problem.rows[::every] *= distance
     problem = problem.but(row_weight=None)
@@ -28,7 +28,7 @@ def test_far_rows_have_an_answer(target, make_problem, every, distance, n_featur
 
 @pytest.mark.parametrize("n_features", [2, 12])
 def test_a_distance_that_is_nan_counts_as_the_largest(target, n_features):
-    """The first difference overflows, and W (x - mean) multiplies it by 0."""
+    """Check a difference that overflows and is multiplied by 0 in W (x - mean)."""
     edge = np.full((1, n_features), 0.9 * np.finfo(float).max)
     factors = np.stack([np.eye(n_features)] * 2)
     table = target.evaluate(edge, None, np.zeros(2), np.repeat(-edge, 2, 0), 2, factors, WEIGHTED, 1)

@@ -1,4 +1,4 @@
-"""Whitening factors of covariances, and which have none."""
+"""Whitening factors of covariances, and covariances that have none."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_a_pivot_above_rounding_is_enough(target):
 
 @pytest.mark.parametrize(("count", "n_features"), [(1, 1), (3, 5), (33, 4), (2, 40), (70, 9)])
 def test_products_of_factors_are_their_definition(targets, count, n_features, rng):
-    """Also of more factors than are multiplied together, and with the same bits on every target."""
+    """Check products of more factors than are multiplied together, with the same bits on every target."""
     factors = np.tril(rng.normal(size=(count, n_features, n_features)))
     products = [target.gram(factors) for target in targets]
     expected = factors.swapaxes(1, 2) @ factors

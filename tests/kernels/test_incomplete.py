@@ -1,4 +1,4 @@
-"""Rows with missing cells and errors: sums and densities against a plain evaluation, a row at a time."""
+"""Sums and densities of rows with missing values and errors agree with a simple evaluation of single rows."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ LEAF_ROWS = 65_520
 
 @dataclass(frozen=True)
 class Problem:
-    """The arguments of a step in its order, without the moments that are wanted and the number of threads."""
+    """Arguments of a step in its order, without the required moments and the number of threads."""
 
     rows: np.ndarray
     row_weight: np.ndarray | None
@@ -43,7 +43,7 @@ class Problem:
 
 @pytest.fixture
 def make_problem(rng):
-    """Overlapping components; `missing` is the share of missing cells, `error` is None, "variances" or "full"."""
+    """Make overlapping components; `missing` is the missing fraction, `error` is None, "variances" or "full"."""
 
     def make(n_rows, n_features, n_components=3, missing=0.2, error=None, has_prior=True, has_background=True):
         shape = (n_components, n_features)
@@ -74,7 +74,7 @@ def make_problem(rng):
 
 
 def conditional(problem, i, k):
-    """log p(x, k) of a row with what is known of it; mean about that of k, and covariance, of the true row."""
+    """Return log p(x, k) of a row with its prior, and mean (about that of k) and covariance of the true row."""
     row, mean = problem.rows[i].astype(float), problem.means[k]
     inverse = np.linalg.inv(np.tril(problem.factors[k]))
     covariance = inverse @ inverse.T
@@ -99,7 +99,7 @@ def prior_of(problem, i, k):
 
 
 def shared(problem):
-    """log p(x, k) and the background's, (n_rows, n_components + 1), and means and covariances of the true rows."""
+    """Return log p(x, k) and the background's, (n_rows, n_components + 1), and the true rows' means and covariances."""
     n_rows, (n_components, n_features) = len(problem.rows), problem.means.shape
     log_joint = np.empty((n_rows, n_components + 1))
     means = np.empty((n_rows, n_components, n_features))
@@ -112,7 +112,7 @@ def shared(problem):
 
 
 def expected_step(problem):
-    """What a step says: log-likelihood, masses, the background's, first and second moments about the means."""
+    """Return results of a step: log-likelihood, masses, the background's mass, and moments about the means."""
     log_joint, means, covariances = shared(problem)
     largest = log_joint.max(axis=1, keepdims=True)
     kept = np.where(log_joint - largest > -CUT, np.exp(log_joint - largest), 0)
@@ -161,7 +161,7 @@ def test_moments_that_are_not_wanted(target, make_problem):
 def test_evaluate(target, make_problem, n_features, error):
     for has_prior in (False, True):
         problem = make_problem(120, n_features, 5, 0.1, error, has_prior)
-        problem.rows[:50, 0] = np.nan  # a long run
+        problem.rows[:50, 0] = np.nan  # many rows have the same pattern
         problem.rows[:50, 1:] = 1.0
         log_joint, *_ = shared(problem)
         np.testing.assert_allclose(problem.evaluate(target), log_joint[:, :-1], rtol=1e-10)
@@ -190,7 +190,7 @@ def test_cells_without_error_stay_as_they_are(target, make_problem):
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_layouts(target, make_problem, same_bits, error):
-    """float32 rows, any strides, one common error, and what stands in the upper triangles of factors."""
+    """Check float32 rows, any strides, one common error, and any values in the upper triangles of factors."""
     problem = make_problem(90, 5, error=error)
     problem = problem.but(rows=problem.rows.astype(np.float32))
     expected = problem.but(rows=problem.rows.astype(np.float64)).step(target)
@@ -230,7 +230,7 @@ def test_errors_of_missing_cells_are_not_read(target, make_problem, same_bits):
 
 
 def test_more_than_64_features(target, make_problem):
-    """Patterns that differ beyond the first word of a mask."""
+    """Check patterns that differ beyond the first word of a mask."""
     problem = make_problem(90, 70, 2, 0.0, has_background=False)
     problem.rows[:40, 66] = np.nan
     problem.rows[40:80, 67:] = np.nan
@@ -262,7 +262,7 @@ def test_threads_agree(target, make_problem, rng, same_bits, error):
 
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_rows_can_be_cut_at_leaves(target, make_problem, rng, error):
-    """Two leaves and a part of a third: nodes of the tree merge to the bits of one call."""
+    """Check that two leaves and a part of a third, as nodes of the tree, merge to the bits of one call."""
     problem = patterned(make_problem(2 * LEAF_ROWS + 1_000, 2, 2, 0.0, error, has_prior=False), rng)
 
     def of(rows):

@@ -1,4 +1,4 @@
-"""Which kernels a build compiles, and what a core says on a processor for which kernels were left out."""
+"""Kernels that a build compiles, and the warning on a processor whose kernels were left out."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ needs_repository = pytest.mark.skipif(
 
 
 def configured(folder, native, **environment):
-    """What CMake says of a build without Python, by a compiler that takes another processor for the one at hand."""
+    """Return CMake's output for a build without Python, with a compiler that assumes another native processor."""
     if shutil.which("cmake") is None or shutil.which("ninja") is None:
         pytest.skip("needs CMake and Ninja")
     compiler = folder / "c++"
@@ -62,7 +62,7 @@ def test_an_unknown_choice_is_refused(tmp_path):
 
 @needs_repository
 def test_without_faster_kernels_the_portable_ones_run(tmp_path):
-    """The dispatch of a core that was compiled on a processor without AVX2, on this processor."""
+    """Check a core that was compiled as if on a processor without AVX2, whose dispatch runs on this processor."""
     source, program = tmp_path / "ask.cpp", tmp_path / "ask"
     source.write_text(
         '#include <cstdio>\n#include "dispatch.hpp"\n'
@@ -82,7 +82,7 @@ def test_without_faster_kernels_the_portable_ones_run(tmp_path):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize(("forced", "n_warnings"), [("", "1"), (_core.targets()[0].isa, "0")])
 def test_one_warning_names_the_option(forced, n_warnings):
-    """However many fits there are; who chose kernels by hand needs none."""
+    """Check that there is one warning for any number of fits, and none if the user has chosen kernels."""
     program = (
         "import warnings, gaussmix, gaussmix._core as core\n"
         "core.omitted = lambda: 'avx512'\n"

@@ -1,4 +1,4 @@
-"""The core's logarithm of single numbers: right to the last bit but one, for every number there is."""
+"""The core's logarithm of single numbers is correct to the last bit but one, for every double."""
 
 from operator import methodcaller
 

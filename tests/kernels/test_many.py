@@ -1,4 +1,4 @@
-"""Fits of many groups in the core: the same bits on every target, what is left to Python, what is refused."""
+"""Fits of many groups in the core: same bits on every target, groups that are left to Python, and errors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from gaussmix import FAMILIES
 FULL = FAMILIES["full"].algebra
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra is not None]
 N_COMPONENTS, N_CANDIDATES = 3, 3
-N_STEPS, HEIGHTS = 6, 8  # the places of steps and log-likelihoods in what is returned
+N_STEPS, HEIGHTS = 6, 8  # positions of steps and log-likelihoods in the results
 JUDGED = (1e-5, 4), (1e-5, 16), (1e-4, 15), (1e-5, 45), 2e-5, 16.0, 3.0, 0.0025, 1e9, 15, 4, 4, 5, 2.0, 10.0, 5e-6
 LATER = (
     (N_CANDIDATES, 100, 1e-4), (1e-4, 30), (1e-4, 30), (1e-5, 300), JUDGED, 20, 4, (50, 20, 40, 30, 10), 1e3, 1e3, 2,
@@ -17,7 +17,7 @@ LATER = (
 
 
 def arguments(rng, **changes):
-    """What `Target.fit_many` takes of seven groups: of 60, 7, 0, 1, 5, 40 and 30 rows, the first two usual."""
+    """Return arguments of `Target.fit_many`: groups of 60, 7, 0, 1, 5, 40 and 30 rows; the first two are fitted."""
     size = np.array([60, 7, 0, 1, 5, 40, 30])
     first = np.cumsum(size) - size
     rows = rng.normal(size=(size.sum(), 2)) + rng.integers(3, size=(size.sum(), 1))
@@ -49,12 +49,12 @@ def test_every_target_gives_the_same_bits(targets, name, dtype, rng):
 
 
 def made(fits, places=slice(2)):
-    """What is there of the usual groups: of the others, arrays hold no numbers."""
+    """Return the results of the fitted groups, because the arrays of other groups are undefined."""
     return *(part[places] for part in fits[:HEIGHTS]), *fits[HEIGHTS:]
 
 
 def searched(rng, n_starts=2):
-    """A search that takes a part of the rows of groups of fifty."""
+    """Return settings of a search that takes a part of the rows of groups of fifty."""
     return rng.random((n_starts, 101)), *LATER
 
 
@@ -80,7 +80,7 @@ def test_a_group_is_the_same_alone(target, rng):
 
 
 def one(values, group=0, **changes):
-    """The same of one of the groups alone."""
+    """Return the arguments for one of the groups alone."""
     first, size = (int(part[group]) for part in values["ranges"])
     table = {"rows": values["rows"][first:][:size], "ranges": (np.zeros(1, int), np.array([size])),
              "weights": (np.array([float(size)]), np.ones(1))}  # fmt: skip
@@ -95,7 +95,7 @@ def test_no_groups(target, rng):
 
 WRONG = {
     "first_weight": [np.zeros(6, int)],
-    "initial": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # beside uniform
+    "initial": [(np.zeros((7, 3)), np.zeros((7, 3, 2)), np.zeros((7, 12)))],  # not allowed with uniform
     "algebra": [(0, 2, 2)],
     "ranges": [
         (np.zeros(6, int), np.zeros(7, int)),
@@ -110,15 +110,15 @@ WRONG = {
     "uniform": [np.ones((2, 6)), np.ones((0, 7)), None],
     "searched": [(np.ones((3, 9)), *LATER), (np.ones((2, 0)), *LATER)],
     "centres": [np.ones((3, 2))],
-    "unit": [np.ones(2)],  # without centres
-    "assignment": [np.zeros(143, np.int32)],  # beside uniform
+    "unit": [np.ones(2)],  # not allowed without centres
+    "assignment": [np.zeros(143, np.int32)],  # not allowed with uniform
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
     "max_steps": [-1],
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
-    "log_volume": [1.0],  # beside uniform
+    "log_volume": [1.0],  # not allowed with uniform
 }
 CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, value in enumerate(WRONG[name])]
 CENTRES = {"centres": np.ones((3, 2)), "uniform": None, "ridge": np.ones(2)}

@@ -1,4 +1,4 @@
-"""Steps that the core makes by itself: what it refuses, where it stops, and the same bits everywhere."""
+"""Steps that the core makes by itself: errors, where it stops, and the same bits on every target."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LIMITS = (2.0**-40, 1e-15, 1e3, 1e3)
 
 
 def arguments(family, rows=None, **changes):
-    """What `Target.run_em` takes of a problem, its mixture copied."""
+    """Return arguments of `Target.run_em` for a problem, with a copy of its mixture."""
     given = PROBLEMS["overlapping"]
     rows, start = given.rows if rows is None else rows, given.start(family)
     centre = total = None
@@ -30,7 +30,7 @@ def arguments(family, rows=None, **changes):
 
 
 def beside_background(family):
-    """The same with a uniform background, whose weight is 0.1 at first."""
+    """Return the same arguments with a uniform background, whose initial weight is 0.1."""
     values = arguments(family, centre=None, total=None, log_volume=9.0)
     return values | {"weights": np.append(0.9 * values["weights"], 0.1)}
 
@@ -78,7 +78,7 @@ def test_float32_rows_are_read_as_they_are(target):
     ids=["singular", "lost", "noise", "loss"],
 )
 def test_a_step_beyond_the_limits_is_not_made(target, change):
-    """And the mixture is what it was."""
+    """Check that the step is refused and that the mixture does not change."""
     values = arguments(FAMILIES["full"], **change)
     before = [values[part].copy() for part in ("weights", "means", "covariances")]
     assert target.run_em(**values)[0].size == 0

@@ -1,4 +1,4 @@
-"""No bit depends on the instruction set, on the number of threads, or on where and how rows lie."""
+"""No bit depends on the instruction set, on the number of threads, or on the memory layout of rows."""
 
 import itertools
 from functools import partial
@@ -34,7 +34,7 @@ def test_instruction_sets_agree_in_factors(agree, rng):
 @pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
 def test_threads_agree(target, make_problem, same_bits, n_rows, n_features, second):
-    """Enough rows for several spans and several threads, the last span cut short."""
+    """Check several spans and several threads, with a shorter last span."""
     for factor_shape in (TRIANGULAR, LOW_RANK):
         problem = make_problem(n_rows, n_features, 16, factor_shape, second=second)
         expected = problem.step(target, 1)
@@ -56,7 +56,7 @@ def test_more_threads_than_spans(target, make_problem, same_bits):
 
 
 def test_spans_are_merged_from_the_first(target, make_problem):
-    """A span's sums do not depend on what follows it: rows of weight 0 add nothing, not a bit."""
+    """Check that a span's sums do not depend on the rows after it: rows of weight 0 change no bit."""
     problem = make_problem(60_000, 4, 16)
     head = problem.but(rows=problem.rows[:30_000], row_weight=problem.row_weight[:30_000])
     tail_weight = np.where(np.arange(60_000) < 30_000, problem.row_weight, 0)
@@ -65,7 +65,7 @@ def test_spans_are_merged_from_the_first(target, make_problem):
 
 
 def misaligned(rows):
-    """The same values at an odd address."""
+    """Return the same values at an odd address."""
     data = np.zeros(rows.nbytes + 1, np.uint8)
     view = data[1:].view(rows.dtype).reshape(rows.shape)
     view[...] = rows

@@ -1,4 +1,4 @@
-"""Products of scores equal their definition, with the same bits everywhere."""
+"""Products of scores equal their definition, with the same bits on every target."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ PANEL = 4
 
 
 def padded(columns):
-    """Filled up to panels with columns of 0."""
+    """Fill up the last panel with columns of 0."""
     return np.pad(columns, ((0, 0), (0, -columns.shape[1] % PANEL)))
 
 
@@ -29,7 +29,7 @@ class Case:
         return target.score_products(*known, self.whitening, self.second, self.order, n_threads)
 
     def expected(self, exact_shares):
-        """By definition, in long double."""
+        """Compute the products by their definition, in long double."""
         p, d = self.problem, self.problem.rows.shape[1]
         shares = exact_shares(p)
         weight = np.ones(len(p.rows)) if p.row_weight is None else p.row_weight

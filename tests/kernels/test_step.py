@@ -1,4 +1,4 @@
-"""One pass of E and M equals its definition, on both sides of every boundary between kernels."""
+"""One EM pass equals its definition, on both sides of every boundary between kernels."""
 
 import itertools
 
@@ -39,7 +39,7 @@ def test_any_number_of_rows(target, make_problem, agrees_with_definition, n_rows
 @pytest.mark.parametrize("second", MAX_CALL_SECONDS)
 @pytest.mark.parametrize("rule", [SOFT, HARD])
 def test_a_hopeless_component_changes_no_bit(target, make_problem, same_bits, rule, second, n_features):
-    """Elimination and skipping are exact: the others' sums are what they are without it, wherever it stands."""
+    """Check that elimination is exact: it does not change the sums of other components, in any order of components."""
     problem = make_problem(500, n_features, 4, TRIANGULAR, rule, second)
     for far, place in itertools.product([40, 1e4, 1e160], [0, 2, 4]):
         crowd = problem.with_component(place, np.full(n_features, float(far)))
@@ -50,7 +50,7 @@ def test_a_hopeless_component_changes_no_bit(target, make_problem, same_bits, ru
 
 
 def test_responsibilities_below_the_threshold_are_zero(target):
-    """Two components, the gap of their log densities on either side of 60 log 2."""
+    """Check two components whose log densities differ by slightly more or less than 60 log 2."""
     rows, factors = np.zeros((1, 1)), np.ones((2, 1, 1))
     for gap, survives in [(60 * np.log(2) - 1e-12, True), (60 * np.log(2) + 1e-12, False)]:
         _, mass, *_ = target.step(
@@ -63,7 +63,7 @@ def test_responsibilities_below_the_threshold_are_zero(target):
     ("factor_shape", "n_features"), [(TRIANGULAR, 2), (TRIANGULAR, 11), (SHARED, 6), (DIAGONAL, 5), (LOW_RANK, 7)]
 )
 def test_counts_the_rows_that_are_far_from_every_mean(target, make_problem, factor_shape, n_features):
-    """1e4 deviations from the nearest, in rows that count."""
+    """Check that rows with positive weight count if they are 1e4 deviations from the nearest mean."""
     problem = make_problem(300, n_features, factor_shape=factor_shape).but(row_weight=np.ones(300))
     assert problem.full_step(target)[4] == 0
     rows, row_weight = np.array(problem.rows), np.ones(300)

@@ -1,4 +1,4 @@
-"""Threads of one call: an interrupt ends all of them, and other Python threads go on meanwhile."""
+"""Threads of one call: an interrupt ends all of them, and other Python threads continue during the call."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from gaussmix._src.numerics.threads import allowed, cached_property, granted, li
 
 
 def test_the_interpreter_is_free_meanwhile(target, make_problem):
-    """Another thread naps for 1 ms at a time: often within a step of some 0.1 s, once if it has to wait for the end."""
+    """Check that another thread, which sleeps for 1 ms at a time, runs often within a step of 0.1 s."""
     naps = 0
     is_done = threading.Event()
 
@@ -19,7 +19,7 @@ def test_the_interpreter_is_free_meanwhile(target, make_problem):
 
     napper = threading.Thread(target=nap)
     napper.start()
-    for n_rows in (2_000, 30_000):  # the first takes portable kernels long enough
+    for n_rows in (2_000, 30_000):  # the first is long enough with portable kernels
         problem = make_problem(n_rows, 64, 32)
         before = naps
         problem.step(target, 1)
@@ -58,7 +58,7 @@ def test_a_limit_on_threads_ends_with_its_block():
 
 
 def test_no_thread_waits_for_a_property_of_another_object():
-    """Python 3.11 has a lock for all objects of a class. A process that is forked meanwhile waits for ever."""
+    """Check forks, because Python 3.11 has one lock per class, for which a process forked meanwhile waits forever."""
     has_begun, may_end = threading.Event(), threading.Event()
 
     class Named:

@@ -1,4 +1,4 @@
-"""Steps in which a row is shared by its candidates: those of the definition, alike on all targets, or one sentence."""
+"""Steps with candidate components for each row equal the definition on all targets, or raise an error."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ NONE, TRACE, DIAGONAL_SECOND, FULL, PROJECTED = range(5)
 
 @pytest.fixture
 def make_call(make_problem, rng):
-    """A call of `step_truncated`, with other arguments by name: its results, and the candidates that it leaves."""
+    """Call `step_truncated` with some arguments changed, and return its results and the new candidates."""
 
     def make(factor_shape=TRIANGULAR, n_features=3, second=FULL, rule=0, n_rows=500, n_components=30):
         arguments = dict(vars(make_problem(n_rows, n_features, n_components, factor_shape, rule, second)))
@@ -42,7 +42,7 @@ def test_targets_and_threads_agree(agree, make_call, factor_shape, n_features, s
 
 
 def test_a_row_keeps_the_best_of_candidates_neighbours_and_one_by_chance(target, make_call):
-    """In bunches of 8 or 24 rows, here of one candidate: what all of them have, and their neighbours, are tried."""
+    """Check bunches of 8 or 24 rows with one candidate each, which try the candidates of all rows and neighbours."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
     candidates[:24, 0], candidates[24:, 0] = 10, 52

@@ -1,4 +1,4 @@
-"""The order in which rows are visited, and what bounds leave out, change no bit but through the order of sums."""
+"""The order of visits changes bits only through the order of sums, and bounds change no bit."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
         for _ in range(3):
             same_bits(problem.step(target, labels=labels, **visit), expected)
             np.testing.assert_array_equal(labels, likeliest)
-            visit["motion"][0] = 1  # the parameters stay where they are
+            visit["motion"][0] = 1  # the parameters do not move
 
 
 @pytest.mark.parametrize("factor_shape", FACTOR_SHAPES)
@@ -44,7 +44,7 @@ def test_labels_and_bounds_change_no_bit(target, apart, no_bounds, same_bits, n_
 def test_bounds_are_bounds_while_components_move(
     target, apart, no_bounds, move, assert_bounds, same_bits, n_features, factor_shape
 ):
-    """At most the distance of the nearest row of the group, step after step; and mostly of its order."""
+    """Check that bounds never exceed the distance of the group's nearest row, and mostly have the same order."""
     problem = apart(240, n_features, 7, factor_shape)
     visit = no_bounds(problem)
     for _ in range(6):
@@ -54,7 +54,7 @@ def test_bounds_are_bounds_while_components_move(
 
 
 def test_motion_of_what_overflows_is_no_bound(target):
-    """A bound that is moved by it becomes 0."""
+    """Check that a bound that such a motion moves becomes 0."""
     means, factors = np.zeros((3, 1)), np.array([[[1.0]], [[1e300]], [[1.0]]])
     far, inverse = np.array([[1e300], [1e300], [0.0]]), np.array([[[1.0]], [[1e-300]], [[np.nan]]])
     ratio, shift = target.measure_motion(TRIANGULAR, means, factors, far, inverse)

@@ -1,4 +1,4 @@
-"""Mixtures in mpmath at 50 digits, from the formulas of Bishop (2006) as they stand, without gaussmix's arithmetic."""
+"""Mixtures in mpmath with 50 digits, computed from the formulas of Bishop (2006), without gaussmix's arithmetic."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ DIGITS = 50
 
 
 def conditional(mixture, row, known, digits=DIGITS):
-    """Given known features: weights (K,), means (K, n_unknown), covariances (K, n_unknown, n_unknown); eq. 2.81–2.82.
+    """Return weights (K,), means (K, n_unknown), covariances (K, n_unknown, n_unknown) given features; eq. 2.81–2.82.
 
-    And the largest squared distance of the row, in standard deviations, from a component that matters.
+    Also return the largest squared distance of the row, in standard deviations, from a component that matters.
     """
     unknown = [j for j in range(mixture.n_features) if j not in known]
     with mp.workdps(digits):
@@ -34,7 +34,7 @@ def conditional(mixture, row, known, digits=DIGITS):
 
 
 def log_density(mixture):
-    """A function of a row of mpf: log p(row), an mpf. To be made and called with the digits set."""
+    """Return a function of a row of mpf that returns log p(row) as mpf. Call both with the digits set."""
     parts = []
     for weight, mean, covariance in components(mixture):
         scale = mp.log(weight) - mp.log(mp.det(2 * mp.pi * covariance)) / 2
@@ -52,27 +52,27 @@ def log_density(mixture):
 
 
 def components(mixture):
-    """(weight, mean, covariance) of each component, exactly as the doubles are."""
+    """Return (weight, mean, covariance) of each component, exactly as the doubles are."""
     dense = mixture._model.covariances.dense()
     for weight, mean, covariance in zip(mixture.weights, mixture.means, dense, strict=True):
         yield mp.mpf(float(weight)), mp.matrix(mean.tolist()), mp.matrix(covariance.tolist())
 
 
 def doubles(matrix):
-    """An array of an mpmath matrix."""
+    """Return an array of an mpmath matrix."""
     return np.array(matrix.tolist(), dtype=np.float64).reshape(matrix.rows, matrix.cols)
 
 
 def deviations(mixture):
-    """Standard deviations of features within components, (K, d)."""
+    """Return standard deviations of features within components, (K, d)."""
     return np.sqrt(mixture._model.covariances.variances())
 
 
 def rounding(mixture):
-    """What Cholesky factors round, c d cond ε with c = 16: Higham (2002) theorems 8.5 and 10.4.
+    """Return the rounding of Cholesky factors, c d cond ε with c = 16: Higham (2002) theorems 8.5 and 10.4.
 
-    Of covariances scaled to a unit diagonal (theorem 10.5). Where means are far from 0, ε |μ| / σ is lost in
-    their differences before anything begins.
+    The condition is of covariances scaled to a unit diagonal (theorem 10.5). If means are far from 0, their differences
+    lose ε |μ| / σ before any other operation.
     """
     dense, scale = mixture._model.covariances.dense(), deviations(mixture)
     condition = max(np.linalg.cond(c / np.outer(s, s)) for c, s in zip(dense, scale, strict=True))

@@ -19,12 +19,12 @@ pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for 
 
 @pytest.fixture
 def mixture(family):
-    """Three components of 3 features, with names."""
+    """Return three components of 3 features, with names."""
     return Mixture._from_model(PROBLEMS["overlapping"].start(family)).with_feature_names(NAMES)
 
 
 def another(name, size=0.7):
-    """A mixture of the same features elsewhere."""
+    """Return another mixture of the same features."""
     return Mixture._from_model(transformed(PROBLEMS["overlapping"], lambda rows: rows + size).start(FAMILIES[name]))
 
 
@@ -37,7 +37,7 @@ def matrix(numbers):
 
 
 def assert_same(found, expected, tolerance):
-    """The same mixture, whatever the structures."""
+    """Check that both are the same mixture, whatever their structures."""
     units = np.sqrt(np.diagonal(dense(expected), axis1=1, axis2=2))
     assert_close(found.weights, expected.weights, tolerance, 1.0, "weights")
     assert_close(found.means / units, expected.means / units, tolerance, 1 + np.abs(found.means / units).max(), "means")
@@ -93,7 +93,7 @@ def test_convolve(mixture, family, noise):
 
 
 def exact_product(one, other):
-    """Weights, means and covariances of all pairs: eq. 2.113–2.117 of Bishop (2006) with precisions as they stand."""
+    """Compute weights, means and covariances of all pairs: eq. 2.113–2.117 of Bishop (2006) with precisions."""
     logs, means, covariances = [], [], []
     with mp.workdps(DIGITS):
         for weight, mean, first in components(one):
@@ -135,7 +135,7 @@ def test_product_of_shared_covariances_with_one_component(name, of_one, is_first
 
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 def test_a_weight_of_0_far_away_changes_no_product_and_no_gradient(name):
-    """1e310 deviations away, which float64 does not have."""
+    """Check a component 1e310 deviations away, a number that float64 does not have."""
     family = FAMILIES[name]
     covariances = 1e-20 * np.broadcast_to(np.eye(2) if family.kind.is_matrix else 1.0, family.shape(2, 2))
     mixture = Mixture([0.0, 1.0], [[1e300, 1e300], [0.0, 0.0]], covariances, family)

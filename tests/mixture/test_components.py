@@ -1,4 +1,4 @@
-"""The components of a mixture, and mixtures as values: equal where their numbers, structures and names are."""
+"""Components of a mixture, and equality of mixtures, which compares numbers, structures and names."""
 
 import copy
 import pickle
@@ -91,7 +91,7 @@ def test_what_comes_back_is_equal(family, tmp_path):
 
 
 def changed(place, by=None):
-    """The same with one number another; by one bit unless said otherwise."""
+    """Return the mixture with one number changed, by one bit unless specified."""
     arrays = [np.array(array) for array in (PLAIN.weights, PLAIN.means, PLAIN.covariances)]
     arrays[place].flat[0] = np.nextafter(arrays[place].flat[0], 1) if by is None else by
     return Mixture(*arrays, PLAIN.family, PLAIN.feature_names)

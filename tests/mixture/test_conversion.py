@@ -1,4 +1,4 @@
-"""Mixtures from numbers, and from and to scikit-learn."""
+"""Mixtures from numbers, and conversions from and to scikit-learn."""
 
 import pickle
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def test_parameters_make_the_mixture_that_has_them(family):
         again = Mixture.from_parameters(*given, mixture.covariances, covariance_type=name, feature_names=list("abc"))
         np.testing.assert_array_equal(again.covariances, mixture.covariances)
         assert (again.family, again.feature_names) == (family, ("a", "b", "c"))
-    if family.kind is LowRank:  # whose precisions are not of its form
+    if family.kind is LowRank:  # its precisions do not have this form
         return
     precisions = mixture._model.covariances.inverse().array
     by_precisions = Mixture.from_parameters(*given, precisions=precisions, covariance_type=family.name)
@@ -42,7 +42,7 @@ def test_parameters_make_the_mixture_that_has_them(family):
 
 
 def test_a_structure_comes_with_its_options():
-    """Covariances ΛΛᵀ + diag ψ of two factors, where one is usual."""
+    """Check covariances ΛΛᵀ + diag ψ of two factors, where the default is one."""
     family = FactorAnalyzer(2)
     compact = [[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0], [1.0, 1.0, 2.0]]]
     mixture = Mixture.from_parameters([1.0], [[0.0] * 3], compact, covariance_type=family)
@@ -194,7 +194,7 @@ def test_a_singular_covariance_is_refused_by_to_sklearn():
 
 
 class Module:
-    """The attributes of `GaussianMixtureModel` in torchgmm 0.1.4 and pycave 3.2.1, in the shapes that they document."""
+    """The attributes of `GaussianMixtureModel` in torchgmm 0.1.4 and pycave 3.2.1, with their documented shapes."""
 
     def __init__(self, theirs):
         self.covariance_type = theirs.covariance_type
@@ -204,7 +204,7 @@ class Module:
 
 @SKLEARN
 def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
-    """The factors of torchgmm and pycave, and the buffers of cuVS, have scikit-learn's conventions."""
+    """Check factors of torchgmm and pycave, and buffers of cuVS, which have scikit-learn's conventions."""
     rows = rng.normal(np.repeat([0.0, 5.0], 50)[:, None], [1.0, 2.0, 0.1], size=(100, 3))
     theirs = Theirs(2, covariance_type=name, random_state=0).fit(rows)
     flat = theirs.covariances_.astype(np.float32).ravel()

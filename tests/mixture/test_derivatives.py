@@ -1,4 +1,4 @@
-"""Gradient and Hessian of the log density against differences of densities in mpmath."""
+"""Gradient and Hessian of the log density agree with differences of densities in mpmath."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from gaussmix import FAMILIES, Mixture
 from gaussmix.testing import PROBLEMS
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-STEP = mp.mpf(10) ** -30  # of a standard deviation: right to its square, and second differences keep 60 of 120 digits
+STEP = mp.mpf(10) ** -30  # in standard deviations: errors are its square, and second differences keep 60 of 120 digits
 
 
 def differences(mixture, row, units):
-    """∇ log p and its second derivatives from central differences in 120 digits, in units of the features."""
+    """Compute ∇ log p and its second derivatives by central differences in 120 digits, in units of the features."""
     n_features = len(row)
     with mp.workdps(120):
         density = log_density(mixture)
@@ -37,7 +37,7 @@ def differences(mixture, row, units):
 
 
 def assert_exact(mixture, rows):
-    """Both, to what rounding leaves: relative to D = ‖W(x − μ)‖ of the farthest component that matters."""
+    """Check both up to rounding, relative to D = ‖W(x − μ)‖ of the farthest component that matters."""
     units, tolerance = deviations(mixture).max(axis=0), rounding(mixture)
     gradient, hessian = mixture.gradient(rows), mixture.hessian(rows)
     assert np.isfinite(gradient).all()
@@ -66,7 +66,7 @@ def test_gradient_and_hessian_far_away(family, far):
 
 
 def test_the_hessian_keeps_its_digits_far_between_components_of_one_covariance():
-    """Midway between two of them, 1e8 standard deviations out: differences of ε · 1e8 would show."""
+    """Check a row midway between two components, 1e8 standard deviations out, where errors of ε · 1e8 would show."""
     precision = np.linalg.inv([[1.0, 0.3], [0.3, 1.0]])
     mixture = Mixture([0.5, 0.5], [[-1.5, 0.0], [1.5, 0.0]], [[1.0, 0.3], [0.3, 1.0]], FAMILIES["tied"])
     pull = precision @ [1.5, 0.0]

@@ -1,4 +1,4 @@
-"""Distances: closed forms, quadrature, a transport problem spelt out, and laws over all structures."""
+"""Distances: closed forms, quadrature, an explicit transport problem, and laws over all structures."""
 
 import mpmath
 import numpy as np
@@ -16,7 +16,7 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 
 def made(name, family, n_components=3, n_features=3):
-    """A mixture of overlapping components; others have other names."""
+    """Return a mixture of overlapping components, which depend on the name."""
     return Mixture._from_model(groups(name, 90, n_features, n_components, distance=2.0).start(family))
 
 
@@ -25,13 +25,13 @@ def dense(mixture):
 
 
 def density(mixture, points):
-    """p of points (…, n_features), by SciPy."""
+    """Compute p of points (…, n_features) by SciPy."""
     parts = zip(mixture.weights, mixture.means, dense(mixture), strict=True)
     return sum(weight * stats.multivariate_normal(mean, spread).pdf(points) for weight, mean, spread in parts)
 
 
 def squared_bures(a, b):
-    """tr A + tr B − 2 tr (A^½ B A^½)^½, as it is written everywhere."""
+    """Compute tr A + tr B − 2 tr (A^½ B A^½)^½, the usual formula."""
     root = linalg.sqrtm(a)
     return np.trace(a) + np.trace(b) - 2 * np.trace(linalg.sqrtm(root @ b @ root)).real
 
@@ -56,7 +56,7 @@ def test_l2_is_the_root_of_the_integrated_squared_error():
 @pytest.mark.parametrize("name", ["full", "diag"])
 def test_l2_and_cauchy_schwarz_are_their_integrals_in_two_dimensions(name):
     p, q = made("p", FAMILIES[name], 2, 2), made("q", FAMILIES["full"], 2, 2)
-    grid = np.linspace(-16, 16, 641)  # trapezia are exact to rounding for what falls so fast
+    grid = np.linspace(-16, 16, 641)  # the trapezoidal rule is exact to rounding for integrands that fall so fast
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
     of_p, of_q = density(p, points), density(q, points)
 
@@ -77,7 +77,7 @@ def test_mw2_of_single_gaussians_is_the_wasserstein_distance(family):
 
 @STRUCTURES
 def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
-    """Costs as written in the paper, and the linear programme with all its constraints."""
+    """Compare with the paper's costs and a linear programme with all its constraints."""
     p, q = made("p", family), made("q", family, 2)
     costs = np.array(
         [
@@ -94,7 +94,7 @@ def test_mw2_is_the_transport_problem_of_delon_and_desolneux(family):
 
 
 def test_mw2_in_one_dimension_couples_in_order(rng):
-    """Of equal spreads: W₂ of the points, which the quantile functions give."""
+    """Compare with W₂ of the points, which quantile functions give, because all spreads are equal."""
     weights, points = rng.dirichlet(np.full(20, 0.1), size=2), np.sort(rng.normal(size=(2, 20)))
     p, q = (Mixture(w, x[:, None], np.ones(20), FAMILIES["spherical"]) for w, x in zip(weights, points, strict=True))
     ends = [np.cumsum(w) for w in weights]
@@ -104,12 +104,12 @@ def test_mw2_in_one_dimension_couples_in_order(rng):
     exact = np.sqrt(
         np.diff(steps) @ (at[0] - at[1])[: len(middles)] ** 2 + steps[0] * (points[0, 0] - points[1, 0]) ** 2
     )
-    # ε of the weights that move between the same two points in both ways, and of their sums.
+    # The tolerance covers ε of the weights that move between the same two points in both ways, and of their sums.
     assert p.distance(q) == pytest.approx(exact, rel=1e-11)
 
 
 def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
-    """Masses of whole 24ths: SciPy matches 24 pieces with 24 others."""
+    """Compare with SciPy's matching of 24 pieces with 24 others, because masses are multiples of 1/24."""
     for _ in range(100):
         n, m = rng.integers(1, 9, size=2)
         supply, demand = (rng.multinomial(24 - size, np.full(size, 1 / size)) + 1 for size in (n, m))
@@ -120,11 +120,11 @@ def test_the_least_cost_is_that_of_a_matching_of_equal_parts(rng):
 
 
 def test_the_smallest_weights_move_their_part():
-    """Three components of weight 1e-10 that move 1000 / √3e-10: 1000 in all."""
+    """Check three components of weight 1e-10 that move by 1000 / √3e-10, which is 1000 in all."""
     weights, places = [1 - 3e-10, 1e-10, 1e-10, 1e-10], np.array([[0.0], [1e9], [2e9], [3e9]])
     moved = places + np.array([[0.0], [1.0], [1.0], [1.0]]) * 1000 / np.sqrt(3e-10)
     p, q = (Mixture(weights, means, np.ones(4), FAMILIES["spherical"]) for means in (places, moved))
-    # The means are rounded to 1e-7 of 6e7.
+    # The means are rounded by 1e-7, relative to 6e7.
     assert p.distance(q) == pytest.approx(1000.0, rel=1e-13)
 
 
@@ -133,7 +133,7 @@ def test_a_split_component_has_moved_nowhere(percent, rng):
     means, share = rng.normal(size=(2, 2)), percent / 100
     whole = Mixture([0.5, 0.5], means, [1.0, 2.0], FAMILIES["spherical"])
     split = Mixture([0.5 * share, 0.5 * (1 - share), 0.5], means[[0, 0, 1]], [1.0, 1.0, 2.0], FAMILIES["spherical"])
-    # Weights are rounded to ε, which may move between components.
+    # Weights are rounded by ε, and this weight may move between components.
     assert whole.distance(split) == pytest.approx(0.0, abs=np.sqrt(4 * EPSILON) * np.abs(means).max())
     nearly = Mixture(split.weights, split.means + 1e-9, split.covariances, split.family)
     assert whole.distance(nearly) < 1e-7
@@ -145,7 +145,7 @@ def test_laws_of_a_distance(family, metric):
     p, q, r = made("p", family), made("q", family, 2), made("r", family, 4)
     turned = Mixture._from_model(p._model.take([2, 0, 1]))
     assert p.distance(p, metric) == 0
-    # Sums in another order: ε of ∫ p², before the root is taken.
+    # The tolerance is ε of ∫ p² before the root is taken, because the sums have another order.
     assert turned.distance(p, metric) < np.sqrt(100 * EPSILON)
     assert p.distance(q, metric) == pytest.approx(q.distance(p, metric), rel=1e-9)
     assert p.distance(q, metric) == pytest.approx(turned.distance(q, metric), rel=1e-9)
@@ -156,7 +156,7 @@ def test_laws_of_a_distance(family, metric):
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
 def test_near_gaussians_keep_their_digits_in_mw2(nearness, rng):
-    """Σ and (1 + δ)² Σ are δ √(tr Σ) apart, since one is the other stretched."""
+    """Check that the distance of Σ and (1 + δ)² Σ is δ √(tr Σ), because one is a scaled copy of the other."""
     root = rng.normal(size=(4, 9))
     covariance = root @ root.T
     p = Mixture([1.0], [np.zeros(4)], [covariance], FAMILIES["full"])
@@ -179,11 +179,11 @@ def test_an_l2_distance_beyond_the_range_is_refused(unit):
     p, q = (Mixture([1.0], np.full((1, 8), mean * unit), [unit * unit], FAMILIES["spherical"]) for mean in (0.0, 1.0))
     with pytest.raises(ValueError, match=r"The L2 distance is exp\(.*\), beyond the range of float64: rescale"):
         p.distance(q, "l2")
-    assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # ¼ ‖μ − ν‖² / σ²
+    assert p.distance(q, "cauchy_schwarz") == pytest.approx(2.0, rel=1e-12)  # exact value ¼ ‖μ − ν‖² / σ²
 
 
 def test_far_groups_are_matched_within(rng):
-    """The costs within groups are 1e-12 of those between them, below any solver's tolerance."""
+    """Check costs within groups that are 1e-12 of the costs between groups, below any solver's tolerance."""
     one, other = np.sort(rng.normal(size=(2, 2, 10)), axis=2) + np.array([[0.0], [1e6]])
     p, q = (Mixture(np.full(20, 0.05), x.reshape(-1, 1), np.ones(20), FAMILIES["spherical"]) for x in (one, other))
     assert p.distance(q) == pytest.approx(np.sqrt(((one - other) ** 2).mean()), rel=1e-6)
@@ -210,7 +210,7 @@ def test_weights_as_typed_and_equal_components_will_do():
 
 
 def test_small_components_beside_large_ones_are_there():
-    """Squares of their spreads vanish compared with the others', yet nothing else tells the mixtures apart."""
+    """Check components whose squared spreads vanish compared with others, although only they differ in the mixtures."""
     one, other = (
         Mixture([0.5, 0.5], np.zeros((2, 2)), [np.eye(2), 4.0**n * 1e-300 * np.eye(2)], FAMILIES["full"])
         for n in (0, 1)

@@ -1,6 +1,6 @@
 """Entropy and divergences: closed forms, quadrature with 30 digits, and laws over all structures.
 
-Seeds are fixed, so nothing here fails by chance; a bound of draws would be passed by all but one in a billion seeds.
+Seeds are fixed, so that no test fails by chance; all but one in a billion seeds would satisfy the bounds on draws.
 """
 
 import mpmath
@@ -20,12 +20,12 @@ OTHER = Mixture([0.5, 0.2, 0.3], [[-0.5], [2.0], [4.0]], [1.5, 0.5, 2.0], FAMILI
 
 
 def made(name, family, n_components=3):
-    """A mixture of overlapping components of 3 features; others have other names."""
+    """Return a mixture of overlapping components of 3 features, which depend on the name."""
     return Mixture._from_model(groups(name, 90, 3, n_components, distance=2.0).start(family))
 
 
 def density(mixture):
-    """p of a mixture of one feature, with the digits of mpmath."""
+    """Return p of a mixture of one feature, with mpmath's digits."""
     parts = [
         (mpmath.mpf(w), mpmath.mpf(m), mpmath.sqrt(mpmath.mpf(v)))
         for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
@@ -34,7 +34,7 @@ def density(mixture):
 
 
 def integral(integrand, *mixtures):
-    """∫ f(p(x), …) dx over where these mixtures are, to some 20 digits."""
+    """Compute ∫ f(p(x), …) dx over the range of these mixtures, to about 20 digits."""
     with mpmath.workdps(30):
         densities = [density(mixture) for mixture in mixtures]
         return float(mpmath.quad(lambda x: integrand(*(p(x) for p in densities)), mpmath.linspace(-14, 18, 33)))
@@ -78,7 +78,7 @@ def test_js():
 
 
 def test_the_variational_approximation_is_that_of_hershey_and_olsen():
-    """Their eq. 20 spelt out, with divergences between normal distributions as everybody knows them."""
+    """Compare with the explicit eq. 20 of the paper, with the usual divergences between normal distributions."""
 
     def between(p, i, q, j):
         ratio = p.covariances[i] / q.covariances[j]
@@ -111,14 +111,14 @@ def test_single_gaussians_are_exact(rng):
 
 @pytest.mark.parametrize("nearness", [1e-3, 1e-6, 1e-9])
 def test_near_gaussians_lose_no_digits(nearness):
-    """KL of N(0, 1) and N(δ, (1 + δ)²) is log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ²."""
+    """Compare with log (1 + δ) − ½ + (1 + δ²) / (2 (1 + δ)²), about 1.5 δ², the KL of N(0, 1) and N(δ, (1 + δ)²)."""
     p = Mixture([1.0], [[0.0, 0.0]], [np.eye(2)], FAMILIES["full"])
     q = Mixture([1.0], [[nearness, 0.0]], [np.diag([(1 + nearness) ** 2, 1.0])], FAMILIES["full"])
     with mpmath.workdps(40):
         deviation = mpmath.sqrt(mpmath.mpf(q.covariances[0, 0, 0]))
         there = mpmath.mpf(nearness)
         exact = mpmath.log(deviation) - mpmath.mpf(0.5) + (1 + there**2) / (2 * deviation**2)
-    # The root of the variance is rounded: an error of ε in 1 + δ.
+    # The root of the variance is rounded, which is an error of ε in 1 + δ.
     assert p.kl_divergence(q).value == pytest.approx(float(exact), rel=2 * np.finfo(float).eps / nearness + 1e-14)
 
 
@@ -153,7 +153,7 @@ def test_bounds_are_about_what_draws_find(family):
 def test_js_is_symmetric_and_at_most_log_2(family):
     p, q = made("p", family), made("q", family, 2)
     there, back = p.js_divergence(q, n_draws=5000), q.js_divergence(p, n_draws=5000)
-    # Sums of the same numbers: n_draws roundings of at most log 2.
+    # The tolerance is n_draws roundings of at most log 2, because the same numbers are summed.
     np.testing.assert_allclose(tuple(there), tuple(back), rtol=1e-12)
     assert 0 < there.value <= LOG_2
     far = Mixture(q.weights, q.means + 1e6, q.covariances, q.family)
@@ -187,7 +187,7 @@ def test_a_unit_changes_the_entropy_by_its_logarithm_and_no_divergence(unit):
 
 @pytest.mark.heavy
 def test_the_error_is_that_of_the_estimate():
-    """Deviations in units of the error have the variance 1 over seeds, with an error of √(2 / n) itself."""
+    """Check that deviations in units of the error have variance 1 over seeds, estimated with an error of √(2 / n)."""
     exact, n_seeds = integral(kl, ONE, OTHER), 300
     found = [ONE.kl_divergence(OTHER, n_draws=1000, rng=np.random.default_rng(seed)) for seed in range(n_seeds)]
     assert len({value for value, _ in found}) == n_seeds
@@ -204,7 +204,7 @@ def test_chance_does_not_make_a_divergence_negative():
 
 
 def test_spreads_of_any_ratio():
-    """KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
+    """Check that KL of N(0, 1) and N(0, σ²) is log σ − ½ + 1 / (2 σ²), even if σ is 1e100 or 1e-60."""
     one = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     for sigma in (1e100, 1e-60):
         other = Mixture([1.0], [[0.0]], [sigma**2], FAMILIES["spherical"])
@@ -213,7 +213,7 @@ def test_spreads_of_any_ratio():
 
 
 def test_a_rare_component_is_not_missed():
-    """KL of ε at 1e6 and else N(0, 1) to N(0, 1): ε 1e12 / 2 and the entropy of the label, as they never meet."""
+    """Check KL ε 1e12 / 2 plus the label's entropy, as a component of weight ε at 1e6 never meets N(0, 1)."""
     rare = 1e-6
     p = Mixture([1 - rare, rare], [[0.0], [1e6]], [1.0, 1.0], FAMILIES["spherical"])
     estimate = p.kl_divergence(Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"]), n_draws=1000)
@@ -275,7 +275,7 @@ def test_mixtures_beyond_the_range_are_refused(far, n_components):
 
 
 def test_one_component_out_of_range_spoils_nothing():
-    """It can't be reached, so that the others' weights alone count: log (1 / 0.9) more."""
+    """Check that an unreachable component makes only the other weights count: log (1 / 0.9) more."""
     far = Mixture([0.45, 0.45, 0.1], [[0.0], [2.5], [1e200]], [1.0, 0.25, 1.0], FAMILIES["spherical"])
     near = Mixture([0.5, 0.5], [[0.0], [2.5]], [1.0, 0.25], FAMILIES["spherical"])
     lower, upper = near.kl_bounds(far)
@@ -286,27 +286,28 @@ def test_one_component_out_of_range_spoils_nothing():
 
 @pytest.mark.parametrize("apart", [0.5, 2.0, 6.0])
 def test_bounds_are_those_of_the_papers(apart):
-    """Two equal halves δ apart: KL between them δ²/2, Bhattacharyya δ²/8, ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
+    """Compare equal halves at distance δ: KL is δ²/2, Bhattacharyya δ²/8, and ∫ p_i p_j = e^(−δ²/4) / √(4π)."""
     p = Mixture([0.5, 0.5], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"])
     q = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
     own = 0.5 * np.log(2 * np.pi * np.e)
     lower, upper = (own + LOG_2 - np.log1p(np.exp(-(apart**2) / part)) for part in (8, 2))
     assert p.entropy_bounds() == pytest.approx((lower, upper), rel=1e-14)
-    # −∫ p log q: at most own + δ²/4, at least the mean of −log ∫ p_i q = log √(4π) + (0, δ²/4).
+    # −∫ p log q is at most own + δ²/4, and at least the mean of −log ∫ p_i q = log √(4π) + (0, δ²/4).
     crossed = own + apart**2 / 4, 0.5 * np.log(4 * np.pi) + apart**2 / 8
     durrieu = max(crossed[1] - upper, 0.0), crossed[0] - lower
-    variational = apart**2 / 4  # one component has no share to choose: the convexity of the divergence
+    # one component has no weights to choose, so that this is the convexity of the divergence
+    variational = apart**2 / 4
     assert p.kl_bounds(q) == pytest.approx((durrieu[0], min(durrieu[1], variational)), rel=1e-13)
     assert p.kl_variational(q) == pytest.approx(crossed[0] - upper, rel=1e-13)
 
 
 @pytest.mark.parametrize("apart", [1.0, 3.0, 10.0])
 def test_the_variational_bound_is_the_divergence_of_the_weights_where_components_are_the_same(apart):
-    """Hershey & Olsen (2007) section 8. The bound of Durrieu et al. (2012) is up to 18 times as large here."""
+    """Check section 8 of Hershey & Olsen (2007). The bound of Durrieu et al. (2012) is up to 18 times as large."""
     p, q = (Mixture([w, 1 - w], [[0.0], [apart]], [1.0, 1.0], FAMILIES["spherical"]) for w in (0.5, 0.6))
     of_weights = 0.5 * np.log(0.5 / 0.6) + 0.5 * np.log(0.5 / 0.4)
     upper = p.kl_bounds(q)[1]
-    # It is found in steps; the last step lowers it by 1e-6 of itself.
+    # The bound is found iteratively; the last step lowers it by a fraction of 1e-6.
     assert upper == pytest.approx(of_weights, rel=1e-4)
     assert upper >= p.kl_divergence(q, n_draws=1000).value
 
@@ -314,11 +315,11 @@ def test_the_variational_bound_is_the_divergence_of_the_weights_where_components
 @pytest.mark.parametrize("name", ["spherical", "full"])
 @pytest.mark.parametrize("far", [1e3, 1e17, 1e300])
 def test_distance_from_the_origin_costs_no_digits(name, far):
-    """Also where a deviation is less than the spacing of float64: the result is that of the parameters, not of rows."""
+    """Check that results depend on parameters, not on rows, even if a deviation is below the spacing of float64."""
     family = FAMILIES[name]
     covariances = (np.reshape(variances, family.shape(2, 1)) for variances in ([1, 1], [4, 4]))
     one, two = (Mixture([0.5, 0.5], [[0.0], [far]], each, family) for each in covariances)
-    lower, upper = one.entropy_bounds()  # these meet, as components are apart
+    lower, upper = one.entropy_bounds()  # both are equal, because the components are separated
     entropy, kl = one.entropy(n_draws=10_000), one.kl_divergence(two, n_draws=10_000)
     assert lower - 5 * entropy.error <= entropy.value <= upper + 5 * entropy.error
     assert abs(kl.value - (LOG_2 + 1 / 8 - 1 / 2)) <= 5 * kl.error

@@ -1,4 +1,4 @@
-"""Mean, covariance and joint moments: against formulas in mpmath, scipy's, and draws."""
+"""Mean, covariance and joint moments agree with formulas in mpmath, with SciPy, and with draws."""
 
 from itertools import permutations, product
 from math import prod
@@ -17,7 +17,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def pairings(places):
-    """All ways to leave some places single and pair the others: (singles, pairs)."""
+    """Yield all ways to leave some indices single and pair the others: (singles, pairs)."""
     if not places:
         yield (), ()
         return
@@ -30,7 +30,7 @@ def pairings(places):
 
 
 def exact_moment(mixture, places, about):
-    """E[Π_j (x_j − a_j)] as a sum over all pairings: Isserlis (1918), with means."""
+    """Compute E[Π_j (x_j − a_j)] as a sum over all pairings: Isserlis (1918), with means."""
     total = mp.mpf(0)
     for weight, mean, covariance in components(mixture):
         terms = (
@@ -70,7 +70,7 @@ def test_mean_and_covariance(family, problem):
 @pytest.mark.parametrize("order", range(5))
 @pytest.mark.parametrize("raw", [False, True])
 def test_moments(family, order, raw):
-    """To c ε times what was summed: (order)! pairings of numbers of the size of a deviation or an offset."""
+    """Check errors of c ε times the summed terms: (order)! pairings of numbers as large as deviations or offsets."""
     mixture = Mixture._from_model(PROBLEMS["overlapping"].start(family))
     found = mixture.moments(order, center=np.zeros(3) if raw else None)
     assert found.shape == order * (3,)
@@ -106,7 +106,7 @@ def test_moments_of_one_gaussian_are_scipys():
 
 
 def test_weights_that_sum_to_nearly_one_are_shares():
-    """Where seven digits were typed, the mean is that of the mixture, not 1e-7 of its distance from 0 away."""
+    """Check that weights with seven digits do not shift the mean by 1e-7 of its distance from 0."""
     mixture = Mixture([0.3333333, 0.6666666], [[1e6], [1e6 + 3]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.mean - 1e6, [2.0], rtol=0, atol=1e-6)
 

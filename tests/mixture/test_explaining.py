@@ -1,4 +1,4 @@
-"""Why rows belong to their components: the parts add up, and are what the literature says."""
+"""Explanations of rows' components: their parts add up, and agree with formulas from the literature."""
 
 import numpy as np
 import pandas as pd
@@ -165,7 +165,7 @@ def test_rows_elsewhere_and_before_fit_are_refused(tmp_path):
 
 @pytest.mark.parametrize("size", [1e10, 1e100, 1e160, 1e300])
 def test_rows_whose_squared_distance_overflows_are_explained(size):
-    """Warnings are errors here. Far out, the predictive density of t falls by a power of the distance."""
+    """Check that nothing warns. Far out, the t predictive density falls by a power of the distance."""
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(40, 2)), rng.normal(size=(40, 2)) + 6])
     why = GaussianMixture(2, random_state=0).fit(X).explain([[size, 0.0]])

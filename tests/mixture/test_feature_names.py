@@ -1,4 +1,4 @@
-"""Features are called by number or by name, and names go wherever the mixture goes."""
+"""Features are selected by index or by name, and all operations on a mixture keep the names."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Mass outside density levels: against mpmath in one feature, chi-squared for one component, both by draws."""
+"""Mass outside density levels agrees with mpmath in one feature, with chi-squared for one component, and with draws."""
 
 import numpy as np
 import pytest
@@ -33,14 +33,14 @@ def line(name):
 
 
 def apart(n_features):
-    """Two components that never meet: the mass below a level is that of one."""
+    """Return two components so far apart that the mass below a level belongs to one of them."""
     means = np.zeros((2, n_features))
     means[1, 0] = 1e4
     return Mixture([0.5, 0.5], means, [1.0, 1.0], FAMILIES["spherical"])
 
 
 def exact_tail(mixture, row):
-    """Mass where the density is below that at a row, mpf: crossings are sought on a fine grid, then by bisection."""
+    """Compute the mass below a row's density as mpf: crossings are found on a fine grid and by bisection."""
     parts = [
         (mp.mpf(float(w)), mp.mpf(float(m)), mp.sqrt(mp.mpf(float(v))))
         for w, m, v in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True)
@@ -53,7 +53,7 @@ def exact_tail(mixture, row):
     grid = np.concatenate([np.linspace(float(m - 12 * s), float(m + 12 * s), 601) for _, m, s in parts])
     grid = np.unique(np.append(grid, row))
     below = mixture.log_density(grid[:, None]) < mixture.log_density([[row]])[0]
-    below[grid == row] = not below[np.flatnonzero(grid == row)[0] - 1]  # the row itself is where it crosses
+    below[grid == row] = not below[np.flatnonzero(grid == row)[0] - 1]  # the row itself is a crossing
     ends = [-mp.inf]
     for k in np.flatnonzero(below[1:] != below[:-1]):
         low, high = mp.mpf(float(grid[k])), mp.mpf(float(grid[k + 1]))
@@ -75,7 +75,7 @@ def exact_tail(mixture, row):
 @pytest.mark.heavy(but=2)
 @lines
 def test_density_p_value_of_one_feature(name):
-    """The level has the rounding of a log density, |log p| ε, and the mass moves by as much of it or less far out."""
+    """Check masses within the rounding |log p| ε of the level, which changes masses by this fraction or less."""
     mixture = line(name)
     rows = mixture.quantile([1e-30, 1e-8, 1e-3, 0.07, 0.2, 0.45, 0.6, 0.9, 0.999])
     found = mixture.density_p_value(rows[:, None])
@@ -99,18 +99,18 @@ def test_levels_of_one_feature_are_the_inverse(name):
 
 @families
 def test_one_component_is_exact(family, rng):
-    """The mass outside an ellipsoid is a tail of the chi-squared distribution."""
+    """Compare the mass outside an ellipsoid with a tail of the chi-squared distribution."""
     shape = family.shape(1, 3)
     covariances = 4.0 * np.broadcast_to(
         np.eye(3) if family.kind.is_matrix else np.ones(3)[: shape[-1] if shape else 1], shape or (1,)
     )
-    if family.non_default_params:  # no loadings, and the noise
+    if family.non_default_params:  # factor analysers: zero loadings, and noise variances
         covariances = np.stack((np.zeros((1, 3)), np.full((1, 3), 4.0)), axis=2)
     mixture = Mixture([1.0], np.ones((1, 3)), covariances.reshape(shape), family)
     rows = 1 + rng.normal(size=(50, 3)) * rng.uniform(0, 20, size=(50, 1))
     squares = ((rows - 1) ** 2).sum(axis=1) / 4
     error = mixture.density_p_value(rows, return_error=True).error
-    # Heights cancel where a row is near the mean: an absolute ε of the peak's log density, some nats.
+    # Heights cancel if a row is near the mean: the error is ε of the peak's log density, some nats.
     np.testing.assert_allclose(mixture.log_density_p_value(rows), chi2.logsf(squares, 3), rtol=64 * EPS, atol=64 * EPS)
     assert not error.any()
     p = np.array([0.0, 0.2, 0.95, 1 - 1e-9])
@@ -125,20 +125,21 @@ def test_chi_squared_however_deep(n_features):
         exact = np.array([float(mp.log(mp.gammainc(mp.mpf(n_features) / 2, s, regularized=True))) for s in squares])
     found = log_tail(squares, n_features)
     assert_close(found, exact, 128 * EPS, 1 + np.abs(exact), "log_tail")
-    clear = found < -1e-3  # nearer to 0 the logarithm does not tell
+    clear = found < -1e-3  # nearer to 0, the logarithm is not precise enough
     assert_close(half_square(found, n_features)[clear], squares[clear], 1e-12, 1 + squares[clear], "half_square")
     np.testing.assert_array_equal(half_square(np.array([0.0, -np.inf]), n_features), [0.0, np.inf])
 
 
 @pytest.mark.parametrize("n_features", [2, 5])
 def test_density_p_value_of_several_features(n_features):
-    """Within the stated error, which is small down to 1e-17."""
+    """Check that results are within the stated error, which is small for masses down to 1e-17."""
     mixture = apart(n_features)
     rows = np.zeros((6, n_features))
     rows[:, 1] = [0.5, 1.0, 2.0, 4.0, 6.0, 8.0]
     tail, error = mixture.density_p_value(rows, return_error=True)
     exact = chi2.sf(rows[:, 1] ** 2, n_features)
-    assert (np.abs(tail - exact) <= 6 * error).all()  # of 8 scrambles: less than once in 2000 by Student's t
+    # error from 8 scrambles: exceeded less than once in 2000 by Student's t
+    assert (np.abs(tail - exact) <= 6 * error).all()
     assert (error < 0.05 * exact).all()
     p = np.array([0.1, 0.5, 0.95, 0.9999])
     level, error = mixture.highest_density_level(p, return_error=True)
@@ -148,7 +149,7 @@ def test_density_p_value_of_several_features(n_features):
 
 @pytest.mark.parametrize("narrow", [0.97, 0.03])
 def test_unlike_components_have_their_own_shares(narrow):
-    """Most weight on a narrow component, or on a wide one that has most of the outside."""
+    """Check mixtures with most weight on a narrow component, or on a wide one that has most of the mass outside."""
     mixture = Mixture([narrow, 1 - narrow], [[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]], [1.0, 1e4], FAMILIES["spherical"])
     rows = np.array([[1e4, step, 0.0] for step in (50.0, 100.0, 200.0, 400.0, 600.0)])
     heights = mixture.parameters.log_scale[:, None] - mixture.log_density(rows)
@@ -166,7 +167,7 @@ def test_all_of_the_mass_lies_above_no_level():
 
 
 def test_errors_are_honest_where_all_scrambles_agree():
-    """With features this independent of direction, a net has the same number of points outside in every scramble."""
+    """Check features so independent of direction that a net has as many points outside in every scramble."""
     mixture, rows = apart(8), np.zeros((300, 8))
     rows[:, 1] = np.linspace(0.5, 7, 300)
     tail, error = mixture.density_p_value(rows, return_error=True)
@@ -181,7 +182,7 @@ def test_what_is_too_deep_to_tell_is_bounded_and_never_0():
     tail, error = mixture.density_p_value(rows, return_error=True)
     assert tail[0] > 0
     assert error[0] == tail[0]
-    assert log_tail[2] < -1e300  # as deep as float64 goes
+    assert log_tail[2] < -1e300  # near the limit of float64
 
 
 def test_a_row_keeps_its_density_p_value_in_company():
@@ -189,7 +190,7 @@ def test_a_row_keeps_its_density_p_value_in_company():
     rows = np.vstack([mixture.means, mixture.means + 50.0])
     together = mixture.density_p_value(rows)
     alone = [mixture.density_p_value(row[None])[0] for row in rows]
-    np.testing.assert_allclose(together, alone, rtol=8 * EPS)  # NumPy rounds vectors and single numbers its own way
+    np.testing.assert_allclose(together, alone, rtol=8 * EPS)  # NumPy rounds vectors and single numbers differently
     other = mixture.density_p_value(rows[:2], n_points=4096, rng=np.random.default_rng(3))
     assert (other != together[:2]).any()
     np.testing.assert_allclose(other, together[:2], atol=0.05)
@@ -223,7 +224,7 @@ def test_bad_input_is_named(call, said):
 @pytest.mark.parametrize("first", [0.0, 0.7])
 @pytest.mark.parametrize(("distance", "n_turns"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
 def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
-    """Two equal components have two modes from two deviations on; at 0.7 rounding alone makes ten turns more."""
+    """Check that two equal components have two modes from two deviations on, whatever rounding does at 0.7."""
     mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
     found = turns(mixture._line)
     assert len(found) == n_turns
@@ -232,7 +233,7 @@ def test_turns_of_a_nearly_flat_top(first, distance, n_turns):
 
 @pytest.mark.parametrize("far", [1e4, 1e8, 1e12])
 def test_turns_of_components_far_apart(far):
-    """Two equal components; halving of the interval between them takes few cells, because it uses logarithms."""
+    """Check that halving the interval between two equal components takes few cells, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [far]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * far, far], rtol=4 * EPS, atol=EPS)
     found = mixture.density_p_value([[0.0], [2.0], [0.5 * far]])
@@ -248,7 +249,7 @@ def test_components_that_float64_can_not_tell_the_distance_of_are_refused(varian
 
 
 def test_no_mass_lies_above_the_highest_mode(rng):
-    """Of several features too, where points of quasi-Monte Carlo lie next to it; others are not moved."""
+    """Check several features, with quasi-Monte Carlo points close to the highest mode; other levels do not change."""
     mixture = Mixture([0.3, 0.3, 0.4], 1.5 * rng.normal(size=(3, 2)), np.ones(3), FAMILIES["spherical"])
     level, error = mixture.highest_density_level([0.0, 0.5], return_error=True)
     assert level[0] == mixture.modes().log_density[0] > mixture._usual_levels.log_levels.max()

@@ -20,18 +20,19 @@ def test_modes_are_stationary_and_concave(family, problem):
     mixture = Mixture._from_model(PROBLEMS[problem].start(family))
     modes = mixture.modes()
     units = np.sqrt(mixture._model.covariances.variances()).min(axis=0)
-    # A last step is below 1e-12 deviations; the gradient has the rounding of precisions times offsets.
+    # The last step is below 1e-12 deviations; the gradient has the rounding of precisions times offsets.
     condition = max(np.linalg.cond(c / np.outer(units, units)) for c in mixture._model.covariances.dense())
     assert np.abs(mixture.gradient(modes.locations) * units).max() < 1e-11 * condition
     assert np.linalg.eigvalsh(mixture.hessian(modes.locations) * np.outer(units, units)).max() < 0
     np.testing.assert_array_equal(modes.log_density, np.sort(mixture.log_density(modes.locations))[::-1])
     assert modes.component_index.shape == (mixture.n_components,)
-    assert (modes.log_density[modes.component_index] >= mixture.log_density(mixture.means)).all()  # uphill
+    # each mode is above the mean from which it was reached
+    assert (modes.log_density[modes.component_index] >= mixture.log_density(mixture.means)).all()
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_modes_of_one_feature_are_where_several_features_have_them(seed):
-    """A second feature that is the same in all components changes nothing, and takes the other way."""
+    """Check that a second feature, equal in all components, changes nothing, but uses the code for several features."""
     rng = np.random.default_rng(seed)
     n_components = int(rng.integers(1, 8))
     weights, means = rng.dirichlet(np.ones(n_components)), rng.normal(scale=3, size=(n_components, 1))
@@ -51,7 +52,7 @@ def test_components_that_overlap_share_a_mode():
 
 
 def test_a_climb_goes_on_from_a_saddle():
-    """The mean in the middle lies on a saddle by symmetry, and no component's mean may be called a mode there."""
+    """Check that no component's mean is reported as a mode in the middle, which is a saddle by symmetry."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])
     modes = mixture.modes()
     assert len(modes.locations) == 2
@@ -59,7 +60,7 @@ def test_a_climb_goes_on_from_a_saddle():
 
 
 def test_more_modes_than_a_flat_top_has_digits_for():
-    """Two components exactly two deviations apart have one mode, where the first three derivatives are 0."""
+    """Check that two components exactly two deviations apart have one mode, where three derivatives are 0."""
     for mixture in (
         line([0.5, 0.5], [0, 2], [1, 1]),
         Mixture([0.5, 0.5], [[0, 0], [2, 0]], [1.0, 1.0], FAMILIES["spherical"]),
@@ -76,7 +77,7 @@ def test_more_modes_than_a_flat_top_has_digits_for():
         ([0.3, 0.3, 0.4], [0, 0, 3], [1, 1, 1], [1.5 + np.log(0.3 / 0.4) / 3]),
         ([0.0, 0.5, 0.5], [1, 0, 3], [1, 1, 1], [1.5]),
         ([0.5, 0.5], [1e6, 1e6 + 1], [1, 1], [1e6 + 0.5]),
-        ([0.9, 0.1], [0, 0], [1, 0.5], []),  # the narrow one has too little weight
+        ([0.9, 0.1], [0, 0], [1, 0.5], []),  # the narrow component has too little weight
         ([0.5, 0.5], [0, 0], [1, 4], [-np.sqrt(8 / 3 * np.log(2)), np.sqrt(8 / 3 * np.log(2))]),
         ([0.25, 0.5, 0.25], [-1, 0, 1], [1, 1, 1], [-0.5 - np.log(2), 0.5 + np.log(2)]),
         ([1 / 3, 1 / 3, 1 / 3], [-3, 0, 3], [1, 1, 1], [-1.5, 1.5]),
@@ -90,7 +91,8 @@ def test_decision_boundary(weights, means, variances, boundaries):
 
 @pytest.mark.parametrize("shift", [0.0, 0.3, 7.7])
 def test_where_three_components_meet_there_is_one_boundary(shift):
-    weights = np.array([1.0, np.exp(-2.0), 1.0]) / (2 + np.exp(-2.0))  # the middle one is as probable as both at 0
+    # at 0, the middle component is as probable as both others
+    weights = np.array([1.0, np.exp(-2.0), 1.0]) / (2 + np.exp(-2.0))
     found = line(weights, np.array([-2.0, 0.0, 2.0]) + shift, [1, 1, 1]).decision_boundary()
     assert found == pytest.approx([shift], abs=64 * EPS)
 
@@ -114,7 +116,7 @@ def test_boundaries_are_where_predictions_change(seed):
 
 @pytest.mark.parametrize("far", [1e17, 1e150, 1e200, 1e300])
 def test_boundaries_however_far(far):
-    """Where deviations are less than the rounding of a place, and their squares beyond float64: (far − x) / σ = ± x."""
+    """Check deviations below the rounding of a position, with squares that exceed float64: (far − x) / σ = ± x."""
     equal, unlike = (line([0.5, 0.5], [0.0, far], [variance, 1.0]).decision_boundary() for variance in (1.0, 4.0))
     np.testing.assert_allclose(equal, [far / 2], rtol=8 * EPS)
     np.testing.assert_allclose(unlike, [2 * far / 3, 2 * far], rtol=8 * EPS)

@@ -1,4 +1,4 @@
-"""Orders of components that do not depend on the order they come in."""
+"""Orders of components that do not depend on their present order."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def made(name, family, n_components=4):
 
 
 def turned(mixture, order):
-    """The same distribution, put together again in another order."""
+    """Return the same distribution with its components in another order."""
     shared = mixture.family.is_shared
     covariances = mixture.covariances if shared else mixture.covariances[order]
     return Mixture(mixture.weights[order], mixture.means[order], covariances, mixture.family, mixture.feature_names)
@@ -35,7 +35,7 @@ def assert_same(mixture, other):
     ("by", "feature", "order"),
     [
         ("weight", None, [1, 2, 0]),
-        ("mean", None, [2, 1, 0]),  # of the two at 2, the one with the lesser second mean
+        ("mean", None, [2, 1, 0]),  # at 2, the component with the smaller second mean comes first
         ("mean", "weight", [0, 2, 1]),
         ("mean", 0, [2, 1, 0]),
         ("size", None, [2, 0, 1]),
@@ -87,9 +87,9 @@ def test_match_to_finds_the_order_again(family):
 
 @pytest.mark.parametrize("name", ["q", "r", "s", "t", "u", "v"])
 def test_match_to_is_the_least_of_all_orders(name):
-    """By trying all, with the divergence of labelled distributions spelt out."""
+    """Compare with the best of all orders by the explicit divergence of labelled distributions."""
     reference, mixture = made("p", FAMILIES["full"]), made(name, FAMILIES["full"])
-    weights = np.array([0.05, 0.6, 0.25, 0.1])  # so that they count
+    weights = np.array([0.05, 0.6, 0.25, 0.1])  # weights that influence the result
     reference = Mixture(weights, reference.means, reference.covariances, reference.family)
     mixture = Mixture(weights[::-1], 0.3 * mixture.means, mixture.covariances, mixture.family)
 
@@ -104,11 +104,11 @@ def test_match_to_is_the_least_of_all_orders(name):
 
     best = min(itertools.permutations(range(4)), key=divergence)
     assert_same(mixture.match_to(reference), turned(mixture, np.array(best)))
-    assert divergence(best) > reference.kl_divergence(mixture).value  # Do (2003)
+    assert divergence(best) > reference.kl_divergence(mixture).value  # the inequality of Do (2003)
 
 
 def test_two_fits_agree_on_their_labels():
-    """Of the same three clusters, from different seeds."""
+    """Check two fits of the same three clusters, from different seeds."""
     rows = groups("p", 600, 2, 3, distance=8.0, strangers=0.0)
     fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
     labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]

@@ -1,4 +1,4 @@
-"""Marginal and conditional distributions: against 50 digits, and what must hold for every structure."""
+"""Marginal and conditional distributions agree with 50 digits, and have properties that hold for every structure."""
 
 import numpy as np
 import pytest
@@ -10,19 +10,19 @@ from gaussmix._src.interfaces.parameters import MAX_REGULAR_DISTANCE
 from gaussmix.testing import PROBLEMS
 
 NAMES = tuple("abcdefghi")
-# The structures that marginals and conditionals keep; of others they are unconstrained.
+# Structures that marginals and conditionals keep; for other structures they are unconstrained.
 KEPT = ["full", "tied", "diag", "EEI", "spherical", "EII"]
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @pytest.fixture
 def mixture(family):
-    """Two components of 9 features, with names."""
+    """Return two components of 9 features, with names."""
     return Mixture._from_model(PROBLEMS["wide"].start(family)).with_feature_names(NAMES)
 
 
 def ill_conditioned(correlation, n_features=4):
-    """Two components whose features differ by 1 − correlation of their variance."""
+    """Return two components whose features differ by 1 − correlation of their variance."""
     block = np.full((n_features, n_features), correlation) + (1 - correlation) * np.eye(n_features)
     units = np.outer(*2 * [np.geomspace(1e-3, 1e3, n_features)])
     means = np.array([np.zeros(n_features), np.sqrt(np.diag(units))])
@@ -30,7 +30,7 @@ def ill_conditioned(correlation, n_features=4):
 
 
 def assert_exact(mixture, rows, known):
-    """Everything said of rows of known features agrees with 50 digits."""
+    """Check that all conditional results of rows with known features agree with 50 digits."""
     unknown = np.delete(np.arange(mixture.n_features), known)
     units, tolerance = deviations(mixture)[:, unknown].max(axis=0), rounding(mixture)
     assert tolerance < 0.1, "the case tests nothing"
@@ -79,13 +79,13 @@ def test_singular_covariances_are_refused():
 
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e150])
 def test_weights_of_a_far_row_are_right(far):
-    """Two components share it by their distance from each other, where ε times its squared distance tells nothing."""
+    """Check a distant row, whose weights depend on differences smaller than ε times its squared distance."""
     covariances = np.array([[[1.0, 0.3], [0.3, 1.0]], [[1.0, 0.3], [0.3, 2.0]], [[0.5, 0.0], [0.0, 1.0]]])
     mixture = Mixture([0.2, 0.3, 0.5], [[0.0, 0.0], [1 / far, 1.0], [0.0, 0.0]], covariances, FAMILIES["full"])
     weights = conditional(mixture, [far], [0], digits=350)[0]
     assert 0.1 < weights[0] < 0.9
     found = mixture.conditional_weights([[far], [-far]], [0])
-    # Nearer by, engines subtract squared distances.
+    # At smaller distances, engines subtract squared distances.
     tolerance = 64 * EPS if far > MAX_REGULAR_DISTANCE else 4 * EPS * far**2
     np.testing.assert_allclose(found[0], weights, rtol=0, atol=tolerance)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=0, atol=4 * EPS)
@@ -105,7 +105,7 @@ def test_an_answer_beyond_float64_is_refused(rng):
 
 
 def test_components_far_apart_keep_their_digits():
-    """About a common centre, 1e9 standard deviations away, 7 digits would be left."""
+    """Check components whose distance to a common centre, 1e9 standard deviations, would leave only 7 digits."""
     covariances = np.array([[[1.0, 0.4], [0.4, 1.0]], [[1.0, -0.4], [-0.4, 1.0]]])
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [1e9, 1.0]], covariances, FAMILIES["full"])
     np.testing.assert_allclose(mixture.conditional_mean([[0.3]], [0]), [[0.12]], rtol=4 * EPS)
@@ -154,7 +154,7 @@ def test_many_rows_are_as_one_each(mixture, family, monkeypatch, rng):
 
 @families
 def test_sample_conditional(mixture, family, rng):
-    """Draws have the conditional mean and covariance: within 6 standard errors."""
+    """Check that draws have the conditional mean and covariance within 6 standard errors."""
     known, n_rows = [1, 5, 6], 20_000
     row = mixture.means[0, known] + 0.5
     drawn = mixture.sample_conditional(np.tile(row, (n_rows, 1)), known, rng)
@@ -166,7 +166,7 @@ def test_sample_conditional(mixture, family, rng):
 
 
 def test_sample_conditional_takes_components_by_their_conditional_weights(rng):
-    """The known feature says nothing: each component keeps its weight, within 6 standard errors."""
+    """Check that each component keeps its weight within 6 standard errors, as the known feature does not matter."""
     mixture = Mixture([0.25, 0.0, 0.75], [[0.0, -9.0], [0.0, 0.0], [0.0, 9.0]], 0.1 * np.ones(3), FAMILIES["spherical"])
     drawn = mixture.sample_conditional(np.zeros((40_000, 1)), [0], rng)[:, 0]
     assert (np.abs(drawn) > 5).all()

@@ -1,4 +1,4 @@
-"""Masses of rectangles against closed forms, one-dimensional integrals and mpmath."""
+"""Masses of rectangles agree with closed forms, one-dimensional integrals and mpmath."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from gaussmix import FAMILIES, Mixture
 
 
 def pair(correlation):
-    """One component of two features with variances 1."""
+    """Return one component of two features with variances 1."""
     covariance = [[1.0, correlation], [correlation, 1.0]]
     return Mixture([1.0], [[0.0, 0.0]], [covariance], FAMILIES["full"])
 
@@ -22,7 +22,7 @@ def equicorrelated(n_features, correlation):
 
 
 def exact_pair(lower, upper, correlation):
-    """∫ φ(x) P(lower_2 < y < upper_2 | x) dx, mpf; pieces meet where the integrand bends."""
+    """Compute ∫ φ(x) P(lower_2 < y < upper_2 | x) dx as mpf; pieces meet where the integrand bends."""
     rho = mp.mpf(correlation)
     rest = mp.sqrt(1 - rho**2)
     low, high = (mp.mpf(max(min(float(limit[0]), 40.0), -40.0)) for limit in (lower, upper))
@@ -53,7 +53,7 @@ RECTANGLES = [
 @pytest.mark.heavy
 @pytest.mark.parametrize(("lower", "upper", "correlation"), RECTANGLES)
 def test_probability_of_two_features(lower, upper, correlation):
-    """To 1e-12, and of its own size where that is small: ρ as a double moves the mass by ε / (1 − ρ²) of it."""
+    """Check errors of 1e-12, also relative to small masses; ρ as a double changes masses by ε / (1 − ρ²)."""
     with mp.workdps(30):
         exact = exact_pair(lower, upper, correlation)
         mixture = pair(correlation)
@@ -71,11 +71,11 @@ def test_orthants_of_two_features(correlation):
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_limits_of_two_features(sign):
-    """As ρ → ±1 one feature decides; infinite limits leave the other one."""
+    """Check that one feature decides the mass if ρ → ±1, and infinite limits leave only the other feature."""
     mixture, h = pair(sign * (1 - 1e-12)), np.array([-2.0, -0.5, 0.0, 1.0])
     rows = np.array([(a, b) for a in h for b in h])
     least = ndtr(rows.min(axis=1)) if sign > 0 else np.maximum(ndtr(rows).sum(axis=1) - 1, 0)
-    np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # √(1 − ρ²)
+    np.testing.assert_allclose(mixture.cdf(rows), least, atol=1e-6)  # the tolerance is √(1 − ρ²)
     np.testing.assert_allclose(mixture.cdf(np.column_stack([h, np.full(4, np.inf)])), ndtr(h), atol=4 * EPS)
     np.testing.assert_array_equal(mixture.cdf([[-np.inf, 1.0], [np.inf, np.inf], [1.0, -np.inf]]), [0.0, 1.0, 0.0])
 
@@ -84,13 +84,13 @@ def test_limits_of_two_features(sign):
 @pytest.mark.parametrize("corner", [-9.0, -5.0, 3.0, 12.0])
 @pytest.mark.parametrize("side", [0.05, 0.4, 1.5, 6.0])
 def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner, side):
-    """Cells of a side small and large, level and steep: each is integrated in the way that suits it."""
+    """Check cells with small and large sides and flat and steep densities, so that each integration method is used."""
     m = Mixture([1.0], [[0.0, 0.0]], [[[1.0, correlation], [correlation, 1.0]]], FAMILIES["full"])
     edges = corner + np.array([0.0, 0.1, 0.3, 0.35, 0.7, 1.0]) * side
     lower, upper = (np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2) for ends in (edges[:-1], edges[1:]))
     whole = m.log_probability(edges[[0, 0]], edges[[-1, -1]])
     parts = logsumexp(m.log_probability(lower, upper))
-    # Digits of a limit, which is rounded, times how much a unit of it changes the logarithm: the slope times its size.
+    # The digits of a rounded limit, times the relative slope of the logarithm: the slope times the limit's size.
     steepness = (abs(corner) + side) ** 2 / (1 - correlation**2)
     np.testing.assert_allclose(parts, whole, rtol=0, atol=64 * EPS * (1 + steepness))
 
@@ -98,7 +98,7 @@ def test_a_rectangle_of_two_features_is_the_sum_of_its_cells(correlation, corner
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("far", [0.0, 4.0, 30.0])
 def test_every_component_of_two_features_that_counts_is_counted(far, rng):
-    """The mixture's mass is that of its components, each by itself, near and far; to the digits of single ones."""
+    """Check that the mixture's mass is the sum over single components, near and far, to their digits."""
     factors = rng.normal(size=(12, 2, 2))
     covariances, means = factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(2), rng.normal(size=(12, 2), scale=4)
     weights = np.append(rng.dirichlet(np.full(11, 0.3)), 1e-9)
@@ -117,7 +117,7 @@ def test_every_component_of_two_features_that_counts_is_counted(far, rng):
 @pytest.mark.parametrize("n_features", [3, 5, 8])
 @pytest.mark.parametrize(("limit", "precision"), [(-7.0, 0.05), (-1.0, 1e-3), (0.5, 1e-3)])
 def test_cdf_of_several_features(n_features, limit, precision):
-    """Equal correlations ρ leave one integral: ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt. And the error is stated."""
+    """Compare with ∫ φ(t) Φ((h − √ρ t) / √(1 − ρ))^d dt, for equal correlations ρ, within the reported error."""
     rho = 0.4
 
     def integrand(t):
@@ -126,13 +126,14 @@ def test_cdf_of_several_features(n_features, limit, precision):
     exact = quad(integrand, -40, 40, points=[limit], limit=500, epsabs=0, epsrel=1e-11)[0] / np.sqrt(2 * np.pi)
     mixture, row = equicorrelated(n_features, rho), np.full((1, n_features), limit)
     value, error = mixture.cdf(row, return_error=True)
-    assert abs(value[0] - exact) < 6 * error[0]  # of 8 scrambles: less than once in 2000 by Student's t
+    # error from 8 scrambles: exceeded less than once in 2000 by Student's t
+    assert abs(value[0] - exact) < 6 * error[0]
     assert error[0] < precision * exact
     assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
 
 
 def test_features_are_taken_in_an_order_that_helps(rng):
-    """The same for any order they are given in; the rarest first leaves an error of less than 1e-4 of the mass."""
+    """Check that the order of features does not matter, and that the error is below 1e-4 with the rarest first."""
     factor = rng.normal(size=(6, 6))
     covariance, upper = factor @ factor.T + np.eye(6), np.array([2.0, 1.0, -6.0, 3.0, 0.0, 4.0])
     found = []
@@ -145,7 +146,7 @@ def test_features_are_taken_in_an_order_that_helps(rng):
 
 @pytest.mark.parametrize("name", ["diag", "spherical", "EEI"])
 def test_probability_of_independent_features(name):
-    """A product in any number of features; the same distribution as "full" has it from quasi-Monte Carlo."""
+    """Compare with a product, for any number of features, and with quasi-Monte Carlo by "full"."""
     family, means = FAMILIES[name], np.array([[0.0, 1.0, 2.0], [1.0, -1.0, 0.0]])
     variances = np.full(family.shape(2, 3), 1.5)
     mixture = Mixture([0.25, 0.75], means, variances, family)
@@ -164,7 +165,7 @@ def test_probability_of_independent_features(name):
 @pytest.mark.parametrize("middle", [0.0, 0.3, 5.0, 38.0])
 @pytest.mark.parametrize("length", [1e-12, 1e-3, 0.1, 3.0, np.inf])
 def test_intervals(middle, length):
-    """Short ones, long ones, near and far, on both sides; z is exact here, so that rounding is of log Φ itself."""
+    """Check short or long, near or far intervals on both sides; z is exact, so that only log Φ is rounded."""
     lower, upper = middle, middle + length
     with mp.workdps(50):
         exact = float(mp.log(mp.ncdf(-mp.mpf(lower)) - mp.ncdf(-mp.mpf(upper))))
@@ -187,7 +188,7 @@ def test_weights_of_0_and_no_rows(name):
 
 @pytest.mark.parametrize("n_features", [2, 3])
 def test_far_corners_of_correlated_features(n_features):
-    """Far out the log mass is that of the corner's density, up to 2 d log a; Savage (1962)."""
+    """Check that far out the log mass is the log density at the corner, up to 2 d log a; Savage (1962)."""
     covariance = np.eye(n_features) + 0.5
     mixture, a = Mixture([1.0], np.zeros((1, n_features)), [covariance], FAMILIES["full"]), 10.0 ** np.arange(5, 16)
     height = -0.5 * a**2 * np.linalg.solve(covariance, np.ones(n_features)).sum()
@@ -198,7 +199,7 @@ def test_far_corners_of_correlated_features(n_features):
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 def test_as_far_as_float64_goes(name, n_features):
-    """A row 1e7 deviations away has a log mass of −½ 1e14 and more; of one at 1e160 the log is beyond float64."""
+    """Check a row 1e7 deviations away, whose log mass is below −½ 1e14, and one at 1e160, whose log exceeds float64."""
     family = FAMILIES[name]
     covariances = np.broadcast_to(np.eye(n_features) if family.kind.is_matrix else 1.0, family.shape(2, n_features))
     mixture = Mixture([0.5, 0.5], [[0.0] * n_features, [1.0] * n_features], covariances, family)

@@ -1,4 +1,4 @@
-"""Distribution function and quantiles of one feature against 50 digits."""
+"""Distribution function and quantiles of one feature agree with 50 digits."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def line(name):
 
 
 def exact_masses(mixture, x):
-    """Below and above x, mpf."""
+    """Return the masses below and above x, as mpf."""
     below = above = mp.mpf(0)
     for weight, mean, variance in zip(mixture.weights, mixture.means[:, 0], mixture.covariances, strict=True):
         z = (x - mp.mpf(float(mean))) / mp.sqrt(2 * mp.mpf(float(variance)))
@@ -44,7 +44,7 @@ def test_cdf(name):
         for place, found, log_found in zip(x, cdf, log_cdf, strict=True):
             below, above = exact_masses(mixture, mp.mpf(float(place)))
             log_below, lesser = (mp.log1p(-above), above) if above < below else (mp.log(below), below)
-            # A relative rounding of z moves log Φ by z² ≈ 2 |log Φ| of it, and Φ by as many times itself.
+            # A relative rounding of z changes log Φ by the factor z² ≈ 2 |log Φ|, and Φ by this factor times log Φ.
             tail = 1 + abs(float(mp.log(lesser)))
             size = tail * float(lesser if above < below else 1)
             assert_close(log_found, float(log_below), 8 * EPS, size, "log_cdf")
@@ -57,7 +57,7 @@ def test_quantile(name):
     mixture = line(name)
     p = np.array([1e-300, 1e-20, 1e-3, 0.125, 0.25, 0.3, 0.5, 0.625, 0.8, 0.999, 1 - 1e-15])
     deviation = np.sqrt(max(mixture.covariances))
-    with mp.workdps(400):  # between components that lie far apart 1e-300 decides
+    with mp.workdps(400):  # between components that are far apart, 1e-300 matters
         for wanted, found in zip(p, mixture.quantile(p), strict=True):
             margin = 1e-12 * (abs(float(found)) + float(deviation))
             low, high = (exact_masses(mixture, mp.mpf(float(found)) + side * margin)[0] for side in (-1, 1))
@@ -74,7 +74,7 @@ def test_ends_of_quantiles_and_shapes():
 
 
 def test_many_quantiles_are_those_of_few(rng):
-    """Many are bracketed by a few of them."""
+    """Check many quantiles, which are bracketed by a few of them."""
     mixture, p = line("overlapping"), np.concatenate([rng.random(5000), 10.0 ** -rng.uniform(0, 300, 5000), [0, 1]])
     few = np.concatenate([mixture.quantile(part) for part in np.array_split(p, 50)])
     finite = np.isfinite(few)

@@ -1,4 +1,4 @@
-"""Fewer components with the same moments: a plain version of Runnalls' algorithm, and laws over all structures."""
+"""Reduction to fewer components with the same moments: a simple version of Runnalls' algorithm, and general laws."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def dense(mixture):
 
 
 def moments(weights, means, covariances):
-    """Weight, mean and covariance of all together, about the mean."""
+    """Return weight, mean and covariance of all components together, about the mean."""
     weight = sum(weights)
     mean = sum(w * m for w, m in zip(weights, means, strict=True)) / weight
     spread = sum(w * (c + np.outer(m - mean, m - mean)) for w, m, c in zip(weights, means, covariances, strict=True))
@@ -31,7 +31,7 @@ def moments(weights, means, covariances):
 
 
 def runnalls(mixture, n_components):
-    """The paper's algorithm as it reads: at each step all pairs again."""
+    """Run the paper's algorithm literally: each step compares all pairs again."""
     parts = list(zip(mixture.weights, mixture.means, dense(mixture), strict=True))
 
     def cost(pair):
@@ -60,7 +60,7 @@ def test_reduce_is_runnalls_algorithm(family):
 
 
 def test_refinement_empties_no_component():
-    """Both parts of the middle one are nearer to its neighbours; one of them stays."""
+    """Check that one part of a middle component stays, although both parts are nearer to its neighbours."""
     means = np.array([[-4.0], [-3.0], [3.0], [4.0]])
     parts = Gaussians(np.full(4, 0.25), means, np.full((4, 1, 1), 4.0))
     merged = _refined(parts, np.array([0, 1, 1, 2]))
@@ -68,7 +68,7 @@ def test_refinement_empties_no_component():
 
 
 def test_two_of_three_by_hand():
-    """Costs of N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½: ¼ log 2, and more for those that are farther apart."""
+    """Check N(0, 1), N(2, 1), N(9, 1) with ¼, ¼, ½: costs are ¼ log 2, and more for pairs farther apart."""
     mixture = Mixture([0.25, 0.25, 0.5], [[0.0], [2.0], [9.0]], np.ones(3), FAMILIES["spherical"])
     reduced = mixture.reduce(2)
     np.testing.assert_allclose(reduced.weights, [0.5, 0.5])
@@ -95,7 +95,7 @@ def test_reduce_conserves_mean_and_covariance(family, refine, n_components):
 
 
 def test_refinement_comes_nearer():
-    """Never farther, and for some mixtures nearer; how near, `divergence` says up to what the parts add."""
+    """Check that refinement never increases `divergence`, and reduces it for some mixtures."""
 
     def divergence(merged):
         return merged.weights @ np.linalg.slogdet(merged.covariances)[1]
@@ -160,7 +160,7 @@ def test_a_singular_covariance_is_named():
 
 @pytest.mark.parametrize("far", [1e9, 1e120])
 def test_components_too_far_apart_stay_apart(far):
-    """Nearer ones are merged all the same."""
+    """Check that close components are merged nevertheless."""
     means = np.array([[0.0, 0.0], [far, far], [1.0, 0.0], [far * (1 + 1e-9), far]])
     mixture = Mixture(np.full(4, 0.25), means, [1.0, far**2 * 1e-18, 1.0, far**2 * 1e-18], FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.reduce(2).means[:, 1], [0.0, far])

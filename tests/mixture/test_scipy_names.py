@@ -1,4 +1,4 @@
-"""SciPy's names mean what they mean in SciPy."""
+"""SciPy's names have the meaning that they have in SciPy."""
 
 import numpy as np
 import pandas as pd

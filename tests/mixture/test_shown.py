@@ -1,4 +1,4 @@
-"""What a terminal and a notebook show of a mixture."""
+"""Displays of a mixture in a terminal and in a notebook."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -68,10 +68,11 @@ def test_ellipses_are_where_the_components_are():
     ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the heaviest is drawn first
     assert len(ellipses) == 2
     place = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
-    # The second is axis-parallel, with twice the deviation across as upwards: the scale of both axes follows.
+    # The second is axis-parallel, and its horizontal deviation is twice the vertical one, which gives both axes'
+    # scales.
     across, up = (float(ellipses[1].get(name)) for name in ("rx", "ry"))
     scale = np.array([across / (RADIUS * 2.0), up / (RADIUS * 1.0)])
-    if place[1][2] % 180 > 45:  # the longer half-length is upwards in pixels
+    if place[1][2] % 180 > 45:  # the longer half-length is vertical in pixels
         scale = np.array([up / (RADIUS * 2.0), across / (RADIUS * 1.0)])
     offset = np.subtract(place[1][:2], place[0][:2]) / scale
     np.testing.assert_allclose(offset, [6.0, -2.0], rtol=0.02)  # pixels have one decimal

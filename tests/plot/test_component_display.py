@@ -1,4 +1,4 @@
-"""The display in scikit-learn's manner: what it draws, where, and what it calls it. No picture is compared."""
+"""The display of components: shapes, positions, and labels. No pictures are compared."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,12 +16,12 @@ from gaussmix._src.plot.palette import COLORS, component_pens
 from gaussmix.plot import ComponentDisplay
 
 WEIGHTS = np.array([0.25, 0.75])
-MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # near enough for rows in doubt
+MEANS = np.array([[0.0, 5.0, -3.0], [3.0, 6.0, 0.0]])  # close enough that some rows are uncertain
 
 
 @pytest.fixture(params=sorted(FAMILIES))
 def mixture(request, rng):
-    """Two components in three features, of every covariance structure."""
+    """Return two components in three features, of every covariance structure."""
     family = FAMILIES[request.param]
     roots = rng.normal(size=(2, 3, 3))
     dense = roots @ roots.transpose(0, 2, 1) + np.eye(3)
@@ -43,15 +43,15 @@ def rows(mixture, rng):
 
 
 def outline(ellipse):
-    """Points on an ellipse as matplotlib draws it, in data units: (n_points, 2)."""
+    """Return points of an ellipse as matplotlib draws it, in data units: (n_points, 2)."""
     path = ellipse.get_path()
-    on_curve = np.linalg.norm(path.vertices, axis=1) < 1 + 1e-9  # others are control points of its Bézier curves
+    # other vertices are control points of its Bézier curves
+    on_curve = np.linalg.norm(path.vertices, axis=1) < 1 + 1e-9
     return ellipse.get_patch_transform().transform(path.vertices[on_curve])
 
 
 def test_an_ellipse_is_where_its_distance_is_its_level(mixture, rows):
-    """Points of the ellipse lie `level` standard deviations from the mean, (x − μ)ᵀ Σ⁻¹ (x − μ) = level², by a
-    solver that the display does not use."""
+    """Check (x − μ)ᵀ Σ⁻¹ (x − μ) = level² on the ellipse, by a solver that displays do not use."""
     display = ComponentDisplay.from_estimator(mixture, rows, features=[2, 0], levels=(3, 1.5))
     dense = mixture._model.covariances.dense()
     for k, ellipses in enumerate(display.components_):
@@ -142,7 +142,7 @@ def test_options_reach_matplotlib(mixture, rows):
 
 
 def test_five_components_have_one_ellipse_each_without_a_fill():
-    """And in one feature one interval, whose mass is another."""
+    """Check that the display with one feature has one interval, whose mass differs."""
     means = np.c_[np.arange(5.0), np.zeros(5)]
     mixture = Mixture(np.full(5, 0.2), means, np.full(5, 0.01), FAMILIES["spherical"])
     display = ComponentDisplay.from_estimator(mixture)
@@ -157,7 +157,7 @@ def test_five_components_have_one_ellipse_each_without_a_fill():
 
 @pytest.mark.parametrize("n_more", [0, 30])
 def test_the_features_that_separate_best_are_shown(n_more):
-    """Features 1 and 2 tell one of three components from the others, and feature 4 another; the rest tells nothing."""
+    """Check features 1 and 2, which separate one of three components, and feature 4, which separates another."""
     means = np.zeros((3, 5 + n_more))
     means[0, [1, 2]], means[1, 4] = 6.0, 5.0
     for scale in 1e-6, 1e6:
@@ -169,10 +169,10 @@ def test_the_features_that_separate_best_are_shown(n_more):
 
 
 def test_more_components_than_colours_take_another_marker_and_line_and_a_number():
-    """No two of 20 components share a colour and a marker, nor a colour and a line."""
+    """Check that no two of 20 components share both colour and marker, or both colour and line."""
     means = np.c_[np.arange(20.0), np.zeros(20)]
     mixture = Mixture(np.full(20, 0.05), means, np.full(20, 0.01), FAMILIES["spherical"])
-    display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten components without rows
+    display = ComponentDisplay.from_estimator(mixture, means[:10])  # ten of the components have no rows
     looks = component_pens(20)
     assert [look.color for look in looks] == display.colors_
     assert len({(look.color, look.marker) for look in looks}) == 20
@@ -181,7 +181,7 @@ def test_more_components_than_colours_take_another_marker_and_line_and_a_number(
 
 
 def test_many_rows_are_an_image_that_counts_them():
-    """Opacity grows with the rows in a cell; rows far from all components stay points; the legend hides nothing."""
+    """Check that opacity grows with a cell's rows, distant rows stay points, and the legend covers nothing."""
     mixture = Mixture([0.5, 0.5], [[0.0, 0.0], [9.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"])
     rows = np.concatenate([mixture.sample(30_000, 1)[0], [[50.0, 50.0]]])
     display = ComponentDisplay.from_estimator(mixture, rows)
@@ -268,7 +268,7 @@ def test_what_cannot_be_drawn_is_one_sentence(options, kind, said):
     "Estimator", [gaussmix.GaussianMixtureClassifier, gaussmix.GaussianMixtureRegressor, GaussianMixtureDetector]
 )
 def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
-    """Also one whose predictions are classes or numbers, or has no probabilities."""
+    """Check estimators that predict components, classes or numbers, or have no probabilities."""
     X, y = rng.normal(size=(60, 2)), np.repeat([0, 1], 30)
     X[30:] += 4.0
     estimator = Estimator(2).fit(X, y)
@@ -296,7 +296,7 @@ def test_what_is_no_fitted_mixture_is_refused():
 
 @pytest.mark.heavy
 def test_the_uncertainty_of_ellipses_is_other_mixtures():
-    """Thin ellipses of mixtures that the truth might be as well, by formula and by refits."""
+    """Check thin ellipses of other plausible mixtures, from the formula or from refits."""
     X = np.random.default_rng(0).normal(np.repeat([0.0, 6.0], 60)[:, None], size=(120, 3))
     gm = GaussianMixture(2, random_state=0).fit(X)
     for mixtures in (

@@ -1,4 +1,4 @@
-"""Names are data: pictures show them as they are, whatever they hold."""
+"""Pictures show names literally, whatever characters they contain."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ DISPLAYS = [ComponentDisplay, DensityDisplay, PairDisplay, ProjectionDisplay, De
 
 
 def drawn(display):
-    """Draw a picture whole, where warnings are errors; the texts next to its axes."""
+    """Draw a complete picture with warnings as errors, and return the texts next to its axes."""
     figure = display.figure_
     figure.canvas.draw()
     return [text for ax in figure.axes for text in (ax.get_xlabel(), ax.get_ylabel())]

@@ -1,4 +1,4 @@
-"""Displays of rows, searches and regressions, against direct computations."""
+"""Displays of rows, model selections and regressions agree with direct computations."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def mixture():
 
 
 def heights(area):
-    """Lower and upper end of each bar of a filled area with steps, (n_bars, 2)."""
+    """Return lower and upper end of each bar of a filled area with steps, (n_bars, 2)."""
     corners = area.get_paths()[0].vertices
     middles = np.arange(corners[:, 0].max()) + 0.5
     half = len(corners) // 2
@@ -206,9 +206,10 @@ def test_failures_are_crosses_above_their_number(rng):
         search.fit(X)
     display = CriterionDisplay.from_estimator(search)
     crosses = [(k, text.get_text(), *text.get_position()) for k, text in display.failures_.items()]
-    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # above the axes
+    assert crosses == [(k, "×1", k, pytest.approx(1.015)) for k in (1, 2, 3)]  # crosses lie above the axes
     named = [text.get_text() for text in display.legend_.get_texts()]
-    assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)  # and nothing of "full"
+    # the legend does not contain "full"
+    assert (named[0], named[-1], len(named)) == ("EII", "3 failed: singular\ncovariance", 3)
 
 
 def test_what_searched_for_nothing_is_refused(search):
@@ -218,7 +219,7 @@ def test_what_searched_for_nothing_is_refused(search):
 
 
 def test_each_structure_has_its_marker_and_those_in_view_their_colours():
-    """Of fourteen structures the last three are in view."""
+    """Check a display in which the last three of fourteen structures are in view."""
     names, n_components = [f"S{k}" for k in range(14)], np.repeat([1, 2, 1, 2, 3, 4], [11, 11, 3, 3, 3, 3])
     results = {"structure": names[:-3] * 2 + names[-3:] * 4, "n_components": n_components, "failure": [None] * 34}
     results["bic"] = [9e3] * 22 + [10.0 + k for k in range(12)]
@@ -242,7 +243,8 @@ def test_the_ten_best_decide_the_axis(sign):
     assert 3790 < high < 3900
     assert display.weak_.get_xdata().tolist() == [2]
     assert "few distinct rows" in [text.get_text() for text in display.legend_.get_texts()]
-    assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"  # 3810 among them
+    # the candidate with 3810 is one of them
+    assert display.note_.get_text() == f"{'↑' if sign > 0 else '↓'} 3 worse candidates"
     near = {name: column[:12] for name, column in results.items()}
     display = CriterionDisplay(results=near, best_index=0, criterion="bic" if sign > 0 else "cv").plot()
     assert display.note_ is None
@@ -276,7 +278,7 @@ def test_lines_are_what_the_regressor_predicts(regressor, data):
 
 
 def test_other_features_are_integrated_out():
-    """p(x2 | x0) of three features, by the mixture's own marginal and condition."""
+    """Compare p(x2 | x0) of three features with the mixture's own marginal and conditional distributions."""
     rng = np.random.default_rng(0)
     roots = rng.normal(size=(2, 3, 3))
     covariances = roots @ roots.transpose(0, 2, 1) + np.eye(3)

@@ -1,4 +1,4 @@
-"""The guide's picture and the README's are made by what stands there."""
+"""The code in the guide and in the README makes their pictures."""
 
 import re
 import runpy
@@ -18,11 +18,11 @@ PLOT = re.compile(r"^\.\. plot::\n((?:   :[^\n]*\n)*)\n(.*?)^```$", flags=re.MUL
 
 @pytest.mark.heavy
 def test_the_code_of_the_guide_draws_each_picture(monkeypatch):
-    """As Sphinx runs it: one block after the other, with the names of those before. Each says what it shows."""
+    """Run the blocks in order, as Sphinx does, with the names of earlier blocks; each block shows a picture."""
     monkeypatch.chdir(ROOT)
     blocks = PLOT.findall((ROOT / "docs/guide/pictures.md").read_text(encoding="utf-8"))
     files = re.findall(r"filename-prefix: (\S+)", "".join(options for options, _ in blocks))
-    assert len(set(files)) == len(blocks)  # the counter of Sphinx begins again in every block
+    assert len(set(files)) == len(blocks)  # Sphinx numbers pictures from 1 in every block
     names = {}
     drawn = set()
     for options, code in blocks:

@@ -1,4 +1,4 @@
-"""Contours, grids of pairs, projections and regions: each is what the mixture or the estimator says at its places."""
+"""Contours, grids of pairs, projections and regions agree with the mixture or the estimator at their points."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,14 +16,15 @@ def mixture():
 
 
 def test_contours_hold_their_masses(mixture):
-    """Of 100,000 rows drawn from the mixture, as many lie inside as should, to 5 standard errors."""
+    """Check that the expected number of 100,000 drawn rows lies inside, within 5 standard errors."""
     display = DensityDisplay.from_estimator(mixture, coverages=[0.9, 0.5])
     np.testing.assert_allclose(display.contours_.levels, display.levels_, rtol=1e-9)
     density = mixture.log_density(mixture.sample(100_000, rng=0)[0])
     for mass, level in zip([0.9, 0.5], display.levels_, strict=True):
         assert abs((density >= level).mean() - mass) < 5 * np.sqrt(mass * (1 - mass) / 100_000) + 1e-3
     for level, paths in zip(display.levels_, display.contours_.get_paths(), strict=True):
-        np.testing.assert_allclose(mixture.log_density(paths.vertices), level, atol=0.02)  # straight between grid lines
+        # contours are straight between grid lines
+        np.testing.assert_allclose(mixture.log_density(paths.vertices), level, atol=0.02)
 
 
 def test_one_feature_is_a_curve_over_its_regions(mixture):
@@ -136,7 +137,7 @@ def test_it_shows_what_the_reducer_gives(X):
 
 
 def test_one_component_has_a_plane_too(X):
-    """Components that do not differ, or along one direction only, leave a direction free: it is across the first."""
+    """Check that the second direction is orthogonal if components are equal or differ along one direction only."""
     display = ProjectionDisplay.from_estimator(GaussianMixture(1).fit(X), X)
     np.testing.assert_allclose(display.directions @ display.directions.T, np.eye(2), atol=1e-12)
     assert (
@@ -201,7 +202,7 @@ def test_one_feature_shows_probabilities():
 
 
 def test_features_that_are_not_shown_are_integrated_out():
-    """The marginal of a detector has the region of the same mass."""
+    """Check that the marginal of a detector has the region of the same mass."""
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, features=[0, 2])
@@ -211,7 +212,7 @@ def test_features_that_are_not_shown_are_integrated_out():
 
 
 def test_a_detector_judges_rows_and_regions_by_the_features_shown():
-    """A row lies in the region of its colour; a third colour is of rows that only all features show to be outliers."""
+    """Check that rows lie in regions of their colour, with a third colour for outliers in all features only."""
     X = np.random.default_rng(0).normal(size=(200, 4))
     detector = GaussianMixtureDetector(coverage=0.9).fit(X)
     display = DecisionRegionDisplay.from_estimator(detector, X, features=[0, 2])

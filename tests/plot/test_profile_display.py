@@ -1,4 +1,4 @@
-"""Profiles of components, and of the curves that a pipeline reduced, against direct computations."""
+"""Profiles of components, and of curves that a pipeline reduced, agree with direct computations."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ MIXTURE = Mixture([0.25, 0.75], MEANS, VARIANCES, FAMILIES["diag"], NAMES)
 
 @pytest.fixture
 def curves(rng):
-    """Two kinds of curves of 20 points, of three scores and noise."""
+    """Return two kinds of curves of 20 points, from three scores and noise."""
     scores = rng.normal(size=(600, 3)) * [3.0, 2.0, 1.0] + np.repeat([[0.0], [9.0]], 300, axis=0)
     return 50 + scores @ rng.normal(size=(3, 20)) + rng.normal(0, 0.5, (600, 20))
 
@@ -43,7 +43,7 @@ def test_standardised_features_have_mean_0_and_deviation_1():
 
 
 def test_bands_of_scores_are_bands_of_the_curves(curves):
-    """Also after a scaler; with X they hold as many of the points as they should, to 2%."""
+    """Check bands, even after a scaler, which contain the expected fraction of the points of X within 2 %."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
     search = GaussianMixtureIC(range(1, 4), random_state=0)
     pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), search).fit(frame)
@@ -57,7 +57,7 @@ def test_bands_of_scores_are_bands_of_the_curves(curves):
     np.testing.assert_array_equal(display.labels, pipe.predict(frame))
     offsets = abs(curves - display.means[display.labels]) / display.deviations[display.labels]
     assert (offsets < 1).mean() == pytest.approx(0.683, abs=0.02)
-    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # lines with a gap after each
+    assert sum(len(line.get_xdata()) for line in display.rows_) == 300 * 21  # each line is followed by a gap
     assert [label.get_text() for label in display.ax_.get_xticklabels()] == [f"{hour} h" for hour in range(0, 20, 3)]
 
 

@@ -1,4 +1,4 @@
-"""Estimators that predict, and the tables they are fitted to."""
+"""Estimators that predict, and the tables to which they are fitted."""
 
 import numpy as np
 
@@ -19,13 +19,13 @@ ESTIMATORS = {
 
 
 def table(rng):
-    """200 rows of three columns and a class: X, y."""
+    """Return 200 rows of three columns and a class: X, y."""
     y = rng.integers(2, size=200)
     X = np.column_stack([3.0 * y, -2.0 * y, np.zeros(200)]) + rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3))
     return X, y
 
 
 def answers(estimator, X):
-    """What a fitted estimator says of rows, by method."""
+    """Return the predictions of a fitted estimator for rows, by method."""
     methods = ("predict", "predict_proba", "predict_log_proba", "decision_function", "p_values", "transform")
     return {name: getattr(estimator, name)(X) for name in methods if hasattr(estimator, name)}

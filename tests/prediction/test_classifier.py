@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: its classes, known labels, and wrong input."""
+"""`GaussianMixtureClassifier`: its classes, known labels, and invalid input."""
 
 import warnings
 from fractions import Fraction
@@ -118,7 +118,7 @@ def test_a_row_so_far_that_probabilities_underflow_has_their_logarithms(classes)
 @pytest.mark.parametrize("structure", ["tied", "EEI", "EII"])
 @pytest.mark.parametrize("distance", [1e3, 1e8, 1e12])
 def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance, rng):
-    """Of a shared covariance log p(c | x) is linear in x: a row keeps its side however far it is along the boundary."""
+    """Check that rows keep their side however far along the boundary: log p(c | x) is linear with one covariance."""
     X = rng.normal(size=(200, 2)) * [1.0, 2.0] + np.repeat([[0.0, 0.0], [3.0, 1.0]], 100, axis=0)
     y = np.repeat([0, 1], 100)
     classifier = GaussianMixtureClassifier(covariance_type=structure).fit(X, y)
@@ -128,7 +128,7 @@ def test_a_row_far_along_the_boundary_is_decided_by_its_side(structure, distance
     along = np.array([-slope[1], slope[0]]) / np.hypot(*slope)
     log_odds = np.linspace(-3, 3, 13)
     rows = (mean + other) / 2 + np.outer(log_odds / (slope @ slope), slope) + distance * along
-    # What is left of the log odds after the rounding of the rows themselves.
+    # The exact log odds of the rows, after these were rounded to doubles.
     log_odds = np.array(
         [float(sum(Fraction(a) * Fraction(b) for a, b in zip(slope, row, strict=True))) for row in rows]
     )
@@ -165,7 +165,8 @@ def test_weights_that_are_shares_are_scaled_to_count_rows(n_components, classes)
     assert [warning.filename for warning in caught] == [__file__]
     assert chosen.covariance_type_.tolist() == alone.covariance_type_.tolist()
     assert chosen.bic_ == pytest.approx(alone.bic_, rel=1e-9)
-    plain = GaussianMixtureClassifier().fit(X, y, shares)  # nothing is chosen: no warning, and the same bic_
+    # nothing is chosen, so that there is no warning and bic_ is the same
+    plain = GaussianMixtureClassifier().fit(X, y, shares)
     assert plain.bic_ == pytest.approx(GaussianMixtureClassifier().fit(X, y).bic_, rel=1e-9)
 
 
@@ -190,7 +191,7 @@ def test_rows_of_unknown_class_raise_the_likelihood_and_help(label, n_components
 
 
 def test_known_labels_stay_what_they_are(classes):
-    """Even where all rows look alike: a label decides, not the row."""
+    """Check that only the label decides if all rows look alike."""
     X, _ = classes
     y = np.array(["a", "b", -1, -1], dtype=object)[np.arange(180) % 4]
     classifier = GaussianMixtureClassifier(covariance_type="tied", tol=1e-10, max_iter=5000).fit(X, y)
@@ -224,7 +225,7 @@ def test_no_class_is_called_as_rows_of_none_are(names, label, classes):
 
 
 def test_a_class_loses_no_more_than_what_unknown_says(classes):
-    """Within 5 standard errors, of 10,000 draws of a class that is rare."""
+    """Check that a rare class loses at most `reject_below` plus 5 standard errors, for 10,000 draws."""
     X, y = classes
     classifier = GaussianMixtureClassifier(covariance_type="tied", reject_below=0.05, priors=[0.98, 0.01, 0.01])
     classifier.fit(X, y)
@@ -234,7 +235,7 @@ def test_a_class_loses_no_more_than_what_unknown_says(classes):
 
 
 def some_unknown(y, unknown):
-    """Labels of text as a list, one in five of them unknown."""
+    """Return labels of text as a list, with one in five of them unknown."""
     return [unknown if row % 5 == 0 else label for row, label in enumerate(y)]
 
 
@@ -374,7 +375,7 @@ BAD = {
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "without shared parameters, ",  # and the registry's names
+        "without shared parameters, ",  # followed by names from the registry
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),

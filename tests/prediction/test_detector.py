@@ -1,4 +1,4 @@
-"""`GaussianMixtureDetector`: how many rows it calls outliers, which, and how sure it is."""
+"""`GaussianMixtureDetector`: the number of outliers, which rows they are, and their uncertainty."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector
 
 @pytest.fixture
 def X(rng):
-    """400 rows in two groups of two columns."""
+    """Return 400 rows in two groups of two columns."""
     return np.where(np.arange(400)[:, None] % 3, 0.0, 8.0) + rng.normal(size=(400, 2)) @ [[1.0, 0.6], [0.0, 0.5]]
 
 
 def test_one_component_is_the_robust_old_rule(X):
-    """Outside lies what chi² of d degrees of freedom says."""
+    """Compare squared distances with chi² of d degrees of freedom, for one component."""
     detector = GaussianMixtureDetector(coverage=0.9, reg_covar=0).fit(X)
     offsets = X - X.mean(axis=0)
     squared = np.einsum("ij,ij->i", offsets @ np.linalg.inv(np.cov(X.T, bias=True)), offsets)
@@ -26,14 +26,14 @@ def test_one_component_is_the_robust_old_rule(X):
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 @pytest.mark.parametrize("coverage", [0.8, 0.99])
 def test_new_rows_are_outliers_as_often_as_the_mass_says(structure, coverage, X):
-    """Within 5 standard errors of 20,000 draws, and of the level's quasi-Monte Carlo."""
+    """Check that the fraction is within 5 standard errors of 20,000 draws and of the level's estimate."""
     detector = GaussianMixtureDetector(2, coverage=coverage, covariance_type=structure, random_state=0).fit(X)
     rows, _ = detector.mixture_.sample(20_000, np.random.default_rng(1))
     share = (detector.predict(rows) == -1).mean()
     assert share == pytest.approx(1 - coverage, abs=5 * np.sqrt(coverage * (1 - coverage) / 20_000))
     assert kstest(detector.p_values(rows), "uniform").pvalue > 1e-4
     agree = (detector.p_values(rows) < 1 - coverage) == (detector.predict(rows) == -1)
-    assert agree.mean() > 0.999  # two estimates of one level
+    assert agree.mean() > 0.999  # both are estimates of one level
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5])

@@ -1,4 +1,4 @@
-"""What scikit-learn's tools do with estimators that predict: copies, pickles, files, frames, pipelines, searches."""
+"""scikit-learn's tools with estimators that predict: copies, pickles, files, data frames, pipelines, searches."""
 
 import pickle
 
@@ -66,10 +66,11 @@ def test_a_file_keeps_every_attribute(name, rng, tmp_path):
     estimator, _ = fitted(name, rng, lambda X: pd.DataFrame(X, columns=NAMES))
     estimator.save(tmp_path / "m.gmm")
     woken = type(estimator).load(tmp_path / "m.gmm")
-    public = attributes_of(estimator) - {"labels_"}  # which need the rows
+    public = attributes_of(estimator) - {"labels_"}  # labels_ needs the rows
     assert public == attributes_of(woken)
-    assert repr(getattr(woken, "outcome_", None)) == repr(getattr(estimator, "outcome_", None))  # NaN is not NaN
-    for key in public - {"outcome_", "posterior_"}:  # whose numbers are attributes, too
+    # compares texts, because NaN is not equal to NaN
+    assert repr(getattr(woken, "outcome_", None)) == repr(getattr(estimator, "outcome_", None))
+    for key in public - {"outcome_", "posterior_"}:  # their numbers are attributes, too
         expected = getattr(estimator, key)
         assert type(getattr(woken, key)) is type(expected), key
         np.testing.assert_equal(getattr(woken, key), expected)
@@ -169,7 +170,7 @@ def test_what_kind_of_estimator_each_is():
 
 
 class Own(GaussianMixtureDetector):
-    """A user's estimator with a parameter of its own, and others left as they are."""
+    """A user's subclass, which has one additional parameter and fixes parameters of the base class."""
 
     def __init__(self, n_components=1, extra=3):
         super().__init__(n_components, coverage=0.9)
@@ -185,7 +186,7 @@ def test_a_subclass_has_its_own_parameters(rng):
 
 @every
 def test_dask_tells_two_fits_from_each_other(name, rng):
-    """Its name of a task is made of the estimator, and one result is kept for a name."""
+    """Check Dask's names of tasks, which depend on the estimator, because Dask keeps one result per name."""
     tokenize = pytest.importorskip("dask.base", reason="dask is not installed").tokenize
     one, other = (fitted(name, rng)[0] for _ in range(2))
     assert tokenize(one) == tokenize(one)

@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of each estimator, known by name and outcome."""
+"""scikit-learn's checks of each estimator, with expected outcomes by name."""
 
 import pytest
 from cases import ESTIMATORS
@@ -8,9 +8,9 @@ from sklearn.utils.estimator_checks import check_dataframe_column_names_consiste
 from gaussmix import GaussianMixtureDimensionReducer
 
 EVERY = ESTIMATORS | {"reducer": GaussianMixtureDimensionReducer(2, random_state=0)}
-# Check → why it is skipped, by scikit-learn itself.
+# Check → reason why scikit-learn itself skips it.
 SKIPPED = {"check_array_api_input": "runs with SCIPY_ARRAY_API=1 and arrays of other libraries"}
-# Estimator → check → why it is refused, in a sentence.
+# Estimator → check → reason why it is refused, in one sentence.
 REFUSED = {
     "classifier of mixtures": {
         "check_sample_weight_equivalence_on_dense_data": "leaves a class with one row, for two components"
@@ -20,7 +20,7 @@ REFUSED = {
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", EVERY)
-@pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one row, in one check
+@pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*constant, so that all of the variance:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:The mixture has (.* parameters, and X|one component):RuntimeWarning")

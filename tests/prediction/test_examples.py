@@ -1,4 +1,4 @@
-"""The worked examples run, and mixtures hold their own there: on fewer folds than the tables they print."""
+"""The worked examples run, and mixtures do well in them; there are fewer folds than for the printed tables."""
 
 import runpy
 from pathlib import Path
@@ -70,9 +70,9 @@ def test_errors_that_are_known_do_not_widen_a_cluster_of_stars():
     [pytest.param("on a Dask cluster", "distributed", marks=pytest.mark.heavy), ("on Spark", "pyspark")],
 )
 def test_files_memory_and_a_cluster_give_the_same_model_file(cluster, needs, monkeypatch):
-    """Of 130,000 rows, which are not held at once where they are read from files."""
+    """Compare models of 130,000 rows, which are never in memory at once if they are read from files."""
     pytest.importorskip(needs)
-    # Java's second compiler takes longer than what it saves in so short a job.
+    # Java's second compiler takes longer than it saves in so short a job.
     monkeypatch.setenv("PYSPARK_SUBMIT_ARGS", "--driver-java-options -XX:TieredStopAtLevel=1 pyspark-shell")
     names = "in memory", "from files, limited", cluster
     results = compared("larger_than_memory", n_rows=130_000, memory="4 MB", limit=0, names=names)

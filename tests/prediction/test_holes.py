@@ -1,4 +1,4 @@
-"""Classifiers, regressors and detectors are fitted to rows with missing cells, and predict from them."""
+"""Classifiers, regressors and detectors can be fitted to rows with missing values, and predict from such rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`GaussianMixtureImputer`: what it fills in, pattern by pattern, and what can't be filled."""
+"""`GaussianMixtureImputer`: imputed values for each pattern, and rows that cannot be imputed."""
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,13 @@ from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureImputer
 
 @pytest.fixture
 def X(rng):
-    """200 rows of four columns that depend on one another."""
+    """Return 200 rows of four dependent columns."""
     return np.where(np.arange(200)[:, None] % 2, 0.0, 4.0) + rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
 
 
 @pytest.fixture
 def holed(X, rng):
-    """The same with a fifth of the cells missing, some rows entirely."""
+    """Return the same rows with a fifth of the values missing, and some rows entirely missing."""
     holed = np.where(rng.random(X.shape) < 0.2, np.nan, X)
     holed[[3, 50]] = np.nan
     return holed
@@ -62,7 +62,7 @@ def test_several_imputations_vary_as_the_missing_values_do(X, holed):
 
 
 def test_draws_vary_as_the_data_do(X):
-    """Means keep the known part of the variance only; draws all of it: within 5 standard errors of 4,000 rows."""
+    """Check that imputed means have only the explained variance, and draws have all, within 5 standard errors."""
     imputer = GaussianMixtureImputer(2, random_state=0, sample_posterior=True).fit(X)
     rows, _ = imputer.mixture_.sample(4000, np.random.default_rng(1))
     holed = rows.copy()

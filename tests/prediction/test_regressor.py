@@ -1,4 +1,4 @@
-"""`GaussianMixtureRegressor`: predictions with y and with columns of X, and wrong input."""
+"""`GaussianMixtureRegressor`: predictions with y and with columns of X, and invalid input."""
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,7 @@ NAMES = ["age", "bmi", "bp"]
 
 @pytest.fixture
 def table(rng):
-    """300 rows of three columns that depend on one another."""
+    """Return 300 rows of three dependent columns."""
     age = rng.normal(50, 12, size=300)
     bmi = 20 + 0.1 * age + rng.normal(size=300)
     return pd.DataFrame({"age": age, "bmi": bmi, "bp": 60 + 2 * bmi - 0.2 * age + rng.normal(size=300)})

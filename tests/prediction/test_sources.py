@@ -1,4 +1,4 @@
-"""Estimators that predict, on rows that need not fit into memory: the bits of the same rows in an array."""
+"""Estimators that predict give the same bits for rows in files as for the same rows in an array."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureImputer, GaussianMixtureRegressor
 
-N_ROWS, NAMES, SMALL = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"], "3 MB"  # too little for the rows
+N_ROWS, NAMES, SMALL = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"], "3 MB"  # last: less memory than the rows take
 FEW = {"random_state": 0, "max_iter": 3, "tol": 0.0}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Best performing initialization did not converge")
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Best performing initialization
 
 @pytest.fixture(scope="module")
 def table():
-    """Rows of three classes, their classes and weights, and where cells are missing."""
+    """Return rows of three classes, their classes and weights, and a mask of missing values."""
     rng = np.random.default_rng(5)
     y = rng.integers(3, size=N_ROWS)
     rows = 3 * rng.normal(size=(3, 3))[y] + rng.normal(size=(N_ROWS, 3)) @ rng.normal(size=(3, 3))
@@ -29,7 +29,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def folder(table, tmp_path_factory):
-    """The rows as .npy and, with weights, as Parquet; and both with missing cells."""
+    """Write the rows as .npy and, with weights, as Parquet; both with and without missing values."""
     rows, _, weights, missing = table
     place = tmp_path_factory.mktemp("rows")
     np.save(place / "rows.npy", rows)
@@ -43,7 +43,7 @@ def folder(table, tmp_path_factory):
 
 
 def opened(folder, name, is_weighted, **how):
-    """A source that reads its file in every pass."""
+    """Return a source that reads its file in every pass."""
     weighted = {"columns": NAMES, "weights": "w"} if is_weighted else {}
     path = folder / f"{name}.{'parquet' if is_weighted else 'npy'}"
     source = gaussmix.open(path, memory=SMALL, **weighted, **how)
@@ -98,7 +98,7 @@ def test_a_regressor_of_a_file_has_the_bits_of_one_in_memory(targets, is_weighte
         assert_same_bits(one, other, "means and deviations")
     assert found.score(source) == expected.score(rows, **weight_of(table, is_weighted))
     some = rows[::7]
-    at = ManyBlocks(some)  # cut inside leaves: BLAS may round a row among others in another way
+    at = ManyBlocks(some)  # cut inside leaves: BLAS may round a row among others differently
     for name in "predict", "predict_quantiles":
         np.testing.assert_allclose(getattr(found, name)(at), getattr(expected, name)(some), rtol=1e-10, atol=1e-10)
     one, other = found.predict_mixture(at), expected.predict_mixture(some)
@@ -183,7 +183,7 @@ def test_an_imputer_of_a_file_has_the_bits_of_one_in_memory(is_weighted, table, 
 
 
 def test_leaves_are_filled_with_draws_of_their_own(table):
-    """Else the same numbers would stand in every 65,520th row."""
+    """Check that the same numbers do not appear in every 65,520th row."""
     imputer = GaussianMixtureImputer(**FEW, sample_posterior=True).fit(table[0][:1000])
     drawn = imputer.transform(np.full((2 * LEAF_ROWS, 3), np.nan))
     assert not np.isin(drawn[LEAF_ROWS:], drawn[:LEAF_ROWS]).any()

@@ -1,4 +1,4 @@
-"""What estimators that predict say of themselves, and when their fits end."""
+"""Summaries of estimators that predict, and the end of their fits."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def y(rng):
 
 
 def lines(estimator):
-    """The lines of a summary above its table, by heading."""
+    """Return the lines of a summary above its table, by heading."""
     text = str(estimator.summary()).split("\n\n")[1]
     return dict(line.split("  ", 1) for line in text.replace("class ", "class_").splitlines())
 

@@ -1,7 +1,7 @@
-"""The process that things happen to: reads a request a line from standard input, and answers in a line.
+"""A process for dangerous tests, which reads one request per line from standard input, and answers in one line.
 
-Run as a script, away from pytest, whose own threads and handlers would take part. A request is JSON: the name of a
-function of this file and its arguments; so is the answer.
+The process runs as a script, without pytest, whose threads and handlers would interfere. A request is JSON, with the
+name of a function of this file and its arguments. The answer is JSON, too.
 """
 
 import json
@@ -38,7 +38,7 @@ FAMILY_NAMES = "full", "tied", "diag", "spherical"
 
 
 def rows_of(n_rows, n_features, n_groups=4):
-    """Rows in overlapping groups."""
+    """Return rows in overlapping groups."""
     rng = np.random.default_rng(n_rows + n_features)
     centres = rng.normal(size=(n_groups, n_features))
     return centres[rng.integers(n_groups, size=n_rows)] + rng.normal(size=(n_rows, n_features))
@@ -49,7 +49,7 @@ def joint_labels(n_rows, n_components):
 
 
 def bits(estimator):
-    """Everything that a fit leaves, as bytes in hexadecimal."""
+    """Return all results of a fit, as bytes in hexadecimal."""
     mixture = estimator.mixture_
     arrays = mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_)
     return [array.tobytes().hex() for array in arrays]
@@ -60,11 +60,11 @@ def digest(estimator):
 
 
 def long_fit(name):
-    """What takes long: rows, and parameters of the estimator."""
+    """Return rows and estimator parameters of a fit that takes long."""
     rng = np.random.default_rng(0)
     if name == "many rows":
         return rows_of(2_000_000, 2), {"n_components": 4}
-    if name == "ties":  # 100 columns with the same number before the first that differs
+    if name == "ties":  # 100 columns are equal before the first that differs
         rows = np.ones((65_520, 128))
         rows[:, 100:] = rng.integers(0, 2, (65_520, 28))
         return rows, {"n_components": 2}
@@ -103,15 +103,15 @@ def long_fit(name):
 
 
 class Returned(Exception):
-    """A function returned before it had seen as many signals as it should."""
+    """The error if a function returns before it has seen the required number of signals."""
 
 
 def was_interrupted(call, owner, name, delay, n_looks=1):
-    """Whether KeyboardInterrupt ends a call, for which signals come every `delay` seconds from a function's call on.
+    """Return whether KeyboardInterrupt ends a call, during which signals come every `delay` seconds.
 
-    It is raised when Python sees the last of `n_looks` signals; of those that come while nothing looks, Python sees
-    one. If several are needed, all must be seen before the function returns. Seconds are those of this process on
-    processors, so other processes do not change them.
+    KeyboardInterrupt is raised when Python sees the last of `n_looks` signals. Python sees only one of all signals that
+    arrive between two checks. All required signals must be seen before the function returns. Seconds are processor time
+    of this process, so that other processes do not change them.
     """
     function, seen = getattr(owner, name), []
 
@@ -155,12 +155,12 @@ MOMENTS = {
     "an M-step": (gaussmix._src.em.step.loop, "next_model"),
     "factorising": (triangular, "factorise"),
 }
-LONG = ["k-means", "factorising"]  # what looks for signals many times before it is done
+LONG = ["k-means", "factorising"]  # calls that check for signals many times
 MANY_LOOKS = {"delay": 0.01, "n_looks": 10}
 
 
 def interrupt_fit(fit, moment, delays, n_jobs):
-    """Whether signals after a moment end a fit; whether the estimator and the next fit are as before."""
+    """Return whether signals after a moment end a fit, and whether the estimator and the next fit are unchanged."""
     rows, parameters = long_fit(fit)
     estimator = GaussianMixture(**parameters, max_iter=10**6, tol=0, random_state=0, n_jobs=n_jobs)
     small = rows_of(500, 3)
@@ -177,7 +177,7 @@ def interrupt_fit(fit, moment, delays, n_jobs):
 
 
 def interrupt_many(n_jobs):
-    """Whether signals end fits of many groups, by the core and one by one; whether the next give the same."""
+    """Return whether signals end fits of many groups, in the core and one by one, and leave later fits unchanged."""
     few = [rows_of(200, 2)] * 20
     expected = fit_many(few, 2, random_state=0, n_jobs=n_jobs).means.tobytes()
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
@@ -192,7 +192,7 @@ def interrupt_many(n_jobs):
 
 
 def interrupt_call(method, n_jobs):
-    """Whether a signal ends what a mixture says of many rows."""
+    """Return whether a signal ends a mixture's predictions of many rows."""
     rows = rows_of(4096, 64)
     labels = joint_labels(4096, 64)
     fitted = GaussianMixture(64, max_iter=1, init_params=labels, reg_covar=0.1, n_jobs=n_jobs).fit(rows)
@@ -211,7 +211,7 @@ def fit_digest(covariance_type="full", n_jobs=None):
 
 
 def fit_in_threads(covariance_type):
-    """Digests of eight fits at the same time, and of one by itself."""
+    """Return digests of eight simultaneous fits, and of a single fit."""
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda i: fit_digest(covariance_type, 1 + i % 3), range(8)))
     return {"together": together, "alone": fit_digest(covariance_type)}
@@ -222,14 +222,14 @@ def n_threads_alive():
 
 
 def threads_left_by_a_fit():
-    """Threads of this process before and after a fit on four of them."""
+    """Return the numbers of threads of this process before and after a fit on four threads."""
     before = n_threads_alive()
     fit_digest(n_jobs=4)
     return {"before": before, "after": n_threads_alive()}
 
 
 def fit_after_fork(covariance_type):
-    """Digests of the parent's fit, and of the child's after it."""
+    """Return digests of the parent's fit, and of the child's fit after it."""
     parent = fit_digest(covariance_type, 4)
     reading, writing = os.pipe()
     child = os.fork()
@@ -246,7 +246,7 @@ def fit_after_fork(covariance_type):
 
 
 def fit_with_affinity():
-    """Digests on every processor and on one of them."""
+    """Return digests of fits on every processor and on one of them."""
     usable = os.sched_getaffinity(0)
     everywhere = fit_digest()
     os.sched_setaffinity(0, {min(usable)})
@@ -257,7 +257,7 @@ def fit_with_affinity():
 
 
 def fit_in_processes(method):
-    """Digests of fits in two processes started by a method, and of one here before them."""
+    """Return digests of fits in two processes started by a method, and of an earlier fit here."""
     here = fit_digest(n_jobs=4)
     if method == "loky":
         there = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(fit_digest)() for _ in range(2))
@@ -268,7 +268,7 @@ def fit_in_processes(method):
 
 
 def out_of_memory(what, megabytes):
-    """What a call raises when memory is short, the megabytes it needs, and whether the process goes on as before."""
+    """Return the error of a call with little memory, the megabytes it needs, and whether the process can go on."""
     import resource
 
     rows = rows_of(20_000, 5)
@@ -278,7 +278,7 @@ def out_of_memory(what, megabytes):
     many = np.broadcast_to(rows[0], (n_rows, 5))
     long_rows, parameters = rows_of(600, 600), {"n_components": 100, "init_params": joint_labels(600, 100)}
     large = GaussianMixture(**parameters, reg_covar=0.1, max_iter=2, n_jobs=2)
-    calls = {  # and the numbers of the largest array that each needs
+    calls = {  # calls, and the size of the largest array of each
         "fit": (lambda: large.fit(long_rows), 100 * 600**2),
         "refit": (lambda: fitted.fit(many), 5 * n_rows),
         "predict_proba": (lambda: fitted.predict_proba(many), fitted.n_components * n_rows),
@@ -301,8 +301,8 @@ def out_of_memory(what, megabytes):
 
 
 def kept_fit(name, path):
-    """Rows, and an estimator with a checkpoint at a path."""
-    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # steps of tens of milliseconds
+    """Return rows, and an estimator with a checkpoint at a path."""
+    one = {"tol": 1e-12, "max_iter": 20, "n_init": 1}  # EM steps take tens of milliseconds
     if name == "tied":
         rows, parameters = rows_of(150_000, 6), {"n_components": 8, "covariance_type": "tied", **one}
     else:
@@ -312,9 +312,9 @@ def kept_fit(name, path):
 
 
 def killed_fits(name, path, n_kills, seed):
-    """Fit once undisturbed; then begin the fit again and again, and kill it after random times, until it has ended.
+    """Fit without kills; then start the fit repeatedly and kill it after random times, until it ends.
 
-    This is repeated until there were so many kills. Gives back how many, and the ends that have other bits.
+    Fits are repeated until there were `n_kills` kills. The result counts kills, ends, and ends with other bits.
     """
     rng, rows = np.random.default_rng(seed), kept_fit(name, path)[0]
     gaussmix._src.fit.checkpoint.SECONDS_BETWEEN_WRITES = 0.01
@@ -333,7 +333,7 @@ def killed_fits(name, path, n_kills, seed):
 
 
 def fit_in_a_fork(name, path, rows, seconds):
-    """The digest of a fit in a process of its own; None where it is killed, after so many seconds."""
+    """Return the digest of a fit in a separate process, or None if it is killed after `seconds`."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

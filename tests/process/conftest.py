@@ -1,4 +1,4 @@
-"""A child process that stays: one start of the interpreter serves many tests, unless it dies of one."""
+"""A persistent child process: one start of the interpreter serves many tests, unless a test ends it."""
 
 import contextlib
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 CHILD = Path(__file__).with_name("child.py")
-PATIENCE = 300  # seconds for one answer, on a machine that is busy with other things
+PATIENCE = 300  # seconds for one answer, on a busy machine
 
 
 class Child:
-    """Runs functions of child.py elsewhere; a child that died or hangs is replaced by the next call."""
+    """A child process that runs functions of child.py; the next call replaces it if it has died or hangs."""
 
     def __init__(self):
         self.process = None
@@ -61,7 +61,7 @@ class Child:
 
 @pytest.fixture(scope="session")
 def child():
-    """Call a function of child.py in the child, by name, with JSON for arguments; gives back its answer."""
+    """Call a function of child.py in the child, by name and with JSON arguments, and return its answer."""
     caller = Child()
     yield caller
     caller.end()

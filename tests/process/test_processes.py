@@ -1,4 +1,4 @@
-"""Threads, forks, processors, memory and Ctrl-C: the same bits whatever happens, and nothing is half-changed."""
+"""Threads, forks, processors, memory and Ctrl-C: same bits in all cases, and nothing is partly changed."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def test_affinity_changes_no_bit(child):
     "what", ["fit", "predict_proba", pytest.param("refit", marks=heavy), pytest.param("score_samples", marks=heavy)]
 )
 def test_no_memory_is_a_memory_error(child, what, megabytes):
-    child.end()  # a new process: what earlier calls freed would be memory beyond the limit
+    child.end()  # a new process, because memory freed by earlier calls would exceed the limit
     answer = child("out_of_memory", what=what, megabytes=megabytes)
     if megabytes < answer["needed"]:
         assert answer["raised"] == "MemoryError"
@@ -70,7 +70,7 @@ def test_no_memory_is_a_memory_error(child, what, megabytes):
     [("small", 3), ("tied", 1)],
 )
 def test_a_killed_fit_goes_on_to_the_same_bits(child, fit, n_kills, tmp_path, request):
-    """kill -9 at random moments: the fit that goes on ends with the bits of one that was never killed."""
+    """Check that a fit that resumes after kill -9 at random moments ends with the bits of an undisturbed fit."""
     seed = sum(request.node.name.encode())
     answer = child("killed_fits", name=fit, path=str(tmp_path / "fit.ckpt"), n_kills=n_kills, seed=seed)
     assert answer["kills"] >= n_kills
@@ -123,7 +123,7 @@ def test_a_process_ends_while_a_daemon_thread_computes(method, n_jobs, end):
 
 TIMERS = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers to send the signal")
 
-DELAYS = [0.002, 0.03, 0.15]  # seconds on processors after the moment
+DELAYS = [0.002, 0.03, 0.15]  # delays of the signals after the moment, in processor seconds
 QUICK = [("many rows", "sampling"), ("k-means", "k-means++"), ("full", "EM"), ("small table", "EM")]
 SLOW = [
     ("many shares", "checking shares"),
@@ -143,7 +143,7 @@ SLOW = [
 @pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=heavy), 3])
 @pytest.mark.parametrize(("fit", "moment"), [*QUICK, *(pytest.param(*case, marks=heavy) for case in SLOW)])
 def test_an_interrupt_ends_a_fit(child, fit, moment, n_jobs):
-    """Of a million steps, which does not end by itself while the child is waited for."""
+    """Check fits with a million steps, which do not end by themselves while the test waits for the child."""
     answer = child("interrupt_fit", fit=fit, moment=moment, delays=DELAYS, n_jobs=n_jobs)
     assert all(answer["interrupted"])
     assert answer["unchanged"], "the estimator is what it was"

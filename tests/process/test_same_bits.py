@@ -11,7 +11,7 @@ from gaussmix import FAMILIES, _core
 
 
 def digests(names, **environment):
-    """Digests of the fits of `tests/fit_hashes.py`, in an interpreter of its own."""
+    """Return digests of the fits of `tests/fit_hashes.py`, in a separate interpreter."""
     command = [sys.executable, Path(__file__).parents[1] / "fit_hashes.py", *names]
     variables = os.environ | environment
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True, timeout=300)
@@ -21,14 +21,14 @@ def digests(names, **environment):
 
 
 def dispatched_features():
-    """What NumPy would choose kernels by on this processor."""
+    """Return the features of this processor by which NumPy would choose kernels."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
     return [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
 
 
 def others():
-    """Instruction sets that this processor can run besides the fastest; that one, if there is no other."""
+    """Return instruction sets that this processor can run besides the fastest, or the fastest if there is no other."""
     names = [target.isa for target in _core.targets()]
     return names[:-1] or names
 
@@ -37,7 +37,7 @@ def others():
 @pytest.mark.timeout(900)  # two processes make all kinds of fits, one of them without fast instructions
 @pytest.mark.parametrize("names", [list(FAMILIES), ["options"]], ids=["structures", "options"])
 def test_another_instruction_set_another_blas_and_more_threads_change_no_bit(names):
-    """All at once: where it fails, leave out one after the other."""
+    """Check all changes at once: to find the cause of a failure, leave out one after the other."""
     features = dispatched_features()
     assert features, "NumPy chooses nothing by the processor here"
     other = {"NPY_DISABLE_CPU_FEATURES": " ".join(features), "OPENBLAS_CORETYPE": "Nehalem"}

@@ -1,7 +1,7 @@
-"""A pytest plugin that runs scikit-learn's own mixture tests on our two classes of the same names.
+"""A pytest plugin that runs scikit-learn's own mixture tests on gaussmix's two classes of the same names.
 
-Loaded with ``-p redirect`` before scikit-learn's test modules are imported, so that they find our classes under
-scikit-learn's names. Its private functions stay scikit-learn's own.
+The plugin is loaded with ``-p redirect`` before scikit-learn's test modules are imported, so that they find gaussmix's
+classes under scikit-learn's names. scikit-learn's private functions are not replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ for place, module in list(sys.modules.items()):
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what does not concern our classes on NumPy arrays."""
+    """Leave out tests that do not concern gaussmix's classes on NumPy arrays."""
     dropped = [item for item in items if _is_not_ours(item)]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in dropped]
@@ -38,7 +38,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _is_not_ours(item: pytest.Item) -> bool:
-    """Another estimator's case, or arrays of a library that may not be installed here (CuPy, JAX, dpnp)."""
+    """Check whether a test is for another estimator, or for arrays of a library that may not be installed here."""
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     estimator = parameters.get("estimator")
     is_other_estimator = estimator is not None and not isinstance(estimator, tuple(OURS.values()))

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its Gaussian mixture pass on ours, with the exceptions listed here."""
+"""scikit-learn's own tests of its Gaussian mixture pass on gaussmix's, with the exceptions listed here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 MODULES = [f"sklearn.mixture.tests.test_{name}" for name in ("gaussian_mixture", "bayesian_mixture", "mixture")]
 
-# Pattern of a test's name → why it can't pass on another class than scikit-learn's. They must fail: a pass is news.
+# Pattern of a test's name → reason why it can only pass on scikit-learn's class. These tests must fail.
 EXPECTED_FAILURES = {
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters[[]*]": (
         "counts the calls of scikit-learn's private function _estimate_gaussian_parameters, which we never call"
@@ -32,13 +32,13 @@ EXPECTED_FAILURES = {
 
 
 def outcomes(folder: Path) -> dict[str, str]:
-    """Name of each of scikit-learn's tests → passed, failed, error or skipped; from a pytest of its own."""
+    """Return the outcome of each scikit-learn test (passed, failed, error or skipped) in a separate pytest."""
     report, here = folder / "report.xml", Path(__file__).parent
     inherited = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(here), *inherited]),
         "SKLEARN_RUN_FLOAT32_TESTS": "1",
-        "SCIPY_ARRAY_API": "1",  # read when scipy is imported; runs the array-API cases of NumPy too
+        "SCIPY_ARRAY_API": "1",  # read when scipy is imported; also runs the array-API cases of NumPy
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "redirect", "-p", "no:cacheprovider", "--pyargs", *MODULES]
     run = subprocess.run(
@@ -60,7 +60,7 @@ def _reason(name: str) -> str | None:
 
 @pytest.mark.heavy
 def test_all_but_the_exceptions_pass(tmp_path: Path) -> None:
-    """And the exceptions fail, and nothing was skipped or lost: scikit-learn 1.9 has 113 cases of our classes."""
+    """Check that exceptions fail, and no test is skipped or lost: scikit-learn 1.9 has 113 cases for the classes."""
     found = outcomes(tmp_path)
     assert {name: what for name, what in found.items() if what != "passed" and _reason(name) is None} == {}
     for pattern in EXPECTED_FAILURES:

@@ -1,6 +1,6 @@
-"""Files in the stores of Google and Azure: those stores' own emulators, by the means that users give credentials with.
+"""Files in the stores of Google and Azure, tested with these stores' emulators and users' ways to give credentials.
 
-The emulators are processes of their own, since PyArrow holds Python's lock while it waits for Google's store.
+The emulators are separate processes, because PyArrow holds Python's lock while it waits for Google's store.
 """
 
 import re
@@ -23,8 +23,9 @@ from gaussmix import GaussianMixture
 from gaussmix._src.sources.files import stores
 
 pytest.importorskip("pyarrow")
-pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")  # from the tests
-SMALL = "3 MB"  # too little for the rows
+# raised by the tests themselves
+pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+SMALL = "3 MB"  # less memory than the rows take
 GOOGLE = """
 import sys
 from gcp_storage_emulator.server import create_server
@@ -34,7 +35,7 @@ print(running._api._httpd.server_port, flush=True)
 sys.stdin.read()
 running.stop()
 """
-KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # that all know
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # a publicly known key
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def npy(rows):
 
 @pytest.fixture(scope="module")
 def google(parts):
-    """What makes URLs of names."""
+    """Return a function that makes URLs of names."""
     pytest.importorskip("gcp_storage_emulator")
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", GOOGLE], text=True, **pipe) as server:
@@ -64,14 +65,14 @@ def google(parts):
 
 
 def of_azure(port):
-    """The credentials of the account that every emulator has."""
+    """Return the credentials of the account that every emulator has."""
     account = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY}"
     return f"{account};BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
 
 
 @pytest.fixture(scope="module")
 def azure(parts):
-    """What makes URLs of names; a variable of the environment has the credentials."""
+    """Return a function that makes URLs of names; an environment variable contains the credentials."""
     pytest.importorskip("adlfs")
     program = shutil.which("azurite-blob") or pytest.skip("needs azurite: npm install --global azurite")
     with socket.socket() as free:
@@ -125,7 +126,7 @@ def test_nothing_there(name, url):
 
 
 def test_azure_gets_the_credentials_of_the_environment_and_may_refuse_them(monkeypatch):
-    """Also where there is no emulator."""
+    """Check requests to the test's own server instead of the emulator."""
     kind, asked = pytest.importorskip("adlfs").AzureBlobFileSystem, []
 
     class Refusing(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Rows in Dask: the same bits as in memory, on a cluster and without one, even if workers die."""
+"""Rows in Dask give the same bits as in memory, on a cluster or without one, even if workers die."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CUTS = {
 
 @pytest.fixture(scope="module", params=["no cluster", "cluster"])
 def cluster(request):
-    """Nothing, or workers that are threads of this process."""
+    """Return nothing, or workers that are threads of this process."""
     if request.param == "no cluster":
         yield None
         return
@@ -63,7 +63,7 @@ def cluster(request):
 
 @pytest.fixture
 def never_whole(monkeypatch):
-    """Small tables do not come to this process, so that every pass needs workers."""
+    """Keep small tables from being copied to this process, so that every pass needs workers."""
     monkeypatch.setattr(dask_source.DaskCluster, "whole", None)
 
 
@@ -74,7 +74,7 @@ no_cluster_first = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Rows of overlapping clusters with weights in the last column, in memory and in a file that workers read."""
+    """Return overlapping clusters with weights in the last column, in memory and in a file that workers read."""
     rng = np.random.default_rng(12)
     centres = 3 * rng.normal(size=(4, N_FEATURES))
     rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
@@ -85,9 +85,9 @@ def table(tmp_path_factory):
 
 
 def array_of(path, ends, columns=N_FEATURES, dtype="f8"):
-    """A Dask array whose chunks end at some rows; each task reads its own."""
+    """Return a Dask array whose chunks end at given rows; each task reads its own rows."""
 
-    def read(path, first, end, columns, dtype):  # here, since workers that are processes can't import this file
+    def read(path, first, end, columns, dtype):  # defined here, because worker processes cannot import this file
         return np.load(path, mmap_mode="r")[first:end, :columns].astype(dtype)
 
     parts = [
@@ -98,7 +98,7 @@ def array_of(path, ends, columns=N_FEATURES, dtype="f8"):
 
 
 def frame_of(path, ends):
-    """A Dask frame with a column of weights and one of text, whose numbers of rows are not known."""
+    """Return a Dask frame with a column of weights and one of text, whose numbers of rows are unknown."""
 
     def partition(first, end):
         frame = pd.DataFrame(np.load(path, mmap_mode="r")[first:end], columns=[*NAMES, "weight"])
@@ -127,7 +127,7 @@ def test_a_fit_to_an_array_has_the_bits_of_one_in_memory(structure, what, table,
 
 
 def test_candidates_live_with_their_rows(table, cluster):
-    """Truncated EM has the same bits, and so has the estimated gap."""
+    """Check that truncated EM has the same bits, and so has the estimated gap."""
     whole, path = table
     found, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
     assert_same_fit(found, expected)
@@ -190,7 +190,7 @@ def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, clus
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", ["labels", "mixtures of classes", "labels and cv", "weights and cv"])
 def test_changed_rows_may_miss_cells(call, cluster, rng):
-    """Also those that are changed once more: labelled or weighted, and then parted."""
+    """Check rows that are changed again: labelled or weighted, and then split."""
     rows = streamed.rows_of(3_000, rng)
     rows[:, :2][rng.random((3_000, 2)) < 0.1] = np.nan
     frame = dd.from_pandas(pd.DataFrame(rows, columns=streamed.NAMES), npartitions=3)
@@ -228,7 +228,7 @@ def test_results_of_rows_are_lazy_and_those_in_memory(table, cluster):
 @pytest.mark.heavy
 @no_cluster_first
 def test_a_posterior_has_the_bits_of_one_in_memory(table, cluster):
-    """With weights, whole or with missing cells; births, merges and the predictive density are those in memory."""
+    """Check that births, merges and predictive density are those in memory, with weights or missing values."""
     whole, path = table
     rows, weight = whole[:, :N_FEATURES], whole[:, -1]
     bayesian = gaussmix.BayesianGaussianMixture(6, random_state=0, max_iter=10)
@@ -277,7 +277,7 @@ def test_estimators_that_predict_give_lazy_results_and_those_in_memory(table, cl
 
 
 def assert_near(found, expected):
-    """To rounding: BLAS may round a row among others in another way."""
+    """Check that values agree up to rounding, because BLAS may round a row among others differently."""
     if expected.dtype.kind == "f":
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
     else:
@@ -401,7 +401,7 @@ def test_columns_of_other_types_are_converted_and_null_is_missing(cluster):
         (["1.5"] * 5, "string"),
         ([1j] * 5, "complex"),
         (pd.to_datetime(["2026"] * 5), "datetime64"),
-        ([0.5, None, 2, True, "many"], "string"),  # which Dask makes of it
+        ([0.5, None, 2, True, "many"], "string"),  # mixed values, and the type that Dask infers
     ],
 )
 @pytest.mark.parametrize("chosen", [{"columns": ["a", "b"]}, {"columns": ["a"], "weights": "b"}])
@@ -449,7 +449,7 @@ def test_a_partition_that_cannot_be_computed_is_named(cluster):
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
-    """The bits of the same rows in memory, and never all rows in this process."""
+    """Check that the bits agree with rows in memory, and that this process never has all rows."""
     whole, path = table
     gather, n_rows = dask_source.DaskWorkers.gathered, []
 
@@ -460,7 +460,7 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
         return found
 
     expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
-    monkeypatch.setattr(remote, "TARGETS_PER_WORKER", 1)  # so that a worker has targets of several leaves
+    monkeypatch.setattr(remote, "TARGETS_PER_WORKER", 1)  # makes a worker have partitions of several leaves
     source = open(frame_of(path, CUTS["ragged"])[[*NAMES, "weight"]], weights="weight")
     monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     assert_same_fit(mixture().partial_fit(source), expected)
@@ -470,7 +470,7 @@ def test_a_stream_takes_a_leaf_at_a_time(table, cluster, monkeypatch):
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("theirs", [None, "0.0.1"])
 def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
-    """Else they leave the cluster one after the other, and the fit waits for ever."""
+    """Check the error, because workers would otherwise leave the cluster in turn, and the fit would wait forever."""
 
     def version(name):
         if threading.current_thread() is threading.main_thread():
@@ -489,7 +489,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
 
 
 def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
-    """Each partition alone spans too little."""
+    """Check integers of which each partition alone has too small a range."""
     frame = pd.DataFrame({"time": 17 * 10**17 + 5 * np.arange(1_000), "x": np.arange(1_000) % 7})
     with pytest.raises(ValueError, match=r"'time', holds integers of size 1.7e\+18 that differ by at most \d+: a"):
         GaussianMixture().fit(dd.from_pandas(frame, npartitions=3))
@@ -504,9 +504,9 @@ def test_integers_that_merge_in_a_double_are_judged_by_all_rows():
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
 @pytest.mark.parametrize("n_parts", [1, 4])
 def test_workers_merge_sums(n_parts, cuts, table, cluster, monkeypatch):
-    """This process gets the sums of all rows once a pass, whatever the partitions and whoever has them.
+    """Check that this process gets the sums of all rows once per pass, for any partitions and workers.
 
-    Large ones are dealt out: then they come in parts.
+    Large sums are distributed, and arrive in parts.
     """
     whole, path = table
     if n_parts > 1:
@@ -539,7 +539,7 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
     chunks = [da.from_array(rows + 0.0, chunks=(200, 3)).persist() for _ in range(2)]
     source, labels = open(chunks[0]), gm.predict(chunks[1])
     chunks.clear()
-    sleep(0.3)  # until the scheduler has heard that nobody else holds them
+    sleep(0.3)  # until the scheduler has recorded that no other worker holds them
     assert_same_fit(mixture().fit(source), gm)
     assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 
@@ -547,7 +547,7 @@ def test_persisted_rows_stay_for_who_opened_them(cluster, rng):
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.usefixtures("never_whole")
 def test_rows_that_dask_discarded_are_told(cluster, rng):
-    """Work is not begun again and again, and no worker is said to have died."""
+    """Check that work is not restarted repeatedly, and that no worker is reported as dead."""
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
     mixture().fit(source)
     cluster.cancel(source._rows._stored)
@@ -557,7 +557,7 @@ def test_rows_that_dask_discarded_are_told(cluster, rng):
 
 @pytest.fixture
 def empty(request, monkeypatch):
-    """A cluster without workers, which would be threads, and fits that say so soon."""
+    """Make a cluster without workers, which would be threads, and let fits report this soon."""
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
     settings = {"distributed.scheduler.no-workers-timeout": getattr(request, "param", None)}
@@ -648,7 +648,7 @@ def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeyp
         return ours if threading.current_thread() is threading.main_thread() else "0.0.1"
 
     monkeypatch.setattr(metadata, "version", version)
-    assert_same_fit(mixture().fit(source), found)  # who was asked is not asked again
+    assert_same_fit(mixture().fit(source), found)  # the workers' versions are not checked again
     empty.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):
@@ -674,16 +674,18 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name_after_three_deat
 
 
 def kill(process):
-    with suppress(ProcessLookupError):  # a worker that was killed at the end of the fit before is replaced in this one
+    # a worker that was killed at the end of the previous fit is replaced in this one
+    with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
 
 
 @pytest.mark.heavy
 def test_workers_may_die_at_any_moment(table, rng, request):
-    """Whatever a worker held is computed again, and no row is counted twice: the same bits."""
+    """Check that a dead worker's data is computed again, and no row counts twice, so that the bits are the same."""
     whole, path = table
     expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
-    patient = {"distributed.deploy.lost-worker-timeout": "1h"}  # else a cluster gives up who takes 15 s to come back
+    # otherwise a cluster gives up a worker that needs 15 s to return
+    patient = {"distributed.deploy.lost-worker-timeout": "1h"}
     with (
         dask.config.set(patient),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,

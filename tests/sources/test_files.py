@@ -1,4 +1,4 @@
-"""Tables in files: the bits of the same rows in memory, bounded memory, and sentences for what goes wrong."""
+"""Tables in files give the bits of the same rows in memory, need bounded memory, and report errors in one sentence."""
 
 import copy
 import gc
@@ -33,12 +33,12 @@ from gaussmix._src.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
 from gaussmix.testing import check_source
 
 N_ROWS, NAMES = 2 * LEAF_ROWS + 1_234, ["a", "b", "c"]
-SMALL = "3 MB"  # too little for the rows
+SMALL = "3 MB"  # less memory than the rows take
 
 
 @pytest.fixture(scope="module")
 def table():
-    """Rows, weights, and a table of them with a column of text."""
+    """Return rows, weights, and a table with a column of text."""
     rng = np.random.default_rng(3)
     rows = rng.normal(size=(N_ROWS, 3)) + 4 * rng.normal(size=(3, 3))[rng.integers(3, size=N_ROWS)]
     weights = 2 * rng.random(N_ROWS)
@@ -48,7 +48,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def folder(table, tmp_path_factory):
-    """The table in files of every format."""
+    """Write the table to files of every format."""
     rows, _, arrow = table
     place = tmp_path_factory.mktemp("files")
     pa.parquet.write_table(arrow.slice(0, 70_001), place / "part-1.parquet", row_group_size=30_000)
@@ -121,7 +121,7 @@ def test_what_pyarrow_polars_and_duckdb_hold_is_a_table(folder, table, expected)
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_path_is_X(folder, expected):
-    """Text columns are left out with a warning; names of the columns are those of the fit."""
+    """Check that text columns are left out with a warning, and that the fit keeps the column names."""
     with pytest.warns(RuntimeWarning, match="left out column 'text': it holds text, not numbers"):
         gm = fitted(str(folder / "part-*.parquet"))
     assert list(gm.feature_names_in_) == [*NAMES, "w"]
@@ -151,7 +151,7 @@ def test_a_fit_reads_the_file_once_and_then_once_a_pass(folder, caplog):
     caplog.set_level("DEBUG", "gaussmix")
     source = open(folder / "by-rows.npy", memory=SMALL)
     GaussianMixture(3, init_params="kmeans", random_state=0, max_iter=4, tol=0).fit(source)
-    survey, start, steps = 1, 2, 4  # a start takes means first, then scatter about them
+    survey, start, steps = 1, 2, 4  # a start takes means first, then the scatter about them
     lines = [each.getMessage() for each in caplog.records if each.name == "gaussmix"]
     assert len(lines) == survey + start + steps
     for line in lines:
@@ -204,7 +204,7 @@ class TestSentences:
         assert not hasattr(gm, "mixture_")
 
     def test_a_file_that_is_cut_short_during_a_pass(self, tmp_path, table):
-        """No bus error, as a memory map would give."""
+        """Check that there is no bus error, which a memory map would cause."""
         path = tmp_path / "rows.npy"
         np.save(path, table[0])
         blocks = open(path, memory=SMALL).blocks()
@@ -243,7 +243,7 @@ class TestSentences:
 
     @pytest.mark.parametrize("name", ["", "*.parquet", "**/*.parquet"])
     def test_a_table_of_delta_is_not_its_files(self, name, tmp_path):
-        """Some may be of rows that were deleted."""
+        """Check the error, because some files may contain deleted rows."""
         (tmp_path / "_delta_log").mkdir()
         (tmp_path / "day=1").mkdir()
         for file in tmp_path / "1.parquet", tmp_path / "day=1" / "2.parquet":
@@ -358,7 +358,7 @@ class TestColumns:
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     @pytest.mark.parametrize("memory", ["64 MB", SMALL])
     def test_large_integers_that_a_double_tells_apart(self, suffix, memory, tmp_path):
-        """By all rows: the first batch of this file alone spans too little, and so do few rows that are predicted."""
+        """Check that all rows decide: the first batch alone has too small a range, and so have few rows to predict."""
         path, times = tmp_path / f"a.{suffix}", 17 * 10**17 + 5 * np.arange(150_000)
         times[-1] += 10**12  # nanoseconds of a quarter of an hour
         table = pa.table({"time": times, "x": np.where(np.arange(150_000) == 149_999, np.nan, times % 7)})
@@ -372,7 +372,7 @@ class TestColumns:
         assert len(gm.predict(tmp_path / "few.parquet")) == 9
 
     def test_large_integers_that_a_double_holds_exactly(self, tmp_path):
-        seconds = 10**9 * (17 * 10**8 + np.arange(5))  # in nanoseconds, multiples of 2**9
+        seconds = 10**9 * (17 * 10**8 + np.arange(5))  # times in nanoseconds are multiples of 2**9
         pa.parquet.write_table(pa.table({"a": seconds, "b": np.arange(5) % 3}), tmp_path / "a.parquet")
         np.testing.assert_allclose(GaussianMixture().fit(tmp_path / "a.parquet").means_[0], [seconds[2], 0.8])
 
@@ -397,7 +397,7 @@ class TestColumns:
 
     @pytest.mark.heavy
     def test_columns_that_begin_empty(self, tmp_path):
-        """All rows tell what a column is, and not the first ones or the first file."""
+        """Check that all rows decide the type of a column, and not only the first rows or the first file."""
         rows = [f"{at % 7},,\n" for at in range(400_000)]
         (tmp_path / "1.csv").write_text("a,b,c\n" + "".join(rows))
         with pytest.warns(RuntimeWarning, match="left out column '[bc]': it is empty"):
@@ -425,11 +425,11 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.save(tmp_path / name, np.arange(6.0).reshape(3, 2))
     assert open(tmp_path).n_rows == 6
-    assert open(tmp_path / "*").n_rows == 3  # a pattern meets folders too
+    assert open(tmp_path / "*").n_rows == 3  # the pattern matches a folder, too
 
 
 def slow_tables(folder, table):
-    """Tables that take longer to decode than a pass of EM takes."""
+    """Write tables whose decoding takes longer than a pass of EM."""
     pa.feather.write_feather(table[2], folder / "slow.feather", compression="zstd")
     pa.parquet.write_table(table[2].slice(70_001), folder / "rest.pq", compression="zstd")
     return {
@@ -477,7 +477,7 @@ def test_a_file_of_a_data_set_is_closed_once_its_codec_is_known(folder, table):
 def test_columns_that_are_not_read_slow_nothing_down(table, tmp_path):
     arrow = table[2].select(["a", "b", "w"])
     pa.parquet.write_table(arrow, tmp_path / "a.parquet", compression={"a": "none", "b": "snappy", "w": "zstd"})
-    open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL)  # a warning would be an error
+    open(tmp_path / "a.parquet", columns=["a", "b"], memory=SMALL)  # any warning would be an error
     with pytest.warns(RuntimeWarning, match="is slow to read"):
         open(tmp_path / "a.parquet", columns=["a", "b"], weights="w", memory=SMALL)
 
@@ -496,7 +496,7 @@ def one_batch(tmp_path):
 
 
 def most_of_arrow(path, columns, n_rows):
-    """The most memory that Arrow takes to read some columns of a table of `n_rows` rows."""
+    """Return the largest memory that Arrow takes to read some columns of a table of `n_rows` rows."""
     before, most, n_read = pa.total_allocated_bytes(), 0, 0
     for batch in open_table(str(path)).batches(columns):
         most, n_read = max(most, pa.total_allocated_bytes() - before), n_read + batch.num_rows
@@ -505,7 +505,7 @@ def most_of_arrow(path, columns, n_rows):
 
 
 def test_parquet_of_many_columns_is_decoded_a_few_rows_at_a_time(tmp_path):
-    """Arrow holds two batches, and a page and a small buffer for each column: no row group."""
+    """Check that Arrow holds two batches, and a page and a small buffer for each column, but no row group."""
     page, names = 2**16, [f"x{column}" for column in range(64)]
     wide = pa.table([*np.random.default_rng(0).normal(size=(64, 70_000))], names)
     pa.parquet.write_table(wide, tmp_path / "a.parquet", data_page_size=page, use_dictionary=False)
@@ -516,7 +516,7 @@ def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
     n_many = 3 * BATCH_ROWS + 5
     path = one_batch(pa.table({name: np.zeros(n_many) for name in NAMES}))
     tracemalloc.start()
-    assert most_of_arrow(path, ["b"], n_many) < 100_000  # what Python allocates is not in it
+    assert most_of_arrow(path, ["b"], n_many) < 100_000  # memory that Python allocates is not included
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * 8 * BATCH_ROWS < 8 * n_many
@@ -526,7 +526,7 @@ def test_of_one_large_batch_few_rows_are_in_memory_at_a_time(table, one_batch):
 
 
 def test_numbers_of_every_type_in_one_large_batch(one_batch, rng):
-    """With a part that begins inside a byte of the bits."""
+    """Check a part that begins inside a byte of the bits."""
     n_rows = BATCH_ROWS + 3
     numbers = rng.integers(0, 100, n_rows)
     kinds = ["bool", "int8", "uint16", "int32", "int64", "float16", "float32", "float64"]
@@ -560,7 +560,7 @@ def test_empty_batches_of_arrow_files(sizes, compression, rng, tmp_path):
 @pytest.mark.parametrize("is_dictionary", [False, True])
 @pytest.mark.parametrize("write", [pa.ipc.new_file, pa.ipc.new_stream])
 def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_path):
-    """Following it would end the process."""
+    """Check that the offset, which would end the process, is not followed."""
     texts = pa.array(["x", "y", "z", "w"])
     arrow = pa.table({"a": [1.0, 2.0, 4.0, 7.0], "s": texts.dictionary_encode() if is_dictionary else texts})
     path = tmp_path / "rows.arrow"
@@ -609,7 +609,7 @@ def test_a_part_that_can_not_be_read_is_not_blamed_on_the_disk(folder, tmp_path)
 
 
 def test_numbers_outside_their_buffer_are_not_read():
-    """What PyArrow has read of a damaged stream: in memory, or a batch at a time."""
+    """Check tables that PyArrow has read from a damaged stream, in memory or a batch at a time."""
     arrow, sink = pa.table({"a": np.arange(1000.0)}), pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, arrow.schema) as file:
         file.write_table(arrow)
@@ -635,7 +635,7 @@ def no_room(*how, size=1000000, **more):
 
 
 class TestNoMemory:
-    """It is not a fault of the file, and the sentence says what to do."""
+    """Errors of missing memory, which is not a fault of the file, so that they suggest a remedy."""
 
     SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Give a smaller memory=\.$"
 
@@ -653,7 +653,7 @@ class TestNoMemory:
 
 @pytest.mark.parametrize("memory", [SMALL, "512 MB"])
 def test_a_column_that_varies_by_too_little_is_named(memory, table, tmp_path):
-    """As in arrays."""
+    """Check that the error is the same as for arrays."""
     rows = table[0].copy()
     rows[:, 1] *= 1e-200
     np.save(tmp_path / "a.npy", rows)
@@ -674,7 +674,7 @@ def test_csv_without_a_header_is_said(tmp_path):
 
 
 def test_truth_values_are_features(tmp_path, rng):
-    """As they are in data frames in memory."""
+    """Check that Boolean columns are features, as in data frames in memory."""
     import pandas as pd
 
     frame = pd.DataFrame({"x": rng.normal(size=200), "is": rng.random(200) < 0.5})
@@ -754,7 +754,7 @@ def test_an_error_of_the_one_who_reads_is_not_hidden_by_a_file_that_changed(fold
 
 @pytest.mark.heavy
 def test_python_ends_at_once_while_a_slow_file_is_read(folder):
-    """And a thread that still fits a file when the main one has ended goes on to its end."""
+    """Check that a thread that still fits a file when the main thread has ended continues to its end."""
     path = folder / "by-rows.npy"
     program = f"""
 import threading, time

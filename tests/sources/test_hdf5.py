@@ -29,7 +29,7 @@ def test_rows_are_those_of_memory(file, memory, dtype, rng):
 
 
 def test_few_columns_of_many_are_read_a_few_rows_at_a_time(file, rng):
-    """And chunks as a whole, where a leaf has room for them."""
+    """Check that chunks are read as a whole if a block of rows has room for them."""
     rows = rng.normal(size=(70_000, 100)).astype("f4")
     for name, chunks in ("plain", None), ("chunked", (30_000, 50)):
         data = file.create_dataset(name, data=rows, chunks=chunks)

@@ -1,4 +1,4 @@
-"""Tables of Delta and Iceberg: the bits of the rows that their own libraries read."""
+"""Delta and Iceberg tables give the bits of the rows that their own libraries read."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from common import LEAF_ROWS, FileSource, assert_same_fit
 import gaussmix
 from gaussmix import GaussianMixture
 
-SMALL = "2 MB"  # too little for the rows
+SMALL = "2 MB"  # less memory than the rows take
 HOW = {"random_state": 0, "max_iter": 3}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -49,7 +49,7 @@ def test_a_table_of_delta_has_the_bits_of_its_rows(memory, delta):
     source = gaussmix.open(delta, memory=memory)
     assert isinstance(source, FileSource) == (memory == SMALL)
     rows = delta.to_pyarrow_table().to_pandas().to_numpy()
-    for _ in range(2):  # passes
+    for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([block.rows.copy() for block in source.blocks()]), rows)
     assert_same_fit(GaussianMixture(2, **HOW).fit(source), GaussianMixture(2, **HOW).fit(rows))
 

@@ -1,4 +1,4 @@
-"""How often each kind of fit reads the rows of a large file, and what one pass finds out, such as quantiles."""
+"""Numbers of passes over a large file for each kind of fit, and results of one pass, such as quantiles."""
 
 import logging
 from functools import partial
@@ -17,7 +17,7 @@ from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, Pairwis
 from gaussmix._src.sources.survey import Survey
 
 N_ROWS, STEPS = 2 * LEAF_ROWS + 1_000, 3
-SURVEY, START = 1, 2  # a start takes means first, then scatter about them
+SURVEY, START = 1, 2  # a start takes means first, then the scatter about them
 SETTINGS = {"max_iter": STEPS, "tol": 0, "init_params": "kmeans", "random_state": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(scope="module")
 def table():
-    """Rows of three groups, their groups, and weights."""
+    """Return rows of three groups, their groups, and weights."""
     rng = np.random.default_rng(5)
     groups = rng.integers(3, size=N_ROWS)
     rows = rng.normal(size=(N_ROWS, 3)) + 5 * rng.normal(size=(3, 3))[groups]
@@ -33,7 +33,7 @@ def table():
 
 
 def source_of(folder, rows, weights=None, missing=False):
-    """A file of rows that does not fit into memory."""
+    """Write rows to a file that does not fit into the memory limit, and open it."""
     np.save(folder / "rows.npy", rows if weights is None else np.column_stack([rows, weights]))
     weights = None if weights is None else f"x{rows.shape[1]}"
     return gaussmix.open(folder / "rows.npy", weights=weights, missing=missing, memory="1 MB")
@@ -41,7 +41,7 @@ def source_of(folder, rows, weights=None, missing=False):
 
 @pytest.fixture
 def n_passes_made():
-    """How often files were read since the last call: each pass is logged."""
+    """Return how often files were read since the last call, because each pass is logged."""
     log, handler, told = logging.getLogger("gaussmix"), logging.Handler(), []
     handler.emit = lambda record: told.append(record.getMessage())
     log.addHandler(handler)
@@ -66,8 +66,9 @@ def n_passes_made():
         ({"covariance_type": "tied"}, SURVEY + START + STEPS),
         ({"prior": NormalInverseWishart()}, SURVEY + START + STEPS),
         ({"prior": NormalInverseWishart(), "covariance_type": "diag"}, SURVEY + START + STEPS),
-        ({"noise": True}, SURVEY + START + STEPS + 1),  # the box along the principal axes, once these are known
-        ({"trim": 0.05}, SURVEY + 2 * (START + STEPS) + 2),  # each finds the cutoff first, and two of them far away
+        ({"noise": True}, SURVEY + START + STEPS + 1),  # one more for the box along principal axes
+        # each pass needs another one for its cutoff, and two of them a third, because the cutoff is far away
+        ({"trim": 0.05}, SURVEY + 2 * (START + STEPS) + 2),
     ],
     ids=str,
 )
@@ -91,9 +92,9 @@ def test_labels(table, tmp_path, n_passes_made):
     rows, groups, _ = table
     labels = np.where(np.arange(N_ROWS) % 100 == 0, groups, -1)
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows), labels=labels)
-    matching, from_labels = 1, 1  # parts of the start with components, and means of the rows of each label
+    matching, from_labels = 1, 1  # assigning parts of the start to components, and means of the rows of each label
     before = SURVEY + matching + from_labels + START + STEPS
-    assert before < n_passes_made() <= before + 20  # passes that tell which part has which label
+    assert before < n_passes_made() <= before + 20  # further passes assign parts to labels
 
 
 @pytest.mark.parametrize("some", [False, True])
@@ -153,7 +154,7 @@ def test_findings_have_the_same_bits_however_rows_are_cut(has_weights, may_miss,
     for kind in KINDS:
         for name, value in vars(expected.collect(kind)).items():
             if name != "digests":
-                found = np.array([getattr(survey.findings[kind], name), value], dtype=np.float64)  # None is NaN
+                found = np.array([getattr(survey.findings[kind], name), value], dtype=np.float64)  # None becomes NaN
                 assert_same_bits(found[0], found[1], f"{kind.__name__}.{name}")
     present = np.ones(N_ROWS, dtype=bool) if weights is None else weights > 0
     cells, empty = survey.findings[Cells], np.isnan(rows).all(axis=1) & present
@@ -187,7 +188,7 @@ def first_column(block):
 
 
 def of_sorted(scores, weight, share):
-    """Rows below it have at most this share of the weight."""
+    """Return the score below which rows have at most this fraction of the weight."""
     counts = ~np.isnan(scores) & (weight > 0)
     scores, weight = scores[counts], weight[counts]
     order = np.argsort(scores, kind="stable")

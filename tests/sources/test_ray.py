@@ -1,4 +1,4 @@
-"""Rows in Ray: the same bits as in memory, even if workers die."""
+"""Rows in Ray give the same bits as in memory, even if workers die."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ cluster = pytest.importorskip("gaussmix._src.sources.ray.cluster")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # files of Ray
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves files open
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
@@ -47,12 +47,13 @@ RAGGED = [17, 17, LEAF_ROWS - 1, LEAF_ROWS + 5, 150_000, 150_001, N_ROWS - 1]
 
 @pytest.fixture(scope="module", autouse=True)
 def local():
-    """A Ray of two processors, for all tests."""
-    folder = tempfile.mkdtemp(prefix="ray")  # a short path, because it is of sockets
+    """Start a Ray with two processors for all tests."""
+    folder = tempfile.mkdtemp(prefix="ray")  # a short path, because it is used for sockets
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_worker_niceness", "0")  # of 15, workers would hardly get a processor beside other tests
+        # with the default niceness 15, workers would hardly get a processor next to other tests
+        patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("GAUSSMIX_TEST_OF", str(os.getpid()))
         ray.init(
             num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
@@ -67,7 +68,7 @@ def local():
 
 @pytest.fixture(scope="module")
 def whole():
-    """Rows of overlapping clusters with weights in the last column."""
+    """Return rows of overlapping clusters with weights in the last column."""
     rng = np.random.default_rng(12)
     centres = 3 * rng.normal(size=(4, N_FEATURES))
     rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
@@ -76,13 +77,13 @@ def whole():
 
 @pytest.fixture(scope="module")
 def ragged(whole):
-    """References of arrays of the features, of any sizes."""
+    """Return references of arrays of the features, with any sizes."""
     return [ray.put(np.ascontiguousarray(rows)) for rows in np.split(whole[:, :-1], RAGGED)]
 
 
 @pytest.fixture(scope="module")
 def frames(whole):
-    """A data set of tables with names, weights and text."""
+    """Return a data set of tables with names, weights and text."""
     return ray.data.from_arrow([table_of(rows) for rows in np.split(whole, [70_000, 70_001])])
 
 
@@ -115,7 +116,7 @@ def test_a_fit_to_a_data_set_with_weights_has_the_bits_of_one_in_memory(whole, f
 
 
 def test_rows_of_a_data_set_are_in_its_order(whole, monkeypatch):
-    """Ray is asked to keep it, while it computes the data set."""
+    """Check that Ray must keep the order while it computes the data set."""
     kept, compute = [], ray.data.Dataset.to_arrow_refs
 
     def to_arrow_refs(self):
@@ -148,7 +149,7 @@ def test_frames_with_holes_and_other_types_are_converted(whole):
 
 
 def test_ray_keeps_the_laws_of_sources(monkeypatch, rng):
-    monkeypatch.setattr(cluster.RayCluster, "whole", None)  # else small tables come to this process
+    monkeypatch.setattr(cluster.RayCluster, "whole", None)  # otherwise small tables are copied to this process
 
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
@@ -200,7 +201,7 @@ def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
         table = pa.concat_tables(ray.get(found.to_arrow_refs()))
         column = table["result"].combine_chunks()
         flat = column.flatten() if name == "predict_proba" else column
-        order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # where its rows are in memory
+        order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # index of its rows in memory
         assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[order], f"{name} of a data set")
     with pytest.raises(ValueError, match="the Ray data set has a column 'result', which predictions add: rename it"):
         gm.predict(open(gm.predict(chosen), columns=NAMES))
@@ -302,7 +303,7 @@ def test_a_part_of_nulls_alone_misses_cells(dtype):
 
 
 def test_nulls_alone_in_the_first_part_tell_no_type():
-    """All parts decide what a column is."""
+    """Check that all parts decide the type of a column."""
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5, "c": ["x"] * 50})
     parts = [rows.assign(b=None, c=None), rows, rows]
     expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
@@ -314,7 +315,7 @@ def test_nulls_alone_in_the_first_part_tell_no_type():
 
 
 def test_parts_before_the_first_row_are_left_out(whole):
-    """Of those without rows the columns may have no types."""
+    """Check parts without rows, whose columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)
     expected = mixture().fit(rows)
     empty = pd.DataFrame({name: [] for name in NAMES}, dtype=object)
@@ -353,7 +354,7 @@ def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
 
 @pytest.fixture
 def busy(monkeypatch):
-    """Other work holds all processors, and fits say so soon."""
+    """Occupy all processors by other work, and let fits report this soon."""
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(waiting, "PATIENCE", 0.1)
 
@@ -395,7 +396,7 @@ def test_an_interrupt_ends_a_wait_for_workers(busy, whole):
 
 
 def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
-    """After three deaths."""
+    """Check that the partition is given up after three deaths."""
 
     @ray.remote(max_retries=0)
     def read(number):
@@ -415,7 +416,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
 
 
 def workers():
-    """Processes of actors of fits, of the Ray of these tests."""
+    """Return the processes of fits' actors in the Ray of these tests."""
     found, mark = [], f"GAUSSMIX_TEST_OF={os.getpid()}".encode()
     for number in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
@@ -426,7 +427,7 @@ def workers():
 
 
 def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
-    """Whatever it was doing is done again, and no row is counted twice: the same bits."""
+    """Check that a dead worker's work is repeated, and no row counts twice, so that the bits are the same."""
     expected = mixture(max_iter=60).fit(whole[:, :-1])
     source = open(ragged)
     for _ in range(request.config.getoption("kills")):
@@ -438,7 +439,7 @@ def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
                 sleep(0.02)
             sleep(rng.random() / 2)
             for victim in victims:
-                with suppress(ProcessLookupError):  # the fit has ended before
+                with suppress(ProcessLookupError):  # the fit may have ended already
                     os.kill(victim, signal.SIGKILL)
 
         killer = threading.Thread(target=kill)
@@ -451,8 +452,8 @@ def test_a_worker_may_die_at_any_moment(whole, ragged, rng, request):
 
 @pytest.fixture
 def no_collection():
-    """What goes in this test goes because nothing refers to it."""
-    gc.collect()  # what other tests left
+    """Disable garbage collection, so that actors end only if nothing refers to them."""
+    gc.collect()  # frees garbage of other tests
     gc.disable()
     yield
     gc.enable()
@@ -461,7 +462,7 @@ def no_collection():
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("n_deaths", [0, 1])
 def test_actors_end_with_their_source(n_deaths, ragged):
-    """Also after the error of one that died."""
+    """Check that actors also end after the error of an actor that died."""
     source = open(ragged)
     mixture().fit(source)
     for _ in range(n_deaths):

@@ -1,4 +1,4 @@
-"""Rows in Spark: the same bits as in memory, even if Python workers die."""
+"""Rows in Spark give the same bits as in memory, even if Python workers die."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ jobs = spark_source.jobs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of Py4J
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Py4J leaves sockets open
 ]
 
 N_ROWS, N_FEATURES = 3 * LEAF_ROWS + 4_321, 3
@@ -61,14 +61,15 @@ SETTINGS = {
     "spark.driver.maxResultSize": "32m",
     "spark.log.level": "OFF",
     "spark.sql.shuffle.partitions": "2",
-    "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than what it saves here
+    "spark.sql.codegen.wholeStage": "false",  # compiling takes longer than it saves here
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.files.maxPartitionBytes": "1000000",  # so that files are cut, and have partitions of several sizes
+    "spark.sql.files.maxPartitionBytes": "1000000",  # splits files, so that partitions have several sizes
 }
 
 
 def assert_same_fit(actual, expected):
-    from common import assert_same_fit  # here, since Spark's workers import this module, and not its neighbours
+    # imported here, because Spark's workers import this module without its neighbours
+    from common import assert_same_fit
 
     assert_same_fit(actual, expected)
 
@@ -78,7 +79,7 @@ def spark():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        builder = SparkSession.builder.master("local[2,4]")  # a task that fails is tried four times
+        builder = SparkSession.builder.master("local[2,4]")  # a failing task is tried four times
         for name, value in SETTINGS.items():
             builder = builder.config(name, value)
         session = builder.getOrCreate()
@@ -88,7 +89,7 @@ def spark():
 
 @pytest.fixture(scope="module")
 def whole():
-    """Rows of overlapping clusters, one of them far from all, with weights in the last column."""
+    """Return rows of overlapping clusters, with one distant row and with weights in the last column."""
     rng = np.random.default_rng(12)
     centres = 3 * rng.normal(size=(4, N_FEATURES))
     rows = centres[rng.integers(4, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
@@ -98,7 +99,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def folder(whole, tmp_path_factory):
-    """The same rows in Parquet files of several sizes."""
+    """Write the same rows to Parquet files of several sizes."""
     return written(whole, tmp_path_factory.mktemp("a b") / "rows.parquet")
 
 
@@ -113,7 +114,7 @@ def written(whole, folder, dtype="f8"):
 
 @pytest.fixture(scope="module")
 def ragged(spark, whole, tmp_path_factory):
-    """A frame that is not of files, with partitions of any sizes, also empty ones."""
+    """Return a frame that does not come from files, with partitions of any sizes, including empty ones."""
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
     np.save(path, whole)
     return frame_of(spark, path, RAGGED)
@@ -145,8 +146,8 @@ def test_a_fit_to_parquet_files_has_the_bits_of_one_in_memory(structure, dtype, 
 
 
 def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folder, monkeypatch):
-    """Whatever order Spark reads them in, and also where some are left out."""
-    monkeypatch.setattr(type(spark.range(1)), "explain", None)  # which prints, and other threads print, too
+    """Check the order of the files, in whatever order Spark reads them, and even if some are left out."""
+    monkeypatch.setattr(type(spark.range(1)), "explain", None)  # explain prints, and other threads print, too
     source = open(spark.read.parquet(folder).where("a > 0").select("a", functions.col("b").alias("z.z")))
     expected = whole[whole[:, 0] > 0, :2]
     assert_same_bits(np.concatenate([block.rows for block in source.blocks()]), expected, "rows")
@@ -155,7 +156,7 @@ def test_rows_of_parquet_files_are_in_the_order_of_the_files(whole, spark, folde
 
 @pytest.mark.heavy
 def test_the_files_of_a_table_of_delta_are_in_the_order_of_their_paths(whole, spark, tmp_path):
-    """Of its latest version, as read by Spark without Delta's own library, which no package index of Python has."""
+    """Check files of the latest version, read without Delta's own library, which no Python package index has."""
     deltalake = pytest.importorskip("deltalake")
     for mode, first, end in (("append", 0, 50), ("overwrite", 0, 90_000), ("append", 90_000, N_ROWS)):
         part = pa.table({name: whole[first:end, place] for place, name in enumerate(NAMES)})
@@ -181,7 +182,7 @@ def test_a_fit_to_ragged_partitions_with_weights_has_the_bits_of_one_in_memory(w
 
 
 def test_spark_keeps_the_laws_of_sources(spark, monkeypatch, rng):
-    monkeypatch.setattr(spark_source.SparkCluster, "whole", None)  # else small tables come to this process
+    monkeypatch.setattr(spark_source.SparkCluster, "whole", None)  # otherwise small tables are copied to this process
 
     def make_source(rows, row_weight):
         every = rows if row_weight is None else np.column_stack([rows, row_weight])
@@ -207,7 +208,7 @@ def test_a_posterior_has_the_bits_of_one_in_memory(whole, ragged):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("call", ["trim", "cv", "labels", "classes"])
 def test_calls_that_keep_nothing_for_each_row_have_the_bits_of_arrays(call, spark, tmp_path, rng):
-    import streamed  # here, since Spark's workers import this module, and not its neighbours
+    import streamed  # imported here, because Spark's workers import this module without its neighbours
 
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)
     pq.write_table(pa.table(dict(zip(streamed.NAMES, rows.T, strict=True))), tmp_path / "rows.parquet")
@@ -221,7 +222,7 @@ def test_results_of_rows_are_columns(whole, spark, folder):
     found = frame.select("a", *(getattr(gm, name)(frame).alias(name) for name in names)).toArrow()
     order = np.argsort(whole[:, 0])
     assert_same_bits(np.sort(found["a"].to_numpy()), whole[order, 0], "rows")
-    back = np.empty(N_ROWS, dtype=np.intp)  # where a row of `found` is in memory
+    back = np.empty(N_ROWS, dtype=np.intp)  # index in memory of each row of `found`
     back[np.argsort(found["a"].to_numpy())] = order
     for name in names:
         column = found[name].combine_chunks()
@@ -253,7 +254,7 @@ def test_estimators_that_predict_give_columns(whole, spark, folder):
 
 
 def test_missing_values_are_filled_in_a_column(whole, spark, folder):
-    rows = whole[whole[:, 0] < 1e8, :-1]  # a covariance of the far one would be nearly singular
+    rows = whole[whole[:, 0] < 1e8, :-1]  # the distant row would make a covariance nearly singular
     frame = spark.read.parquet(folder).select(NAMES).where("a < 1e8")
     holed = frame.withColumn("b", functions.expr("IF(a > 4, NULL, b)"))
     missing = np.where((rows[:, :1] > 4) & [False, True, False], np.nan, rows)
@@ -310,7 +311,7 @@ def test_what_is_no_table_of_numbers_is_refused(spark, whole):
 
 
 def folders(spark):
-    """Where this session keeps rows."""
+    """Return the folders in which this session keeps rows."""
     place = spark.range(1).mapInArrow(lambda batches: map(_local_dirs, batches), "place string").toArrow()
     return [*Path(place["place"][0].as_py()).glob("gaussmix-*")]
 
@@ -345,9 +346,9 @@ def comes_true(claim):
 
 @pytest.mark.parametrize("n_parts", [1, pytest.param(4, marks=pytest.mark.heavy)])
 def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
-    """This process gets one tree, even if a task has several targets and some of their files are lost.
+    """Check that this process gets one tree, even if a task has several partitions and some files are lost.
 
-    If sums are large, it gets one for each part of the components.
+    If sums are large, it gets one tree for each part of the components.
     """
     monkeypatch.setattr(traffic, "MAX_MERGE_BYTES", traffic.MAX_MERGE_BYTES if n_parts == 1 else 1)
     for name in "MAX_TASKS", "MAX_TREES":
@@ -356,7 +357,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
     def counted(self, frame):
         found = answers(self, frame)
-        if (0, 3) in found and not lost:  # a part of a target, as where files are lost between tasks of a job
+        if (0, 3) in found and not lost:  # a part of a partition, as happens if files are lost between tasks of a job
             lost.append(found.pop((0, 3)))
         n_trees.append(sum(isinstance(pickle.loads(each), Tree) for each in found.values() if each))
         return found
@@ -378,7 +379,7 @@ def test_executors_merge_sums(n_parts, whole, spark, ragged, monkeypatch):
 
 
 def test_a_stream_takes_a_piece_at_a_time(whole, spark, ragged):
-    """The bits of the same rows in memory, even if files of targets are lost, and never all rows in this process."""
+    """Check that the bits agree with rows in memory, even if files are lost, and that rows are never all here."""
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")
@@ -402,11 +403,11 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     source._rows._pieces.unpersist(blocking=True)
     refused = partial(pytest.raises, OSError, match="the Spark frame has other rows than when it was first computed")
     chosen = np.arange(N_ROWS) % 2 == 0
-    for other in whole[::-1], whole[:150_000]:  # in the second, targets lack rows, or have none
+    for other in whole[::-1], whole[:150_000]:  # in the second, partitions have fewer rows or none
         np.save(path, other)
         for file in mine.iterdir():
             file.unlink()
-        for _ in range(2):  # also after the first refusal
+        for _ in range(2):  # the second fit is refused, too
             with refused():
                 mixture().fit(source)
         with refused():
@@ -417,7 +418,7 @@ def test_a_frame_that_has_other_rows_when_it_is_computed_again_is_refused(spark,
     source._rows._stored.unpersist(blocking=True)
     with refused():
         mixture().fit(source)
-    path.unlink()  # what executors keep goes without making any of it once more
+    path.unlink()  # the executors' files are deleted without computing them again
     del source
     gc.collect()
     assert comes_true(lambda: not mine.exists())
@@ -450,7 +451,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(spark):
 
 
 def _pid(batch):
-    sleep(0.1)  # so that each worker gets some
+    sleep(0.1)  # waits so that each worker gets some tasks
     return pa.RecordBatch.from_arrays([pa.array([os.getpid()])], ["pid"])
 
 
@@ -642,7 +643,7 @@ spark.stop()
 
 @pytest.mark.heavy
 def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
-    """In a process of its own, because one is either a client of Spark Connect or it is not."""
+    """Run a separate process, because a process either is a client of Spark Connect or is not."""
     pytest.importorskip("grpc")
     model = tmp_path / "model.gmm"
     settings = [f"{name}={value}" for name, value in SETTINGS.items()]

@@ -1,4 +1,4 @@
-"""Files in object stores and on web servers: the bits of local files, many requests at once, sentences for failures.
+"""Files in object stores and on web servers: bits of local files, many requests at once, and errors in one sentence.
 
 The server is moto's, in a thread, behind a counter that can fail and be slow.
 """
@@ -32,7 +32,7 @@ from gaussmix._src.sources.files.listing import list_files
 
 fsspec, moto_server = pytest.importorskip("fsspec"), pytest.importorskip("moto.server")
 N_ROWS, NAMES = LEAF_ROWS + 1_234, ["a", "b", "c"]
-SMALL = "3 MB"  # too little for the rows
+SMALL = "3 MB"  # less memory than the rows take
 
 
 class Counted:
@@ -68,7 +68,7 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def server():
-    """A local S3 server that the environment names, as users name one."""
+    """Start a local S3 server, which environment variables name as users would."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Silent(WSGIRequestHandler):
@@ -161,7 +161,7 @@ def test_a_fit_has_the_bits_of_the_rows_in_memory(bucket, table):
 
 
 def test_a_web_server_is_a_store(bucket, table):
-    """Without rights to list; a question mark begins what is not part of the name, as in signed addresses."""
+    """Check addresses that end at a question mark, like signed ones, on a server without listings."""
     name = f"{bucket.url}/bucket/rows/part-2.parquet?signature=secret"
     np.testing.assert_array_equal(rows_of(opened(name)), table[0][20_001:])
     bucket.n_failures, bucket.status = 10**6, "403 Forbidden"
@@ -181,7 +181,7 @@ def test_eight_requests_or_more_are_under_way_and_sixteen_at_most(bucket, table)
 
 
 def test_the_guide(bucket, table, tmp_path, monkeypatch):
-    """Its Python and its command run, and give the fit of the rows in memory."""
+    """Check that the guide's Python code and command run, and give the fit of the rows in memory."""
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
     section = re.search(r"^## Object stores.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
@@ -198,14 +198,14 @@ def test_the_guide(bucket, table, tmp_path, monkeypatch):
 
 class TestFailures:
     def test_a_store_that_fails_is_asked_again(self, bucket, table):
-        """Also where its library asks once only, as for web servers."""
+        """Check that failed requests are repeated, even if a store's library tries only once, as for web servers."""
         for name in ("s3://bucket/rows", f"{bucket.url}/bucket/by-rows.npy"):
             source = opened(name, memory=SMALL)
             bucket.n_failures = 5
             np.testing.assert_array_equal(rows_of(source), table[0])
 
     def test_a_store_that_is_asked_again_for_long_is_said_once(self, monkeypatch):
-        """The library of a store may try for ten seconds by itself before it says that no server is there."""
+        """Check a store whose library retries for ten seconds before it reports that there is no server."""
         monkeypatch.setattr(stores, "MAX_SILENT_SECONDS", 0.0)
 
         def fail():
@@ -228,7 +228,7 @@ class TestFailures:
         ],
     )
     def test_the_first_request_is_made_once_where_no_server_is(self, said):
-        """The library of S3 tries for 6 s by itself, which five requests made 39 s. A fit under way asks again."""
+        """Check the number of requests: the library of S3 retries for 6 s, so that five requests took 39 s."""
         tried = []
 
         def fail():
@@ -272,7 +272,7 @@ class TestFailures:
         put(bucket, f"changing.{suffix}", write(rows))
         source = gaussmix.open(f"s3://bucket/changing.{suffix}", memory="1 MB")
         rows_of(source)
-        put(bucket, f"changing.{suffix}", write(rows[::-1]))  # of the same size
+        put(bucket, f"changing.{suffix}", write(rows[::-1]))  # a file of the same size
         with pytest.raises(OSError, match=rf"changed while it was read; .*'s3://bucket/changing.{suffix}'"):
             GaussianMixture(2).fit(source)
         bucket.system.delete_file(f"bucket/changing.{suffix}")
@@ -280,7 +280,7 @@ class TestFailures:
             rows_of(source)
 
     def test_a_table_of_delta_is_not_its_files(self, bucket):
-        """Some may be of rows that were deleted."""
+        """Check the error, because some files may contain deleted rows."""
         put(bucket, "delta/1.parquet", lambda file: pa.parquet.write_table(pa.table({"a": [1.0]}), file))
         put(bucket, "delta/_delta_log/0.json", lambda file: file.write(b"{}"))
         with pytest.raises(ValueError, match=r"give deltalake\.DeltaTable\('s3://bucket/delta'\) instead"):
@@ -308,7 +308,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
     np.testing.assert_array_equal(rows_of(open_kept()), table[0])
     bucket.clear()
     np.testing.assert_array_equal(rows_of(open_kept()), table[0])
-    assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # the first bytes, and the footer
+    assert bucket.made["GET", "/bucket/kept.parquet"] == 2  # two requests: for the first bytes, and for the footer
     assert len(os.listdir(tmp_path / "kept")) == 1
     put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1].slice(1), file))
     np.testing.assert_array_equal(rows_of(open_kept()), table[0][1:])
@@ -318,7 +318,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
 
 
 class Slow(fsspec.spec.AbstractFileSystem):
-    """A store that fsspec knows, with 10 ms for each range. `files` are its contents; "whole" ones have no ranges."""
+    """An fsspec store with a delay of 10 ms for each range. `files` are its contents; "whole" files have no ranges."""
 
     protocol, cachable = "slow", False
     files: dict[str, bytes] = {}  # noqa: RUF012
@@ -367,7 +367,7 @@ def slow():
 
 @pytest.fixture
 def tree(slow, tmp_path):
-    """The same names on this machine and in a store."""
+    """Make the same names on this machine and in a store."""
     for name in TREE:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -407,7 +407,7 @@ def test_a_folder_means_what_it_means_on_this_machine(tree):
 
 
 def test_row_groups_that_are_larger_than_what_may_be_held(slow, table):
-    """Columns are then asked for in turn, with dictionaries of their own."""
+    """Check that columns are requested one after the other, each with its own dictionary."""
     rows, arrow = table
     contents = BytesIO()
     pa.parquet.write_table(arrow, contents)

@@ -1,4 +1,4 @@
-"""What a pass sends is known before it, and a pass that cannot work is refused with the numbers."""
+"""The traffic of a pass is estimated before it, and a pass that cannot work is refused with the estimate."""
 
 import pickle
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_sizes_are_those_of_what_is_sent(structure, rng):
     most, node, of = task.sizes(n_features)
     assert of == n_components
     sums = pickle.dumps(task.call(source.whole, task.open(source.whole)), 5)
-    if native_target() is not None:  # the matrices of NumPy's engine are symmetric to rounding only
+    if native_target() is not None:  # the matrices of NumPy's engine are symmetric only up to rounding
         assert len(sums) < node + WORDS
         assert len(sums) > node
     assert len(pickle.dumps(task, 5)) < most + WORDS
@@ -64,7 +64,7 @@ def test_a_pass_that_cannot_work_is_refused():
     ],
 )
 def test_large_sums_are_dealt_out(n_components, n_features, n_leaves, n_workers, n_parts):
-    """So that no task that merges has more than 1 GiB of them, unless those of a component are more."""
+    """Check that no merging task has more than 1 GiB of sums, unless the sums of one component are larger."""
     task = StepTask(complete_engine(1), n_components, None, MomentSpec(Second.FULL))
     found = Traffic(*task.sizes(n_features), n_workers, n_leaves, n_nodes=16)
     assert found.n_parts == n_parts

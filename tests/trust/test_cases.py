@@ -1,4 +1,4 @@
-"""Right on every input that has an answer, or refused in a sentence where the case allows it; never wrong."""
+"""Every input with a correct result gives it, or an error if the case allows one, but never a wrong result."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ REFUSAL = "escale the column|precisions_init.* give finite numbers"
 
 
 def one_in_three():
-    """All cases; a plain run takes every third."""
+    """Return all cases, or every third in a default run."""
     marks = [], [pytest.mark.heavy], [pytest.mark.heavy]
     return [pytest.param(case, id=name, marks=marks[i % 3]) for i, (name, case) in enumerate(CASES.items())]
 
@@ -26,7 +26,7 @@ def one_in_three():
 def test_an_answer_is_right(case):
     allowed = pytest.raises(ValueError, match=REFUSAL) if case.may_refuse else contextlib.nullcontext()
     with warnings.catch_warnings(), allowed:
-        # What a fit says of itself is not a fault; a warning of NumPy's would be one.
+        # gaussmix's own warnings are not faults, but a warning of NumPy would be.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "component", RuntimeWarning)
         warnings.filterwarnings("ignore", "Columns? .* constant", RuntimeWarning)
@@ -37,7 +37,7 @@ def test_an_answer_is_right(case):
 @pytest.mark.parametrize("size", [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e10, 1e12, 1e15])
 @pytest.mark.parametrize("direction", [(1.0, 1.0, 1.0), (1.0, 0.25, -0.75)])
 def test_an_outlier_without_a_component_of_its_own(structure, size, direction):
-    """Against the closed form in long double: right to 1e-6, or off by what the warning says, or refused."""
+    """Check agreement with long double to 1e-6, or as closely as the warning states, unless the fit is refused."""
     X = np.vstack([blobs()[:200], [size * np.array(direction)]])
     mixture = GaussianMixture(1, covariance_type=structure, reg_covar=0)
     if size > 1e8:
@@ -52,7 +52,7 @@ def test_an_outlier_without_a_component_of_its_own(structure, size, direction):
     offsets = long - long.mean(axis=0)
     exact = truth.log_density(truth.log_joint(X, [1.0], [long.mean(axis=0)], [offsets.T @ offsets / len(X)]))
     off = np.abs(fitted.score_samples(X) - exact).max()
-    # The estimate is of one rounding of the covariance; an exact sum has a few dozen.
+    # The estimate is one rounding of the covariance; an exact sum has a few dozen.
     assert off <= (30 * float(said[0][1]) if said else 1e-6)
     assert bool(said) == (size >= 1e6)
 
@@ -67,11 +67,11 @@ def test_collinear_columns_and_the_automatic_ridge_lose_nothing():
 @pytest.mark.parametrize("scale", [1e-150, 1e-20, 1.0, 1e100, 1e150])
 @pytest.mark.parametrize("weight", [1e-310, 1e-300, 1e-100, 3.0, 1e100, 1e147])
 def test_weighted_squares_neither_overflow_nor_vanish(structure, scale, weight):
-    """Equal weights change nothing; the unit of the rows makes their squares large or small too."""
+    """Check that equal weights change nothing, in units that make the rows' squares large or small."""
     X, start = blobs() * scale, given(structure, CENTRES * scale, 1 / scale**2)
     plain = GaussianMixture(3, reg_covar=0, **start).fit(X)
     weighted = GaussianMixture(3, reg_covar=0, **start).fit(X, sample_weight=np.full(len(X), weight))
-    # Sums of 450 weighted rows round apart by 450 ε, and EM on clear groups contracts it.
+    # Sums of 450 weighted rows differ in rounding by 450 ε, and EM on clear groups reduces it.
     np.testing.assert_allclose(weighted.score_samples(X), plain.score_samples(X), rtol=0, atol=1e-9)
     assert weighted.score(X, sample_weight=np.full(len(X), weight)) == pytest.approx(plain.score(X), rel=1e-10)
 

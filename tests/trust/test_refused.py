@@ -1,4 +1,4 @@
-"""What a double cannot say is refused in a sentence, where a number would be wrong without a word."""
+"""Inputs that doubles cannot represent raise an error, because results would be wrong without notice."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def test_squares_that_underflow_are_named_without_a_ridge_too(structure, scale):
 
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 def test_a_component_whose_variances_lose_digits_is_none(structure):
-    """The columns vary enough, by their other rows."""
+    """Check a component with too small variances, in columns that vary enough because of other rows."""
     X = blobs()
     X[:200] *= 1e-160
     mixture = GaussianMixture(3, covariance_type=structure, init_params=LABELS, reg_covar=0)
@@ -46,10 +46,10 @@ def test_integers_that_merge_in_a_double_are_refused(dtype, frame):
     large = X + np.array([0, 2**60 + 1, 0])
     large -= large.min(axis=0) * [1, 0, 1]
     said = r"column '?\D*1'?.*integers of size 1\.15e\+18 that differ by at most \d+:"
-    for merged in large, large * [1, 0, 1] + [0, 2**60 + 1, 0]:  # in a file the constant may be ids that have merged
+    for merged in large, large * [1, 0, 1] + [0, 2**60 + 1, 0]:  # in a file, the constant may be ids that have merged
         with pytest.raises(ValueError, match=said):
             GaussianMixture(3).fit(frame(merged.astype(dtype)))
-    # A double tells apart what differs by more, and holds multiples of 2**20 exactly.
+    # A double distinguishes larger differences, and represents multiples of 2**20 exactly.
     for fine in (X * 2**50, X * 2**20 + 2**60):
         assert np.isfinite(GaussianMixture(3, random_state=0).fit(fine).score_samples(fine)).all()
 

@@ -1,4 +1,4 @@
-// Up to eight rows that are shared among the components together: a lane is a row.
+// Up to eight rows whose responsibilities are computed together: a lane is a row.
 #pragma once
 #include "../bounds.hpp"
 #include "../poll.hpp"
@@ -13,7 +13,7 @@ GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
     return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];
 }
 
-// Where in its table what is known of a row is; -1 for nothing.
+// Returns the index of a row's entry in the prior's table, -1 if the row has no prior.
 inline std::int32_t prior_index(const PriorView& prior, Index row) {
     if (prior.indices == nullptr) return static_cast<std::int32_t>(row);
     std::int32_t index;
@@ -21,7 +21,7 @@ inline std::int32_t prior_index(const PriorView& prior, Index row) {
     return index;
 }
 
-// Adds what is known of the components of the rows to log densities [component][lane], and to the background's.
+// Adds the log priors of the rows to log densities [component][lane], and to the background's log density.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
                       double* background) {
     if (prior.table == nullptr) return;
@@ -36,7 +36,7 @@ inline void add_prior(const PriorView& prior, const Batch& batch, Index n_compon
     }
 }
 
-// Row weights; 0 in lanes without a row.
+// Returns the row weights, with 0 in lanes without a row.
 inline Vec weights(const RowWeightView& weight, const Batch& batch) {
     const Elements<double> elements{reinterpret_cast<const char*>(weight.data)};
     alignas(64) double lanes[kLanes];
@@ -46,8 +46,8 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
     return Vec::load(lanes);
 }
 
-// From log densities to exponentials, in place. A responsibility times its row's weight is an exponential times what this
-// returns. Zero by definition as in softmax.hpp.
+// Turns log densities into exponentials, in place, and returns the factors that turn exponentials into responsibilities
+// times row weights. Small responsibilities are zero by the definition of softmax.hpp.
 inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec best = background;

@@ -1,5 +1,6 @@
-// Rows whose patterns few others share: one row after another, eight components at once. The missing cells of a row are
-// filled in with their means under each component, and what lies around these means is added to the second moments.
+// Rows whose patterns few other rows share: one row after another, eight components at once. The missing values of a
+// row are replaced by their conditional means under each component, and their conditional covariances are added to the
+// second moments.
 #pragma once
 #include "pattern.hpp"
 
@@ -18,16 +19,16 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // How many rows it takes at once: the covariances of their missing cells must not take too much room.
+    // Returns the number of rows in a batch; it is limited because the covariances of their missing values need room.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMaxBytes = 32'768;  // numbers
+        constexpr Index kMaxBytes = 32'768;  // bound on this room, in doubles
         const Index size = triangle(shape.n_features) * padded_components(shape);
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
     }
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Leaves the log densities of the rows without what is known of them. Row i has the pattern with number pattern[i].
+    // Computes the log densities of the rows without their priors. Row i has the pattern with index pattern[i].
     bool find_densities(const Batch& batch, const Index* pattern, Poll& poll) {
         const Index n_vectors = K_ / kLanes;
         int slot = -1;
@@ -63,7 +64,7 @@ public:
         }
         for (Index v = 0; v < n_vectors; ++v) {
             with_constant(batch.n_rows, [&](auto count) { subtract_distances<decltype(count)::value>(v); });
-            Vec block[kLanes];  // rows that are not there repeat the first
+            Vec block[kLanes];  // unused lanes repeat the first row
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = Vec::load(by_row(v, i < batch.n_rows ? i : 0));
             transpose(block);
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i].store(densities() + (v * kLanes + i) * kLanes);
@@ -110,7 +111,8 @@ private:
             by_row = carver.take(K * kBatchRows);
             completed = carver.take(kBatchRows * d * K);
             inverse = carver.take(triangle(d) * kLanes);
-            regression = carver.take(triangle(d) * K);  // of the last pattern; n_missing n_present <= d^2 / 4
+            // regression of the last pattern; n_missing n_present <= d^2 / 4
+            regression = carver.take(triangle(d) * K);
             covariance = carver.take(rows * triangle(d) * K);
             constants = carver.take(K);
             room = carver.take(d * kLanes);
@@ -128,7 +130,7 @@ private:
                 room_ + layout_.regression + v * triangle(d_) * kLanes, room_ + layout_.inverse, room_ + layout_.room};
     }
 
-    // Takes |W u|^2 / 2 of the first R rows from their log densities.
+    // Subtracts |W u|^2 / 2 of the first R rows from their log densities.
     template <int R>
     void subtract_distances(Index v) {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -168,7 +170,7 @@ private:
         }
     }
 
-    // Rows i .. of a block of second moments, and features j ..; the triangle where i = j.
+    // Adds rows i .. of a block of second moments for features j .., or the block's triangle if i = j.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
@@ -199,7 +201,7 @@ private:
         }
     }
 
-    // Of the missing cells of rows i .. of one pattern; moves i behind them.
+    // Adds the covariances of the missing values of consecutive rows with one pattern; moves i behind these rows.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

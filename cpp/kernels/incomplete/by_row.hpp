@@ -1,10 +1,11 @@
-// Rows with errors: eight rows at once, a row a lane. With T = (S + E)_oo, where o are the features a row has,
+// Rows with measurement errors: eight rows at once, one row per lane. With T = (S + E)_oo, where o are the observed
+// features,
 //
 //   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u,  u = (x - mean)_o
 //   mean of the true row, about the mean of k: S_:o T^-1 u,         covariance: S - S_:o T^-1 S_o:
 //
-// A lane without a feature has 1 on the diagonal of T there, 0 beside it, and u = 0. A feature without error is exact: its
-// mean is what was seen, and its covariances are 0.
+// A lane whose feature is missing has 1 on that diagonal element of T, 0 in its row and column, and u = 0. A feature
+// without error is exact: its mean is the observed value, and its covariances are 0.
 #pragma once
 #include "batch.hpp"
 
@@ -12,7 +13,8 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 class ByRow {
 public:
-    // What it keeps, in numbers from `room` on. `sums` are cleared; they are those of the rows it has seen.
+    // Returns the number of doubles that it keeps in `room`. The `sums` are cleared at first, and add up the rows
+    // visited so far.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
@@ -30,7 +32,7 @@ public:
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Reads the rows and leaves their log densities without what is known of them. False where poll is over.
+    // Reads the rows and computes their log densities without priors. Returns false if `poll` was cancelled.
     bool find_densities(const Batch& batch, Poll& poll) {
         read(batch);
         bool is_over = false;
@@ -38,14 +40,14 @@ public:
         return !is_over;
     }
 
-    // Adds moments of rows whose exponentials are in `densities`. False where poll is over.
+    // Adds moments of rows whose exponentials are in `densities`. Returns false if `poll` was cancelled.
     bool add_moments(Vec factor, Poll& poll) {
         bool is_over = false;
         with_features([&](auto count) { is_over = !add_moments_of<decltype(count)::value>(factor, poll); });
         return !is_over;
     }
 
-    // Adds the sums to those of all kernels, [moment][component].
+    // Adds these sums to the common sums of all kernels, [moment][component].
     void add_sums(double* out) {
         const Index K = padded_components(shape_), n = n_moments(d_);
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -54,7 +56,7 @@ public:
         }
     }
 
-    // Writes means and covariances of the true rows, over all components. `densities` are responsibilities.
+    // Writes means and covariances of the true rows, averaged over all components. `densities` are responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
@@ -92,7 +94,8 @@ public:
     }
 
 private:
-    // Calls `use(k, share)` when the posterior of component k is known, for those that share a row. False where poll is over.
+    // Calls `use(k, share)` with the posterior of each component k that has a responsibility. Returns false if `poll`
+    // was cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -134,7 +137,7 @@ private:
         return D > 0 ? D : d_;
     }
 
-    // Of D features, or of any number with D = 0.
+    // Handles D features, or any number of features if D = 0.
     template <int D>
     bool find_densities_of(Poll& poll) {
         const Index d = features<D>();
@@ -214,7 +217,7 @@ private:
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
-                // Also of a missing cell: it writes zeros.
+                // Also called for a missing value, for which it writes zeros.
                 const double variance = read_errors(row, i, lane, is_present);
                 room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }
@@ -222,7 +225,7 @@ private:
         constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
     }
 
-    // Reads the errors of a feature beside those before it; returns its variance.
+    // Reads the covariances of a feature's error with the earlier features, and returns its variance.
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};
@@ -235,7 +238,7 @@ private:
         return out[index(i, i) * kLanes];
     }
 
-    // The mean of the true rows about the mean of k, and what `covariance` reads.
+    // Computes the mean of the true rows about the mean of k, and the quantities that `covariance` reads.
     template <int D>
     void find_posterior(Index k) {
         const Index d = features<D>();
@@ -261,7 +264,7 @@ private:
         }
     }
 
-    // Element (i, j) of the covariance of the true rows.
+    // Returns element (i, j) of the covariance of the true rows.
     template <int D>
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();

@@ -1,7 +1,8 @@
-// Where the kernels for incomplete rows keep things. A row is incomplete if cells are missing (NaN), or if it has errors.
+// The memory layout of the kernels for incomplete rows. A row is incomplete if values are missing (NaN), or if it has
+// errors.
 //
-// A *pattern* is a set of missing features. The first `n_present` features of a list are those that a row has. What belongs
-// to components lies with the components innermost, eight to a vector, so that a lane is a component.
+// A *pattern* is a set of missing features. The first `n_present` features of its list are observed. Arrays with one
+// entry per component have the components innermost, eight to a vector, so that a lane is a component.
 //
 //   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
 #pragma once
@@ -11,9 +12,9 @@
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 constexpr double kLog2Pi = 1.8378770664093456;
-constexpr int kBatchRows = kLanes;  // rows that are shared among the components together
+constexpr int kBatchRows = kLanes;  // rows whose responsibilities are computed together
 
-// The size of a triangle by rows, and where its row i begins.
+// Returns the size of a triangle by rows, which is also the position of row n.
 constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
 constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
@@ -21,7 +22,7 @@ constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n
 inline Index padded_components(const Shape& shape) { return round_up(shape.n_components, kLanes); }
 
 struct Operands {
-    Index log_weight, log_det, means, whitening;        // [...][component], a triangle
+    Index log_weight, log_det, means, whitening;        // [...][component], triangles by rows
     Index precision, covariance;                        // [feature][feature][component]
     Index each_log_weight, each_mean, each_covariance;  // [component][...]
     Index background, size;
@@ -55,18 +56,18 @@ struct Sums {
     }
 };
 
-// What batches add up, lane by lane, until the end of a span.
+// Sums over batches, lane by lane, until the end of a span.
 struct Totals {
     Vec log_likelihood = Vec::zero(), background = Vec::zero();
 };
 
-// Up to eight rows, and what is shared among the components: log densities, then exponentials, [component][lane].
+// Up to eight rows with their log densities, later exponentials, [component][lane].
 struct Batch {
     Index row[kBatchRows];
     int n_rows = 0;
 };
 
-// The logarithm of a product of any positive numbers.
+// The logarithm of a product of any number of positive factors.
 class LogProduct {
 public:
     GAUSSMIX_INLINE void multiply(Vec x) {
@@ -83,7 +84,7 @@ public:
     }
 
 private:
-    static constexpr int kMaxFactors = 512;  // each between sqrt(1/2) and sqrt(2)
+    static constexpr int kMaxFactors = 512;  // each factor is between sqrt(1/2) and sqrt(2)
     GAUSSMIX_INLINE void carry() {
         Vec exponent;
         split(product_, product_, exponent);
@@ -93,8 +94,8 @@ private:
     int n_factors_ = 0;
 };
 
-// A = L D L' of a matrix that is there as a triangle by rows, lane by lane. Leaves -L below the diagonal, and 1/D on it.
-// N is n, or 0 for any. Returns log |det A|.
+// Factorises A = L D L' of a matrix that is stored as a triangle by rows, lane by lane. Leaves -L below the diagonal
+// and 1/D on it. N is n, or 0 for any n. Returns log |det A|.
 template <int N>
 Vec factorise(Index any, double* a) {
     const Index n = N > 0 ? N : any;
@@ -119,7 +120,7 @@ Vec factorise(Index any, double* a) {
     return det.value();
 }
 
-// A^-1 in place of a matrix that is there as a triangle by rows, lane by lane, by sweeps. Returns log |det A|.
+// Replaces a matrix that is stored as a triangle by rows by A^-1, lane by lane, by sweeps. Returns log |det A|.
 template <int N>
 Vec invert_small(double* room) {
     LogProduct det;
@@ -142,7 +143,7 @@ Vec invert_small(double* room) {
     return det.value();
 }
 
-// The same of any size; `column` has room for n.
+// Inverts a matrix of any size in the same way; `column` has room for n.
 inline Vec invert(Index n, double* a, double* column) {
     Vec small = Vec::zero();
     if (n <= 8) {
@@ -175,7 +176,7 @@ inline Vec invert(Index n, double* a, double* column) {
     return det.value();
 }
 
-// L^-1 below the diagonal in place of -L.
+// Replaces -L below the diagonal by L^-1.
 inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {

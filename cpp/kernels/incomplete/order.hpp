@@ -1,4 +1,5 @@
-// Puts the rows of a leaf in the order of their patterns: the pattern that comes first, first, and within one as they lie.
+// Sorts the rows of a leaf by pattern. Patterns are in order of first appearance, and rows of one pattern keep their
+// order.
 #pragma once
 #include "pattern.hpp"
 
@@ -21,14 +22,14 @@ struct OrderScratch {
 
 inline Index order_scratch(Index n_features, Index n_rows) noexcept { return OrderScratch(n_features, n_rows).size; }
 
-// Of rows first .. last - 1, at most a leaf: the place of each visited row, and the number of its pattern.
+// Writes the index of each visited row of first .. last - 1, at most a leaf, and the index of its pattern.
 inline void order(const RowsView& rows, Index first, Index last, Listener listener, void* scratch,
                   std::uint16_t* indices, std::uint16_t* pattern) noexcept {
     const Index n_rows = last - first, n_words = pattern_words(rows.n_features);
     const OrderScratch layout(rows.n_features, n_rows);
     char* room = static_cast<char*>(scratch);
-    std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct ones
-    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);        // 1 + number; 0: free
+    std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct patterns
+    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);  // 1 + index of a pattern; 0: free
     std::uint16_t* index = reinterpret_cast<std::uint16_t*>(room + layout.index);
     std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);
     const auto are_equal = [&](const std::uint64_t* a, const std::uint64_t* b) {

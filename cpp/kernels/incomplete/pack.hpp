@@ -1,14 +1,15 @@
-// Derives the covariances and precisions of the components from their factors W, once a call: S = W^-1 W^-1', S^-1 = W' W.
+// Derives the covariances and precisions of the components from their factors W once per call: S = W^-1 W^-1', S^-1 =
+// W' W.
 #pragma once
 #include "../factor.hpp"
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-// Room that `pack` needs, in doubles.
+// Returns the number of doubles that `pack` needs as scratch.
 constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
 
-// sum_p r_p' r_p of rows r_p of p + 1 numbers, in the lower triangle.
+// Adds sum_p r_p' r_p of rows r_p, each with p + 1 numbers, to the lower triangle.
 inline void add_products(Index d, const double* rows, double* out) {
     for (Index i = 0; i < d * d; ++i) out[i] = 0;
     for (Index p = 0; p < d; ++p) {
@@ -34,7 +35,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         const bool is_real = k < shape.n_components;
         const double log_weight = is_real ? parameters.log_scale[k] : -__builtin_inf();
         lanes(layout.log_weight, 0, k) = operands[layout.each_log_weight + k] = log_weight;
-        if (!is_real) {  // a standard normal of weight 0
+        if (!is_real) {  // a padding component: standard normal with weight 0
             lanes(layout.log_det, 0, k) = 0;
             for (Index i = 0; i < d; ++i) {
                 lanes(layout.means, i, k) = 0;
@@ -64,7 +65,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         for (Index i = 0; i < d; ++i) {
             for (Index j = 0; j <= i; ++j) set_both(layout.precision, i, j, k, product[i * d + j]);
         }
-        // L = W^-1 by rows; S = L L' has element (i, j) = sum_p L_ip L_jp: rows p of L' are columns of L.
+        // L = W^-1 by rows. Element (i, j) of S = L L' is sum_p L_ip L_jp: rows p of L' are columns of L.
         invert_triangle(d, columns, poll, inverse);
         for (Index i = 0; i < d; ++i) {
             for (Index j = 0; j <= i; ++j) {

@@ -1,13 +1,14 @@
-// Which features rows miss, and what that makes of the components. A lane is a component.
+// Patterns of missing features, and the conditional distributions that they imply. A lane is a component.
 //
-// With Lambda = S^-1, missing features m and present ones o, and u_o = (x - mean)_o:
+// With Lambda = S^-1, missing features m and observed features o, and u_o = (x - mean)_o:
 //
-//   few are missing    mean of the missing about the mean  -Lambda_mm^-1 Lambda_mo u_o,   covariance  Lambda_mm^-1
+//   few are missing    mean of the missing values about the mean  -Lambda_mm^-1 Lambda_mo u_o,
+//                      covariance  Lambda_mm^-1
 //                      log |S_oo| = log |S| + log |Lambda_mm|
-//   few are present    mean  S_mo S_oo^-1 u_o,   covariance  S_mm - S_mo S_oo^-1 S_om
+//   few are observed   mean  S_mo S_oo^-1 u_o,   covariance  S_mm - S_mo S_oo^-1 S_om
 //
-// The means of the missing minimise |W u|^2, and the minimum is d^2 = u_o' S_oo^-1 u_o: a sum of squares, so that nothing
-// cancels.
+// The conditional means of the missing values minimise |W u|^2. The minimum is d^2 = u_o' S_oo^-1 u_o, a sum of
+// squares, so that nothing cancels.
 #pragma once
 #include "batch.hpp"
 
@@ -15,7 +16,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 constexpr Index pattern_words(Index n_features) { return (n_features + 63) / 64; }
 
-// Sets bit j of `words` where feature j of a row is missing.
+// Sets bit j of `words` if feature j of the row is missing.
 inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) {
     const char* data = static_cast<const char*>(rows.data);
     for (Index w = 0; w < pattern_words(rows.n_features); ++w) words[w] = 0;
@@ -39,14 +40,15 @@ inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) 
 
 struct Pattern {
     Index n_present, n_missing;
-    Index* features;  // the present ones, then the missing ones
+    Index* features;  // observed features, then missing features
 
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
-    // Whether the precision of the missing ones takes less work than the covariance of the present ones.
+    // Checks whether inverting the precision of the missing features takes less work than the covariance of the
+    // observed ones.
     bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
-    // Of a row; `room` holds n_features.
+    // Returns the pattern of a row; `room` has space for n_features.
     static Pattern of(const RowsView& rows, Index row, Index* room) {
         Index n_present = 0, end = rows.n_features;
         for (Index j = 0; j < rows.n_features; ++j) {
@@ -57,12 +59,12 @@ struct Pattern {
     }
 };
 
-// What a pattern makes of eight components. All parts are [...][lane].
+// The conditional distributions of eight components for one pattern. All arrays are [...][lane].
 struct Conditional {
-    double* covariance;  // of the missing values given the present ones, a triangle
-    double* regression;  // S_mo S_oo^-1, [missing][present]; where few are missing `complete` does without
-    double* inverse;     // room for a triangle
-    double* room;        // for n_features
+    double* covariance;  // covariance of the missing values given the observed ones, a triangle
+    double* regression;  // S_mo S_oo^-1, [missing][present]; `complete` does not need it if few values are missing
+    double* inverse;     // scratch for a triangle
+    double* room;        // scratch for n_features
 };
 
 class Conditioner {
@@ -70,7 +72,7 @@ public:
     Conditioner(const Shape& shape, const double* operands)
         : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
 
-    // Of components 8 v and on; returns log |S_oo|.
+    // Conditions eight components, beginning with 8 v, and returns log |S_oo|.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (pattern.uses_downdate()) {
@@ -94,7 +96,7 @@ public:
         return log_det;
     }
 
-    // The regression also where few are missing: -Lambda_mm^-1 Lambda_mo.
+    // Computes the regression even if few values are missing: -Lambda_mm^-1 Lambda_mo.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (!pattern.uses_downdate()) return;
@@ -109,7 +111,8 @@ public:
         }
     }
 
-    // Fills in the means of the missing features of a row about those of the components; feature j is at j * stride.
+    // Writes the conditional means of a row's missing features, relative to the component means; feature j is at j *
+    // stride.
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
@@ -141,7 +144,8 @@ public:
     const Operands& layout() const { return layout_; }
 
 private:
-    // store(a, sum_i row(a)[at(i)] * x(i)) for a < n and i < o, four rows at a time: their sums are independent.
+    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for a < n and i < o; four rows at a time, because their sums are
+    // independent.
     template <class Row, class At, class X, class Store>
     static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
         for (Index first = 0; first < n; first += 4) {
@@ -163,7 +167,7 @@ private:
         }
     }
 
-    // Regression and covariance of the missing features where N are present, or any number with N = 0.
+    // Computes regression and covariance of the missing features if N features are observed, or any number if N = 0.
     template <int N>
     void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
@@ -177,7 +181,7 @@ private:
                     sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
-            // S_ma - S_mo (S_oo^-1 S_oa), for the missing up to a
+            // Computes S_ma - S_mo (S_oo^-1 S_oa), for the missing features up to a.
             for (Index b = 0; b <= a; ++b) {
                 const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();

@@ -1,5 +1,5 @@
-// Many rows of one pattern: the kernels of complete rows sum what is present, with the marginals of the components, and the
-// sums are completed once. With B = S_mo S_oo^-1,
+// Runs of many rows with one pattern. The kernels for complete rows sum the observed values under the components'
+// marginal distributions, and the sums are completed once per run. With B = S_mo S_oo^-1,
 //
 //   first  [I; B] f_o,    second  [I; B] S_oo [I; B]' + N (S_mm - B S_om) in the missing corner
 #pragma once
@@ -29,7 +29,7 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // Begins a run of rows of the pattern of one of them, with something present. False where poll is over.
+    // Begins a run with the pattern of the given row, which has observed values. Returns false if `poll` was cancelled.
     bool begin(Index row, bool has_moments, Poll& poll) {
         pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(room_ + layout_.features));
         const Index n = pattern_.n_missing, o = pattern_.n_present;
@@ -56,7 +56,7 @@ public:
         return !poll.is_cancelled(K_ * d_ * d_);
     }
 
-    // Sums rows first .. end - 1, at most a tile. False where it is to be given up.
+    // Sums rows first .. end - 1, at most a tile. Returns false if the pass is cancelled.
     bool add(Index first, Index end) {
         const StepView task = view(first, end);
         const Index n_rows = end - first;
@@ -64,7 +64,7 @@ public:
                               room_ + layout_.sums) == n_rows;
     }
 
-    // Writes log p(x, k) of as many rows.
+    // Writes log p(x, k) of rows first .. end - 1.
     void evaluate(Index first, Index end, double* out) {
         const StepView task = view(first, end);
         double* results = room_ + layout_.results;
@@ -76,7 +76,7 @@ public:
         }
     }
 
-    // Adds the completed sums to those of all kernels. False where poll is over.
+    // Adds the completed sums to the common sums of all kernels. Returns false if `poll` was cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;
@@ -148,7 +148,7 @@ private:
 
     static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
-    // W_oo and log densities' constants of components 8 v and on; leaves L^-1 and 1/D in `factor`.
+    // Computes W_oo and the constants of log densities of components 8 v and on; leaves L^-1 and 1/D in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
         double* factor = room_ + layout_.factor;
@@ -219,7 +219,7 @@ private:
         }
     }
 
-    // The present cells of eight rows.
+    // Reads the observed values of eight rows.
     template <class T>
     void read(const Index (&row)[kLanes], double* out) const {
         for (Index j = 0, n = 0; j < d_; j += kFeaturesTogether) {
@@ -242,14 +242,14 @@ private:
         }
     }
 
-    // The present cells of rows first .. end - 1, [feature][row], with what is known of the rows.
+    // Reads the observed values of rows first .. end - 1, [feature][row], and their priors.
     StepView view(Index first, Index end) {
         const Index o = pattern_.n_present;
         double* cells = room_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
-                Prefetch(rows_, i + kTileRows, 1).fetch_all();  // what comes a tile later
-            Index row[kLanes];                                  // what follows the last may have another pattern
+                Prefetch(rows_, i + kTileRows, 1).fetch_all();  // prefetches the rows of the next tile
+            Index row[kLanes];                                  // rows past the end may have another pattern
             for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
             rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);
         }

@@ -1,4 +1,4 @@
-// One pass over incomplete rows: which kernel takes which rows, and what becomes of their sums.
+// One pass over incomplete rows: chooses a kernel for each row, and adds up the kernels' sums.
 #pragma once
 #include "by_component.hpp"
 #include "by_row.hpp"
@@ -8,7 +8,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-// From so many rows of one pattern on, the kernels of complete rows are the faster.
+// From this number of rows with one pattern on, the kernels for complete rows are faster.
 constexpr Index kLeastRun = 32;
 
 inline Index scratch_size(const Shape& shape, bool has_errors) {
@@ -92,14 +92,15 @@ private:
         return batch.n_rows == 0 || visit_batch(batch, pattern);
     }
 
-    // Spans end where leaves do, and so do runs.
+    // Returns the end of a run. Spans end where leaves end, and so do runs.
     Index end_of_run(Index first, Index last) const {
         Index end = first + 1;
         while (end < last && task_.pattern[end] == task_.pattern[first]) ++end;
         return end;
     }
 
-    // Of rows with nothing present the other kernels make less work. Evaluations of complete rows know no priors.
+    // Checks whether the kernels for complete rows take the run. For rows without observed values the other kernels
+    // need less work, and evaluations of complete rows do not support priors.
     bool is_long(Index first, Index end) const {
         if (end - first < kLeastRun || (!is_step() && task_.prior.table != nullptr)) return false;
         for (Index j = 0; j < task_.shape.n_features; ++j) {

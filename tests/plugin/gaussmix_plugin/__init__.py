@@ -1,1 +1,1 @@
-"""A structure and a source that gaussmix lacks."""
+"""A plugin with a structure and a source that gaussmix does not have."""

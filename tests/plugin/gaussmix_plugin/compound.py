@@ -1,4 +1,4 @@
-"""Features that are exchangeable: one variance and one correlation per component."""
+"""A covariance structure for exchangeable features, with one variance and one correlation per component."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaussmix.extend import Covariances, Dense, Equivariance, Family, Scatter, r
 
 @register("plugin_compound")
 class CompoundSymmetry(Family):
-    """Σ_k = a_k uuᵀ + b_k (I − uuᵀ), u = 1/√d: a_k = uᵀS_k u / N_k, b_k = (tr S_k − uᵀS_k u) / (N_k (d − 1))."""
+    """Covariances a_k uuᵀ + b_k (I − uuᵀ), u = 1/√d: a_k = uᵀS_k u / N_k, b_k = (tr S_k − uᵀS_k u) / (N_k (d − 1))."""
 
     kind = Dense
     equivariance = Equivariance.ONE_FACTOR
@@ -27,7 +27,7 @@ class CompoundSymmetry(Family):
         return n_components * min(n_features, 2)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Marginals and conditionals have one variance and one correlation too; other maps keep neither."""
+        """Return the structure of the covariances, which marginals and conditionals keep and other maps do not."""
         matrices = covariances.array
         d = matrices.shape[-1]
         same = (np.einsum("kii->k", matrices), matrices.sum(axis=(1, 2)))

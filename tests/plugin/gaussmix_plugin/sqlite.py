@@ -1,4 +1,4 @@
-"""Rows of SQLite databases."""
+"""A source of rows in SQLite databases."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rows:
 
 
 class SqliteSource(Source):
-    """Some columns of a table, read again in every pass."""
+    """A source of some columns of a table, which every pass reads again."""
 
     dtype = np.dtype(np.float64)
 

@@ -1,4 +1,4 @@
-"""Inputs that have an answer, and what it is: data for `tests/trust`.
+"""Inputs with known results, as data for `tests/trust`.
 
 Each module makes the cases of one item of the list; a case takes any estimator with scikit-learn's parameters.
 """

@@ -1,4 +1,4 @@
-"""Rows that are constant, equal, few, collinear or far off, and components that have nothing to hold."""
+"""Rows that are constant, equal, few, collinear or distant, and components without rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plane() -> Any:
     return rng.normal(size=(60, 2)) + 3.0 * (np.arange(60)[:, None] % 3)
 
 
-# Name → rows, and how many components.
+# Name → rows, and number of components.
 ROWS = {
     "a column of 0": (np.insert(plane(), 1, 0.0, axis=1), 3),
     "a column of 1e8": (np.insert(plane(), 1, 1e8, axis=1), 3),
@@ -38,7 +38,7 @@ ROWS = {
 
 
 def cases() -> Iterator[Case]:
-    """Every structure, from a given start against long double, and from every start by what must hold."""
+    """Yield cases of every structure: from a given start against long double, from other starts by properties."""
     for structure in STRUCTURES:
         for name, (X, n_components) in ROWS.items():
             yield Case("degenerate", f"{name}, {structure}, 5 steps", stepped(structure, X, n_components))
@@ -47,7 +47,7 @@ def cases() -> Iterator[Case]:
             yield Case("degenerate", f"{name}, {structure}, one component", sound(structure, X, 1, "kmeans"))
         for value in (0.0, 7.0, 1e8, -1e8, 1e-8):
             name = f"a column of {value:g} changes nothing else, {structure}"
-            if structure != "spherical":  # whose one variance is of all columns
+            if structure != "spherical":  # the single variance is of all columns
                 yield Case("degenerate", name, constant(structure, value))
         for sizes in OUTLIERS:
             for start in (*STARTS, None):
@@ -59,7 +59,7 @@ def cases() -> Iterator[Case]:
 
 
 def stepped(structure: str, X: Any, n_components: int) -> Any:
-    """Five steps of EM from the first rows with unit covariances, against long double."""
+    """Compare five EM steps from the first rows and unit covariances with long double."""
 
     def check(model: Model) -> None:
         start = given(structure, X[:n_components] + 0.25 * np.arange(n_components)[:, None])
@@ -71,7 +71,7 @@ def stepped(structure: str, X: Any, n_components: int) -> Any:
 
 
 def sound(structure: str, X: Any, n_components: int, start: str) -> Any:
-    """Finite, consistent with its own attributes, and no worse than one component."""
+    """Check that the fit is finite, consistent with its own attributes, and no worse than one component."""
 
     def check(model: Model) -> None:
         fitted = model(n_components, covariance_type=structure, init_params=start, random_state=0).fit(X)
@@ -85,7 +85,7 @@ def sound(structure: str, X: Any, n_components: int, start: str) -> Any:
 
 
 def constant(structure: str, value: float) -> Any:
-    """A constant column adds the same number to every log density."""
+    """Check that a constant column adds the same number to every log density."""
 
     def check(model: Model) -> None:
         X = blobs()
@@ -98,7 +98,7 @@ def constant(structure: str, value: float) -> Any:
 
 
 def outlier(structure: str, start: str | None, sizes: tuple[float, ...]) -> Any:
-    """The other rows are fitted as well as without the outliers and a component less for each."""
+    """Check that other rows are fitted as well as without the outliers and without their components."""
 
     def check(model: Model) -> None:
         X, far = blobs(), np.repeat(np.array(sizes)[:, None], 3, axis=1)
@@ -111,7 +111,7 @@ def outlier(structure: str, start: str | None, sizes: tuple[float, ...]) -> Any:
         expect_sound(fitted, wild)
         stated = truth.stated_log_density(fitted, wild)
         expect_close(fitted.score_samples(wild), stated, 1e-6 * (1 + np.abs(stated)), "score_samples")
-        # The outliers' share of the weight, and what stopping at tol=1e-3 leaves open.
+        # The outliers' fraction of the weight, and the gain that stopping at tol=1e-3 leaves.
         loss = without.score(X) - fitted.score_samples(X).mean()
         expect(loss <= np.log(len(wild) / len(X)) + 5e-3, f"the inliers are fitted worse by {loss:.3g} nats")
 
@@ -119,7 +119,7 @@ def outlier(structure: str, start: str | None, sizes: tuple[float, ...]) -> Any:
 
 
 def emptied(structure: str, distance: float) -> Any:
-    """The components that have rows end where they end without the one that has none."""
+    """Check that the components with rows end as they end without the empty component."""
 
     def check(model: Model) -> None:
         X, control = blobs(), {"tol": 1e-8, "max_iter": 500}

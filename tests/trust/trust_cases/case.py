@@ -1,4 +1,4 @@
-"""A case, how it fails, and the rows most cases are made of."""
+"""A case, its error, and the rows of which most cases are made."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 STRUCTURES = "full", "tied", "diag", "spherical"
 STARTS = "kmeans", "k-means++", "random", "random_from_data"
 
-# `model(n_components, **parameters)` makes an unfitted estimator.
+# `model(n_components, **parameters)` returns an unfitted estimator.
 Model = Callable[..., Any]
 
 
 class Wrong(AssertionError):
-    """An answer that is not the right one; the text says by how much."""
+    """The error of an incorrect result, whose message states the deviation."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """An input and what must come of it.
+    """An input and its required result.
 
     Parameters
     ----------
-    item : the line of the list that it belongs to.
-    name : what is tried.
-    check : raises `Wrong` where an estimator answers wrongly, and lets its own errors pass.
-    may_refuse : a clear error is right too.
+    item : item of the list to which the case belongs.
+    name : name of the case.
+    check : function that raises `Wrong` if a result is incorrect; the estimator's own errors pass through.
+    may_refuse : whether a clear error is correct, too.
     """
 
     item: str
@@ -54,9 +54,9 @@ def expect_close(actual: Any, expected: Any, tolerance: Any, what: str) -> None:
 
 
 def blobs() -> Any:
-    """450 rows in three groups about (0, 0, 0), (4, 4, 4) and (8, −3, 2), of standard deviation 1, ½ and 1½.
+    """Return 450 rows in three groups about (0, 0, 0), (4, 4, 4) and (8, −3, 2), of standard deviation 1, ½ and 1½.
 
-    Multiples of 2⁻²⁰, so that adding up to 1e8 rounds nothing, and only the fit can differ.
+    Values are multiples of 2⁻²⁰, so that adding up to 1e8 rounds nothing, and only the fit can differ.
     """
     rng = np.random.default_rng(0)
     sizes, spreads = (200, 150, 100), (1.0, 0.5, 1.5)
@@ -68,7 +68,7 @@ CENTRES = np.array([[0.0, 0, 0], [4, 4, 4], [8, -3, 2]])
 
 
 def identity(structure: str, n_components: int, n_features: int, value: float = 1.0) -> Any:
-    """Unit precisions, or covariances, in the shape of a structure."""
+    """Return unit precisions or covariances, in the shape of a structure."""
     shapes = {
         "full": np.tile(np.eye(n_features), (n_components, 1, 1)),
         "tied": np.eye(n_features),
@@ -79,7 +79,7 @@ def identity(structure: str, n_components: int, n_features: int, value: float = 
 
 
 def given(structure: str, means: Any, precision: float = 1.0) -> dict[str, Any]:
-    """Parameters that start from equal weights, these means, and the identity times `precision`."""
+    """Return parameters with equal weights, these means, and the identity times `precision`."""
     means = np.asarray(means, dtype=np.float64)
     return {
         "covariance_type": structure,
@@ -90,7 +90,7 @@ def given(structure: str, means: Any, precision: float = 1.0) -> dict[str, Any]:
 
 
 def expect_sound(fitted: Any, X: Any) -> None:
-    """Everything finite, weights and responsibilities sum to 1."""
+    """Check that everything is finite, and that weights and responsibilities sum to 1."""
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
         expect(np.isfinite(getattr(fitted, name)), f"{name} is not finite")
     expect_close(np.sum(fitted.weights_, dtype=np.float64), 1, 1e-12, "the sum of weights_")

@@ -1,4 +1,4 @@
-"""Rows up to 1e300 standard deviations away have responsibilities, and a log density wherever a double holds it."""
+"""Rows up to 1e300 standard deviations away have responsibilities, and a log density if a double can hold it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ FULL = np.array(
         [[1.0, 0.0, 0.25], [0.0, 0.5, 0.0], [0.25, 0.0, 4.0]],
     ]
 )
-# In the shape of each structure. "spherical" has two equal variances, so that far away two components stay alike.
+# Covariances in the shape of each structure. "spherical" has two equal variances, so that far away two components stay
+# alike.
 COVARIANCES = {
     "full": FULL,
     "tied": FULL[0],
@@ -38,7 +39,7 @@ ROUNDING = 1e-6
 
 
 def cases() -> Iterator[Case]:
-    """Every structure, distance and direction."""
+    """Yield cases of every structure, distance and direction."""
     for structure in STRUCTURES:
         for name, direction in DIRECTIONS.items():
             for distance in DISTANCES:
@@ -51,12 +52,12 @@ def cases() -> Iterator[Case]:
 
 
 def judged(structure: str, direction: Any, distance: float) -> Any:
-    """A row at a distance, from the middle between the first two components."""
+    """Judge a row at a distance from the middle between the first two components."""
 
     def check(model: Model) -> None:
         covariances = COVARIANCES[structure]
         fitted = model(3, covariance_type=structure, random_state=0).fit(blobs())
-        # Not by max_iter=0, with which scikit-learn's fit fails where precisions are given.
+        # max_iter=0 is not used, because scikit-learn's fit then fails if precisions are given.
         fitted._set_parameters((WEIGHTS, MEANS, covariances, factors(structure, covariances)))
         x = np.array([1.0, 0.0, 0.0]) + direction * distance
         log_density, shares = truth.exact_row(x, WEIGHTS, MEANS, truth.dense(structure, covariances, 3, 3))
@@ -72,7 +73,7 @@ def judged(structure: str, direction: Any, distance: float) -> Any:
 
 
 def stepped(structure: str, distance: float) -> Any:
-    """One step from unit covariances, under which log odds are linear and so exact in long double at any distance."""
+    """Make one step from unit covariances, whose log odds are linear and thus exact in long double at any distance."""
 
     def check(model: Model) -> None:
         rows = np.vstack([blobs(), blobs() + distance])
@@ -89,7 +90,7 @@ def stepped(structure: str, distance: float) -> Any:
 
 
 def factors(structure: str, covariances: Any) -> Any:
-    """C with C Cᵀ = Σ⁻¹, as scikit-learn's `precisions_cholesky_`."""
+    """Return C with C Cᵀ = Σ⁻¹, as scikit-learn's `precisions_cholesky_`."""
     if structure in ("full", "tied"):
         return np.linalg.inv(np.linalg.cholesky(covariances)).swapaxes(-1, -2)
     return covariances**-0.5

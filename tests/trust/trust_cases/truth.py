@@ -1,4 +1,4 @@
-"""The truth, written without gaussmix: densities and EM in long double, single rows in mpmath at 50 digits and more."""
+"""Reference results without gaussmix: densities and EM in long double, and rows in mpmath at 50 digits or more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOG_2PI = np.log(2 * LONG(np.pi) + LONG("2.4492935982947063545e-16"))  # 2π = 2
 
 
 def dense(structure: str, covariances: Any, n_components: int, n_features: int) -> Any:
-    """Covariances as (n_components, n_features, n_features) in long double."""
+    """Return covariances as (n_components, n_features, n_features) in long double."""
     covariances, eye = np.asarray(covariances, dtype=LONG), np.eye(n_features, dtype=LONG)
     if structure == "full":
         return covariances
@@ -24,7 +24,7 @@ def dense(structure: str, covariances: Any, n_components: int, n_features: int) 
 
 
 def cholesky(matrix: Any) -> Any:
-    """Lower L with L Lᵀ = matrix, in the type of the matrix."""
+    """Return the lower L with L Lᵀ = matrix, in the type of the matrix."""
     lower = np.zeros_like(matrix)
     for j in range(len(matrix)):
         lower[j, j] = np.sqrt(matrix[j, j] - lower[j, :j] @ lower[j, :j])
@@ -33,7 +33,7 @@ def cholesky(matrix: Any) -> Any:
 
 
 def log_joint(X: Any, weights: Any, means: Any, covariances: Any) -> Any:
-    """log π_k N(x | μ_k, Σ_k), (n_rows, n_components), of dense covariances; Bishop (2006) eq. 9.7."""
+    """Compute log π_k N(x | μ_k, Σ_k), (n_rows, n_components), of dense covariances; Bishop (2006) eq. 9.7."""
     X, joint = np.asarray(X).astype(LONG), []
     for weight, mean, covariance in zip(weights, np.asarray(means).astype(LONG), covariances, strict=True):
         lower, white = cholesky(covariance), np.zeros(X.T.shape, dtype=LONG)
@@ -47,13 +47,13 @@ def log_joint(X: Any, weights: Any, means: Any, covariances: Any) -> Any:
 
 
 def log_density(joint: Any) -> Any:
-    """log Σ_k exp of the rows of `log_joint`."""
+    """Compute log Σ_k exp of the rows of `log_joint`."""
     largest = joint.max(axis=1)
     return largest + np.log(np.exp(joint - largest[:, None]).sum(axis=1))
 
 
 def stated_log_density(fitted: Any, X: Any) -> Any:
-    """log p(x) by the attributes of a fitted estimator."""
+    """Compute log p(x) from the attributes of a fitted estimator."""
     shape = fitted.means_.shape
     return log_density(
         log_joint(X, fitted.weights_, fitted.means_, dense(fitted.covariance_type, fitted.covariances_, *shape))
@@ -61,7 +61,7 @@ def stated_log_density(fitted: Any, X: Any) -> Any:
 
 
 def em_log_density(X: Any, start: dict[str, Any], ridge: float, n_steps: int) -> Any:
-    """log p(x) after EM from `weights_init`, `means_init` and unit covariances; Bishop (2006) section 9.2.2."""
+    """Compute log p(x) after EM from `weights_init`, `means_init` and unit covariances; Bishop (2006) section 9.2.2."""
     structure, weights, means = start["covariance_type"], start["weights_init"], start["means_init"]
     n_components, n_features = means.shape
     X, eye = np.asarray(X).astype(LONG), np.eye(n_features, dtype=LONG)
@@ -77,7 +77,7 @@ def em_log_density(X: Any, start: dict[str, Any], ridge: float, n_steps: int) ->
 
 
 def _update(structure: str, scatter: Any, mass: Any) -> Any:
-    """Dense covariances of a structure; Celeux & Govaert (1995) section 3."""
+    """Compute dense covariances of a structure; Celeux & Govaert (1995) section 3."""
     eye = np.eye(scatter.shape[1], dtype=LONG)
     if structure == "tied":
         return np.stack([scatter.sum(axis=0) / mass.sum()] * len(mass))
@@ -90,8 +90,8 @@ def _update(structure: str, scatter: Any, mass: Any) -> Any:
 
 
 def exact_row(x: Any, weights: Any, means: Any, covariances: Any) -> tuple[Any, list[float]]:
-    """log p(x) (mpmath, for it may not fit a double) and responsibilities of one row, from dense covariances."""
-    with mpmath.workdps(700):  # 1e300 squared beside 1
+    """Compute log p(x) of one row (by mpmath, because it may exceed a double) and its responsibilities."""
+    with mpmath.workdps(700):  # enough digits to add 1 to the square of 1e300
         joint = []
         for weight, mean, covariance in zip(weights, means, covariances, strict=True):
             sigma = mpmath.matrix([[mpmath.mpf(float(c)) for c in row] for row in covariance])

@@ -1,4 +1,4 @@
-"""Numbers of any type, in any layout and from any container, are taken at their value."""
+"""Numbers of any type, in any layout and from any container, give the results of their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = ["height", "width", "depth"]
 
 
 def cases() -> Iterator[Case]:
-    """Every structure, from given parameters and some starts."""
+    """Yield cases of every structure, from given parameters and some initialisations."""
     for structure in STRUCTURES:
         for dtype in INTEGERS:
             name = f"{np.dtype(dtype).name}, {structure}"
@@ -43,7 +43,7 @@ def cases() -> Iterator[Case]:
 
 
 def whole() -> Any:
-    """Whole numbers from 0 to 127: what every integer type holds."""
+    """Return whole numbers from 0 to 127, which every integer type can represent."""
     return np.clip(np.round(blobs() * 6 + 40), 0, 127).astype(np.int64)
 
 
@@ -52,10 +52,11 @@ def start_of(structure: str, origin: float = 0.0, unit: float = 1.0) -> dict[str
 
 
 def same(X: Any, parameters: dict[str, Any], lay_out: Any = lambda X: X) -> Any:
-    """The fit and the answers of the same values in float64; a frame's names are kept."""
+    """Check fit and predictions against the same values in float64; a frame's names are kept."""
 
     def check(model: Model) -> None:
-        wide, laid_out, unit = X.astype(np.float64), lay_out(X), 1e-6 if X.dtype == np.float32 else 1e-9  # of answers
+        # tolerance of predictions
+        wide, laid_out, unit = X.astype(np.float64), lay_out(X), 1e-6 if X.dtype == np.float32 else 1e-9
         plain, fitted = model(3, **parameters).fit(wide), model(3, **parameters).fit(laid_out)
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
             expected = getattr(plain, name)
@@ -63,7 +64,8 @@ def same(X: Any, parameters: dict[str, Any], lay_out: Any = lambda X: X) -> Any:
         expected = plain.score_samples(wide)
         expect_close(fitted.score_samples(laid_out), expected, unit * (1 + np.abs(expected)), "score_samples")
         expect_close(fitted.predict_proba(laid_out), plain.predict_proba(wide), unit, "predict_proba")
-        # And the rows as integers are the same rows: a difference of unsigned numbers must not wrap around.
+        # The rows as integers must give the same results, because a difference of unsigned numbers must not wrap
+        # around.
         expect_close(expected.mean(), fitted.score(laid_out), unit * (1 + abs(expected.mean())), "score")
         if hasattr(laid_out, "columns"):
             expect(list(fitted.feature_names_in_) == NAMES, "the names of the columns are lost")

@@ -1,4 +1,4 @@
-"""Origin and units are a matter of taste: log densities change by the logarithm of the units, and by nothing else."""
+"""Origin and units do not matter, except that log densities change by the logarithm of the units."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNITS = {
 
 
 def cases() -> Iterator[Case]:
-    """Every structure and start."""
+    """Yield cases of every structure and initialisation."""
     for structure in STRUCTURES:
         for start in STARTS:
             for shift in SHIFTS:
@@ -42,12 +42,12 @@ def cases() -> Iterator[Case]:
             yield Case("units", f"units {name}, {structure}", moved(structure, 0, np.array(units)))
             check = moved(structure, 0, np.array(units), reg_covar=0)
             yield Case("units", f"units {name}, {structure}, no ridge", check)
-            check = moved(structure, 2.0**7, np.array(units))  # about a hundred standard deviations away
+            check = moved(structure, 2.0**7, np.array(units))  # the shift is about a hundred standard deviations
             yield Case("units", f"units {name} and far from 0, {structure}", check)
 
 
 def fitted(model: Model, X: Any, **parameters: Any) -> Any:
-    """Log densities of the rows after a long fit."""
+    """Return log densities of the rows after a long fit."""
     return model(3, tol=1e-8, max_iter=500, **parameters).fit(X).score_samples(X)
 
 
@@ -62,13 +62,13 @@ def changed(structure: str, start: str, shift: float = 0.0, scale: float = 1.0) 
 
 
 def moved(structure: str, shift: float, units: Any, **parameters: Any) -> Any:
-    """From given parameters, shifted and then scaled along with the rows."""
+    """Fit from given parameters, shifted and then scaled together with the rows."""
 
     def check(model: Model) -> None:
         X, start = blobs(), given(structure, CENTRES) | parameters
         plain = fitted(model, X, **start)
         inverse = start["precisions_init"]
-        with np.errstate(over="ignore"):  # which is for the estimator to refuse
+        with np.errstate(over="ignore"):  # overflow is for the estimator to refuse
             for unit in (units[0],) * 2 if structure == "spherical" else (units, units[:, None]):
                 inverse = inverse / (units if structure == "diag" else unit)
         there = start | {"means_init": (CENTRES + shift) * units, "precisions_init": inverse}

@@ -258,6 +258,8 @@ class Parts(MixtureBase):
         -------
         modes : locations (n_modes, n_features), log densities and component indices of the modes.
 
+        Notes
+        -----
         The algorithm is the fixed-point iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis
         and Machine Intelligence 22, section 4 (mean shift), finished by Newton's method. If a climb ends on a saddle,
         it continues from a point next to it, so the Hessian has no positive eigenvalue at a mode. With one feature all

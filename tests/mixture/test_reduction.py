@@ -171,5 +171,5 @@ def test_components_too_far_apart_stay_apart(far):
 def test_components_beyond_all_squares_are_still_there():
     mixture = Mixture(np.full(3, 1 / 3), [[0.0], [1e160], [1.0]], np.ones(3), FAMILIES["spherical"])
     np.testing.assert_allclose(mixture.reduce(2).means, [[0.5], [1e160]])
-    with pytest.raises(ValueError, match=r"too far apart for float64 to hold their common covariance: 2 is the least"):
+    with pytest.raises(ValueError, match=r"too far apart for float64 to hold their common covariance: the smallest possible n_components is 2"):
         mixture.reduce(1)

@@ -132,7 +132,7 @@ class Covariances(ABC):
         return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 
     def replace_components(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
-        """Replace the covariances of some components by `others`, which have this form; replace a shared covariance whole."""
+        """Replace covariances of some components by `others` of this form; a shared covariance is replaced whole."""
         each = others.each
         if not self.is_shared:
             each = np.array(self.each)

@@ -58,7 +58,7 @@ class MixtureBase:
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
         wrong = invalid_reason(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
-            raise ValueError(f"This is no mixture: {wrong}.")
+            raise ValueError(f"Not a valid mixture: {wrong}.")
         if self.feature_names is not None:
             object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
 

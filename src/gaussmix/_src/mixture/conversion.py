@@ -97,7 +97,7 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
     flat = _doubles("covariances", covariances)
     if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
         raise ValueError(
-            f"means of shape {centres.shape} and {flat.size} numbers in covariances make no mixture with "
+            f"means of shape {centres.shape} and {flat.size} numbers in covariances are not a valid mixture with "
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
@@ -150,4 +150,4 @@ def _symmetric(family: Family, matrices: Array) -> Array:
 
 def _check(wrong: str | None) -> None:
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")

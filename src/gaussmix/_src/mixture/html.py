@@ -119,7 +119,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds[:, :2]
     low, high = _range(means - reach, means + reach, box)
-    scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
+    scale = _room() / (high - low) * [1, -1]  # y decreases upwards on the page
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
     for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):

@@ -146,7 +146,7 @@ class LevelSample:
         return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
-        """Return log of Σ_k π_k P(π_k N_k < level), a bound: a density below the level has all its terms below it."""
+        """Return log of Σ_k π_k P(π_k N_k < level), a bound: if a density is below a level, so are its terms."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
         return log_sum(log_tails + self.log_weights, axis=1)

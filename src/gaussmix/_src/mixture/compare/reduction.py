@@ -59,7 +59,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
         except SingularCovarianceError:
             raise ValueError(
                 f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
-                f"common covariance: {n_left} is the least that can be had."
+                f"common covariance: the smallest possible n_components is {n_left}."
             ) from None
         owner[owner == j] = i
         costs[j, :] = costs[:, j] = np.inf

@@ -21,8 +21,8 @@ _MAX_LOG_GAP = 40.0  # nats; a term this far below another is 4e-18 of it
 # Deviations, and nats by which the integrand changes. Below both, the rule is exact without a search for the peak.
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; this far below its peak the integrand is 1e-20 of it
-_TURN = np.array([-8.0, 0.0, 8.0])  # standard deviations over which Φ goes from 0 to 1
-_HALVINGS = 80  # reduce 1e12 deviations to a fraction of the narrowest peak, which nearly equal features have
+_TURN = np.array([-8.0, 0.0, 8.0])  # standard deviations between which Φ goes from 0 to 1
+_HALVINGS = 80  # enough to bisect 1e12 deviations down to the narrowest peak, which nearly equal features have
 _MAX_EVALUATIONS = 160  # values held at a time for a row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
@@ -124,7 +124,7 @@ class _Integrand:
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
     def bends(self) -> Array:
-        """Return the centre and both ends of each turn in the integrand's shape, (n, 6); NaN if there is none."""
+        """Return the centre and both ends of each transition of Φ in the integrand, (n, 6); NaN if there is none."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
@@ -136,7 +136,7 @@ class _Integrand:
 
 
 def _integral(integrand: _Integrand) -> Array:
-    """Return log of the integral over x, (n,), by the rule on each side of the peak and over each turn."""
+    """Return log of the integral over x, (n,), by the rule on each side of the peak and over each transition."""
     low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
     is_level = _is_level(integrand)
     peak = np.where(is_level, low, 0.0)
@@ -147,12 +147,12 @@ def _integral(integrand: _Integrand) -> Array:
     bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
     cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
-    row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
+    row, piece = np.nonzero(lengths > 0)  # most intervals contain no transition
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations only the height of the peak is left in the logarithm: 45 nats are below its rounding.
+    # Beyond 1e9 deviations, rounding of the logarithm exceeds 45 nats, so that only the height of the peak counts.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
@@ -181,7 +181,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
 
 
 def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
-    """Return roughly the point between two ends at which a condition ceases to hold."""
+    """Return the approximate point between two ends at which a condition ceases to hold."""
     for _ in range(_HALVINGS):
         middle = low + 0.5 * (high - low)
         before = is_before(middle)

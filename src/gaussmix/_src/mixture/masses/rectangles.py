@@ -172,7 +172,7 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -
 
 
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
-    """Return limits (n, d) and the Cholesky factor (n, d, d) with the features of each row in their own order.
+    """Return limits (n, d) and Cholesky factors (n, d, d), with the features in a separate order for each row.
 
     The next feature is the one with the least mass between its limits if the features before it are at their means, so
     that the product varies less. Gibson, Glasbey & Elston (1994).

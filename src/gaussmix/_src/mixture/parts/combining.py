@@ -103,12 +103,12 @@ def _sound(model: Model) -> Model:
     """Return the model; raise ValueError if rounding made it invalid, for example if means overflowed."""
     wrong = invalid_reason(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")
     return model
 
 
 def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
-    """Return a covariance given by a user in its least general form, shared by all components."""
+    """Convert a covariance to its simplest form, spherical, diagonal or dense, shared by all components."""
     noise = check_finite("covariance", covariance)
     if noise.shape not in ((), (d,), (d, d)):
         raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
@@ -120,7 +120,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
     if lowest < -8 * d * np.finfo(np.float64).eps:
-        raise ValueError("covariance is not positive semidefinite, so it is no covariance.")
+        raise ValueError("covariance is not positive semidefinite, so it is not a valid covariance.")
     matrix = 0.5 * matrix + 0.5 * matrix.T
     if (matrix != np.diag(variances := np.diagonal(matrix))).any():
         return Dense(matrix[None], n_components, d, is_shared=True)

@@ -224,7 +224,7 @@ def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
 def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
     with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: give a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())
-    with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and 3 numbers in covariances are not a valid mixture with"):
+    with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and 3 numbers in .* are not a valid mixture with"):
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"Not a valid mixture: a covariance is not symmetric\."):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])

@@ -127,7 +127,7 @@ class SingularCovarianceError(ValueError):
 
 
 class DegenerateError(SingularCovarianceError):
-    """A component that collapsed or became empty in a fit that had to raise an error for it.
+    """A collapsed or empty component in a fit with `degenerate="error"`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Extensions from other packages, found by their entry points. They are searched only if a name is unknown."""
+"""Extensions from other packages, found by their entry points. Entry points are searched only if a name is unknown."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Dirichlet(Value):
     Parameters
     ----------
     weights : float or array-like (n_components,)
-        Concentration α ≥ 1. It has the effect of α − 1 additional rows in each component, so 1 has no effect.
+        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so 1 has no effect.
 
     Raises
     ------

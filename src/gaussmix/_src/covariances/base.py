@@ -61,7 +61,7 @@ class Covariances(ABC):
     def coordinates(self) -> Array:
         """Return unconstrained numbers that represent the covariances, (n, n_coordinates).
 
-        They are logarithms of variances, and the factors that multiply the roots of variances.
+        The numbers are logarithms of variances, and factors by which the roots of variances are multiplied.
         """
 
     @abstractmethod
@@ -118,7 +118,8 @@ class Covariances(ABC):
     def to_form(self, kind: type[Covariances]) -> Covariances:
         """Return the same covariances in the form `kind`, or unchanged if `kind` is less general.
 
-        The order of generality is `Isotropic`, `Diagonal`, `Dense`. The covariances must be in a `to_simple_form`.
+        The order of generality is `Isotropic`, `Diagonal`, `Dense`. The covariances must have the form of
+        `to_simple_form`.
         """
         return self
 

@@ -54,7 +54,7 @@ class Family(Value, ABC):
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """Return the maps of the data that a fit follows."""
+        """Return the maps of the data under which a fit changes accordingly."""
 
     @property
     def algebra(self) -> Algebra | None:
@@ -66,7 +66,7 @@ class Family(Value, ABC):
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """Return the form in which derivatives describe covariances that meet no bound; None if there is none."""
+        """Return the parametrisation of covariances without bounds that derivatives use; None if there is none."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
@@ -269,7 +269,7 @@ def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
 
 
 def has_conjugate_prior(family: Family) -> bool:
-    """Return whether a structure has a conjugate prior: its precisions are unconstrained, or one that all share is."""
+    """Return whether a structure has a conjugate prior, because its own or shared precisions are unconstrained."""
     name = _UNCONSTRAINED.get((family.kind, family.is_shared))
     return name is not None and family == FAMILIES[name]
 

@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the maps that a fit follows; with a bound, a fit does not follow scaling of a single feature."""
+        """Return the maps that a fit follows; with a bound, scaling a single feature changes the fit."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free

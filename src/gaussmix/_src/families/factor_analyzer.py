@@ -50,10 +50,10 @@ class FactorAnalyzer(Family):
 
     Notes
     -----
-    An M-step makes one EM step for the factors, given the scatter about the new means. This is a cycle of AECM
+    An M-step makes one EM step for the factors, given the scatter about the new means. The EM step is a cycle of AECM
     (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood. Parameter expansion (Liu,
-    Rubin & Wu 1998) accelerates it: the factors may have any covariance R, which the loadings then absorb as Λ R^½. If
-    a component has its own loadings and diagonal noise, its variances are exactly the variances of its rows.
+    Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the loadings then absorb as Λ
+    R^½. If a component has its own loadings and diagonal noise, its variances are exactly the variances of its rows.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class FactorAnalyzer(Family):
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Return the variances first; later also moments along β_k, from which the expected factors follow."""
+        """Request variances at first, and later also moments along β_k, which give the expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
@@ -119,7 +119,7 @@ class FactorAnalyzer(Family):
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
-        crossed, variances = moments[..., :-1], moments[..., -1]  # moments of rows with factors, and of rows
+        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows with factors, and variances
         factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
@@ -148,7 +148,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, which for each variance equals an inverse Wishart of n_features + 2; more would outweigh rows."""
+        """Return 3, which an inverse Wishart prior with n_features + 2 implies for each variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -162,9 +162,10 @@ class FactorAnalyzer(Family):
         return replace(self, shared_loadings=self.is_shared) if is_conditional else self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return n_factors n_features minus the rotations of factors, plus the noise, at most the count of matrices.
+        """Return the number of loadings minus rotations, plus noise variances, but at most the number for matrices.
 
-        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance has this form, so matrices count.
+        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance matrix has this form,
+        so that the number for matrices is right.
         """
         n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2

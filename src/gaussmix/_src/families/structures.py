@@ -25,9 +25,9 @@ class Full(Boundable):
     ----------
     max_condition : float, default None
         Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
-        bound. It is an alternative to `reg_covar` that keeps components from collapsing. With 1, all covariances are
-        the same sphere. Unlike a ridge it depends on the units of the features, so scale the features first. Each
-        M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With 1, all covariances
+        are the same sphere. Unlike a ridge, a bound depends on the units of the features, so scale the features first.
+        Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------
@@ -137,7 +137,7 @@ class CommonAxes(Family):
         """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
         From the axes that suit a partition best, or from responsibilities close to it, EM may never reach the axes that
-        suit the rows best. Therefore the first covariances are smaller than the scatter, and the others larger.
+        suit the rows best. Therefore the first covariances are smaller than the scatter implies, and the others larger.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
@@ -147,7 +147,7 @@ class CommonAxes(Family):
 
 @register("EEV", in_all=True)
 class EEV(Family):
-    """Equal volumes and shapes, own axes: Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
+    """Covariances of equal volume and shape: Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
@@ -158,9 +158,9 @@ class EEV(Family):
 
 @register("EVE", in_all=True)
 class EVE(CommonAxes):
-    """Equal volumes and axes, own shapes: Σ_k = λ D diag(a_k) Dᵀ with Π_j a_kj = 1 and a_k ∝ diag(DᵀS_kD).
+    """Covariances of equal volume and axes: Σ_k = λ D diag(a_k) Dᵀ with Π_j a_kj = 1 and a_k ∝ diag(DᵀS_kD).
 
-    D minimises Σ_k (det diag(DᵀS_kD))^(1/d).
+    The axes D minimise Σ_k (det diag(DᵀS_kD))^(1/d).
     """
 
     algebra = Algebra(EQUAL, OWN, EQUAL)
@@ -168,7 +168,7 @@ class EVE(CommonAxes):
 
 @register("EVI", in_all=True)
 class EVI(Family):
-    """Equal volumes, own shapes along the features: Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
+    """Diagonal covariances of equal volume: Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
@@ -179,21 +179,21 @@ class EVI(Family):
 
 @register("EVV", in_all=True)
 class EVV(Family):
-    """Equal volumes, own shapes and axes: Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
+    """Covariances of equal volume: Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(EQUAL, OWN, OWN)
 
 
 @register("VEE", in_all=True)
 class VEE(Family):
-    """Own volumes, equal shapes and axes: Σ_k = λ_k C. C and λ_k are updated in turn."""
+    """Covariances of equal shape and axes, Σ_k = λ_k C. C and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(OWN, EQUAL, EQUAL)
 
 
 @register("VEI", in_all=True)
 class VEI(Family):
-    """Own volumes, equal shapes along the features: Σ_k = λ_k diag(b). b and λ_k are updated in turn."""
+    """Diagonal covariances of equal shape, Σ_k = λ_k diag(b). The factors b and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
@@ -204,7 +204,7 @@ class VEI(Family):
 
 @register("VEV", in_all=True)
 class VEV(Family):
-    """Own volumes and axes, equal shapes: Σ_k = λ_k D_k diag(b) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ.
+    """Covariances of equal shape: Σ_k = λ_k D_k diag(b) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ.
 
     The eigenvalues ω_k are sorted; b and λ_k are updated in turn.
     """
@@ -218,9 +218,9 @@ class VEV(Family):
 
 @register("VVE", in_all=True)
 class VVE(CommonAxes):
-    """Own volumes and shapes, equal axes: Σ_k = D diag(v_k) Dᵀ with v_k = diag(DᵀS_kD) / N_k.
+    """Covariances with common axes: Σ_k = D diag(v_k) Dᵀ with v_k = diag(DᵀS_kD) / N_k.
 
-    D are therefore Flury's (1984) common principal components.
+    The axes D are therefore Flury's (1984) common principal components.
     """
 
     algebra = Algebra(OWN, OWN, EQUAL)

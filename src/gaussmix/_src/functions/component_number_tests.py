@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # where the defaults differ from `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters whose defaults differ from `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 

@@ -90,10 +90,10 @@ def fit_many(
 
     Warns
     -----
-    ConvergenceWarning : some groups did not converge within `max_iter` steps; gives their number and the first keys.
-    RuntimeWarning : some groups could not be fitted, or their fits gave other warnings; gives their number and the
-        first keys. All texts are in `errors` and `notes` of the result. These include warnings from other code, such
-        as a callable `init_params`, if groups are fitted one at a time.
+    ConvergenceWarning : some groups did not converge within `max_iter` steps; names the number of groups.
+    RuntimeWarning : some groups could not be fitted, or their fits gave other warnings; names the number of groups. All
+        texts are in `errors` and `notes` of the result. If groups are fitted one at a time, `notes` includes warnings
+        from other code, such as a callable `init_params`.
 
     See Also
     --------

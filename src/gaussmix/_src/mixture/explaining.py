@@ -40,8 +40,8 @@ class Explanation:
     log_density_ratio : (n_rows,), contribution to `log_ratio` of the heights of the two densities at their means. A
         narrow component is high.
     feature_log_ratio : (n_rows, n_features), contribution of each feature to `log_ratio`: half of the difference
-        between its contributions to the two squared distances. These, `log_weight_ratio` and `log_density_ratio` sum to
-        `log_ratio`.
+        between its contributions to the two squared distances. The contributions of features, weights and densities sum
+        to `log_ratio`.
     squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`, or from the most probable component if the row
         is noise.
     contributions : (n_rows, n_features), contribution of each feature to `squared_distance`, at least 0.
@@ -54,8 +54,8 @@ class Explanation:
 
     Notes
     -----
-    The contributions to the squared distance follow Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119. With
-    z = (x − μ) / σ and the correlation matrix R, they are the squares of R^(−½) z. These variables are uncorrelated,
+    The contributions to the squared distance follow Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119. With z =
+    (x − μ) / σ and the correlation matrix R, they are the squares of R^(−½) z. The variables R^(−½) z are uncorrelated,
     have variance 1, and are closest to z, each to its own feature. The contributions do not depend on the units of the
     features. For a row drawn from the component, each contribution has the χ² distribution with 1 degree of freedom:
     its mean is 1, and it exceeds 3.84 in 5 % of rows. Without correlations the contributions are z². The contribution

@@ -18,9 +18,9 @@ WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations; the density is drawn as 0 from here on
 MAX_DRAWN = 30  # components that a small picture shows, the heaviest first
-# The colours are from Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441. They can be
-# distinguished with every type of colour vision. Two of the eight are omitted: black is invisible on a dark page, and
-# yellow is invisible on a light page.
+# The colours are from Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441. The
+# colours can be distinguished with every type of colour vision. Two of the eight colours are omitted: black is
+# invisible on a dark page, and yellow on a light page.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MAX_HTML_NAME = 24
 RADIUS = 2.0  # standard deviations; the ellipse of a component contains 86 % of it

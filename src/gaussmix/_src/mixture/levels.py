@@ -34,8 +34,8 @@ class LevelEllipsoid:
     """Level sets of a single component, whose density is below a level exactly outside an ellipsoid.
 
     The attribute `highest` is the log density at the mean, nats. Half the squared Mahalanobis distance of a row is
-    `highest` minus the log density at the row. It is distributed as half of a χ² variable with `n_features` degrees of
-    freedom.
+    `highest` minus the log density at the row. This difference is distributed as half of a χ² variable with
+    `n_features` degrees of freedom.
     """
 
     highest: float

@@ -50,7 +50,7 @@ class Mixture(SciPyNames, Comparisons):
     TypeError
         `family` is not a `Family`, values are not real numbers, or `feature_names` is not a list of strings.
     SingularCovarianceError
-        A covariance is not positive definite. This error is raised when a density is first needed.
+        A covariance is not positive definite; raised when a density is first needed.
 
     Notes
     -----
@@ -211,8 +211,8 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        path : path of a model file, or a binary file open for reading. This or an earlier version wrote the file with
-            `save` of a mixture, with `save` of an estimator, or with the command line.
+        path : path of a model file, or a binary file open for reading. The file was written by `save` of a
+            mixture or estimator, or by the command line, in this or an earlier version of gaussmix.
 
         Raises
         ------

@@ -45,7 +45,8 @@ class Mixtures(Sequence[Mixture]):
     Notes
     -----
     An integer in brackets is a position: ``mixtures[0]`` is the mixture of the first group. If keys are integers, use
-    `get_mixture`. Both raise ValueError with the stored reason if the group has no mixture. `items` skips such groups.
+    `get_mixture`. Brackets and `get_mixture` raise ValueError with the stored reason if the group has no mixture, and
+    `items` skips such groups.
 
     Examples
     --------

@@ -51,7 +51,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes (d, d), in columns, that covariances (n_components, d, d) share.
 
-    They are the axes of a weighted sum, rotated afterwards because the sum may have equal variances.
+    The result is the axes of a weighted sum, rotated afterwards because the sum may have equal variances.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

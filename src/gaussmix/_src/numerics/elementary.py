@@ -53,7 +53,7 @@ def inverse_root(variances: Array) -> Array:
 def log_sum(log_terms: Array, axis: int = -1) -> Array:
     """Return log Σ exp(t) along an axis, −inf if every t is −inf; five times as fast as SciPy's `logsumexp`.
 
-    It is used for reports only. Fits need the reproducible bits of `softmax_and_log_sum`.
+    This function is used for reports only. Fits need the reproducible bits of `softmax_and_log_sum`.
     """
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0

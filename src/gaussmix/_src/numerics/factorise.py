@@ -19,8 +19,8 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
 
     Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and whether each factorisation failed (n,); W is then
-    NaN. It fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for
-    some j.
+    NaN. The factorisation fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 /
+    (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 

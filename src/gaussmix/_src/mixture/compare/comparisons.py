@@ -31,8 +31,8 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        kl_divergence : Estimate with `value` ≥ 0 and its standard `error`, nats. Between single Gaussians it is exact.
-            It does not depend on the units of the data.
+        kl_divergence : Estimate with `value` ≥ 0 and its standard `error`, nats. Between single Gaussians the value
+            is exact. The divergence does not depend on the units of the data.
 
         Raises
         ------
@@ -178,13 +178,13 @@ class Comparisons(MixtureBase):
         other : a mixture with the same features.
         metric : name of the distance.
 
-            - "mw2": how far mass must be moved if every piece that moves is Gaussian, data units. It is a metric on
-              mixtures, and between single Gaussians the Wasserstein distance W₂. Delon & Desolneux (2020), SIAM J.
+            - "mw2": how far mass must be moved if every piece that moves is Gaussian, data units. This metric on
+              mixtures equals the Wasserstein distance W₂ between single Gaussians. Delon & Desolneux (2020), SIAM J.
               Imaging Sci. 13, 936–970.
             - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. The square of
               the distance is accurate to 1e-15 of ∫ p² + ∫ q².
-            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats. It does not depend on units, and the triangle
-              inequality does not hold.
+            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats. This distance does not depend on units, but violates
+              the triangle inequality.
 
         Returns
         -------
@@ -250,10 +250,10 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. This is the
-        divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
-        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). It balances means, covariances and weights without a
-        tuning parameter, and does not depend on units. SciPy's Hungarian algorithm finds the minimum.
+        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. The sum is
+        the divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
+        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). The sum balances means, covariances and weights
+        without a tuning parameter, and does not depend on units. SciPy's Hungarian algorithm finds the minimum.
 
         Examples
         --------

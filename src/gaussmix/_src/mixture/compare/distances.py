@@ -56,7 +56,7 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 def _mw2(p: Gaussians, q: Gaussians) -> float:
     """Return the root of the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω.
 
-    This is proposition 4 of Delon & Desolneux (2020).
+    Delon & Desolneux (2020) prove in proposition 4 that this is their distance MW₂.
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
     unit = float(max(largest))  # in this unit squares neither overflow nor vanish
@@ -77,8 +77,8 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
     """Return the least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and columns to `demand` (m,).
 
     Costs (n, m) are finite and ≥ 0; supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
-    Fulkerson is used; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. It is exact, because its rounding is
-    relative to the cost of the mass that moves. A linear programme would neglect masses and costs below its absolute
+    Fulkerson is used; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The result is exact, because rounding
+    is relative to the cost of the mass that moves. A linear programme would neglect masses and costs below its absolute
     tolerances.
     """
     left, wanted = supply.copy(), demand.copy()

@@ -15,7 +15,7 @@ Value = TypeVar("Value", float, Array)
 class Estimate(Generic[Value]):
     """An estimate by Monte Carlo or quasi-Monte Carlo, and its standard error.
 
-    It can be unpacked like a pair: `value, error = estimate`.
+    An estimate can be unpacked like a pair: `value, error = estimate`.
 
     Parameters
     ----------

@@ -187,15 +187,16 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
 
 
 def nearest(model: Model) -> tuple[Indices, Array]:
-    """Return for each component the one that overlaps most with it, and the overlap ∫ √(N_i N_j); Bhattacharyya (1943).
+    """Return for each component the one with the largest overlap, and this overlap ∫ √(N_i N_j); Bhattacharyya (1943).
 
     Returns
     -------
-    neighbour : (n_components,), index of that component. It is −1 for a single component and for components of weight
-        0. All are −1 if covariances are so nearly singular that rounding makes a sum of two singular, or if comparing
-        all pairs would take longer than ten seconds (`MAX_COMPARED`).
-    overlap : (n_components,), from 0 (far apart) to 1 (the same Gaussian); NaN without a neighbour. It does not depend
-        on weights or units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath 1967).
+    neighbour : (n_components,), index of that component; −1 for a single component and for components of weight 0.
+        All indices are −1 if covariances are so nearly singular that rounding makes a sum of two singular, or if
+        comparing all pairs would take longer than ten seconds (`MAX_COMPARED`).
+    overlap : (n_components,), from 0 (far apart) to 1 (the same Gaussian); NaN without a neighbour. The overlap does
+        not depend on weights or units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath
+        1967).
     """
     neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
     there = np.flatnonzero(model.weights > 0)

@@ -58,10 +58,10 @@ class Merging:
 
         p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij
 
-    is the fraction of the rows of j that would be assigned to l if there were only these two clusters. This is DEMP of
-    Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, estimated as in R's `fpc::mergenormals`, with
-    his default 0.025. Two spherical Gaussians of the same size at a distance of d standard deviations overlap by
-    Φ(−d/2), so they are merged if d is at most 3.92.
+    is the fraction of the rows of j that would be assigned to l if there were only these two clusters. The method is
+    DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, estimated as in R's
+    `fpc::mergenormals`, with his default 0.025. Two spherical Gaussians of the same size at a distance of d standard
+    deviations overlap by Φ(−d/2), so they are merged if d is at most 3.92.
     """
 
     mixture: Mixture
@@ -136,8 +136,8 @@ def merge_by_sums(
     Parameters
     ----------
     mixture : mixture whose components are merged.
-    evaluate : function that returns the responsibilities (n_rows, n_components) for a block. It must be picklable if
-        the rows are in other processes.
+    evaluate : function that returns the responsibilities (n_rows, n_components) for a block. The function must be
+        picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
     min_overlap : clusters that overlap less are not merged, from 0 to 1.
 

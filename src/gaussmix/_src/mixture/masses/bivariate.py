@@ -104,7 +104,7 @@ def _owen(h: Array, numerator: Array) -> Array:
 class _Integrand:
     """Integrand φ(x) P(lower_2 < y < upper_2 | x) as a function of the first feature x, (n, m).
 
-    It is log-concave: the second derivative of its logarithm is at most −1.
+    The integrand is log-concave: the second derivative of its logarithm is at most −1.
     """
 
     lower: Array

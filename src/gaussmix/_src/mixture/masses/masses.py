@@ -44,8 +44,8 @@ class Masses(MixtureBase):
         Parameters
         ----------
         rows : (n_rows, n_features), data units; ±inf is allowed.
-        n_points : number of quasi-Monte Carlo points per row and component. It is only used if three or more features
-            are correlated.
+        n_points : number of quasi-Monte Carlo points per row and component, which are only needed if three or more
+            features are correlated.
         rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
         return_error : whether to return the standard error, too.
 
@@ -189,7 +189,7 @@ class Masses(MixtureBase):
         Parameters
         ----------
         rows : (n_rows, n_features), data units.
-        n_points : number of quasi-Monte Carlo points. It is only used if there are several features and components.
+        n_points : number of quasi-Monte Carlo points, which are only needed for several features and components.
         rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
         return_error : whether to return the standard error, too.
 

@@ -57,7 +57,8 @@ class Parts(MixtureBase):
         Parameters
         ----------
         covariance : covariance of e, data units²: one variance for all features, (n_features,) variances, or a matrix
-            (n_features, n_features). It must be symmetric and positive semidefinite; a variance may be 0.
+            (n_features, n_features). The matrix must be symmetric and positive semidefinite, so that a
+            variance may be 0.
 
         Returns
         -------
@@ -212,7 +213,7 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        gradient : (n_rows, n_features), nats per data unit. It is accurate for rows at any distance from the mixture.
+        gradient : (n_rows, n_features), nats per data unit, accurate for rows at any distance from the mixture.
 
         Notes
         -----

@@ -198,8 +198,8 @@ def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array]
 def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return whether sums of terms sign · exp(log) certainly keep their signs between both ends of cells (2, n).
 
-    Each term is monotone between the ends. The sums are computed in log space, because a term that falls by more than
-    the range of float64 across a long cell may still decide the sign.
+    Each term is monotone between the ends of a cell. The sums are computed in log space, because a term that falls by
+    more than the range of float64 across a long cell may still decide the sign.
     """
     (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
     with np.errstate(invalid="ignore"):  # 0 · −inf occurs if both terms are zero

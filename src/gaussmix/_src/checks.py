@@ -21,8 +21,7 @@ Values = TypeVar("Values", float, Array)
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
     """Raise TypeError or ValueError unless a number is allowed; `what` describes the allowed numbers."""
-    # Testing for float first is seven times as fast.
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is seven times as fast
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")

@@ -25,9 +25,7 @@ _MAX_ASYMMETRY = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), optionally with noise.
-
-    The arrays become read-only, and are neither checked nor copied.
+    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays that are not checked.
 
     Parameters
     ----------

@@ -59,10 +59,7 @@ class Covariances(ABC):
 
     @abstractmethod
     def coordinates(self) -> Array:
-        """Return unconstrained numbers that represent the covariances, (n, n_coordinates).
-
-        The numbers are logarithms of variances, and factors by which the roots of variances are multiplied.
-        """
+        """Return unconstrained coordinates (n, n_coordinates): logs of variances, and factors of their square roots."""
 
     @abstractmethod
     def from_coordinates(self, coordinates: Array) -> Self:
@@ -118,8 +115,7 @@ class Covariances(ABC):
     def to_form(self, kind: type[Covariances]) -> Covariances:
         """Return the same covariances in the form `kind`, or unchanged if `kind` is less general.
 
-        The order of generality is `Isotropic`, `Diagonal`, `Dense`. The covariances must have the form of
-        `to_simple_form`.
+        The order of generality is `Isotropic`, `Diagonal`, `Dense`; the covariances must have one of these forms.
         """
         return self
 

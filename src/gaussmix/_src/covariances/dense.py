@@ -65,11 +65,7 @@ class Dense(Covariances):
         return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
-        """Return covariances and regressions as the base class describes, without differences of large numbers.
-
-        With the known features first, the Cholesky factor is [[L_k, 0], [L_uk, L_u]]. The regression is L_uk L_k⁻¹, and
-        the covariance is L_u L_uᵀ.
-        """
+        """Return L_u L_uᵀ and L_uk L_k⁻¹ from the Cholesky factor [[L_k, 0], [L_uk, L_u]], so that nothing cancels."""
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():

@@ -47,8 +47,7 @@ class LowRank(Covariances):
     def posterior(self) -> tuple[Array, Array]:
         """Return β and P of the factors given a row x: their mean β (x − μ), and their covariance P.
 
-        β = Λᵀ Σ⁻¹ has shape (n, n_factors, n_features), 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ has shape
-        (n, n_factors, n_factors).
+        β = Λᵀ Σ⁻¹ has shape (n, q, n_features), 1 / data units, and P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ has shape (n, q, q).
         """
         roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]

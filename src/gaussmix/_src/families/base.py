@@ -151,9 +151,7 @@ class Family(Value, ABC):
         return n_features + 2.0
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return the amounts by which a prior increases the degrees of freedom; Fraley & Raftery (2007).
-
-        `update` divides by these degrees of freedom.
+        """Return what a prior adds to the degrees of freedom by which `update` divides; Fraley & Raftery (2007).
 
         Parameters
         ----------
@@ -221,8 +219,7 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
     Parameters
     ----------
     name, aliases : names that users may pass.
-    in_all : whether covariance_type="all" tries the structure. Other packages should leave it False, because
-        registering a structure must not change results of other users.
+    in_all : whether covariance_type="all" tries it. Other packages must leave it False, to change no other results.
 
     Raises
     ------
@@ -314,7 +311,7 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientatio
 def check_features(name: Any, n_features: int) -> str | None:
     """Return a note if a name means something else than its letters for this number of features, otherwise None.
 
-    Raises ValueError if the structure is for one feature and there are several. Objects instead of names have no note.
+    Raises ValueError if the structure is for one feature and there are several. There are no notes for objects.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(

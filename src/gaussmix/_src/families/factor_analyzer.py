@@ -29,10 +29,9 @@ ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise, re
 class FactorAnalyzer(Family):
     """Factor analysers, Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal.
 
-    Matrices of n_features² are never formed, so this structure suits many features. With it, a mixture is a mixture of
-    factor analysers (Ghahramani & Hinton 1996; McLachlan & Peel 2000, chapter 8). With isotropic noise it is a mixture
-    of probabilistic principal components (Tipping & Bishop 1999). If components share loadings or noise, it is one of
-    the parsimonious mixtures of McNicholas & Murphy (2008).
+    Matrices of n_features² are never formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
+    McLachlan & Peel (2000), chapter 8. With isotropic noise they are mixtures of probabilistic principal components
+    (Tipping & Bishop 1999), and with shared loadings or noise the parsimonious mixtures of McNicholas & Murphy (2008).
 
     Parameters
     ----------
@@ -164,8 +163,7 @@ class FactorAnalyzer(Family):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Return the number of loadings minus rotations, plus noise variances, but at most the number for matrices.
 
-        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance matrix has this form,
-        so that the number for matrices is right.
+        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance matrix has this form.
         """
         n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2

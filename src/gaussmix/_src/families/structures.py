@@ -46,9 +46,7 @@ class Full(Boundable):
 
 @register("tied", "EEE", in_all=True)
 class Tied(Boundable):
-    """One covariance matrix that all components share (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k.
-
-    Celeux & Govaert (1995) section 3.1.
+    """One covariance shared by all components (mclust's EEE), Σ_k S_k / Σ_k N_k: Celeux & Govaert (1995) section 3.1.
 
     Parameters
     ----------
@@ -62,9 +60,7 @@ class Tied(Boundable):
 
 @register("diag", "VVI", in_all=True)
 class Diag(Boundable):
-    """Diagonal covariances (mclust's VVI), Σ_k = diag(v_k): v_k = diag(S_k) / N_k.
-
-    Celeux & Govaert (1995) section 3.2.
+    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k: Celeux & Govaert (1995) section 3.2.
 
     Parameters
     ----------
@@ -77,9 +73,7 @@ class Diag(Boundable):
 
 @register("spherical", "VII", "V", in_all=True)
 class Spherical(Boundable):
-    """Spherical covariances (mclust's VII), Σ_k = v_k I: v_k = tr(S_k) / (d N_k).
-
-    Celeux & Govaert (1995) section 3.3.
+    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I: Celeux & Govaert (1995) section 3.3.
 
     Parameters
     ----------
@@ -92,9 +86,7 @@ class Spherical(Boundable):
 
 @register("EEI", in_all=True)
 class EEI(Boundable):
-    """One diagonal covariance that all components share, Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k.
-
-    Celeux & Govaert (1995) section 3.2.
+    """One diagonal covariance shared by all components, Σ_k diag(S_k) / Σ_k N_k: Celeux & Govaert (1995) section 3.2.
 
     Parameters
     ----------
@@ -108,9 +100,7 @@ class EEI(Boundable):
 
 @register("EII", "E", in_all=True)
 class EII(Boundable):
-    """One spherical covariance that all components share, Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k).
-
-    Celeux & Govaert (1995) section 3.3.
+    """One spherical covariance v I shared by all components, v = Σ_k tr(S_k) / (d Σ_k N_k): Celeux & Govaert (1995).
 
     Parameters
     ----------
@@ -123,14 +113,11 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Covariances with common axes, Σ_k = D diag(v_k) Dᵀ.
-
-    Browne & McNicholas (2014), Advances in Data Analysis and Classification 8.
-    """
+    """Covariances with common axes D, Σ_k = D diag(v_k) Dᵀ; Browne & McNicholas (2014), Adv. Data Anal. Classif. 8."""
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
-    accuracy = 1e-6  # near the maximum the likelihood is flat, so it loses at most a fraction of 1e-12
+    accuracy = 1e-6  # near the maximum the likelihood is flat, so at most a fraction of 1e-12 of it is lost
     other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
@@ -158,10 +145,7 @@ class EEV(Family):
 
 @register("EVE", in_all=True)
 class EVE(CommonAxes):
-    """Covariances of equal volume and axes: Σ_k = λ D diag(a_k) Dᵀ with Π_j a_kj = 1 and a_k ∝ diag(DᵀS_kD).
-
-    The axes D minimise Σ_k (det diag(DᵀS_kD))^(1/d).
-    """
+    """Covariances λ D diag(a_k) Dᵀ with Π_j a_kj = 1, a_k ∝ diag(DᵀS_kD); D minimises Σ_k (det diag(DᵀS_kD))^(1/d)."""
 
     algebra = Algebra(EQUAL, OWN, EQUAL)
 
@@ -204,10 +188,7 @@ class VEI(Family):
 
 @register("VEV", in_all=True)
 class VEV(Family):
-    """Covariances of equal shape: Σ_k = λ_k D_k diag(b) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ.
-
-    The eigenvalues ω_k are sorted; b and λ_k are updated in turn.
-    """
+    """Covariances λ_k D_k diag(b) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, ω_k sorted; b and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
@@ -218,10 +199,7 @@ class VEV(Family):
 
 @register("VVE", in_all=True)
 class VVE(CommonAxes):
-    """Covariances with common axes: Σ_k = D diag(v_k) Dᵀ with v_k = diag(DᵀS_kD) / N_k.
-
-    The axes D are therefore Flury's (1984) common principal components.
-    """
+    """Covariances D diag(v_k) Dᵀ with v_k = diag(DᵀS_kD) / N_k; D are Flury's (1984) common principal components."""
 
     algebra = Algebra(OWN, OWN, EQUAL)
 

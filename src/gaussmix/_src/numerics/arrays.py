@@ -75,8 +75,7 @@ _CPU = 1  # DLPack's number for the CPU
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    NumPy would return the values under a mask, and GPU libraries refuse implicit conversion. Anything else is returned
-    unchanged.
+    NumPy would ignore masks, and GPU libraries refuse implicit conversion. Other values are returned unchanged.
 
     Raises TypeError if the array can't be copied from its device.
     """

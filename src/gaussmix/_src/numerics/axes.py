@@ -16,8 +16,7 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrices : (n, d, d), symmetric and positive semidefinite. A matrix that contains infinity or NaN is treated as 0,
-        which has no Cholesky factor.
+    matrices : (n, d, d), symmetric. A matrix that contains infinity or NaN counts as 0, which has no Cholesky factor.
 
     Notes
     -----

@@ -13,7 +13,7 @@ __all__ = ["core", "native_target"]
 
 @cache
 def native_target() -> core.Target:
-    """Return the compiled core for the best instruction set that this processor supports."""
+    """Return the C++ core, compiled for the best instruction set that this processor supports."""
     target = core.active()
     assert target is not None, "the portable kernels run anywhere"
     if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):

@@ -18,9 +18,8 @@ MIN_ROUNDING = 1e-6  # nats; smallest rounding of a log density that matters
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and whether each factorisation failed (n,); W is then
-    NaN. The factorisation fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 /
-    (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and failures (n,), where W is NaN. Factorisation fails
+    if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 

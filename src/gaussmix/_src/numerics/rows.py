@@ -79,8 +79,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
     NaN is accepted if `may_miss`. The rows are checked in blocks of `ROWS_PER_CALL`, to avoid a mask of all rows.
     """
     if rows.dtype.kind == "f" and rows.dtype != np.float64:
-        # Otherwise float32 would round `largest` to infinity, and infinite values would pass.
-        largest = min(largest, float(np.finfo(rows.dtype).max))
+        largest = min(largest, float(np.finfo(rows.dtype).max))  # otherwise float32 would round it to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
         if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN

@@ -83,7 +83,7 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_variational(self, other: Self) -> float:
-        """Return the variational approximation of the Kullback–Leibler divergence to another mixture, without draws.
+        """Return a variational approximation of the Kullback–Leibler divergence to another mixture, without draws.
 
         Parameters and errors are the same as in `kl_divergence`.
 

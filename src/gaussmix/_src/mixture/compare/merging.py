@@ -108,7 +108,7 @@ class Merging:
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
-        """Return the most probable cluster of each row, (n_rows,). Parameters: see `responsibilities`."""
+        """Return the most probable cluster of each row, (n_rows,). Parameters and errors: see `responsibilities`."""
         return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:

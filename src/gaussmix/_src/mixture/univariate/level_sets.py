@@ -161,7 +161,7 @@ def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
 
     Between the edges a component's first and second derivatives are monotone, so that sums over the components lie
     between sums of the values at both ends. An interval is halved until one of the two sums certainly keeps its sign.
-    If it is the first derivative, the interval contains no turn and is dropped; otherwise the interval is kept.
+    If the first derivative keeps its sign, the interval contains no turn and is dropped; otherwise it is kept.
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()

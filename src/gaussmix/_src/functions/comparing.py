@@ -44,11 +44,11 @@ def compare(
     Returns
     -------
     frame : data frame with one row per fit, the lowest BIC first, made by the first installed of pandas, polars and
-        pyarrow. The columns are "name", "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total),
-        "bic" and "icl" (lower is better), "bic_above" (difference from the best BIC), and "agreement", the adjusted
-        Rand index (Hubert & Arabie 1985) between the labels and the labels of the best fit. With `cv` there is also
-        "cv", the mean log density of held-out rows (nats, higher is better), and "cv_se", its standard error over
-        folds.
+        pyarrow. The columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total),
+        "bic" and "icl" (lower is better) describe a fit. The column "bic_above" is the difference from the best BIC,
+        and "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels and the labels of the best
+        fit. With `cv`, the columns "cv" and "cv_se" are the mean log density of held-out rows (nats, higher is better)
+        and its standard error over folds.
 
     Warns
     -----

@@ -30,14 +30,14 @@ def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: E
 
 
 def check_array_size(name: str, n_rows: int, n_features: int) -> None:
-    """Raise ValueError if an array cannot have that many rows."""
+    """Raise ValueError if an array cannot have `n_rows` rows."""
     limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # bytes
     if n_rows > limit:
         raise ValueError(f"{name}={n_rows} must be at most {limit}, since an array has no more bytes. Draw fewer rows.")
 
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
-    """Replace random rows by noise, each a function of its row number only, as the rows of components are."""
+    """Replace random rows by noise; like every other row, a row of noise depends only on its index and the key."""
     assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight

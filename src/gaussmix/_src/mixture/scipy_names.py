@@ -32,7 +32,7 @@ class SciPyNames(Conditionals, Parts, Masses):
             return object.__getattribute__(self, name)  # raises Python's usual AttributeError
 
     def pdf(self, x: ArrayLike) -> Array:
-        """Return the density p(x) per unit of data volume, (n_points,). Arguments and errors are those for `logpdf`.
+        """Return the density p(x) per unit of data volume, (n_points,). Arguments and errors: same as in `logpdf`.
 
         Examples
         --------

@@ -152,7 +152,7 @@ def _pull(model: Model, component: int, rows: Rows) -> Array:
 
 
 def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
-    """Return g_k up to a term that all components share; with a shared covariance, g_k then depends on the means alone."""
+    """Return g_k up to a term that all components share; a shared covariance leaves only differences of means."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
     gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.threads import cached_property
 _MIN_RELATIVE_WIDTH = 1e-6
 _LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # nats
 
-_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean at which a component's first derivatives are extreme or 0
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean at which a component's first three derivatives change sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class LevelSets:
 
 
 def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return the log mass below each level on a rise from left to right, and the rate at which the rise shrinks."""
+    """Return the log mass below each level on a rise from left to right, and how fast its interval grows."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
@@ -129,7 +129,7 @@ def turns(line: UnivariateMixture) -> Array:
     if not reach < MAX_DEVIATIONS:
         raise ValueError(
             f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
-            "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
+            "apart, and float64 has no logarithm of the density between them: evaluate the components one by one."
         )
     low, high = _monotone_cells(line)
     # A derivative of 0 counts as a rise, so that no turn is found twice. Signs are taken in log space, because the

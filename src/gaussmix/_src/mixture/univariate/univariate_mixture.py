@@ -46,7 +46,7 @@ class UnivariateMixture:
 
     @classmethod
     def from_model(cls, model: Model) -> UnivariateMixture:
-        """Make it from a model of one feature, whose weights may be 0 and whose components may be in any order."""
+        """Make a univariate mixture from a model, whose weights may be 0 and whose components may be in any order."""
         weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
         order = np.argsort(means, kind="stable")
         order = order[weights[order] > 0]
@@ -181,7 +181,7 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 
 
 def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of quantiles: the mass is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
+    """Return brackets of quantiles: the mass below is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
 
     def where(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))

@@ -37,8 +37,8 @@ class Explanation:
     log_ratio : (n_rows,), log p(component | x) − log p(second_component | x), nats; infinite if there is no second.
     responsibilities : (n_rows, n_components), p(k | x).
     log_weight_ratio : (n_rows,), contribution of the weights to `log_ratio`.
-    log_density_ratio : (n_rows,), contribution to `log_ratio` of the heights of the two densities at their means. A
-        narrow component is high.
+    log_density_ratio : (n_rows,), contribution to `log_ratio` of the heights of the two densities at their means. The
+        density of a narrow component is high.
     feature_log_ratio : (n_rows, n_features), contribution of each feature to `log_ratio`: half of the difference
         between its contributions to the two squared distances. The contributions of features, weights and densities sum
         to `log_ratio`.
@@ -222,7 +222,7 @@ def _units(sizes: Array) -> Indices:
 
 
 def _tails(squared: Array, n_seen: Indices) -> Array:
-    """Return P(χ² > squared) with n_seen degrees of freedom for each row, (n_rows,); 1 if nothing was observed."""
+    """Return P(χ² > squared) with n_seen degrees of freedom for each row, (n_rows,); 1 if no value was observed."""
     tails = np.ones(len(squared))
     for degrees in np.unique(n_seen[n_seen > 0]).tolist():
         chosen = n_seen == degrees
@@ -235,7 +235,7 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
 
     The log densities have shape (n_rows, n_components + 1), nats. The square roots of the contributions to the squared
     distances have shape (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by
-    2^units of the row. The last component is the noise.
+    2^units of the row. The last component of both arrays is the noise.
     """
     n_rows, d = rows.shape
     K = model.n_components

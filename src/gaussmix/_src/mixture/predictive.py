@@ -157,7 +157,7 @@ class Regression:
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs complete rows, because rows with missing values need other covariances.")
+            raise ValueError("predict_mixture needs complete rows: rows with missing values need other covariances.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(

@@ -101,7 +101,7 @@ class LowRank(Covariances):
         return replace(self, each=self.each[:, indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[LowRank, Array]:
-        """Return covariances and regressions; given the known features, the factors have covariance P of `posterior`."""
+        """Return covariances and regressions; given known features, the factors have covariance P of `posterior`."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
         loadings = einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))

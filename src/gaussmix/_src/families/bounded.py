@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 RATIO_BOUND_FACTOR = 1 + 1e-9  # variances whose ratio is this close to the bound have been clamped
 
-# For each form of second moments: the maps that a fit follows, and how many of volume, shape and orientation exist.
+# For each form of second moments: the equivariance, and how many of volume, shape and orientation exist.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),

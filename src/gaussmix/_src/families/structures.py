@@ -157,7 +157,7 @@ class EVI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume and without means; Fraley & Raftery (2007) do not treat EVI."""
+        """Return mclust's degrees of freedom, for the volume without means; Fraley & Raftery (2007) omit EVI."""
         return 0.0, dof + 2.0
 
 
@@ -182,7 +182,7 @@ class VEI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume as one of d variances; Fraley & Raftery (2007) omit VEI."""
+        """Return mclust's degrees of freedom, for the volume, 1 of d variances; Fraley & Raftery (2007) omit VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
@@ -193,7 +193,7 @@ class VEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return zeros as in mclust, because the scale alone regularises covariances; Fraley & Raftery (2007) omit VEV."""
+        """Return zeros like mclust, because the scale alone regularises; Fraley & Raftery (2007) omit VEV."""
         return 0.0, 0.0
 
 

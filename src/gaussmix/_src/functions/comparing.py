@@ -134,7 +134,7 @@ def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, erro
     `folds` contains the fold of each row, (n_samples,). Each fold is scored by a fit to all other rows.
     """
     scores, weights = [], []
-    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # belongs to the fit to all rows
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # the fit to all rows keeps it
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))

@@ -82,7 +82,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
         largest = min(largest, float(np.finfo(rows.dtype).max))  # otherwise float32 would round it to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # this condition is false for NaN
             continue
         with np.errstate(invalid="ignore"):
             cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))

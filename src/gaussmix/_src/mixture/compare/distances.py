@@ -29,7 +29,7 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
     logs = np.array([_log_product(p, p), _log_product(q, q), _log_product(p, q)])
     scale = float(logs.max())
     squared = float(np.exp(logs - scale) @ [1.0, 1.0, -2.0])
-    if squared <= 0:  # rounding
+    if squared <= 0:  # only because of rounding
         return 0.0
     log_distance = 0.5 * (scale + np.log(squared))
     if not _RANGE[0] <= log_distance <= _RANGE[1]:

@@ -26,7 +26,7 @@ from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
 MAX_MERGED = 5000  # components; their pairs take 4 GB
-MAX_PAIR_VALUES = 2**20  # values held at a time, for pairs of clusters and rows
+MAX_PAIR_VALUES = 2**20  # values in memory for pairs of clusters and rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,7 +216,7 @@ class _Pairs:
         self._entropy: list[float] = sums[:n_clusters].tolist()
         self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
         self._union: dict[tuple[int, int], float] = {}  # entropy of the union of a pair
-        self.overlap: dict[tuple[int, int], float] = {}  # as `Merging` defines it
+        self.overlap: dict[tuple[int, int], float] = {}  # overlap of a pair, as defined by `Merging`
         self.add(sums, pairs)
 
     def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:

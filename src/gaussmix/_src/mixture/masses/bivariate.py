@@ -23,7 +23,7 @@ _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; this far below its peak the integrand is 1e-20 of it
 _TURN = np.array([-8.0, 0.0, 8.0])  # standard deviations between which Φ goes from 0 to 1
 _HALVINGS = 80  # enough to bisect 1e12 deviations down to the narrowest peak, which nearly equal features have
-_MAX_EVALUATIONS = 160  # values held at a time for a row
+_MAX_EVALUATIONS = 160  # values in memory per row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
@@ -67,7 +67,7 @@ def _small_sums(
 
 def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
     """Return P(lower < z < upper), accurate to rounding of 1."""
-    with np.errstate(invalid="ignore"):  # −inf + inf needs no flip
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
         flipped = lower + upper > 0  # uses the side with less cancellation
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
     rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)

@@ -17,7 +17,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_VALUES_PER_CELL = 10  # values held at a time for a row and a component
+_VALUES_PER_CELL = 10  # values in memory per row and component
 _MAX_LIMIT = 1e100  # standard deviations; float64 has no logarithm, or hardly one, of the tail beyond
 
 
@@ -164,7 +164,7 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Ar
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:
     """Return the point below which a fraction of the mass between two limits lies, computed in the nearer tail."""
-    with np.errstate(invalid="ignore"):  # −inf + inf needs no flip
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
     quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_proportion + log_mass), 0.0))
@@ -179,7 +179,7 @@ def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Ar
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariance given the features before
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # given earlier features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

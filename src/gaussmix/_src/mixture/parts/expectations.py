@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array, Rows
 
 _MAX_MOMENT_VALUES = 2**27  # values in an array of moments, 1 GB
 OVERFLOW = "These moments are beyond the range of float64: rescale the features."
-MAX_ROWS_PER_CALL = 16_384  # in one call of the engine: enough for its threads, and the responsibilities fit a cache
+MAX_ROWS_PER_CALL = 16_384  # rows in one call of the engine: enough for its threads, and few enough for a cache
 # Up to this number of multiplications in one matrix product OpenBLAS uses one thread. With more threads, which wait for
 # each other, a product took ten times as long on shared processors.
 MAX_VALUES_AT_ONCE = 2**18

@@ -21,13 +21,13 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_DEVIATIONS = 1e150  # standard deviations; their squares do not overflow
-_MAX_QUANTILES = 1024  # more quantiles are bounded by a few that are computed first
+_MAX_QUANTILES = 1024  # above this number, a few quantiles are computed first and bound the others
 
 # A function of points (n,) and of the indices of the equations (n,), which returns values and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_MAX_BISECTIONS = 200  # bisections of the widest bracket that has float64 ends
+_MAX_BISECTIONS = 200  # about as many as the widest bracket of float64 numbers takes
 
 
 @dataclass(frozen=True, eq=False)

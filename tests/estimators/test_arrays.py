@@ -166,7 +166,7 @@ def test_a_change_keeps_what_is_still_known(X):
 @pytest.mark.parametrize(
     ("name", "place", "value", "why"),
     [
-        ("weights_", 0, 2.0, "'weights_' set by hand: This is no mixture: its weights sum to"),
+        ("weights_", 0, 2.0, "'weights_' set by hand: Not a valid mixture: its weights sum to"),
         ("weights_", 1, -1.0, "weights sum to|weight 1 is negative"),
         ("means_", 2, np.nan, "its means hold NaN"),
         ("covariances_", 1, -1.0, "'covariances_' set by hand: .*covariance of component 1 is not positive definite"),

@@ -65,7 +65,7 @@ def test_weights_and_errors_count_as_in_the_fits():
 
 
 def test_other_rows_than_those_of_a_fit_are_noticed():
-    with pytest.warns(RuntimeWarning, match=r"fits\['2'\] was fitted to rows of weight 120; those of X have 60\."):
+    with pytest.warns(RuntimeWarning, match=r"fits\['2'\] was fitted to rows with total weight 120, but X has 60\."):
         compare({"2": fits()["2"]}, X[:60])
     exact = {"e": GaussianMixture(2, random_state=0).fit(X, X_error=np.full(X.shape, 0.5))}
     with pytest.warns(RuntimeWarning, match=r"fits\['e'\] had X_error"):

@@ -110,11 +110,11 @@ def test_starts_without_time_are_named(monkeypatch):
 
 def test_starts_without_time_are_named_where_the_first_start_had_too_little_too():
     with (
-        pytest.warns(ConvergenceWarning, match="over before the mean log-likelihood settled"),
+        pytest.warns(ConvergenceWarning, match="over before the mean log-likelihood converged"),
         pytest.warns(ConvergenceWarning, match="over before the other starts were made"),
     ):
         fitted = GaussianMixture(2, random_state=0, n_init=3, tol=0, max_time=0).fit(SLOW)
-    assert re.search("before the mean log-likelihood settled.*before the other starts", fitted.outcome_.reason)
+    assert re.search("before the mean log-likelihood converged.*before the other starts", fitted.outcome_.reason)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_time_that_is_up_ends_a_search_with_the_best_of_the_candidates_that_were
         chosen = GaussianMixtureIC(**CHOICE, tol=0, max_time=0, n_jobs=1).fit(SLOW)
     assert (chosen.n_components_, chosen.n_iter_) == (1, 1)
     assert chosen.results_["failure"].count("not begun when max_time was over") == 5
-    assert chosen.outcome_.reason.startswith("max_time seconds were over before the mean log-likelihood settled")
+    assert chosen.outcome_.reason.startswith("max_time seconds were over before the mean log-likelihood converged")
     assert chosen.outcome_.reason.endswith(
         "max_time seconds were over before 5 of 6 candidates were begun; raise max_time or try fewer."
     )

@@ -1,1 +1,1 @@
-"""All code of gaussmix. Its names may change at any time; the modules of `gaussmix` itself say which are public."""
+"""The implementation of gaussmix. Its names may change at any time; public names are in the modules of `gaussmix`."""

@@ -1,4 +1,4 @@
-"""Checks of what a user gives: counts, seeds, names, numbers. Each error calls the value by its name."""
+"""Checks of arguments: counts, seeds, names and numbers. Each error names the argument."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Values = TypeVar("Values", float, Array)
 
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
-    """Raise TypeError or ValueError, unless a number is allowed; `what` says in words which ones are."""
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # float first: seven times as quick
+    """Raise TypeError or ValueError unless a number is allowed; `what` describes the allowed numbers."""
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is seven times as fast
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
 
 
 def check_positive(name: str, value: Any) -> float:
-    """A finite number above 0; raises TypeError or ValueError."""
+    """Return a finite number above 0; raises TypeError or ValueError."""
     check_within(name, value, "a finite number above 0", lambda index: 0 < index < np.inf)
     return float(value)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:
-    """A whole number that is not below `smallest`; raises TypeError or ValueError."""
+    """Return an integer that is at least `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
         raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
     if value < smallest:
@@ -43,7 +43,7 @@ def check_count(name: str, value: Any, smallest: int) -> int:
 
 
 def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
-    """The generator itself, or one of the given seed, else `otherwise`; raises TypeError or ValueError."""
+    """Return a generator: `rng` itself, or one seeded by `rng` or `otherwise`; raises TypeError or ValueError."""
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:
@@ -54,7 +54,7 @@ def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
 
 
 def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
-    """Names of features as a tuple; raises TypeError or ValueError."""
+    """Return the names of features as a tuple; raises TypeError or ValueError."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ParameterTypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
     checked = tuple(names)
@@ -67,9 +67,9 @@ def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
 
 
 def check_real(name: str, values: Any) -> NDArray[Any]:
-    """Real numbers as an array of the type that they have, NaN and infinity among them; raises TypeError or ValueError.
+    """Return real numbers as an array of their own type, including NaN and infinity; raises TypeError or ValueError.
 
-    Masked cells become NaN. ValueError is for rows of unequal length, and text in a frame.
+    Masked values become NaN. ValueError is raised for rows of unequal length, and for text in a data frame.
     """
     frame = numerics.frames.Frame.from_table(values)
     if frame is not None:
@@ -85,7 +85,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
 
 def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
-    """Finite real numbers as a float64 array with `n_axes` axes, or any; raises TypeError or ValueError."""
+    """Return finite real numbers as a float64 array, with `n_axes` axes if given; raises TypeError or ValueError."""
     array = check_real(name, values)
     if n_axes is not None and array.ndim != n_axes:
         raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, not the shape {array.shape}.")
@@ -95,7 +95,7 @@ def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Arr
 
 
 def check_probabilities(name: str, values: ArrayLike) -> Array:
-    """Probabilities as a float64 array of the shape that they have; raises TypeError or ValueError."""
+    """Return probabilities as a float64 array of unchanged shape; raises TypeError or ValueError."""
     array = check_real(name, values).astype(np.float64)
     wrong = ~((array >= 0) & (array <= 1))
     if wrong.any():
@@ -104,9 +104,9 @@ def check_probabilities(name: str, values: ArrayLike) -> Array:
 
 
 def check_range(values: Values, sentence: str, largest: float = MAX_DOUBLE) -> Values:
-    """The numbers themselves; raises ValueError where one is NaN or larger than `largest` in size.
+    """Return the values; raises ValueError if one is NaN or larger than `largest` in size.
 
-    `{row}` in the sentence of the error stands for the place of the first such number on the first axis.
+    In the sentence of the error, `{row}` is replaced by the index of the first such value on the first axis.
     """
     array = np.asarray(values)
     rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)

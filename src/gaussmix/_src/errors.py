@@ -1,4 +1,4 @@
-"""Errors and failures that carry the offending values and a hint, and the reasons why EM ends."""
+"""Errors and failures with the offending values and advice, and the reasons for which EM ends."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from itertools import count
 from threading import local
 from typing import Any
 
-LIKELIHOOD = "mean log-likelihood"  # what EM raises unless it has another name
+LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM increases
 
 
 class Outcome(Enum):
-    """Why EM ended. The value is a sentence for the user, as `sentence` completes it."""
+    """The reason for which EM ended. The value is a sentence for the user, which `sentence` completes."""
 
     CONVERGED = "The {raised} changed by less than tol."
-    STEP_LIMIT = "max_iter steps were made before the {raised} settled; raise max_iter or tol."
-    TIME_LIMIT = "max_time seconds were over before the {raised} settled; raise max_time or tol."
+    STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
+    TIME_LIMIT = "max_time seconds were over before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = "Every component collapsed onto too few distinct rows; raise reg_covar or lower n_components."
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
     def sentence(self, raised: str = LIKELIHOOD) -> str:
-        """The sentence, by the name of what EM raises."""
+        """Return the sentence with the name of the objective that EM increases."""
         return self.value.format(raised=raised)
 
 
 class FailureKind(Enum):
-    """Why a family and a number of components have no fit: a few words, and what may help."""
+    """The reason for which a candidate could not be fitted: a few words, and advice."""
 
     EXCESS_FACTORS = "too many factors", "lower n_factors"
     NOT_ENOUGH_ROWS = "fewer rows than components", "lower n_components"
@@ -55,25 +55,25 @@ class FailureKind(Enum):
 
     @property
     def was_started(self) -> bool:
-        """Whether there was a fit at all."""
+        """Return whether fitting was started at all."""
         return self not in (FailureKind.NO_TIME, FailureKind.STOPPED)
 
     @classmethod
     def from_text(cls, text: str) -> FailureKind:
-        """The kind of a failure that a table of results or a file has as text."""
+        """Return the kind of a failure that a table of results or a file stores as text."""
         return next(kind for kind in cls if text.startswith(kind.words))
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a family and a number of components have no fit. `str` words it for a table: "kind: details".
+    """A failure to fit a candidate. `str` formats it for a table as "kind: details".
 
     Parameters
     ----------
-    kind : what happened.
+    kind : reason of the failure.
     components : indices of the components concerned, counted from 0.
-    details : what else there is to know, as the end of a sentence.
-    cause : the failure of a part that made the whole fail, such as that of a fold.
+    details : further information, as the end of a sentence.
+    cause : failure of a part that caused this failure, such as a fold of a cross-validation.
     """
 
     kind: FailureKind
@@ -88,20 +88,20 @@ class Failure:
 
 
 class ParameterTypeError(TypeError, ValueError):
-    """A parameter or an argument has the wrong type; a ValueError too, as scikit-learn's `InvalidParameterError` is."""
+    """An argument or parameter of the wrong type; also a ValueError, like scikit-learn's `InvalidParameterError`."""
 
 
 class SingularCovarianceError(ValueError):
     """Covariances that have no Cholesky factor to working precision.
 
-    A fit ends with it where `reg_covar` is 0, and a feature is constant, follows from others, or has too few distinct
-    rows in a component. Raise `reg_covar` or keep its default, leave out the feature that the message names, or fit
-    fewer components.
+    A fit raises this error if `reg_covar` is 0 and a feature is constant, is a linear combination of others, or has too
+    few distinct rows in a component. Raise `reg_covar` or keep its default, leave out the feature that the message
+    names, or fit fewer components.
 
     Parameters
     ----------
     components : indices of the components, counted from 0.
-    message : what happened and what to do. By default: such covariances have no density.
+    message : reason and advice. By default it states that such covariances have no density.
     """
 
     def __init__(self, components: Iterable[int], message: str | None = None) -> None:
@@ -117,8 +117,8 @@ class SingularCovarianceError(ValueError):
 
     @classmethod
     def from_components(cls, components: Iterable[int]) -> SingularCovarianceError:
-        """The error of a fit whose components sit on too few distinct rows."""
-        return cls(  # scikit-learn's sentence, word for word: programs match it
+        """Make the error of a fit whose components have collapsed onto too few distinct rows."""
+        return cls(  # uses the exact sentence of scikit-learn, because programs match it
             components,
             "Fitting the mixture model failed because some components have ill-defined empirical covariance "
             "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
@@ -127,14 +127,14 @@ class SingularCovarianceError(ValueError):
 
 
 class DegenerateError(SingularCovarianceError):
-    """A component collapsed or lost its mass, and the fit was told to end there.
+    """A collapsed or empty component in a fit with `degenerate="error"`.
 
     Parameters
     ----------
-    component : its number, counted from 0.
-    feature : the name or the number of the feature in which it collapsed; None where it lost its mass.
-    step : of EM, counted from 1.
-    cause : what happened to it, as the end of a sentence.
+    component : index of the component, counted from 0.
+    feature : name or index of the feature in which the component collapsed; None if the component became empty.
+    step : number of the EM step, counted from 1.
+    cause : description of the event, as the end of a sentence.
     """
 
     def __init__(self, component: int, feature: int | str | None, step: int, cause: str) -> None:
@@ -157,29 +157,29 @@ class DegenerateError(SingularCovarianceError):
 
 
 class NothingFitted(ValueError):
-    """No candidate of a model selection could be fitted, or judged."""
+    """A model selection in which no candidate could be fitted or compared."""
 
 
 class NonFiniteLikelihood(ValueError):
-    """The log-likelihood of the start is not a finite number, so EM cannot raise it."""
+    """An initial log-likelihood that is not a finite number, so that EM cannot increase it."""
 
     def __init__(self) -> None:
         super().__init__(Outcome.NON_FINITE.value)
 
 
 class InvalidModelFileError(ValueError):
-    """The file is damaged, truncated or not a gaussmix model."""
+    """A file that is damaged, truncated or not a gaussmix model."""
 
 
 def name_components(components: Sequence[int]) -> str:
-    """Write "component 2" or "components 0, 3", and count the others of a long list."""
+    """Return "component 2" or "components 0, 3"; the end of a long list is replaced by a count."""
     shown = ", ".join(str(k) for k in components[:10])
     others = f" and {len(components) - 10:,} more" if len(components) > 10 else ""
     return f"component{'s' if len(components) > 1 else ''} {shown}{others}"
 
 
 def not_one_of(value: object, known: Iterable[str]) -> str:
-    """Say that a name is not one of the known ones, and which of them is the nearest: a sentence."""
+    """Return a sentence that a name is not one of the known names, with the most similar known name."""
     names = list(known)
     in_lower_case = {name.lower(): name for name in names}
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.47)
@@ -191,14 +191,14 @@ _recorder = local()
 
 
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called into gaussmix, however deep in gaussmix the reason was found; not if it is None."""
+    """Warn at the line that called into gaussmix, at any depth of the call; do nothing if the sentence is None."""
     if sentence is None:
         return
     messages = getattr(_recorder, "messages", None)
     if messages is not None:
         messages.append((sentence, category))
         return
-    for level in count(1):  # from Python 3.12 on, `skip_file_prefixes` does this
+    for level in count(1):  # `skip_file_prefixes` can replace this loop from Python 3.12 on
         frame = sys._getframe(level)
         if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
             break
@@ -207,7 +207,7 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
 
 @contextmanager
 def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
-    """Keep the warnings of this thread, the sentence and the category of each, instead of giving them."""
+    """Collect the warnings of this thread, as pairs of sentence and category, instead of issuing them."""
     before, messages = vars(_recorder).copy(), list[tuple[str, type[Warning]]]()
     _recorder.messages = messages
     try:
@@ -219,7 +219,7 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
 @contextmanager
 def about(subject: str) -> Iterator[None]:
-    """Begin errors and warnings with what they are about."""
+    """Prefix errors and warnings with their subject."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -232,33 +232,33 @@ def about(subject: str) -> Iterator[None]:
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
-    """The error for an unknown name. It lists the known names and suggests the nearest."""
+    """Return the error for an unknown name, which lists the known names and suggests the most similar one."""
     return ValueError(f"{parameter}={not_one_of(value, known)}")
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 value", "2 values"."""
+    """Return a count with its noun, such as "1 value" or "2 values"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def listed(names: Sequence[object], limit: int = 10) -> str:
-    """Names in quotes with commas; a long list is shortened."""
+    """Return names in quotes, separated by commas; a long list is shortened."""
     shown = ", ".join(repr(name) for name in names[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
 
 
 def quoted(text: str) -> str:
-    """A value in quotes; a long one is shortened."""
+    """Return a value in quotes; a long one is shortened."""
     return repr(text if len(text) <= 20 else f"{text[:19]}…")
 
 
 def invented_names(n_columns: int) -> tuple[str, ...]:
-    """Names for columns without names: x0, x1 …, as in scikit-learn."""
+    """Return names for columns without names: x0, x1, …, as in scikit-learn."""
     return tuple(f"x{column}" for column in range(n_columns))
 
 
 def column_named(column: int, names: Sequence[str] | None) -> str:
-    """A column by its name where it has one."""
+    """Return how messages call a column: by its name, or by its index if it has no name."""
     return f"column {column} (counted from 0)" if names is None else f"column {str(names[column])!r}"
 
 

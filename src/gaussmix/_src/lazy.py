@@ -1,4 +1,4 @@
-"""Modules that are imported at their first use."""
+"""Lazy imports of modules at their first use."""
 
 import sys
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from types import ModuleType
 
 
 def modules(package: str, names: str) -> Callable[[str], ModuleType]:
-    """The `__getattr__` of a package that imports its modules at their first use.
+    """Return the `__getattr__` of a package that imports its modules at their first use.
 
     Parameters
     ----------
-    package : its name.
-    names : of the modules, with a blank between them; "folder.module" is called "module".
+    package : name of the package.
+    names : names of the modules, separated by blanks; "folder.module" becomes the attribute "module".
     """
     paths = {name.rpartition(".")[2]: name for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""A mixture as EM, engines, selection and files share it: numbers and their structure, without what one asks of it."""
+"""The parameters of a mixture and their covariance structure, as used by EM, engines, model selection and files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
-# Weights that a user typed with seven digits pass, as in the estimators; weights from EM sum to 1 within K·ε.
+# Weights typed by a user with seven digits pass, as in the estimators. Weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
-# Relative to the standard deviations; sums in another order differ by n·ε at most, far less.
+# Relative to the standard deviations. Sums in another order differ by much less, at most n·ε.
 _MAX_ASYMMETRY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Σ_k π_k N(x | μ_k, Σ_k), and perhaps noise. The arrays become read-only, and are neither checked nor copied.
+    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays that are not checked.
 
     Parameters
     ----------
-    weights : (n_components,), π_k.
-    means : (n_components, n_features), μ_k, data units.
-    covariances : Σ_k.
-    family : the structure of the covariances.
-    noise : a uniform background, whose weight and those of the components sum to 1; None if there is none.
+    weights : weights π_k, (n_components,).
+    means : means μ_k, (n_components, n_features), data units.
+    covariances : covariances Σ_k.
+    family : covariance structure.
+    noise : uniform background, whose weight and the weights of the components sum to 1; None if there is no noise.
     """
 
     weights: Array
@@ -59,35 +59,35 @@ class Model:
 
     @property
     def all_weights(self) -> Array:
-        """The weights, and after them that of noise, if there is some. They sum to 1."""
+        """Return the weights of the components, followed by the weight of any noise; all together sum to 1."""
         return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
+        """Return the number of free parameters, including K − 1 weights, K·d means and 2 parameters of the noise."""
         return free_parameters(self.family, self.n_components, self.n_features, has_noise=self.noise is not None)
 
     @property
     def whitening(self) -> Whitening:
-        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
+        """Return factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
         return self.covariances.whitening
 
     @cached_property
     def parameters(self) -> Parameters:
-        """What an engine needs for the E-step; raises `SingularCovarianceError`."""
+        """Return the parameters that an engine needs for the E-step; raises `SingularCovarianceError`."""
         noise = self.noise
         background = () if noise is None else (noise.log_density, noise.log_sides)
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
-        """The same components, whose weights sum to 1, in addition to noise that has its weight already."""
+        """Return the same components with noise; their weights, which sum to 1, are multiplied by 1 − noise.weight."""
         if noise is None:
             return self
         return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
 
     @property
     def without_noise(self) -> Model:
-        """The components alone; their weights sum to 1."""
+        """Return the model without noise, with weights that sum to 1."""
         if self.noise is None:
             return self
         total = self.weights.sum()
@@ -95,19 +95,19 @@ class Model:
         return Model(weights, self.means, self.covariances, self.family)
 
     def take(self, components: Sequence[int] | Indices) -> Model:
-        """Some of the components, in this order, with the weights they have, and without noise."""
+        """Return some of the components, in this order, with unchanged weights and without noise."""
         indices = np.asarray(components, dtype=np.intp)
         return Model(self.weights[indices], self.means[indices], self.covariances.take(indices), self.family)
 
     def marginal(self, indices: Indices) -> Model:
-        """The distribution of the features at `indices`, in this order."""
+        """Return the distribution of the features at `indices`, in this order."""
         covariances = self.covariances.marginal(indices)
         noise = None if self.noise is None else self.noise.marginal(indices)
         return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)
 
 
 def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
-    """Free parameters of a mixture of some size; of noise its weight and its volume, as mclust counts them."""
+    """Return the number of free parameters of a mixture; noise has 2, its weight and volume, as in mclust."""
     of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
     return of_components + 2 * has_noise
 
@@ -122,16 +122,16 @@ def invalid_reason(
     noun: str = "covariance",
     is_factored: bool = True,
 ) -> str | None:
-    """Say what keeps numbers from being a mixture of a family, as the end of a sentence; None if they are one.
+    """Return why parameters are not a valid mixture, as the end of a sentence; None if they are valid.
 
     Parameters
     ----------
-    weights, means : as in `Model`.
-    covariances : an array, which should have the family's shape.
-    family : the structure.
-    noise : in addition to the components, if there is some.
-    noun : what to call the matrices: precisions have the same flaws.
-    is_factored : whether the covariances are tested by their factors too, which takes longer.
+    weights, means : same as in `Model`.
+    covariances : array, which should have the shape that the covariance structure requires.
+    family : covariance structure.
+    noise : noise of the mixture; None if there is no noise.
+    noun : name of the matrices in messages, because precisions are checked in the same way.
+    is_factored : whether to check the covariances by factorising them, too, which takes longer.
     """
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
         return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
@@ -157,7 +157,7 @@ def invalid_reason(
 
 
 def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
-    """Say what keeps covariances from having a density, as the end of a sentence; None if nothing does."""
+    """Return why covariances have no density, as the end of a sentence; None if they have one."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
     try:
@@ -168,7 +168,7 @@ def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") ->
 
 
 def is_symmetric(matrices: Array, digits: float = _MAX_ASYMMETRY) -> bool:
-    """Whether matrices (…, d, d) are symmetric up to rounding and a few typed digits, relative to the deviations."""
+    """Return whether matrices (…, d, d) are symmetric up to `digits`, relative to the standard deviations."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
     allowed = digits * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())

@@ -1,4 +1,4 @@
-"""The uniform background that a user asks for: the parameter `noise` of `GaussianMixture`."""
+"""The settings of the noise component, which `GaussianMixture` accepts as `noise`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from gaussmix._src.value import Value
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Noise(Value):
-    """A uniform background in addition to the components, as `GaussianMixture(noise=…)` takes it.
+    """Settings of a uniform background in addition to the components, for `GaussianMixture(noise=…)`.
 
     Parameters
     ----------
     weight : float, default 0.1
-        Weight of the background at the start of the fit, between 0 and 1.
+        Initial weight of the background, between 0 and 1.
     volume : float or array-like (2, n_features), default None
-        V, where the density of the background is 1 / V, in the units of the data to the power of d. Or a box: the
-        smallest and the largest number of each feature. None takes the smaller of two boxes around all rows, along the
-        features and along their principal axes, as mclust's `hypvol` does.
+        Volume V of the background, whose density is 1 / V, in data units to the power of d. Alternatively a box: the
+        smallest and the largest value of each feature. None uses the smaller of two boxes around all rows, one along
+        the features and one along their principal axes, as mclust's `hypvol` does.
 
     Raises
     ------
-    ValueError : a number is out of its range, or the box is empty.
-    TypeError : the weight is not a number, or the volume holds something else than numbers.
+    ValueError : a value is out of its range, or the box is empty.
+    TypeError : `weight` is not a number, or `volume` does not contain numbers.
 
     See Also
     --------
-    gaussmix.GaussianMixture : takes it.
+    gaussmix.GaussianMixture : The estimator with the parameter `noise`.
 
     Examples
     --------
@@ -61,7 +61,7 @@ class Noise(Value):
 
     @property
     def bounds(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-        """The corners of the box, (2, n_features); None where `volume` is a number or None."""
+        """Return the bounds of the box, (2, n_features); None if `volume` is a number or None."""
         values = None if self.volume is None else check_finite("volume", self.volume)
         return None if values is None or values.ndim == 0 else values
 

@@ -1,4 +1,4 @@
-"""Names that people know from other packages, and what does it here; errors that say what to type instead."""
+"""Names from other packages with their equivalents in gaussmix, and errors that suggest the equivalents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from inspect import signature
 from typing import Any
 
-# What people type first after `gaussmix.`, in lower case
+# Names that users first try after `gaussmix.`, in lower case.
 OF_PACKAGE = {
     "bic": "the method bic of a fitted estimator",
     "cluster": "GaussianMixture(n_components).fit_predict(X)",
@@ -29,7 +29,7 @@ OF_PACKAGE = {
     "sample": "the method sample of a fitted estimator or mixture",
     "save": "the method save of a fitted estimator or mixture",
 }
-# What programs call of scikit-learn's private methods, and what to call here.
+# Private methods of scikit-learn that other programs call, and what to call instead.
 PRIVATE = {
     "_estimate_log_prob": "mixture_.component_log_density(X)",
     "_estimate_weighted_log_prob": "mixture_.component_log_density(X) + np.log(weights_)",
@@ -45,7 +45,7 @@ PRIVATE = {
     "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
     "_check_X": "predict(X), which checks X",
 }
-# Answers to what people ask of a fitted estimator by the names of other packages.
+# Attributes of fitted estimators in other packages, listed after their equivalents.
 _ANSWERS = {
     "aic(X)": "aic_",
     "GaussianMixtureIC itself, which is the best after fit": "best_estimator_ best_model_",
@@ -67,7 +67,7 @@ _ANSWERS = {
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 less the highest of a row": "uncertainty_",
 }
-# What parameters and arguments are called elsewhere, in lower case.
+# Names of parameters and arguments in other packages, in lower case, listed after our names.
 _ARGUMENTS = {
     "contamination": "fraction nu outlier_fraction outliers_fraction",
     "covariance_type": "cov_type covariance family modelname modelnames models structure structures",
@@ -82,7 +82,7 @@ _ARGUMENTS = {
     "sample_weight": "w weight weights",
     "tol": "eps epsilon tolerance",
 }
-# What estimators are given to.
+# Methods of other packages whose equivalents are functions or other estimators.
 _ELSEWHERE = {
     "decision_function": "predict_log_proba(X)",
     "plot": "gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)",
@@ -94,7 +94,7 @@ OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in nam
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
-# What subclasses define of them, and what does it here.
+# Private methods of scikit-learn that subclasses override, and what has the same effect here.
 HOOKS = {
     "_m_step": f"restrictions, prior, covariance_type=Full(max_condition=…), or {_STRUCTURE}",
     "_e_step": "labels or X_error in fit, trim or noise",
@@ -116,7 +116,7 @@ HOOKS = {
 
 
 def of_package(name: str, ours: Collection[str]) -> str:
-    """Suggest a public name for an unknown one, as the end of a sentence; return an empty text if none is similar."""
+    """Suggest a public name for an unknown one, as the end of a sentence; return an empty string if none is similar."""
     if name.isidentifier() and find_spec(f"gaussmix.{name}"):
         return f" yet: import gaussmix.{name}"
     if name.endswith("Display"):
@@ -129,7 +129,7 @@ def of_package(name: str, ours: Collection[str]) -> str:
 
 
 def check_hooks_of(cls: type) -> None:
-    """Raise TypeError for a class that defines a private method of scikit-learn's, which nothing would call."""
+    """Raise TypeError if a class overrides a private method of scikit-learn, because gaussmix would not call it."""
     for name in HOOKS.keys() & vars(cls).keys():
         raise TypeError(
             f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. Use {HOOKS[name]}."
@@ -137,9 +137,9 @@ def check_hooks_of(cls: type) -> None:
 
 
 def check_attribute(estimator: Any, name: str) -> None:
-    """Raise AttributeError for an attribute that has another name here, or is elsewhere."""
+    """Raise AttributeError if an attribute has another name here, or belongs to another object."""
     owner, kind = type(estimator), type(estimator).__name__
-    if name in owner._attributes and not hasattr(owner, name):  # which `fit` sets
+    if name in owner._attributes and not hasattr(owner, name):  # only `fit` sets it
         estimator._check_fitted()
     if name in PRIVATE:
         raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
@@ -154,19 +154,19 @@ def check_attribute(estimator: Any, name: str) -> None:
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
     other = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
-    if other:  # without obj, for which Python would add a suggestion of its own
+    if other:  # raised without obj, because Python would then add its own suggestion
         raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:
-    """Suggest the parameters that an unknown argument may mean, in a sentence."""
+    """Suggest the parameters that an unknown argument may stand for, as a sentence."""
     other = OF_ARGUMENTS.get(name.lower())
     near = [other] if other in ours else get_close_matches(name.lower(), ours, 1)
     return f"Use {near[0]}." if near else f"There are {', '.join(ours)}."
 
 
 def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
-    """The error of `set_params` for the first of these parameters that an estimator does not have."""
+    """Return the error of `set_params` for the first of these parameters that an estimator does not have."""
     ours = estimator._get_param_names()
     unknown = next(name for name in names if name.partition("__")[0] not in ours)
     hint = of_arguments(unknown, ours)
@@ -174,7 +174,7 @@ def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
 
 
 def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> TypeError:
-    """The error of a call whose arguments a method does not take, by the name of the estimator, and what to type."""
+    """Return the error of a call with unsupported arguments, with the estimator's name and a suggestion."""
     name, (_, *ours) = method.__name__, signature(method).parameters.values()
     owner, unknown = type(estimator), re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not hasattr(owner, name):

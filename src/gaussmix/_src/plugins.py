@@ -1,4 +1,4 @@
-"""Parts that other packages add, found by their entry points. Nobody looks for them before a name is unknown."""
+"""Extensions from other packages, found by their entry points. Entry points are searched only if a name is unknown."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 @cache
 def points(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group in all installed packages, by name."""
+    """Return the entry points of a group in all installed packages, by name."""
     from importlib.metadata import entry_points  # 40 ms, which a fit with built-in parts does not wait for
 
     return {point.name: point for point in entry_points(group=group)}
 
 
 def load(group: str, name: str) -> Any:
-    """Import what a package offers under a name of "gaussmix.families" or "gaussmix.sources"; None if none does.
+    """Import what a package offers under a name in "gaussmix.families" or "gaussmix.sources"; None if none does.
 
-    Raises ImportError where the package can't be imported.
+    Raises ImportError if the package can't be imported.
     """
     point = points(group).get(name)
     if point is None:

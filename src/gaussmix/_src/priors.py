@@ -1,4 +1,4 @@
-"""What a user believes of the components before seeing rows: the prior that `GaussianMixture` takes."""
+"""Prior distributions of the parameters, which `GaussianMixture` accepts as `prior`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from gaussmix._src.checks import check_finite, check_positive, check_within
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
-SHRINKAGE = 0.01  # of `prior="default"`: Fraley & Raftery (2007)
+SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also used by prior="default"
 _MAX_ASYMMETRY = 1e-8  # relative to the standard deviations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dirichlet(Value):
-    """A prior of the weights alone, as `GaussianMixture(prior=…)` takes it.
+    """Dirichlet prior on the weights, for `GaussianMixture(prior=…)`.
 
     Parameters
     ----------
     weights : float or array-like (n_components,)
-        Concentration α ≥ 1: as if each component had α − 1 rows more.
+        Concentration α ≥ 1. The prior acts like α − 1 additional rows in each component, so 1 has no effect.
 
     Raises
     ------
-    ValueError : a number is below 1 or not finite, or there is more than one axis.
-    TypeError : a value is neither a number nor an array of numbers.
+    ValueError : a value is below 1 or not finite, or there is more than one axis.
+    TypeError : `weights` is neither a number nor an array of numbers.
 
     See Also
     --------
-    gaussmix.NormalInverseWishart : a prior of means and covariances, and of weights if wanted.
+    gaussmix.NormalInverseWishart : A prior on means and covariances, and optionally on weights.
 
     Examples
     --------
@@ -50,46 +50,46 @@ class Dirichlet(Value):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NormalInverseWishart(Value):
-    """A prior of means and covariances, and of weights if wanted, as `GaussianMixture(prior=…)` takes it.
+    """Normal inverse Wishart prior on means and covariances, and optionally on weights, for `GaussianMixture(prior=…)`.
 
-    Means are normal about one place and covariances inverse Wishart::
+    The means are normally distributed about a common centre, and the covariances are inverse Wishart::
 
         p(μ_k, Σ_k) ∝ |Σ_k|^(−(ν + d + 2) / 2) exp(−½ tr(Λ Σ_k⁻¹) − ½ κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p))
 
-    Fits are then maxima of the posterior density. Whatever is None is found as Fraley & Raftery (2007) find it, so
+    Fits then maximise the posterior density. A parameter that is None is chosen as in Fraley & Raftery (2007), so
     ``NormalInverseWishart()`` is the same as ``prior="default"``.
 
     Parameters
     ----------
     mean : array-like (n_features,), default None
-        μ_p, data units: where means are drawn to. None is the mean of the rows.
+        μ_p, data units, the point to which means are shrunk. None uses the mean of the rows.
     shrinkage : float, default 0.01
-        κ ≥ 0: as many rows as `mean` counts for. 0 leaves the means to the rows.
+        κ ≥ 0, the number of rows that `mean` counts for. With 0, means are not shrunk.
     scale : float or array-like (n_features,) or (n_features, n_features), default None
-        Λ, data units²: a number stands for as much in each feature, n_features numbers for a diagonal. Structures
-        without an orientation take the diagonal, and spherical ones its mean. None is the covariance of the rows,
-        divided by K^(2 / n_features); for structures without an orientation the mean of its diagonal, and for factor
-        analysers its diagonal.
+        Λ, data units². A number stands for the same value in every feature, and n_features numbers for a diagonal
+        matrix. Structures without orientation use the diagonal of Λ, and spherical ones its mean. None uses the
+        covariance of the rows divided by K^(2 / n_features): its diagonal for factor analysers, and the mean of its
+        diagonal for structures without orientation.
     dof : float, default None
-        ν, degrees of freedom: above n_features − 1 for structures with matrices, above 0 for others. None is
-        n_features + 2, and 3 for factor analysers.
+        Degrees of freedom ν, above n_features − 1 for structures with matrices, and above 0 for other structures. None
+        uses n_features + 2, or 3 for factor analysers.
     weights : float or array-like (n_components,), default None
-        α ≥ 1 of a `Dirichlet` prior of the weights; None for no such prior.
+        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights; None for no such prior.
 
     Raises
     ------
-    ValueError : a number is not finite or out of its range, an array has the wrong shape, or `scale` is not a
+    ValueError : a value is not finite or out of its range, an array has the wrong shape, or `scale` is not a
         covariance.
     TypeError : a value is neither a number nor an array of numbers.
 
     See Also
     --------
-    gaussmix.GaussianMixture : takes it.
-    gaussmix.Dirichlet : a prior of the weights alone.
+    gaussmix.GaussianMixture : The estimator with the parameter `prior`.
+    gaussmix.Dirichlet : A prior on the weights alone.
 
     Notes
     -----
-    What ν adds to the rows of a component depends on the structure; `docs/guide/priors.md` has the table.
+    The number of rows that ν adds to a component depends on the structure, as a table in `docs/guide/priors.md` shows.
 
     References
     ----------
@@ -128,13 +128,13 @@ class NormalInverseWishart(Value):
             _check_concentration(self.weights)
 
     def _arrays(self) -> tuple[Array | None, Array | None]:
-        """`mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features), or None, as arrays."""
+        """Return `mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features) as arrays, or None."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
 
 def _check_concentration(weights: float | ArrayLike) -> None:
-    """Raise ValueError or TypeError for what is no α."""
+    """Raise ValueError or TypeError if `weights` is not a valid concentration α."""
     result = check_finite("weights", weights)
     if result.ndim > 1 or not result.size:
         raise ValueError(f"weights must be a number or have the shape (n_components,), not {result.shape}.")
@@ -146,7 +146,7 @@ def _check_concentration(weights: float | ArrayLike) -> None:
 
 
 def _check_scale(scale: Array) -> None:
-    """Raise ValueError for numbers that are not a covariance; it may be singular where it is not a number."""
+    """Raise ValueError if `scale` is not a valid covariance; a matrix must be positive definite."""
     shape = scale.shape
     if scale.ndim > 2 or not scale.size or (scale.ndim == 2 and shape[0] != shape[1]):
         raise ValueError(f"scale must be a number, (n_features,) or (n_features, n_features), not of shape {shape}.")

@@ -1,4 +1,4 @@
-"""What a user forbids a fit to change: the parameter `restrictions` of `GaussianMixture`."""
+"""Restrictions on the parameters of a fit, which `GaussianMixture` accepts as `restrictions`."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ OF_COMPONENTS = ("fixed_means", "fixed_covariances", "fixed_weights")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Restrictions(Value):
-    """What a fit may not change, as `GaussianMixture(restrictions=…)` takes it.
+    """Restrictions on the parameters of a fit, for `GaussianMixture(restrictions=…)`.
 
     Parameters
     ----------
     equal_weights : bool, default False
-        All weights are 1 / K.
+        Whether all weights are fixed at 1 / K.
     min_weight : float, default 0
-        No weight is below; at most 1 / K.
+        Lower bound on every weight, at most 1 / K.
     fixed_means, fixed_covariances, fixed_weights : list of int, default None
-        Numbers of components whose mean, covariance or weight stays as it is in `means_init`, in `covariances_init` or
-        `precisions_init`, or in `weights_init`. Covariances of some components only can't be fixed in structures where
-        they depend on each other.
+        Indices of the components whose mean, covariance or weight does not change. The fixed values are taken from
+        `means_init`, from `covariances_init` or `precisions_init`, or from `weights_init`. If a covariance structure
+        makes covariances depend on each other, the covariances of only some components can't be fixed.
 
     Raises
     ------
-    ValueError : a number is out of its range, a component is named twice, or `equal_weights` contradicts
+    ValueError : a value is out of its range, a component is named twice, or `equal_weights` contradicts
         `fixed_weights`.
-    TypeError : a value is of the wrong type.
+    TypeError : a value has the wrong type.
 
     See Also
     --------
-    gaussmix.GaussianMixture : takes it.
+    gaussmix.GaussianMixture : The estimator with the parameter `restrictions`.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Restrictions(Value):
             raise ValueError("equal_weights=True contradicts fixed_weights. Remove one of them.")
 
     def fixed_components(self, name: str) -> list[int]:
-        """The components that a parameter names, in rising order.
+        """Return the components that a parameter names, in ascending order.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Restrictions(Value):
 
         Raises
         ------
-        TypeError, ValueError : the parameter is not a list of numbers, or names a component twice.
+        TypeError, ValueError : the parameter is not a list of integers, or names a component twice.
         """
         value = getattr(self, name)
         if value is None:

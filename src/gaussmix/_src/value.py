@@ -1,4 +1,4 @@
-"""Values: parameters of an estimator that have parameters themselves, such as `FactorAnalyzer(3)`."""
+"""The base class of parameters of an estimator that have parameters themselves, such as `FactorAnalyzer(3)`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from gaussmix._src.errors import listed
 
-VALUES: dict[str, type[Value]] = {}  # by the names of their classes, for model files
+VALUES: dict[str, type[Value]] = {}  # classes by name, for model files
 
 
 class Value:
-    """A value that is compared, shown and copied by the parameters of its constructor.
+    """A value that is compared, displayed and copied by the parameters of its constructor.
 
-    scikit-learn's `clone` copies it, and a grid search sets its parameters: `covariance_type__max_condition`. The
-    constructor keeps its arguments as they are, because `clone` compares them by identity.
+    scikit-learn's `clone` can copy it, and a grid search can set its parameters: `covariance_type__max_condition`. The
+    constructor stores its arguments unchanged, because `clone` compares them by identity.
     """
 
     def __init_subclass__(cls) -> None:
@@ -27,27 +27,27 @@ class Value:
     @classmethod
     @cache
     def _defaults(cls) -> dict[str, Any]:
-        """The parameters of the constructor, with their defaults."""
+        """Return the parameters of the constructor, with their defaults."""
         return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
 
     @property
     def non_default_params(self) -> dict[str, Any]:
-        """The parameters that differ from their defaults, arrays as lists."""
+        """Return the parameters that differ from their defaults, with arrays as lists."""
         values, usual = self.get_params(), self._defaults()
         changed = {name: plain(value) for name, value in values.items() if value is not usual[name]}
         return {name: value for name, value in changed.items() if value != usual[name]}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name.
+        """Return the parameters by name.
 
         Parameters
         ----------
-        deep : there for scikit-learn; changes nothing.
+        deep : ignored; exists for compatibility with scikit-learn.
         """
         return {name: getattr(self, name, default) for name, default in self._defaults().items()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters, all or none.
+        """Change parameters; if one is not valid, nothing is changed.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class Value:
 
         Raises
         ------
-        ValueError, TypeError : there is no such parameter, or it can't have this value.
+        ValueError, TypeError : the parameter does not exist, or its value is not valid.
         """
         values = self.get_params()
         for name in params:
@@ -68,7 +68,7 @@ class Value:
         return self is other or (type(self) is type(other) and self.non_default_params == other.non_default_params)
 
     def __hash__(self) -> int:
-        return hash(type(self))  # parameters may change
+        return hash(type(self))  # because parameters may change
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.non_default_params.items())
@@ -76,7 +76,7 @@ class Value:
 
 
 def plain(value: Any) -> Any:
-    """Arrays and their numbers as Python's lists and numbers, so that they are compared and shown as one value."""
+    """Convert arrays to lists and NumPy numbers to Python numbers, so that they can be compared and displayed."""
     if hasattr(value, "__array__"):
         return np.asarray(value).tolist()
     return list(map(plain, value)) if isinstance(value, list | tuple | range) else value

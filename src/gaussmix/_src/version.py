@@ -1,4 +1,4 @@
-"""The version of gaussmix, apart from all that is slow to import: `gaussmix --version` needs no more."""
+"""The version of gaussmix, in a module without slow imports, so that `gaussmix --version` is fast."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 @cache
 def package_version() -> str:
-    """The version of gaussmix; "unknown" if it runs from a source tree that was never installed."""
+    """Return the version of gaussmix, or "unknown" if it runs from a source tree that was never installed."""
     try:
         return version("gaussmix")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Covariances as values: spherical, diagonal, dense or of low rank; one for each component, or one for all."""
+"""Covariances of components, as values: spherical, diagonal, dense or of low rank, one per component or one for all."""
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.dense import Dense

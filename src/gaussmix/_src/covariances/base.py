@@ -1,4 +1,4 @@
-"""Covariances as a value: one Σ_k for each component, or one Σ for all. A new form implements the abstract methods."""
+"""The base class of covariances: one Σ_k per component, or one Σ for all. New forms implement the abstract methods."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Covariances(ABC):
     n_features: int
     is_shared: bool = False
 
-    second: ClassVar[Second]  # the second moments that a family needs to make this form
-    is_matrix: ClassVar[bool] = False  # a covariance is a symmetric, positive definite matrix, not positive numbers
+    second: ClassVar[Second]  # second moments from which a structure computes this form
+    is_matrix: ClassVar[bool] = False  # whether a covariance is a symmetric matrix instead of positive numbers
 
     def __post_init__(self) -> None:
         frozen(self.each)
@@ -43,58 +43,56 @@ class Covariances(ABC):
 
     @classmethod
     def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
-        """The shape of `array`, where a covariance has the form of its second moments."""
+        """Return the shape of `array` if a covariance has the same form as its second moments."""
         one = (n_features,) * cls.second.n_axes
         return one if is_shared else (n_components, *one)
 
     @classmethod
     def from_array(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
-        """Make covariances of an array in the form of `array`."""
+        """Make covariances from an array that has the form of `array`."""
         return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
 
     @cached_property
     def array(self) -> Array:
-        """`each` without the first axis if the covariance is shared: the form of `covariances_` and of model files."""
+        """Return the form used by `covariances_` and model files: `each`, without its first axis if it is shared."""
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod
     def coordinates(self) -> Array:
-        """Numbers without constraints that stand for the covariances, (n, n_coordinates): logarithms of variances, and
-        what multiplies their roots.
-        """
+        """Return unconstrained coordinates (n, n_coordinates): logs of variances, and factors of their square roots."""
 
     @abstractmethod
     def from_coordinates(self, coordinates: Array) -> Self:
-        """Other covariances of this form, from their coordinates."""
+        """Return other covariances of this form, given their coordinates."""
 
     @abstractmethod
     def lengths(self, changes: Array) -> Array:
-        """Small changes of the coordinates, (m, n, n_coordinates), in units of what a row says about them.
+        """Return small changes of the coordinates, (m, n, n_coordinates), scaled by the information in one row.
 
-        The squared length of the result is twice the Kullback–Leibler divergence that a change makes.
+        The squared length of the result is twice the Kullback–Leibler divergence that a change causes.
         """
 
     def ridge_precisions(self) -> Array:
-        """1 / what a ridge is added to, as a step sees it: diagonals of Σ_k⁻¹, (n_components, n_features)."""
+        """Return 1 / the variance to which a step adds a ridge: diagonals of Σ_k⁻¹, (n_components, n_features)."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
     @abstractmethod
     def variances(self) -> Array:
-        """Diagonals of the covariances, (n_components, n_features), data units²."""
+        """Return the diagonals of the covariances, (n_components, n_features), data units²."""
 
     @abstractmethod
     def dense(self) -> Array:
-        """Matrices, (n_components, n_features, n_features), data units²."""
+        """Return the covariance matrices, (n_components, n_features, n_features), data units²."""
 
     def _for_all(self, each: Array) -> Array:
-        """What `each` covariance has, (n, …), for every component."""
+        """Repeat values (n, …) of shared covariances for every component."""
         if not self.is_shared:
             return each
         return np.broadcast_to(each, (self.n_components, *each.shape[1:]))
 
     @cached_property
     def whitening(self) -> Whitening:
-        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`, which names components without one."""
+        """Return factors W_k, Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError` that names components without one."""
         return self._whitening()
 
     @abstractmethod
@@ -102,36 +100,36 @@ class Covariances(ABC):
 
     @cached_property
     def rounding_error(self) -> Array:
-        """About how much rounding changes log densities of each component, (n_components,), nats.
+        """Return roughly how much rounding changes log densities of each component, (n_components,), nats.
 
         The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that
-        is left of it when the other features are known.
+        remains if the other features are known.
         """
         inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
         return self.n_features * float(np.finfo(np.float64).eps) * inflation
 
     def to_simple_form(self) -> Covariances:
-        """The same covariances as `Isotropic`, `Diagonal` or `Dense`: the form that estimators show."""
+        """Return the same covariances as `Isotropic`, `Diagonal` or `Dense`, the form that estimators show."""
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """The same covariances of the form of `to_simple_form` in the form `kind`; unchanged if `kind` is less general.
+        """Return the same covariances in the form `kind`, or unchanged if `kind` is less general.
 
-        The order is `Isotropic`, `Diagonal`, `Dense`.
+        The order of generality is `Isotropic`, `Diagonal`, `Dense`; the covariances must have one of these forms.
         """
         return self
 
     def inverse(self) -> Covariances:
-        """The precisions Σ_k⁻¹, in the form of `to_simple_form`; raises `SingularCovarianceError`."""
+        """Return the precisions Σ_k⁻¹ in the form of `to_simple_form`; raises `SingularCovarianceError`."""
         return replace(self.to_simple_form(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """The covariances of some components, in this order."""
+        """Return the covariances of some components, in this order."""
         indices = np.asarray(components, dtype=np.intp)
         return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 
     def replace_components(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
-        """Replace the covariances of some components by others of this form; a shared one is replaced whole."""
+        """Replace covariances of some components by `others` of this form; a shared covariance is replaced whole."""
         each = others.each
         if not self.is_shared:
             each = np.array(self.each)
@@ -140,16 +138,16 @@ class Covariances(ABC):
 
     @abstractmethod
     def marginal(self, indices: Indices) -> Covariances:
-        """Covariances of the features at `indices`, in this order."""
+        """Return the covariances of the features at `indices`, in this order."""
 
     @abstractmethod
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Covariances, Array]:
-        """Covariances of unknown features given known ones, and how their means follow; Bishop (2006) eq. 2.81–2.82.
+        """Return the covariances of unknown features given known ones, and regressions; Bishop (2006) eq. 2.81–2.82.
 
         Returns
         -------
-        covariances : Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku of the unknown features in their order, symmetric to the bit.
-        regression : B_k of μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 where all are the same.
+        covariances : Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku of the unknown features in their order, exactly symmetric.
+        regression : B_k of the means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 if all are the same.
 
         Raises
         ------
@@ -158,7 +156,7 @@ class Covariances(ABC):
 
     @abstractmethod
     def transform(self, A: Array) -> Covariances:
-        """A Σ Aᵀ of a linear map (m, n_features), symmetric to the bit, for covariances that have Cholesky factors."""
+        """Return A Σ Aᵀ for a linear map A (m, n_features), exactly symmetric; Σ must have Cholesky factors."""
 
 
 Covariances.__module__ = "gaussmix.extend"  # where users import it from

@@ -1,4 +1,4 @@
-"""Covariance matrices without a special form."""
+"""Covariance matrices without constraints."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from gaussmix._src.numerics.factorise import factorise, lower_roots
 
 
 class Dense(Covariances):
-    """Σ_k any symmetric, positive definite matrix; `each` is (n, n_features, n_features)."""
+    """Covariances Σ_k that are arbitrary positive definite matrices; `each` has shape (n, n_features, n_features)."""
 
     second = Second.FULL
     is_matrix = True
 
     def coordinates(self) -> Array:
-        """Of Σ = M D Mᵀ: what is below the diagonal of M, whose diagonal is 1, and log D.
+        """Return the entries of M below its diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
 
-        An affine combination of covariances with one volume has it too, and so have those with one shape and
-        orientation.
+        Affine combinations of coordinates preserve a common volume, and also a common shape and orientation.
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)
@@ -40,14 +39,14 @@ class Dense(Covariances):
         return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
 
     def lengths(self, changes: Array) -> Array:
-        """With W = D^(−½) M⁻¹, these are W dM D^½ and ½ dlog D times √2."""
+        """Return W dM D^½ with W = D^(−½) M⁻¹, and dlog D / √2."""
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
         relative = einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
-        """What is below the diagonal of M, (…, n_features, n_features) with zeros elsewhere; log D, (…, n_features)."""
+        """Return M without its diagonal, (…, n_features, n_features), and log D, (…, n_features), from coordinates."""
         n_below = coordinates.shape[-1] - self.n_features
         below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))
         below[..., *below_diagonal(self.n_features)] = coordinates[..., :n_below]
@@ -66,16 +65,14 @@ class Dense(Covariances):
         return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
-        """As in the base class. With the known features first, the Cholesky factor [[L_k, 0], [L_uk, L_u]] has both
-        results: B = L_uk L_k⁻¹ and L_u L_uᵀ, without a difference of large numbers.
-        """
+        """Return L_u L_uᵀ and L_uk L_k⁻¹ from the Cholesky factor [[L_k, 0], [L_uk, L_u]], so that nothing cancels."""
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():
             raise SingularCovarianceError(np.flatnonzero(failed))
         lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
         n_observed = len(known)
-        # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+        # LU elimination leaves an upper triangular matrix unchanged, so `solve` amounts to back substitution.
         upper = lower[:, :n_observed, :n_observed].swapaxes(1, 2)
         across = np.linalg.solve(upper, lower[:, n_observed:, :n_observed].swapaxes(1, 2))
         regression = np.asarray(across.swapaxes(1, 2), np.float64)
@@ -88,12 +85,12 @@ class Dense(Covariances):
 
 
 def squared(roots: Array) -> Array:
-    """R Rᵀ of each (m, n), symmetric to the bit."""
+    """Return R Rᵀ of each matrix R (m, n), exactly symmetric."""
     return einsum("kij,klj->kil", roots, roots)
 
 
 def composed(axes: Array, variances: Array) -> Array:
-    """D_k diag(v_k) D_kᵀ, (n, d, d), of `axes` (n or 1, d, d) and `variances` (n, d) ≥ 0; symmetric to the bit."""
+    """Return D_k diag(v_k) D_kᵀ, (n, d, d), exactly symmetric, for axes D (n or 1, d, d) and variances v (n, d) ≥ 0."""
     return squared(axes * np.sqrt(variances)[:, None, :])
 
 

@@ -1,4 +1,4 @@
-"""Diagonal covariances: a variance for each feature."""
+"""Diagonal covariances, with one variance per feature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 
 class Diagonal(Covariances):
-    """Σ_k = diag(v_k); `each` is (n, n_features)."""
+    """Diagonal covariances Σ_k = diag(v_k); `each` has shape (n, n_features)."""
 
     second = Second.DIAGONAL
 
@@ -58,7 +58,7 @@ class Diagonal(Covariances):
 
 
 def is_scaled_selection(A: Array) -> bool:
-    """Whether a map (m, n_features) only scales, drops and reorders features."""
+    """Return whether a map (m, n_features) only scales, drops and reorders features."""
     present = A != 0
     return bool((present.sum(axis=1) == 1).all() and (present.sum(axis=0) <= 1).all())
 

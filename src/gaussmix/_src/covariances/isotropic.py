@@ -1,4 +1,4 @@
-"""Covariances v I: one variance for all features."""
+"""Spherical covariances v I, with one variance for all features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 
 class Isotropic(Covariances):
-    """Σ_k = v_k I; `each` is (n,)."""
+    """Spherical covariances Σ_k = v_k I; `each` has shape (n,)."""
 
     second = Second.TRACE
 

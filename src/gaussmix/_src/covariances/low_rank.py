@@ -1,4 +1,4 @@
-"""Covariances of a few common factors and noise, for many features: never made as matrices unless asked for."""
+"""Covariances of a few common factors plus noise, for many features. Matrices are formed only on request."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 class LowRank(Covariances):
-    """Σ_k = Λ_k Λ_kᵀ + diag(ψ_k) with loadings Λ_k (n_features, n_factors); `each` is [Λ | ψ], (n, d, q + 1)."""
+    """Covariances Σ_k = Λ_k Λ_kᵀ + diag(ψ_k) with loadings Λ_k (n_features, q); `each` is [Λ | ψ], (n, d, q + 1)."""
 
     second = Second.PROJECTED
 
     @classmethod
     def from_loadings(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
-        """From loadings (n, n_features, n_factors), data units, and noise variances (n, n_features), data units²."""
+        """Make covariances from loadings (n, n_features, n_factors) and noise variances (n, n_features)."""
         each = np.concatenate((loadings, noise[..., None]), axis=2)
         return cls(each, n_components, each.shape[1], is_shared)
 
     @property
     def loadings(self) -> Array:
-        """Λ, (n, n_features, n_factors), data units."""
+        """Return the loadings Λ, (n, n_features, n_factors), data units."""
         return self.each[..., :-1]
 
     @property
     def noise(self) -> Array:
-        """ψ, (n, n_features), data units²."""
+        """Return the noise variances ψ, (n, n_features), data units²."""
         return self.each[..., -1]
 
     @cached_property
@@ -45,9 +45,9 @@ class LowRank(Covariances):
 
     @cached_property
     def posterior(self) -> tuple[Array, Array]:
-        """The factors given a row x: mean β (x − μ) and covariance P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ.
+        """Return β and P of the factors given a row x: their mean β (x − μ), and their covariance P.
 
-        Gives β = Λᵀ Σ⁻¹, (n, n_factors, n_features), 1 / data units, and P, (n, n_factors, n_factors).
+        β = Λᵀ Σ⁻¹ has shape (n, q, n_features), 1 / data units, and P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ has shape (n, q, q).
         """
         roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
@@ -55,7 +55,7 @@ class LowRank(Covariances):
         return projection, einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
 
     def coordinates(self) -> Array:
-        """Λ and log ψ."""
+        """Return Λ and log ψ."""
         return np.concatenate((self.loadings.reshape(len(self.each), -1), log(self.noise)), axis=1)
 
     def from_coordinates(self, coordinates: Array) -> LowRank:
@@ -65,9 +65,9 @@ class LowRank(Covariances):
         return LowRank.from_loadings(loadings, noise, self.n_components, self.is_shared)
 
     def lengths(self, changes: Array) -> Array:
-        """W dΛ with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
+        """Return W dΛ, with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
 
-        In these units a step of `FactorAnalyzer` is the gradient: it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
+        In these units a step of `FactorAnalyzer` is the gradient, because it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
@@ -80,7 +80,7 @@ class LowRank(Covariances):
         return shifted
 
     def ridge_precisions(self) -> Array:
-        """1 / ψ: what rows say of the factors has no ridge."""
+        """Return 1 / ψ, because a ridge is added to the noise only."""
         return self._for_all(1.0 / self.noise)
 
     def variances(self) -> Array:
@@ -101,7 +101,7 @@ class LowRank(Covariances):
         return replace(self, each=self.each[:, indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[LowRank, Array]:
-        """As in the base class. The factors stay; given the known features, their covariance is P of `posterior`."""
+        """Return covariances and regressions; given known features, the factors have covariance P of `posterior`."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
         loadings = einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
@@ -113,7 +113,7 @@ class LowRank(Covariances):
 
 
 def symmetric_root(matrices: Array) -> Array:
-    """The symmetric root of positive semidefinite matrices (n, n_factors, n_factors)."""
+    """Return the symmetric roots of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
     return einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
 

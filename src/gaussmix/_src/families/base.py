@@ -1,4 +1,4 @@
-"""Families: what shape covariances have. They turn scatter into covariances and never see a row."""
+"""The base class of covariance structures, which compute covariances from scatter matrices, and their registry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix._src.value import Value
 
 
 class Equivariance(Enum):
-    """The maps x ↦ Ax + b under which a fit from a given start moves along with the data."""
+    """Maps x ↦ Ax + b of the data under which a fit with the same initialisation changes accordingly."""
 
     AFFINE = "any invertible matrix"
     SCALING = "a factor per feature"
@@ -32,102 +32,102 @@ class Equivariance(Enum):
 
 
 class Family(Value, ABC):
-    """A covariance structure: moments in, covariances out. To add one, see docs/develop/add-a-structure.md."""
+    """A covariance structure: it computes covariances from moments. See docs/develop/add-a-structure.md to add one."""
 
     name: ClassVar[str]  # set by `register`
-    in_all: ClassVar[bool]  # set by `register`: covariance_type="all" tries it
-    kind: ClassVar[type[Covariances]]  # the form of the covariances
-    accuracy: ClassVar[float] = 0.0  # relative, of covariances that `update` searches for; 0 where it is a formula
-    n_first_updates: ClassVar[int] = 1  # how many updates the first M-step makes, each from the covariances of the last
-    is_step: ClassVar[bool] = False  # `update` is a step towards the maximum, not the maximum
+    in_all: ClassVar[bool]  # whether covariance_type="all" tries it; set by `register`
+    kind: ClassVar[type[Covariances]]  # form of the covariances
+    accuracy: ClassVar[float] = 0.0  # relative accuracy of covariances from `update` if it iterates; 0 for a formula
+    n_first_updates: ClassVar[int] = 1  # updates in the first M-step, each starting from the last covariances
+    is_step: ClassVar[bool] = False  # whether `update` only makes a step towards the maximum
 
     @property
     def is_shared(self) -> bool:
-        """Whether all components have one covariance."""
+        """Return whether all components share one covariance."""
         return False
 
     @property
     def has_alternatives(self) -> bool:
-        """Whether EM may start from other covariances than those of `update`."""
+        """Return whether EM may start from covariances other than the result of `update`."""
         return type(self).other_initial_covariances is not Family.other_initial_covariances
 
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """The maps of the data that a fit follows."""
+        """Return the maps of the data under which a fit changes accordingly."""
 
     @property
     def algebra(self) -> Algebra | None:
-        """What components share, if volume, shape and orientation say all of it; otherwise None.
+        """Return which of volume, shape and orientation components share, if this defines the structure; else None.
 
-        The core then owns `update`, and makes whole steps of EM by itself.
+        If it is not None, the C++ core does `update`, and makes complete EM steps.
         """
         return None
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """The terms in which covariances that meet no bound differ, for derivatives; None if there is none."""
+        """Return the parametrisation of covariances without bounds that derivatives use; None if there is none."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Which variances along axes (n, n_values), data units², are the least and the largest that a bound allows.
+        """Return which variances along axes (n, n_values), data units², are at the lower and at the upper bound.
 
-        None where no bound is met.
+        Returns None if no variance is at a bound.
         """
         return None
 
     def least_variance(self, covariances: Covariances) -> float:
-        """The least variance along an axis that a bound allows with such covariances, data units²; 0 for no bound."""
+        """Return the smallest variance along an axis that the bound permits, data units²; 0 if there is no bound."""
         return 0.0
 
     @property
     def is_bounded(self) -> bool:
-        """Whether variances have a bound on their ratios, so that no covariance collapses."""
+        """Return whether the ratios of variances are bounded, so that no covariance collapses."""
         return False
 
     def set_params(self, **params: Any) -> Self:
-        """Change options, all or none.
+        """Change options; if one is not valid, nothing is changed.
 
         Parameters
         ----------
-        params : options of the structure.
+        params : options of the covariance structure.
 
         Raises
         ------
-        ValueError, TypeError : there is no such option, it can't have this value, or this is the structure in
-            `FAMILIES`, which all estimators use.
+        ValueError, TypeError : the option does not exist or the value is not valid, or this is the object in
+            `FAMILIES`, which all estimators share.
         """
         if FAMILIES.get(getattr(type(self), "name", "")) is self:
             raise ValueError(f"{self!r} of FAMILIES can't change: make another, {type(self).__name__}(…).")
         return super().set_params(**params)
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
-        """Why data of so many features can't have this structure; None if they can."""
+        """Return why data with n_features features can't have this structure; None if they can."""
         return None
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Say which second moments `update` reads.
+        """Return which second moments `update` reads.
 
         Parameters
         ----------
-        current : the covariances that `update` will start from; None at the first step.
+        current : covariances that `update` will start from; None at the first step.
         """
         return MomentSpec(self.kind.second, is_pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Maximise the expected log-likelihood over covariances of this structure.
 
-        The core does this for a family with an `algebra`. Others override it.
+        The C++ core does this for structures with an `algebra`. Other structures override this method.
 
         Parameters
         ----------
-        scatter : second sums about the new means, as `spec` asked for them, and their degrees of freedom, which are
-            positive; where moments are pooled, only their sum is.
-        current : the last covariances, from which an iterative structure starts; None at the first step.
+        scatter : second moments about the new means, as `moment_spec` requested them, and their positive degrees of
+            freedom. If moments are pooled, only their sum is positive.
+        current : last covariances, from which an iterative structure starts; None at the first step.
 
         Raises
         ------
-        NotImplementedError : the family has neither an `algebra` nor an `update` of its own.
+        NotImplementedError : the structure has neither an `algebra` nor its own `update`.
         """
         if self.algebra is None:
             raise NotImplementedError(f"{type(self).__name__} needs update or algebra. Define one of them.")
@@ -140,90 +140,90 @@ class Family(Value, ABC):
         return self.covariances(result, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Alternatives to `update(scatter, None)`.
+        """Return alternatives to `update(scatter, None)` for the first M-step.
 
-        EM takes a few steps from each and continues from the one with the highest likelihood.
+        EM makes a few steps from each alternative, and continues from the one with the highest likelihood.
         """
         return []
 
     def prior_dof(self, n_features: int) -> float:
-        """ν of a prior on covariances of this structure where the user names none; Fraley & Raftery (2007)."""
+        """Return the default ν of a prior on covariances of this structure; Fraley & Raftery (2007)."""
         return n_features + 2.0
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """What a prior adds to the degrees of freedom, by which `update` divides; Fraley & Raftery (2007).
+        """Return what a prior adds to the degrees of freedom by which `update` divides; Fraley & Raftery (2007).
 
         Parameters
         ----------
         dof : ν of the prior on covariances.
-        n_features : d.
-        of_mean : 1 where means have a prior too, whose density falls with the covariance; else 0.
+        n_features : number of features d.
+        of_mean : 1 if there is a prior on the means, too, whose density depends on the covariance; otherwise 0.
 
         Returns
         -------
-        each : for each component.
-        once : for all together, where they share what the prior is about.
+        each : amount for each component.
+        once : amount for all components together, if the prior is on something that they share.
         """
         of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
-        if self.kind.second is Second.TRACE:  # `update` divides by so many for each row
+        if self.kind.second is Second.TRACE:  # for each row `update` divides by n_features
             of_covariance /= n_features
         return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters of the covariances; weights and means are counted elsewhere."""
+        """Return the number of free parameters of the covariances, without weights and means."""
         algebra = self.free_algebra
         if not isinstance(algebra, Algebra):
             raise NotImplementedError(f"{type(self).__name__} needs n_parameters or algebra. Define one of them.")
         return algebra.n_parameters(n_components, n_features)
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """The shape of `covariances_`."""
+        """Return the shape of `covariances_`."""
         return self.kind.shape(n_components, n_features, self.is_shared)
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
-        """The value that an array of `shape` stands for, data units²."""
+        """Return the covariances that an array of `shape` represents, data units²."""
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
-        """Covariances of several mixtures, (n_mixtures, …), as those of one mixture with all their components."""
+        """Return the covariances of several mixtures, (n_mixtures, …), as the covariances of one large mixture."""
         one = self.shape(n_components, n_features)
         each = arrays.reshape(-1, *(one if self.is_shared else one[1:]))
         return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """The structure of the image of such covariances under a map; it may keep no constraint.
+        """Return the structure of covariances that result from a linear map; it may keep no constraint.
 
         Parameters
         ----------
-        covariances : the image: a marginal, a conditional or another linear map.
-        is_conditional : whether other features are known.
+        covariances : the resulting covariances, of a marginal, a conditional or another linear map.
+        is_conditional : whether they are conditional on the values of other features.
         """
         return unconstrained(covariances)
 
 
 def is_separate(family: Family, n_features: int) -> bool:
-    """Whether no two components share a parameter of their covariances, so that mixtures may be put together."""
+    """Return whether no two components share a covariance parameter, so that mixtures may be concatenated."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
 FAMILIES: dict[str, Family] = {}
-ALIASES: dict[str, str] = {}  # mclust's names of families that scikit-learn names otherwise → ours
+ALIASES: dict[str, str] = {}  # mclust's name → our name of structures that scikit-learn names differently
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix.families"  # entry points of other packages; each imports a module that registers families
+_GROUP = "gaussmix.families"  # entry points of other packages; each imports a module that registers structures
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
-    """Make a family known under a name, which files and messages use, and under others.
+    """Register a covariance structure under a name, which files and messages use, and under aliases.
 
     Parameters
     ----------
-    name, aliases : what users may call it.
-    in_all : whether covariance_type="all" tries it. Leave it out: what is registered must change nothing for others.
+    name, aliases : names that users may pass.
+    in_all : whether covariance_type="all" tries it. Other packages must leave it False, to change no other results.
 
     Raises
     ------
-    ValueError : a name belongs to another family. The same class may be defined again, as in a notebook.
+    ValueError : a name belongs to another structure. The same class may be defined again, as in a notebook.
     """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
@@ -256,30 +256,30 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 
 def unconstrained(covariances: Covariances) -> Family:
-    """The structure that has all covariances of this form; they are spherical, diagonal or dense."""
+    """Return the structure that permits all covariances of this form, which is spherical, diagonal or dense."""
     return without_constraints(type(covariances), covariances.is_shared)
 
 
 def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
-    """The structure that has all covariances of a form; all dense ones for a form that is none of the three."""
+    """Return the structure that permits all covariances of a form; for other forms, all dense covariances."""
     return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
 def has_conjugate_prior(family: Family) -> bool:
-    """Whether a family has a conjugate prior: its precisions are free of constraints, or one that all share is."""
+    """Return whether a structure has a conjugate prior, because its own or shared precisions are unconstrained."""
     name = _UNCONSTRAINED.get((family.kind, family.is_shared))
     return name is not None and family == FAMILIES[name]
 
 
 def family_names() -> list[str]:
-    """All names of families, with those of other packages: those in lower case, then mclust's."""
+    """Return all names of structures, including other packages': lower-case names first, then mclust's."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
 
 
 def is_family(name: str) -> bool:
-    """Whether a family has this name or alias; a package that offers an unknown one is imported.
+    """Return whether a structure has this name or alias; if another package offers the name, it is imported.
 
-    Raises ImportError where the package can't be imported, or registers no such family.
+    Raises ImportError if the package can't be imported, or does not register the structure.
     """
     if name in FAMILIES or name in ALIASES:
         return True
@@ -291,10 +291,10 @@ def is_family(name: str) -> bool:
 
 
 def family_named(name: str, **options: Any) -> Family:
-    """Look up a family by its name or an alias, with options if it has some.
+    """Return the covariance structure with this name or alias, with options if it has some.
 
-    Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an impossible option, and
-    ImportError where the package that offers the name can't be imported.
+    Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an invalid option, and
+    ImportError if the package that offers the name can't be imported.
     """
     if name not in FAMILIES and name not in ALIASES and not is_family(name):
         raise unknown_name("covariance_type", name, family_names())
@@ -309,9 +309,9 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientatio
 
 
 def check_features(name: Any, n_features: int) -> str | None:
-    """Say what a name means if that differs from its letters for this number of features; None otherwise.
+    """Return a note if a name means something else than its letters for this number of features, otherwise None.
 
-    Values have no letters. Raises ValueError for the name of a structure of a single feature where there are more.
+    Raises ValueError if the structure is for one feature and there are several. There are no notes for objects.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(

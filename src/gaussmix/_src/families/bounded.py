@@ -1,4 +1,4 @@
-"""A bound on how unlike variances may be: the largest is at most so many times the smallest, over all components."""
+"""Covariance structures with an optional bound on the ratio of the largest to the smallest variance overall."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
 
-RATIO_BOUND_FACTOR = 1 + 1e-9  # variances whose ratio is so near to the bound have been clamped
+RATIO_BOUND_FACTOR = 1 + 1e-9  # variances whose ratio is this close to the bound have been clamped
 
-# By the second moments of a form: the maps that a fit follows, and how many of volume, shape and orientation there are.
+# For each form of second moments: the equivariance, and how many of volume, shape and orientation exist.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -30,15 +30,15 @@ _FORMS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Boundable(Family):
-    """A structure without constraints but that all components may share: `kind` and `is_shared` say all of it.
+    """A covariance structure whose only constraint may be that all components share one covariance.
 
-    Its eigenvalues are free of each other, or those of a single matrix, and so may have a bound. With it the
-    eigenvalues of all components lie in [m, c m] for some m; García-Escudero et al. (2008). The likelihood then has a
-    maximum, and no component collapses onto a few rows.
+    Because the eigenvalues are not constrained otherwise, they may have a bound: the eigenvalues of all components then
+    lie in [m, c m] for some m; García-Escudero et al. (2008). With a bound the likelihood has a maximum, and no
+    component collapses onto a few rows.
 
     Parameters
     ----------
-    max_condition : c ≥ 1; at 1 all covariances are one sphere. None for no bound.
+    max_condition : bound c ≥ 1; at 1 all covariances are the same sphere. None for no bound.
     """
 
     max_condition: float | None = None
@@ -67,7 +67,7 @@ class Boundable(Family):
             return None
         is_at_bound = max(
             RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
-        )  # the least are rounded most
+        )  # the smallest variances have the largest rounding errors
         if largest * is_at_bound < self.max_condition * least:
             return None
         return variances <= is_at_bound * least, variances * is_at_bound >= largest
@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """With a bound the unit may change, but not that of one feature alone."""
+        """Return the maps that a fit follows; with a bound, scaling a single feature changes the fit."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -103,12 +103,12 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the parameters without the bound, which fixes none; with a bound of 1 there is one variance."""
+        """Return the number of parameters without the bound, which fixes none; the bound 1 leaves one variance."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
 def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
-    """Matrices (n, d, d) with clamped eigenvalues; those that are within the bound keep their bits."""
+    """Clamp the eigenvalues of matrices (n, d, d); matrices within the bound are returned bit for bit."""
     values, axes = principal_axes(matrices)
     within = clamped(values, degrees, limit)
     changed = (within != values).any(axis=1)
@@ -120,13 +120,13 @@ def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
 
 
 def clamped(values: Array, degrees: Array, limit: float) -> Array:
-    """Eigenvalues (n, n_values) in [m, c m] with the m that makes Σ_k N_k Σ_j (log v_kj + l_kj / v_kj) smallest.
+    """Clamp eigenvalues (n, n_values) to [m, c m], with the m that minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
-    The l ≥ 0 are those of S_k / N_k; `degrees` (n,) are N_k, and `limit` is c. Between two neighbours among all l and l
-    / c it is the same values that are too small or too large, and the best m is m = Σ N (l of the small, l / c of the
-    large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data Analysis 61,
-    section 3.2. The derivative by log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) − 1), rises with m. So the
-    interval in which it is 0 has the best m, and it is found by sorting.
+    The l ≥ 0 are the eigenvalues of S_k / N_k; `degrees` (n,) are N_k, and `limit` is c. Between two neighbours among
+    all l and l / c, the sets of values that are too small or too large do not change. The best m is then Σ N (l of the
+    small, l / c of the large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics &
+    Data Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c
+    m) − 1), increases with m. Therefore sorting finds the interval in which it is 0, which contains the best m.
     """
     if values.max() <= limit * values.min():
         return values
@@ -135,10 +135,10 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
     mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
     ends = np.sort(np.concatenate((rising, rising / limit)))
-    low = np.searchsorted(rising, ends, side="left")  # so many are below each end
+    low = np.searchsorted(rising, ends, side="left")  # number of values below each end
     above, high = (np.searchsorted(rising / limit, ends, side=side) for side in ("right", "left"))
     slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / limit)
-    first = int((slopes >= 0).argmax())  # the interval that ends here
+    first = int((slopes >= 0).argmax())  # index of the interval's end
     n_low, n_high = low[first], high[first]
     least = (total[n_low] + (total[-1] - total[n_high]) / limit) / (mass[n_low] + mass[-1] - mass[n_high])
     return np.clip(values, least, limit * least)

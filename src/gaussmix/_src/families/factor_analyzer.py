@@ -1,4 +1,4 @@
-"""Factor analysers: covariances of a few common factors and noise, for many features."""
+"""Factor analysers: covariances of a few common factors and noise, for data with many features."""
 
 from __future__ import annotations
 
@@ -21,39 +21,38 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # of a variance: what subtraction leaves of it is no less
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise, relative to a variance, after subtraction
 
 
 @register("factor_analyzer")
 @dataclass(frozen=True, eq=False, repr=False)
 class FactorAnalyzer(Family):
-    """Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal; never a matrix of n_features².
+    """Factor analysers, Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal.
 
-    Mixtures of factor analysers (Ghahramani & Hinton 1996; McLachlan & Peel 2000, chapter 8), with isotropic noise
-    mixtures of probabilistic principal components (Tipping & Bishop 1999), and with what components share the
-    parsimonious ones of McNicholas & Murphy (2008).
+    Matrices of n_features² are never formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
+    McLachlan & Peel (2000), chapter 8. With isotropic noise they are mixtures of probabilistic principal components
+    (Tipping & Bishop 1999), and with shared loadings or noise the parsimonious mixtures of McNicholas & Murphy (2008).
 
     Parameters
     ----------
     n_factors : int, default 1
-        Number q of factors of each component, fewer than features.
+        Number q of factors of each component, which must be smaller than the number of features.
     noise : {"diagonal", "isotropic"}, default "diagonal"
-        Ψ_k: a noise variance for each feature, or one for all, which makes the mixture one of probabilistic principal
-        components.
+        Form of Ψ_k: "diagonal" is one noise variance per feature, "isotropic" is one variance for all features.
     shared_loadings, shared_noise : bool, default False
-        Whether Λ_k, or Ψ_k, is the same for all components.
+        Whether all components share Λ_k or Ψ_k, respectively.
 
     Raises
     ------
-    ValueError : `n_factors` is below 1, or there is no such noise.
-    TypeError : a value is of the wrong type.
+    ValueError : `n_factors` is below 1, or the value of `noise` does not exist.
+    TypeError : a value has the wrong type.
 
     Notes
     -----
-    `update` is one step of EM for the factors, of the scatter about the new means: a cycle of AECM
-    (Meng & van Dyk 1997) that keeps the responsibilities, so it never lowers the likelihood. It is sped up by
-    parameter expansion (Liu, Rubin & Wu 1998): factors may take any covariance R, which Λ R^½ then takes in. With
-    loadings and a diagonal noise of its own, a component's variances then are those of its rows, exactly.
+    An M-step makes one EM step for the factors, given the scatter about the new means. The EM step is a cycle of AECM
+    (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood. Parameter expansion (Liu,
+    Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the loadings then absorb as Λ
+    R^½. If a component has its own loadings and diagonal noise, its variances are exactly the variances of its rows.
 
     Examples
     --------
@@ -81,7 +80,7 @@ class FactorAnalyzer(Family):
 
     @property
     def non_default_params(self) -> dict[str, Any]:
-        """The number of factors, and other parameters that differ from their defaults."""
+        """Return the number of factors, and all other parameters that differ from their defaults."""
         return {"n_factors": int(self.n_factors), **super().non_default_params}
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
@@ -104,7 +103,7 @@ class FactorAnalyzer(Family):
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Variances at first; later moments along β_k too, which makes a row's expected factors."""
+        """Request variances at first, and later also moments along β_k, which give the expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
@@ -119,7 +118,7 @@ class FactorAnalyzer(Family):
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
-        crossed, variances = moments[..., :-1], moments[..., -1]  # of rows with factors, and of rows
+        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows with factors, and variances
         factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
@@ -129,18 +128,18 @@ class FactorAnalyzer(Family):
         return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
-        """Half of each variance to the noise and half to factors in fixed directions, for EM to turn."""
+        """Assign half of each variance to the noise and half to factors in fixed directions, which EM then rotates."""
         noise = self._tied(degrees, 0.5 * variances)
         _, n_features = variances.shape
         values = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
         directions = 2.0 * uniform(mix(values)) - 1.0
         directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
         size = noise.min(axis=0) if self.shared_loadings else noise
-        size = size.clip(min=0.0)  # what rounding left of a constant feature, which `whitening` refuses
+        size = size.clip(min=0.0)  # rounding may make it negative for a constant feature, which `whitening` rejects
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 
     def _tied(self, degrees: Array, noise: Array) -> Array:
-        """The noise variances (n, n_features) as this structure has them: means over what has one in common."""
+        """Average noise variances (n, n_features) over features or components that share them."""
         if self.noise == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
         if self.shared_noise:
@@ -148,7 +147,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """3: an inverse Wishart of n_features + 2 gives each variance so many. More would outweigh rows."""
+        """Return 3, which an inverse Wishart prior with n_features + 2 implies for each variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -156,15 +155,15 @@ class FactorAnalyzer(Family):
         return one if self.is_shared else (n_components, *one)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Factors stay. Where noise differs, so does what known features say of them: loadings are then not shared."""
+        """Return this structure; conditional loadings are only shared if the noise is shared, too."""
         if not isinstance(covariances, LowRank):
             return super().relaxed(covariances)
         return replace(self, shared_loadings=self.is_shared) if is_conditional else self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """n_factors n_features less the rotations of factors, and the noise; never more than matrices have.
+        """Return the number of loadings minus rotations, plus noise variances, but at most the number for matrices.
 
-        McLachlan & Peel (2000) section 8.2; where (d − q)² < d + q there are fewer, for any covariance is of this form.
+        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance matrix has this form.
         """
         n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
@@ -179,15 +178,15 @@ class FactorAnalyzer(Family):
 
 
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
-    """Loadings of each component: Λ = C βᵀ E[f fᵀ]⁻¹, times the root of E[f fᵀ]; what they leave of the variances."""
+    """Return the loadings Λ = C βᵀ E[f fᵀ]⁻¹ of each component, times the root of E[f fᵀ], and the noise variances."""
     inverse, _, failed = factorise(factors)
     loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
     noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
-    return loadings, np.where(failed[:, None], 0.0, noise)  # which `whitening` refuses
+    return loadings, np.where(failed[:, None], 0.0, noise)  # `whitening` rejects the zeros
 
 
 def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
-    """Loadings of all components, given the noise of each, a regression for each feature; then what they leave."""
+    """Return shared loadings, by one regression per feature given each component's noise, and the noise variances."""
     precision = degrees[:, None] / noise  # (n_components, n_features)
     inverse, _, failed = factorise(einsum("kd,kqr->dqr", precision, factors))
     wanted = einsum("kd,kdq->dq", precision, crossed)

@@ -1,6 +1,6 @@
-"""mclust's fourteen structures, by what components share of volume, shape and orientation.
+"""mclust's fourteen covariance structures, defined by the volume, shape and orientation that components share.
 
-Celeux & Govaert (1995) section 3; the core makes their covariances (cpp/families/update.cpp).
+Celeux & Govaert (1995) section 3. The C++ core computes the covariances (cpp/families/update.cpp).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ EQUAL, OWN = Across.EQUAL, Across.OWN
 
 @register("full", "VVV", in_all=True)
 class Full(Boundable):
-    """Σ_k unrestricted (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19.
+    """Unrestricted covariances (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19.
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together, an alternative
-        to `reg_covar` that keeps components from collapsing; 1 makes all of them one sphere. Unlike a ridge it depends
-        on the units of the features: scale them first. Each step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
-        None for no bound.
+        Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
+        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With 1, all covariances
+        are the same sphere. Unlike a ridge, a bound depends on the units of the features, so scale the features first.
+        Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------
@@ -46,12 +46,12 @@ class Full(Boundable):
 
 @register("tied", "EEE", in_all=True)
 class Tied(Boundable):
-    """Σ_k = Σ (mclust's EEE): Σ = Σ_k S_k / Σ_k N_k, Celeux & Govaert (1995) section 3.1.
+    """One covariance shared by all components (mclust's EEE), Σ_k S_k / Σ_k N_k: Celeux & Govaert (1995) section 3.1.
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `Full`.
+        Bound on the ratio of eigenvalues, same as in `Full`.
     """
 
     kind: ClassVar[type[Covariances]] = Dense
@@ -60,12 +60,12 @@ class Tied(Boundable):
 
 @register("diag", "VVI", in_all=True)
 class Diag(Boundable):
-    """Σ_k = diag(v_k) (mclust's VVI): v_k = diag(S_k) / N_k, Celeux & Govaert (1995) section 3.2.
+    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k: Celeux & Govaert (1995) section 3.2.
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `Full`.
+        Bound on the ratio of eigenvalues, same as in `Full`.
     """
 
     kind: ClassVar[type[Covariances]] = Diagonal
@@ -73,12 +73,12 @@ class Diag(Boundable):
 
 @register("spherical", "VII", "V", in_all=True)
 class Spherical(Boundable):
-    """Σ_k = v_k I (mclust's VII): v_k = tr(S_k) / (d N_k), Celeux & Govaert (1995) section 3.3.
+    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I: Celeux & Govaert (1995) section 3.3.
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `Full`.
+        Bound on the ratio of eigenvalues, same as in `Full`.
     """
 
     kind: ClassVar[type[Covariances]] = Isotropic
@@ -86,12 +86,12 @@ class Spherical(Boundable):
 
 @register("EEI", in_all=True)
 class EEI(Boundable):
-    """Σ_k = diag(v): v = Σ_k diag(S_k) / Σ_k N_k, Celeux & Govaert (1995) section 3.2.
+    """One diagonal covariance shared by all components, Σ_k diag(S_k) / Σ_k N_k: Celeux & Govaert (1995) section 3.2.
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `Full`.
+        Bound on the ratio of eigenvalues, same as in `Full`.
     """
 
     kind: ClassVar[type[Covariances]] = Diagonal
@@ -100,12 +100,12 @@ class EEI(Boundable):
 
 @register("EII", "E", in_all=True)
 class EII(Boundable):
-    """Σ_k = v I: v = Σ_k tr(S_k) / (d Σ_k N_k), Celeux & Govaert (1995) section 3.3.
+    """One spherical covariance v I shared by all components, v = Σ_k tr(S_k) / (d Σ_k N_k): Celeux & Govaert (1995).
 
     Parameters
     ----------
     max_condition : float, default None
-        Bound on the ratio of eigenvalues, as for `Full`.
+        Bound on the ratio of eigenvalues, same as in `Full`.
     """
 
     kind: ClassVar[type[Covariances]] = Isotropic
@@ -113,18 +113,18 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Σ_k = D diag(v_k) Dᵀ; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
+    """Covariances with common axes D, Σ_k = D diag(v_k) Dᵀ; Browne & McNicholas (2014), Adv. Data Anal. Classif. 8."""
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
-    accuracy = 1e-6  # the likelihood is flat there and loses at most 1e-12 of itself
+    accuracy = 1e-6  # near the maximum the likelihood is flat, so at most a fraction of 1e-12 of it is lost
     other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Covariances with the axes of the pooled scatter, and with those of each of the largest components.
+        """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
-        From the axes that suit a partition best, or from responsibilities near it, EM may never reach those that suit
-        the rows best. So the first covariances are smaller than the scatter asks for, and the others larger.
+        From the axes that suit a partition best, or from responsibilities close to it, EM may never reach the axes that
+        suit the rows best. Therefore the first covariances are smaller than the scatter implies, and the others larger.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
@@ -134,72 +134,72 @@ class CommonAxes(Family):
 
 @register("EEV", in_all=True)
 class EEV(Family):
-    """Σ_k = D_k diag(a) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, a = Σ_k ω_k / Σ_k N_k."""
+    """Covariances of equal volume and shape: Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """As in mclust, for the shared proportions alone; Fraley & Raftery (2007) give none for this structure."""
+        """Return mclust's degrees of freedom, for the shared shape alone; Fraley & Raftery (2007) give none for EEV."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
 
 @register("EVE", in_all=True)
 class EVE(CommonAxes):
-    """Σ_k = λ D diag(a_k) Dᵀ, Π_j a_kj = 1: a_k ∝ diag(DᵀS_kD), and D makes Σ_k (det diag(DᵀS_kD))^(1/d) smallest."""
+    """Covariances λ D diag(a_k) Dᵀ with Π_j a_kj = 1, a_k ∝ diag(DᵀS_kD); D minimises Σ_k (det diag(DᵀS_kD))^(1/d)."""
 
     algebra = Algebra(EQUAL, OWN, EQUAL)
 
 
 @register("EVI", in_all=True)
 class EVI(Family):
-    """Σ_k = λ diag(a_k), Π_j a_kj = 1: a_k ∝ diag(S_k)."""
+    """Diagonal covariances of equal volume: Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """As in mclust, for the volume, without those of the means; Fraley & Raftery (2007) have no prior for EVI."""
+        """Return mclust's degrees of freedom, for the volume without means; Fraley & Raftery (2007) omit EVI."""
         return 0.0, dof + 2.0
 
 
 @register("EVV", in_all=True)
 class EVV(Family):
-    """Σ_k = λ C_k, det C_k = 1: C_k ∝ S_k."""
+    """Covariances of equal volume: Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(EQUAL, OWN, OWN)
 
 
 @register("VEE", in_all=True)
 class VEE(Family):
-    """Σ_k = λ_k C: C and λ_k in turn."""
+    """Covariances of equal shape and axes, Σ_k = λ_k C. C and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(OWN, EQUAL, EQUAL)
 
 
 @register("VEI", in_all=True)
 class VEI(Family):
-    """Σ_k = λ_k diag(b): b and λ_k in turn."""
+    """Diagonal covariances of equal shape, Σ_k = λ_k diag(b). The factors b and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """As in mclust, for the volume, as one variance of d; Fraley & Raftery (2007) have no prior for VEI."""
+        """Return mclust's degrees of freedom, for the volume, 1 of d variances; Fraley & Raftery (2007) omit VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
 @register("VEV", in_all=True)
 class VEV(Family):
-    """Σ_k = λ_k D_k diag(b) D_kᵀ: S_k = D_k diag(ω_k) D_kᵀ in order, b and λ_k in turn."""
+    """Covariances λ_k D_k diag(b) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, ω_k sorted; b and λ_k are updated in turn."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """None, as in mclust: the scale alone keeps covariances regular; Fraley & Raftery (2007) do not treat VEV."""
+        """Return zeros like mclust, because the scale alone regularises; Fraley & Raftery (2007) omit VEV."""
         return 0.0, 0.0
 
 
 @register("VVE", in_all=True)
 class VVE(CommonAxes):
-    """Σ_k = D diag(v_k) Dᵀ: v_k = diag(DᵀS_kD) / N_k, which makes D Flury's (1984) common principal components."""
+    """Covariances D diag(v_k) Dᵀ with v_k = diag(DᵀS_kD) / N_k; D are Flury's (1984) common principal components."""
 
     algebra = Algebra(OWN, OWN, EQUAL)
 

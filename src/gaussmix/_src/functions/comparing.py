@@ -1,4 +1,4 @@
-"""A table of several fits to the same rows."""
+"""The function `compare`, which makes a table of several fits to the same rows."""
 
 from __future__ import annotations
 
@@ -32,31 +32,35 @@ def compare(
 
     Parameters
     ----------
-    fits : fitted estimators by name, such as ``{"two": gm2, "three": gm3}``. They may be of different kinds.
-    X : (n_samples, n_features), data units: the rows that all were fitted to, in memory.
-    sample_weight : (n_samples,), ≥ 0, of the rows. Rows of weight 0 count as absent.
-    X_error : measurement errors of X, as for `fit`.
-    cv : number of folds, at least 2; their sizes differ by at most one row. Each estimator is fitted again to the rows
-        outside each fold, with its own parameters, but without labels. None for no cross-validation.
+    fits : dictionary from names to fitted estimators, such as ``{"two": gm2, "three": gm3}``. The estimators may be of
+        different classes.
+    X : (n_samples, n_features), data units, in memory: the rows that all estimators were fitted to.
+    sample_weight : weights of the rows, (n_samples,), ≥ 0. Rows of weight 0 are ignored.
+    X_error : measurement errors of X, in the same form as in `fit`.
+    cv : number of folds for cross-validation, at least 2, or None for no cross-validation. Each estimator is fitted
+        again, with its own parameters but without labels, to the rows outside each fold. The sizes of the folds differ
+        by at most one row.
 
     Returns
     -------
-    frame : a row for each fit, the lowest BIC first, in pandas, polars or pyarrow, the first that is installed: "name",
-        "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total), "bic" and "icl" (lower is
-        better), "bic_above" (how much BIC is above the best), and "agreement", the adjusted Rand index (Hubert & Arabie
-        1985) of its labels with those of the best. With `cv` also "cv", the mean log density of held-out rows (nats,
-        higher is better), and "cv_se", its standard error over folds.
+    frame : data frame with one row per fit, the lowest BIC first, made by the first installed of pandas, polars and
+        pyarrow. The columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total),
+        "bic" and "icl" (lower is better) describe a fit. The column "bic_above" is the difference from the best BIC,
+        and "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels and the labels of the best
+        fit. With `cv`, the columns "cv" and "cv_se" are the mean log density of held-out rows (nats, higher is better)
+        and its standard error over folds.
 
     Warns
     -----
-    RuntimeWarning : a fit was to another number of rows or another weight, or had `X_error` and there is none here.
+    RuntimeWarning : an estimator was fitted to another number or total weight of rows, or it was fitted with `X_error`
+        but none is given here.
 
     Raises
     ------
     NotFittedError : one of the estimators is not fitted.
-    TypeError : `fits` is not a mapping of names to estimators of mixtures, or one is Bayesian and has no BIC.
-    ValueError : `fits` is empty, or X, `sample_weight` or `cv` can't be used.
-    ImportError : no library of data frames is installed.
+    TypeError : `fits` is not a dictionary from names to mixture estimators, or an estimator is Bayesian and has no BIC.
+    ValueError : `fits` is empty, or X, `sample_weight` or `cv` is not valid.
+    ImportError : neither pandas nor polars nor pyarrow is installed.
 
     Notes
     -----
@@ -103,7 +107,7 @@ def compare(
 
 
 def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
-    """X, weights and errors without rows of weight 0."""
+    """Return X, weights and errors without rows of weight 0."""
     arrays = X, *(None if each is None else np.asarray(each) for each in of_rows)
     weight = arrays[1]
     if weight is None or weight.ndim != 1 or weight.all():
@@ -116,20 +120,21 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
     if facts is None:
         return
     total = float(n_rows if weight is None else weight.sum())
-    if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):  # less are shares, which fits scale
-        sentence = f"fits[{name!r}] was fitted to rows of weight {facts.row_weight:g}; those of X have {total:g}."
+    # A total below 2 means that the weights are proportions, which fits scale.
+    if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
+        sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)
     if facts.has_errors and error is None:
         warn(f"fits[{name!r}] had X_error, but these numbers treat X as exact. Give X_error as well.", RuntimeWarning)
 
 
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
-    """Mean log density of the rows of each fold by a fit to all others, and its standard error over folds.
+    """Return the cross-validated mean log density of the rows, and its standard error over the folds.
 
-    `folds` is the fold of each row, (n_samples,).
+    `folds` contains the fold of each row, (n_samples,). Each fold is scored by a fit to all other rows.
     """
     scores, weights = [], []
-    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # a file of the fit to all rows
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # the fit to all rows keeps it
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))

@@ -1,4 +1,4 @@
-"""Tests of the number of components: by drawn rows, and with confidence by halves of the rows."""
+"""Tests of the number of components: the parametric bootstrap, split likelihood ratios, and the EM-test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # other defaults than those of `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters whose defaults differ from `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -35,39 +35,41 @@ def likelihood_ratio_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test a number of components against one more, by a parametric bootstrap.
+    """Test a number of components against one component more, by a parametric bootstrap.
 
     Parameters
     ----------
     X : (n_samples, n_features), complete rows in memory, data units.
-    n_components : of the smaller mixture.
-    n_components_alternative : of the larger mixture; by default it has one component more. If it has several more, each
-        number in between is tested against the next one.
-    n_resamples : how often rows are drawn from each smaller mixture.
-    random_state : seed of the draws and of the fits.
+    n_components : number of components of the smaller mixture.
+    n_components_alternative : number of components of the larger mixture, by default one more than `n_components`. If
+        it is larger, each number in between is tested against the next one.
+    n_resamples : number of bootstrap samples drawn from each smaller mixture.
+    random_state : seed of the samples and of the fits.
     **parameters
-        Of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6 by default)
-        and `max_iter` (1,000).
+        Parameters of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6
+        by default) and `max_iter` (1,000 by default).
 
     Returns
     -------
     test : ComponentNumberTest
-        Statistics 2 (log L' − log L), nats, and p-values; `min_components(alpha)`.
+        Test statistics 2 (log L' − log L), nats, and p-values. `min_components(alpha)` is the first number not
+        rejected.
 
     Raises
     ------
-    ValueError, TypeError : X or a parameter can't be used, or X has missing cells, or is constant in some component and
-        column, where `reg_covar` would decide.
+    ValueError, TypeError : X or a parameter is not valid, X has missing values, or a feature of X is constant within a
+        component, so that the result would depend on `reg_covar`.
 
     See Also
     --------
-    n_components_test : without drawn rows, and valid for any number of rows; it needs clearer data.
+    n_components_test : A test without bootstrap samples, which is valid for any number of rows but has less power.
 
     Notes
     -----
-    The larger mixture is the best of EM from the splits of each component of the smaller one along its longest axes,
-    for X and for drawn rows alike. It may have a component of the smaller one twice, so the statistic is never
-    negative. McLachlan (1987), Applied Statistics 36; as mclust's `mclustBootstrapLRT`, which starts again.
+    The larger mixture is the best result of EM started from splits of each component of the smaller mixture along its
+    longest axes, both for X and for bootstrap samples. Because a split may leave a component of the smaller mixture
+    duplicated, the statistic is never negative. McLachlan (1987), Applied Statistics 36; mclust's
+    `mclustBootstrapLRT` differs in that it initialises the larger mixture from scratch.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def likelihood_ratio_test(
         else check_count("n_components_alternative", n_components_alternative, smallest + 1)
     )
     n_resamples, rng, ratios = check_count("n_resamples", n_resamples, 1), check_seed(random_state), []
-    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # which refuses missing cells
+    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # `open` rejects missing values
     parameters = _fit_parameters(parameters, random_state)
     tolerance = check_tol(parameters["tol"])
     if tolerance is None:
@@ -118,32 +120,32 @@ def n_components_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test 1, 2, 3 … components against more, until one is not rejected: there are at least so many.
+    """Test 1, 2, 3 … components against more, until one number is not rejected.
 
     Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models", Journal of the Korean
-    Statistical Society 52. Of two halves of the rows, one gets the larger mixture and the other the smaller one of
-    highest likelihood. The ratio of their likelihoods there has an expectation of at most 1 if the smaller size is true
-    (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117), however few rows there are. `statistic` is the mean of both ways,
-    and a p-value is 1 over it.
+    Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller mixture to the other
+    half. On this second half, the ratio of their likelihoods has an expectation of at most 1 if the smaller number is
+    true (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117), for any number of rows. `statistic` is the mean over both
+    assignments of the halves, and the p-value is its reciprocal.
 
     Parameters
     ----------
     X : (n_samples, n_features), rows in memory, data units.
-    max_components : the largest size that is tested.
-    n_extra : how many components more the larger mixture has.
-    alpha : level: the first size with a larger p-value is the last one that is tested.
-    random_state : seed of the halves and of the fits.
+    max_components : largest number of components that is tested.
+    n_extra : number of components that the larger mixture has in addition.
+    alpha : significance level. Testing stops at the first number of components whose p-value is larger.
+    random_state : seed of the random halves and of the fits.
     **parameters
-        As for `likelihood_ratio_test`.
+        Same as in `likelihood_ratio_test`.
 
     Returns
     -------
     test : ComponentNumberTest
-        `min_components(alpha)` is exceeded by the true number, or equal to it, with probability 1 − alpha.
+        With probability 1 − alpha the true number of components is at least `min_components(alpha)`.
 
     Raises
     ------
-    ValueError, TypeError : X or a parameter can't be used.
+    ValueError, TypeError : X or a parameter is not valid.
 
     Examples
     --------
@@ -176,7 +178,8 @@ def n_components_test(
             _check_variances(alternative, one)
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
-        p_values = np.exp(-np.maximum(np.array(ratios), 0.0))  # of the logarithms, since ratios overflow and underflow
+        # The ratios themselves overflow and underflow, so `ratios` contains their logarithms.
+        p_values = np.exp(-np.maximum(np.array(ratios), 0.0))
         if p_values[-1] > alpha:
             break
     with np.errstate(over="ignore"):
@@ -187,7 +190,7 @@ def n_components_test(
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
-    """Raise ValueError where a component has equal rows: densities at them are as high as the ridge lets them be."""
+    """Raise ValueError if a component consists of equal rows, because the ridge alone then limits its density."""
     if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
@@ -196,23 +199,23 @@ def _check_variances(fit: GaussianMixture, X: Rows) -> None:
 
 
 def em_test(x: ArrayLike) -> ComponentNumberTest:
-    """Test one normal distribution of a feature against two, by the EM-test.
+    """Test one normal distribution of a single feature against a mixture of two, by the EM-test.
 
-    It needs no drawn rows: its limit is χ² with two degrees of freedom. Chen & Li (2009), "Hypothesis test for normal
-    mixture models: the EM approach", Annals of Statistics 37.
+    The test needs no bootstrap samples, because its statistic has a χ² limit with two degrees of freedom. Chen & Li
+    (2009), "Hypothesis test for normal mixture models: the EM approach", Annals of Statistics 37.
 
     Parameters
     ----------
-    x : (n_samples,) or (n_samples, 1), finite numbers, at least ten that are not all equal.
+    x : (n_samples,) or (n_samples, 1), at least ten finite numbers that are not all equal.
 
     Returns
     -------
     test : ComponentNumberTest
-        `statistic`, nats, and `p_value`; for about a hundred numbers or more.
+        `statistic`, nats, and `p_value`, which is accurate for about a hundred numbers or more.
 
     Raises
     ------
-    ValueError, TypeError : x can't be used.
+    ValueError, TypeError : x is not valid.
 
     Examples
     --------
@@ -235,7 +238,7 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
 
 
 def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
-    """Parameters of the fits of a test, with one seed for all; raises TypeError for others."""
+    """Return the parameters of the fits of a test, with one seed for all fits; raises TypeError for unknown names."""
     others = sorted(parameters.keys() - {*FIT_PARAMETERS})
     if others:
         raise TypeError(f"Tests of the number of components take {listed(FIT_PARAMETERS)}, not {others[0]!r}.")

@@ -1,4 +1,4 @@
-"""`fit_many`: a mixture for each of many groups. Usual fits are made by the core, all in one call."""
+"""The function `fit_many`, which fits one mixture per group. The core makes most fits in a single call."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Grouped, grouped
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
 
-_MAX_SHOWN_KEYS = 5  # keys in a warning
+_MAX_SHOWN_KEYS = 5  # keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-_CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}  # up to a step that needs them
+# The core supports these options until a step makes them necessary; such groups are then fitted one by one.
+_CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
 def fit_many(
@@ -51,58 +52,60 @@ def fit_many(
 ) -> Mixtures:
     """Fit a mixture to each of many groups of rows, such as sensors, cells or customers, in one call.
 
-    Each mixture has the bits of ``GaussianMixture(n_components, **parameters).fit(group)`` with the same integer
-    `random_state`, for any number of threads. A group that can't be fitted is named, and does not stop the others.
+    Each mixture is bit-identical to ``GaussianMixture(n_components, **parameters).fit(group)`` with the same integer
+    `random_state`, for any number of threads. A group that can't be fitted does not stop the others, and its key and
+    the reason are stored in `errors` of the result.
 
     Parameters
     ----------
     groups : list or dict of arrays (n_samples, n_features), array, or data frame
-        The rows of each group. A dictionary has the keys of the groups; in a list they are 0, 1, … An array goes with
-        `offsets`, a data frame (pandas, polars or Arrow) with `by`.
+        Rows of the groups. The keys of a dictionary name the groups; the groups of a list are named 0, 1, … An array
+        needs `offsets`, and a data frame (pandas, polars or Arrow) needs `by`.
     n_components : int, default 1
         Number of components K of each mixture.
     estimator : GaussianMixture or BayesianGaussianMixture, default None
-        What to fit, with its parameters, instead of `n_components` and `**parameters`. The `lower_bound` of a Bayesian
-        fit is its bound.
+        Estimator to fit to each group, instead of `n_components` and `**parameters`. For a Bayesian estimator
+        `lower_bound` of the result is the variational lower bound.
     by : default None
-        The column of the data frame with the groups; its values are the keys, in the order of their
-        first appearance. The other columns are the features.
+        Column of the data frame that contains the keys of the groups. Groups are in the order in which their keys first
+        appear. All other columns are features.
     offsets : array-like of int, (n_groups + 1,), default None
-        Group i has the rows offsets[i] … offsets[i + 1] − 1 of the array.
+        Group i consists of the rows offsets[i] … offsets[i + 1] − 1 of the array.
     sample_weight : array-like, default None
-        Weights ≥ 0, one for each row of the array or frame; for a list or dictionary of arrays one of weights.
+        Weights of the rows, ≥ 0: one array for an array or data frame, or a list or dictionary of arrays like `groups`.
     **parameters
-        Of `GaussianMixture`, without `warm_start`, `checkpoint`, `verbose` and numbers to start from. A `random_state`
-        of None or a RandomState draws one seed for all groups.
+        Parameters of `GaussianMixture`, except `warm_start`, `checkpoint`, `verbose` and initial parameters. If
+        `random_state` is None or a RandomState, one seed is drawn for all groups.
 
     Returns
     -------
     mixtures : Mixtures
-        A sequence: ``mixtures["north"]`` is the `Mixture` of a key, ``mixtures[i]`` with a whole number that of the
-        group in place i, and ``mixtures.at(key)`` that of any key; with keys, outcomes and errors.
+        Sequence of mixtures with keys, outcomes and errors. ``mixtures["north"]`` and ``mixtures.get_mixture(key)``
+        return the `Mixture` of a group by its key, and ``mixtures[i]`` with an integer by its position.
 
     Raises
     ------
-    ValueError : a parameter can't be used, there are no groups, or none of them is a table.
-    TypeError : a parameter or groups is of the wrong type.
+    ValueError : a parameter is not valid, there are no groups, or none of the groups is a table.
+    TypeError : a parameter or `groups` has the wrong type.
 
     Warns
     -----
-    ConvergenceWarning : how many groups `max_iter` steps were not enough for, with the first keys.
-    RuntimeWarning : how many groups could not be fitted, or had another warning, with the first keys. `errors` and
-        `notes` of the result have the sentences of each. Warnings that are not gaussmix's own, such as a callable
-        start's, are among them where groups are fitted one at a time.
+    ConvergenceWarning : some groups did not converge within `max_iter` steps; names the number of groups.
+    RuntimeWarning : some groups could not be fitted, or their fits gave other warnings; names the number of groups. All
+        texts are in `errors` and `notes` of the result. If groups are fitted one at a time, `notes` includes warnings
+        from other code, such as a callable `init_params`.
 
     See Also
     --------
-    gaussmix.GaussianMixture : the fit of one group.
+    gaussmix.GaussianMixture : The estimator that fits one group.
 
     Notes
     -----
-    The core makes all fits in one call, where they start from "kmeans" or "k-means++", once or several times, or with a
-    search, and the structure is none of "EVE", "VVE" and "factor_analyzer". Other fits are made one by one, and so are
-    the fits of groups with something unusual, such as a constant column or a variance that is partly the ridge.
-    Bayesian fits are made one by one too, several at a time; the core makes most of a fit of one column.
+    The core fits all groups in one call if initialisation is by "kmeans", "k-means++" or a split-and-merge search, and
+    if the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no `max_condition`. Other fits are made
+    one by one, and so are fits of unusual groups, for example with a constant column or a variance that is partly due
+    to the ridge. Bayesian fits are also made one by one, but several at the same time. If there is one column, the core
+    does most of their work.
 
     Examples
     --------
@@ -119,7 +122,7 @@ def fit_many(
     template = _make_template(estimator, n_components, parameters)
     options = find_options(template, {}, "fit_many", ignored=("label_components",))
     drawn = drawn_seed(template.random_state)
-    if not isinstance(template.random_state, Integral):  # every fit has the same seed
+    if not isinstance(template.random_state, Integral):  # all fits use the same seed
         template.random_state = int(drawn[0])
     result = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _GroupFits(result, template, options)
@@ -135,7 +138,7 @@ def fit_many(
 def _make_template(
     estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
 ) -> GaussianMixture | BayesianGaussianMixture:
-    """The estimator of every group; raises ValueError or TypeError for parameters that one fit can't use, or many."""
+    """Return the estimator for every group; raises ValueError or TypeError for unsupported parameters."""
     if hasattr(n_components, "fit"):
         raise ParameterTypeError("The second argument is n_components. Name the estimator: estimator=….")
     if estimator is None:
@@ -144,7 +147,7 @@ def _make_template(
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
         raise ParameterTypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
     elif n_components != 1 or parameters:
-        raise ValueError("Parameters of fit_many are those of its estimator. Set them there.")
+        raise ValueError("fit_many takes either an estimator or parameters. Set the parameters on the estimator.")
     else:
         made = clone(estimator)
     is_bayesian, init = isinstance(made, BayesianGaussianMixture), made.init_params
@@ -157,7 +160,7 @@ def _make_template(
 
 @dataclass(frozen=True)
 class _Single:
-    """The fit of a group that was fitted alone; no estimator where it failed."""
+    """The result of a group that was fitted alone; `estimator` is None if the fit failed."""
 
     estimator: GaussianMixture | BayesianGaussianMixture | None
     error: str = ""
@@ -166,7 +169,7 @@ class _Single:
 
 @dataclass(eq=False)
 class _GroupFits:
-    """The fits of many groups, as they are made."""
+    """The fits of many groups, while they are made."""
 
     groups: Grouped
     template: GaussianMixture | BayesianGaussianMixture
@@ -174,7 +177,7 @@ class _GroupFits:
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> GroupFits | None:
-        """Fits of the groups that the core can fit; None if it can fit none of them."""
+        """Fit the groups that the core can fit; return None if it can fit none of them."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
         n_components, family, stopping, ridge, _ = self.template._settings()
@@ -194,14 +197,14 @@ class _GroupFits:
         return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
     def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
-        """Whether the core has made all of the fit of each group."""
+        """Return whether the core completed the fit of each group."""
         is_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         is_made = is_ended & (fits.n_steps > 0)
         is_made[is_made] = ~self._feels_ridge(fits, np.flatnonzero(is_made))
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Whether the ridge has such a part in a variance that `fit.fit` finds out what it does."""
+        """Return whether the ridge has such a large part in a variance that `fit.fit` must check its effect."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():
@@ -212,7 +215,7 @@ class _GroupFits:
         return is_felt
 
     def one_by_one(self, indices: Indices) -> None:
-        """Fit groups by the estimator, and keep what it says; Bayesian fits of several groups at a time."""
+        """Fit groups by the estimator, and keep its warnings; several Bayesian fits run at the same time."""
         shared_note, threads = None, 1
         if len(self.groups.rows):
             shared_note = check_features(self.template.covariance_type, self.groups.rows.shape[1])
@@ -222,15 +225,17 @@ class _GroupFits:
         def fitted(index: int, should_stop: Callable[[], bool]) -> tuple[int, _Single]:
             return index, self._fitted(index, shared_note, 1 if threads > 1 else None)
 
-        self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))  # in any order
+        # Threads return the results in any order.
+        self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))
 
     def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
-        """The fit of one group; `shared_note` is what every one of them would say."""
+        """Fit one group; `shared_note` is a warning that every group would give, and is left out."""
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
         estimator, limit = clone(self.template), nullcontext() if max_threads is None else limit_threads(max_threads)
-        others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()  # not for threads
+        # `catch_warnings` is not safe in threads.
+        others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()
         with record_warnings() as texts, limit, others as caught:
             if caught is not None:
                 warnings.simplefilter("always")
@@ -243,9 +248,9 @@ class _GroupFits:
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """What was found, in arrays, with the groups that the core has made.
+        """Collect the results of all groups in arrays; `made` are the groups that the core has fitted.
 
-        Raises ValueError where nothing says how many features there are.
+        Raises ValueError if no group could be fitted, because the number of features is then unknown.
         """
         n_components, family = check_count("n_components", self.template.n_components, 1), check_family(self.template)
         n_groups, n_features = len(self.groups.keys), self._n_features()
@@ -277,7 +282,7 @@ class _GroupFits:
         )  # fmt: skip
 
     def _n_features(self) -> int:
-        """Number of features of all groups; those that have others are refused."""
+        """Return the common number of features; groups with another number get an error."""
         if len(self.groups.rows):
             wanted = int(self.groups.rows.shape[1])
         else:
@@ -295,7 +300,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """What the estimator says of nearly singular covariances, for groups that the core has fitted."""
+        """Return the warnings of nearly singular covariances, as the estimator gives them, for fits of the core."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)
@@ -308,7 +313,7 @@ class _GroupFits:
 
 
 def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
-    """What a user should know of all fits together."""
+    """Return the warnings about all fits together, with their categories."""
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
     sentences: list[tuple[str, type[Warning]]] = []
@@ -326,6 +331,6 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
 
 
 def _some(keys: list[Any], n_groups: int) -> str:
-    """ "3 of 1,000 groups (1, 5, 'a')"."""
+    """Return text such as "3 of 1,000 groups (1, 5, 'a')"."""
     shown = ", ".join(f"{key!r:.40}" for key in keys[:_MAX_SHOWN_KEYS]) + (", …" if len(keys) > _MAX_SHOWN_KEYS else "")
     return f"{len(keys):,} of {n_groups:,} groups ({shown})"

@@ -1,4 +1,4 @@
-"""`gaussmix.load`: a model file as whatever it holds."""
+"""The function `gaussmix.load`, which reads any model file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from gaussmix._src.mixture.mixtures import Mixtures
 
 
 def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
-    """Read a model file as whatever it holds: a fitted estimator, a `Mixture`, or `Mixtures`; nothing in it is run.
+    """Read any model file, and return the fitted estimator, `Mixture` or `Mixtures` in it. No code in it is executed.
 
     Parameters
     ----------
-    path : of a file that `save` of any of them wrote, or the command line. Or a binary file open for reading.
+    path : path of a model file that `save` or the command line wrote, or a binary file open for reading.
 
     Returns
     -------
-    model : of the class that was saved.
+    model : object of the class that was saved.
 
     Raises
     ------
-    InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says which.
-    TypeError : path is neither a path nor a binary file.
-    ValueError : it holds an estimator of a class that is not in gaussmix.
-    OSError : there is no such file, or it can't be read.
+    InvalidModelFileError : the file is damaged, truncated, written in a later format, or not a model file. The message
+        says which.
+    TypeError : `path` is neither a path nor a binary file.
+    ValueError : the file contains an estimator whose class is not part of gaussmix.
+    OSError : the file does not exist or can't be read.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     if isinstance(path, str | os.PathLike):
         has_mixtures = holds_mixtures(path)
     elif has_mixtures := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
-        path = BytesIO(contents)  # since a pipe can't be read twice
+        path = BytesIO(contents)  # because a pipe can't be read twice
         has_mixtures = has_format(path, MIXTURES_FORMAT)
         path.seek(0)
     if has_mixtures:

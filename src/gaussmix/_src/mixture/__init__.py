@@ -1,10 +1,10 @@
-"""The distribution and its methods, without fitting. What only answers a method is imported at its first use."""
+"""Mixture distributions and their methods, without fitting. Modules that serve only one method are imported lazily."""
 
 from typing import TYPE_CHECKING
 
 from gaussmix._src.lazy import modules
 
-MIN_OVERLAP = 0.025  # default; clusters that overlap less are not merged
+MIN_OVERLAP = 0.025  # default; clusters with a smaller overlap are not merged
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture import conversion as conversion

@@ -1,4 +1,4 @@
-"""What every part of `Mixture` needs: the numbers, checked once, components, and names of features."""
+"""The base class of `Mixture`: checked parameters, access to components, and feature names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PARAMETER_ARRAYS = ("weights", "means", "covariances")
 
 @dataclass(frozen=True, eq=False)
 class MixtureBase:
-    """A model, its components and the names of its features."""
+    """A mixture with checked parameters, access to its components, and feature names."""
 
     weights: Array
     means: Array
@@ -42,7 +42,7 @@ class MixtureBase:
     if TYPE_CHECKING:
         family: Family
     else:
-        family: Family = None  # so that the error below is the one for a family that is missing
+        family: Family = None  # lets a missing family raise the error below
     feature_names: tuple[str, ...] | None = None
     noise: Background | None = None
 
@@ -52,24 +52,24 @@ class MixtureBase:
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
                 "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
             )
-        for name in _PARAMETER_ARRAYS:  # copied, so that nobody else can write to them
+        for name in _PARAMETER_ARRAYS:  # copied, so that nobody else can write to the arrays
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
         wrong = invalid_reason(self.weights, self.means, self.covariances, self.family, self.noise, is_factored=False)
         if wrong is not None:
-            raise ValueError(f"This is no mixture: {wrong}.")
+            raise ValueError(f"Not a valid mixture: {wrong}.")
         if self.feature_names is not None:
             object.__setattr__(self, "feature_names", check_names(self.feature_names, self.n_features))
 
     @classmethod
     def _from_model(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
-        """Make the distribution of a model without checking or copying anything.
+        """Make the mixture of a model without checking or copying its arrays.
 
         Parameters
         ----------
-        model : weights (n_components,), means, covariances and their structure, which are right.
-        feature_names : one for each feature; None if there is none.
+        model : model whose parameters are known to be valid.
+        feature_names : one name per feature; None if the features have no names.
         """
         mixture = object.__new__(cls)
         vars(mixture).update(
@@ -88,7 +88,7 @@ class MixtureBase:
         return type(self), arguments  # the constructor makes the arrays read-only again
 
     def __eq__(self, other: object) -> bool:
-        """Whether weights, means, covariances, structure, noise and names are the same."""
+        """Return whether weights, means, covariances, covariance structure, noise and feature names are equal."""
         if not isinstance(other, MixtureBase):
             return NotImplemented
         if (self.family, self.feature_names) != (other.family, other.feature_names):
@@ -97,7 +97,7 @@ class MixtureBase:
         return one.keys() == two.keys() and all(map(np.array_equal, one.values(), two.values()))
 
     def _arrays(self) -> dict[str, Array]:
-        """Weights, means, covariances and those of noise, by their names in files."""
+        """Return the weights, means, covariances and parameters of the noise by their names in files."""
         noise = {} if self.noise is None else self.noise.arrays()
         return {name: getattr(self, name) for name in _PARAMETER_ARRAYS} | noise
 
@@ -105,22 +105,22 @@ class MixtureBase:
         return hash((self.family.name, self.feature_names, self.means.shape, *self.weights.tolist()))
 
     def __len__(self) -> int:
-        """Number of components; noise is none."""
+        """Return the number of components, not counting noise."""
         return self.n_components
 
     def __getitem__(self, component: int | slice) -> Self:
-        """A component as a mixture of one, of weight 1; of a slice, a mixture whose weights sum to 1.
+        """Return one component as a mixture of weight 1, or a slice of components with weights scaled to sum to 1.
 
-        Structure and feature names stay. Noise is not among the components.
+        The covariance structure and the feature names are kept. Noise does not count as a component.
 
         Parameters
         ----------
-        component : its number, from the end where negative; or a slice of numbers.
+        component : index of the component, which counts from the end if negative, or a slice of indices.
 
         Raises
         ------
-        IndexError : there is no such component.
-        TypeError : component is neither a number nor a slice.
+        IndexError : the component does not exist.
+        TypeError : `component` is neither an integer nor a slice.
 
         Examples
         --------
@@ -148,37 +148,37 @@ class MixtureBase:
         return self._from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
-        """Each component in turn, as a mixture of one."""
+        """Yield each component as a mixture of one component."""
         return map(self.__getitem__, range(self.n_components))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
-        """The mixture as one object: NumPy would take it for a sequence of sequences without end."""
+        """Return a 0-d object array, because NumPy would take the mixture for an endlessly nested sequence."""
         alone = np.empty((), dtype=object)
         alone[()] = self
         return alone
 
     @cached_property
     def _model(self) -> Model:
-        """The numbers and their structure, as EM, engines and files share them."""
+        """Return the parameters and their structure as the `Model` that EM, engines and files use."""
         covariances = self.family.covariances(self.covariances, *self.means.shape)
         return Model(self.weights, self.means, covariances, self.family, self.noise)
 
     @property
     def without_noise(self) -> Self:
-        """The components alone, whose weights sum to 1."""
+        """Return the mixture of the components alone, without noise; the weights sum to 1."""
         return self if self.noise is None else self._from_model(self._model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
-        """The same mixture with names for its features.
+        """Return the same mixture with other feature names.
 
         Parameters
         ----------
-        names : one for each feature, in order; None if there is none.
+        names : one name per feature, in order; None removes the names.
 
         Raises
         ------
-        ValueError : too many or too few names.
-        TypeError : names are not a list, or a name is not text.
+        ValueError : the number of names is not the number of features.
+        TypeError : `names` is not a list, or a name is not a string.
 
         Examples
         --------
@@ -188,50 +188,50 @@ class MixtureBase:
         ('height', 'weight')
         """
         named = object.__new__(type(self))
-        vars(named).update(vars(self))  # with what has been computed already
+        vars(named).update(vars(self))  # including cached properties
         vars(named)["feature_names"] = None if names is None else check_names(names, self.n_features)
         return named
 
     @property
     def n_components(self) -> int:
-        """Number of components K."""
+        """Return the number of components K."""
         return len(self.weights)
 
     @property
     def n_features(self) -> int:
-        """Number of features d."""
+        """Return the number of features d."""
         return int(self.means.shape[1])
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters: K − 1 weights, K·d means, what the family counts for the covariances, and 2 for noise."""
+        """Return the number of free parameters, including K − 1 weights, K·d means and 2 parameters of the noise."""
         return self._model.n_parameters
 
     @property
     def whitening(self) -> Whitening:
-        """Factors W_k with Σ_k⁻¹ = W_kᵀ W_k."""
+        """Return factors W_k of the inverse covariances, Σ_k⁻¹ = W_kᵀ W_k."""
         return self._model.whitening
 
     @property
     def parameters(self) -> Parameters:
-        """What an engine needs for the E-step."""
+        """Return the parameters in the form that an engine needs for the E-step."""
         return self._model.parameters
 
     @cached_property
     def _line(self) -> UnivariateMixture | None:
-        """The distribution of the components on the line where there is one feature; None where there are several."""
+        """Return the components as a `UnivariateMixture` if there is one feature; None if there are several."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # and all of scipy.special
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # imports scipy.special
 
         return UnivariateMixture.from_model(self._model.without_noise)
 
     def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
-        """The engine of complete rows."""
+        """Return the engine for complete rows."""
         return complete_engine(n_jobs)
 
     def _check_box(self, what: str) -> None:
-        """Raise ValueError for noise that has a volume but no place."""
+        """Raise ValueError if the mixture has noise that is defined by its volume instead of a box."""
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
                 f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
@@ -239,22 +239,22 @@ class MixtureBase:
             )
 
     def _block(self, rows: ArrayLike) -> Block:
-        """Rows as engines take them; raises ValueError or TypeError."""
+        """Convert rows to the block that engines read; raises ValueError or TypeError."""
         return as_block(rows, self.n_features, self.feature_names)
 
     def _feature_indices(self, features: Features) -> Indices:
-        """Where features stand that are named or numbered, (n,); raises ValueError or TypeError."""
+        """Return the indices (n,) of features that are given by index or name; raises ValueError or TypeError."""
         return feature_indices(features, self.n_features, self.feature_names)
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
-    """Raise ValueError where a mixture has noise."""
+    """Raise ValueError if one of the mixtures has noise."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
         raise ValueError(f"{what} does not support noise, and this mixture has noise. Take without_noise.")
 
 
 def of_components(method: Method) -> Method:
-    """Decorate a method that does not support noise: it refuses a mixture with noise, itself and as an argument."""
+    """Decorate a method that does not support noise: it raises ValueError if a mixture, also an argument, has noise."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -265,9 +265,9 @@ def of_components(method: Method) -> Method:
 
 
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
-    """The feature names of several mixtures of the same features; None where none of them has names.
+    """Return the common feature names of several mixtures with the same features; None if no mixture has names.
 
-    Raises TypeError where something is not a mixture, and ValueError for no mixtures or different features.
+    Raises TypeError if an item is not a mixture, and ValueError if there are no mixtures or their features differ.
     """
     if not len(mixtures):
         raise ValueError("Give at least one mixture.")

@@ -1,4 +1,4 @@
-"""The mixtures of the classes as one value, and the odds of the classes for a row."""
+"""The mixtures of all classes as one value, and the odds of the classes for a row."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class ClassMixtures:
-    """p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k): one mixture, whose components stand in the order of their classes.
+    """Joint distribution p(x, c) = π_c Σ_k π_{k|c} N(x | μ_k, Σ_k) of rows and classes, stored as one mixture.
 
     Parameters
     ----------
-    mixture : p(x), all classes together.
-    component_class : (n_components,), the class 0 … n_classes − 1 of each component; rising.
+    mixture : p(x) of all classes together, with the components in the order of their classes.
+    component_class : (n_components,), the class 0 … n_classes − 1 of each component, ascending.
     """
 
     mixture: Mixture
@@ -35,7 +35,7 @@ class ClassMixtures:
 
     @classmethod
     def from_mixtures(cls, mixtures: Sequence[Mixture], prior: Array) -> ClassMixtures:
-        """From a mixture for each class and the classes' probabilities (n_classes,)."""
+        """Make the joint distribution from one mixture per class and the class probabilities (n_classes,)."""
         sizes, family = [mixture.n_components for mixture in mixtures], mixtures[0].family
         classes = np.repeat(np.arange(len(mixtures)), sizes)
         is_one = all(mixture.family == family for mixture in mixtures)
@@ -47,26 +47,27 @@ class ClassMixtures:
 
     @cached_property
     def prior(self) -> Array:
-        """Probabilities of the classes, (n_classes,), all positive; they sum to 1."""
+        """Return the probabilities of the classes, (n_classes,), which are positive and sum to 1."""
         return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
 
     def with_prior(self, prior: Array) -> ClassMixtures:
-        """The same classes, with other probabilities (n_classes,)."""
+        """Return the same classes with other class probabilities (n_classes,)."""
         weights = self._weights_within * prior[self.component_class]
         mixture = self.mixture
         return ClassMixtures(Mixture(weights, mixture.means, mixture.covariances, mixture.family), self.component_class)
 
     @cached_property
     def each(self) -> list[Mixture]:
-        """p(x | c), the mixtures of the classes."""
+        """Return the mixtures p(x | c) of the classes."""
         indices = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
         parts = [replace(self.mixture._model.take(mine), weights=self._weights_within[mine]) for mine in indices]
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
-        """log p(x, c) of each row and class plus a number for each row, (n_rows, n_classes), nats.
+        """Return log p(x, c) plus a constant per row for each row and class, (n_rows, n_classes), nats.
 
-        The number is 0 except for rows far from every mean: log densities cannot compare their classes.
+        The constant is 0 except for rows that are far from every mean, where rounding would hide the difference between
+        the log densities of the classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
@@ -79,23 +80,23 @@ class ClassMixtures:
         return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
-        """log p(c | x), (n_rows, n_classes), nats: the largest odds are taken out before exponentiating."""
+        """Return log p(c | x), (n_rows, n_classes), nats; the largest odds are subtracted before exponentiating."""
         log_odds = self.log_odds(block, engine)
         relative = log_odds - log_odds.max(axis=1, keepdims=True)
         return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
 
     def probability(self, block: Block, engine: Engine[Any]) -> Array:
-        """p(c | x), (n_rows, n_classes)."""
+        """Return p(c | x), (n_rows, n_classes)."""
         return np.exp(self.log_probability(block, engine))
 
     def density_p_value(self, block: Block) -> Array:
-        """The share of the mass of each class where its density is below that at the row, (n_rows, n_classes)."""
+        """Return the mass of each class where its density is below the density at the row, (n_rows, n_classes)."""
         return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
-        """The name of the most probable class of each row, (n_rows,).
+        """Return the name of the most probable class of each row, (n_rows,).
 
-        Behind the names of the classes stands the name for rows whose tail probability is below `level` in every class.
+        The last of `names` is returned for rows whose tail probability is below `level` in every class.
         """
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:
@@ -104,5 +105,5 @@ class ClassMixtures:
 
     @property
     def _weights_within(self) -> Array:
-        """π_{k|c}, (n_components,)."""
+        """Return the weights π_{k|c} of the components within their class, (n_components,)."""
         return np.asarray(self.mixture.weights / self.prior[self.component_class])

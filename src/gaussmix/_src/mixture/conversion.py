@@ -1,4 +1,4 @@
-"""A model from known parameters, from other libraries, and to scikit-learn."""
+"""Conversion to a `Model` from known parameters and from other libraries, and conversion to scikit-learn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # of the standard deviations: how far halves of matrices differ, at most, after sums of many rows
+_OF_FLOAT32 = 1e-4  # standard deviations; largest asymmetry of a matrix that float32 sums of many rows produce
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -31,7 +31,7 @@ def from_parameters(
     precisions: ArrayLike | None,
     covariance_type: str | Family,
 ) -> Model:
-    """A model of known parameters; raises ValueError where they make none, TypeError where they are not real."""
+    """Make a model of known parameters; raises ValueError if they are invalid, and TypeError if they are not real."""
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
         raise ValueError("Give covariances or precisions, one of the two.")
@@ -47,13 +47,13 @@ def from_parameters(
 
 
 def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
-    """The model that an estimator of scikit-learn has fitted, and the names of its features."""
+    """Return the model that a scikit-learn estimator has fitted, and the names of its features."""
     missing = [name for name in _FITTED if not hasattr(estimator, name)]
     if missing:
         what = f"{type(estimator).__name__} has no {missing[0]}"
         raise ParameterTypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
     covariances = np.asarray(estimator.covariances_)
-    if covariances.dtype == np.float32:  # a matrix is symmetric to seven digits only
+    if covariances.dtype == np.float32:  # float32 matrices are symmetric to seven digits only
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
     model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
     names = getattr(estimator, "feature_names_in_", None)
@@ -61,7 +61,7 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
 
 
 def from_torch(estimator: Any) -> Model:
-    """The model of torchgmm or pycave, in float64: they keep the factors U of the precisions U Uᵀ in float32."""
+    """Return the model of torchgmm or pycave in float64; they store factors U of the precisions U Uᵀ in float32."""
     module = getattr(estimator, "model_", estimator)
     missing = [name for name in _OF_TORCH if not hasattr(module, name)]
     if missing:
@@ -74,7 +74,7 @@ def from_torch(estimator: Any) -> Model:
 
 
 def of_factors(factors: Array, family: Family) -> Array:
-    """The covariances of upper factors U of precisions U Uᵀ; both have the shape of the family."""
+    """Return the covariances, given upper factors U of precisions U Uᵀ; both have the shape of the family."""
     if not family.kind.is_matrix:
         return factors**-2.0
     roots = np.linalg.inv(factors)
@@ -82,7 +82,7 @@ def of_factors(factors: Array, family: Family) -> Array:
 
 
 def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None:
-    """Say what keeps factors of precisions from being inverted, as the end of a sentence; None if nothing does."""
+    """Return why factors of precisions can't be inverted, as the end of a sentence; None if they can."""
     if means.ndim != 2 or factors.shape != family.shape(*means.shape):
         return f"precisions_cholesky of shape {factors.shape} doesn't go with means of shape {means.shape}"
     if not np.isfinite(factors).all():
@@ -92,12 +92,12 @@ def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None
 
 
 def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
-    """The model in the buffers of cuVS, whose covariances are flat, and mostly of the precision of float32."""
+    """Return the model in the buffers of cuVS, whose covariances are flat and usually have float32 precision."""
     family, proportions, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
     flat = _doubles("covariances", covariances)
     if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
         raise ValueError(
-            f"means of shape {centres.shape} and {flat.size} numbers in covariances make no mixture with "
+            f"means of shape {centres.shape} and {flat.size} numbers in covariances are not a valid mixture with "
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
@@ -107,8 +107,8 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
 
 
 def _scaled(weights: Array) -> Array:
-    """Weights that sum to 1 up to the rounding of float64, or these, if none can be made of them."""
-    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and its sum is finite
+    """Scale weights to sum to 1 up to rounding; return them unchanged if their sum is not positive."""
+    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and prevents overflow of the sum
     return rounded / rounded.sum() if rounded.sum() > 0 else weights
 
 
@@ -117,7 +117,7 @@ def _doubles(name: str, values: Any) -> Array:
 
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
-    """A fitted estimator of scikit-learn that has the distribution."""
+    """Return a fitted scikit-learn estimator with this distribution."""
     from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's own under `patch_sklearn` too
 
     covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """The covariances in a form that scikit-learn has: it shares matrices only."""
+    """Return the covariances in a form that scikit-learn supports, which shares only full matrices."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))
@@ -144,10 +144,10 @@ def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
 
 
 def _symmetric(family: Family, matrices: Array) -> Array:
-    """The matrices, equal to the bit on both sides of the diagonal where rounding left a difference."""
+    """Make matrices exactly symmetric if rounding left a difference."""
     return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.kind.is_matrix else matrices
 
 
 def _check(wrong: str | None) -> None:
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")

@@ -10,14 +10,14 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # of eigenvalues: mclust's bound
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # mclust's bound for eigenvalues that count
 
 
 class Directions(NamedTuple):
     """Axes (n_directions, n_features) that separate components, the best first, and their eigenvalues (n_directions,).
 
-    Each axis has the length 1, and its largest entry is positive. An eigenvalue, without unit, says how much the
-    direction separates. The centre (n_features,) is the mean of the mixture, data units.
+    Each axis has length 1, and its largest entry is positive. An eigenvalue, which has no unit, measures the separation
+    along its axis. The centre (n_features,) is the mean of the mixture, data units.
     """
 
     centre: Array
@@ -26,9 +26,9 @@ class Directions(NamedTuple):
 
 
 def directions(model: Model, mean_fraction: float) -> Directions:
-    """The directions of a model of components alone, by generalised eigenvectors; `mean_fraction` is λ.
+    """Compute the directions of a model without noise by generalised eigenvectors; `mean_fraction` is λ.
 
-    There is at least one, even if the components do not differ at all.
+    There is at least one direction, even if the components do not differ at all.
     """
     each, weights = model.covariances.dense(), model.weights
     centre = weights @ model.means
@@ -36,7 +36,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
     of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
     within = np.einsum("k,kij->ij", weights, each)
     total = within + of_means
-    scale = np.sqrt(np.diagonal(total))  # features in their own units, so that none is lost beside a large one
+    scale = np.sqrt(np.diagonal(total))  # scaling keeps features of small variance from being lost in rounding
     try:
         lower = np.linalg.cholesky(total / scale[:, None] / scale)
     except np.linalg.LinAlgError:

@@ -1,4 +1,4 @@
-"""Why rows belong to their components, and which features make them unlikely."""
+"""Explanations of why rows belong to their components, and which features make rows unlikely."""
 
 from __future__ import annotations
 
@@ -21,42 +21,45 @@ from gaussmix._src.numerics.rows import patterns
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
-_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # of the text
+_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # rows, and features per row, that the text shows
 _COLUMNS = "second_component", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "chi2_p_value"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why each row belongs to its component and not to the next, and how far it lies from it in each feature.
+    """Reasons why each row belongs to its component and not to the second best, and how far out the row lies.
 
     Parameters
     ----------
-    component : (n_rows,), what `predict` says; −1 is noise.
-    second_component : (n_rows,), the next most probable component, or noise; equal to `component` where there is no
-        other.
-    log_ratio : (n_rows,), log p(component | x) − log p(second_component | x), nats; inf where there is no other.
+    component : (n_rows,), the most probable component, as returned by `predict`; −1 is noise.
+    second_component : (n_rows,), the second most probable component, or noise; equal to `component` if there is only
+        one component and no noise.
+    log_ratio : (n_rows,), log p(component | x) − log p(second_component | x), nats; infinite if there is no second.
     responsibilities : (n_rows, n_components), p(k | x).
-    log_weight_ratio : (n_rows,), the part of `log_ratio` that the weights have.
-    log_density_ratio : (n_rows,), the part that the heights of the two densities at their means have: a narrow
-        component is high.
-    feature_log_ratio : (n_rows, n_features), the part of each feature, ½ (its contribution to the distance from the
-        runner-up less that from the component). The three parts sum to `log_ratio`.
-    squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`; of noise, from the most probable component.
-    contributions : (n_rows, n_features), ≥ 0: the part of each feature. They sum to `squared_distance`.
-    chi2_p_value : (n_rows,), how many rows of that component lie farther out: the upper tail of χ².
-    rows : (n_rows, n_features), what is explained, data units.
-    means, standard_deviations : (n_rows, n_features), of that component, data units; the error of a cell widens its
-        deviation.
-    names : of the features.
-    input_frame : the data frame that the rows came in; None for an array.
+    log_weight_ratio : (n_rows,), contribution of the weights to `log_ratio`.
+    log_density_ratio : (n_rows,), contribution to `log_ratio` of the heights of the two densities at their means. The
+        density of a narrow component is high.
+    feature_log_ratio : (n_rows, n_features), contribution of each feature to `log_ratio`: half of the difference
+        between its contributions to the two squared distances. The contributions of features, weights and densities sum
+        to `log_ratio`.
+    squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`, or from the most probable component if the row
+        is noise.
+    contributions : (n_rows, n_features), contribution of each feature to `squared_distance`, at least 0.
+    chi2_p_value : (n_rows,), fraction of the rows of that component that lie farther out, by the χ² distribution.
+    rows : (n_rows, n_features), the explained rows, data units.
+    means, standard_deviations : (n_rows, n_features), mean and standard deviation of that component, data units.
+        Measurement errors of a row increase its standard deviations.
+    names : names of the features.
+    input_frame : data frame that contained the rows; None if the rows were an array.
 
     Notes
     -----
-    Contributions are those of Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119: with z = (x − μ) / σ and the
-    correlation matrix R, they are the squares of R^(−½) z. Of all uncorrelated variables of variance 1, these are
-    the nearest to z, each to its own feature. They depend on no unit. Of a row of the component each has the χ²
-    distribution of 1 degree of freedom: 1 in the mean, and above 3.84 for 5 % of rows. Without correlations they are
-    z². A cell that is missing is NaN, and sums are over the others.
+    The contributions to the squared distance follow Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119. With z =
+    (x − μ) / σ and the correlation matrix R, they are the squares of R^(−½) z. The variables R^(−½) z are uncorrelated,
+    have variance 1, and are closest to z, each to its own feature. The contributions do not depend on the units of the
+    features. For a row drawn from the component, each contribution has the χ² distribution with 1 degree of freedom:
+    its mean is 1, and it exceeds 3.84 in 5 % of rows. Without correlations the contributions are z². The contribution
+    of a missing value is NaN, and sums leave it out.
     """
 
     component: NDArray[np.int64]
@@ -76,7 +79,7 @@ class Explanation:
     input_frame: Any = None
 
     def __len__(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.component)
 
     def __str__(self) -> str:
@@ -87,7 +90,7 @@ class Explanation:
     __repr__ = __str__
 
     def describe_row(self, row: int) -> list[str]:
-        """Describe a row in lines of text: its component, the evidence for it, and what makes the row unlikely.
+        """Describe a row in lines of text: its component, the evidence for it, and the features that make it unlikely.
 
         Parameters
         ----------
@@ -115,12 +118,12 @@ class Explanation:
         return lines + [f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)]
 
     def to_frame(self) -> Any:
-        """A row for each row: component, probability, the parts of the log ratio, the distance and its contributions.
+        """Return a data frame with the component, its probability, log ratios, distance and contributions of each row.
 
         Returns
         -------
-        frame : in the library that the rows came in, with the index of a pandas frame; of an array as `tidy` of the
-            estimators.
+        frame : data frame of the library that the rows came in, with the index of the rows if it is pandas. For an
+            array, the library is chosen as in `tidy` of the estimators.
         """
         probability = np.array([self._probability(row, int(k)) for row, k in enumerate(self.component)])
         columns: dict[str, Any] = {"component": self.component, "probability": probability}
@@ -138,7 +141,7 @@ class Explanation:
         return float(1 - responsibilities.sum() if component == NOISE_LABEL else responsibilities[component])
 
     def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
-        """The features with the largest parts, and their values in a row where one is given."""
+        """List the features with the largest contributions, and their values in a row if its index is given."""
         order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
         items = []
         for j in order[:_MAX_TERMS]:
@@ -158,14 +161,14 @@ def _called(component: int) -> str:
 def explained(
     mixture: Mixture, rows: Array, labels: NDArray[np.int64], responsibilities: Array, native: Any, error: Array | None
 ) -> Explanation:
-    """Explain rows (n_rows, n_features) in float64, whose cells may be NaN, from what an engine says of them.
+    """Explain rows (n_rows, n_features) in float64 with the labels and responsibilities that an engine computed.
 
-    `native` is the data frame that held the rows. `error` is as in a `Block`.
+    Values may be NaN. `native` is the data frame that contained the rows, and `error` has the form that `Block` uses.
     """
     n_rows, d = rows.shape
     model, K = mixture._model, mixture.n_components
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
-    # Rows so far out that squares would overflow are measured in other units, powers of 2.
+    # If the squares of a row would overflow, the row is divided by a power of 2.
     units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
     standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
@@ -181,14 +184,15 @@ def explained(
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
-    log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)  # in units²
+    # The result is divided by the square of the row's power of 2.
+    log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)
     best = np.where(labels == NOISE_LABEL, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
     next_best = np.where(others.max(axis=1) == -np.inf, best, others.argmax(axis=1))
     is_alone = next_best == best
     of_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
     mine, other = roots[each, best], roots[each, next_best]
-    with np.errstate(over="ignore"):  # what is beyond all doubles is infinite
+    with np.errstate(over="ignore"):  # an overflow to infinity is intended
         contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
         squared = np.nansum(contributions, axis=1)
         feature_log_ratio = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
@@ -213,12 +217,12 @@ def explained(
 
 
 def _units(sizes: Array) -> Indices:
-    """Return exponents e so that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
+    """Return exponents e such that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
     return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
 
 
 def _tails(squared: Array, n_seen: Indices) -> Array:
-    """P(χ² > squared) of as many degrees of freedom as a row has cells, (n_rows,); 1 for a row without cells."""
+    """Return P(χ² > squared) with n_seen degrees of freedom for each row, (n_rows,); 1 if no value was observed."""
     tails = np.ones(len(squared))
     for degrees in np.unique(n_seen[n_seen > 0]).tolist():
         chosen = n_seen == degrees
@@ -227,10 +231,11 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
 
 
 def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
-    """Of rows with the same cells: the log density of each component and of noise at its mean, and contributions.
+    """Return log densities at the means, and roots of the contributions, for rows that lack the same values.
 
-    Heights are (n_rows, n_components + 1), nats. Roots of the parts of squared distances are (n_rows, n_components + 1,
-    n_features), NaN where cells are missing, and divided by 2 to the power of `units` of the row.
+    The log densities have shape (n_rows, n_components + 1), nats. The square roots of the contributions to the squared
+    distances have shape (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by
+    2^units of the row. The last component of both arrays is the noise.
     """
     n_rows, d = rows.shape
     K = model.n_components
@@ -252,14 +257,14 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
     heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
     for k in range(K):
         whitened = whitening.whiten(k, offsets[:, k])
-        # W diag(σ) = U H with H = R^(−½), so that R^(−½) z = Uᵀ W (x − μ): a rotation keeps the sum to rounding.
+        # With W diag(σ) = U H and H = R^(−½), R^(−½) z is Uᵀ W (x − μ). A rotation keeps the sum up to rounding.
         left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(standard_deviations[k])).T)
         roots[:, k, seen] = whitened @ (left @ right)
     return heights, roots
 
 
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
-    """Heights (n_rows, n_components) and roots (n_rows, n_components, n_seen) of rows with covariances Σ_k + S."""
+    """Return log densities at the means (n_rows, n_components), and roots, if the covariances are Σ_k + `error`."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]

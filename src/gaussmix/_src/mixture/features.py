@@ -1,4 +1,4 @@
-"""Features by number or by name, and rows whose columns are the features."""
+"""Access to features by index or name, and checks that the columns of rows are these features."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
 def feature_indices(features: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
-    """Find where features stand, (n,): numbers, from the end where negative, or names; one or several.
+    """Return the indices (n,) of one or several features, given by name or index; negative ones count from the end.
 
-    Raises ValueError for a feature that is unknown or named twice, and TypeError for what is neither a number nor a
-    name.
+    Raises ValueError for an unknown or repeated feature, and TypeError for a value that is neither an index nor a name.
     """
     several: list[Any] = [features]
     if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
@@ -36,14 +35,14 @@ def feature_indices(features: Features, n_features: int, names: tuple[str, ...] 
 
 
 def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[str, ...] | None:
-    """Names of the features at some places; None where features have none."""
+    """Return the names of the features at some indices; None if the features have no names."""
     return None if names is None else tuple(names[index] for index in feature_indices)
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError where a data frame has a feature in the column of another; `called` names the rows in the error.
+    """Raise ValueError if a feature is in the wrong column of a data frame; the error calls the rows `called`.
 
-    What is not a data frame passes, and so does everything where features have no names.
+    Rows that are not a data frame always pass, and so does every data frame if the features have no names.
     """
     if names is None:
         return
@@ -64,9 +63,9 @@ def as_block(
     *,
     may_miss: bool = False,
 ) -> Block:
-    """Rows (n_rows, n_features) as engines take them; raises ValueError or TypeError. Parameters: `check_order`.
+    """Check rows and convert them to the block that engines read; raises ValueError or TypeError.
 
-    NaN passes where cells `may_miss`.
+    The rows have shape (n_rows, n_features). NaN is allowed if `may_miss`. Other parameters: see `check_order`.
     """
     check_order(rows, names, called)
     array: Rows = check_real(called, rows)
@@ -81,7 +80,7 @@ def as_block(
 
 
 def feature_index(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
-    """Where a feature stands; raises ValueError or TypeError. `called` is what an error names."""
+    """Return the index of a feature; raises ValueError or TypeError. The error calls the feature `called`."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(
@@ -89,7 +88,7 @@ def feature_index(feature: object, n_features: int, names: tuple[str, ...] | Non
             )
         if feature not in names:
             raise unknown_name(called, feature, names)
-        if names.count(feature) > 1:  # as tables may have them
+        if names.count(feature) > 1:  # tables may have duplicate column names
             raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: give a number.")
         return names.index(feature)
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):

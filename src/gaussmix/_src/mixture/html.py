@@ -1,4 +1,4 @@
-"""How a mixture is shown: in a line, in notebooks as a table with a small picture, with digits that mean something."""
+"""Representations of a mixture: one line of text, and a table with a small picture for notebooks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_FEATURES, MAX_COMPONENTS = 8, 30  # of a table in a notebook
-_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # of a line
+MAX_FEATURES, MAX_COMPONENTS = 8, 30  # columns and rows of a table in a notebook
+_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # feature names and weights in one line of text
 WIDTH, HEIGHT = 340.0, 240.0  # pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
-MAX_DRAWN_DEVIATIONS = 1e3  # deviations: the density is 0 there, as farther out
-MAX_DRAWN = 30  # components, the heaviest, that a small picture has room for
-# Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441: distinct with every kind of colour
-# vision. Of the eight, black and yellow are left out: one of them vanishes on a dark page, the other on a light one.
+MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations; the density is drawn as 0 from here on
+MAX_DRAWN = 30  # components that a small picture shows, the heaviest first
+# The colours are from Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441. The
+# colours can be distinguished with every type of colour vision. Two of the eight colours are omitted: black is
+# invisible on a dark page, and yellow on a light page.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MAX_HTML_NAME = 24
-RADIUS = 2.0  # standard deviations: the ellipse of a component holds 86 % of it
+RADIUS = 2.0  # standard deviations; the ellipse of a component contains 86 % of it
 
 
 def size_of(mixture: MixtureBase) -> str:
-    """ "2 components, full, 2 features", and the options of the structure."""
+    """Describe the size, such as "2 components, full, 2 features", including options of the covariance structure."""
     family = mixture.family
     options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
     structure = f"{family.name} ({options})" if options else family.name
@@ -34,7 +35,7 @@ def size_of(mixture: MixtureBase) -> str:
 
 
 def line_of(mixture: MixtureBase) -> str:
-    """The size, the names of the first features and the weights of the first components."""
+    """Return a line with the size, the names of the first features and the weights of the first components."""
     features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
     weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MAX_WEIGHTS])
     rest = ", …" if mixture.n_components > _MAX_WEIGHTS else ""
@@ -43,13 +44,13 @@ def line_of(mixture: MixtureBase) -> str:
 
 
 def html_of(mixture: MixtureBase) -> str:
-    """The size, a table of the numbers and a small picture."""
+    """Return HTML with the size, a table of the parameters and a small picture."""
     table = table_html(*table_of(mixture))
     return f'<div><p>{escape(size_of(mixture))}</p><div style="overflow-x:auto">{table}</div>{sketch(mixture)}</div>'
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: number, weight, and mean ± sd of the first features, of the first components and of noise."""
+    """Return header and rows of a table with index, weight, and mean ± sd of the first components and features."""
     K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture._model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
@@ -66,7 +67,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
 
 
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in HTML, in the colours of the page; rows may be short."""
+    """Return a table in HTML that inherits the colours of the page; short rows are padded."""
     style = 'style="text-align:right;padding:0.2em 0.7em;white-space:nowrap"'
     top = "".join(f'<th scope="col" {style}>{escape(cell)}</th>' for cell in header)
     body = []
@@ -78,10 +79,10 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sketch(mixture: MixtureBase) -> str:
-    """A mixture as a small SVG: ellipses of the first two features, or the curves of one.
+    """Draw a mixture as a small SVG: ellipses for the first two features, or curves if there is one feature.
 
-    Components have the colours that they have in every picture, and carry their numbers, so no colour has to tell them
-    apart. Axes and letters have the colour of the text around them, and are right on light and on dark pages.
+    Components have the same colours as in every other picture, and carry their indices because colours alone may not be
+    distinguishable. Axes and letters use the text colour of the page, so they are legible on light and dark pages.
     """
     order = np.argsort(-mixture.weights, kind="stable")[:MAX_DRAWN]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
@@ -95,15 +96,15 @@ def sketch(mixture: MixtureBase) -> str:
 
 
 def names_of(mixture: MixtureBase) -> tuple[str, ...]:
-    """The names of the features; x0, x1 … if they have none."""
+    """Return the names of the features, or x0, x1, … if the features have no names."""
     return mixture.feature_names or invented_names(mixture.n_features)
 
 
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:
-    """Half-lengths of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1 of Σ (2, 2), and the direction of the longer in degrees.
+    """Return the half-lengths of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1, and the direction of the longer in degrees.
 
-    The longer half-length comes first. With Σ = Q Λ Qᵀ the half-lengths are √λ along Q. A singular covariance
-    has a line. Rounding may make its eigenvalue slightly negative; it counts as 0.
+    Σ has shape (2, 2), and the longer half-length comes first. With Σ = Q Λ Qᵀ the half-lengths are √λ along the
+    columns of Q. The ellipse of a singular covariance is a line. A negative eigenvalue, due to rounding, counts as 0.
     """
     variances, directions = np.linalg.eigh(covariance)  # ascending
     shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()
@@ -112,13 +113,13 @@ def ellipse_of(covariance: Array) -> tuple[float, float, float]:
 
 
 def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """Ellipses of the first two features, and what they are."""
+    """Return SVG ellipses of the components in the first two features, and a title."""
     means = mixture.means[drawn, :2]
     covariances = mixture._model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
     reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds[:, :2]
     low, high = _range(means - reach, means + reach, box)
-    scale = _room() / (high - low) * [1, -1]  # upwards on the page is minus
+    scale = _room() / (high - low) * [1, -1]  # y decreases upwards on the page
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
     for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):
@@ -138,7 +139,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """The density of one feature, thick, and its parts."""
+    """Return SVG curves of the density (thick) and of the components for one feature, and a title."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture._model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
@@ -151,7 +152,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.bounds is not None:
         inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # all may be noise
+    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the maximum is 0 if everything is noise
     pixels = _LEFT + (x - low) * across
     curves = zip(drawn.tolist(), parts, strict=True)
     shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
@@ -164,15 +165,15 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _room() -> Array:
-    """Width and height inside the axes, pixels."""
+    """Return the width and height inside the axes, pixels."""
     return np.array([WIDTH - _LEFT - _EDGE, HEIGHT - _BOTTOM - _EDGE])
 
 
 def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
-    """The smallest and the largest number of each feature that is drawn."""
+    """Return the smallest and the largest value of each feature in the picture."""
     ends = low.min(axis=0), high.max(axis=0)
     low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
-    return low, np.maximum(high, np.nextafter(low, np.inf))  # in a large place all deviations may be rounding
+    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may hide all deviations
 
 
 def _rectangle(corners: Array) -> str:
@@ -184,7 +185,7 @@ def _rectangle(corners: Array) -> str:
 
 
 def color_of(component: int) -> str:
-    """The colour of a component."""
+    """Return the colour of a component."""
     return COLORS[component % len(COLORS)]
 
 
@@ -202,7 +203,7 @@ def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = Fa
 
 
 def _ends(name: str, low: float, high: float) -> str:
-    """The axes, the ends of the one that runs across, and its name."""
+    """Return SVG of both axes, with the ends and the name of the horizontal axis."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
     positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
@@ -210,19 +211,19 @@ def _ends(name: str, low: float, high: float) -> str:
 
 
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
-    """Return the texts at the beginning, in the middle and at the end of an axis, and the part of each that fits."""
+    """Return the texts at the start, in the middle and at the end of an axis, each with its SVG text anchor."""
     return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 
 def weight_text(weight: float) -> str:
-    """A weight with four decimals, or in scientific notation if they would all be 0."""
+    """Format a weight with four decimals, or in scientific notation if all four would be 0."""
     return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
 
 
 def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
-    """ "mean ± sd" of one feature in each component, with three digits of the smallest sd.
+    """Format "mean ± sd" of one feature for each component, with three digits of the smallest sd.
 
-    If deviations or numbers span many orders of magnitude, each is shown with three digits of its own.
+    If deviations or means span many orders of magnitude, each component is formatted with three digits of its own sd.
     """
     smallest, largest = float(deviations.min()), float(deviations.max())
     decimals = max(0, 2 - floor(log10(smallest)))
@@ -238,11 +239,11 @@ def _with_own_digits(mean: float, sd: float) -> str:
 
 
 def first_names(names: Sequence[str]) -> str:
-    """The first few names, with commas."""
+    """Return the first few names, separated by commas."""
     return ", ".join([*map(shorten, names[:_MAX_NAMES]), *["…"][: len(names) - _MAX_NAMES]])
 
 
 def shorten(name: str) -> str:
-    """A name without control characters, cut if it is long."""
+    """Return a name without control characters, shortened if it is long."""
     printable = name if name.isprintable() else repr(name)
     return printable if len(printable) <= _MAX_HTML_NAME else f"{printable[: _MAX_HTML_NAME - 1]}…"

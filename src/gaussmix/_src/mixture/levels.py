@@ -1,4 +1,4 @@
-"""How much mass lies where the density is below a level: exactly, or by quasi-Monte Carlo."""
+"""The mass in the region where the density is below a level, computed exactly or by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-_LOG_DEEP = -650.0  # nats: below it SciPy's tail of χ² nears the smallest number of float64
-MAX_PEAKS = 256  # that a bound on a mass sums over
-_DEPTH = 10.0  # nats: half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
+_LOG_DEEP = -650.0  # nats; below this value SciPy's tail of χ² approaches the smallest number of float64
+MAX_PEAKS = 256  # peaks that a bound on a mass sums over
+_DEPTH = 10.0  # nats; half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
 
-MASS = 0.95  # rows outside of the smallest region that holds so much are outliers, if nobody says otherwise
+MASS = 0.95  # default mass of the smallest region outside which rows count as outliers
 
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Of a single component: its density is below a level outside an ellipsoid; `highest` is that at the mean, nats.
+    """Level sets of a single component, whose density is below a level exactly outside an ellipsoid.
 
-    Half the squared Mahalanobis distance of a row is the log density at the mean minus that at the row, and half of a
-    χ² variable with `n_features` degrees of freedom.
+    The attribute `highest` is the log density at the mean, nats. Half the squared Mahalanobis distance of a row is
+    `highest` minus the log density at the row. This difference is distributed as half of a χ² variable with
+    `n_features` degrees of freedom.
     """
 
     highest: float
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
+        """Return log of the mass where the log density is below each level, (n,), nats, and its error: 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        """Return the log densities below which the given masses lie, (n,), nats, and their error: 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -53,9 +54,9 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Log of the mass below levels (n,), nats, and its relative standard error; −inf and 0 for a level of −inf."""
+    """Return log of the mass below each level, (n,), nats, and its relative standard error; −inf, 0 for level −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
-    is_finite = log_levels > -np.inf  # a row farther out than squares of float64 reach has the level −inf
+    is_finite = log_levels > -np.inf  # a row has level −inf if its squared distance overflows
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
     return logs, errors
 
@@ -63,10 +64,11 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Log density below which lies a mass whose log is given, in the shape of that, nats, and its standard error."""
+    """Return the log densities below which masses lie, shaped like `log_masses`, and their standard errors; nats."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
-    if isinstance(levels, LevelSample) and (wanted == 0).any():  # points lie beside the highest mode, not on it
+    # Sampled points lie next to the highest mode, not on it.
+    if isinstance(levels, LevelSample) and (wanted == 0).any():
         top = wanted == 0
         level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
     return level.reshape(log_masses.shape)[()], error.reshape(log_masses.shape)[()]
@@ -74,15 +76,15 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Points of several scrambles, each with its log density and the mass that it stands for.
+    """Sample of points from several scrambles, each with its log density and the mass that it represents.
 
     Parameters
     ----------
     log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
-    log_weights : (N_SCRAMBLES, n_points), log of the mass of each.
-    log_masses : (N_SCRAMBLES, n_points + 1), log of the mass of the points before each, from −inf to 0.
-    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats; of more than `MAX_PEAKS`
-        components `MAX_PEAKS` groups of similar peaks, each with the sum of the weights and the lowest peak.
+    log_fractions : (N_SCRAMBLES, n_points), log of the mass of each point.
+    log_masses : (N_SCRAMBLES, n_points + 1), log of the total mass of the points before each one, from −inf to 0.
+    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats. More than `MAX_PEAKS`
+        components are replaced by `MAX_PEAKS` groups with similar peaks, with their total weight and lowest peak.
     n_features : d.
     """
 
@@ -95,7 +97,7 @@ class LevelSample:
 
     @classmethod
     def draw(cls, model: Model, n_points: int, rng: np.random.Generator, engine: Engine[Any]) -> LevelSample:
-        """Draw about n_points."""
+        """Draw a sample of about `n_points` points."""
         weights, parameters, n_features = model.weights, model.parameters, model.n_features
         real = weights > 0
         net = scrambled(n_features + 1, n_points, rng).reshape(-1, n_features + 1)
@@ -113,9 +115,9 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Log of the mass where the log density is below each of (n,), nats, and its standard error relative to it.
+        """Return log of the mass where the log density is below each level, (n,), nats, and relative standard errors.
 
-        A mass that is too small for the points to find is given as the bound of `_log_bound`, with an error as large.
+        If a mass is too small for the points to resolve, it is replaced by the bound of `_log_bound` with the error 1.
         """
         levels, log_masses, errors = self._steps
         indices = np.searchsorted(levels, log_levels)
@@ -126,7 +128,7 @@ class LevelSample:
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, Array]:
-        """The levels of all points and +inf, ascending, and for each what `log_mass_below` gives, if it is not deep."""
+        """Return all levels ascending, and +inf, with the results of `log_mass_below` unless the mass is too small."""
         levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
@@ -135,7 +137,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """The log density below which lies a mass whose log is given, (n,), nats, and its standard error."""
+        """Return the log densities below which the given masses lie, (n,), nats, and their standard errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -144,14 +146,14 @@ class LevelSample:
         return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
-        """Log of Σ_k π_k P(π_k N_k < level): where the density is below a level, so is the part of each component."""
+        """Return log of Σ_k π_k P(π_k N_k < level), a bound: if a density is below a level, so are its terms."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
         return log_sum(log_tails + self.log_weights, axis=1)
 
 
 def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
-    """The log weights and the log peaks of components, or of groups of them for a bound that is hardly higher."""
+    """Return log weights and log peaks of components, or of groups of components for a slightly looser bound."""
     if len(weights) <= MAX_PEAKS:
         return np.log(weights), log_peaks
     groups = np.array_split(np.argsort(log_peaks), MAX_PEAKS)
@@ -160,11 +162,11 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
 
 @one_blas_thread()
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """Rows (n, d) from a net in the unit cube (n, d + 1), and the log of the mass that each stands for.
+    """Map a net in the unit cube (n, d + 1) to rows (n, d), and return the log of the mass of each row.
 
-    The first coordinate gives the component: half of the points in proportion to the weights and half evenly, since the
-    far outside may belong to a wide component of little weight. The rest of this coordinate gives the
-    radius. The other coordinates give the direction.
+    The first coordinate selects the component: half of the points by the weights, and half evenly, because the far
+    outside may belong to a wide component of little weight. What remains of this coordinate determines the radius, and
+    the other coordinates determine the direction.
     """
     proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_weights(proportions)
@@ -182,10 +184,10 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
 
 
 def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
-    """Half squared radii for shares of (0, 1), and the log of the mass of each.
+    """Return half squared radii for fractions in (0, 1), and the log of the mass of each.
 
-    With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution, and half the
-    density √D / 2 (D + t)^(−3/2), whose slow fall puts points far out, where there is hardly any mass.
+    With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution. The other half has
+    the density √D / 2 (D + t)^(−3/2), which falls slowly and thus puts points far out, where there is hardly any mass.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
@@ -195,9 +197,9 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:
-    """log P(½χ² > y) of each y ≥ 0, (n,), nats, for χ² of n_features degrees of freedom.
+    """Return log P(½χ² > y) for each y ≥ 0, (n,), nats, where χ² has n_features degrees of freedom.
 
-    Far out by the asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    Very small tails are computed by the asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """
     order = 0.5 * n_features
     with np.errstate(divide="ignore"):
@@ -208,7 +210,7 @@ def log_tail(half_squares: Array, n_features: int) -> Array:
 
 
 def half_square(log_tails: Array, n_features: int) -> Array:
-    """The inverse of `log_tail`: y with log P(½χ² > y) as given, (n,), at most 0."""
+    """Return the inverse of `log_tail`: y such that log P(½χ² > y) equals `log_tails`, (n,), at most 0."""
     order = 0.5 * n_features
     result: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
     result[log_tails == -np.inf] = np.inf

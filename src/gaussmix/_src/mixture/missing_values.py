@@ -1,4 +1,4 @@
-"""Rows with missing cells: the distribution of what they have, and what a mixture fills in."""
+"""Rows with missing values: their marginal densities, and values to fill in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix._src.numerics.rows import patterns
 
 
 def density_p_value(rows: Rows, mixture: Mixture) -> Array:
-    """The share of the mass that is less probable than each row, by the distribution of what it has, (n_rows,)."""
+    """Return the mass of lower density than each row, in the marginal of its observed features, (n_rows,)."""
     result = np.ones(len(rows))
     for indices, seen in patterns(np.isnan(rows)):
         if seen.size:
@@ -24,7 +24,7 @@ def density_p_value(rows: Rows, mixture: Mixture) -> Array:
 
 @dataclass(frozen=True)
 class Filling:
-    """A task that fills the missing values of rows: with draws where it has a seed, else with means."""
+    """A task that fills missing values with random draws if it has a seed, and otherwise with conditional means."""
 
     mixture: Mixture
     n_jobs: int | None
@@ -40,7 +40,7 @@ class Filling:
         return narrowed(filled, rows.dtype)
 
     def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
-        """Values (n_rows, n_unknown) for rows that lack the same features, from their known ones (n_rows, n_known)."""
+        """Return values (n_rows, n_unknown) for rows that lack the same features, given the rest (n_rows, n_known)."""
         mixture, n_jobs = self.mixture, self.n_jobs
         if rng is not None:
             if not known.size:

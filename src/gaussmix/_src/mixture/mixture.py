@@ -1,4 +1,4 @@
-"""A Gaussian mixture as an immutable value. Its methods check arguments and call functions grouped by subject."""
+"""The public class `Mixture`. Its methods check their arguments and call functions that are grouped by subject."""
 
 from __future__ import annotations
 
@@ -27,35 +27,37 @@ if TYPE_CHECKING:
 
     from gaussmix._src.mixture.sampling import Labels
 
-_MAX_SPARSE_VALUES = 2**24  # responsibilities of rows that become sparse at a time, 128 MB
+_MAX_SPARSE_VALUES = 2**24  # dense responsibilities that are made sparse at a time, 128 MB
 
 
 class Mixture(SciPyNames, Comparisons):
-    """p(x) = Σ_k π_k N(x | μ_k, Σ_k), Bishop (2006) eq. 9.7.
+    """A Gaussian mixture distribution, p(x) = Σ_k π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7.
 
     Parameters
     ----------
-    weights : (n_components,), π_k; sum to 1.
-    means : (n_components, n_features), μ_k, data units.
-    covariances : Σ_k in the compact form of the family (`family.shape`), data units².
-    family : the covariance structure, a member of `gaussmix.FAMILIES`.
-    feature_names : one for each feature, by which it can be called; None where they have none.
-    noise : of another mixture, a uniform background whose weight and `weights` sum to 1; None if there is none.
+    weights : weights π_k of the components, (n_components,), which sum to 1.
+    means : means μ_k of the components, (n_components, n_features), data units.
+    covariances : covariances Σ_k in the compact form of the covariance structure (`family.shape`), data units².
+    family : covariance structure, a member of `gaussmix.FAMILIES`.
+    feature_names : one name per feature, by which methods accept it; None if the features have no names.
+    noise : attribute `noise` of another mixture: a uniform background, whose weight and `weights` together sum to 1.
+        None if there is no noise.
 
     Raises
     ------
     ValueError
-        Shapes or names don't go together, a number is not finite, a weight is negative or they don't sum to 1.
+        The shapes or names do not match, a value is not finite, a weight is negative, or the weights don't sum to 1.
     TypeError
-        `family` is not a `Family`, numbers are not real, or names are not a list of text.
+        `family` is not a `Family`, values are not real numbers, or `feature_names` is not a list of strings.
     SingularCovarianceError
-        At the first use of a density, where a covariance is not positive definite.
+        A covariance is not positive definite; raised when a density is first needed.
 
     Notes
     -----
-    The arrays are read-only: a changed mixture is a new one. Two mixtures are equal where their numbers, structures and
-    feature names are; equal mixtures have equal hashes. `len(m)` is the number of components, `m[2]` is one of them
-    as a mixture, and a loop over `m` goes through all.
+    A mixture is immutable: its arrays are read-only, and methods that change something return a new mixture. Two
+    mixtures are equal if their parameters, covariance structures and feature names are equal, and equal mixtures have
+    equal hashes. `len(m)` is the number of components, `m[2]` is the third component as a mixture, and a loop over `m`
+    yields every component.
 
     Examples
     --------
@@ -85,24 +87,24 @@ class Mixture(SciPyNames, Comparisons):
         covariance_type: str | Family = "full",
         feature_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make a mixture of known parameters, and check them at once.
+        """Make a mixture from known parameters, and check them at once.
 
         Parameters
         ----------
-        weights : (n_components,), sum to 1.
-        means : (n_components, n_features), data units.
-        covariances : data units², in the shape of the structure, as scikit-learn's `covariances_`: for "full"
-            (n_components, n_features, n_features).
-        precisions : the inverses of the covariances, in the same shape, instead of the covariances.
-        covariance_type : the name of the structure: "full", "tied", "diag", "spherical" or one of mclust's. Where it
-            has options, the structure itself: `FactorAnalyzer(n_factors=2)`.
-        feature_names : one for each feature; None if there is none.
+        weights : weights of the components, (n_components,), which sum to 1.
+        means : means of the components, (n_components, n_features), data units.
+        covariances : covariances in the shape of scikit-learn's `covariances_` for this covariance structure, data
+            units²; for "full" (n_components, n_features, n_features).
+        precisions : inverses of the covariances, in the same shape. Give either `covariances` or `precisions`.
+        covariance_type : name of the covariance structure: "full", "tied", "diag", "spherical" or one of mclust's. If
+            the structure has options, pass an object instead, such as `FactorAnalyzer(n_factors=2)`.
+        feature_names : one name per feature; None if the features have no names.
 
         Raises
         ------
-        ValueError : the numbers make no mixture, both or neither of covariances and precisions are given, or there
-            is no such structure; the message says which.
-        TypeError : the numbers are not real, or feature_names is not a list of text.
+        ValueError : the parameters are not a valid mixture, both or neither of `covariances` and `precisions` are
+            given, or the covariance structure does not exist. The message says which.
+        TypeError : parameters are not real numbers, or `feature_names` is not a list of strings.
 
         Examples
         --------
@@ -115,18 +117,18 @@ class Mixture(SciPyNames, Comparisons):
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Take the distribution that an estimator of scikit-learn has fitted.
+        """Make a mixture from a fitted scikit-learn estimator.
 
         Parameters
         ----------
         estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or an object with the same
-            attributes. Names of features come along. From a Bayesian one the point estimates are taken, as by its own
-            `sample`.
+            attributes. Feature names are kept. A BayesianGaussianMixture is represented by its point estimates, which
+            its own `sample` uses, too.
 
         Raises
         ------
-        TypeError : estimator is not a fitted mixture.
-        ValueError : its numbers make no mixture.
+        TypeError : `estimator` is not a fitted mixture.
+        ValueError : the parameters of the estimator are not a valid mixture.
 
         Examples
         --------
@@ -141,23 +143,23 @@ class Mixture(SciPyNames, Comparisons):
 
     @classmethod
     def from_torch(cls, estimator: Any) -> Self:
-        """Take the distribution that an estimator of torchgmm or pycave has fitted.
+        """Make a mixture from a fitted estimator of torchgmm or pycave.
 
         Parameters
         ----------
-        estimator : a fitted `GaussianMixture` of torchgmm (which CellCharter uses) or pycave, or its `model_`: an
-            object with `covariance_type`, `component_probs`, `means` and `precisions_cholesky`. Tensors of a GPU are
-            copied.
+        estimator : a fitted `GaussianMixture` of torchgmm (which CellCharter uses) or pycave, or its attribute
+            `model_`. The object needs `covariance_type`, `component_probs`, `means` and `precisions_cholesky`. Tensors
+            on a GPU are copied.
 
         Raises
         ------
-        TypeError : estimator is not a fitted mixture.
-        ValueError : its numbers make no mixture.
+        TypeError : `estimator` is not a fitted mixture.
+        ValueError : the parameters of the estimator are not a valid mixture.
 
         Notes
         -----
-        Both keep the upper factors U of precisions U Uᵀ in float32. The covariances are those of the factors in
-        float64, and the weights are scaled to sum to 1.
+        Both packages store upper triangular factors U of the precisions U Uᵀ in float32. The covariances are computed
+        from these factors in float64, and the weights are scaled to sum to 1.
 
         Examples
         --------
@@ -174,24 +176,25 @@ class Mixture(SciPyNames, Comparisons):
     def from_cuvs(
         cls, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, *, covariance_type: str = "full"
     ) -> Self:
-        """Take the distribution that `cuvs::cluster::gmm::fit` of NVIDIA's cuVS has found.
+        """Make a mixture from the result of `cuvs::cluster::gmm::fit` in NVIDIA's cuVS.
 
         Parameters
         ----------
-        weights : (n_components,).
-        means : (n_components, n_features), data units.
-        covariances : data units², the flat buffer, or in the shape of the structure. Arrays of a GPU are copied.
-        covariance_type : as in the call: "full", "tied", "diag" or "spherical".
+        weights : weights of the components, (n_components,).
+        means : means of the components, (n_components, n_features), data units.
+        covariances : covariances, data units², as the flat buffer of cuVS or in the shape of the covariance structure.
+            Arrays on a GPU are copied.
+        covariance_type : the value passed to cuVS: "full", "tied", "diag" or "spherical".
 
         Raises
         ------
-        TypeError : the numbers are not real.
-        ValueError : the numbers make no mixture.
+        TypeError : parameters are not real numbers.
+        ValueError : the parameters are not a valid mixture.
 
         Notes
         -----
-        In float32 the two halves of a matrix differ by rounding, and weights do not sum to 1: the means of the halves
-        are taken, and the weights are scaled.
+        In float32 a matrix is symmetric only up to rounding, and the weights do not sum to 1 exactly. Therefore each
+        matrix is averaged with its transpose, and the weights are scaled.
 
         Examples
         --------
@@ -204,46 +207,46 @@ class Mixture(SciPyNames, Comparisons):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a mixture from a model file, bit for bit as it was saved; nothing in the file is run.
+        """Read a mixture from a model file, bit for bit as it was saved. No code in the file is executed.
 
         Parameters
         ----------
-        path : a file that this or an earlier version wrote: `save` of a mixture or of an estimator, or the command
-            line. Or a binary file open for reading.
+        path : path of a model file, or a binary file open for reading. The file was written by `save` of a
+            mixture or estimator, or by the command line, in this or an earlier version of gaussmix.
 
         Raises
         ------
-        InvalidModelFileError : the file is damaged, truncated, of a later layout or something else; the message says
-            which.
-        TypeError : path is neither a path nor a binary file.
-        OSError : there is no such file, or it can't be read.
+        InvalidModelFileError : the file is damaged, truncated, written in a later format, or not a model file. The
+            message says which.
+        TypeError : `path` is neither a path nor a binary file.
+        OSError : the file does not exist or can't be read.
         """
         model, record = formats.model_file.read(path)
         return cls._from_model(model, record.details.feature_names)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make the mixture of a dictionary that `to_dict` made.
+        """Make a mixture from a dictionary that `to_dict` returned.
 
         Parameters
         ----------
-        values : "format", "version", "family", "weights", "means" and "covariances"; "feature_names" where
-            there are some; other keys are ignored.
+        values : dictionary with the keys "format", "version", "family", "weights", "means" and "covariances", and with
+            "feature_names" if the features have names. Other keys are ignored.
 
         Raises
         ------
-        ValueError : the values make no mixture; the message says why.
-        TypeError : values is not a dictionary.
+        ValueError : the values are not a valid mixture; the message says why.
+        TypeError : `values` is not a dictionary.
         """
         return cls._from_model(*formats.model_file.from_dict(values))
 
     def log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """log p(x) of each row.
+        """Return the log density log p(x) of each row.
 
         Parameters
         ----------
         rows : (n_rows, n_features), data units.
-        n_jobs : threads; None for every processor.
+        n_jobs : number of threads; None uses every processor.
 
         Returns
         -------
@@ -251,17 +254,17 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features).
-        TypeError : rows are not real numbers.
+        ValueError : `rows` does not have shape (n_rows, n_features), or contains NaN or infinity.
+        TypeError : `rows` does not contain real numbers.
         """
         return self._engine(n_jobs).log_density(self._block(rows), self.parameters)
 
     def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats.
+        """Return log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats.
 
         Raises
         ------
-        ValueError : as `log_density`, or the array would be above 4 GB.
+        ValueError : same as in `log_density`, or the array would be larger than 4 GB.
         """
         block, equal = self._block(rows), Parameters.from_mixture(np.ones(len(self)), self.means, self.whitening)
         check_size(block.n_rows, len(self), "take log_density(rows), or some of the rows at a time")
@@ -276,20 +279,21 @@ class Mixture(SciPyNames, Comparisons):
     def responsibilities(
         self, rows: ArrayLike, *, sparse: bool = False, n_jobs: int | None = None
     ) -> Array | csr_array:
-        """p(k | x), Bishop (2006) eq. 9.13; (n_rows, n_components), rows sum to 1, less what noise has of them.
+        """Return the responsibilities p(k | x) of the components for each row; Bishop (2006) eq. 9.13.
+
+        The result has shape (n_rows, n_components). Each row sums to 1, or to 1 minus the responsibility of the noise.
 
         Parameters
         ----------
         rows : (n_rows, n_features), data units.
-        sparse : whether to return a `scipy.sparse.csr_array`, made of some rows at a time, as thousands of components
-            need. It holds the same numbers without those that are at most 2⁻⁶⁰ of the largest of their row, the ones
-            that count as 0 in a step of EM.
-        n_jobs : threads; None for every processor.
+        sparse : whether to return a `scipy.sparse.csr_array`, which takes less memory with thousands of components.
+            Responsibilities that are at most 2⁻⁶⁰ of the largest in their row are dropped. EM ignores them, too.
+        n_jobs : number of threads; None uses every processor.
 
         Raises
         ------
-        ValueError : as `log_density`, or an array would be above 4 GB.
-        TypeError : as `log_density`.
+        ValueError : same as in `log_density`, or an array would be larger than 4 GB.
+        TypeError : `rows` does not contain real numbers.
 
         Examples
         --------
@@ -308,7 +312,7 @@ class Mixture(SciPyNames, Comparisons):
         return engine.responsibilities(block, self.parameters)
 
     def _sparse_responsibilities(self, block: Block, engine: Engine[Any]) -> csr_array:
-        """Those that are more than 2⁻⁶⁰ of their row's largest."""
+        """Return the responsibilities that are larger than 2⁻⁶⁰ times the largest one in their row."""
         from scipy.sparse import csr_array
 
         parts = list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
@@ -324,7 +328,7 @@ class Mixture(SciPyNames, Comparisons):
         return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """The most probable component of each row, (n_rows,); the first of equals, and −1 for noise."""
+        """Return the most probable component of each row, (n_rows,): −1 for noise, the first of several equal ones."""
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload
@@ -356,26 +360,29 @@ class Mixture(SciPyNames, Comparisons):
         return_labels: bool = True,
         n_jobs: int | None = None,
     ) -> tuple[Array, Labels] | Array:
-        """Draw rows, in random order.
+        """Draw rows in random order.
 
         Parameters
         ----------
-        n_rows : how many.
-        rng : source of randomness, such as `numpy.random.default_rng(0)`, or its seed; None for other rows at every
-            call. A generator in the same state gives the same rows. A smaller draw is the beginning of a larger one.
-        component : the one component to draw from, counted from 0; by default all, by their weights.
-        return_labels : whether labels come with the rows.
-        n_jobs : threads; None for every processor. They change no bit.
+        n_rows : number of rows.
+        rng : source of randomness, such as `numpy.random.default_rng(0)`, or a seed. None draws different rows at every
+            call, and generators in the same state draw the same rows. A smaller draw is the beginning of a larger one.
+        component : index of the only component to draw from. By default rows come from all components, in proportion
+            to their weights.
+        return_labels : whether to return labels together with the rows.
+        n_jobs : number of threads; None uses every processor. The result does not depend on this number.
 
         Returns
         -------
         rows : (n_rows, n_features), data units.
-        labels : (n_rows,), the component each row was drawn from, −1 for noise; with return_labels.
+        labels : (n_rows,), index of the component that each row was drawn from, −1 for noise. Only returned if
+            `return_labels` is True.
 
         Raises
         ------
-        ValueError : n_rows or a seed is negative, there is no such component, or noise has a volume but no box.
-        TypeError : n_rows or component is not an integer, or rng no source of randomness.
+        ValueError : `n_rows` or the seed is negative, the component does not exist, or the noise has a volume but no
+            box.
+        TypeError : `n_rows` or `component` is not an integer, or `rng` is not a source of randomness.
 
         Examples
         --------
@@ -394,13 +401,14 @@ class Mixture(SciPyNames, Comparisons):
 
     @of_components
     def to_sklearn(self) -> GaussianMixture:
-        """Make a fitted `sklearn.mixture.GaussianMixture` of this distribution.
+        """Return a fitted `sklearn.mixture.GaussianMixture` with this distribution.
 
         Returns
         -------
-        estimator : predicts, scores and samples at once, and `fit` with `warm_start=True` goes on from here. It has
-            the names of the features. The structures of scikit-learn stay; others become "spherical", "diag", "tied" or
-            "full". For a component of weight 0 scikit-learn warns of a logarithm of 0; its answers are right.
+        estimator : fitted estimator, which can predict, score and sample. `fit` with `warm_start=True` continues from
+            this distribution. Feature names are kept. A covariance structure that scikit-learn does not have becomes
+            "spherical", "diag", "tied" or "full". If a component has weight 0, scikit-learn warns about a logarithm of
+            0, but its results are correct.
 
         Raises
         ------
@@ -416,26 +424,27 @@ class Mixture(SciPyNames, Comparisons):
         return mixture.conversion.to_sklearn(self._model, self.feature_names)
 
     def save(self, path: PathOrFile) -> None:
-        """Write the mixture to a model file, which appears whole or not at all.
+        """Write the mixture to a model file. If writing fails, no partial file remains.
 
         Parameters
         ----------
-        path : usually "….gmm"; an existing file is replaced. Or a binary file open for writing.
+        path : path of the file, usually "….gmm", or a binary file open for writing. An existing file is replaced.
 
         Raises
         ------
-        TypeError : path is neither a path nor a binary file.
-        ValueError : the numbers are not a mixture: weights don't sum to 1, a covariance is not positive definite.
+        TypeError : `path` is neither a path nor a binary file.
+        ValueError : the parameters are not a valid mixture: the weights don't sum to 1, or a covariance is not positive
+            definite.
         OSError : the file can't be written.
         """
         formats.model_file.write(path, self._model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
-        """Make a dictionary of plain values, for JSON; `from_dict` gives the mixture back bit for bit.
+        """Return a dictionary of built-in Python values, for example for JSON; `from_dict` restores it bit for bit.
 
         Raises
         ------
-        ValueError : the numbers are not a mixture, as in `save`.
+        ValueError : the parameters are not a valid mixture; see `save`.
         """
         return formats.model_file.to_dict(self._model, self.feature_names)
 

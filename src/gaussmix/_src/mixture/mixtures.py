@@ -1,4 +1,4 @@
-"""Mixtures of many groups, stored as a few arrays."""
+"""The public class `Mixtures`, which stores the mixtures of many groups in a few arrays."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ _GROUP_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lowe
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixtures(Sequence[Mixture]):
-    """The mixture of each of many groups, as `gaussmix.fit_many` finds them: `mixtures["a"]` is that of group "a".
+    """Mixtures of many groups, as returned by `gaussmix.fit_many`: `mixtures["a"]` is the mixture of group "a".
 
     Parameters
     ----------
-    keys : of the groups, in their order.
-    weights : (n_groups, n_components); NaN, like means and covariances, where a group has no mixture.
-    means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), each in the compact form of the family, data units².
-    family : the structure, which all share.
-    converged : (n_groups,), bool.
-    n_iter : (n_groups,), steps of EM.
-    lower_bound : (n_groups,), mean log-likelihood at the last step, nats.
-    errors : why a group has no mixture: a sentence by its key.
-    notes : what else a fit of a group alone would have warned of: sentences by its key.
-    feature_names : of the features, which all share; None where they have none.
+    keys : keys of the groups, in order.
+    weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
+        covariances are NaN.
+    means : means of the components, (n_groups, n_components, n_features), data units.
+    covariances : (n_groups, …), for each group in the compact form of the covariance structure, data units².
+    family : covariance structure of all mixtures.
+    converged : whether the fit of each group converged, (n_groups,).
+    n_iter : number of EM steps of each group, (n_groups,).
+    lower_bound : mean log-likelihood of each group at the last step, (n_groups,), nats.
+    errors : for each group without a mixture, its key and the reason as a sentence.
+    notes : for each group whose fit gave warnings, its key and the warnings as sentences.
+    feature_names : names of the features of all groups; None if the features have no names.
 
     Notes
     -----
-    A whole number in brackets is a place: ``mixtures[0]`` is the mixture of the first group. `get_mixture` takes keys
-    that are whole numbers, too. Both raise ValueError, with its sentence, where a group has no mixture. `items` goes
-    over the groups that have one.
+    An integer in brackets is a position: ``mixtures[0]`` is the mixture of the first group. If keys are integers, use
+    `get_mixture`. Brackets and `get_mixture` raise ValueError with the stored reason if the group has no mixture, and
+    `items` skips such groups.
 
     Examples
     --------
@@ -79,14 +80,14 @@ class Mixtures(Sequence[Mixture]):
 
         def __getattr__(self, name: str) -> Any:
             if name[0] == "_" or not hasattr(Mixture, name):
-                return object.__getattribute__(self, name)  # raises, in Python's words
+                return object.__getattribute__(self, name)  # raises Python's usual AttributeError
             raise AttributeError(f"Mixtures has no {name}. Use get_mixture(key).{name}.", name=name, obj=None)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __eq__(self, other: object) -> bool:
-        """Whether all fields are the same; NaN is equal to NaN."""
+        """Return whether all fields are equal; NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
         pairs = ((getattr(self, name), getattr(other, name)) for name in _GROUP_ARRAYS)
@@ -115,7 +116,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, and {i} is a place among them. Keys are for `get_mixture`.") from None
+            raise IndexError(f"There are {size}, so there is no position {i}. Use get_mixture for keys.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]
@@ -128,11 +129,11 @@ class Mixtures(Sequence[Mixture]):
         return f"<Mixtures of {counted(len(self), 'group')}: {size}; {len(self.errors):,} without a mixture>"
 
     def get_mixture(self, key: Any) -> Mixture:
-        """The mixture of a group.
+        """Return the mixture of a group.
 
         Parameters
         ----------
-        key : of the group.
+        key : key of the group.
 
         Raises
         ------
@@ -146,20 +147,20 @@ class Mixtures(Sequence[Mixture]):
         return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
-        """Key and mixture of each group that has one."""
+        """Return an iterator over the key and the mixture of each group that has a mixture."""
         return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
 
     def save(self, path: PathOrFile) -> None:
-        """Write all mixtures, with keys, outcomes and errors, to one file, which appears whole or not at all.
+        """Write all mixtures, keys, outcomes and errors to one file. If writing fails, no partial file remains.
 
         Parameters
         ----------
-        path : where, by convention "….gmm"; a file that is there is replaced. Or a binary file open for writing.
+        path : path of the file, usually "….gmm", or a binary file open for writing. An existing file is replaced.
 
         Raises
         ------
-        TypeError : path is neither a path nor a binary file.
-        ValueError : a key is neither text nor a number, or the structure is not registered.
+        TypeError : `path` is neither a path nor a binary file.
+        ValueError : a key is neither a string nor a number, or the covariance structure is not registered.
         OSError : the file can't be written.
         """
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _GROUP_ARRAYS}
@@ -169,9 +170,9 @@ class Mixtures(Sequence[Mixture]):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Mixtures:
-        """Read mixtures from a file, bit for bit as they were saved; nothing in the file is run.
+        """Read mixtures from a file, bit for bit as they were saved. No code in the file is executed.
 
-        Parameters and errors are those of `Mixture.load`; the file is one that `save` or the command line wrote.
+        Parameters and errors are the same as in `Mixture.load`. The file was written by `save` or the command line.
         """
         record = mixtures_file.read(path)
         kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}

@@ -29,15 +29,17 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class PredictiveDistribution:
-    """p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of each row x; `predictive[i]` is that of row i, a `Mixture`.
+    """Predictive distributions p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of many rows x, each of them a `Mixture`.
+
+    `predictive[i]` is the predictive distribution of row i.
 
     Parameters
     ----------
-    weights : γ, (n_rows, n_components).
-    means : m, (n_rows, n_components, n_targets), data units.
-    covariances : C_k, the same for all rows, in the shape of `family.shape`, data units².
-    family : their structure.
-    names : of the targets; None if they have no names.
+    weights : weights γ of the components, (n_rows, n_components).
+    means : means m of the components, (n_rows, n_components, n_targets), data units.
+    covariances : covariances C_k, which all rows share, in the shape of `family.shape`, data units².
+    family : covariance structure.
+    names : names of the targets; None if the targets have no names.
     """
 
     weights: Array
@@ -50,7 +52,7 @@ class PredictiveDistribution:
     def _from_conditional(
         cls, split: Conditional, weights: Array, rows: Rows, order: Indices, names: tuple[str, ...] | None
     ) -> PredictiveDistribution:
-        """Make it for the unknown features, brought to an order, of rows (n_rows, n_known) with p(k | known)."""
+        """Make the prediction for rows (n_rows, n_known), with the unknown features in the given order."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
@@ -73,15 +75,15 @@ class PredictiveDistribution:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:
-        """log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score of a forecast.
+        """Return log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score.
 
         Parameters
         ----------
-        y : (n_rows, n_targets), or (n_rows,) for one target, data units.
+        y : (n_rows, n_targets), or (n_rows,) if there is one target, data units.
 
         Raises
         ------
-        ValueError : y is not finite numbers of this shape.
+        ValueError : y has another shape, or contains NaN or infinity.
         """
         n_rows, n_components, n_targets = self.means.shape
         values = check_finite("y", y)
@@ -98,7 +100,7 @@ class PredictiveDistribution:
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: Array) -> Array:
-        """Quantiles of each target by itself, (n_rows, n_targets, n_quantiles), data units.
+        """Return quantiles of each target's marginal distribution, (n_rows, n_targets, n_quantiles), data units.
 
         Parameters
         ----------
@@ -119,7 +121,7 @@ class PredictiveDistribution:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """What a mixture says of the features at `targets` where the others, or all, are columns of a block: tasks."""
+    """Tasks that predict the features at `targets` from the other features, for every row of a block."""
 
     mixture: Mixture
     targets: Indices
@@ -131,18 +133,18 @@ class Regression:
 
     @property
     def _order(self) -> Indices:
-        """The rank of each target among the places of the targets in the mixture."""
+        """Return the rank of each target when the targets are sorted by their index in the mixture."""
         return np.argsort(np.argsort(self.targets))
 
     def mean(self, block: Block) -> Array:
-        """E[y | x], (n_rows, n_targets)."""
+        """Return E[y | x], (n_rows, n_targets)."""
         return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
 
     def _mean(self, rows: Rows) -> Array:
         return self.mixture.conditional_mean(rows, self._inputs, n_jobs=self.n_jobs)[:, self._order]
 
     def deviation(self, block: Block) -> Array:
-        """The standard deviation of y given x, (n_rows, n_targets)."""
+        """Return the standard deviation of y given x, (n_rows, n_targets)."""
         return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
 
     def _deviation(self, rows: Rows) -> Array:
@@ -150,12 +152,12 @@ class Regression:
         return np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))[:, self._order]
 
     def predictive(self, block: Block) -> PredictiveDistribution:
-        """p(y | x)."""
+        """Return the predictive distributions p(y | x) of the rows."""
         return PredictiveDistribution.concatenate([self._predictive(self._predictors(leaf)) for leaf in block.split()])
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs rows without missing cells: the others have mixtures of their own.")
+            raise ValueError("predict_mixture needs complete rows: rows with missing values need other covariances.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(
@@ -163,7 +165,7 @@ class Regression:
         )
 
     def quantiles(self, block: Block, levels: Array) -> Array:
-        """Quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
+        """Return quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
 
         def alone(targets: Mixture) -> Array:
             return np.stack([targets.marginal([j]).quantile(levels) for j in range(targets.n_features)])
@@ -173,9 +175,9 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """What a method of a regression says of each row (n_rows, …); where cells are missing, of the others.
+        """Call `method` for each group of rows that lack the same values, with the mixture of the other features.
 
-        `alone` gives the same of the targets for rows without predictors.
+        The result has shape (n_rows, …). For rows without any predictor, `alone` computes it from the targets' mixture.
         """
         rows = self._predictors(block)
         missing = np.isnan(rows)
@@ -195,30 +197,31 @@ class Regression:
         return np.asarray(np.concatenate(parts)[order])
 
     def _predictors(self, block: Block) -> Rows:
-        """By rows, so that bits do not depend on how an array lies."""
+        """Return the predictors as a C-contiguous array, so that results do not depend on the memory layout."""
         is_wide = block.rows.shape[1] == self.mixture.n_features
         return np.ascontiguousarray(block.rows[:, self._inputs] if is_wide else block.rows)
 
 
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
-    """The quantile of a mixture of one feature for each row, (n_rows,): roots of all rows are bracketed together.
+    """Return the p-quantile of a univariate mixture for each row, (n_rows,), by bracketing the roots of all rows.
 
-    Weights and means are (n_rows, n_components), deviations (n_components,), and 0 < p < 1.
+    Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 < p < 1.
     """
-    if p > 0.5:  # a small mass keeps its digits
+    if p > 0.5:  # the smaller of the two masses is more accurate
         return -row_quantiles(weights, -means, deviations, 1 - p)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
     def excess(at: Array, rows: Indices) -> tuple[Array, Array]:
-        """Log of (mass below) / p, and its slope."""
+        """Return log of (mass below) / p, and its derivative."""
         whitened, levels = (at[:, None] - means[rows]) / deviations, weights[rows]
         mass = np.einsum("nk,nk->n", levels, ndtr(whitened))
         density = np.einsum("nk,nk,k->n", levels, np.exp(-0.5 * whitened**2), height)
         return np.log(mass / p), density / mass
 
-    # The quantile lies between those of the components alone; the mass below, between max_k π_k Φ_k and K times that.
+    # The quantile lies between the quantiles of the single components. The mass below x lies between max_k π_k Φ_k(x)
+    # and K times this value.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # of a component's mass; all of it and more lies below infinity
+        part = p / weights  # fraction of a component's mass; a fraction of 1 or more gives the bound infinity
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))

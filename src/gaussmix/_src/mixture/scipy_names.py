@@ -1,4 +1,4 @@
-"""The methods of `Mixture` that have the names and meanings of SciPy's frozen distributions."""
+"""Methods of `Mixture` with the names and meanings of SciPy's frozen distributions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_den
 
 
 class SciPyNames(Conditionals, Parts, Masses):
-    """Densities, draws, standard deviations and intervals, as `scipy.stats` calls them."""
+    """A mixture with the methods of `scipy.stats` distributions for densities, draws, deviations and intervals."""
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name in _OF_ESTIMATORS:
                 raise AttributeError(f"Mixture has no {name}. Use {_OF_ESTIMATORS[name]}.", name=name, obj=None)
-            return object.__getattribute__(self, name)  # raises, in Python's words
+            return object.__getattribute__(self, name)  # raises Python's usual AttributeError
 
     def pdf(self, x: ArrayLike) -> Array:
-        """The density p(x), per unit of data volume, (n_points,); arguments, shapes and errors as `logpdf`.
+        """Return the density p(x) per unit of data volume, (n_points,). Arguments and errors: same as in `logpdf`.
 
         Examples
         --------
@@ -44,20 +44,20 @@ class SciPyNames(Conditionals, Parts, Masses):
         return np.exp(self.logpdf(x))[()]
 
     def logpdf(self, x: ArrayLike) -> Array:
-        """log p(x), nats, at points in SciPy's shapes; `log_density` is the same for rows (n_rows, n_features).
+        """Return log p(x) in nats at points in SciPy's shapes; `log_density` is the version for rows.
 
         Parameters
         ----------
-        x : (…, n_features), data units; of one feature also a number or (n_points,).
+        x : (…, n_features), data units. If there is one feature, x may also be a number or have shape (n_points,).
 
         Returns
         -------
-        log_density : the shape of x without its last axis; a number for one point.
+        log_density : array with the shape of x without its last axis; a number for one point.
 
         Raises
         ------
-        ValueError : x has another shape, or a number that is not finite.
-        TypeError : x is not real numbers.
+        ValueError : x has another shape, or contains NaN or infinity.
+        TypeError : x does not contain real numbers.
 
         Examples
         --------
@@ -67,7 +67,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         np.float64(-1.8379)
         """
         points = check_real("x", x)
-        if points.ndim == 2:  # a frame may have names
+        if points.ndim == 2:  # may be a data frame with feature names
             return self._log_levels(x)
         if self.n_features == 1 and points.ndim < 2:
             points = points[..., None]
@@ -82,21 +82,21 @@ class SciPyNames(Conditionals, Parts, Masses):
         size: int | tuple[int, ...] = 1,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> Array:
-        """Draw rows without their labels; `sample` gives both.
+        """Draw rows without labels; `sample` also returns the labels.
 
         Parameters
         ----------
-        size : how many, or the shape of several axes of rows.
-        random_state : a seed, a generator or a RandomState; None for other rows at every call.
+        size : number of rows, or the shape of several axes of rows.
+        random_state : a seed, a generator or a RandomState; None draws different rows at every call.
 
         Returns
         -------
-        rows : (n_features,) for size 1, else (size, n_features), with an axis for each number in size; data units.
+        rows : (n_features,) for size 1, otherwise (size, n_features), with one axis per number in `size`; data units.
 
         Raises
         ------
-        ValueError : size is negative, or noise has a volume but no box.
-        TypeError : size is not made of integers, or random_state no source of randomness.
+        ValueError : `size` is negative, or the noise has a volume but no box.
+        TypeError : `size` does not consist of integers, or `random_state` is not a source of randomness.
 
         Examples
         --------
@@ -115,7 +115,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
     @of_components
     def std(self) -> Array:
-        """Standard deviation of each feature, (n_features,), data units: roots of the diagonal of `covariance`.
+        """Return the standard deviation of each feature, (n_features,), data units.
 
         Examples
         --------
@@ -127,11 +127,11 @@ class SciPyNames(Conditionals, Parts, Masses):
 
     @of_components
     def interval(self, confidence: float) -> tuple[Array, Array]:
-        """Where each feature alone lies with this probability, with equal masses below and above.
+        """Return, for each feature alone, the central interval that contains this probability.
 
         Parameters
         ----------
-        confidence : from 0 to 1.
+        confidence : probability, from 0 to 1. The masses below and above the interval are equal.
 
         Returns
         -------
@@ -139,8 +139,8 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Raises
         ------
-        ValueError : confidence is not between 0 and 1.
-        TypeError : confidence is not a number.
+        ValueError : `confidence` is not between 0 and 1.
+        TypeError : `confidence` is not a number.
 
         Examples
         --------
@@ -158,7 +158,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
 
 def _lengths(size: Any) -> tuple[int, ...]:
-    """The lengths of the axes that `size` asks for, none for 1; raises TypeError or ValueError."""
+    """Return the lengths of the axes that `size` describes, none for size 1; raises TypeError or ValueError."""
     if not isinstance(size, Integral | tuple):
         raise ParameterTypeError(f"size must be an integer ≥ 0 or a tuple of such integers, not {size!r:.60}.")
     lengths = tuple(check_count("size", length, 0) for length in (size if isinstance(size, tuple) else (size,)))

@@ -1,4 +1,4 @@
-"""What any numerical library has: elementary functions, factorisations, axes, hashing, and access to the C++ core."""
+"""General numerical tools: elementary functions, factorisations, axes, hashing, and access to the C++ core."""
 
 from typing import TYPE_CHECKING
 

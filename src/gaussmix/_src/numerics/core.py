@@ -1,4 +1,4 @@
-"""The C++ core."""
+"""Access to the C++ core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["core", "native_target"]
 
 @cache
 def native_target() -> core.Target:
-    """The core for the best instruction set that this processor has and that was compiled."""
+    """Return the C++ core, compiled for the best instruction set that this processor supports."""
     target = core.active()
     assert target is not None, "the portable kernels run anywhere"
     if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):

@@ -1,4 +1,4 @@
-"""Sums of products of arrays whose bits do not depend on the processor."""
+"""Sums of products of arrays, computed so that no bit depends on the processor."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-MAX_PRODUCTS = 2**15  # products that are held together
-MAX_SHORT_SUM = 7  # products in a sum that NumPy's `reduce` adds up one after the other, and slowly
+MAX_PRODUCTS = 2**15  # products that are held at the same time
+MAX_SHORT_SUM = 7  # longest sum that NumPy's `reduce` adds up sequentially and slowly
 
 
 def einsum(subscripts: str, first: Array, second: Array) -> Array:
-    """`np.einsum` of two arrays by products and sums that are each rounded: NumPy's own are fused on arm64.
+    """Compute `np.einsum` of two arrays, rounding every product and sum, because NumPy's are fused on arm64.
 
-    A number of the result has the same bits whatever else is computed with it.
+    The bits of a value in the result do not depend on what else is computed with it.
     """
     one, other, axes = _plan(subscripts)
     left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
-    if left.size * right.size <= MAX_PRODUCTS:  # as for most M-steps
+    if left.size * right.size <= MAX_PRODUCTS:  # true for most M-steps
         return np.asarray(np.add.reduce(np.multiply(left, right, order="C"), axis=axes))
-    # Products are made quickest where the numbers of a sum lie side by side.
+    # Products are fastest if the terms of a sum are adjacent in memory.
     left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
     result = np.empty(left.shape[: axes[0]])
     _sum_into(result, left, right, axes)
@@ -31,7 +31,7 @@ def einsum(subscripts: str, first: Array, second: Array) -> Array:
 
 @cache
 def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
-    """What gives each array an axis for every letter, first those of the result; and the axes that are summed."""
+    """Return how to align both arrays to one axis per letter, letters of the result first, and the axes to sum."""
     letters, result = subscripts.split("->")
     one, other = letters.split(",")
     order = [*result, *(letter for letter in dict.fromkeys(one + other) if letter not in result)]
@@ -44,7 +44,7 @@ def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
 
 
 def _sum_into(result: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
-    """Put the sums over the last axes into `result`, in pieces along its axes."""
+    """Write the sums over the last axes into `result`, in pieces along its axes."""
     axis = next((axis for axis, length in enumerate(result.shape) if length > 1), None)
     if left.size <= MAX_PRODUCTS and axes == (-1,) and 1 < left.shape[-1] <= MAX_SHORT_SUM:
         result[...] = 0.0

@@ -8,21 +8,21 @@ from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-_MAX_VALUES = 2**13  # numbers: all steps of `exponential` for so many stay in the cache
+_MAX_VALUES = 2**13  # for this many values all steps of `exponential` stay in the cache
 _MIN_LOG = -746.0  # e^x is 0 from here down
 _LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
 
 
 def log(values: Array) -> Array:
-    """Natural logarithm of each number of an array with at least one dimension; −inf for 0.
+    """Return the natural logarithm of an array with at least one dimension; −inf for 0.
 
-    The last bit of NumPy's depends on the processor.
+    NumPy's logarithm is not used, because its last bit depends on the processor.
     """
     return native_target().log(np.ascontiguousarray(values).ravel()).reshape(values.shape)
 
 
 def exponential(values: Array) -> Array:
-    """e^x for x < 700, by sums and products alone, because the last bit of NumPy's exp depends on the processor."""
+    """Return e^x for x < 700 by sums and products alone, because the last bit of NumPy's depends on the processor."""
     if values.size > _MAX_VALUES:
         result = np.empty(values.shape)
         flat, n_all = result.reshape(-1), values.reshape(-1)
@@ -39,10 +39,10 @@ def exponential(values: Array) -> Array:
 
 
 def inverse_root(variances: Array) -> Array:
-    """v^(−½) of variances whose first axis is the component.
+    """Return v^(−½) of variances whose first axis is the component.
 
-    Raises SingularCovarianceError: some are not positive, finite numbers, or so small that digits are missing (below
-    2.2e-308); the message names their components.
+    Raises SingularCovarianceError, which names components, if variances are not positive and finite, or so small that
+    digits are missing (below 2.2e-308).
     """
     usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
     if not usable.all():
@@ -51,9 +51,9 @@ def inverse_root(variances: Array) -> Array:
 
 
 def log_sum(log_terms: Array, axis: int = -1) -> Array:
-    """log Σ exp(t) along an axis, −inf where every t is −inf; five times as fast as SciPy's `logsumexp`.
+    """Return log Σ exp(t) along an axis, −inf if every t is −inf; five times as fast as SciPy's `logsumexp`.
 
-    It is for reports. The bits of a fit need `softmax_and_log_sum`.
+    This function is used for reports only. Fits need the reproducible bits of `softmax_and_log_sum`.
     """
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0
@@ -63,12 +63,12 @@ def log_sum(log_terms: Array, axis: int = -1) -> Array:
 
 
 def softmax(log_terms: Array, axis: int = -1) -> Array:
-    """exp(t) / Σ exp(t) along an axis, where at least one t is finite."""
+    """Return exp(t) / Σ exp(t) along an axis on which at least one t is finite."""
     return softmax_and_log_sum(log_terms, axis)[0]
 
 
 def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]:
-    """exp(t) / Σ exp(t) and log Σ exp(t) along an axis; NaN and −inf where every t is −inf."""
+    """Return exp(t) / Σ exp(t) and log Σ exp(t) along an axis; NaN and −inf if every t is −inf."""
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0
     terms = exponential(log_terms - largest)
@@ -79,11 +79,11 @@ def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]
 
 
 def log_gamma(values: Array) -> Array:
-    """log Γ(x) of positive numbers, an array with at least one dimension."""
+    """Return log Γ(x) of positive numbers in an array with at least one dimension."""
     return gammas(values)[0]
 
 
 def gammas(values: Array) -> tuple[Array, Array]:
-    """log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers."""
+    """Return log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers."""
     logs, derivatives = native_target().gammas(np.ascontiguousarray(values).ravel())
     return logs.reshape(values.shape), derivatives.reshape(values.shape)

@@ -1,4 +1,4 @@
-"""Cholesky factors of a stack of covariances, inverted."""
+"""Inverse Cholesky factors of a stack of covariances."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.einsum import einsum
 
-# A covariance is singular to working precision where Σ_jj (Σ⁻¹)_jj reaches this many over the number of features: there
-# rounding decides the inverse. The C++ core has the same number; a test compares them.
+# A covariance is singular to working precision if Σ_jj (Σ⁻¹)_jj reaches this value divided by the number of features,
+# because rounding then determines the inverse. The C++ core has the same constant, which a test compares.
 MAX_INFLATION = core.MAX_INFLATION
-MIN_ROUNDING = 1e-6  # nats: the smallest rounding of a log density that counts
+MIN_ROUNDING = 1e-6  # nats; smallest rounding of a log density that matters
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, NaN for failed ones; log |det W|, (n,); and which failed, (n,), because
-    they are singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and failures (n,), where W is NaN. Factorisation fails
+    if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 
 
 def lower_roots(covariances: Array) -> Array:
-    """The Cholesky factors L of covariances (n, d, d) that `factorise` takes, without LAPACK, whose bits differ."""
+    """Return Cholesky factors L of covariances (n, d, d) that `factorise` accepts, with bits that LAPACK can't vary."""
     roots = np.zeros(covariances.shape)
     for j in range(covariances.shape[1]):
         left = covariances[:, j:, j] - einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])

@@ -1,4 +1,4 @@
-"""Data frames in memory, of any library that narwhals knows, as rows of numbers."""
+"""Conversion of in-memory data frames, of any library that narwhals supports, to rows of numbers."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _DIGITS = "text", "Give numbers: convert such columns first, for example by .ast
 _OTHER = "Give numbers: leave such columns out."
 _INFINITE = "infinity", "Make such cells NaN where missing values are allowed, or leave such columns out."
 _FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
-_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # whose numbers a double may not tell apart
+_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # long integers, which may become equal as doubles
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A data frame in memory, whose columns are of pandas, polars, Arrow or another library."""
+    """A data frame in memory, made by pandas, polars, Arrow or another library."""
 
-    native: Any  # as its library has it
-    data: Any  # the same as narwhals has it
+    native: Any  # the data frame of its own library
+    data: Any  # the same data frame wrapped by narwhals
 
     @classmethod
     def from_table(cls, table: Any) -> Frame | None:
-        """The frame that something is; None where it is none. Raises ValueError where two columns have one name.
+        """Wrap a data frame; return None for other objects, and raise ValueError if two columns have the same name.
 
-        Record batches of Arrow become tables, which copies nothing. For what has no columns, narwhals is not imported.
+        Arrow record batches become tables without copying. narwhals is not imported for objects without columns.
         """
-        # The class comes first: on a lazy frame of polars, reading `columns` is costly and warns.
+        # The class is checked first, because reading `columns` of a lazy polars frame is slow and warns.
         if isinstance(table, np.ndarray) or not (hasattr(type(table), "columns") or hasattr(table, "columns")):
             return None
         import narwhals.stable.v2 as nw
@@ -70,21 +70,21 @@ class Frame:
 
     @cached_property
     def names(self) -> tuple[Any, ...]:
-        """The names of the columns, which are text in all libraries but pandas."""
+        """Return the names of the columns, which are strings in all libraries except pandas."""
         return tuple(self.data.columns)
 
     @property
     def library(self) -> str:
-        """The library whose frame this is: "pandas", "polars", "pyarrow" or another."""
+        """Return the name of the frame's library: "pandas", "polars", "pyarrow" or another."""
         return str(self.data.implementation.value)
 
     def only(self, names: Iterable[str]) -> Any:
-        """The frame of its library with these columns only, in this order; all of it where it lacks one of them."""
+        """Return the native frame with only these columns, in this order, or unchanged if one of them is missing."""
         wanted = list(names)
         return self.data.select(wanted).to_native() if set(wanted) <= set(self.names) else self.native
 
     def with_columns(self, columns: Mapping[str, Any]) -> Any:
-        """The same frame of its library with more columns, (n_rows,) each; raises ValueError where a name is taken."""
+        """Return the native frame with additional columns, (n_rows,) each; raises ValueError if a name exists."""
         import narwhals.stable.v2 as nw
 
         taken = [name for name in columns if name in self.names]
@@ -92,7 +92,7 @@ class Frame:
             raise ValueError(f"X has a column called {taken[0]!r} already: rename it.")
         backend = self.data.implementation
         series = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
-        if hasattr(self.native, "iloc"):  # pandas aligns by labels of rows
+        if hasattr(self.native, "iloc"):  # because pandas would align by row labels
             native = self.native.copy()
             for each in series:
                 native[each.name] = each.to_numpy()
@@ -100,12 +100,12 @@ class Frame:
         return self.data.with_columns(*series).to_native()
 
     def rows(self, called: str) -> Rows:
-        """The rows, (n_rows, n_columns), float32 where all columns are that and else float64; nulls become NaN.
+        """Return the rows, (n_rows, n_columns), with nulls as NaN; float32 if all columns are, otherwise float64.
 
-        A pandas frame whose numbers are one block is not copied. Of others one column is converted at a time.
+        A pandas frame that stores its numbers in one block is not copied. Other frames are converted column by column.
 
-        Raises ValueError: a column holds text, or complex numbers. TypeError: a column holds categories, times or
-        anything else that is not numbers. They call the frame as `called` says, and name all such columns.
+        Raises ValueError if a column contains text or complex numbers, and TypeError if it contains categories, times
+        or other things that are not numbers. The errors call the frame `called`, and name all such columns.
         """
         plain = self._one_block()
         if plain is not None:
@@ -114,7 +114,7 @@ class Frame:
         refused = dict[Any, _Refused]()
         is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
         rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
-        with np.errstate(over="ignore"):  # longer floats may become infinite, which is refused like infinity
+        with np.errstate(over="ignore"):  # longer floats may overflow to infinity, which is rejected
             for index, (name, kind) in enumerate(kinds.items()):
                 try:
                     _check_kind(kind)
@@ -128,7 +128,7 @@ class Frame:
         return rows
 
     def integer_columns(self) -> list[int]:
-        """The places of columns of integers so long that a double may not tell them apart."""
+        """Return the indices of columns with integers so long that different ones may become equal as doubles."""
         return [
             index
             for index, (name, kind) in enumerate(self.data.schema.items())
@@ -136,14 +136,14 @@ class Frame:
         ]
 
     def _one_block(self) -> Rows | None:
-        """The numbers where they are, of a pandas frame of nothing but floats of NumPy; else None."""
+        """Return the values without a copy if this is a pandas frame of NumPy floats alone; otherwise None."""
         if not hasattr(self.native, "iloc") or set(self.native.dtypes) not in _FLOATS:
             return None
         rows: Rows = self.native.to_numpy()
         return rows
 
     def _values(self, name: Any) -> NDArray[Any]:
-        """The values of a column; decimals as floats, and truth values as integers, so that nulls become NaN."""
+        """Return the values of a column, with decimals as floats and booleans as integers, so that nulls become NaN."""
         import narwhals.stable.v2 as nw
 
         column = self.data.get_column(name)
@@ -152,9 +152,9 @@ class Frame:
 
 
 def _without_dictionaries(table: Any) -> Any:
-    """A table of Arrow, whose numbers that have a dictionary become plain ones; categories of text stay.
+    """Decode dictionary-encoded numbers of an Arrow table; categories of text stay encoded.
 
-    Raises ValueError: it was read from a damaged file, so that its values lie outside its buffers.
+    Raises ValueError if the table was read from a damaged file, so that its values lie outside its buffers.
     """
     import pyarrow as pa
 
@@ -172,7 +172,7 @@ def _without_dictionaries(table: Any) -> Any:
 
 
 def are_integers(cells: Iterable[Any]) -> bool:
-    """Whether cells of any type are integers, where they are not missing."""
+    """Return whether all cells that are not missing are integers, for cells of any type."""
     return all(isinstance(cell, Integral) for cell in cells if isinstance(cell, Real | Decimal) and cell == cell)
 
 
@@ -180,11 +180,11 @@ _LIBRARIES = "pandas", "polars", "pyarrow"
 
 
 def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
-    """A data frame of columns (n_rows,) by name, lists or arrays.
+    """Make a data frame from columns (n_rows,) by name, which may be lists or arrays.
 
-    If `library` is None or not installed here, the first installed of pandas, polars and pyarrow makes it.
+    If `library` is None or not installed here, the first installed of pandas, polars and pyarrow is used.
 
-    Raises ImportError: none of them is installed.
+    Raises ImportError if none of them is installed.
     """
     import narwhals.stable.v2 as nw
 
@@ -195,23 +195,23 @@ def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
 
 
 def times_sentence(called: str) -> str:
-    """Say that a table holds times, and what to do."""
+    """Return the sentence that a table contains times, and what to do."""
     return f"{called} holds {'. '.join(_TIMES)}"
 
 
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
-    """Which other columns have cells that are refused too, as the end of a sentence; empty if none has."""
+    """Return which other columns have invalid values, too, as the end of a sentence; empty if there are none."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
     others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 
 class _Refused(Exception):
-    """A column that holds no numbers; its arguments are what it holds, what to do, and the row, if that is known."""
+    """A column without numbers; the arguments are its content, the advice, and the row if it is known."""
 
 
 def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
-    """The error for columns without numbers, which names all of them."""
+    """Return the error for columns without numbers, which names all of them."""
     groups = dict[tuple[str, str], dict[Any, str]]()
     for name, error in refused.items():
         what, advice, *where = error.args
@@ -226,7 +226,7 @@ def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
 
 
 def _check_kind(kind: Any) -> None:
-    """Raise `_Refused` for a type of columns that are not numbers."""
+    """Raise `_Refused` if the type of a column is not numeric."""
     what = str(kind).partition("(")[0]
     if kind.is_temporal() or what in ("Categorical", "Enum"):
         raise _Refused(*(_TIMES if kind.is_temporal() else _CATEGORIES))
@@ -235,7 +235,7 @@ def _check_kind(kind: Any) -> None:
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
-    """The numbers of a column; raises as `Frame.rows`, and `_Refused`."""
+    """Return the numbers of a column; raises the errors of `Frame.rows`, and `_Refused`."""
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":
@@ -244,7 +244,7 @@ def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_float(row: int, cell: Any) -> float:
-    """The number in a cell of any type; NaN where it is missing."""
+    """Return the number in a cell of any type; NaN if it is missing."""
     if isinstance(cell, str):
         sentences = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
         raise _Refused(*sentences, f", {quoted(cell)}, in row {row},")
@@ -252,7 +252,7 @@ def _as_float(row: int, cell: Any) -> float:
         try:
             return float(cell)
         except OverflowError:
-            return np.inf  # refused like infinity
+            return np.inf  # is rejected later
     if cell is None or type(cell).__name__ == "NAType":
         return np.nan
     name = type(cell).__name__

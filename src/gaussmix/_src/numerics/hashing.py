@@ -1,4 +1,4 @@
-"""A hash, for choices and draws that do not depend on the order or partition of the rows."""
+"""A hash function, for choices and draws that do not depend on the order or partition of the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64 of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
+    """Return splitmix64 of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -17,5 +17,5 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(hashed: NDArray[np.uint64]) -> Array:
-    """Numbers in (0, 1] from the upper 53 bits."""
+    """Return numbers in (0, 1] from the upper 53 bits of hashes."""
     return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

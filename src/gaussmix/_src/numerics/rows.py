@@ -1,4 +1,4 @@
-"""Rows as users give them: what no fit can use, in one place for arrays, files and groups, and the extreme rows."""
+"""Checks of rows for values that no fit can use, shared by arrays, files and groups, and the extremes of rows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pi
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
-ROWS_PER_CALL = 65_520  # rows for one call, whose mask stays in the cache
-COLUMNS_PER_CALL = 1024  # numbers of rows that are compared together
+ROWS_PER_CALL = 65_520  # rows per call, whose mask stays in the cache
+COLUMNS_PER_CALL = 1024  # columns of several rows that are compared as one long row
 MAX_DOUBLE = float(np.finfo(np.float64).max)
-MAX_TOTAL_WEIGHT = 1e150  # of all rows together
-MIN_SPREAD = 1e-152  # a thousandth of its square still has all its digits
-MAX_MERGE_FRACTION = 1e-8  # of a column's range: rounding integers by less leaves log densities good to about 1e-7
-MIN_MERGED_INTEGER = 2.0**53  # integers of this size may merge in a double
+MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
+MIN_SPREAD = 1e-152  # a thousandth of its square still has all digits
+MAX_MERGE_FRACTION = 1e-8  # fraction of a column's range; rounding by less keeps log densities accurate to about 1e-7
+MIN_MERGED_INTEGER = 2.0**53  # integers of at least this size may become equal as doubles
 
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
-    """The places of rows that lack the same features, with the features that they have; complete rows come first."""
+    """Yield the indices of rows that lack the same features, with the observed features; complete rows come first."""
     is_complete = ~missing.any(axis=1)
     if is_complete.any():
         yield np.flatnonzero(is_complete), np.arange(missing.shape[1])
@@ -36,19 +36,19 @@ def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
-    """The array, or a copy if its strides are not whole elements, as those of a field of packed records."""
+    """Return the array, or a copy if its strides are not multiples of the item size, as in packed records."""
     if any(stride % array.itemsize for stride in array.strides):
         return array.copy()
     return array
 
 
 def largest_of(n_rows: int) -> float:
-    """The largest number that so many rows may hold: squared offsets add up without overflow."""
+    """Return the largest value permitted in n_rows rows, such that squared offsets add up without overflow."""
     return float((MAX_DOUBLE / (4 * n_rows)) ** 0.5)
 
 
 class BadCell(NamedTuple):
-    """A number that can't be used: where it is, what it is, and what to do."""
+    """A value that can't be used, with its row and column."""
 
     row: int
     column: int
@@ -56,12 +56,12 @@ class BadCell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """ "NaN", "infinity" or the number."""
+        """Return the value as text: "NaN", "infinity" or the number."""
         return f"{self.value:.3g}" if np.isfinite(self.value) else "NaN" if np.isnan(self.value) else "infinity"
 
     @property
     def sentence(self) -> str:
-        """What is wrong with the cell, and the advice, as sentences."""
+        """Return what is wrong with the value, and the advice, as sentences."""
         if np.isfinite(self.value):
             return f"{self.name} is too large. {self.advice}"
         return f"the value is {'missing (NaN or null)' if np.isnan(self.value) else 'infinite'}. {self.advice}"
@@ -74,15 +74,15 @@ class BadCell(NamedTuple):
 
 
 def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False) -> BadCell | None:
-    """The first number that is NaN or larger than `largest` in size; None if there is none.
+    """Return the first value that is NaN or larger than `largest` in size; None if there is none.
 
-    NaN passes where values `may_miss`. Works on `ROWS_PER_CALL` rows at a time, so that it makes no mask of all rows.
+    NaN is accepted if `may_miss`. The rows are checked in blocks of `ROWS_PER_CALL`, to avoid a mask of all rows.
     """
     if rows.dtype.kind == "f" and rows.dtype != np.float64:
-        largest = min(largest, float(np.finfo(rows.dtype).max))  # else float32 would round it to inf, and let inf pass
+        largest = min(largest, float(np.finfo(rows.dtype).max))  # otherwise float32 would round it to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false for NaN
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # this condition is false for NaN
             continue
         with np.errstate(invalid="ignore"):
             cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
@@ -93,7 +93,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
 
 
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
-    """The error for integers between two numbers that differ by at most so much, and merge in a double."""
+    """Return the error for a column of integers that differ by at most `difference` and become equal as doubles."""
     return ValueError(
         f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
         "double can't tell such integers apart. Leave the column out if it only names rows, or subtract a constant "
@@ -102,7 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def steps_of(low: float, high: float) -> float:
-    """The distance of doubles of the size of integers between these; 0 where rounding them to doubles does no harm."""
+    """Return the spacing of doubles at the size of these integers; 0 if rounding them to doubles is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0
@@ -111,10 +111,10 @@ def steps_of(low: float, high: float) -> float:
 
 
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:
-    """The rows with the smallest and the largest number of each feature, (2, n_features); the first of equals.
+    """Return the indices of the rows with the smallest and largest value of each feature, (2, n_features).
 
-    With weights (n_rows,), only rows of positive weight count. NaN counts only where a feature has nothing else.
-    Uses argmin, because along the first axis NumPy's argmin is 2 to 10 times as fast as its min.
+    If several rows are equal, the first is returned. With weights (n_rows,), only rows of positive weight count. NaN
+    counts only if a feature has no other values. NumPy's argmin along the first axis is 2 to 10 times as fast as min.
     """
     if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))
@@ -135,9 +135,9 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
 
 
 def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
-    """The smallest and the largest number of each feature, (2, n_features), in the rows of `extreme_rows`.
+    """Return the smallest and the largest value of each feature, (2, n_features), in the rows of `extreme_rows`.
 
-    A zero has no sign: which of −0 and 0 NumPy finds depends on the processor.
+    The sign of zeros is dropped, because it depends on the processor which of −0 and 0 NumPy finds.
     """
     if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * COLUMNS_PER_CALL:
         low, high = np.concatenate([_ends_of(rows[part]) for part in pieces(rows.shape)], axis=1)
@@ -148,7 +148,7 @@ def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
 
 
 def _ends_of(rows: Rows) -> Rows:
-    """Rows with the same extremes, (2, n, n_features): NumPy compares long rows quickest, so several make one."""
+    """Return rows with the same extremes, (2, n, n_features), by joining rows, because NumPy is fast for long rows."""
     n_rows, n_features = rows.shape
     together = min(max(1, COLUMNS_PER_CALL // n_features), n_rows)
     n_wide = n_rows // together * together
@@ -158,16 +158,16 @@ def _ends_of(rows: Rows) -> Rows:
 
 
 def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The places of the smallest and the largest number of each column."""
+    """Return the indices of the smallest and the largest value of each column."""
     if not np.isnan(values.min()):
         return values.argmin(axis=0), values.argmax(axis=0)
     missing = np.isnan(values)
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
 
 
-MIN_EXPONENT = -1021  # of the unit of weights, so that it has a reciprocal
+MIN_EXPONENT = -1021  # exponent of the smallest unit of weights that has a reciprocal
 
 
 def unit_of_weights(largest: float) -> float:
-    """The power of 2 that brings weights below 1, where the largest is this."""
+    """Return the power of 2 such that weights divided by it are below 1, given the largest weight."""
     return 2.0 ** max(frexp(largest)[1], MIN_EXPONENT)

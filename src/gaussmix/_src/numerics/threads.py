@@ -1,4 +1,4 @@
-"""Threads among others: how many a call of the core or BLAS may have, and properties that none of them waits for."""
+"""Limits on the number of threads of the core and BLAS, and cached properties that threads do not wait for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING or sys.version_info >= (3, 12):
 else:
 
     class cached_property(functools.cached_property):
-        """Without the lock that Python 3.11 has for all instances: a forked process would wait for it for ever."""
+        """A cached property without Python 3.11's lock for all instances, on which a forked process may hang."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None:
@@ -29,7 +29,7 @@ else:
 
 @contextmanager
 def limit_threads(n_threads: int) -> Iterator[None]:
-    """Give calls that this thread makes at most so many threads."""
+    """Limit the number of threads of every call that this thread makes."""
     before = vars(_limit).copy()
     _limit.n_threads = allowed(n_threads)
     try:
@@ -40,12 +40,12 @@ def limit_threads(n_threads: int) -> Iterator[None]:
 
 
 def allowed(n_threads: int) -> int:
-    """How many of so many threads a call may have."""
+    """Return the number of threads a call may use if it requests n_threads."""
     return min(n_threads, getattr(_limit, "n_threads", n_threads))
 
 
 def granted() -> int:
-    """How many threads a call without a number of its own may have: those of `limit_threads`, else one."""
+    """Return the number of threads of a call that requests no number: the limit of `limit_threads`, otherwise one."""
     return getattr(_limit, "n_threads", 1)
 
 

@@ -1,1 +1,1 @@
-"""Mixtures compared: divergences, distances, entropy, order of components, reduction and merging."""
+"""Comparisons of mixtures: divergences, distances, entropy, order of components, reduction and merging."""

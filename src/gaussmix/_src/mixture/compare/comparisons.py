@@ -1,4 +1,4 @@
-"""The methods of `Mixture` that compare it with another, or its components with each other."""
+"""Methods of `Mixture` that compare it with another mixture, or compare its components with each other."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ DRAWS = 100_000
 
 
 class Comparisons(MixtureBase):
-    """Divergences, distances and entropy; components put in order, matched and merged."""
+    """A mixture with methods for divergences, distances and entropy, and to sort, match and merge its components."""
 
     @of_components
     def kl_divergence(
         self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
     ) -> Estimate[float]:
-        """Kullback–Leibler divergence ∫ p log (p / q) from this mixture to another, by Monte Carlo.
+        """Estimate the Kullback–Leibler divergence ∫ p log (p / q) from this mixture p to another, by Monte Carlo.
 
         Parameters
         ----------
-        other : q, a mixture of the same features.
-        n_draws : how many rows are drawn, at least two from each component; the error falls as 1 / √n_draws.
-        rng : source of randomness, or a seed; None for the same draws each time.
-        n_jobs : threads; None for every processor.
+        other : the mixture q, with the same features.
+        n_draws : number of rows to draw, at least two from each component. The error falls as 1 / √n_draws.
+        rng : source of randomness, or a seed; None uses the same draws each time.
+        n_jobs : number of threads; None uses every processor.
 
         Returns
         -------
-        kl_divergence : Estimate, `value` ≥ 0 and its standard `error`, nats; exact between single Gaussians. The same
-            in any unit of the data.
+        kl_divergence : Estimate with `value` ≥ 0 and its standard `error`, nats. Between single Gaussians the value
+            is exact. The divergence does not depend on the units of the data.
 
         Raises
         ------
-        ValueError : other has other features, n_draws is below 2, or densities overflow.
-        TypeError : other is not a mixture, n_draws no integer, or rng no source of randomness.
+        ValueError : the features differ, `n_draws` is below 2, or densities overflow.
+        TypeError : `other` is not a mixture, `n_draws` is not an integer, or `rng` is not a source of randomness.
 
         Notes
         -----
-        An estimate below 0 becomes 0, which is nearer to the divergence. `kl_bounds` and `kl_variational` need no
-        draws.
+        An estimate below 0 is replaced by 0, which is closer to the divergence. `kl_bounds` and `kl_variational` need
+        no draws.
 
         Examples
         --------
@@ -57,19 +57,19 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
-        """Bounds of the Kullback–Leibler divergence to another mixture, in closed form.
+        """Return bounds of the Kullback–Leibler divergence to another mixture, in closed form.
 
-        Parameters and errors are those of `kl_divergence`.
+        Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        lower, upper : nats.
+        lower, upper : bounds, nats.
 
         Notes
         -----
-        −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by `entropy_bounds`:
-        its upper bound is theirs, its lower bound is closer. Where the variational bound of Hershey & Olsen (2007),
-        ICASSP, section 8, is the lesser, it is the upper bound.
+        The term −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by
+        `entropy_bounds`, whose lower bound is closer than theirs. If the variational bound of Hershey & Olsen (2007),
+        ICASSP, section 8, is lower, it is used as the upper bound.
 
         Examples
         --------
@@ -83,13 +83,13 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_variational(self, other: Self) -> float:
-        """The Kullback–Leibler divergence to another mixture, nearly, without draws.
+        """Return a variational approximation of the Kullback–Leibler divergence to another mixture, without draws.
 
-        Parameters and errors are those of `kl_divergence`.
+        Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        kl : nats; 0 for equal mixtures, exact between single Gaussians. It can be below 0, and is not a bound.
+        kl : nats; 0 for equal mixtures, exact between single Gaussians. The value can be negative, and is not a bound.
 
         Notes
         -----
@@ -111,14 +111,15 @@ class Comparisons(MixtureBase):
     def js_divergence(
         self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
     ) -> Estimate[float]:
-        """Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, by Monte Carlo; Lin (1991) eq. 4.1.
+        """Estimate the Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m), m = ½ p + ½ q; Lin (1991) eq. 4.1.
 
-        Parameters and errors are those of `kl_divergence`; `n_draws` rows are drawn from each mixture.
+        Parameters and errors are the same as in `kl_divergence`; `n_draws` rows are drawn from each mixture.
 
         Returns
         -------
-        js_divergence : Estimate, `value` from 0 to log 2 and its standard `error`, nats. Symmetric: both mixtures are
-            drawn with the same random numbers. The error is that of the worst case, in which both halves err alike.
+        js_divergence : Estimate with `value` from 0 to log 2 and its standard `error`, nats. The value is symmetric,
+            because both mixtures are drawn with the same random numbers. The error assumes the worst case, in which
+            the errors of both halves are fully correlated.
 
         Examples
         --------
@@ -132,13 +133,13 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
-        """Differential entropy −∫ p log p, by Monte Carlo; for one component exactly.
+        """Estimate the differential entropy −∫ p log p by Monte Carlo; for one component it is exact.
 
-        Parameters and errors are those of `kl_divergence`.
+        Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        entropy : Estimate, `value` and its standard `error`, nats. It depends on the unit of the data.
+        entropy : Estimate with `value` and its standard `error`, nats. The entropy depends on the units of the data.
 
         Examples
         --------
@@ -153,12 +154,12 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy_bounds(self) -> tuple[float, float]:
-        """Bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
+        """Return bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
 
         Returns
         -------
-        lower, upper : nats, from the Bhattacharyya distances and the divergences between components. They meet where
-            components are alike or far apart, and for one component.
+        lower, upper : nats, computed from Bhattacharyya distances and divergences between components. The bounds are
+            equal for one component, and close if components are either alike or far apart.
 
         Examples
         --------
@@ -170,28 +171,29 @@ class Comparisons(MixtureBase):
 
     @of_components
     def distance(self, other: Self, metric: str = "mw2") -> float:
-        """The distance to another mixture.
+        """Return the distance to another mixture.
 
         Parameters
         ----------
-        other : a mixture of the same features.
-        metric : what is measured.
+        other : a mixture with the same features.
+        metric : name of the distance.
 
-            - "mw2": how far mass must be moved where every piece that moves is Gaussian, data units. A metric on
-              mixtures; between single Gaussians the Wasserstein distance W₂. Delon & Desolneux (2020), SIAM J.
+            - "mw2": how far mass must be moved if every piece that moves is Gaussian, data units. This metric on
+              mixtures equals the Wasserstein distance W₂ between single Gaussians. Delon & Desolneux (2020), SIAM J.
               Imaging Sci. 13, 936–970.
-            - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. Its square
-              is right to 1e-15 of ∫ p² + ∫ q².
-            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats, the same in any unit; no triangle inequality.
+            - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. The square of
+              the distance is accurate to 1e-15 of ∫ p² + ∫ q².
+            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats. This distance does not depend on units, but violates
+              the triangle inequality.
 
         Returns
         -------
-        distance : ≥ 0, and 0 for equal mixtures.
+        distance : at least 0, and 0 for equal mixtures.
 
         Raises
         ------
-        ValueError : other has other features, there is no such metric, or the distance is beyond the range of float64.
-        TypeError : other is not a mixture.
+        ValueError : the features differ, the metric does not exist, or the distance is beyond the range of float64.
+        TypeError : `other` is not a mixture.
 
         Examples
         --------
@@ -206,20 +208,19 @@ class Comparisons(MixtureBase):
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
-        """Put the components in an order that does not depend on the one they have.
+        """Return the mixture with its components in an order that does not depend on their current order.
 
         Parameters
         ----------
-        by : "weight", the heaviest first; "mean", the least first; "size", the largest determinant of the covariance
-            first. Equal components are put in order by their means, feature after feature, then by weights and
-            covariances.
-        feature : number or name of the one feature whose means count where by="mean"; by default all in turn.
-        reverse : put them in the opposite order.
+        by : sort key: "weight" (largest first), "mean" (smallest first) or "size" (largest determinant of the
+            covariance first). Ties are resolved by means, feature after feature, then by weights and covariances.
+        feature : index or name of the feature whose means are the key if by="mean"; by default all features in turn.
+        reverse : whether to reverse the order.
 
         Raises
         ------
-        ValueError : there is no such order or feature.
-        TypeError : feature is neither a number nor a name.
+        ValueError : the sort key or the feature does not exist.
+        TypeError : `feature` is neither an index nor a name.
 
         Examples
         --------
@@ -235,24 +236,24 @@ class Comparisons(MixtureBase):
 
     @of_components
     def match_to(self, reference: Self) -> Self:
-        """Put the components in the order of another mixture's, each at the place of the one that it resembles.
+        """Return the mixture with its components in the order of the most similar components of a reference.
 
         Parameters
         ----------
-        reference : a mixture of the same features. Where it has fewer components, the unmatched ones come last, the
-            heaviest first.
+        reference : a mixture with the same features. If it has fewer components, the unmatched components come last,
+            the heaviest first.
 
         Raises
         ------
-        ValueError : reference has other features, or more components.
-        TypeError : reference is not a mixture.
+        ValueError : `reference` has other features, or more components.
+        TypeError : `reference` is not a mixture.
 
         Notes
         -----
-        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), with π and p of the reference. This is the
-        divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
-        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). It weighs mean, covariance and weight against each
-        other without a parameter, and depends on no unit. SciPy's Hungarian matching finds it.
+        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. The sum is
+        the divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
+        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). The sum balances means, covariances and weights
+        without a tuning parameter, and does not depend on units. SciPy's Hungarian algorithm finds the minimum.
 
         Examples
         --------
@@ -268,28 +269,29 @@ class Comparisons(MixtureBase):
 
     @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
-        """Merge components: fewer of them, with the same mean and covariance of the whole.
+        """Return a mixture with fewer components and the same overall mean and covariance, by merging components.
 
         Parameters
         ----------
-        n_components : how many are to be left; components of weight 0 go first.
-        refine : after merging, move components to the merged one from which they diverge least, until none moves.
+        n_components : number of components to keep; components of weight 0 are removed first.
+        refine : whether to reassign the original components to the merged component from which they diverge least,
+            until no assignment changes.
 
         Returns
         -------
-        mixture : merged components with full covariances, in the order of their first parts. The mixture itself where
-            it has n_components already.
+        mixture : merged components with full covariances, in the order of their first parts. If the mixture already has
+            `n_components` components, it is returned unchanged.
 
         Raises
         ------
-        ValueError : n_components is not from 1 to their number, or so small that components some 1e7 standard
-            deviations apart would be merged.
-        TypeError : n_components is not an integer.
+        ValueError : `n_components` is below 1, larger than the current number, or so small that components about 1e7
+            standard deviations apart would be merged.
+        TypeError : `n_components` is not an integer.
         SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----
-        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: the next pair to be merged has the least
+        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: the pair to be merged next has the smallest
         (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j, a bound of twice the divergence that merging
         causes. Refinement lowers Σ_i w_i KL(p_i‖merged) further: Davis & Dhillon (2006), NIPS. The result does not
         depend on the units of the data.

@@ -1,4 +1,4 @@
-"""Distances between mixtures in closed form, and the least cost of moving mass, which one of them needs."""
+"""Distances between mixtures in closed form, and the optimal transport cost that one of the distances needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
 
 
 def distance(one: Model, other: Model, metric: str) -> float:
-    """The distance in one of `METRICS`; raises ValueError where it is beyond the range of float64."""
+    """Return the distance in one of `METRICS`; raises ValueError if it is beyond the range of float64."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     result = METRICS[metric](*Gaussians.pair(one, other))
@@ -29,7 +29,7 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
     logs = np.array([_log_product(p, p), _log_product(q, q), _log_product(p, q)])
     scale = float(logs.max())
     squared = float(np.exp(logs - scale) @ [1.0, 1.0, -2.0])
-    if squared <= 0:  # rounding
+    if squared <= 0:  # only because of rounding
         return 0.0
     log_distance = 0.5 * (scale + np.log(squared))
     if not _RANGE[0] <= log_distance <= _RANGE[1]:
@@ -41,19 +41,25 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
 
 
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
-    """Jenssen et al. (2006), J. Franklin Inst. 343, 614–629; of mixtures Kampa, Hasanbelliu & Principe (2011)."""
+    """Return the divergence of Jenssen et al. (2006), J. Franklin Inst. 343, 614–629.
+
+    The closed form for mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
 
 def _log_product(p: Gaussians, q: Gaussians) -> float:
-    """log ∫ p q."""
+    """Return log ∫ p q."""
     return float(log_sum((p.log_weights[:, None] + q.log_weights + log_overlaps(p, q)).ravel()))
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Delon & Desolneux (2020) proposition 4: the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω."""
+    """Return the root of the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω.
+
+    Delon & Desolneux (2020) prove in proposition 4 that this is their distance MW₂.
+    """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
-    unit = float(max(largest))  # in which squares neither overflow nor vanish
+    unit = float(max(largest))  # in this unit squares neither overflow nor vanish
     costs = squared_wasserstein(p, q, unit)
     if not np.isfinite(costs).all():
         return np.inf
@@ -68,16 +74,17 @@ METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
 
 
 def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
-    """The least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and whose columns sum to `demand` (m,).
+    """Return the least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and columns to `demand` (m,).
 
-    Costs (n, m) are finite and ≥ 0, supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
-    Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. It is exact: rounding is relative to the
-    costs of the mass that moves. A linear programme would neglect masses and costs below its tolerances, which are
-    absolute.
+    Costs (n, m) are finite and ≥ 0; supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
+    Fulkerson is used; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The result is exact, because rounding
+    is relative to the cost of the mass that moves. A linear programme would neglect masses and costs below its absolute
+    tolerances.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)
-    # Prices with c_ij + row_i − column_j ≥ 0, and = 0 where the plan has mass; 0 for rows that have mass left.
+    # Prices satisfy c_ij + row_i − column_j ≥ 0, with equality where the plan has mass. The price of a row with mass
+    # left is 0.
     row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
     while left.any() and wanted.any():
         ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
@@ -89,22 +96,22 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
 def _ways(
     costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
 ) -> tuple[list[int], list[int], list[int]]:
-    """The shortest ways from rows that have mass left to columns that want mass, by Dijkstra's algorithm.
+    """Find the shortest paths from rows with mass left to columns with unmet demand, by Dijkstra's algorithm.
 
-    The way back from a column to a row whose mass is there costs nothing. Prices are updated in place, so that all
-    these ways cost nothing.
+    The step back from a column to a row that already supplies it costs nothing. Prices are updated in place, so that
+    all paths found cost nothing afterwards.
 
     Returns
     -------
-    ends : the columns that want mass, the nearest first.
+    ends : columns with unmet demand, the nearest first.
     from_row : (m,), the row before each column.
-    from_column : (n,), the column before each row; −1 where a way begins.
+    from_column : (n,), the column before each row; −1 if the path begins at the row.
     """
     sources = np.flatnonzero(left)
     first = np.maximum(costs[sources] - column_price, 0.0)
     nearest = first.argmin(axis=0)
     distance, from_row = first[nearest, np.arange(len(column_price))], sources[nearest]
-    to_visit = distance.copy()  # inf for columns that have been visited
+    to_visit = distance.copy()  # infinite for visited columns
     row_distance, from_column = np.where(left > 0, 0.0, np.inf), np.full(len(left), -1)
     has_mass, ends, n_ends = plan.T > 0, [], np.count_nonzero(wanted)
     while True:
@@ -128,14 +135,14 @@ def _ways(
 
 
 def _move(plan: Array, left: Array, wanted: Array, end: int, from_row: list[int], from_column: list[int]) -> None:
-    """Move as much mass as can go the way that ends at a column; changes plan, left and wanted in place."""
+    """Move as much mass as possible along the path that ends at a column; changes `plan`, `left` and `wanted`."""
     there, back, column = [], [], end
     while column >= 0:
         row = from_row[column]
         there.append((row, column))
         column = from_column[row]
         back.append((row, column))
-    back.pop()  # no column comes before the first row
+    back.pop()  # the first row of the path has no column before it
     mass = min(left[row], wanted[end], *(plan[cell] for cell in back))
     for cell in there:
         plan[cell] += mass

@@ -1,4 +1,4 @@
-"""Entropy and divergences in nats: by Monte Carlo with standard errors, exactly for single Gaussians, and bounds.
+"""Entropy and divergences in nats: Monte Carlo with standard errors, exact values for single Gaussians, and bounds.
 
 The bounds are closed forms of the divergences between pairs of components.
 """
@@ -25,14 +25,15 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
-# The variational bound falls from step to step. It stops after so many steps (with few components) or exponentials
-# (with many), or where a step lowers it by less than this share. 16 components take 10 ms, 500 half a second.
+# The variational bound falls from step to step. The iteration stops after `_MAX_STEPS` steps (with few components),
+# after `_MAX_EXPONENTIALS` exponentials (with many), or when a step lowers the bound by less than the fraction
+# `_MIN_RELATIVE_FALL`. 16 components take 10 ms, 500 half a second.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
 
 def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """−∫ p log p."""
+    """Return −∫ p log p."""
     own = Gaussians.from_model(model)
     if len(own.weights) == 1:
         return Estimate(float(own.entropies[0]), 0.0)
@@ -40,7 +41,7 @@ def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estima
 
 
 def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """∫ p log (p / q), at least 0."""
+    """Return ∫ p log (p / q), at least 0."""
     one, another = Gaussians.pair(p, q)
     if len(one.weights) == len(another.weights) == 1:
         return Estimate(gaussians.within_range(float(gaussians.kl_divergences(one, another)[0, 0])), 0.0)
@@ -49,11 +50,11 @@ def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, from 0 to log 2. Both halves use the same random numbers."""
+    """Return ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, from 0 to log 2; both halves use the same random numbers."""
     seed = None if rng is None else int(generator(rng).integers(2**63))
 
     def half(one: Model, other: Model) -> Estimate[float]:
-        """KL(p‖m): the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
+        """Return KL(p‖m), the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
 
         def excess(log_p: Array, log_q: Array) -> Array:
             return np.asarray(_LOG_2 - np.logaddexp(0.0, log_q - log_p))
@@ -66,7 +67,10 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
-    """Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), D Bhattacharyya's distances or divergences: Kolchinsky & Tracey (2017)."""
+    """Return bounds Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), where D are Bhattacharyya distances or KL divergences.
+
+    Kolchinsky & Tracey (2017) prove both bounds.
+    """
     p = Gaussians.from_model(model)
     distances = gaussians.bhattacharyya_distances(p, p), gaussians.kl_divergences(p, p)
     lower, upper = (float(p.weights @ (p.entropies - _attained(p, between))) for between in distances)
@@ -74,9 +78,9 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 
 
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
-    """Bounds of −H(p) − ∫ p log q from bounds of both terms, in which entropies of components cancel.
+    """Return bounds of −H(p) − ∫ p log q from bounds of both terms, in which entropies of components cancel.
 
-    The upper bound is the variational one where that is less.
+    If the variational upper bound is lower, it is returned instead.
     """
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)
@@ -88,23 +92,24 @@ def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
 
 
 def kl_variational(one: Model, other: Model) -> float:
-    """Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
+    """Return Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
     p, q = Gaussians.pair(one, other)
     ratios = _attained(p, gaussians.kl_divergences(p, p)) - _attained(q, gaussians.kl_divergences(p, q))
     return gaussians.within_range(float(p.weights @ ratios))
 
 
 def _attained(q: Gaussians, distances: Array) -> Array:
-    """log Σ_j ω_j e^−D_ij, (n,), of distances (n, m) to the components of q."""
+    """Return log Σ_j ω_j e^−D_ij, (n,), for distances (n, m) to the components of q."""
     return log_sum(q.log_weights - distances, axis=1)
 
 
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
-    """The least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over shares φ of π_i and ψ of ω_j; each such sum is a bound.
+    """Return an upper bound of KL(p‖q): the least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over parts φ and ψ.
 
-    Hershey & Olsen (2007) section 8. For given ψ the best φ_ij is π_i times the share of ψ_ij e^−KL(p_i‖q_j) in its
-    row; the bound is then −Σ_i π_i log of the sum of the row, less the entropy of π. For given φ the best ψ_ij is ω_j
-    times the share of φ_ij in its column.
+    The parts φ_ij sum over j to π_i, and ψ_ij over i to ω_j; every such sum is a bound. Hershey & Olsen (2007) section
+    8. For given ψ the best φ_ij is π_i times the fraction of ψ_ij e^−KL(p_i‖q_j) in its row; the bound is then −Σ_i π_i
+    log of the row sum, minus the entropy of π. For given φ the best ψ_ij is ω_j times the fraction of φ_ij in its
+    column.
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf
@@ -122,12 +127,13 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
 def expectation(
     integrand: Callable[..., Array], models: Sequence[Model], n_draws: Any, rng: Rng, engine: Engine[Any]
 ) -> Estimate[float]:
-    """E f(log p(x), log q(x), …) over p, by draws from each component in proportion to its weight, at least two each.
+    """Estimate E f(log p(x), log q(x), …) over p, by draws from each component by weight, at least two each.
 
-    f takes the log densities of rows, nats, one array for each model; p is the first model. A rare component in
-    which f is large is never missed, and differences between components add no error; Cochran (1977) theorem 5.3. Rows
-    are drawn with the component's mean as the origin, so that they keep their digits however far from 0 it is. Raises
-    ValueError or TypeError where n_draws is not an integer of at least 2, or f is beyond the range of `within_range`.
+    The integrand f takes the log densities of rows, nats, one array per model; p is the first model. Because every
+    component is drawn from, a rare component with large f is not missed, and differences between components add no
+    error; Cochran (1977) theorem 5.3. Rows are drawn relative to the component's mean, so that they stay accurate far
+    from 0. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and ValueError if f is beyond
+    the range of `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
@@ -148,17 +154,17 @@ def expectation(
 
 
 def _about(model: Model, origin: Array) -> Model:
-    """The model with `origin` moved to 0, with the factors that it has."""
+    """Return the model shifted so that `origin` becomes 0, with its factors unchanged."""
     with np.errstate(over="ignore"):
         means = np.clip(model.means - origin, -MAX_DOUBLE, MAX_DOUBLE)
     return replace(model, means=means)
 
 
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
-    """The mean of n_draws ≥ 2 numbers that `draw` makes, so many at a call, and its squared standard error.
+    """Return the mean of `n_draws` ≥ 2 numbers from calls of `draw`, and the squared standard error of the mean.
 
-    Blocks, whose size depends on the features of the rows behind the numbers, are merged as in Chan, Golub & LeVeque
-    (1983), without the difference of large squares.
+    `draw` is called with the size of a block, which depends on the number of features. Blocks are merged as in Chan,
+    Golub & LeVeque (1983), which avoids the difference of large squares.
     """
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):

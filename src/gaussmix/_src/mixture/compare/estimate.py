@@ -1,4 +1,4 @@
-"""A number that sampling found, with how far off it may be."""
+"""A value estimated by sampling, with its standard error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Value = TypeVar("Value", float, Array)
 
 @dataclass(frozen=True, eq=False)
 class Estimate(Generic[Value]):
-    """What Monte Carlo or quasi-Monte Carlo found, and its standard error.
+    """An estimate by Monte Carlo or quasi-Monte Carlo, and its standard error.
 
-    A pair: `value, error = estimate` takes it apart.
+    An estimate can be unpacked like a pair: `value, error = estimate`.
 
     Parameters
     ----------
     value : the estimate, a number or an array.
-    error : its standard error, of the same shape and unit; 0 where a closed form gave the value.
+    error : standard error of the estimate, of the same shape and unit; 0 if the value was computed by a closed form.
     """
 
     value: Value

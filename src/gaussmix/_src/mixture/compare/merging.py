@@ -1,4 +1,4 @@
-"""Components merged into clusters: a cluster that is no Gaussian takes several components to describe."""
+"""Merging of components into clusters, because a non-Gaussian cluster may need several components to describe it."""
 
 from __future__ import annotations
 
@@ -25,40 +25,43 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # components, whose pairs take 4 GB
-MAX_PAIR_VALUES = 2**20  # of pairs of clusters and rows at a time
+MAX_MERGED = 5000  # components; their pairs take 4 GB
+MAX_PAIR_VALUES = 2**20  # values in memory for pairs of clusters and rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Merging:
-    """The components of a mixture, merged to clusters two at a time.
+    """A hierarchy of clusters, made by merging two clusters of components of a mixture at a time.
 
     Parameters
     ----------
-    mixture : the one whose components are merged.
-    cluster_labels : (n_components, n_components), the cluster of each component (column) in n + 1 clusters (row n).
-    entropy : (n_components,), −Σ_i s_i Σ_j t_ij log t_ij of the clusters' responsibilities t and the rows' weights s,
-        nats, by row as `cluster_labels`.
-    overlap : (n_components − 1,), the overlap of the two clusters whose union leaves n + 1 clusters, from 0 to 1.
-    n_clusters : where no two clusters overlap by `min_overlap` or more.
+    mixture : mixture whose components are merged.
+    cluster_labels : (n_components, n_components); row n holds the cluster of each component if there are n + 1
+        clusters.
+    entropy : (n_components,), nats; entry n is the entropy −Σ_i s_i Σ_j t_ij log t_ij of n + 1 clusters, with the
+        responsibilities t of the clusters and the weights s of the rows.
+    overlap : (n_components − 1,), from 0 to 1; entry n is the overlap of the two clusters whose union leaves n + 1
+        clusters.
+    n_clusters : number of clusters at which no two clusters overlap by `min_overlap` or more.
 
     Notes
     -----
-    Two clusters j and l are merged while some pair overlaps: of the pairs that do, the one whose union lowers the
-    entropy most, by
+    As long as some pair of clusters overlaps, the overlapping pair j, l is merged whose union lowers the entropy most:
+    by
 
         Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il),
 
-    Baudry et al. (2010), J. Comput. Graph. Stat. 19, 332–353. Where no pair overlaps, `n_clusters` is reached, and the
-    other pairs are merged in the same order until one cluster is left.
+    Baudry et al. (2010), J. Comput. Graph. Stat. 19, 332–353. When no pair overlaps, `n_clusters` is reached. The
+    remaining pairs are then merged by the same rule until one cluster is left.
 
-    The overlap of j and l is the larger of p_jl and p_lj,
+    The overlap of j and l is the larger of p_jl and p_lj, where
 
-        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij,
+        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij
 
-    the share of the rows of j that l gets where only these two are compared: DEMP of Hennig (2010), Advances in Data
-    Analysis and Classification 4, 3–34, as R's `fpc::mergenormals` estimates it. The default 0.025 is his. Two round
-    Gaussians of one size overlap by Φ(−d/2) at a distance of d standard deviations: they are merged up to 3.92.
+    is the fraction of the rows of j that would be assigned to l if there were only these two clusters. The method is
+    DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, estimated as in R's
+    `fpc::mergenormals`, with his default 0.025. Two spherical Gaussians of the same size at a distance of d standard
+    deviations overlap by Φ(−d/2), so they are merged if d is at most 3.92.
     """
 
     mixture: Mixture
@@ -83,21 +86,21 @@ class Merging:
         return f'<div><p>{escape(repr(self)[1:-1])}</p><div style="overflow-x:auto">{table}</div></div>'
 
     def _grouped(self, n_clusters: int) -> str:
-        """The components of each cluster: "0 2 | 1"."""
+        """Return the components of each cluster as text, such as "0 2 | 1"."""
         clusters = self.cluster_labels[n_clusters - 1]
         return " | ".join(" ".join(map(str, np.flatnonzero(clusters == j))) for j in range(n_clusters))
 
     def responsibilities(self, rows: ArrayLike, n_clusters: int | None = None) -> Array:
-        """p(cluster | x), (n_rows, n_clusters): sums over the components of a cluster.
+        """Return the responsibilities p(cluster | x) of clusters, (n_rows, n_clusters): sums over their components.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units; the cells that are missing (NaN) say nothing.
-        n_clusters : 1 … n_components; those that do not overlap by default.
+        rows : (n_rows, n_features), data units; missing values (NaN) are ignored.
+        n_clusters : number of clusters, 1 … n_components; by default the attribute `n_clusters`.
 
         Raises
         ------
-        ValueError : rows or n_clusters can't be used.
+        ValueError : `rows` or `n_clusters` is not valid.
         """
         mixture, clusters = self.mixture, self._clusters(n_clusters)
         block = as_block(rows, mixture.n_features, mixture.feature_names, may_miss=True)
@@ -105,7 +108,7 @@ class Merging:
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
-        """The most probable cluster of each row, (n_rows,); the first of equals. Parameters and errors as above."""
+        """Return the most probable cluster of each row, (n_rows,). Parameters and errors: see `responsibilities`."""
         return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
@@ -118,7 +121,7 @@ class Merging:
 def merge_by_entropy(
     mixture: Mixture, responsibilities: Array, row_weight: Array | None = None, min_overlap: float = MIN_OVERLAP
 ) -> Merging:
-    """`merge_by_sums` of rows whose responsibilities (n_rows, n_components) are in memory."""
+    """Merge components by `merge_by_sums`, given the responsibilities (n_rows, n_components) in memory."""
     block = Block(0, responsibilities, row_weight)
     return merge_by_sums(mixture, attrgetter("rows"), block.sum_of, min_overlap)
 
@@ -128,18 +131,18 @@ def merge_by_sums(
 ) -> Merging:
     """Merge two clusters at a time until one is left, in the order that `Merging` describes.
 
-    Each merge takes a pass over the rows, for the pairs that the new cluster is one of.
+    Each merge makes one pass over the rows, for all pairs that contain the new cluster.
 
     Parameters
     ----------
-    mixture : the components.
-    evaluate : their responsibilities for the rows of a block, (n_rows, n_components); picklable where rows are
-        elsewhere.
-    total : sums what a picklable function returns for leaves over all rows.
-    min_overlap : from 0 to 1.
+    mixture : mixture whose components are merged.
+    evaluate : function that returns the responsibilities (n_rows, n_components) for a block. The function must be
+        picklable if the rows are in other processes.
+    total : function that sums the results of a picklable function over all blocks of rows.
+    min_overlap : clusters that overlap less are not merged, from 0 to 1.
 
-    Raises ValueError where the mixture has noise, whose part of the rows belongs to no cluster, or more than
-    `MAX_MERGED` components, and TypeError or ValueError where `min_overlap` is not a number from 0 to 1.
+    Raises ValueError if the mixture has noise, whose rows belong to no cluster, or more than `MAX_MERGED` components.
+    Raises TypeError or ValueError if `min_overlap` is not a number from 0 to 1.
     """
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
@@ -170,10 +173,10 @@ def merge_by_sums(
 
 
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
-    """What `Merging` needs of clusters and of pairs of them, summed over the rows of a leaf.
+    """Return the sums over a block of rows that `Merging` needs for clusters and for pairs of clusters.
 
-    With n clusters and m pairs, (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster; of each pair (j, l) −Σ s t log t
-    of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
+    With n clusters and m pairs the result has shape (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster, then for each
+    pair (j, l) −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
@@ -194,12 +197,12 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: S
 
 
 def _entropy(probabilities: Array) -> Array:
-    """−t log t of each share; 0 log 0 is 0."""
+    """Return −t log t of each probability; 0 log 0 is 0."""
     return -probabilities * log(np.where(probabilities > 0, probabilities, 1.0))
 
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
-    """Responsibilities of clusters, (n_rows, n_clusters): sums over the components of each."""
+    """Sum responsibilities over the components of each cluster; (n_rows, n_clusters)."""
     probabilities = np.zeros((len(responsibilities), int(clusters.max()) + 1))
     for component, cluster in enumerate(clusters):
         probabilities[:, cluster] += responsibilities[:, component]
@@ -207,34 +210,34 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
 
 
 class _Pairs:
-    """Clusters that are left, by number, and what is known of pairs of them."""
+    """The remaining clusters, numbered from 0, with entropy and overlap of every pair."""
 
     def __init__(self, sums: Array, n_clusters: int, pairs: Sequence[tuple[int, int]]) -> None:
         self._entropy: list[float] = sums[:n_clusters].tolist()
         self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
-        self._union: dict[tuple[int, int], float] = {}  # the entropy of the union of two
-        self.overlap: dict[tuple[int, int], float] = {}  # as `Merging` defines it
+        self._union: dict[tuple[int, int], float] = {}  # entropy of the union of a pair
+        self.overlap: dict[tuple[int, int], float] = {}  # overlap of a pair, as defined by `Merging`
         self.add(sums, pairs)
 
     def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
-        """Take note of pairs, from their sums."""
+        """Store entropy and overlap of pairs, computed from their sums."""
         entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # 1 where a cluster has no rows, so that it does not count
+            # A cluster without rows overlaps completely, so it is merged and has no effect.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
-        """The entropy of the responsibilities of all clusters, nats."""
+        """Return the entropy of the responsibilities of all clusters, nats."""
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """The pairs in order: the one whose union lowers the entropy most, then the others; the first of equals."""
+        """Return the pairs in descending order of the entropy that their union removes; ties by index."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:
-        """Take j into i < j, move the numbers behind j up, and forget the pairs of i."""
+        """Merge cluster j into i < j, renumber the clusters after j, and delete the pairs that contain i or j."""
         self._entropy[i] = self._union[i, j]
         self._mass[i] += self._mass[j]
         del self._entropy[j], self._mass[j]

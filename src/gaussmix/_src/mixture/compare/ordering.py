@@ -1,4 +1,4 @@
-"""The order of components: canonical, or that of another mixture."""
+"""Orders of the components: a canonical order, and the order of another mixture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDERS = ("weight", "mean", "size")
 def canonical_order(
     model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
 ) -> Indices:
-    """An order of the components, (n_components,), that does not depend on the one they have.
+    """Return an order of the components, (n_components,), that does not depend on their current order.
 
     Raises ValueError or TypeError for an unknown order or feature.
     """
@@ -40,9 +40,9 @@ def canonical_order(
 
 
 def matched_order(model: Model, reference: Model) -> Indices:
-    """The order (n_components,) in which each component stands next to the one of the reference that it resembles.
+    """Return the order (n_components,) in which each component takes the position of its match in the reference.
 
-    Components that resemble none come last, the heaviest first.
+    Components without a match come last, the heaviest first.
     """
     from scipy.optimize import linear_sum_assignment  # slow to import
 

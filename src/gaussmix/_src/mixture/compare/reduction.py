@@ -1,4 +1,4 @@
-"""Merging of components: fewer of them, for nearly the same distribution."""
+"""Reduction of a mixture to fewer components, with nearly the same distribution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_REFINEMENTS = 100
 
 
 def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
-    """Merge components until `n_components` are left; refine by moving them between the merged ones.
+    """Merge components until `n_components` are left, and optionally refine the assignment to merged components.
 
     Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
     """
@@ -44,7 +44,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
 @one_blas_thread()
 def _merged(parts: Gaussians, n_components: int) -> Labels:
-    """Runnalls' greedy merging: the merged component of each part, (n,), counted from 0 in the order of first parts."""
+    """Merge greedily by Runnalls' rule, and return the merged component of each part, (n,), in order of first parts."""
     live = _RemainingComponents.from_parts(parts)
     n = len(parts.weights)
     costs = np.full((n, n), np.inf)
@@ -59,7 +59,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
         except SingularCovarianceError:
             raise ValueError(
                 f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
-                f"common covariance: {n_left} is the least that can be had."
+                f"common covariance: the smallest possible n_components is {n_left}."
             ) from None
         owner[owner == j] = i
         costs[j, :] = costs[:, j] = np.inf
@@ -70,7 +70,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
 
 @dataclass(eq=False)
 class _RemainingComponents:
-    """Components while they are merged, changed in place: weights, means, covariances and their log determinants."""
+    """Components that are left while merging: weights, means, covariances and log determinants, changed in place."""
 
     weights: Array
     means: Array
@@ -83,7 +83,7 @@ class _RemainingComponents:
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
     def costs(self, i: int, others: Labels) -> Array:
-        """(w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
+        """Return (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
         gained = np.empty(len(others))
         for part in pieces((len(others), *self.covariances.shape[1:])):
             gained[part] = self._log_dets(i, others[part])
@@ -91,7 +91,7 @@ class _RemainingComponents:
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
     def _log_dets(self, i: int, others: Labels) -> Array:
-        """log |P_ij|, by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ): C is well-conditioned however far apart the means are."""
+        """Return log |P_ij| by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ), because C is well-conditioned for any means."""
         ratio = self.weights[others] / (self.weights[i] + self.weights[others])
         within = self.covariances[i] + ratio[:, None, None] * (self.covariances[others] - self.covariances[i])
         whitening = TriangularWhitening.from_covariances(within)
@@ -100,7 +100,7 @@ class _RemainingComponents:
         return np.asarray(np.log1p(ratio * (1 - ratio) * np.minimum(squared, MAX_DISTANCE)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
-        """Put the two together in place of the first; raises `SingularCovarianceError`."""
+        """Replace components i and j by their union at index i; raises `SingularCovarianceError`."""
         pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
         with np.errstate(over="ignore"):
             both = _joined(pair, np.zeros(2, dtype=np.intp))
@@ -108,9 +108,9 @@ class _RemainingComponents:
         self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the caller checks what it returns
+@np.errstate(over="ignore", invalid="ignore")  # the caller checks the result
 def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """One component for each label, with the moments of its parts."""
+    """Return one component per label, with the moments of its parts."""
     weights = np.zeros(int(labels.max()) + 1)
     np.add.at(weights, labels, parts.weights)
     fractions = parts.weights / weights[labels]
@@ -124,7 +124,7 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
 
 
 def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Lower Σ_i w_i KL(p_i‖merged) until no part moves; in each component the part nearest to it stays."""
+    """Lower Σ_i w_i KL(p_i‖merged) until no part moves; the closest part of each component never moves."""
     merged = _joined(parts, labels)
     for _ in range(_MAX_REFINEMENTS):
         divergences = kl_divergences(parts, merged)

@@ -1,4 +1,4 @@
-"""The mass of a normal distribution of two features in rectangles."""
+"""The mass of a bivariate normal distribution in rectangles."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_betw
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_MAX_BOUND = 40.0  # deviations: beyond lies 1e-350
-_MIN_MASS = 1e-3  # mass below which differences of Owen's function have too few digits
+_MAX_BOUND = 40.0  # standard deviations; the mass beyond is 1e-350
+_MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function have too few digits
 _MASS_ROUNDING = 1e-20  # mass far below the rounding of 1
-_MAX_LOG_GAP = 40.0  # nats: a part of a sum that is so far below another is 4e-18 of it
-# Deviations, and nats that the integrand changes: below both the rule is exact without a search for the peak.
+_MAX_LOG_GAP = 40.0  # nats; a term this far below another is 4e-18 of it
+# Deviations, and nats by which the integrand changes. Below both, the rule is exact without a search for the peak.
 _SHORT, _LEVEL = 1.0, 10.0
-_DROP = 45.0  # nats below its peak the integrand is 1e-20 of it
-_TURN = np.array([-8.0, 0.0, 8.0])  # deviations over which Φ goes from 0 to 1
-_HALVINGS = 80  # bring 1e12 deviations down to a part of the narrowest peak, where features are nearly equal
-_MAX_EVALUATIONS = 160  # most numbers that are held for a row
+_DROP = 45.0  # nats; this far below its peak the integrand is 1e-20 of it
+_TURN = np.array([-8.0, 0.0, 8.0])  # standard deviations between which Φ goes from 0 to 1
+_HALVINGS = 80  # enough to bisect 1e12 deviations down to the narrowest peak, which nearly equal features have
+_MAX_EVALUATIONS = 160  # values in memory per row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
-    """Log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for limits (n_components, n, 2) in deviations.
+    """Return log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for limits (n_components, n, 2) in deviations.
 
-    The weights sum to 1. `correlations` and `rests` (n_components,) are ρ and √(1 − ρ²), which has its digits where ρ
-    is near ±1. Owen's function gives the sum to rounding of 1. A small sum is found to its own rounding: the parts that
-    count are integrated by Gauss and Legendre's rule. The others are below 1e-17 of it, since no rectangle has more
-    mass than either of its sides.
+    The weights sum to 1. `correlations` and `rests` (n_components,) are ρ and √(1 − ρ²), which is accurate even if ρ is
+    near ±1. Owen's function computes the sum to rounding of 1. A small sum is computed to its own rounding: terms that
+    matter are integrated by Gauss and Legendre's rule. The other terms are below 1e-17 of it, because no rectangle has
+    more mass than either of its sides.
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses
@@ -49,9 +49,9 @@ def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array
 def _small_sums(
     log_weights: Array, known: Array, lower: Array, upper: Array, correlations: Array, rests: Array
 ) -> Array:
-    """`log_sums` where sums are small; `known` are log masses (n_components, n), NaN where Owen's function can't tell.
+    """Compute small sums for `log_sums`; `known` are log masses, NaN if Owen's function is not accurate enough.
 
-    The part with the largest bound is found first: the others count only where their bounds are near to it.
+    The term with the largest bound is computed first. Other terms are computed only if their bounds are close to it.
     """
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
@@ -66,9 +66,9 @@ def _small_sums(
 
 
 def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
-    """P(lower < z < upper), to rounding of 1."""
-    with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
-        flipped = lower + upper > 0  # to the side where less cancels
+    """Return P(lower < z < upper), accurate to rounding of 1."""
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
+        flipped = lower + upper > 0  # uses the side with less cancellation
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
     rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
     return np.asarray(
@@ -80,7 +80,7 @@ def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
 
 
 def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
-    """P(x < h, y < k), Owen (1956) eq. 2.1; infinite limits stand for what is far enough."""
+    """Return P(x < h, y < k) by Owen (1956) eq. 2.1; infinite limits are clipped to a finite bound."""
     below_h, below_k = ndtr(h), ndtr(k)
     counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
@@ -94,7 +94,7 @@ def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
 
 
 def _owen(h: Array, numerator: Array) -> Array:
-    """T(h, numerator / h), with its limit at h = 0."""
+    """Return T(h, numerator / h), with its limit at h = 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         slope = np.where(h == 0, np.copysign(np.inf, numerator), numerator / h)
     return np.asarray(owens_t(h, slope))
@@ -102,9 +102,9 @@ def _owen(h: Array, numerator: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Integrand:
-    """φ(x) P(lower_2 < y < upper_2 | x) for x of the first feature, (n, m).
+    """Integrand φ(x) P(lower_2 < y < upper_2 | x) as a function of the first feature x, (n, m).
 
-    It is log-concave: the second derivative of its log is at most −1.
+    The integrand is log-concave: the second derivative of its logarithm is at most −1.
     """
 
     lower: Array
@@ -116,27 +116,27 @@ class _Integrand:
         return log_interval(*self._conditional_limits(x)) - 0.5 * (x**2 + LOG_2PI)
 
     def slope(self, x: Array) -> Array:
-        """The slope of the log of the integrand: −x + ρ E(z | x) / √(1 − ρ²)."""
+        """Return the slope of the log of the integrand, −x + ρ E(z | x) / √(1 − ρ²)."""
         return np.asarray(self.rho / self.rest * mean_between(*self._conditional_limits(x)) - x)
 
     def part(self, rows: Indices) -> _Integrand:
-        """Some of the rectangles."""
+        """Return the integrand for some of the rectangles."""
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
     def bends(self) -> Array:
-        """Where the integrand turns from one shape to another, and the ends of each turn, (n, 6); NaN for none."""
+        """Return the centre and both ends of each transition of Φ in the integrand, (n, 6); NaN if there is none."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
         return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
 
     def _conditional_limits(self, x: Array) -> tuple[Array, Array]:
-        """Limits of the second feature in its deviations given the first."""
+        """Return the limits of the second feature given the first, in its conditional standard deviations."""
         return (self.lower[:, 1:] - self.rho * x) / self.rest, (self.upper[:, 1:] - self.rho * x) / self.rest
 
 
 def _integral(integrand: _Integrand) -> Array:
-    """Log of the integral over x, (n,), by the rule on each side of the peak and over each turn."""
+    """Return log of the integral over x, (n,), by the rule on each side of the peak and over each transition."""
     low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
     is_level = _is_level(integrand)
     peak = np.where(is_level, low, 0.0)
@@ -147,17 +147,17 @@ def _integral(integrand: _Integrand) -> Array:
     bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
     cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
-    row, piece = np.nonzero(lengths > 0)  # most limits have no turn between them
+    row, piece = np.nonzero(lengths > 0)  # most intervals contain no transition
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations the logarithm has no digits left but the height of the peak: 45 nats are below its rounding.
+    # Beyond 1e9 deviations, rounding of the logarithm exceeds 45 nats, so that only the height of the peak counts.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
-    """Where the integrand hardly changes between its limits, (n, 1). Its log is concave: it is steepest at a limit."""
+    """Return whether the integrand hardly changes between its limits, (n, 1); its slope is steepest at a limit."""
     length = integrand.upper[:, :1] - integrand.lower[:, :1]
     is_level = length <= _SHORT
     short = np.flatnonzero(is_level)
@@ -168,7 +168,7 @@ def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
 
 
 def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
-    """Where the integrand begins to count, is highest and ceases to count, (n, 1) each."""
+    """Return the start of the integrand's relevant range, its peak and the end of the range, (n, 1) each."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
     reach = np.abs(integrand.slope(start))  # the slope falls by at least one over each unit
@@ -181,7 +181,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
 
 
 def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
-    """Roughly where a claim ceases to be true between two ends."""
+    """Return the approximate point between two ends at which a condition ceases to hold."""
     for _ in range(_HALVINGS):
         middle = low + 0.5 * (high - low)
         before = is_before(middle)

@@ -1,4 +1,4 @@
-"""The methods of `Mixture` that answer with masses, and with the points and levels that bound a mass."""
+"""Methods of `Mixture` that return masses, or the points and levels that bound a given mass."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ N_LEVEL_POINTS = 2**16
 
 
 class Masses(MixtureBase):
-    """Masses of rectangles and of regions of highest density, quantiles and levels.
+    """A mixture with methods for masses of rectangles and of regions of highest density, for quantiles and for levels.
 
-    Masses of rectangles are exact for one feature, for two, and where the features are independent within every
-    component. Levels are exact for one feature and for one component. Quasi-Monte Carlo finds the others.
+    Masses of rectangles are exact for one or two features, and if the features are independent within every component.
+    Levels are exact for one feature and for one component. Otherwise quasi-Monte Carlo estimates them.
     """
 
     @overload
@@ -39,23 +39,24 @@ class Masses(MixtureBase):
     def cdf(
         self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """P(X ≤ x) of each row, in every feature at once.
+        """Return P(X ≤ x), in every feature at once, for each row x.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units; ±inf is a limit like any other.
-        n_points : of quasi-Monte Carlo for each row and component, where three or more features are correlated.
-        rng : what scrambles them, or a seed; None for the same points at every call.
-        return_error : give the standard error too.
+        rows : (n_rows, n_features), data units; ±inf is allowed.
+        n_points : number of quasi-Monte Carlo points per row and component, which are only needed if three or more
+            features are correlated.
+        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        return_error : whether to return the standard error, too.
 
         Returns
         -------
-        mass : (n_rows,), from 0 to 1. With `return_error` an `Estimate` of it; the error is 0 where it is exact.
+        mass : (n_rows,), from 0 to 1. With `return_error` an `Estimate`, whose error is 0 if the mass is exact.
 
         Raises
         ------
-        ValueError : rows hold NaN or are not of shape (n_rows, n_features); n_points is below 1.
-        TypeError : rows are not real numbers, or n_points is not an integer.
+        ValueError : `rows` contains NaN or does not have shape (n_rows, n_features), or `n_points` is below 1.
+        TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Examples
         --------
@@ -68,7 +69,7 @@ class Masses(MixtureBase):
         return _linear(*self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng), return_error)
 
     def log_cdf(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
-        """Log of `cdf`, (n_rows,), nats: right where `cdf` is 0 or 1 to float64.
+        """Return log of `cdf`, (n_rows,), nats, which is accurate even if `cdf` rounds to 0 or 1.
 
         Examples
         --------
@@ -105,22 +106,22 @@ class Masses(MixtureBase):
         rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
-        """P(lower < X ≤ upper), in every feature at once.
+        """Return P(lower < X ≤ upper), in every feature at once.
 
         Parameters
         ----------
         lower, upper : (n_rows, n_features), or (n_features,) for one rectangle, or numbers for all features; data
-            units, ±inf where there is no limit.
-        n_points, rng, return_error : as in `cdf`.
+            units. Use ±inf if there is no limit.
+        n_points, rng, return_error : same as in `cdf`.
 
         Returns
         -------
-        mass : (n_rows,), or a number for one rectangle. With `return_error` an `Estimate` of it.
+        mass : (n_rows,), or a number for one rectangle; with `return_error` an `Estimate`.
 
         Raises
         ------
-        ValueError : limits hold NaN, are of no such shape, or a lower one is above its upper one.
-        TypeError : limits are not real numbers.
+        ValueError : the limits contain NaN, have another shape, or a lower limit is above its upper limit.
+        TypeError : the limits are not real numbers.
 
         Examples
         --------
@@ -137,26 +138,26 @@ class Masses(MixtureBase):
     def log_probability(
         self, lower: ArrayLike, upper: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None
     ) -> Array:
-        """Log of `probability`, (n_rows,) or a number, nats: right far out, and for rectangles however small."""
+        """Return log of `probability`, (n_rows,) or a number, nats; accurate far out and for tiny rectangles."""
         low, high, shape = mixture.rectangles.check_rectangles(lower, upper, self.n_features, self.feature_names)
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
     @of_components
     def quantile(self, p: ArrayLike) -> Array:
-        """Where the distribution function of a mixture of one feature is p.
+        """Return quantiles of a mixture of one feature: the points where its distribution function is p.
 
         Parameters
         ----------
-        p : (n_p,) or any other shape, probabilities.
+        p : probabilities, in an array of any shape.
 
         Returns
         -------
-        x : (n_p,) or the shape of p, data units; −inf for 0 and inf for 1.
+        x : quantiles in the shape of p, data units; −inf for 0 and inf for 1.
 
         Raises
         ------
-        ValueError : there are several features, or a probability is not between 0 and 1.
-        TypeError : probabilities are not real numbers.
+        ValueError : the mixture has several features, or a probability is not between 0 and 1.
+        TypeError : `p` does not contain real numbers.
 
         Examples
         --------
@@ -183,30 +184,30 @@ class Masses(MixtureBase):
     def density_p_value(
         self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Mass where the density is lower than at each row: the p-value of "this row comes from the mixture".
+        """Return the mass where the density is lower than at each row: the p-value of "this row is from the mixture".
 
         Parameters
         ----------
         rows : (n_rows, n_features), data units.
-        n_points : of quasi-Monte Carlo, where there are several features and several components.
-        rng : what scrambles them, or a seed; None for the same points at every call.
-        return_error : give the standard error too.
+        n_points : number of quasi-Monte Carlo points, which are only needed for several features and components.
+        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        return_error : whether to return the standard error, too.
 
         Returns
         -------
-        tail : (n_rows,), from 0 (nothing is less likely) to 1 (the highest mode), uniform on draws of the mixture. With
-            `return_error` an `Estimate` of it; the error is 0 where the mass is exact.
+        tail : (n_rows,), from 0 (no lower density) to 1 (the highest mode), uniformly distributed for rows drawn from
+            the mixture. With `return_error` an `Estimate`, whose error is 0 if the mass is exact.
 
         Raises
         ------
-        ValueError : rows are not finite numbers of shape (n_rows, n_features); n_points is below 1.
-        TypeError : rows are not real numbers, or n_points is not an integer.
+        ValueError : `rows` does not contain finite numbers of shape (n_rows, n_features), or `n_points` is below 1.
+        TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Notes
         -----
         Some of the points lie far out and have small weights, so that a mass of 1e-15 has a relative error of some
-        percent. A mass that they can't tell from 0 is given as its bound Σ_k π_k P(π_k N_k < level), with an error as
-        large, and never as 0. Below 1e-308 float64 has no number for it: see `log_density_p_value`.
+        percent. A mass that the points cannot distinguish from 0 is replaced by its bound Σ_k π_k P(π_k N_k < level),
+        with an error of the same size, and is never 0. For masses below 1e-308 use `log_density_p_value`.
 
         Examples
         --------
@@ -219,7 +220,7 @@ class Masses(MixtureBase):
 
     @of_components
     def log_density_p_value(self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> Array:
-        """Log of `density_p_value`, (n_rows,), nats, however far out a row lies.
+        """Return log of `density_p_value`, (n_rows,), nats, accurate however far out a row lies.
 
         Examples
         --------
@@ -242,21 +243,21 @@ class Masses(MixtureBase):
     def highest_density_level(
         self, p: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Log density above which lies the mass p: the edge of the smallest region that holds p.
+        """Return the log density above which the mass p lies, at the edge of the smallest region that contains p.
 
         Parameters
         ----------
-        p : (n_p,) or any other shape, probabilities.
-        n_points, rng, return_error : as in `density_p_value`.
+        p : probabilities, in an array of any shape.
+        n_points, rng, return_error : same as in `density_p_value`.
 
         Returns
         -------
-        level : (n_p,) or the shape of p, nats, on the scale of `log_density`; −inf for p = 1 and the highest of
-            `modes` for p = 0. With `return_error` an `Estimate` of it.
+        level : log densities in the shape of p, nats, comparable with `log_density`; −inf for p = 1 and the highest of
+            `modes` for p = 0. With `return_error` an `Estimate`.
 
         Raises
         ------
-        ValueError : a probability is not between 0 and 1; n_points is below 1.
+        ValueError : a probability is not between 0 and 1, or `n_points` is below 1.
 
         Notes
         -----
@@ -278,7 +279,7 @@ class Masses(MixtureBase):
     def in_highest_density_region(
         self, rows: ArrayLike, p: float, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None
     ) -> NDArray[np.bool_]:
-        """Whether each row lies in the smallest region that holds the mass p, (n_rows,).
+        """Return whether each row lies in the smallest region that contains the mass p, (n_rows,).
 
         Examples
         --------
@@ -307,12 +308,12 @@ class Masses(MixtureBase):
         return mixture.levels.log_tails(self._levels(n_points, rng), log_levels)
 
     def _log_mass_below(self, log_level: float) -> float:
-        """Log of the mass where the log density is below a level, nats; `_level_above` gives the level back."""
+        """Return log of the mass where the log density is below a level, nats; the inverse of `_level_above`."""
         log_mass, _ = mixture.levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
-        """The log density below which lies a mass whose log is given: it has digits where the rest rounds to 1."""
+        """Return the log density below which a mass lies; it takes the log of the mass, which has digits near 0."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
@@ -332,7 +333,7 @@ class Masses(MixtureBase):
 
     @cached_property
     def _exact_levels(self) -> Levels | None:
-        """The levels of one feature or of one component; None where only sampling finds them."""
+        """Return the exact levels of one feature or of one component; None if only sampling can estimate them."""
         if self._line is not None:
             return mixture.level_sets.LevelSets(self._line)
         if np.count_nonzero(self.weights) == 1:
@@ -345,6 +346,6 @@ class Masses(MixtureBase):
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:
-    """The mass of its logarithm; with its standard error where that is wanted."""
+    """Return the mass, given its logarithm, and its standard error if `return_error`."""
     mass = np.exp(log_mass)[()]
     return Estimate(mass, (mass * error)[()]) if return_error else mass

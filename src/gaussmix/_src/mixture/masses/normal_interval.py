@@ -1,4 +1,4 @@
-"""The mass that a standard normal has between two points, to rounding in both tails and over the shortest interval."""
+"""The mass of a standard normal distribution between two points, accurate in both tails and over short intervals."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_CENTRAL = 1e5  # deviations: beyond, the mean is the limit to ten digits
-_MAX_SMOOTH_GAP = 1.0  # nats: where the log density changes by less, ten nodes integrate the density to rounding
+_MAX_CENTRAL = 1e5  # standard deviations; beyond, the mean equals the nearer limit to ten digits
+_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less, ten nodes integrate the density to rounding
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
-    """log(Φ(upper) − Φ(lower)) for lower ≤ upper, nats, in their shape; −inf where they are equal.
+    """Return log(Φ(upper) − Φ(lower)) for lower ≤ upper, nats, in their shape; −inf if both are equal.
 
-    The difference is taken in the nearer tail, since Φ rounds to 1 in the other. Over a short interval, where the
+    The difference is taken in the nearer tail, because Φ rounds to 1 in the other. Over a short interval, where the
     difference would cancel, the density is integrated by Gauss and Legendre's rule.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -28,14 +28,14 @@ def log_interval(lower: Array, upper: Array) -> Array:
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)
         short = (length > 0) & (length * (np.abs(lower) + length) < _MAX_SMOOTH_GAP)
-    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # beyond all squares
+    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # so far out that squares overflow
     if short.any():
         log_mass[short] = _integral(lower[short], length[short])
     return log_mass
 
 
 def mean_between(lower: Array, upper: Array) -> Array:
-    """The mean of a standard normal between two limits, in their shape; rough over a short interval and far out."""
+    """Return the mean of a standard normal between two limits, in their shape; rough for short or distant intervals."""
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)

@@ -1,4 +1,4 @@
-"""The mass of a mixture in rectangles: exactly, or for three correlated features and more by quasi-Monte Carlo."""
+"""The mass of a mixture in rectangles, exact, or by quasi-Monte Carlo for three or more correlated features."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_VALUES_PER_CELL = 10  # for a row and a component, at a time
-_MAX_LIMIT = 1e100  # deviations: a tail beyond has no logarithm in float64, or hardly
+_VALUES_PER_CELL = 10  # values in memory per row and component
+_MAX_LIMIT = 1e100  # standard deviations; float64 has no logarithm, or hardly one, of the tail beyond
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
-    """Limits as float64 numbers or ±inf; raises TypeError or ValueError."""
+    """Return limits as float64 numbers or ±inf; raises TypeError or ValueError."""
     check_order(values, names, called)
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
@@ -32,7 +32,7 @@ def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) 
 
 
 def check_upper(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None) -> Array:
-    """Upper limits (n_rows, n_features); raises TypeError or ValueError."""
+    """Return upper limits (n_rows, n_features); raises TypeError or ValueError."""
     upper = check_limits(rows, names, "rows")
     if upper.ndim != 2 or upper.shape[1] != n_features:
         raise ValueError(f"rows must have shape (n_rows, {n_features}), not {upper.shape}.")
@@ -42,7 +42,7 @@ def check_upper(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None)
 def check_rectangles(
     lower: ArrayLike, upper: ArrayLike, n_features: int, names: tuple[str, ...] | None
 ) -> tuple[Array, Array, tuple[int, ...]]:
-    """Both limits as rows (n, n_features), and the shape of the answer; raises TypeError or ValueError."""
+    """Return both limits as rows (n, n_features), and the shape of the result; raises TypeError or ValueError."""
     low, high = check_limits(lower, names, "lower"), check_limits(upper, names, "upper")
     try:
         low, high, _ = np.broadcast_arrays(low, high, np.empty(n_features))
@@ -61,9 +61,9 @@ def check_rectangles(
 def log_masses(
     model: Model, line: UnivariateMixture | None, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Log of the mass between lower ≤ upper (n, d), nats, and its standard error relative to it; each (n,).
+    """Return log of the mass between lower ≤ upper (n, d), nats, and its relative standard error; each (n,).
 
-    `line` is a model of one feature as a distribution on the line. Three correlated features or more take quasi-Monte
+    `line` is the univariate mixture if the model has one feature. Three or more correlated features need quasi-Monte
     Carlo.
     """
     exact = np.zeros(len(lower))
@@ -79,30 +79,30 @@ def log_masses(
 
 
 def _independent(model: Model, lower: Array, upper: Array) -> Array:
-    """Log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k), nats."""
+    """Return log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k), nats."""
     deviations = np.sqrt(model.covariances.variances())
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
     for part in pieces(lower.shape):
         for index, k in enumerate(real):
-            with np.errstate(over="ignore"):  # what overflows is infinitely far
+            with np.errstate(over="ignore"):  # an overflow to infinity is correct here
                 low, high = ((limit[part] - model.means[k]) / deviations[k] for limit in (lower, upper))
             log_parts[part, index] = log_interval(low, high).sum(axis=1)
     return log_sum(log_parts + np.log(model.weights[real] / model.weights.sum()))
 
 
 def _pairs(model: Model, lower: Array, upper: Array) -> Array:
-    """Log masses of rectangles in two correlated features, nats."""
+    """Return log masses of rectangles in two correlated features, nats."""
     real = np.flatnonzero(model.weights)
     dense = model.covariances.dense()[real]
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
     volumes = deviations.prod(axis=1)
     log_abs_det = np.broadcast_to(model.whitening.log_abs_det, model.n_components)[real]
-    rests = np.exp(-log_abs_det) / volumes  # from the determinant: right where ρ is near ±1
+    rests = np.exp(-log_abs_det) / volumes  # the determinant is accurate if ρ is near ±1
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_mass = np.empty(len(lower))
     for part in pieces((len(lower), len(real), _VALUES_PER_CELL)):
-        with np.errstate(over="ignore"):  # as above
+        with np.errstate(over="ignore"):  # an overflow to infinity is correct here
             offsets = (limit[part] - model.means[real, None] for limit in (lower, upper))
             low, high = (_finite_or_infinite(offset / deviations[:, None]) for offset in offsets)
         log_mass[part] = bivariate.log_sums(log_weights, low, high, dense[:, 0, 1] / volumes, rests)
@@ -112,7 +112,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
 def _correlated(
     model: Model, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Log masses of boxes in three features or more, nats, and their relative standard errors."""
+    """Return log masses of boxes in three or more features, nats, and their relative standard errors."""
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)
@@ -128,17 +128,16 @@ def _correlated(
 
 
 def _finite_or_infinite(limits: Array) -> Array:
-    """Limits whose squares float64 can hold, or ±inf."""
+    """Return limits whose squares float64 can represent, or ±inf."""
     return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
-    """Log of the mass between lower and upper (n, d), deviations, by each scramble of a net: (n_scrambles, n), nats.
+    """Return log of the mass between lower and upper (n, d), deviations, for each scramble of a net, in nats.
 
-    The net (n_scrambles, n_points, d − 1) holds points of the unit cube. The features are drawn one by one, each
-    between its limits given those before it. The mass is the mean, over the net, of the product of the masses between
-    these limits.
-    Genz (1992), J. Comput. Graph. Stat. 1, 141.
+    The net (n_scrambles, n_points, d − 1) contains points of the unit cube, and the result has shape (n_scrambles, n).
+    The features are drawn one by one, each between its limits given the features before it. The mass is the mean, over
+    the net, of the product of the masses between these limits; Genz (1992), J. Comput. Graph. Stat. 1, 141.
     """
     log_proportions = np.log(net.reshape(-1, net.shape[2])).T
     result = np.empty((len(net), len(lower)))
@@ -149,7 +148,7 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
 
 
 def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:
-    """Log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
+    """Return log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
     n_rows, n_features = lower.shape
     log_products = np.zeros((n_rows, log_proportions.shape[1]))
     drawn = np.empty((n_features, *log_products.shape))
@@ -164,8 +163,8 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Ar
 
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:
-    """The point below which a share of the mass between two limits lies, taken from the nearer tail."""
-    with np.errstate(invalid="ignore"):  # −inf + inf: nothing to flip
+    """Return the point below which a fraction of the mass between two limits lies, computed in the nearer tail."""
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
     quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_proportion + log_mass), 0.0))
@@ -173,14 +172,14 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -
 
 
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
-    """Limits (n, d) and the Cholesky factor (n, d, d) with the features of each row in an order of its own.
+    """Return limits (n, d) and Cholesky factors (n, d, d), with the features in a separate order for each row.
 
-    Next comes the feature with the least mass between its limits where those before it are at their means. The product
-    then varies less. Gibson, Glasbey & Elston (1994).
+    The next feature is the one with the least mass between its limits if the features before it are at their means, so
+    that the product varies less. Gibson, Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # covariance given the features before
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # given earlier features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

@@ -1,1 +1,1 @@
-"""Mixtures made of mixtures: marginals, conditionals, maps, products; derivatives and modes."""
+"""Mixtures made from mixtures, such as marginals, conditionals and products, and derivatives and modes of a mixture."""

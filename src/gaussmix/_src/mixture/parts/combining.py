@@ -1,4 +1,4 @@
-"""Closed forms whose result is again a mixture: linear maps, blurring, products, mixtures of mixtures."""
+"""Closed forms whose result is again a mixture: linear maps, convolution, products and weighted sums of mixtures."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
-# Standard deviations: up to here squared distances, and so log weights, are right to about 1e-8 nats a feature.
+# Standard deviations; up to this distance squared distances, and so log weights, are accurate to 1e-8 nats a feature.
 _MAX_SEPARATION = 1e4
-_MIN_NORMAL = np.finfo(np.float64).tiny  # of variances: smaller ones have fewer digits
+_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
 
 def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
-    """The distribution of A x + b."""
+    """Return the distribution of A x + b."""
     matrix = check_finite("A", A, 2)
     if matrix.shape[1] != model.n_features or not len(matrix):
         raise ValueError(f"A must have shape (n_new_features, {model.n_features}), not {matrix.shape}.")
     offset = np.zeros(len(matrix)) if b is None else check_finite("b", b, 1)
     if offset.shape != (len(matrix),):
         raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
-    _ = model.whitening  # raises SingularCovarianceError: a failure further on is then A's doing
+    _ = model.whitening  # raises SingularCovarianceError, so that a later failure must be caused by A
     with np.errstate(over="ignore", invalid="ignore"):
         covariances, means = model.covariances.to_simple_form().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.to_form(Dense).each
@@ -50,7 +50,7 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
 
 
 def convolve(model: Model, covariance: ArrayLike) -> Model:
-    """The distribution of x + e with independent Gaussian noise e of mean 0."""
+    """Return the distribution of x + e with independent Gaussian noise e of mean 0."""
     noise = _noise(covariance, model.n_components, model.n_features)
     own, noise = _lifted([model.covariances.to_simple_form(), noise])
     with np.errstate(over="ignore"):
@@ -61,11 +61,11 @@ def convolve(model: Model, covariance: ArrayLike) -> Model:
 
 
 def product(one: Model, other: Model) -> Model:
-    """The normalised product p(x) q(x) / ∫ p q: N(x | μ, Σ) N(x | ν, T) = c N(x | m, C), C⁻¹ = Σ⁻¹ + T⁻¹, of each pair.
+    """Return the normalised product p(x) q(x) / ∫ p q, with one component per pair of components.
 
-    The pairs of the first component with every one of the other model come first. Raises ValueError where mixtures are
-    so far apart that the weights of pairs would have no digits, and `SingularCovarianceError` where a covariance is not
-    positive definite.
+    For each pair, N(x | μ, Σ) N(x | ν, T) = c N(x | m, C) with C⁻¹ = Σ⁻¹ + T⁻¹. The pairs of the first component with
+    every component of the other model come first. Raises ValueError if the mixtures are so far apart that rounding
+    would destroy the weights, and `SingularCovarianceError` if a covariance is not positive definite.
     """
     pair = [model.covariances.to_simple_form() for model in (one, other)]
     kind = _common_form(pair)
@@ -87,7 +87,7 @@ def product(one: Model, other: Model) -> Model:
 
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
-    """Σ_i w_i p_i(x), with the components of all models in their order."""
+    """Return Σ_i w_i p_i(x), with the components of all models in their order."""
     fractions = check_finite("weights", weights, 1)
     if len(fractions) != len(models):
         raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(fractions)}.")
@@ -100,15 +100,15 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
 
 
 def _sound(model: Model) -> Model:
-    """The model itself; raises ValueError where rounding made it none: means overflowed, weights do not sum to 1."""
+    """Return the model; raise ValueError if rounding made it invalid, for example if means overflowed."""
     wrong = invalid_reason(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
-        raise ValueError(f"This is no mixture: {wrong}.")
+        raise ValueError(f"Not a valid mixture: {wrong}.")
     return model
 
 
 def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
-    """A covariance that a user gives, in its least general form, shared by all components."""
+    """Convert a covariance to its simplest form, spherical, diagonal or dense, shared by all components."""
     noise = check_finite("covariance", covariance)
     if noise.shape not in ((), (d,), (d, d)):
         raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
@@ -120,7 +120,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
     if lowest < -8 * d * np.finfo(np.float64).eps:
-        raise ValueError("covariance is not positive semidefinite, so it is no covariance.")
+        raise ValueError("covariance is not positive semidefinite, so it is not a valid covariance.")
     matrix = 0.5 * matrix + 0.5 * matrix.T
     if (matrix != np.diag(variances := np.diagonal(matrix))).any():
         return Dense(matrix[None], n_components, d, is_shared=True)
@@ -130,7 +130,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
-    """Spherical, diagonal or dense covariances in the form of the most general of them."""
+    """Convert spherical, diagonal or dense covariances to the form of the most general of them."""
     return [covariances.to_form(_common_form(all_of_them)) for covariances in all_of_them]
 
 
@@ -139,7 +139,7 @@ def _common_form(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagona
 
 
 def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
-    """The covariances of all components together: shared where all share the same."""
+    """Return the covariances of all components together, shared if all components share the same covariance."""
     first, n_components = all_of_them[0], sum(c.n_components for c in all_of_them)
     if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
         return replace(first, n_components=n_components)
@@ -164,9 +164,9 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
 
 
 def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
-    """For variances (K, d) and (L, d) or one: log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C.
+    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C for variances (K, d) and (L, d).
 
-    Each with the axes of the pairs, (K, L), first.
+    Either set may be one shared row. The first axes of each result are the pairs, (K, L).
     """
     first, second = first[:, None], second[None]
     total = first + second
@@ -176,13 +176,13 @@ def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
 
 
 def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
-    """What `_diagonals` gives, for matrices, by a QR factorisation of each pair: without inverses and sums of matrices.
+    """Return the same as `_diagonals` for matrices, by a QR factorisation per pair instead of inverses and sums.
 
-    With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]]:
-    C⁻¹ = RᵀR, m = μ + R⁻¹ z.
+    With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]], where
+    C⁻¹ = RᵀR and m = μ + R⁻¹ z.
     """
     n_features = offsets.shape[2]
-    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # so that V δ is within float64
+    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # prevents overflow of V δ
     left, right = TriangularWhitening.from_covariances(first), TriangularWhitening.from_covariances(second)
     stacked = np.zeros((*offsets.shape[:2], 2 * n_features, n_features + 1))
     stacked[:, :, :n_features, :-1] = left.factors[:, None]
@@ -190,7 +190,7 @@ def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
     stacked[:, :, n_features:, -1:] = right.factors @ (offsets / unit[..., None])[..., None]
     factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     triangle = factor[..., :-1, :-1]
-    # Elimination of a matrix that is upper triangular leaves it as it is: this is back substitution.
+    # LU elimination leaves an upper triangular matrix unchanged, so `solve` amounts to back substitution.
     inverse: Array = np.linalg.solve(triangle, np.broadcast_to(np.eye(n_features), triangle.shape))
     steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0] * unit[..., None]
     log_scale = left.log_abs_det[:, None] + right.log_abs_det

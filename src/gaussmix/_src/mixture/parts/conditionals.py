@@ -1,4 +1,4 @@
-"""The methods of `Mixture` whose answer is about some of its features, alone or where others are known."""
+"""Methods of `Mixture` for marginal distributions, and for distributions given the values of some features."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-MAX_CACHED_SPLITS = 8  # into known and unknown features, with their factors
+MAX_CACHED_SPLITS = 8  # cached splits into known and unknown features, with their factors
 
 
 class Conditionals(MixtureBase):
-    """Marginal and conditional distributions."""
+    """A mixture with methods for its marginal and conditional distributions."""
 
     def marginal(self, features: Features) -> Self:
-        """Find the distribution of some features alone: p(x_a) = ∫ p(x_a, x_b) dx_b.
+        """Return the distribution of some features alone, p(x_a) = ∫ p(x_a, x_b) dx_b.
 
         Parameters
         ----------
-        features : numbers or names, one or several. The marginal keeps this order and their names.
+        features : index or name of a feature, or several. The marginal keeps their order and their names.
 
         Returns
         -------
-        marginal : a mixture of these features. Diagonal, spherical and shared covariances stay so.
+        marginal : mixture of these features. Diagonal, spherical and shared covariances keep their structure.
 
         Raises
         ------
-        ValueError : a feature is unknown or given twice, or there is none.
-        TypeError : something is neither a number nor a name.
+        ValueError : a feature is unknown or given twice, or no feature is given.
+        TypeError : a feature is neither an index nor a name.
 
         Examples
         --------
@@ -56,18 +56,18 @@ class Conditionals(MixtureBase):
         return self._from_model(self._model.marginal(indices), names_at(self.feature_names, indices))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
-        """Find the distribution of the other features where some are known: p(u | x) = Σ_k p(k | x) p(u | x, k).
+        """Return the distribution of the other features given values x of some, p(u | x) = Σ_k p(k | x) p(u | x, k).
 
-        The first call for a set of known features factors covariances; later calls reuse the factors.
+        The first call for a set of known features factorises covariances, and later calls reuse these factors.
 
         Parameters
         ----------
-        values : the values of known features, by number or name, data units.
+        values : dictionary from the index or name of each known feature to its value, data units.
 
         Returns
         -------
-        conditional : a mixture of the other features in their order, with their names; Bishop (2006) eq. 2.81–2.82
-            for each component. Diagonal, spherical and shared covariances stay so.
+        conditional : mixture of the other features, with their order and names; Bishop (2006) eq. 2.81–2.82 for each
+            component. Diagonal, spherical and shared covariances keep their structure.
 
         Raises
         ------
@@ -96,23 +96,23 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """E[u | x] of the unknown features u for each row x of known ones: the best prediction in least squares.
+        """Return the mean E[u | x] of the unknown features u given each row x: the best least-squares prediction.
 
         Parameters
         ----------
-        X_known : (n_rows, n_known), data units, a column for each feature of `known`.
-        known : numbers or names of the known features, in the order of the columns of X_known.
-        n_jobs : threads; None for every processor.
+        X_known : (n_rows, n_known), data units, with one column per feature in `known`.
+        known : indices or names of the known features, in the order of the columns of `X_known`.
+        n_jobs : number of threads; None uses every processor.
 
         Returns
         -------
-        means : (n_rows, n_unknown), data units; unknown features in their order.
+        means : (n_rows, n_unknown), data units. The unknown features keep their order.
 
         Raises
         ------
-        ValueError : a feature is unknown, no feature or every feature is given, or X_known has another shape or
-            numbers that are not finite.
-        TypeError : X_known are not real numbers.
+        ValueError : a feature is unknown, no feature or every feature is given, or `X_known` has another shape or
+            contains NaN or infinity.
+        TypeError : `X_known` does not contain real numbers.
         SingularCovarianceError : a covariance is not positive definite.
 
         Examples
@@ -127,9 +127,9 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Cov[u | x] of the unknown features u for each row x of known ones.
+        """Return the covariance Cov[u | x] of the unknown features u given each row x of known features.
 
-        Parameters and errors are those of `conditional_mean`.
+        Parameters and errors are the same as in `conditional_mean`.
 
         Returns
         -------
@@ -147,9 +147,10 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """p(k | x), the weights of the components where the known features are x; (n_rows, n_components).
+        """Return p(k | x), the weights of the components given each row x of known features; (n_rows, n_components).
 
-        They are right however far a row is from every component. Parameters and errors are those of `conditional_mean`.
+        The weights are accurate even for rows far from every component. Parameters and errors are the same as in
+        `conditional_mean`.
 
         Examples
         --------
@@ -165,18 +166,19 @@ class Conditionals(MixtureBase):
     def sample_conditional(
         self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
     ) -> Array:
-        """Draw the unknown features of each row from their distribution given the known ones.
+        """Draw the unknown features of each row from their distribution given the known features.
 
-        Parameters and errors are those of `conditional_mean`.
+        Parameters and errors are the same as in `conditional_mean`.
 
         Parameters
         ----------
-        rng : source of randomness, such as `numpy.random.default_rng(0)`, or its seed; None for other rows at every
-            call. A generator in the same state gives the same rows. Fewer rows of X_known give the first of them.
+        rng : source of randomness, such as `numpy.random.default_rng(0)`, or a seed. None draws different values at
+            every call, and generators in the same state draw the same values. With fewer rows in `X_known` the values
+            of these rows stay the same.
 
         Returns
         -------
-        rows : (n_rows, n_unknown), data units; unknown features in their order.
+        rows : (n_rows, n_unknown), data units. The unknown features keep their order.
 
         Examples
         --------
@@ -188,13 +190,13 @@ class Conditionals(MixtureBase):
         return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
-        """Split known from unknown features; `rows` may be a data frame, whose columns must be the known ones."""
+        """Split known from unknown features; if `rows` is a data frame, check that its columns are the known ones."""
         indices = self._feature_indices(known)
         check_order(rows, names_at(self.feature_names, indices), "X_known")
         return self._splits(tuple(indices.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
-        """Find a split by the places of the known features. The last few are kept with their factors."""
+        """Return a function that splits the model at the indices of known features, and caches recent splits."""
         model, split = self._model, mixture.conditioning.Conditional.from_model
         return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

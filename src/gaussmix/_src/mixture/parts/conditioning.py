@@ -1,4 +1,4 @@
-"""A model split into known and unknown features: factored once for each component, then used for many rows."""
+"""A model split into known and unknown features; covariances are factorised once and then used for many rows."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CONDITION_OVERFLOW = "X_known row {row} is so far away that the answer is beyond
 
 @dataclass(frozen=True, eq=False)
 class Conditional:
-    """p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u where x is known; m_k(x) = ν_k + B_k (x − μ_k).
+    """Distribution p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u given known features x.
 
-    Bishop (2006) eq. 2.81–2.82 for each component, with γ_k(x) = p(k | x).
+    Here γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006) eq. 2.81–2.82 for each component.
 
     Parameters
     ----------
-    known : the model of the known features alone; its means are the μ_k.
+    known : model of the known features alone, with the means μ_k.
     means : ν_k, (n_components, n_unknown), data units.
-    regression : B_k, (n_components, n_unknown, n_known); or (1, n_unknown, n_known), one for all.
+    regression : B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all components share it.
     covariances : C_k, data units².
-    family : their structure.
-    noise : of the unknown features; None if there is none.
+    family : covariance structure of C_k.
+    noise : noise in the unknown features; None if there is no noise.
     """
 
     known: Model
@@ -53,10 +53,10 @@ class Conditional:
 
     @classmethod
     def from_model(cls, model: Model, known: Indices) -> Conditional:
-        """Split a model; the features at `known` are known, in this order, and the others unknown, in theirs.
+        """Split a model. The features at `known` are known, in this order, and the others are unknown, in their order.
 
-        Raises ValueError where no feature is known or all are, and `SingularCovarianceError` where a covariance has no
-        Cholesky factor to working precision.
+        Raises ValueError if no feature is known or all features are known, and `SingularCovarianceError` if a
+        covariance has no Cholesky factor to working precision.
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
@@ -74,11 +74,11 @@ class Conditional:
 
     @property
     def whitening(self) -> Whitening:
-        """Factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
+        """Return factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
         return self.covariances.whitening
 
     def at(self, row: Array, engine: Engine[Any]) -> Model:
-        """The model of the unknown features for one row of known ones, (n_known,)."""
+        """Return the model of the unknown features given one row of known features, (n_known,)."""
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
             raise ValueError("These values are so far away that the conditional means are beyond the range of float64.")
@@ -86,22 +86,22 @@ class Conditional:
         return Model(weights, means, self.covariances, self.family, noise)
 
     def responsibilities(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """γ, (n_rows, n_components), of rows (n_rows, n_known)."""
+        """Return the responsibilities γ (n_rows, n_components) of rows (n_rows, n_known)."""
         return engine.responsibilities(self._block(rows), self.known.parameters)
 
     def component_means(self, component: int, rows: Rows) -> Array:
-        """m_k(x) of each row for one component, (n_rows, n_unknown)."""
+        """Return the conditional mean m_k(x) of one component for each row, (n_rows, n_unknown)."""
         regression = self.regression[0 if len(self.regression) == 1 else component]
         return np.asarray(self.means[component] + (rows - self.known.means[component]) @ regression.T)
 
     @quiet
     def means_at(self, row: Array) -> Array:
-        """m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
+        """Return the conditional mean m_k(x) of each component for one row (n_known,), (n_components, n_unknown)."""
         return np.asarray(self.means + np.matmul(self.regression, (row - self.known.means)[:, :, None])[:, :, 0])
 
     @quiet
     def each_mean(self, rows: Array) -> Array:
-        """m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
+        """Return the conditional mean m_k(x) of each row and component, (n_rows, n_components, n_unknown)."""
         means = np.empty((len(rows), *self.means.shape))
         for component in range(means.shape[1]):
             means[:, component] = self.component_means(component, rows)
@@ -109,7 +109,7 @@ class Conditional:
 
     @quiet
     def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
+        """Return E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
         for part, values, shared in self._pieces(block, engine):
@@ -118,7 +118,7 @@ class Conditional:
 
     @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k and the spread of the m_k(x)."""
+        """Return Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k plus the spread of the m_k(x)."""
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
@@ -130,7 +130,7 @@ class Conditional:
     @one_blas_thread()
     @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
-        """One draw of u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
+        """Draw u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
@@ -144,7 +144,7 @@ class Conditional:
         return check_range(drawn, CONDITION_OVERFLOW)
 
     def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Rows and γ, a few rows at a time, where `each` numbers are held for a row and an unknown feature."""
+        """Yield slices, rows and γ in pieces, for a result with `each` values per row and unknown feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
         return row_pieces(self.known.parameters, block, engine, product=product, array=array)
@@ -154,7 +154,7 @@ class Conditional:
 
 
 def condition_values(values: Mapping[Feature, float]) -> Array:
-    """The values of known features, (n_known,); raises TypeError or ValueError, which names the feature."""
+    """Return the values of known features, (n_known,); TypeError and ValueError name the feature."""
     return np.array([_finite_value(feature, value) for feature, value in values.items()])
 
 

@@ -1,4 +1,4 @@
-"""Sums over components, weighted by their responsibilities for rows, and the moments of a mixture as a whole."""
+"""Sums over components, weighted by their responsibilities for rows, and the moments of a mixture."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ from gaussmix._src.mixture.features import as_block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-_MAX_MOMENT_VALUES = 2**27  # numbers of an array of moments: 1 GB
+_MAX_MOMENT_VALUES = 2**27  # values in an array of moments, 1 GB
 OVERFLOW = "These moments are beyond the range of float64: rescale the features."
-MAX_ROWS_PER_CALL = 16_384  # in one call of the engine: enough for its threads, and the responsibilities fit a cache
-# Multiplications of one matrix product on a piece: up to here OpenBLAS uses one thread. Its threads wait for each
-# other, and where processors are shared that took ten times as long.
+MAX_ROWS_PER_CALL = 16_384  # rows in one call of the engine: enough for its threads, and few enough for a cache
+# Up to this number of multiplications in one matrix product OpenBLAS uses one thread. With more threads, which wait for
+# each other, a product took ten times as long on shared processors.
 MAX_VALUES_AT_ONCE = 2**18
-MIN_PRODUCT_ROWS = 256  # of a product: a larger matrix takes threads in any case, and is read once for so many
+# A product has at least this many rows. If a matrix is so large that OpenBLAS uses threads anyway, it is read once for
+# this many rows.
+MIN_PRODUCT_ROWS = 256
 
-quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` reports what is beyond the range
+quiet = np.errstate(over="ignore", invalid="ignore")  # because `check_range` reports overflow
 
 
 @quiet
 def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
-    """The mean (n_features,) and the covariance of the μ_k, (n_features, n_features)."""
+    """Return the mean of a mixture (n_features,), and the covariance of the μ_k (n_features, n_features)."""
     means, spreads = mean_and_spread(_proportions(model)[None], lambda k: model.means[k : k + 1])
     return means[0], spreads[0]
 
 
 @quiet
 def covariance(model: Model, spread_of_means: Array) -> Array:
-    """Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
+    """Return Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
     return check_range(np.tensordot(_proportions(model), model.covariances.dense(), axes=1) + spread_of_means, OVERFLOW)
 
 
 @quiet
 def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> Array:
-    """Joint moments of all features with each other about a point, or about the mean; `order` axes of n_features."""
+    """Return joint moments of all features about `center`, or about the mean; `order` axes of length n_features."""
     order, d = check_count("order", order, 0), model.n_features
     if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
         raise ValueError(
@@ -62,12 +64,12 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
 
 
 def _proportions(model: Model) -> Array:
-    """Weights that sum to 1 to the last bits. Weights that a user typed need not."""
+    """Return weights that sum to 1 up to the last bits, because weights typed by a user may not."""
     return np.asarray(model.weights / model.weights.sum())
 
 
 def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
-    """E[y ⊗ … ⊗ y] of one component, `order` times, y = x − a with mean `offset`."""
+    """Return E[y ⊗ … ⊗ y] of one component, with `order` factors y = x − a that have the mean `offset`."""
     lower, current = np.ones(()), offset
     if order == 0:
         return lower
@@ -83,9 +85,9 @@ def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
 def row_pieces(
     parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
 ) -> Iterator[tuple[slice, Rows, Array]]:
-    """Cut a block into pieces (slice, rows, responsibilities), in order, so that no array is rows times components.
+    """Cut a block into pieces (slice, rows, responsibilities), so that no array has rows times components values.
 
-    For one row, a matrix product makes `product` multiplications and an array holds `array` numbers.
+    Per row, a matrix product has `product` multiplications, and an array holds `array` values.
     """
     step = min(max(MIN_PRODUCT_ROWS, MAX_VALUES_AT_ONCE // product), max(1, MAX_VALUES_AT_ONCE // array))
     for part in block.split(MAX_ROWS_PER_CALL):
@@ -97,8 +99,8 @@ def row_pieces(
 
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
-    """Σ_k γ_k v_k of each row, (n_rows, n). Parameters: see `mean_and_spread`."""
-    there = np.flatnonzero(shared.any(axis=0))  # the vectors of other components may be beyond float64
+    """Return Σ_k γ_k v_k of each row, (n_rows, n); see `mean_and_spread` for the parameters."""
+    there = np.flatnonzero(shared.any(axis=0))  # vectors of the other components may overflow
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:
         means += shared[:, k, None] * vectors(int(k))
@@ -106,10 +108,10 @@ def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
 
 
 def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
-    """m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, without the difference E[vvᵀ] − mmᵀ.
+    """Return m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, avoiding the difference E[vvᵀ] − mmᵀ.
 
-    `vectors` gives the v_k (n_rows, n) of a component; it is called twice. The spreads (n_rows, n, n) are symmetric to
-    the bit. The γ of a row (n_rows, n_components) sum to 1.
+    `vectors` computes the v_k (n_rows, n) of a component, and is called twice. The spreads (n_rows, n, n) are exactly
+    symmetric. The responsibilities γ (n_rows, n_components) of a row sum to 1.
     """
     means = weighted_mean(shared, vectors)
     spreads = np.zeros((len(means), means.shape[1], means.shape[1]))

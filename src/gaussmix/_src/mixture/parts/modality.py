@@ -1,4 +1,4 @@
-"""Modes, by climbs uphill from the means, gradient and Hessian of the log density, and boundaries of components.
+"""Modes of a mixture, gradient and Hessian of its log density, and boundaries between components.
 
 Carreira-Perpiñán (2000), IEEE Trans. Pattern Anal. Mach. Intell. 22.
 """
@@ -22,27 +22,28 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-# In deviations: ends of climbs that are nearer are one mode. Modes so near differ by 1e-12 in log density.
+# Climbs that end closer than this, in standard deviations, end at one mode. The log densities of modes that are this
+# close differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_SHIFTS = 2000  # a mean shift on a ridge is slow: one step makes 1% of the way, or less
-_MAX_NEWTON_STEP = 0.1  # deviations: where Newton's step may take over without leaving the hill
-_MAX_SHIFT = 1e-12  # deviations
-_CURVATURE_ROUNDING = 1e-8  # curvature in deviations⁻² that rounding may make of none
-# How far outside the places of boundaries labels are taken, relative to a place: much more than its rounding.
+_MAX_SHIFTS = 2000  # high, because on a ridge one mean shift may cover 1 % of the way or less
+_MAX_NEWTON_STEP = 0.1  # standard deviations; a longer Newton step might leave the hill
+_MAX_SHIFT = 1e-12  # standard deviations
+_CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; rounding may produce such curvature where there is none
+# Labels are evaluated this far outside the outermost boundaries, relative to them: much more than their rounding.
 _BOUNDARY_OFFSET = 1e-6
-_SADDLE_STEP = 1e-2  # deviations: the step off a saddle on which a climb ended
+_SADDLE_STEP = 1e-2  # standard deviations; length of the step away from a saddle on which a climb ended
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """Local maxima of a density, the highest first.
+    """Local maxima of a density, in descending order of their density.
 
     Parameters
     ----------
     locations : (n_modes, n_features), data units.
-    log_density : (n_modes,), at these locations, nats.
-    component_index : (n_components,), the mode at which the climb from each component's mean ends.
+    log_density : (n_modes,), log density at these locations, nats.
+    component_index : (n_components,), index of the mode at which the climb from each component's mean ends.
     """
 
     locations: Array
@@ -51,7 +52,7 @@ class Modes:
 
 
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
-    """Modes to which the components lead: all of them where there is one feature, and `line` its distribution."""
+    """Return the modes that climbs from the component means reach; with one feature (`line`) these are all modes."""
     if line is not None:
         cuts = turns(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
@@ -63,10 +64,10 @@ def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> 
 
 
 def _ascend(model: Model, engine: Engine[Any]) -> Array:
-    """Where climbs from the means end, (n_components, n_features).
+    """Climb the density from the component means, and return the end points, (n_components, n_features).
 
-    The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Near its end,
-    where the density is concave, Newton's steps take over and need a handful.
+    The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Close to the
+    end, where the density is concave, Newton's method takes over and converges in a few steps.
     """
     rows = model.means.copy()
     precisions = model.covariances.inverse().dense()
@@ -81,10 +82,10 @@ def _ascend(model: Model, engine: Engine[Any]) -> Array:
 
 
 def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """The next step of each climb, and whether it is the last."""
+    """Return the next step of each climb, and whether it is the last."""
     responsibilities = engine.responsibilities(Block(0, rows), model.parameters)
     local = np.tensordot(responsibilities, precisions, axes=1)
-    slope = gradient(model, as_block(rows, model.n_features), engine)  # raises where a climb leaves float64
+    slope = gradient(model, as_block(rows, model.n_features), engine)  # raises an error if a climb overflows
     step: Array = np.asarray(np.linalg.solve(local, slope[..., None])[..., 0], np.float64)
     is_concave = np.einsum("nd,nd->n", step, slope) < _MAX_NEWTON_STEP**2
     has_converged = np.zeros(len(rows), dtype=np.bool_)
@@ -95,7 +96,7 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Steps along the axes of the Hessian, in deviations by the local precision: Newton's where it is concave."""
+    """Return steps along the axes of the Hessian, scaled by the local precision; Newton steps where it is concave."""
     roots = np.linalg.cholesky(local)  # R with local precision RRᵀ: R⁻¹ H R⁻ᵀ is the Hessian in deviations
     scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
     curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
@@ -103,7 +104,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
     with np.errstate(divide="ignore", invalid="ignore"):
         newton = slopes / -curvatures
     is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
-    along = np.where(is_newton, newton, slopes)  # along other axes the step of the mean shift
+    along = np.where(is_newton, newton, slopes)  # mean-shift steps along the other axes
     is_still = np.abs(along).max(axis=1) < _MAX_SHIFT
     on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
     along[on_saddle, -1] = _SADDLE_STEP
@@ -112,7 +113,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
 
 
 def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
-    """The ends that differ from each other, and the number of the one that each end is."""
+    """Return the end points that differ from each other, and for each end point the index of its equal."""
     distinct: list[int] = []
     which = np.empty(len(ends), dtype=np.intp)
     for k, end in enumerate(ends):
@@ -126,7 +127,7 @@ def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
 
 @quiet
 def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
-    """∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x) and γ_k = p(k | x)."""
+    """Return ∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x), γ_k = p(k | x)."""
     result, d = np.zeros(block.rows.shape), model.n_features
     for part, values, shared in row_pieces(model.parameters, block, engine, product=d**2, array=d):
         result[part] = weighted_mean(shared, partial(_pull, model, rows=values))
@@ -135,7 +136,7 @@ def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
 
 @quiet
 def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
-    """Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features), g the gradient."""
+    """Return Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features); g = ∇ log p."""
     precisions = model.covariances.inverse().dense()
     result = np.empty((block.n_rows, *precisions[0].shape))
     of_row = {"product": precisions.size, "array": precisions[0].size}
@@ -146,12 +147,12 @@ def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
 
 
 def _pull(model: Model, component: int, rows: Rows) -> Array:
-    """g_k = Σ_k⁻¹ (μ_k − x) of each row, (n_rows, n_features)."""
+    """Return g_k = Σ_k⁻¹ (μ_k − x) of each row, (n_rows, n_features)."""
     return model.whitening.precision_times(component, model.means[component] - rows)
 
 
 def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
-    """g_k without what all components have in common: where they share one covariance, only the mean differs."""
+    """Return g_k up to a term that all components share; a shared covariance leaves only differences of means."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
     gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
@@ -159,7 +160,7 @@ def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
 
 
 def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
-    """Where the most probable component of a model of one feature changes, (n_boundaries,), ascending, data units."""
+    """Return the points where the most probable component of a univariate model changes, ascending, data units."""
     deviations = np.sqrt(model.covariances.variances()[:, 0])
     real = np.flatnonzero(model.weights)
     points = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
@@ -172,20 +173,21 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
 
 
 def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
-    """Where log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, each once, from log π_k N_k(μ_k), μ and σ.
+    """Return the points x with log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, without duplicates.
 
-    In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the
-    difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². Its roots are q / a and c / q, neither a difference of like
-    numbers (Press et al. 2007, eq. 5.6.4). The first is infinite where the deviations are equal.
+    The arguments are log π_k N_k(μ_k), μ and σ. In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and
+    c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². Its roots are
+    computed as q / a and c / q, which avoids cancellation (Press et al. 2007, eq. 5.6.4). The first root is infinite if
+    the standard deviations are equal.
     """
-    narrow_first = np.argsort(deviations, kind="stable")  # roots then have the rounding of the narrower one
+    narrow_first = np.argsort(deviations, kind="stable")  # rounding of the roots is then relative to the narrower one
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     gap = (means[second] - means[first]) / deviations[first]
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
     square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * gap
-    unit = np.maximum(np.abs(gap), 1.0)  # its square may be beyond float64
+    unit = np.maximum(np.abs(gap), 1.0)  # because the square of the gap may overflow
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
@@ -195,7 +197,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     order = np.argsort(points, axis=None)
     order = order[np.isfinite(points.ravel()[order])]
     points, rounding = points.ravel()[order], rounding.ravel()[order]
-    return points[np.diff(points, prepend=-np.inf) > rounding]  # where three densities meet, each pair of them does
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # drops duplicates where three densities meet
 
 
 Modes.__module__ = "gaussmix"  # where users import it from

@@ -1,4 +1,4 @@
-"""The methods of `Mixture` whose answer is another mixture made of it, its moments, or the density's shape."""
+"""Methods of `Mixture` that return another mixture, moments, derivatives or modes."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class Parts(MixtureBase):
-    """Combinations with other mixtures, moments, derivatives and modes."""
+    """A mixture with methods that combine mixtures, and methods for moments, derivatives and modes."""
 
     @of_components
     def transform(self, A: ArrayLike, b: ArrayLike | None = None) -> Self:
-        """Find the distribution of A x + b.
+        """Return the distribution of A x + b.
 
         Parameters
         ----------
-        A : (n_new_features, n_features). Its rows are linearly independent, so there are at most n_features.
+        A : (n_new_features, n_features). The rows must be linearly independent, so A has at most n_features rows.
         b : (n_new_features,), data units; zeros by default.
 
         Returns
         -------
-        transformed : components N(A μ_k + b, A Σ_k Aᵀ), without names. A shared covariance stays shared. A diagonal
-            one stays diagonal where A only scales, drops and reorders features.
+        transformed : mixture with the components N(A μ_k + b, A Σ_k Aᵀ), without feature names. A shared covariance
+            stays shared. Diagonal covariances stay diagonal if A only scales, drops and reorders features.
 
         Raises
         ------
-        ValueError : A or b has another shape or is not finite, the rows of A are linearly dependent, so that A x + b
-            has no density, or the result is beyond the range of float64.
-        TypeError : A or b are not real numbers.
+        ValueError : A or b has a wrong shape or is not finite, the result is beyond the range of float64, or the rows
+            of A are linearly dependent, so that A x + b has no density.
+        TypeError : A or b does not contain real numbers.
         SingularCovarianceError : a covariance is not positive definite.
 
         Examples
@@ -52,23 +52,24 @@ class Parts(MixtureBase):
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
-        """Find the distribution of x + e with independent Gaussian noise e of mean 0: a blurred mixture.
+        """Return the distribution of x + e with independent Gaussian noise e of mean 0.
 
         Parameters
         ----------
-        covariance : the covariance of e, data units²: one variance for all features, (n_features,) variances, or a
-            matrix (n_features, n_features). It is symmetric and positive semidefinite: a variance may be 0.
+        covariance : covariance of e, data units²: one variance for all features, (n_features,) variances, or a matrix
+            (n_features, n_features). The matrix must be symmetric and positive semidefinite, so that a
+            variance may be 0.
 
         Returns
         -------
-        blurred : components with Σ_k + covariance, and the names of the features. Diagonal, spherical and shared
-            covariances stay so where the sum is.
+        blurred : mixture with the covariances Σ_k + covariance and the same feature names. Diagonal, spherical or
+            shared covariances keep their structure if the sums have it, too.
 
         Raises
         ------
-        ValueError : covariance has another shape, is not finite, symmetric or positive semidefinite, or the sum is
-            beyond the range of float64.
-        TypeError : covariance is not real numbers.
+        ValueError : `covariance` has a wrong shape, is not finite, not symmetric or not positive semidefinite, or the
+            sum is beyond the range of float64.
+        TypeError : `covariance` does not contain real numbers.
 
         Examples
         --------
@@ -81,27 +82,30 @@ class Parts(MixtureBase):
 
     @of_components
     def product(self, other: Self) -> Self:
-        """Multiply by another density: p(x) q(x) / ∫ p q, which combines two independent sources about x.
+        """Return the normalised product of two densities, p(x) q(x) / ∫ p q.
+
+        The product combines two independent sources of information about x.
 
         Parameters
         ----------
-        other : q, a mixture of the same features.
+        other : the density q, a mixture with the same features.
 
         Returns
         -------
-        product : a component for each pair: the first component with each of `other`, then the second, and so on.
-            Covariances stay diagonal or spherical where both are, and shared where both are.
+        product : mixture with one component per pair: the first component paired with each component of `other`, then
+            the second, and so on. Covariances stay diagonal, spherical or shared if they are so in both mixtures.
 
         Raises
         ------
-        ValueError : the features are not the same, or the mixtures are more than 1e4 standard deviations apart, where
-            the weights of pairs would have no digits.
-        TypeError : other is not a mixture.
+        ValueError : the features differ, or the mixtures are more than 1e4 standard deviations apart, so that rounding
+            would destroy the weights of the pairs.
+        TypeError : `other` is not a mixture.
         SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----
-        Bishop (2006) eq. 2.113–2.117 for each pair; the weights are π_i ρ_j N(μ_i | ν_j, Σ_i + T_j), normalised.
+        The components follow Bishop (2006) eq. 2.113–2.117. Their weights are π_i ρ_j N(μ_i | ν_j, Σ_i + T_j),
+        normalised, where ρ, ν and T are the weights, means and covariances of `other`.
 
         Examples
         --------
@@ -116,21 +120,22 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """Mix mixtures: Σ_i w_i p_i(x), with the components of all, in their order.
+        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), with the components of all mixtures in their order.
 
         Parameters
         ----------
-        mixtures : one or more, of the same features.
-        weights : w, one for each; sum to 1.
+        mixtures : one or more mixtures with the same features.
+        weights : weights w, one per mixture, which sum to 1.
 
         Returns
         -------
-        mixture : covariances stay diagonal or spherical where all are; shared where all share the same.
+        mixture : weighted sum. Covariances stay diagonal or spherical if they are so in all mixtures, and shared if
+            all mixtures share the same covariance.
 
         Raises
         ------
-        ValueError : there is no mixture, their features differ, or weights have another number or another sum.
-        TypeError : something is not a mixture, or weights are not real numbers.
+        ValueError : there are no mixtures, their features differ, or `weights` has a wrong length or sum.
+        TypeError : an item is not a mixture, or weights are not real numbers.
 
         Examples
         --------
@@ -147,7 +152,7 @@ class Parts(MixtureBase):
     @cached_property
     @of_components
     def mean(self) -> Array:
-        """E[x] = Σ_k π_k μ_k, (n_features,), data units.
+        """Return the mean E[x] = Σ_k π_k μ_k, (n_features,), data units.
 
         Examples
         --------
@@ -161,33 +166,33 @@ class Parts(MixtureBase):
     @cached_property
     @of_components
     def covariance(self) -> Array:
-        """Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
+        """Return Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
         return frozen(mixture.expectations.covariance(self._model, self._mean_and_spread[1]))
 
     @of_components
     def moments(self, order: int, center: ArrayLike | None = None) -> Array:
-        """Joint moments E[Π_j (x_ij − a_ij)] of all features with each other, central ones by default.
+        """Return the joint moments E[Π_j (x_ij − a_ij)] of all features, by default about the mean.
 
         Parameters
         ----------
-        order : 0 or more; 2 gives the covariance, 3 the skewness before standardisation.
-        center : a, (n_features,), data units; the mean by default. Zeros give raw moments, which have fewer digits
-            where the mean is many standard deviations from 0.
+        order : order of the moments, 0 or more: 2 gives the covariance, 3 the skewness before standardisation.
+        center : point a, (n_features,), data units; by default the mean. Zeros give raw moments, which are less
+            accurate if the mean is many standard deviations from 0.
 
         Returns
         -------
-        moments : `order` axes of n_features each, (n_features, …, n_features), symmetric in all; data units^order.
+        moments : array with `order` axes of length n_features, symmetric in all axes; data units^order.
 
         Raises
         ------
-        ValueError : order is negative, the array would have more than 2²⁷ numbers, a moment is beyond the range of
-            float64, or `center` is not n_features finite numbers.
-        TypeError : order is not an integer.
+        ValueError : `order` is negative, the array would have more than 2²⁷ values, a moment is beyond the range of
+            float64, or `center` does not contain n_features finite numbers.
+        TypeError : `order` is not an integer.
 
         Notes
         -----
-        Isserlis (1918), Biometrika 12, in the recursion E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y without y_j] of each
-        component, with δ = μ_k − a; cf. Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
+        For each component the recursion of Isserlis (1918), Biometrika 12, is used: E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y
+        without y_j], with δ = μ_k − a; cf. Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
 
         Examples
         --------
@@ -202,13 +207,13 @@ class Parts(MixtureBase):
 
     @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
+        """Return ∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
 
-        Parameters and errors are those of `log_density`.
+        Parameters and errors are the same as in `log_density`.
 
         Returns
         -------
-        gradient : (n_rows, n_features), nats per data unit. Right however far away a row is.
+        gradient : (n_rows, n_features), nats per data unit, accurate for rows at any distance from the mixture.
 
         Notes
         -----
@@ -226,9 +231,10 @@ class Parts(MixtureBase):
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """Second derivatives of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
+        """Return the Hessian of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
 
-        With g_k = Σ_k⁻¹ (μ_k − x) and the gradient g. Parameters and errors are those of `log_density`.
+        Here g is the gradient of log p(x), and g_k = Σ_k⁻¹ (μ_k − x). Parameters and errors are the same as in
+        `log_density`.
 
         Returns
         -------
@@ -247,18 +253,18 @@ class Parts(MixtureBase):
 
     @of_components
     def modes(self) -> Modes:
-        """Find the modes: the ends of climbs uphill from the means of the components.
+        """Find modes by climbing the density from the mean of every component.
 
         Returns
         -------
-        modes : their places (n_modes, n_features), log densities and components.
+        modes : locations (n_modes, n_features), log densities and component indices of the modes.
 
         Notes
         -----
-        Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 4: the
-        fixed point of the mean shift, finished by Newton's method. The Hessian has no positive eigenvalue there: a
-        climb that ends on a saddle continues from a point next to it. With one feature all modes are found, at most one
-        for each component. With several features there may be modes to which no component leads.
+        The algorithm is the fixed-point iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis
+        and Machine Intelligence 22, section 4 (mean shift), finished by Newton's method. If a climb ends on a saddle,
+        it continues from a point next to it, so the Hessian has no positive eigenvalue at a mode. With one feature all
+        modes are found, at most one per component. With several features there may be modes that no climb reaches.
 
         Examples
         --------
@@ -273,16 +279,16 @@ class Parts(MixtureBase):
 
     @of_components
     def decision_boundary(self) -> Array:
-        """Where the most probable component of a mixture of one feature changes.
+        """Return the points at which the most probable component of a mixture with one feature changes.
 
         Returns
         -------
-        boundaries : (n_boundaries,), ascending, data units. Between two of them `predict` is constant. A component may
-            have several intervals, as a wide one on both sides of a narrow one, or none.
+        boundaries : (n_boundaries,), ascending, data units. Between two boundaries the result of `predict` is constant.
+            A component may have several intervals, like a wide component on both sides of a narrow one, or none.
 
         Raises
         ------
-        ValueError : there are several features.
+        ValueError : the mixture has several features.
 
         Examples
         --------
@@ -299,5 +305,5 @@ class Parts(MixtureBase):
 
     @cached_property
     def _mean_and_spread(self) -> tuple[Array, Array]:
-        """The mean (n_features,) and the covariance of the means of the components."""
+        """Return the mean (n_features,) of the mixture, and the covariance of the component means."""
         return mixture.expectations.mean_and_spread_of_means(self._model)

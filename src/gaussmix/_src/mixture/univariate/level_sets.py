@@ -1,4 +1,4 @@
-"""Where the density of a mixture of one feature turns, where it is below a level, and the mass there."""
+"""Modes and minima of a univariate mixture density, the regions where it is below a level, and the mass there."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-# In smallest deviations: a rise and a fall within this length change the density by less than its rounding.
+# In units of the smallest standard deviation: within this length the density changes by less than its rounding.
 _MIN_RELATIVE_WIDTH = 1e-6
 _LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # nats
 
-_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean where a component's first three derivatives turn
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean at which a component's first three derivatives change sign
 
 
 @dataclass(frozen=True, eq=False)
 class LevelSets:
-    """The line, cut at the turns of the density. Between two cuts, a rise, the density passes through a level once."""
+    """The line, divided at the density's turning points into rises, on which it crosses every level at most once."""
 
     line: UnivariateMixture
 
     @cached_property
     def turns(self) -> Array:
-        """Modes and the minima between them, ascending."""
+        """Return the modes and the minima between them, ascending."""
         return turns(self.line)
 
     @cached_property
     def highest(self) -> float:
-        """Log density of the highest mode, nats."""
+        """Return the log density of the highest mode, nats."""
         return float(self.line.log_density(self.turns).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Log of the mass where the log density is below each of (n,), nats, and its error: 0."""
+        """Return log of the mass where the log density is below each level, (n,), nats, and its error: 0."""
         mass = np.empty(len(log_levels))
         for part in pieces((len(mass), len(self.line.means))):
             mass[part] = self._log_mass_and_slope(log_levels[part])[0]
         return mass, np.zeros_like(mass)
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
-        """As `log_mass_below`, and its derivative by the level."""
+        """Return the same log mass as `log_mass_below`, and its derivative with respect to the level."""
         masses = np.empty((len(self.turns) + 1, len(log_levels)))
         lengths = np.zeros(len(log_levels))
         for mass, rise in zip(masses, self._rises(), strict=True):
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Log density below which lies a mass whose log is given, (n,), nats, and its error: 0."""
+        """Return the log densities below which the given masses lie, (n,), nats, and their error: 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -65,19 +65,20 @@ class LevelSets:
             log_mass, slope = self._log_mass_and_slope(log_levels)
             return log_mass - wanted[indices], slope
 
-        # Below a level l lies at most Σ_k π_k P(π_k N_k < l), and P(½χ² > y) ≤ exp(−y): at most exp(l) Σ_k √(2π) σ_k.
+        # The mass below a level l is at most Σ_k π_k P(π_k N_k < l). Because P(½χ² > y) ≤ exp(−y), this is at most
+        # exp(l) Σ_k √(2π) σ_k.
         low = wanted - np.log(self.line.deviations.sum()) - 0.5 * LOG_2PI
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
-        """Every rise: those to the right, then those to the left as rises of the mirrored distribution."""
+        """Yield every rise to the right, then every rise to the left as a rise of the mirrored distribution."""
         for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
 
 def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Log mass below each level on a rise from left to right, and the length by which it grows with the level."""
+    """Return the log mass below each level on a rise from left to right, and how fast its interval grows."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
@@ -91,7 +92,7 @@ def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array
 
 
 def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Where the density passes through each level on a rise, and the slope of its logarithm there."""
+    """Return the points of a rise at which the density reaches each level, and the slope of its logarithm there."""
     slopes = np.empty_like(log_levels)
 
     def excess(x: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -106,7 +107,7 @@ def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: A
 
 
 def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tuple[Array, Array]:
-    """Ends between which the density first rises to a level: it is max_k π_k N_k at least, K times that at most."""
+    """Return brackets of the first crossing of each level: the density is between max_k π_k N_k and K times that."""
 
     def first(excess: Array) -> Array:
         steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
@@ -119,19 +120,20 @@ def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tup
 
 
 def turns(line: UnivariateMixture) -> Array:
-    """Modes and the minima between them, (2 n_modes − 1,), ascending; modes are first and last.
+    """Return the modes and the minima between them, (2 n_modes − 1,), ascending; the first and last are modes.
 
-    Raises ValueError where components are so far apart that float64 has no logarithm of the density between them.
+    Raises ValueError if components are so far apart that float64 has no logarithm of the density between them.
     """
     with np.errstate(over="ignore"):
         reach = (line.means[-1] - line.means[0]) / line.deviations.min()
     if not reach < MAX_DEVIATIONS:
         raise ValueError(
             f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
-            "apart, and float64 has no logarithm of the density between them: ask about the components one by one."
+            "apart, and float64 has no logarithm of the density between them: evaluate the components one by one."
         )
     low, high = _monotone_cells(line)
-    # A derivative of 0 counts as a rise, so that no turn is found twice. Log space keeps signs that would underflow.
+    # A derivative of 0 counts as a rise, so that no turn is found twice. Signs are taken in log space, because the
+    # terms could underflow.
     rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
     has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
@@ -144,7 +146,7 @@ def turns(line: UnivariateMixture) -> Array:
 
 
 def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
-    """Leave out turns that rounding alone made: a mode and the minimum next to it in pairs, the flattest first."""
+    """Remove turns that are due to rounding: a mode and its adjacent minimum in pairs, the flattest pair first."""
     while len(positions) > 1:
         heights = np.abs(np.diff(line.log_density(positions)))
         flattest = int(heights.argmin())
@@ -155,15 +157,15 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 
 
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
-    """Intervals that hold all turns. On each the density's derivative is monotone, so that it holds one turn at most.
+    """Return intervals that contain all turns, each at most one, because the density's derivative is monotone there.
 
-    A component's first and second derivatives are monotone between the edges, so that their sums over an interval lie
-    between sums of their values at its ends. An interval is halved until the first sum surely keeps its sign (then the
-    interval holds no turn and is dropped), or the second sum does (then it is kept).
+    Between the edges a component's first and second derivatives are monotone, so that sums over the components lie
+    between sums of the values at both ends. An interval is halved until one of the two sums certainly keeps its sign.
+    If the first derivative keeps its sign, the interval contains no turn and is dropped; otherwise it is kept.
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()
-    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # where the density surely rises
+    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # the density rises up to this point
     highest = max(line.means[-1] + margin, np.nextafter(line.means[-1], np.inf))
     edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
     edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
@@ -182,7 +184,7 @@ def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
 
 
 def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Each component's part of the first and the second derivative of the density, as signs and logarithms (K, n)."""
+    """Return each component's term of the first and second derivative of the density, as signs and logs (K, n)."""
     whitened = np.clip(line.whiten(x), -MAX_DEVIATIONS, MAX_DEVIATIONS)
     log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
     log_parts = line.log_scale - 0.5 * whitened**2
@@ -194,13 +196,13 @@ def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array]
 
 
 def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether sums of terms sign · exp(log) surely keep their signs between the two ends of cells of a shape (2, n).
+    """Return whether sums of terms sign · exp(log) certainly keep their signs between both ends of cells (2, n).
 
-    Each term is monotone between the ends. In log space, since across a long cell a term may fall by more than the
-    range of float64 and still decide.
+    Each term is monotone between the ends of a cell. The sums are computed in log space, because a term that falls by
+    more than the range of float64 across a long cell may still decide the sign.
     """
     (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
-    with np.errstate(invalid="ignore"):  # 0 · −inf, of two zeros
+    with np.errstate(invalid="ignore"):  # 0 · −inf occurs if both terms are zero
         other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
     least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
     largest = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
@@ -208,6 +210,6 @@ def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[
 
 
 def _scaled_sum(signs: Array, logs: Array) -> Array:
-    """Σ_k sign · exp(log) as parts of the largest, (n,)."""
+    """Return Σ_k sign · exp(log) relative to the largest term, (n,)."""
     largest = logs.max(axis=0)
     return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

@@ -1,6 +1,6 @@
-"""A mixture of one feature: density, distribution function and quantiles, to rounding in both tails.
+"""Density, distribution function and quantiles of a univariate mixture, accurate to rounding in both tails.
 
-Quantiles are right to rounding also between components that lie far apart.
+Quantiles are accurate to rounding even between components that lie far apart.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_DEVIATIONS = 1e150  # deviations, whose squares float64 has
-_MAX_QUANTILES = 1024  # quantiles
+MAX_DEVIATIONS = 1e150  # standard deviations; their squares do not overflow
+_MAX_QUANTILES = 1024  # above this number, a few quantiles are computed first and bound the others
 
-# At points (n,) of the functions numbered (n,): values, and slopes.
+# A function of points (n,) and of the indices of the equations (n,), which returns values and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_MAX_BISECTIONS = 200  # bisection of the widest bracket there is takes as many as float64 has exponents and digits
+_MAX_BISECTIONS = 200  # about as many as the widest bracket of float64 numbers takes
 
 
 @dataclass(frozen=True, eq=False)
 class UnivariateMixture:
-    """Σ_k π_k N(x | μ_k, σ_k²) without components of weight 0, in the order of the means.
+    """Mixture Σ_k π_k N(x | μ_k, σ_k²) of one feature without components of weight 0, in the order of the means.
 
     Parameters
     ----------
     weights : (n_components,), positive; sum to 1.
-    means, deviations : (n_components,), μ_k and σ_k, data units.
+    means, deviations : means μ_k and standard deviations σ_k, (n_components,), data units.
     """
 
     weights: Array
@@ -46,7 +46,7 @@ class UnivariateMixture:
 
     @classmethod
     def from_model(cls, model: Model) -> UnivariateMixture:
-        """Make it of a model of one feature, whose weights may be 0 and whose components come in any order."""
+        """Make a univariate mixture from a model, whose weights may be 0 and whose components may be in any order."""
         weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
         order = np.argsort(means, kind="stable")
         order = order[weights[order] > 0]
@@ -54,36 +54,36 @@ class UnivariateMixture:
 
     @cached_property
     def mirrored(self) -> UnivariateMixture:
-        """The distribution of −x."""
+        """Return the distribution of −x."""
         return UnivariateMixture(self.weights[::-1], -self.means[::-1], self.deviations[::-1])
 
     @cached_property
     def log_weights(self) -> Array:
-        """log π_k, (n_components, 1), nats."""
+        """Return log π_k, (n_components, 1), nats."""
         return np.asarray(np.log(self.weights)[:, None])
 
     @cached_property
     def log_scale(self) -> Array:
-        """log π_k N(μ_k | μ_k, σ_k²), (n_components, 1), nats."""
+        """Return log π_k N(μ_k | μ_k, σ_k²), (n_components, 1), nats."""
         return np.asarray(self.log_weights - np.log(self.deviations)[:, None] - 0.5 * LOG_2PI)
 
     def whiten(self, x: Array) -> Array:
-        """(x − μ_k) / σ_k of each x (n,), (n_components, n): NumPy sums a few components fastest in this order."""
-        with np.errstate(over="ignore"):  # what overflows is infinitely far
+        """Return (x − μ_k) / σ_k of each x (n,), (n_components, n): NumPy sums few components fastest in this order."""
+        with np.errstate(over="ignore"):  # an overflow to infinity is correct here
             return np.asarray((x - self.means[:, None]) / self.deviations[:, None])
 
     def log_density(self, x: Array) -> Array:
-        """log p(x) of each x (n,), nats."""
+        """Return log p(x) of each x (n,), nats."""
         return self.log_density_and_slope(x)[0]
 
     def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
-        """log p(x) and its derivative, each (n,)."""
+        """Return log p(x) and its derivative, each (n,)."""
         whitened = self.whiten(x)
         largest, scaled, total = self._scaled_densities(whitened)
         return largest + np.log(total), -np.einsum("kn,kn,k->n", scaled, whitened, 1 / self.deviations) / total
 
     def slope_and_curvature(self, x: Array) -> tuple[Array, Array]:
-        """First and second derivative of log p(x), each (n,)."""
+        """Return the first and second derivative of log p(x), each (n,)."""
         whitened = self.whiten(x)
         _, scaled, total = self._scaled_densities(whitened)
         whitened /= self.deviations[:, None]
@@ -92,7 +92,7 @@ class UnivariateMixture:
         return first, second / total - first**2
 
     def _scaled_densities(self, whitened: Array) -> tuple[Array, Array, Array]:
-        """Log of the largest π_k N_k; all π_k N_k divided by the largest; and the sum of these quotients."""
+        """Return log of the largest π_k N_k, all π_k N_k divided by the largest, and the sum of these quotients."""
         scaled = np.clip(whitened, -MAX_DEVIATIONS, MAX_DEVIATIONS)
         np.square(scaled, out=scaled)
         scaled *= -0.5
@@ -103,20 +103,20 @@ class UnivariateMixture:
         return largest, scaled, scaled.sum(axis=0)
 
     def log_between(self, lower: Array, upper: Array) -> Array:
-        """Log of the mass between lower and upper, each (n,) or (1,), nats."""
+        """Return log of the mass between lower and upper, each (n,) or (1,), nats."""
         log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper))
         return np.minimum(log_sum(log_parts, axis=0), 0.0)
 
     def log_cdf(self, x: Array) -> Array:
-        """Log of the mass below each x (n,), nats."""
+        """Return log of the mass below each x (n,), nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_upper = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # has digits where log 1 has none
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # the upper tail is accurate near log 1
         log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
     def quantile(self, p: ArrayLike) -> Array:
-        """Where the mass below is p, in the shape of p, data units; raises TypeError or ValueError."""
+        """Return the quantiles of probabilities p, in the shape of p, data units; raises TypeError or ValueError."""
         wanted = check_probabilities("p", p)
         flat, x = wanted.ravel(), np.empty(wanted.size)
         for part in pieces((len(x), len(self.means))):
@@ -125,7 +125,7 @@ class UnivariateMixture:
 
 
 def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:
-    """Where the mass below is p, (n,); ∓inf for 0 and 1."""
+    """Return the quantiles of p, (n,); ∓inf for 0 and 1."""
     upper = p > 0.5
     x = np.empty(len(p))
     x[~upper] = lower_quantile(line, p[~upper])
@@ -134,7 +134,7 @@ def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:
 
 
 def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
-    """Where the mass below is p ≤ ½, (n,), to rounding; −∞ for 0."""
+    """Return the quantiles of p ≤ ½, (n,), accurate to rounding; −∞ for 0."""
     x = np.full(len(p), -np.inf)
     positive = p > 0
     p = p[positive]
@@ -149,11 +149,11 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
 
 
 def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, Array]:
-    """A function that is 0 where the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
+    """Return a function that is 0 if the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
 
-    With the components left of x and those right of it, Σ π_k Φ(z_k) = p reads Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
-    p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Neither side is a difference of like numbers, so that x is right to
-    the last digit also between components that lie far apart. The function is the log of the ratio of the two sides.
+    With the components left and right of x, Σ π_k Φ(z_k) = p can be written as Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
+    p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. No side suffers from cancellation, so x is accurate to the last
+    digit even between components that lie far apart. The function is the log of the ratio of the two sides.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
@@ -168,7 +168,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
 
 
 def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Ends between which the quantiles of p > 0 lie. Of many, a few are found first and bound the others."""
+    """Return brackets of the quantiles of p > 0. If there are many, a few are computed first and bound the others."""
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
@@ -181,7 +181,7 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 
 
 def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Ends of quantiles: the mass below is at least max_k π_k Φ_k, and at most max_k Φ_k and K max_k π_k Φ_k."""
+    """Return brackets of quantiles: the mass below is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
 
     def where(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))
@@ -193,16 +193,16 @@ def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 
 
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
-    """Where increasing functions cross 0, to rounding: Newton's method, and bisection where that leaves the bracket.
+    """Find zeros of increasing functions to rounding, by Newton's method, or bisection if a step leaves the bracket.
 
-    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose root is
-    found are not evaluated again.
+    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose zero has
+    been found are not evaluated again.
 
     Parameters
     ----------
-    function : value and slope; of a value of ±inf only the sign counts.
-    low, high : (n,), finite, where the values are ≤ 0 and ≥ 0.
-    length : the shortest distance over which the functions change; steps below its rounding end the search.
+    function : returns value and slope; if a value is ±inf, only its sign is used.
+    low, high : (n,), finite points with values ≤ 0 and ≥ 0.
+    length : shortest distance over which the functions change; steps below its rounding end the iteration.
     """
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low)

@@ -1,4 +1,4 @@
-"""Three growers of wine told apart by chemistry: mixtures of the classes compared with the usual classifiers.
+"""Classification of wines by chemistry: mixtures of the classes compared with common classifiers.
 
 python examples/classification.py
 """
@@ -18,7 +18,7 @@ from gaussmix import GaussianMixtureClassifier
 
 
 def classifiers() -> dict[str, ClassifierMixin]:
-    """One Gaussian for each class in the structure that BIC chooses, a mixture for each, and what others would take."""
+    """Return the classifiers: one Gaussian per class with a structure by BIC, a mixture per class, and alternatives."""
     return {
         "one component each, BIC": GaussianMixtureClassifier(covariance_type="all"),
         "mixtures, diag, BIC": GaussianMixtureClassifier([1, 2, 3], covariance_type=["diag", "EEI"], random_state=0),
@@ -30,7 +30,7 @@ def classifiers() -> dict[str, ClassifierMixin]:
 
 
 def compare(n_folds: int = 10, n_repeats: int = 3) -> dict[str, tuple[float, float]]:
-    """Of held-out rows: accuracy and mean log loss, nats."""
+    """Return the accuracy and the mean log loss (nats) on held-out rows."""
     X, y = load_wine(return_X_y=True)
     folds = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=0)
     results = {}

@@ -1,8 +1,8 @@
-"""Swiss banknotes, of which one in ten is known to be genuine: a mixture with labels compared with alternatives.
+"""Swiss banknotes with labels for one note in ten: a mixture with labels compared with alternatives.
 
 python examples/labels.py
 
-The 200 notes are those of Flury & Riedwyl (1988), Multivariate Statistics: A Practical Approach.
+The 200 notes come from Flury & Riedwyl (1988), Multivariate Statistics: A Practical Approach.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gaussmix import GaussianMixture
 
 TABLE = np.loadtxt(Path(__file__).parent / "banknote.csv", delimiter=",", skiprows=1, dtype=str)
 NOTES, IS_FORGED = TABLE[:, :-1].astype(float), (TABLE[:, -1] == "counterfeit").astype(int)
-MARGINS = NOTES[:, 3:5]  # bottom and top, in mm; with the diagonal, nearly all notes could be told
+MARGINS = NOTES[:, 3:5]  # bottom and top in mm, because the diagonal alone would separate the notes
 
 
 def compare(n_draws: int = 20) -> dict[str, float]:
-    """Share of the other nine tenths that are told right, mean over draws of the notes that are known.
+    """Return the fraction of unlabelled notes that are classified correctly, a mean over random choices of labels.
 
-    Forged notes are of two kinds, so their label has two components. Without labels, a component is genuine or forged
-    as most of its known notes are.
+    There are two kinds of forged notes, so their label has two components. Without labels, each component gets the
+    label of most of its labelled notes.
     """
     settings = {"max_iter": 1000, "tol": 1e-6}
     results: dict[str, list[float]] = {"mixture, labels": [], "mixture, no labels": [], "known notes only": []}

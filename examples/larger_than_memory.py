@@ -1,8 +1,8 @@
-"""A table larger than the memory that a process may have: fitted from files and on a cluster, to the same bits.
+"""A table larger than the memory limit of a process: bit-identical fits from files and on a cluster.
 
 python examples/larger_than_memory.py
 
-Each fit is a process of its own. On Linux, two of them may have less memory than the table takes.
+Each fit runs in a separate process. On Linux, two of the processes have a memory limit below the size of the table.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import gaussmix
 
 N_FEATURES, N_CLUSTERS, N_PARTS = 8, 6, 8
 NAMES = [f"x{1 + feature}" for feature in range(N_FEATURES)]
-IS_LIMITED = sys.platform == "linux"  # others do not keep to RLIMIT_DATA
+IS_LIMITED = sys.platform == "linux"  # other systems ignore RLIMIT_DATA
 
 
 def write(folder: Path, n_rows: int) -> None:
-    """Write the table in parts, one after the other."""
+    """Write the table as several files, one after the other."""
     rng = np.random.default_rng(0)
     centres = 3 * rng.normal(size=(N_CLUSTERS, N_FEATURES))
     for part in range(N_PARTS):
@@ -39,22 +39,22 @@ def write(folder: Path, n_rows: int) -> None:
 
 
 def mixture() -> gaussmix.GaussianMixture:
-    """What is fitted."""
+    """Return the estimator."""
     return gaussmix.GaussianMixture(N_CLUSTERS, random_state=0)
 
 
 def in_memory(folder: Path, memory: str) -> gaussmix.GaussianMixture:
-    """As without gaussmix: all rows in an array, whose columns have names."""
+    """Load all rows into an array with column names, as without gaussmix's sources."""
     return mixture().fit(gaussmix.open(folder / "part-*.parquet", memory="1 TB"))
 
 
 def from_files(folder: Path, memory: str) -> gaussmix.GaussianMixture:
-    """Some rows at a time, read again in every pass."""
+    """Open the files, whose rows are read block by block in every pass."""
     return mixture().fit(gaussmix.open(folder / "part-*.parquet", memory=memory))
 
 
 def on_dask(folder: Path, memory: str) -> gaussmix.GaussianMixture:
-    """Rows in the memory of two workers."""
+    """Load the rows into the memory of two Dask workers."""
     import dask.dataframe
     from distributed import Client, LocalCluster
 
@@ -64,7 +64,7 @@ def on_dask(folder: Path, memory: str) -> gaussmix.GaussianMixture:
 
 
 def on_spark(folder: Path, memory: str) -> gaussmix.GaussianMixture:
-    """Rows with the workers of a Spark session, which needs Java."""
+    """Load the rows in a Spark session, which needs Java."""
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -73,7 +73,7 @@ def on_spark(folder: Path, memory: str) -> gaussmix.GaussianMixture:
         return mixture().fit(session.read.parquet(*map(str, folder.glob("part-*.parquet"))))
 
 
-FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = {  # and whether memory is limited
+FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = {  # True if memory is limited
     "in memory": (in_memory, False),
     "in memory, limited": (in_memory, True),
     "from files, limited": (from_files, True),
@@ -83,7 +83,7 @@ FITS: dict[str, tuple[Callable[[Path, str], gaussmix.GaussianMixture], bool]] = 
 
 
 def fit(name: str, folder: Path, memory: str, limit: int) -> str:
-    """The digest of the model file, or why there is none."""
+    """Return the digest of the model file, or the reason why the fit failed."""
     work, is_limited = FITS[name]
     if is_limited and limit and IS_LIMITED:
         import resource
@@ -103,16 +103,16 @@ def fit(name: str, folder: Path, memory: str, limit: int) -> str:
 def compare(
     n_rows: int = 8_000_000, memory: str = "64 MB", limit: int = 480_000_000, names: Sequence[str] = tuple(FITS)
 ) -> dict[str, str]:
-    """What each fit ends with.
+    """Return the result of each fit.
 
     Parameters
     ----------
-    n_rows : of the table, 64 bytes each.
-    memory : for rows, where they are read from files.
-    limit : bytes of data that a limited process may have, with Python and all libraries; 0 for no limit.
-    names : of fits.
+    n_rows : number of rows in the table, 64 bytes each.
+    memory : memory for rows that are read from files.
+    limit : limit of a process in bytes, including Python and all libraries; 0 for no limit.
+    names : names of the fits.
     """
-    few_threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads have stacks
+    few_threads = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads need stacks
     results = {}
     with tempfile.TemporaryDirectory() as place:
         write(Path(place), n_rows)

@@ -1,4 +1,4 @@
-"""Missing values in measurements that belong together: a mixture and the usual ways to fill them.
+"""Imputation of missing values in correlated measurements: a mixture compared with common imputers.
 
 python examples/missing_cells.py
 """
@@ -14,11 +14,11 @@ from gaussmix import GaussianMixtureImputer
 
 assert enable_iterative_imputer is not None, "importing it makes IterativeImputer known"
 
-SHARE = 0.2  # of the cells are missing
+SHARE = 0.2  # fraction of missing values
 
 
 def imputers(seed: int) -> dict[str, object]:
-    """What fills missing values."""
+    """Return the imputers."""
     return {
         "mixture": GaussianMixtureImputer([1, 2, 3], max_iter=500, random_state=seed),
         "one equation per column": IterativeImputer(random_state=seed, max_iter=50),
@@ -28,7 +28,7 @@ def imputers(seed: int) -> dict[str, object]:
 
 
 def compare(n_times: int = 5) -> dict[str, tuple[float, float]]:
-    """Root mean square error of what is filled in, and the largest error of a correlation; in standard deviations."""
+    """Return the root mean square error of imputed values (in standard deviations) and the worst correlation error."""
     data = load_breast_cancer().data[:, :10]
     X = np.log(data + 0.01)
     X = (X - X.mean(axis=0)) / X.std(axis=0)

@@ -1,4 +1,4 @@
-"""Old Faithful and as many junk rows: a mixture with a uniform background, compared with one without.
+"""Old Faithful with the same number of junk rows: mixtures with and without a uniform background.
 
 python examples/noise.py
 """
@@ -15,7 +15,7 @@ CLEAN = np.loadtxt(Path(__file__).parent / "faithful.csv", delimiter=",", skipro
 
 
 def compare(n_tables: int = 10) -> dict[str, tuple[float, float, float]]:
-    """How far means and standard deviations are from those of the clean rows, and the share of junk found."""
+    """Return the errors of means and standard deviations compared with clean rows, and the fraction of junk found."""
     truth = GaussianMixture(2, tol=1e-8, max_iter=1000, random_state=0).fit(CLEAN)
     results: dict[str, list[tuple[float, float, float]]] = {"plain": [], "with noise": []}
     low, high = CLEAN.min(axis=0), CLEAN.max(axis=0)

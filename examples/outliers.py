@@ -1,4 +1,4 @@
-"""Tumours that do not look benign: a mixture fitted to benign ones alone, compared with the usual detectors.
+"""Detection of malignant tumours: a mixture fitted to benign tumours alone, compared with common detectors.
 
 python examples/outliers.py
 """
@@ -15,11 +15,11 @@ from sklearn.neighbors import LocalOutlierFactor
 
 from gaussmix import GaussianMixtureDetector
 
-ALLOWED = 0.05  # of the benign ones may be called suspicious
+ALLOWED = 0.05  # nominal fraction of benign tumours that are marked as suspicious
 
 
 def detectors() -> dict[str, OutlierMixin]:
-    """Each told to call so many of the rows it is fitted to suspicious; the second, so much of the mixture's mass."""
+    """Return detectors that mark a fraction ALLOWED of their training rows, or of the mixture's mass for the second."""
     mixture = {"n_components": [1, 2, 3, 4], "max_iter": 1000, "random_state": 0}
     return {
         "mixture": GaussianMixtureDetector(contamination=ALLOWED, **mixture),
@@ -31,9 +31,9 @@ def detectors() -> dict[str, OutlierMixin]:
 
 
 def compare(n_halves: int = 5) -> dict[str, tuple[float, float, float]]:
-    """Area under the ROC curve, share of held-out benign and of malignant rows that are called suspicious."""
+    """Return the area under the ROC curve and the fractions of benign and malignant held-out rows that are marked."""
     data = load_breast_cancer()
-    X, is_benign = np.log(data.data[:, :6]), data.target == 1  # of the ten measurements those that are never 0
+    X, is_benign = np.log(data.data[:, :6]), data.target == 1  # measurements that are never 0
     results = {name: [] for name in detectors()}
     for seed in range(n_halves):
         benign = np.random.default_rng(seed).permutation(np.flatnonzero(is_benign))

@@ -1,4 +1,4 @@
-"""Draw the picture of README.md, once for light pages and once for dark ones.
+"""Draw the picture of README.md for light and for dark pages.
 
 python examples/readme_picture.py      # needs pip install '.[plot]'
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 STRUCTURES = "full", "tied", "diag", "spherical"
 NAMES = ["eruption, minutes", "wait for the next, minutes"]
 
-# Text and lines of each kind of page, and two of the display's colours that stand out on it.
+# Colours of text and lines on light and dark pages, and two colours of the displays that are visible there.
 PAGES = {
     "light": {"text": "#1f2328", "lines": "#8c959f", "components": ["#0072B2", "#D55E00"]},
     "dark": {"text": "#e6edf3", "lines": "#6e7681", "components": ["#56B4E9", "#E69F00"]},
@@ -31,20 +31,20 @@ PAGES = {
 
 
 def write(page: str, path: Path) -> None:
-    """Write the picture for a kind of page."""
+    """Write the picture for light or dark pages."""
     with plt.rc_context(style(PAGES[page]["text"], PAGES[page]["lines"])):
         figure = draw(page)
-        # Without the name of the program the same bytes come from every release of matplotlib that draws the same.
+        # Without the program's name, the bytes do not depend on the release of matplotlib.
         figure.savefig(path, dpi=120, transparent=True, metadata={"Software": None}, pil_kwargs={"optimize": True})
         plt.close(figure)
 
 
 def style(text: str, lines: str) -> dict[str, object]:
-    """Quiet axes in the colours of a page."""
+    """Return settings for simple axes in the colours of a page."""
     return {
         "font.size": 9,
-        "axes.titlesize": 14,  # can be read on a phone
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
+        "axes.titlesize": 14,  # legible on a phone
+        "font.family": "DejaVu Sans",  # part of matplotlib, so that the picture is the same everywhere
         "text.color": text,
         "axes.labelcolor": text,
         "axes.edgecolor": lines,
@@ -59,7 +59,7 @@ def style(text: str, lines: str) -> dict[str, object]:
 
 
 def draw(page: str) -> Figure:
-    """Six tasks, each with the display that shows it."""
+    """Draw six tasks, each with its display."""
     colors, shown = PAGES[page]["components"], {"legend": False}
     figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
     (clusters, number, density), (prediction, junk, sure) = axes

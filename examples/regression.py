@@ -1,4 +1,4 @@
-"""How long will the next eruption of Old Faithful last? A mixture and the usual regressions, on held-out rows.
+"""Regression of eruptions of Old Faithful on held-out rows: a mixture compared with common regressions.
 
 python examples/regression.py
 """
@@ -21,27 +21,27 @@ Interval = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # mean, 5 %, 9
 
 
 def mixture(X: np.ndarray, y: np.ndarray, X_new: np.ndarray, y_new: np.ndarray) -> Interval:
-    """A mixture whose size BIC chooses: its predictions are mixtures too."""
+    """Predict by a mixture whose number of components is selected by BIC; its predictions are mixtures too."""
     regressor = GaussianMixtureRegressor([1, 2, 3, 4], random_state=0, tol=1e-6, max_iter=1000).fit(X, y)
     low, high = regressor.predict_quantiles(X_new, EDGES).T
     return regressor.predict(X_new), low, high, regressor.predict_mixture(X_new).log_density(y_new)
 
 
 def normal(mean: np.ndarray, std: np.ndarray, y_new: np.ndarray) -> Interval:
-    """What a regression says that gives a mean and a standard deviation."""
+    """Return the prediction of a regression that provides a mean and a standard deviation."""
     low, high = (norm.ppf(edge, mean, std) for edge in EDGES)
     return mean, low, high, norm.logpdf(y_new, mean, std)
 
 
 def line(X: np.ndarray, y: np.ndarray, X_new: np.ndarray, y_new: np.ndarray) -> Interval:
-    """A straight line, and the spread about it."""
+    """Predict by a straight line and the residual standard deviation."""
     fit = LinearRegression().fit(X, y)
     std = np.sqrt(((y - fit.predict(X)) ** 2).sum() / (len(y) - 2))
     return normal(fit.predict(X_new), np.full(len(X_new), std), y_new)
 
 
 def process(X: np.ndarray, y: np.ndarray, X_new: np.ndarray, y_new: np.ndarray) -> Interval:
-    """A Gaussian process with noise."""
+    """Predict by a Gaussian process with noise."""
     kernel = ConstantKernel(1.0) * RBF(10.0) + WhiteKernel(0.1)
     fit = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0).fit(X, y)
     return normal(*fit.predict(X_new, return_std=True), y_new)
@@ -51,7 +51,7 @@ METHODS = {"mixture": mixture, "straight line": line, "Gaussian process": proces
 
 
 def compare(n_folds: int = 10) -> dict[str, tuple[float, float, float, float]]:
-    """Of held-out rows: root mean squared error, coverage and mean width of intervals of 90 %, mean log p(y | x)."""
+    """Return error, coverage and mean width of 90 % intervals, and mean log p(y | x), for held-out rows."""
     table = np.loadtxt(Path(__file__).parent / "faithful.csv", delimiter=",", skiprows=1)
     X, y = table[:, 1:], table[:, 0]
     results = {}

@@ -1,4 +1,4 @@
-"""A cluster of stars whose motions are measured with errors: a mixture that knows them, and one that does not.
+"""A star cluster measured with errors: a mixture with known errors compared with a mixture that ignores them.
 
 python examples/stars.py
 """
@@ -9,13 +9,13 @@ import numpy as np
 
 from gaussmix import GaussianMixture
 
-SPREAD = 0.3  # of the motions within the cluster, mas / year
-SHARE = 0.3  # of the stars are in the cluster
+SPREAD = 0.3  # standard deviation of the motions within the cluster, mas / year
+SHARE = 0.3  # fraction of stars in the cluster
 MOTION = np.array([-6.0, 2.5])
 
 
 def catalogue(n_stars: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measured motions (n_stars, 2), their errors, and whether each star is in the cluster; faint stars are worse."""
+    """Draw motions (n_stars, 2), their errors, which are larger for faint stars, and the cluster membership."""
     is_member = rng.random(n_stars) < SHARE
     true = np.where(is_member[:, None], MOTION, rng.normal([-2.0, 0.0], [4.0, 3.0], size=(n_stars, 2)))
     true = true + is_member[:, None] * SPREAD * rng.normal(size=(n_stars, 2))
@@ -25,7 +25,7 @@ def catalogue(n_stars: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
 
 
 def compare(n_stars: int = 3000, n_times: int = 5) -> dict[str, tuple[float, float, float]]:
-    """Spread of the cluster, its share of the stars, and how many stars are put on the right side."""
+    """Return the spread of the cluster, its weight, and the fraction of stars that are classified correctly."""
     results: dict[str, list[tuple[float, float, float]]] = {"with errors": [], "without": []}
     for seed in range(n_times):
         measured, errors, is_member = catalogue(n_stars, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Iris flowers, a tenth of them with a lost decimal point: a trimmed mixture, compared with a plain one and R's tclust.
+"""Iris flowers, a tenth with a lost decimal point: mixtures with and without trimming, compared with R's tclust.
 
 python examples/trimming.py
 """
@@ -17,11 +17,11 @@ from sklearn.metrics import adjusted_rand_score
 from gaussmix import Full, GaussianMixture
 
 TCLUST = Path(__file__).parent / "trimming_tclust.json"  # by tests/oracle/tclust/tclust.R
-N_LOST = 15  # rows with one number ten times as large
+N_LOST = 15  # number of rows with one value multiplied by ten
 
 
 def flowers() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """The rows, their species, and which rows lost a decimal point."""
+    """Return the rows, their species, and which rows lost a decimal point."""
     X, species = load_iris(return_X_y=True)
     rng, is_wrong = np.random.default_rng(0), np.zeros(len(X), dtype=np.bool_)
     rows, columns = rng.choice(len(X), size=N_LOST, replace=False), rng.integers(0, X.shape[1], size=N_LOST)
@@ -31,7 +31,7 @@ def flowers() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]
 
 
 def joint_labels(n_init: int) -> dict[str, NDArray[Any]]:
-    """The group of each row; −1 for rows that were left out."""
+    """Return the cluster of each row, −1 for rows that were left out."""
     X, common = flowers()[0], {"n_components": 3, "max_iter": 1000, "random_state": 0}
     return {
         "plain mixture": GaussianMixture(n_init=n_init, **common).fit_predict(X),
@@ -42,7 +42,7 @@ def joint_labels(n_init: int) -> dict[str, NDArray[Any]]:
 
 
 def compare(n_init: int = 10) -> dict[str, tuple[float, float]]:
-    """Agreement of the groups with the species, by the adjusted Rand index of the right rows; wrong rows left out."""
+    """Return the adjusted Rand index of the correct rows, and the number of wrong rows that were left out."""
     _, species, is_wrong = flowers()
     return {
         name: (

@@ -3,9 +3,9 @@ Cell types without drawing gates by hand
 ========================================
 
 A flow cytometer measures how brightly each cell shines in a few colours. Biologists draw polygons, called gates,
-around groups of cells by hand. Groups are not ellipses: a gamma-like tail is common. A mixture uses several
-components for such a group, and ``merge`` joins the components that overlap to one cell type. If there is debris
-between the groups, ``noise=True`` describes it. The cells are drawn by the program, like fluorescences on a log scale.
+around clusters of cells by hand. The clusters are not ellipses, because gamma-like tails are common. A mixture uses
+several components for such a cluster, and ``merge`` combines overlapping components to one cell type. If there is
+debris between the clusters, ``noise=True`` describes it. The program simulates cells with fluorescences on a log scale.
 """
 
 import matplotlib.pyplot as plt
@@ -40,7 +40,7 @@ labels = {
 }
 
 # %%
-# The number is the agreement with the true types: 1 is perfect.
+# The titles show the agreement with the true cell types, where 1 is perfect.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True, layout="constrained")
 for ax, (name, found) in zip(axes, labels.items(), strict=True):
@@ -50,7 +50,7 @@ axes[0].set_ylabel("red, log₁₀")
 plt.show()
 
 # %%
-# Shares of the types, which is what the biologist wants to know:
+# Biologists are interested in the proportions of the cell types:
 
 truth, found = np.bincount(types) / len(X), np.bincount(labels[f"{merging.n_clusters} types after merging"]) / len(X)
 print("true: ", np.sort(truth).round(3))

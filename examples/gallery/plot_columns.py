@@ -2,10 +2,10 @@
 Columns with several peaks, normalised for a neural network
 ===========================================================
 
-Generators of tables such as CTGAN (Xu et al., NeurIPS 2019) normalise a column with several peaks by a mixture: a
-value becomes the number of its component and its distance from that component's mean, divided by four standard
-deviations. A component's number is one-hot, so that a network learns the peaks apart. Scaling by the range or by
-quantiles, the usual alternatives, keeps all peaks in one number.
+Generators of synthetic tables such as CTGAN (Xu et al., NeurIPS 2019) normalise a column with several peaks by a
+mixture. Each value is replaced by the index of its component and by its distance from that component's mean, divided by
+four standard deviations. The index is one-hot encoded, so that a network learns the peaks separately. Scaling by the
+range or by quantiles, the usual alternatives, keeps all peaks in one number.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ columns = {
 
 
 def normalise(values):
-    """The component of each value, drawn by its probabilities as CTGAN does, and the scaled distance from its mean."""
+    """Draw the component of each value by its probabilities, as in CTGAN; also return the scaled distances."""
     gm = GaussianMixtureIC(range(1, 11), covariance_type="full", random_state=0).fit(values[:, None])
     probabilities = gm.predict_proba(values[:, None])
     drawn = np.random.default_rng(0).random((len(values), 1))
@@ -35,8 +35,8 @@ def normalise(values):
 
 
 # %%
-# Left: the column and its components. Middle: what the network gets, a colour for each component. Right: the
-# alternatives.
+# The left plot shows the column and its components. The middle plot shows the input of the network, with a colour for
+# each component. The right plot shows the alternatives.
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
 for (name, values), (left, middle, right) in zip(columns.items(), axes, strict=True):
@@ -57,7 +57,7 @@ for (name, values), (left, middle, right) in zip(columns.items(), axes, strict=T
 plt.show()
 
 # %%
-# The values come back from component and distance, to rounding:
+# Component and distance determine the original values up to rounding:
 
 gm, component, scaled = normalise(columns["proline of wine"])
 again = gm.means_.ravel()[component] + 4 * np.sqrt(gm.covariances_.ravel()[component]) * scaled

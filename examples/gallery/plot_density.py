@@ -2,8 +2,8 @@
 A smooth density from few numbers
 =================================
 
-How are the waits for Old Faithful distributed? A histogram depends on its bins, and a kernel density needs all rows
-for ever. A mixture of two components has five numbers, and its quantiles and probabilities have closed forms.
+How are the waits for Old Faithful distributed? A histogram depends on its bins, and a kernel density must store all
+rows. A mixture of two components has five parameters, and its probabilities have a closed form.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,7 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# Which one describes waits better that it has not seen? Ten folds, mean log density in nats a wait:
+# Which density describes new waits better? The program prints the mean log density over ten folds, in nats per wait:
 
 order = np.random.default_rng(0).permutation(len(wait))
 scores = {"mixture": [], "kernel density": []}

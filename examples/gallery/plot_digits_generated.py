@@ -2,10 +2,10 @@
 Handwritten digits, drawn by a mixture
 ======================================
 
-A mixture is a generative model: it can draw new rows. Here it learns 1,797 handwritten digits of 8 × 8 pixels and
-writes new ones. 64 features are many for a covariance, so each component is a factor analyser: eight factors, and
-noise in each pixel. The usual alternatives of this size are one Gaussian, which is principal components, and a kernel
-density.
+A mixture is a generative model, which can draw new rows. This mixture is fitted to 1,797 handwritten digits of 8 × 8
+pixels, and draws new digits. A full covariance of 64 features has many parameters, so each component is a factor
+analyser with eight factors and noise in each pixel. Alternatives of this size are one Gaussian, which corresponds to
+principal components, and a kernel density.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,8 @@ print(f"one Gaussian:    {single.score(test):.1f}")
 print(f"kernel density:  {kernel.score(test) / len(test):.1f}")
 
 # %%
-# One Gaussian mixes all digits into one shape. Every component of the mixture has learned a way to write one digit.
+# One Gaussian mixes all digits into one shape, whereas every component of the mixture describes a way to write one
+# digit.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.3), layout="constrained", gridspec_kw={"wspace": 0.08})
 drawings = {

@@ -2,9 +2,9 @@
 Many tumours, few diagnoses
 ===========================
 
-A diagnosis is expensive, while measurements are cheap. Here 569 breast tumours are measured and only a few are
-diagnosed. A mixture learns from all of them: the diagnosed ones name the classes, and the others show their shapes.
-Logistic regression sees the diagnosed ones only.
+A diagnosis is expensive, while measurements are cheap. In this data set, 569 breast tumours are measured, but only a
+few are diagnosed. A mixture uses all tumours: diagnosed tumours define the classes, and undiagnosed tumours show the
+shapes of the classes. Logistic regression uses only the diagnosed tumours.
 """
 
 import matplotlib.pyplot as plt
@@ -37,7 +37,7 @@ for n in numbers:
         accuracy[name].append(np.array(right[name]))
 
 # %%
-# The lines are means of ten choices of the diagnosed tumours, and the bands hold the middle eight of ten.
+# The lines are means over ten random choices of the diagnosed tumours, and the bands contain the middle eight of ten.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, results in accuracy.items():

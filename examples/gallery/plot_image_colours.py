@@ -2,10 +2,10 @@
 The colours of a photograph
 ===========================
 
-A photograph of 273,280 pixels is reduced to eight colours. Each pixel is a row: red, green and blue. k-means replaces
-a pixel by its nearest colour, and no other eight colours are much closer to the pixels: that is what it minimises. A
-mixture replaces it by the mean of its eight colours, weighted by the probability of each. This *soft* picture is
-farther from a clean photograph. From a noisy one it removes more of the noise.
+A photograph of 273,280 pixels is reduced to eight colours. Each pixel is a row with the features red, green and blue.
+k-means replaces a pixel by its nearest colour, and minimises the distance between pixels and colours. A mixture
+replaces a pixel by the mean of its eight colours, weighted by their probabilities. For a clean photograph, this *soft*
+assignment has a larger error, but for a noisy photograph it removes more of the noise.
 """
 
 import matplotlib.pyplot as plt
@@ -21,9 +21,9 @@ noisy = pixels + np.random.default_rng(0).normal(scale=0.1, size=pixels.shape)
 
 
 def reduced(rows):
-    """The rows in eight colours: by k-means, and softly by a mixture."""
+    """Return the rows in eight colours, by k-means and by the soft assignment of a mixture."""
     kmeans = MiniBatchKMeans(8, n_init=3, random_state=0).fit(rows)
-    gm = GaussianMixture(8, reg_covar=1e-4, random_state=0).fit(rows)  # 0.01 is two or three steps of a colour
+    gm = GaussianMixture(8, reg_covar=1e-4, random_state=0).fit(rows)  # 0.01², two or three colour steps
     soft = gm.predict_proba(rows) @ gm.means_
     return {"k-means, 8 colours": kmeans.cluster_centers_[kmeans.predict(rows)], "mixture, soft": soft}, gm
 
@@ -35,9 +35,9 @@ for name in clean:
     print(f"{name}: {errors[0]:.3f} from the photograph; made from the noisy one, {errors[1]:.3f}")
 
 # %%
-# The errors are root mean squares; the noise has a standard deviation of 0.1. Of the clean photograph, k-means has the
-# smaller error. Of the noisy one, soft assignment has: a noisy pixel may have had either of two colours, and it gets a
-# mean of both. k-means takes the nearest colour, and so keeps more of the noise.
+# The errors are root mean squares, and the noise has a standard deviation of 0.1. For the clean photograph, k-means has
+# the smaller error. For the noisy photograph, soft assignment has the smaller error: if the original pixel may have had
+# either of two colours, it becomes a mean of both. k-means uses the nearest colour, and thus keeps more of the noise.
 
 pictures = {"photograph": pixels, "with noise": noisy, **denoised}
 figure, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
@@ -48,7 +48,7 @@ for ax, (name, result) in zip(axes.ravel(), pictures.items(), strict=True):
 plt.show()
 
 # %%
-# The mixture's eight colours of the clean photograph, as wide as their share of the pixels:
+# The bar shows the mixture's eight colours of the clean photograph. Their widths are the fractions of pixels:
 
 figure, ax = plt.subplots(figsize=(9, 1.2), layout="constrained")
 left = 0.0

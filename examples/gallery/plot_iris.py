@@ -2,8 +2,9 @@
 Iris: clusters of different shapes
 ==================================
 
-Two of the three species of iris overlap, and their clusters are long and slanted. k-means looks for round clusters of
-one size and cuts them wrongly. The mixture chooses the shape too: BIC compares mclust's fourteen structures.
+Two of the three iris species overlap, and their clusters are long and slanted. k-means assumes round clusters of equal
+size and splits the species wrongly. For the mixture, BIC also selects the shape, from mclust's fourteen covariance
+structures.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ found = {
 }
 
 # %%
-# The adjusted Rand index is 1 where clusters and species are the same, and 0 where they have nothing in common.
+# The adjusted Rand index is 1 if clusters and species agree, and about 0 for random clusters.
 
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
 colours = np.array(["#0072B2", "#D55E00", "#009E73"])

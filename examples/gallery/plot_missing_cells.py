@@ -2,9 +2,9 @@
 Iris with missing values: filling them
 ======================================
 
-Three of ten measurements are lost. The mixture is fitted to the rows as they are, and fills each missing value by its
-mean given the rest of the flower. The usual alternatives are the mean of the column, the nearest flowers, and one
-regression for each column.
+Three of ten measurements are missing. The mixture is fitted to the incomplete rows, and replaces each missing value by
+its conditional mean given the other values of the flower. The usual alternatives are the mean of the column, the
+nearest flowers, and one regression for each column.
 """
 
 import matplotlib.pyplot as plt
@@ -42,7 +42,7 @@ figure.supylabel("filled in, cm")
 plt.show()
 
 # %%
-# Means are too regular: real flowers vary about them. Where the variance matters, draw instead.
+# Conditional means vary too little, because real flowers vary about them. If the variance matters, draw values instead.
 
 drawn = GaussianMixtureImputer(3, covariance_type="tied", sample_posterior=True, random_state=0, max_iter=1000)
 for name, values in (("truth", X), ("means", filled["mixture"]), ("draws", drawn.fit_transform(holed))):

@@ -2,9 +2,9 @@
 Clusters that are not ellipses
 ==============================
 
-Two half moons are not ellipses. A mixture describes each moon by a few components, and ``merge`` joins the components
-that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no
-density and cannot label new rows.
+Half moons are not ellipses, so a mixture describes each moon by a few components, and ``merge`` combines the components
+that overlap (Hennig 2010). Spectral clustering, the usual alternative, also finds the moons, but it has no density and
+cannot label new rows.
 """
 
 import matplotlib.pyplot as plt
@@ -33,9 +33,10 @@ for ax, (name, labels) in zip(axes.ravel(), found.items(), strict=True):
 plt.show()
 
 # %%
-# Components are merged while a share of the rows of one, 2.5 % or more, would be assigned to the other. The two moons
-# do not overlap, so the merging stops there. The entropy tells how uncertain the assignment of the rows is. It falls as
-# components are merged, and with two clusters it is nearly zero: no row is between the moons.
+# Two components are merged while at least 2.5 % of the rows of one would be assigned to the other. The two moons do not
+# overlap, so merging stops with two clusters. The entropy measures how uncertain the assignment of the rows is. The
+# entropy decreases when components are merged, and is nearly zero for two clusters, because no row is between the
+# moons.
 
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 ax.plot(range(1, gm.n_components_ + 1), merging.entropy, "o-")

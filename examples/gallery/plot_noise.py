@@ -2,9 +2,9 @@
 Clusters in junk
 ================
 
-Half of the rows are junk that is spread over the plane. A mixture without a place for junk blows up its components.
-With ``noise=True`` a uniform background takes the junk. DBSCAN, the usual alternative, needs a distance and a number
-of neighbours. Here both were set by hand until its clusters were right.
+Half of the rows are junk that is spread over the plane. A mixture without noise inflates its components to describe the
+junk. With ``noise=True``, a uniform background describes the junk instead. DBSCAN, the usual alternative, needs a
+distance and a number of neighbours, which were tuned by hand in this example.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +29,8 @@ found = {
 }
 
 # %%
-# Grey rows are labelled as noise. The number is the agreement with the truth, where 1 is perfect and 0 is chance.
+# Grey rows are labelled as noise. The titles show the agreement with the true labels, where 1 is perfect and 0 is
+# chance.
 
 figure, axes = plt.subplots(2, 2, figsize=(8, 6.5), sharex=True, sharey=True, layout="constrained")
 for ax, (name, labels) in zip(axes.ravel(), found.items(), strict=True):

@@ -2,9 +2,9 @@
 Old Faithful: how many kinds of eruption?
 =========================================
 
-The geyser Old Faithful was watched for 272 eruptions. Each row has the length of an eruption and the wait until the
-next one, in minutes. BIC chooses the number of components. k-means, the usual alternative, must be told that number.
-It cuts the plane by distance: with unscaled columns the wait alone decides.
+The data contain 272 eruptions of the geyser Old Faithful. Each row has the length of an eruption and the wait until the
+next eruption, in minutes. BIC selects the number of components. For k-means, the usual alternative, this number must be
+given. k-means splits the plane by distance, so that without scaling the wait alone decides.
 """
 
 import matplotlib.pyplot as plt
@@ -22,9 +22,9 @@ for n_components, bic in zip(gm.results_["n_components"], gm.results_["bic"], st
     print(f"{n_components} components: BIC {bic:.0f}")
 
 # %%
-# Two components with full covariances win. Over all structures, BIC is lowest for three components with one
-# covariance. Two of them overlap; merged, they are the same two kinds. The ellipses are one, two and three standard
-# deviations wide.
+# With full covariances, two components have the lowest BIC. Over all structures, BIC is lowest for three components
+# with a shared covariance. Two of these components overlap; if they are merged, the result is the same two kinds. The
+# ellipses are one, two and three standard deviations wide.
 
 names = ["eruption, minutes", "wait for the next, minutes"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
@@ -35,7 +35,8 @@ right.set(title="k-means, told to find two", xlabel=names[0])
 plt.show()
 
 # %%
-# Both find the two kinds. The mixture also says how sure it is, and what to expect after an eruption of 3 minutes:
+# The mixture and k-means both find the two kinds. The mixture also provides probabilities, and predicts the wait after
+# an eruption of 3 minutes:
 
 wait = gm.mixture_.condition({0: 3.0})
 low, middle, high = wait.quantile([0.05, 0.5, 0.95])

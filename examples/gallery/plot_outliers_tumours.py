@@ -2,9 +2,9 @@
 Tumours that do not look benign
 ===============================
 
-A detector learns from benign breast tumours only, and must find the malignant ones among new tumours. The mixture
-gives each tumour a p-value: the share of benign tumours that look less usual. Isolation forests, the local outlier
-factor and the elliptic envelope are the usual detectors.
+The detectors are fitted to benign breast tumours only, and must find malignant tumours among new tumours. The mixture
+returns a p-value for each tumour, the probability that a benign tumour is less typical. Isolation forests, the local
+outlier factor and the elliptic envelope are the usual detectors.
 """
 
 import matplotlib.pyplot as plt
@@ -31,8 +31,8 @@ detectors = {
 }
 
 # %%
-# A curve shows how many malignant tumours are found for each share of false alarms. Higher and farther left is
-# better.
+# Each curve shows how many malignant tumours are found for a given rate of false alarms. Curves higher and farther left
+# are better.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 for name, detector in detectors.items():

@@ -2,9 +2,10 @@
 A photograph without its noise, from itself alone
 =================================================
 
-:doc:`The other example of patches </gallery/plot_patches_denoised>` learns 20 components from clean photographs and
-knows how strong the noise is. Here nothing is known but the noisy photograph: 1,000 components are fitted to its own
-patches, and the strength of the noise is read from the fit. 20 components of the same patches are shown for comparison.
+:doc:`The other example of patches </gallery/plot_patches_denoised>` fits 20 components to clean photographs and needs
+the standard deviation of the noise. This example needs only the noisy photograph: 1,000 components are fitted to its
+own patches, and the fit also estimates the noise. A mixture of 20 components for the same patches is shown for
+comparison.
 """
 
 import warnings
@@ -23,7 +24,8 @@ clean = load_sample_image("china.jpg").mean(axis=2) / 255.0
 noisy = clean + 0.1 * rng.normal(size=clean.shape)
 
 # %%
-# The mean brightness of a patch is set apart. What is left has 63 dimensions, in coordinates that keep lengths.
+# The mean brightness of each patch is subtracted. The remainder has 63 dimensions, in coordinates that preserve
+# lengths.
 
 pixels = extract_patches_2d(noisy, (SIDE, SIDE)).reshape(-1, SIDE**2)
 brightness = pixels.mean(axis=1, keepdims=True)
@@ -31,9 +33,9 @@ basis = np.linalg.svd(np.eye(SIDE**2) - 1 / SIDE**2)[0][:, :-1]
 patches = pixels @ basis
 
 # %%
-# With ``posterior=8`` EM is truncated: a patch is shared by its 8 most likely components. A full covariance of each of
-# 1,000 components would fit the noise too, so a component has 6 factors. A few components lose all rows or keep only
-# some; a warning would list them.
+# With ``posterior=8`` EM is truncated: a patch has responsibilities only for its 8 most likely components. Full
+# covariances of 1,000 components would fit the noise too, so each component has only 6 factors. A few components become
+# empty or keep few rows; the warning that lists them is suppressed.
 
 warnings.filterwarnings("ignore", "[Cc]omponents? ")
 settings = {"tol": 0.1, "random_state": 0}
@@ -47,12 +49,13 @@ print(f"bound below the log-likelihood: {outcome.posterior_gap:.3f} ± {outcome.
 few = GaussianMixture(20, init_params="kmeans", **settings).fit(patches)
 
 # %%
-# In flat parts of the photograph, such as its sky, patches hold nothing but noise. Its variance is that of the
-# components with the least variance. The Wiener filter of a component then leaves what varies more than the noise.
+# In flat regions of the photograph, such as the sky, patches contain only noise. The components with the smallest
+# variance therefore estimate the variance of the noise. The Wiener filter of a component then keeps only variation that
+# exceeds the noise.
 
 
 def noise_variance(mixture):
-    """The mean variance of the components of a tenth of the patches, those that vary least."""
+    """Return the mean variance of the components with the smallest variance, which contain a tenth of the patches."""
     variances = np.trace(mixture.covariances_, axis1=1, axis2=2) / mixture.covariances_.shape[1]
     order = np.argsort(variances)
     return variances[order[np.searchsorted(np.cumsum(mixture.weights_[order]), 0.1)]]
@@ -74,9 +77,9 @@ def denoised(mixture):
 print(f"standard deviation of the noise: {np.sqrt(noise_variance(many)):.3f} found, 0.1 added")
 
 # %%
-# Higher is better: 3 dB halve the squared error. On this part of the photograph, the other example reaches 24.5 dB.
-# Patches of the photograph itself are nearer to it than those of others. That is most of the gain, because 20
-# components of these patches come close to 1,000.
+# Higher values are better, and 3 dB halve the squared error. On this region of the photograph, the other example
+# reaches 24.5 dB. Most of the gain comes from the patches of the photograph itself, because 20 components for these
+# patches reach nearly the same value as 1,000 components.
 
 part = slice(100, 260), slice(60, 260)
 

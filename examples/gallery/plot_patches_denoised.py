@@ -2,10 +2,10 @@
 A photograph without its noise (EPLL)
 =====================================
 
-Small patches of photographs are similar: edges, textures, flat areas. A mixture learns them from one photograph and
-then removes the noise of another one. This is the expected patch log-likelihood of Zoran & Weiss (ICCV 2011): each
-patch is replaced by its mean given the noisy one, and overlapping patches are averaged. The usual alternatives are a
-Gaussian filter and wavelets; the filter is shown for comparison.
+Small patches of different photographs resemble each other: edges, textures, flat areas. A mixture is fitted to patches
+of one photograph, and then removes the noise from another photograph. This is the expected patch log-likelihood of
+Zoran & Weiss (ICCV 2011): each patch is replaced by its conditional mean given the noisy patch, and overlapping patches
+are averaged. The usual alternatives are a Gaussian filter and wavelets; the filter is shown for comparison.
 """
 
 import matplotlib.pyplot as plt
@@ -32,8 +32,8 @@ patches += 0.01 * rng.normal(size=patches.shape)  # flat patches would have sing
 prior = GaussianMixture(20, tol=0.1, random_state=0).fit(patches)
 
 # %%
-# The noisy picture is a part of the photograph that the mixture has not seen. `convolve` adds the noise to the
-# mixture, so that it tells which component a noisy patch belongs to. The Wiener filter of this component removes the
+# The noisy image is a region of the second photograph, which was not used in the fit. `convolve` adds the noise to the
+# mixture, so that `predict` returns the component of a noisy patch. The Wiener filter of this component removes the
 # noise.
 
 clean = grey("china.jpg")[100:260, 60:260]
@@ -60,7 +60,7 @@ smooth = max((gaussian_filter(noisy, width) for width in np.arange(0.5, 2.0, 0.1
 pictures = {"photograph": clean, "noisy": noisy, "best Gaussian filter": smooth, "mixture": denoised(noisy, NOISE)}
 
 # %%
-# Higher is better: 3 dB halve the squared error.
+# Higher values are better, and 3 dB halve the squared error.
 
 figure, axes = plt.subplots(2, 2, figsize=(8.5, 7), layout="constrained")
 for ax, (name, image) in zip(axes.ravel(), pictures.items(), strict=True):

@@ -2,10 +2,10 @@
 A codebook of 4,096 cells
 =========================
 
-A search engine for images cuts the space of its features into thousands of cells. It compares a query with the rows
-of a few cells only. K-means makes such cells; here those of a mixture of the same size are compared with them. The
-features are the colours of 2 × 2 pixels of two photographs, and the sought neighbours are the ten nearest of 100,000
-rows.
+A search engine for images divides its feature space into thousands of cells, and compares a query only with the rows of
+a few cells. The cells usually come from k-means; this example compares them with the cells of a mixture of the same
+size. The features are the colours of 2 × 2 pixels of two photographs, and a query searches for the ten nearest of
+100,000 rows.
 """
 
 import warnings
@@ -29,9 +29,9 @@ rows, queries = patches[:100_000], patches[100_000:102_000]
 neighbours = KDTree(rows).query(queries, k=10, return_distance=False)
 
 # %%
-# With 4,096 components, EM is truncated: a row is shared by its few most likely components. K-means begins with random
-# rows, because k-means++ would take longer than all the rest. A few of thousands of components lose all rows or keep
-# only equal ones; a warning would list them.
+# With 4,096 components, EM is truncated: a row has responsibilities only for its most likely components. K-means begins
+# with random rows, because k-means++ would take longer than the rest of the program. A few of the components become
+# empty or keep only identical rows; the warning that lists them is suppressed.
 
 warnings.filterwarnings("ignore", "[Cc]omponents? ")
 began = perf_counter()
@@ -42,12 +42,12 @@ print(f"mixture: {mixture.n_iter_} steps, {middle - began:.0f} s; a row has {mix
 print(f"k-means: {kmeans.n_iter_} steps, {perf_counter() - middle:.0f} s")
 
 # %%
-# A row has one code, the number of its cell. A query visits cells by their distance or, with the mixture, by their
-# probability.
+# The code of a row is the index of its cell. A query visits the cells in the order of their distance or, with the
+# mixture, of their probability.
 
 
 def visited(codes, order):
-    """The rows that a query reads, and the share of its neighbours among them, after 1, 2, 3 … cells."""
+    """Return the number of rows that a query reads in 1, 2, 3 … cells, and the fraction of its neighbours found."""
     sizes = np.bincount(codes, minlength=N_CELLS)
     turn = np.argsort(order, axis=1)
     found = np.take_along_axis(turn, codes[neighbours], axis=1)
@@ -67,9 +67,9 @@ for name, (_, n_read, recall) in curves.items():
     print(f"{name + ':':30}{recall[3]:.1%} of the neighbours in 4 cells, {n_read[3]:.0f} rows")
 
 # %%
-# The codes of the mixture find about as many neighbours as those of k-means, also for a given number of rows read, and
-# the fit takes less time, because a step does not compare each row with all cells. The nearest cells are better
-# than the most probable ones.
+# For a given number of rows read, the mixture finds about the same number of neighbours as k-means. The mixture takes
+# less time to fit, because a step does not compare each row with all cells. The nearest cells contain more neighbours
+# than the most probable cells.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharey=True)
 for name, (counts, n_read, recall) in curves.items():

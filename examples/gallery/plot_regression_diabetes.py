@@ -2,9 +2,9 @@
 Diabetes: a prediction with its uncertainty
 ===========================================
 
-How will the disease of 442 patients progress in a year, given their body mass index? A straight line gives one
-number, and the same error for everybody. A mixture gives a distribution for each patient. For light patients it is
-lopsided: most of them have a low score and a few a high one, but the score is never negative.
+How will the disease of 442 patients progress in a year, given their body mass index? A straight line predicts one
+number, with the same error for every patient, whereas a mixture predicts a distribution for each patient. For patients
+with a low index the distribution is skewed: most scores are low, a few are high, and no score is negative.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ line = LinearRegression().fit(bmi[train], progression[train])
 spread = np.std(progression[train] - line.predict(bmi[train]))
 
 # %%
-# The band should hold 90 % of the patients who were not used in the fit.
+# The band should contain 90 % of the patients who were not used in the fit.
 
 grid = np.linspace(18, 42, 200)[:, None]
 bands = {
@@ -42,7 +42,7 @@ axes[0].set_ylabel("progression after a year")
 plt.show()
 
 # %%
-# Two patients in detail. `predict_mixture` gives the whole distribution, which answers any other question, too.
+# `predict_mixture` returns the whole predictive distribution. The program prints quantiles for two patients.
 
 for x in (22.0, 34.0):
     distribution = mixture.predict_mixture([[x]])[0]

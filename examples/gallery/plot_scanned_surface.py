@@ -2,10 +2,10 @@
 A scanned surface as 20,000 Gaussians
 =====================================
 
-A scanner measures millions of points of a surface, with noise. A mixture of many flat components describes it in fewer
-numbers: the thinnest axis of a component is the normal of the surface there. Such scans are too large for this
-gallery, so the points are drawn from a bumpy ball whose normals are known. The usual alternative is to compute the
-principal axes of the nearest neighbours of each point.
+A scanner measures millions of noisy points on a surface. A mixture of many flat components describes the surface with
+fewer numbers, and the thinnest axis of each component is the local normal of the surface. Because real scans are too
+large for this gallery, the points are drawn from a bumpy ball whose normals are known. The usual alternative is to
+compute the principal axes of the nearest neighbours of each point.
 """
 
 import warnings
@@ -22,7 +22,7 @@ rng = np.random.default_rng(0)
 
 
 def height(points):
-    """How far points are above the surface."""
+    """Return the heights of points above the surface."""
     radius = np.linalg.norm(points, axis=1)
     x, y, z = points.T / radius
     waves = 0.12 * np.sin(5 * x) * np.sin(6 * y + 1) + 0.05 * np.sin(14 * z + 3 * x)
@@ -36,7 +36,7 @@ def scan(n_points):
 
 
 points = scan(1_000_000)
-warnings.filterwarnings("ignore", "[Cc]omponents? ")  # ten of 20,000 keep a few points only
+warnings.filterwarnings("ignore", "[Cc]omponents? ")  # ten of 20,000 components keep only a few points
 began = perf_counter()
 surface = GaussianMixture(20_000, tol=0.01, random_state=0).fit(points)
 outcome = surface.outcome_
@@ -44,16 +44,16 @@ print(f"{surface.n_iter_} steps, {perf_counter() - began:.0f} s")
 print(f"The bound is {outcome.posterior_gap:.1g} nats per row below the log-likelihood.")
 
 # %%
-# With 20,000 components, EM is truncated: a row is shared by its 8 most likely components, and not by all. The fit
-# reports what this costs, and here it is next to nothing. There are 50 points for each component. With fewer, later
-# steps fit the noise, so `tol` is 0.01.
+# With 20,000 components, EM is truncated: a row has responsibilities only for its 8 most likely components. The fit
+# reports the resulting loss of log-likelihood, which is negligible here. Because there are only 50 points per
+# component, later steps would fit the noise, so `tol` is 0.01.
 
 thickness, axes_of = np.linalg.eigh(surface.covariances_)
 normals = axes_of[:, :, 0]
 
 
 def angles(normals, places):
-    """The angles between normals and those of the surface, degrees."""
+    """Return the angles between the given normals and the normals of the surface, in degrees."""
     gradient = np.stack([height(places + step) - height(places - step) for step in 1e-5 * np.eye(3)], axis=1)
     cosines = np.einsum("nd,nd->n", normals, gradient) / np.linalg.norm(gradient, axis=1)
     return np.degrees(np.arccos(np.minimum(np.abs(cosines), 1)))
@@ -73,8 +73,9 @@ print(f"means:          {np.sqrt(np.mean(height(surface.means_) ** 2)):.4f}")
 print(f"mean log-density of new points: {surface.score(scan(20_000)):.2f} nats")
 
 # %%
-# From left to right: the scanned points, brighter where they are nearer; the components, lit by their normals from the
-# upper left; and new points that the mixture draws, with the light of their components.
+# The left plot shows the scanned points, where brighter points are nearer. The middle plot shows the components, lit
+# from the upper left. The right plot shows new points that are drawn from the mixture, with the light of their
+# components.
 
 light = np.array([-0.5, 0.6, 0.65])
 outward = normals * np.sign(np.einsum("kd,kd->k", normals, surface.means_))[:, None]
@@ -96,7 +97,7 @@ for ax, (name, (shown, colour, is_front, size)) in zip(axes, pictures.items(), s
     ax.axis("off")
 
 # %%
-# The log-density in a plane through the ball, of the components near it, and the scanned points near the plane.
+# The plot shows the log density in a plane through the ball, and the scanned points near this plane.
 
 is_near = np.abs(surface.means_ - [0.65, 0, 0.7]).max(axis=1) < 0.15
 weights = surface.weights_[is_near] / surface.weights_[is_near].sum()

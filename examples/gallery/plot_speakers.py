@@ -2,13 +2,13 @@
 Whose voice is it? A background model and its adaptation
 ========================================================
 
-Speaker verification cuts speech into frames of some 20 milliseconds and describes each by a few numbers (MFCC). A
-large mixture with diagonal covariances, the *universal background model* (UBM), is fitted to the frames of many
-people. Two uses of it follow. *MAP adaptation* (Reynolds, Quatieri & Dunn 2000) moves its means towards the few frames
-of one speaker: a new recording belongs to the speaker whose adapted mixture makes it most likely. *Fisher vectors*
-(Perronnin & Dance 2007) turn a recording of any length into one row of numbers, the gradient of its log-likelihood,
-which any classifier can take.
-The frames are drawn by the program: speakers share sounds, and each one pronounces them a little differently.
+Speaker verification splits speech into frames of some 20 milliseconds and describes each frame by a few numbers (MFCC).
+A large mixture with diagonal covariances, the *universal background model* (UBM), is fitted to the frames of many
+people. This example uses the model in two ways. *MAP adaptation* (Reynolds, Quatieri & Dunn 2000) moves the means
+towards the few frames of one speaker, and a new recording is assigned to the speaker with the highest likelihood.
+*Fisher vectors* (Perronnin & Dance 2007) convert a recording of any length into one row of numbers, the gradient of its
+log-likelihood, for any classifier. The program simulates the frames: speakers have the same sounds, but each speaker
+pronounces them slightly differently.
 """
 
 import matplotlib.pyplot as plt
@@ -33,9 +33,9 @@ background = GaussianMixture(N_SOUNDS, covariance_type="diag", random_state=0).f
 )
 
 # %%
-# Adaptation mixes the mean of a component with that of the speaker's frames. A component that explains few of the
-# frames hardly moves: ``RELEVANCE`` frames move it half of the way. Weights and variances stay those of the
-# background.
+# Adaptation averages the mean of each component and the mean of the speaker's frames in this component. A component
+# with few frames hardly moves, and ``RELEVANCE`` frames move its mean half of the way. Weights and variances of the
+# background do not change.
 
 
 def adapted(frames):
@@ -60,8 +60,8 @@ who = np.repeat(np.arange(N_SPEAKERS), 4)
 vectors = LinearSVC(C=10).fit([fisher_vector(recording(s, 100)) for s in who], who)
 
 # %%
-# The longer the recording, the surer the answer. A mixture fitted to the 400 frames of a speaker alone, the
-# alternative, does not know the sounds that the speaker has hardly used.
+# Longer recordings are recognised more reliably. The alternative, a mixture fitted to the 400 frames of a speaker
+# alone, does not describe sounds that the speaker has hardly used.
 
 lengths = [5, 10, 20, 40, 80, 160]
 right = {"adapted means": [], "Fisher vectors": [], "a mixture of each speaker alone": []}

@@ -2,10 +2,10 @@
 From 100,000 splats to 5,000
 ============================
 
-Gaussian splatting describes a scene by very many small Gaussians with colours. Viewers need fewer of them. Here each
-of the 100,000 pixels of a photograph is a splat: a narrow Gaussian of place and colour. The picture is cut into 1,000
-tiles of 100 splats, and ``fit_many`` fits five components to each tile in one call. The usual alternative is to keep
-a smaller picture of 5,000 pixels.
+Gaussian splatting describes a scene by very many small coloured Gaussians, whose number must often be reduced for
+viewers. In this example, each of the 100,000 pixels of a photograph is a splat: a narrow Gaussian in position and
+colour. The image is divided into 1,000 tiles of 100 splats, and ``fit_many`` fits five components to each tile in one
+call. The usual alternative is a smaller image of 5,000 pixels.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +22,8 @@ splats = np.concatenate([place, image], axis=-1)  # row, column, red, green, blu
 spread = np.array([0.3, 0.3, 1e-3, 1e-3, 1e-3])  # variances of one splat
 
 # %%
-# In units of its own spread, each splat has the variance 1 in every feature. A ridge of 1 adds it to the covariances
-# of the components, so that they hold the splats and not only their centres.
+# In units of its own spread, each splat has variance 1 in every feature. A ridge of 1 adds this variance to the
+# covariances of the components, which then describe the splats and not only their centres.
 
 corners = [(row, column) for row in range(0, height, 10) for column in range(0, width, 10)]
 tiles = [splats[row : row + 10, column : column + 10].reshape(-1, 5) / np.sqrt(spread) for row, column in corners]
@@ -32,7 +32,7 @@ few = Mixture.concatenate(reduced, np.full(len(reduced), 1 / len(reduced))).tran
 print(f"{height * width:,} splats became {few.n_components:,}")
 
 # %%
-# To draw the mixture, take the mean colour given the place: a regression in closed form. Only splats near a tile
+# The image of a mixture is the mean colour given the position, a regression in closed form. Only splats near a tile
 # matter.
 
 drawn = np.zeros_like(image)

@@ -2,11 +2,10 @@
 Stars: the true spread behind noisy measurements
 ================================================
 
-Distances of stars come from tiny angles, and each angle has its own known error. Stars of a cluster move together:
-their true velocities differ little, but the measured ones differ much. Fitting the measurements as they are shows the
-errors. Extreme deconvolution (Bovy, Hogg & Roweis 2011) fits the distribution *without* them: pass the errors as
-``X_error``, or a covariance for each star, ``(n, d, d)``. The stars are drawn by the program, so that the truth is
-known.
+Velocities of stars in a cluster differ little, but their measured values differ much, because each measurement has its
+own known error. A fit that ignores the errors describes mainly the errors. Extreme deconvolution (Bovy, Hogg & Roweis
+2011) fits the distribution *without* errors: pass the standard deviations as ``X_error``, or a covariance for each
+star, ``(n, d, d)``. The program simulates the stars, so that the true parameters are known.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +25,7 @@ exact = GaussianMixture(2, random_state=0, tol=1e-6, max_iter=2000).fit(measured
 fits = {"errors ignored": naive, "errors known": exact}
 
 # %%
-# The true cluster is 0.3 km/s wide. Only the fit that knows the errors finds this.
+# The true cluster is 0.3 km/s wide, which only the fit with ``X_error`` finds.
 
 names = ["velocity to the east, km/s", "velocity to the north, km/s"]
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.3), layout="constrained")
@@ -40,7 +39,7 @@ for ax, (name, gm) in zip(axes, fits.items(), strict=True):
 plt.show()
 
 # %%
-# ``denoise`` moves each star to where it most probably is, and says how sure that is.
+# ``denoise`` returns the mean of the true velocity of each star given its measurement, and its covariance.
 
 means, _ = exact.denoise(measured, X_error=errors)
 for name, values in (("measured", measured), ("denoised", means)):

@@ -2,9 +2,9 @@
 Wine: thirteen measurements, three growers
 ==========================================
 
-A chemist measured 178 wines of three growers: alcohol, acids, colours and ten more. A full covariance of 13 features
-has 91 numbers, too many for so few wines. BIC compares structures with fewer numbers, and numbers of components,
-without knowing the growers.
+A chemist measured alcohol, acids, colours and ten further properties of 178 wines from three growers. A full covariance
+of 13 features has 91 parameters, too many for 178 wines. BIC selects a structure with fewer parameters and the number
+of components, without using the growers.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ gm = GaussianMixtureIC(range(1, 7), covariance_type=structures, random_state=0).
 print("chosen:", gm.covariance_type_, gm.n_components_, "components")
 
 # %%
-# The curves show the BIC of each structure, where lower is better. The lowest point is the fit that is kept.
+# The curves show the BIC of each structure, where lower is better. The fit with the lowest BIC is kept.
 
 figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
 table = {name: np.array(column, dtype=object) for name, column in gm.results_.items()}
@@ -35,7 +35,7 @@ ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 plt.show()
 
 # %%
-# How well do the clusters agree with the growers? 1 is perfect, and 0 is chance.
+# The printed adjusted Rand index compares the clusters with the growers, where 1 is perfect and 0 is chance.
 
 clusters = KMeans(3, n_init=10, random_state=0).fit_predict(X)
 print(f"mixture: {adjusted_rand_score(grower, gm.predict(X)):.2f}")

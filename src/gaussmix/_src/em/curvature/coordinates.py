@@ -205,6 +205,7 @@ class Coordinates:
             exponents = (0.5 * exponent_coordinates[:, :, None, None] * self.symmetric_basis).sum(axis=1)
             values, axes = np.linalg.eigh(exponents)
             return squared(inverse_factors @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
+        assert self.axis_variances is not None, "axes with angles have variances"
         turns = np.zeros((len(exponent_coordinates), d, d))
         rows, columns = below_diagonal(d)
         turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)

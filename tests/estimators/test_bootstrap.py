@@ -218,5 +218,5 @@ def test_bad_parameters():
         gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="rows without labels"):
         gm.bootstrap(X, kind="parametric", labels=LABELS)
-    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+    with pytest.warns(RuntimeWarning, match="a new fit to this X"):
         gm.bootstrap(X + 1.0, 3)

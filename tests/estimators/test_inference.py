@@ -320,7 +320,7 @@ def test_other_rows_are_noticed(change):
     gm = fitted(X)
     other = X + 0.5 if change == "moved" else X[:-9] if change == "fewer" else X
     weight = np.arange(N) + 1.0 if change == "weighted" else None
-    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+    with pytest.warns(RuntimeWarning, match="a new fit to this X"):
         found = gm.inference(other, sample_weight=weight)
     if change == "moved":
         expected = fitted(other).inference(other)

@@ -131,7 +131,7 @@ USAGE = [  # commands, and what is said of them
     ("fit groups.csv --by g -k 2 -s full,diag", "one structure"),
     ("fit groups.csv --by g -k 2 --criterion aic", "--criterion has no meaning with --by"),
     ("fit groups.csv --by g -k 2 --memory 1GB", "--memory has no meaning with --by"),
-    ("fit groups.csv --by g -k 2 --weights g", "can't be a feature or the weight"),
+    ("fit groups.csv --by g -k 2 --weights g", "is already a feature or the column of --weights"),
     ("predict m.gmm input.csv --columns eruptions,,waiting", "--columns"),
     ("predict m.gmm input.csv --targets ''", "--targets"),
     ("predict m.gmm input.csv --targets waiting --outliers", "--outliers needs every feature: leave --targets out."),

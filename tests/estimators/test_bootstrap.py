@@ -167,7 +167,7 @@ def test_what_became_of_the_refits_is_told():
     assert len(found.draws) == 150 - found.n_collapsed
     assert found.n_at_other_maximum > 0
     text = str(found)
-    assert f"In {found.n_at_other_maximum / 150:.1%} of the refits a component ended elsewhere" in text
+    assert f"In {found.n_at_other_maximum / 150:.1%} of the refits a component kept less than half" in text
     assert "150 refits, to rows drawn from the rows" in text
     of_noise = fitted(X, noise=True).bootstrap(X, 5, random_state=0).notes[-1]
     assert of_noise == "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."

@@ -63,7 +63,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
 
 
 def quarters(rows):
-    """Return responsibilities in which the first cluster is split at random, and a last one has a little of all rows."""
+    """Return responsibilities that split the first cluster at random and give the last component a bit of all rows."""
     shares = np.full((len(rows), 4), 0.005)
     halves = np.random.default_rng(1).integers(2, size=120)
     shares[np.arange(120), halves] = 0.985

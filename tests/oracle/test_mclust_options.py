@@ -83,11 +83,11 @@ DIRECTIONS = json.loads((Path(__file__).parent / "mclust_dr.json").read_text())
 
 @pytest.mark.parametrize("case", DIRECTIONS["directions"], ids=lambda case: f"lambda={case['lambda']}")
 def test_directions_are_those_of_mclust(case):
-    """mclust uses the covariance of the rows for Σ, which equals the mixture's covariance up to mclust's tol of 1e-5."""
+    """mclust uses the covariance of the rows for Σ, which equals the mixture's covariance up to its tol of 1e-5."""
     mixture = Mixture(*(np.array(DIRECTIONS[name]) for name in ("weights", "means", "covariances")), FAMILIES["full"])
     found = directions(mixture._model, case["lambda"])
     assert len(found.axes) == case["numdir"]
     basis = np.array(case["basis"]).T
     signs = np.sign(np.einsum("ij,ij->i", basis, found.axes))
     np.testing.assert_allclose(found.axes, basis * signs[:, None], atol=1e-4)
-    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)  # mclust doubles the values
+    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)  # mclust doubles it

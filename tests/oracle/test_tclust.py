@@ -38,7 +38,7 @@ def ours():
 
 
 def test_tclust_raises_this_objective(of_tclust):
-    assert classified(of_tclust) == pytest.approx(TCLUST["objective"], rel=1e-3)  # tclust's last step used other weights
+    assert classified(of_tclust) == pytest.approx(TCLUST["objective"], rel=1e-3)  # its last step used other weights
 
 
 def test_the_same_rows_are_left_out_and_the_groups_are_the_same(ours):

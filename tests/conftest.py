@@ -73,8 +73,8 @@ def marked_heavy(items):
 def not_drawn(items):
     """Return the identities of the cases that a greedy draw leaves out from tests with many cases.
 
-    The draw applies to tests that are marked `pairwise` or have more than `MANY` cases. It keeps every pair of values
-    of two parameters for `pairwise` tests, and every value of a parameter otherwise. It is the same in every run.
+    The draw applies to tests that are marked `pairwise` or have more than `MANY` cases. For `pairwise` tests the draw
+    keeps every pair of values of two parameters, and otherwise every value of a parameter. Every run draws the same.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:

@@ -23,7 +23,7 @@ from gaussmix._src.testing.problems import groups
 from gaussmix.testing import PROBLEMS, Problem
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-# Covariance structures for which every change of the coordinates is allowed.
+# Structures for which every change of the coordinates gives valid covariances of the structure.
 free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
 
 
@@ -175,7 +175,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
 
 @free
 def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
-    """Check this to first order in the step, because L-BFGS relies on it."""
+    """Check that a step equals the scaled gradient to first order, because L-BFGS relies on this property."""
     given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
     acceleration, after = acceleration_of(given, FAMILIES[name], engine, StopRule()), given.start(FAMILIES[name])

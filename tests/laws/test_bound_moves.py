@@ -261,7 +261,7 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
         passes.clear()
         found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
     (with_parts, n_passes), (without, n_more) = found
-    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 times tol
+    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 × tol
     assert n_passes <= 10 < n_more, (n_passes, n_more)
 
 

@@ -58,7 +58,7 @@ def test_fits_move_along_with_the_data(kind, engine, rng):
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])
 def test_variances_are_those_of_the_rows_after_any_step(n_factors, rng):
-    """This holds because EM has the covariance of the factors as an extra parameter; Liu, Rubin & Wu (1998)."""
+    """Variances are exact, because EM has the factors' covariance as an extra parameter; Liu, Rubin & Wu (1998)."""
     family = FactorAnalyzer(n_factors)
     mass, full = random_scatters(rng, 3, 6)
     expected = np.diagonal(full, axis1=1, axis2=2) / mass[:, None]
@@ -127,7 +127,7 @@ def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kin
 
 @pytest.mark.parametrize("shared_loadings", [False, True])
 def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, engine, rng):
-    """Its loadings are the initial ones, from the variances of all rows, because it has no scatter of its own."""
+    """An empty component keeps its initial loadings, from the variances of all rows, because it has no scatter."""
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)

@@ -49,7 +49,7 @@ def test_the_others_start_as_without(name, far, family, engine, rng):
     atol = tolerance * np.abs(rows).max() ** 2
     if family != "tied":
         np.testing.assert_allclose(mixture.covariances.array[:kept], without.covariances.array, atol=atol)
-    elif len(np.unique(wild, axis=0)) == n_places:  # otherwise the outliers have scatter, which contributes
+    elif len(np.unique(wild, axis=0)) == n_places:  # otherwise the scatter of the outliers contributes
         ridge = RIDGE * np.eye(2)
         np.testing.assert_allclose(
             mixture.covariances.array - ridge, (without.covariances.array - ridge) * share, atol=atol
@@ -70,7 +70,7 @@ def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, r
 
 @pytest.mark.parametrize("name", STARTS)
 def test_a_row_beyond_the_sample_is_found(name, engine, rng):
-    """This holds for any row, because the row with the largest value of a feature is always in the sample."""
+    """Any distant row is found, because the row with the largest value of a feature is always in the sample."""
     numbers = np.arange(LEAF_ROWS + 10_000.0)[:, None]
     left_out = int(np.setdiff1d(numbers, ArraySource(numbers).sample(LEAF_ROWS).rows)[0])
     rows = inliers(rng, len(numbers))

@@ -309,7 +309,7 @@ def test_a_saddle_is_no_maximum():
     assert find_certificate(*how) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
-    higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # the likelihood rises along this vector
+    higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # a direction in which the likelihood rises
     engine, block = how[-1], how[-2].whole
     assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
 

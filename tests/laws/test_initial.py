@@ -42,7 +42,7 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
 @pytest.mark.parametrize("name", ["full", "diag", "spherical", "VEV"])
 @pytest.mark.parametrize("has_places", [True, False])
 def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, has_places, engine, rng):
-    """Its mean is its centre if the partition has centres, and otherwise the mean of all rows."""
+    """The mean of an empty component is its centre if the partition has centres, otherwise the mean of all rows."""
     rows = np.concatenate([rng.normal(size=(30, 2)) * [1.0, 2.0], rng.normal([9.0, 4.0], size=(50, 2))])
     labels = np.repeat(np.array([0, 2], dtype=np.int32), (30, 50))
     centres = np.array([[0.0, 0.0], [1e3, -1e3], [9.0, 4.0]])

@@ -106,7 +106,7 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
 
 @pytest.mark.parametrize("rule", [AssignmentRule.HARD, AssignmentRule.ASSIGNMENT])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
-    """This holds even if an earlier soft step with the same state has treated rows separately."""
+    """Other steps must not treat distant rows separately, even if an earlier soft step with the same state did."""
     rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
     engine, spec = ENGINES["complete"](1), model.family.moment_spec(None)

@@ -62,7 +62,7 @@ def in_another_thread():
 
 
 def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
-    """Check this in a new process whose BLAS has two threads, because it has one in pytest's workers."""
+    """Check BLAS in a new process with two threads, because BLAS has a single thread in pytest's workers."""
     code = f"import runpy; own = runpy.run_path({__file__!r}); [own[name]() for name in {NAMES}]"
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -92,7 +92,7 @@ def assert_same_fits(single, double, rows):
 @pytest.mark.parametrize("n_rows", [4_000, 70_000])
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, covariance_type, n_rows, is_weighted):
-    """Check this with outliers, in the core and in the Python loop, which is used if passes are long."""
+    """Check rows with outliers, in the core and in the Python loop, which is used if passes are long."""
     rows = mixed(rng, n_rows, 4).astype(np.float32)
     rows[::100] *= 20
     weight = rng.uniform(0, 2e50, len(rows)) if is_weighted else None

@@ -86,7 +86,7 @@ class FixedDraws:
 
 
 def test_rows_are_drawn_by_weight():
-    """Check this even for a uniform number of 1, which rounding may produce."""
+    """Check draws even for a uniform number of 1, which rounding may produce."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
     assert sample.draw_indices(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
@@ -228,7 +228,7 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
         run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)
     ).trace.last_objective
     found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
-    assert found == pytest.approx(best, abs=1e-5)  # gains end at 1e-6, and shrink by a tenth per step
+    assert found == pytest.approx(best, abs=1e-5)  # EM stops at gains of 1e-6, which shrink by a tenth per step
 
 
 def two_groups(rng, linear=None):

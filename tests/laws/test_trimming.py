@@ -163,7 +163,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engine, rng):
-    """Check this at each step of a run."""
+    """At each step of a run, the trimming rule from few rows must equal the rule from all rows."""
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), 0.15)
     for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StopRule(1e-13, 40)):

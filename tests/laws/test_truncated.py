@@ -159,7 +159,7 @@ def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candida
 
 
 def test_candidates_that_are_lost_are_found_among_all_components(rng):
-    """Otherwise the free energy would fall, here by a tenth of a nat, if a worker of a compute cluster is lost."""
+    """Without this search the free energy would fall by a tenth of a nat if a worker of a compute cluster is lost."""
     rows = rng.normal(size=(3000, 3)) ** 3
     source, model = ArraySource(rows), start(OWN["full"], rows, 100)
     for state in run_em(source, ENGINES["truncated"](2, 3), model, Objective(np.full(3, 1e-6)), StopRule(0.0, 30)):

@@ -1,7 +1,7 @@
 """One EM step in NumPy, row by row, with missing values, measurement errors, noise, labels and trimming.
 
-This is the reference of `test_real_data`. The formulas are written as in the literature (Ghahramani & Jordan 1994;
-Bovy, Hogg & Roweis 2011), with inverses and determinants, and do not use gaussmix.
+`test_real_data` uses this module as its reference. The formulas are written as in the literature (Ghahramani & Jordan
+1994; Bovy, Hogg & Roweis 2011), with inverses and determinants, and do not use gaussmix.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", FITS)
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
-    """Both use their own defaults. EM is slow on eruptions, where gaussmix with tol=1e-5 would end 0.5 above."""
+    """gaussmix and mclust use their defaults. EM is slow on eruptions, where tol=1e-5 would end 0.5 above."""
     rows = rows_of(name)
     table = FITS[name]["bic"]["table"]
     theirs = min(-value for line in table for value in line if value is not None)

@@ -77,7 +77,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     assert found.statistic[0] == pytest.approx(theirs["lrt"][0], abs=5e-3)
     assert (np.cumsum(found.statistic) > np.cumsum(theirs["lrt"]) - 5e-3).all()
     assert found.p_value[0] == 1 / 200
-    places = [1, 2, 3, 4]  # 25, 50, 75 and 90 %
+    places = [1, 2, 3, 4]  # columns of the 25, 50, 75 and 90 % quantiles
     drawn = np.quantile(found.null_statistics, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
     assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
     assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
@@ -86,7 +86,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
 @pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("case", EM_TESTS)
 def test_the_em_test_is_that_of_its_authors(case):
-    """Their package divides the variance by n − 1 under the null hypothesis, which changes its statistic slightly."""
+    """MixtureInf divides the variance by n − 1 under the null hypothesis, which changes its statistic slightly."""
     table, column = case.split(".", 1)
     statistic = em_test(rows_of(table)[:, COLUMNS[table].split().index(column)]).statistic[0]
     assert statistic == pytest.approx(EM_TESTS[case]["maximum"], abs=2e-4)

@@ -73,7 +73,7 @@ def test_highest_density_level():
     rows = rows_of("faithful")
     levels, theirs = mixture.highest_density_level(p), np.log(FOUND["faithful"]["hdrlevels"])
     np.testing.assert_allclose(mixture.log_density(FOUND["faithful"]["x"]), FOUND["faithful"]["logpdf"], rtol=ROUNDING)
-    np.testing.assert_allclose(np.quantile(mixture.log_density(rows), 1 - p), theirs, rtol=1e-3)  # interpolation
+    np.testing.assert_allclose(np.quantile(mixture.log_density(rows), 1 - p), theirs, rtol=1e-3)  # interpolated levels
     inside = (mixture.log_density(rows)[:, None] >= levels).mean(axis=0)
     np.testing.assert_array_less(np.abs(inside - p), 3 * np.sqrt(p * (1 - p) / len(rows)))
 
@@ -90,4 +90,5 @@ def test_directions_are_those_of_mclust(case):
     basis = np.array(case["basis"]).T
     signs = np.sign(np.einsum("ij,ij->i", basis, found.axes))
     np.testing.assert_allclose(found.axes, basis * signs[:, None], atol=1e-4)
-    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)  # mclust doubles it
+    # mclust's eigenvalues are twice as large.
+    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)

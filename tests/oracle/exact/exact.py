@@ -16,7 +16,7 @@ FAMILIES = ("full", "tied", "diag", "spherical")
 
 
 def dense(family, covariance, n_features):
-    """Return the full matrix of a covariance that is in the form of its structure."""
+    """Return the full matrix of a covariance that is stored in the form of its structure."""
     if family in ("full", "tied"):
         return mp.matrix(covariance)
     values = covariance if family == "diag" else [covariance] * n_features

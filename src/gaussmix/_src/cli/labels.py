@@ -23,8 +23,8 @@ def label_cells(table: Table, column: str) -> list[Any]:
 def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:
     """Return the label of each row, with None for missing labels and −1, and the component indices of text labels.
 
-    At most `limit` different text labels are allowed. They are assigned to components in alphabetical order, and the
-    second result maps each label to its component; it is None if the labels are numbers. Raises the errors of
+    At most `limit` different text labels are allowed, and they are assigned to components in alphabetical order. The
+    second result maps each text label to its component, or is None if the labels are numbers. Raises the errors of
     `label_cells`, and BadTable if there are too many labels or a number is not an integer.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]

@@ -51,9 +51,9 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         except ValueError:
             raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
-            raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
+            raise click.BadParameter(f"{part!r} must start at 1 or more and increase; write 3, 1:6 or 2,4,8.")
         if high - low + len(chosen) >= _MAX_CANDIDATES:
-            raise click.BadParameter(f"{value!r} asks for more than {_MAX_CANDIDATES} fits.")
+            raise click.BadParameter(f"{value!r} means more than {_MAX_CANDIDATES} fits.")
         chosen.update(range(low, high + 1))
     return tuple(sorted(chosen))
 

@@ -17,7 +17,7 @@ from gaussmix._src.export.graph import OPSET, Graph
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
     """Export a mixture, a fitted estimator, or a pipeline that ends with an estimator, as an ONNX model of opset 17.
 
-    The input is `X` (n_rows, n_features). The outputs are
+    The input is `X` (n_rows, n_features), and the outputs are:
 
     ============== ========================== =======================================================
     name           shape                      what

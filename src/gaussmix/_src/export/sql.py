@@ -43,8 +43,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     """Write a mixture as a SELECT statement for DuckDB that adds columns to a table.
 
     The columns are component (−1 for noise), probability_0, probability_1 … and log_density; a detector adds outlier.
-    All new columns are NULL if a feature is NULL. If a feature is NaN, or if the row is so far away that its density is
-    0 in double precision, the component is NULL, the probabilities are NaN, and the log density is NaN or −inf.
+    All new columns are NULL if a feature is NULL. For a feature of NaN, and for a row so far away that its density is 0
+    in double precision, the component is NULL. In both cases the probabilities are NaN, and the log density is NaN or
+    −inf.
 
     Parameters
     ----------

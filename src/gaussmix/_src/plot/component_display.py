@@ -29,15 +29,15 @@ class ComponentDisplay(FeatureDisplay):
 
     Create a display with `from_estimator`. If there are five or more components, each has a single unfilled ellipse of
     2 σ. More than 20,000 rows are drawn as an image that is darker where there are more rows. With one feature the
-    display shows a histogram of the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves;
-    the levels are then intervals about the mean.
+    display shows a histogram of the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves.
+    The levels are then intervals about the mean.
 
     Parameters
     ----------
     rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
     labels : (n_rows,), most probable component given all features, whether shown or not; −1 for noise.
     certainty : (n_rows,), probability of the most probable component.
-    weights : (n_components,), π_k.
+    weights : (n_components,), weights π_k of the components.
     means : (n_components, 1) or (n_components, 2), means of the features shown, in data units.
     covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the features shown, in data units².
     feature_names : names of the features shown, used to label the axes.
@@ -142,7 +142,7 @@ class ComponentDisplay(FeatureDisplay):
         others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
-                "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
+                "uncertainty must be the result of inference or bootstrap, or a list of mixtures, such as "
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )
         self.uncertain_: list[Any] = [self._draw_uncertain(ax, pens, radii[:1], each) for each in others]

@@ -29,8 +29,8 @@ class ConditionalDisplay(Display):
 
     Parameters
     ----------
-    x : (n_points,), values of the feature, data units.
-    mean : (n_points,), E[target | x], data units.
+    x : (n_points,), values of the feature, in data units.
+    mean : (n_points,), conditional mean E[target | x], in data units.
     quantiles : (n_points, 2 n_coverages + 1), ascending quantiles of the target, with the median in the middle.
     coverages : (n_coverages,), probability of each band, ascending.
     rows : (n_rows, 2), feature and target, in data units; empty if no rows are shown.
@@ -78,7 +78,7 @@ class ConditionalDisplay(Display):
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
-        """Draw a fitted regressor or other estimator, or a mixture, over rows or alone.
+        """Draw the regression of a fitted estimator or of a mixture, with or without rows.
 
         The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 

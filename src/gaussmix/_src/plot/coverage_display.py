@@ -69,12 +69,12 @@ class CoverageDisplay(Display):
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), rows as for `predict`.
+        X : (n_samples, n_features), rows in the form that `predict` accepts.
         y : (n_samples,), target values for a regressor with one target; None if X contains the target's column.
 
         Raises
         ------
-        ValueError : X and y do not fit the mixture, the regressor has several targets, or the mixture has noise.
+        ValueError : X and y do not have the mixture's features, the regressor has several targets, or there is noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:

@@ -27,10 +27,10 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
     regions show the classes of a classifier, the components of a mixture, or the inside and the outside of a detector.
-    They follow from the marginal distribution of the features shown; if the mixture has only these features, the
-    regions agree with `predict`. The colour of a row is the decision based on all features. For a detector the colour
-    depends on the features shown, and rows that are outliers only in all features have a separate colour. With one
-    feature the height of a line is the probability of a decision.
+    The regions follow from the marginal distribution of the features shown; if the mixture has only these features,
+    the regions agree with `predict`. The colour of a row is the decision based on all features. For a detector the
+    colour depends on the features shown, and rows that are outliers only in all features have a separate colour. With
+    one feature the height of a line is the probability of a decision.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class DecisionRegionDisplay(FeatureDisplay):
     rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
     labels : (n_rows,), the decision for each row, as an index of `region_names`.
     feature_names : names of the features shown, used to label the axes.
-    has_noise : whether the last decision is noise.
+    has_noise : whether the last decision means noise.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-else:  # matplotlib need not be installed to import this
+else:  # this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20

@@ -140,7 +140,7 @@ def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
     values = values[~np.isnan(values)]
     if not len(values):
         return []
-    n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # Rice's rule
+    n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # number of bins by Rice's rule
     style: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.25, "zorder": 1}
     return ax.hist(values, **{**style, **options})[2]
 

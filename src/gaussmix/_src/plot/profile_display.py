@@ -37,7 +37,7 @@ class ProfileDisplay(Display):
 
     Parameters
     ----------
-    weights : (n_components,), π_k.
+    weights : (n_components,), weights π_k of the components.
     means, deviations : (n_components, n_shown), mean and standard deviation of each feature, in data units.
     rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
     labels : (n_rows,), the most probable component; −1 for noise.
@@ -173,8 +173,8 @@ class ProfileDisplay(Display):
 def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
     """Compute the components' means and variances in the features before the steps, (n_components, n_features).
 
-    To check that the inverse of the steps is affine, it is applied to the mixture's mean, to points one and two
-    standard deviations from this mean along each axis, and to the components' means.
+    To check that the inverse of the steps is affine, the function applies it to the mixture's mean, to the components'
+    means, and to points on each axis at one and two standard deviations from the mixture's mean.
     """
     model, n = mixture._model, mixture.n_features
     centre, spread = overall(mixture.weights, mixture.means, model.covariances.variances())

@@ -27,7 +27,7 @@ MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is s
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Mixture to draw and, unless the mixture is drawn alone, rows.
+    """Mixture to draw, with rows unless the mixture is drawn alone.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ _REFIT_COVERAGE = ", intervals from such refits 96 %"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap(MixtureEstimates):
-    """Uncertainty of the weights, means and covariances of a mixture, or of any function of it, estimated by refits.
+    """Uncertainty of the weights, means and covariances of a mixture, or of any function of a mixture, from refits.
 
     Parameters
     ----------

@@ -45,8 +45,8 @@ class ComponentNumberTest:
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
         """Return the first number of components that is not rejected in favour of more components.
 
-        With probability 1 − alpha there are at least this many components: because each test counts only if all
-        earlier tests reject, an error requires that the first true null hypothesis is rejected.
+        With probability 1 − alpha there are at least this many components. Each test counts only if all earlier tests
+        reject, so that the result is wrong only if the first true null hypothesis is rejected.
 
         Parameters
         ----------

@@ -98,9 +98,9 @@ class ParameterEstimates:
         Parameters
         ----------
         alpha : probability outside the interval, above 0 and at most 0.5.
-        method : "wald" for estimate ± z · standard error, on the scale of `links`. A bootstrap also has "percentile",
-            its default, for quantiles of the refits, and "centred" for these quantiles after a shift, on the scale of
-            `links`, that moves the mean of the refits to the estimate.
+        method : "wald" for estimate ± z · standard error, on the scale of `links`. The default of a bootstrap is
+            "percentile" for quantiles of the refits. "centred" shifts these quantiles on the scale of `links`, so that
+            the mean of the refits is the estimate; it needs a bootstrap, too.
 
         Raises
         ------
@@ -269,7 +269,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(MixtureEstimates):
-    """Uncertainty of the weights, means and covariances of a mixture, or of any function of it, computed by formula.
+    """Uncertainty of the weights, means and covariances of a mixture, or of any function of a mixture, by formula.
 
     The parameters are the weights, with the weight of noise last, then the means, then the covariances. A covariance
     has the entries of its lower triangle row by row, or the parameters of its structure. Covariances that all

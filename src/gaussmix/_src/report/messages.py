@@ -149,9 +149,9 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
     """Return a warning about failed candidates if they may have changed the choice; otherwise None.
 
-    Failures may have changed the choice if more than half of the candidates failed, if a candidate failed that has at
-    most as many components as the chosen one, or if `columns` describes singular columns that cause failures.
-    Otherwise no warning is needed, because large candidates often fail and `results_` lists the reasons.
+    Failures may have changed the choice in three cases: more than half of the candidates failed, a candidate failed
+    that has at most as many components as the chosen one, or `columns` describes singular columns. Otherwise no warning
+    is needed, because large candidates often fail and `results_` lists the reasons.
     """
     failed = [result for result in results if result.failure is not None]
     if not failed:

@@ -58,8 +58,9 @@ def echo_json(values: dict[str, Any]) -> None:
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """Print the result of a finished model selection as text.
 
-    `about` has the path of the table (`data`), `n_rows`, the number of missing values `n_missing`, the column of
-    `weights` or None, the total weight `row_weight`, `feature_names`, and the path of the written `model` or None.
+    `about` has the path of the table (`data`), `n_rows`, the number of missing values `n_missing`, the total weight
+    `row_weight` and `feature_names`. `weights` is the column of weights or None, and `model` the path that was written
+    or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
     screen = console(stderr=about["model"] == STANDARD)  # standard output is reserved for the model

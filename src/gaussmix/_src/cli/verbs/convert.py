@@ -12,7 +12,7 @@ from zipfile import ZipFile, is_zipfile
 import click
 import joblib
 import numpy as np
-from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's own under `patch_sklearn` too
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's, even after `patch_sklearn`
 from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
 from gaussmix._src.background import Background
@@ -89,7 +89,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
     structured = mixture._model.covariances.to_simple_form().to_form(Dense).each
     if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
-        raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
+        raise ValueError(f"the numbers of sigma_tril are not covariances of model {model!r}")
     return mixture
 
 
@@ -142,12 +142,12 @@ def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mix
     Decompressed arrays may be larger than the file if they fit into `memory`, in bytes.
     """
     if not is_zipfile(BytesIO(contents)):
-        raise ValueError("it holds no arrays of NumPy")
+        raise ValueError("it does not contain NumPy arrays")
     with ZipFile(BytesIO(contents)) as file:
         size = sum(each.file_size for each in file.infolist())
     if size > max(memory, len(contents)):
         raise ValueError(
-            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Give --memory as much"
+            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Raise --memory to that"
         )
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}

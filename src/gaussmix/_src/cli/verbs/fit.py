@@ -105,7 +105,7 @@ def fit(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
+    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the best number of components and structure.
 
     \b
       gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
@@ -211,7 +211,7 @@ def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None
     if weights is not None and weights in columns:
         raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
     if labels is not None and labels in (*columns, weights):
-        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.")
+        raise click.UsageError(f"--labels {labels} is already a feature or the column of --weights.")
     if by is not None and labels is not None:
         raise click.UsageError("--labels has no meaning with --by.")
     if by is not None and by in (*columns, weights):

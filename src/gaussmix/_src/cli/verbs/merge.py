@@ -30,7 +30,7 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
       gaussmix merge january.gmm february.gmm -o both.gmm -k 5
 
     With -k, similar components are merged as well; the mean and the covariance of the whole mixture do not change.
-    This also works for a single model.
+    With -k, a single model is allowed.
     """
     check_target(output, *models)
     if weights and len(weights) != len(models):

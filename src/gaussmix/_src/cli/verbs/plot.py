@@ -49,7 +49,7 @@ def plot(
     \b
       gaussmix plot faithful.gmm faithful.csv -o pairs.png
 
-    The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
+    The rows must fit into memory. MODEL.gmm or DATA may be "-" for standard input.
     """
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if format not in _PICTURE_FORMATS:

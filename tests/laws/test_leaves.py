@@ -189,7 +189,7 @@ def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, 
 
 
 def test_the_tree_pairs_neighbours_and_ends_from_the_right():
-    """Five leaves become (((01)(23))4), and seven leaves become (((01)(23))((45)6))."""
+    """The sums of five leaves are merged as (((01)(23))4), and the sums of seven leaves as (((01)(23))((45)6))."""
 
     class Shape(str):
         def __add__(self, other):

@@ -97,7 +97,7 @@ class Writing:
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
-        """Write a table that consists of one or more parts, compressed if the extension of the output demands it.
+        """Write a table in one or more parts, and compress the output if its extension demands a compression.
 
         CSV has the delimiter and the decimal mark of the table `read`, or "," and "." by default. Raises ValueError if
         the format can't represent the table, and OSError if the output can't be written.

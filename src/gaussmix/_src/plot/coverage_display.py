@@ -33,7 +33,7 @@ class CoverageDisplay(Display):
 
     Parameters
     ----------
-    values : (n_rows,), predicted probability of values below y given x, or of the region with a higher p(x) than here.
+    values : (n_rows,), predicted probability of values below y given x, or of points with a higher p(x) than the row.
     is_central : True for central intervals, as for a regressor; False for highest-density regions.
 
     Attributes

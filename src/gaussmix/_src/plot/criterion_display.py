@@ -27,9 +27,9 @@ _REASON_WIDTH = 26  # maximum number of characters in a line of a failure reason
 class CriterionDisplay(Display):
     """Plot of a model selection criterion over the number of components, with a line for each covariance structure.
 
-    Create a display with `from_estimator`. A ring marks the chosen model. The number after a cross above the axes is
-    the number of candidates that failed with this number of components, and the legend gives the reasons. A square
-    marks a candidate whose criterion is unreliable, because components have few distinct rows or depend on `reg_covar`.
+    Create a display with `from_estimator`. A ring marks the chosen model. The text ×3 above the axes means that three
+    candidates with this number of components failed, for reasons that the legend lists. A square marks a candidate
+    whose criterion is unreliable, because components have few distinct rows or depend on `reg_covar`.
     Triangles mark the peaks of stability. If the ten best candidates are close together compared with the range of all
     candidates, the axis shows only the range of the ten best. The legend lists the structures in view. Each structure
     has its own marker, and structures in view take the colours first.

@@ -38,7 +38,7 @@ class ProfileDisplay(Display):
     Parameters
     ----------
     weights : (n_components,), weights π_k of the components.
-    means, deviations : (n_components, n_shown), mean and standard deviation of each feature, in data units.
+    means, deviations : (n_components, n_shown), the components' means and standard deviations, in data units.
     rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
     labels : (n_rows,), the most probable component; −1 for noise.
     feature_names : names of the features shown.

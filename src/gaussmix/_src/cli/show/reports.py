@@ -167,7 +167,7 @@ def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
 
 
 def _written(what: str, model: str | None, example: str) -> str:
-    """Return a line that says where a model was written, or how to save it."""
+    """Return a line with the path of the written model, or with the option that saves a model."""
     if model is None:
         return f"\nNot saved: add -o {example}"
     return f"\n{what} written to {'standard output' if model == STANDARD else model}"

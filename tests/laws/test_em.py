@@ -24,7 +24,7 @@ def test_a_step_never_lowers_the_likelihood(family, problem, engine):
 @pytest.mark.parametrize("problem", ["overlapping", "wide"])
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.is_shared])
 def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, engine):
-    """If the frozen component counted, the step of the others would not be a maximisation, and might go downhill."""
+    """If a frozen component took part, the step of the others would not maximise the likelihood, which could fall."""
     given = PROBLEMS[problem]
     start = mixture = given.start(FAMILIES[name])
     course = []

@@ -254,7 +254,7 @@ def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
 def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     n_features, n_components, dtype, is_left, complete, rng, monkeypatch
 ):
-    """The decision must depend neither on the number of threads nor on the speed of the machine."""
+    """The choice between core and loop must depend neither on the number of threads nor on the machine's speed."""
     monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 1e9)
     rows = rng.normal(size=(9_000, n_features)).astype(dtype)
     family = FAMILIES["full"]

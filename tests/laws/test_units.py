@@ -103,7 +103,7 @@ def assert_scaled(found, expected, factor, tolerance, order=None):
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
 def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
-    """The split-and-merge search is not tested here, because log densities contain the logarithm of the unit."""
+    """The start "search" is not tested, because its EM steps use log densities, which contain the log of the unit."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.means_, factor * expected.means_)

@@ -122,7 +122,7 @@ def distant_sentence(n_distant: int, n_rows: int) -> str | None:
 
 
 def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
-    """Explain why rows belong to their components."""
+    """Create an explanation of why rows belong to their components."""
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))

@@ -147,7 +147,7 @@ def _check_states(source: Source, rng: np.random.Generator) -> None:
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """Check that a sample has all rows if they fit, and otherwise rows with probabilities by weight.
+    """Check that a sample has all rows if they fit, and otherwise rows that are drawn with probabilities by weight.
 
     The number of rows must be about the requested number, and the sample must be the same for every source.
     """

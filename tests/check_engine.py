@@ -1,4 +1,4 @@
-"""The laws of engines: each agrees with the reference engine, and threads and layouts change no bit."""
+"""Checks of engines: results must agree with the reference engine, and must not depend on threads or memory layout."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits
 
 REFERENCE = ReferenceEngine()
-TOLERANCE = (
-    1e-12  # of the sums of absolute values: √n ε of a sum, d ε q of a row at squared distance q, both in hundreds
-)
+# Allowed error relative to the sums of absolute values. Rounding is about √n ε in a sum, and d ε q in a row at squared
+# distance q; the tolerance is some hundred times larger.
+TOLERANCE = 1e-12
 
 
 def check_steps(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Every factor shape, spec, rule, tail length and type: the reference's moments."""
+    """Check the moments against the reference, for all factor shapes, moments, rules, block sizes and types."""
     for case in engine_cases(rng):
         actual, expected = _step(engine, case), _step(REFERENCE, case)
         assert_same_moments(actual, expected, _spread(case, expected.anchor), TOLERANCE, case.name)
 
 
 def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """The sums of blocks merge, and finish, to the moments of all rows, whatever block each row is in."""
+    """Check that the merged sums of blocks give the moments of all rows, however rows are divided into blocks."""
     for case in list(engine_cases(rng))[::3]:
         if case.block.n_rows == 0:
             continue
@@ -51,7 +51,7 @@ def check_blocks(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """The sums of nodes merge to the same bits however rows are cut at leaves, with rows far away in one of them."""
+    """Check that rows cut at leaf boundaries give the same bits as uncut rows, even if a row is far away."""
     n_rows, has_far = 4 * LEAF_ROWS + 5_000, (False, True)
     for factor_shape, is_shared, is_far in product(FactorShape, (False, True), has_far):
         parameters = random_parameters(rng, 3, 2, factor_shape, is_shared)
@@ -71,13 +71,13 @@ def check_leaves(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Sums about an anchor that is asked for are taken there, not moved there from far away: no digits are lost."""
+    """Check that sums about a given anchor lose no digits, as they would if they were moved from a distant anchor."""
     for case in list(engine_cases(rng))[::5]:
-        if case.spec.second is Second.NONE:  # only means come of these, which have the rounding of rows anyway
+        if case.spec.second is Second.NONE:  # gives only means, whose error is the rounding of rows in any case
             continue
         means = case.parameters.means
         far = means + 1e4 * rng.normal(size=means.shape)
-        # Only one component's responsibilities don't depend on how well far densities are known.
+        # Responsibilities of several components depend on the rounding of small densities; a single one is always 1.
         rows, distant = case.block.rows.astype(np.float64), replace(case.parameters, means=far)
         distant_case = replace(case, parameters=distant) if len(means) == 1 else case
         equal = np.full((len(rows), len(means)), 1.0 / len(means))
@@ -91,7 +91,7 @@ def check_anchors(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Means a million deviations apart: a row's own density keeps its digits, and so do the sums about the means."""
+    """Check that densities and sums about the means keep their digits if means are a million deviations apart."""
     for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 3, 6)):
         near = random_parameters(rng, 3, n_features, factor_shape, is_shared)
         parameters = replace(near, means=np.round(near.means) * 2.0**20)
@@ -104,7 +104,7 @@ def check_far_groups(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[Rows]]]:
-    """Cases of either type, and their rows in all layouts."""
+    """Yield cases of both floating-point types, with their rows in all memory layouts."""
     for factor_shape, n_features in (
         (FactorShape.TRIANGULAR, 3),
         (FactorShape.TRIANGULAR, 11),
@@ -119,7 +119,7 @@ def _layout_cases(rng: np.random.Generator) -> Iterator[tuple[EngineCase, list[R
 
 
 def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Of equally probable components the first is the most probable, for labels and for the hard rule."""
+    """Check that labels and the hard rule choose the first of equally probable components."""
     for n_features in (2, 7):
         parameters = random_parameters(rng, 1, n_features, FactorShape.TRIANGULAR)
         means, log_scale = parameters.means.repeat(3, axis=0), parameters.log_scale.repeat(3)
@@ -131,14 +131,15 @@ def check_ties(engine: Engine[Any], rng: np.random.Generator) -> None:
 
 
 def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Rows 1e4 deviations from every mean, a little more or less, and farther: moments are the reference's.
+    """Check the moments if rows are about 1e4 deviations or more from every mean, near the limit for distant rows.
 
-    Twice with one state, which may remember what was far, and once more after the far rows have come near.
+    Each case has two steps with the same state, which may remember distant rows, and a third step after a mean has
+    moved to a distant row.
     """
     for factor_shape, is_shared in product(FactorShape, (False, True)):
         for distance in (1e4, 1e4 * (1 + 1e-9), 1e4 * (1 - 1e-9), 1e6, 1e12):
             near = random_parameters(rng, 3, 2, factor_shape, is_shared)
-            log_scale = np.array([0.0, 0.0, -2.0])  # the nearest component need not have the largest
+            log_scale = np.array([0.0, 0.0, -2.0])  # the nearest component need not have the largest scale
             far = replace(near, means=np.array([[0.0, 0.0], [1e-3, 0.0], [0.0, 1.0]]), log_scale=log_scale)
             rows = rng.standard_normal((60, 2))
             nearest = far.whitening.whiten_each(np.tile([1.0, 0.0], (3, 1)))
@@ -153,12 +154,12 @@ def check_far_rows(engine: Engine[Any], rng: np.random.Generator) -> None:
                 sums = engine.step(block, state, parameters, spec, AssignmentRule.SOFT, anchor)
                 moments = engine.finish(sums, parameters, spec)
                 what = f"a row at {distance:g}, {case.name}"
-                # Differences of squared distances are good to about 1e-8 nats there.
+                # Differences of squared distances are accurate to about 1e-8 nats at this distance.
                 assert_same_moments(moments, expected, _spread(case, anchor), 1e-7, what)
 
 
 def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
-    """The reference's labels and, to rounding, its rows; a smaller draw is the beginning of a larger one."""
+    """Check draws: labels equal the reference's, rows up to rounding, and smaller draws begin larger ones."""
     for factor_shape, is_shared, n_features in product(FactorShape, (False, True), (1, 2, 3, 8, 9, 21)):
         parameters = random_parameters(rng, 5, n_features, factor_shape, is_shared)
         cumulative = np.cumsum([0.0, 0.3, 0.0, 0.7, 0.0])
@@ -169,7 +170,8 @@ def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
         expected_rows, expected_labels = ReferenceEngine().draw(333, *drawn)
         rows, labels = engine.draw(333, *drawn)
         assert_same_bits(labels, expected_labels, f"labels {what}")
-        # Two triangular solves differ by a few d ε times the condition of W, tens here, and a normal number by 3 ε.
+        # Two triangular solves differ by a few d ε times the condition of W, which is below 100 here, and two normal
+        # numbers by 3 ε.
         allowed, scale = (400 * n_features + 8) * EPS, np.abs(expected_rows).max()
         assert_close(rows, expected_rows, allowed, scale, f"rows {what}")
         for n_rows in (0, 1, 100):
@@ -178,7 +180,7 @@ def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
             assert_close(first_rows, rows[:n_rows], allowed, scale, f"the first {n_rows} rows {what}")
 
 
-CHECKS = (  # the quickest first
+CHECKS = (  # sorted from fast to slow
     check_draws,
     check_ties,
     check_anchors,
@@ -191,16 +193,16 @@ CHECKS = (  # the quickest first
 
 
 def check_reproducible(make_engine: Callable[[int], Engine[Any]], rng: np.random.Generator) -> None:
-    """The same bits for 1, 2, 3 and 8 threads, over several blocks and a piece, and for any layout of the rows.
+    """Check that results have the same bits for 1, 2, 3 and 8 threads, and for any memory layout of the rows.
 
     Parameters
     ----------
-    make_engine : an engine of a number of threads.
-    rng : draws rows and parameters.
+    make_engine : function that creates an engine with a given number of threads.
+    rng : random generator for rows and parameters.
 
     Raises
     ------
-    AssertionError : some bit depends on the number of threads or on the layout.
+    AssertionError : a result depends on the number of threads or on the layout.
     """
     one = make_engine(1)
     for n_features, is_shared in ((2, False), (6, False), (5, True)):
@@ -239,7 +241,7 @@ def _shared_by(case: EngineCase) -> Parameters | None:
 
 
 def _spread(case: EngineCase, anchor: Array) -> Array:
-    """Σ s γ (x − a)², (n_components, n_features)."""
+    """Compute Σ s γ (x − a)², (n_components, n_features)."""
     second = _step(REFERENCE, replace(case, spec=MomentSpec(Second.DIAGONAL)), anchor).second
     assert second is not None
     return second
@@ -250,18 +252,18 @@ def _assert_same_bits(actual: Moments, expected: Moments, what: str) -> None:
         assert_same_bits(getattr(actual, name), getattr(expected, name), f"{name} of {what}")
 
 
-# Both sides of a lane, a group and a tile of the C++ core, and nothing at all.
+# No rows, and row counts just below, at and above a lane, a group and a tile of the C++ core.
 N_ROWS = [0, 1, 2, 7, 8, 9, 23, 24, 25, 47, 143, 144, 145, 289]
-# Both sides of the kernels' own dimensions, of a panel and of two.
+# Feature counts just below, at and above the kernels' own dimensions, one panel and two panels.
 N_FEATURES = [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 33]
 N_COMPONENTS = [1, 2, 3, 5, 9]
 
-Kind = tuple[FactorShape, bool, MomentSpec, AssignmentRule]  # with or without one whitening for all
+Kind = tuple[FactorShape, bool, MomentSpec, AssignmentRule]  # the second entry is True for a shared whitening
 
 
 @dataclass(frozen=True, eq=False)
 class EngineCase:
-    """A step to be made: what goes into `Engine.step`."""
+    """Arguments of a call to `Engine.step`."""
 
     block: Block
     parameters: Parameters
@@ -278,7 +280,7 @@ class EngineCase:
 
 
 def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
-    """Each factor shape × need × rule on some random sizes, then each size with random ones."""
+    """Yield each combination of factor shape, moments and rule with random sizes, then each size with a random one."""
     kinds: list[Kind] = list(product(FactorShape, (False, True), SPECS, AssignmentRule))
     shapes = list(product(N_ROWS, N_FEATURES))
     for kind in kinds:
@@ -290,7 +292,7 @@ def engine_cases(rng: np.random.Generator) -> Iterator[EngineCase]:
 
 
 def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Kind) -> EngineCase:
-    """Rows near the means of random parameters, in any layout and either type, with weights or without."""
+    """Draw a case whose rows are near the means of random parameters, with random layout, type and weights."""
     factor_shape, is_shared, spec, rule = kind
     n_components = int(rng.choice(N_COMPONENTS))
     parameters = random_parameters(rng, n_components, n_features, factor_shape, is_shared)
@@ -299,7 +301,7 @@ def random_case(rng: np.random.Generator, n_rows: int, n_features: int, kind: Ki
 
 
 def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, rule: AssignmentRule) -> Block:
-    """Rows about the means, shared as the rule wants them, of either type and in one of the layouts of arrays."""
+    """Draw a block of rows around the means, with an assignment if the rule needs one, and a random layout and type."""
     n_components, n_features = parameters.means.shape
     rows = parameters.means[rng.integers(n_components, size=n_rows)] + rng.standard_normal((n_rows, n_features))
     weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rows) if rng.random() < 0.5 else None
@@ -313,7 +315,7 @@ def random_block(rng: np.random.Generator, n_rows: int, parameters: Parameters, 
 
 
 def all_layouts(rows: Rows) -> Iterator[Rows]:
-    """C order, Fortran order, every other row and third column, backwards, read-only."""
+    """Yield rows in C order, in Fortran order, with gaps between rows and columns, reversed, and read-only."""
     yield np.ascontiguousarray(rows)
     yield np.asfortranarray(rows)
     spaced = np.full((2 * rows.shape[0], 3 * rows.shape[1]), np.nan, dtype=rows.dtype)

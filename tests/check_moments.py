@@ -1,4 +1,4 @@
-"""The laws of moments, for any need: parts merge to the whole, and anchors can be moved."""
+"""Checks of moments: parts must merge to the whole, and it must be possible to move anchors."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from gaussmix.extend import AssignmentRule, Block, MomentSpec
 
 
 def check_moments(engine: Engine[Any], spec: MomentSpec, rng: np.random.Generator) -> None:
-    """Hold the moments that an engine makes of shared rows against one another.
+    """Check that the moments which an engine sums for assigned rows are consistent.
 
     Parameters
     ----------
-    engine : makes the moments.
-    spec : which second moments.
-    rng : draws the rows.
+    engine : engine that sums the moments.
+    spec : second moments to sum.
+    rng : random generator for the rows.
 
     Raises
     ------
-    AssertionError : parts do not merge to the whole, `about` does not come back, `scaled` is not what weights make, a
-        weight is not a number of rows.
+    AssertionError : parts do not merge to the whole, `about` is not reversible, `scaled` differs from scaled weights,
+        or a weight of 2 differs from two equal rows.
 
     Notes
     -----
-    A sum of n terms is off by at most n ε of the sum of their absolute values, in any order: Higham (2002), eq. 4.4.
+    The error of a sum of n terms, in any order, is at most n ε times the sum of their absolute values: Higham (2002),
+    eq. 4.4.
     """
     n_rows, n_features, n_components = 60, 3, 2
     rows, anchor = rng.normal(1.0, 2.0, size=(n_rows, n_features)), rng.normal(size=(n_components, n_features))
@@ -68,7 +69,7 @@ def _sums(engine: Engine[Any], block: Block, spec: MomentSpec, anchor: Array) ->
 
 
 def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:
-    """Σ s γ (x − a)², (n_components, n_features)."""
+    """Compute Σ s γ (x − a)², (n_components, n_features)."""
     second = _sums(engine, block, MomentSpec(Second.DIAGONAL), anchor).second
     assert second is not None
     return second
@@ -77,14 +78,14 @@ def _spread(engine: Engine[Any], block: Block, anchor: Array) -> Array:
 def assert_same_moments(
     actual: BlockMoments, expected: BlockMoments, spread: Array, tolerance: float, what: str
 ) -> None:
-    """Raise unless two moments agree.
+    """Check that two moments agree.
 
     Parameters
     ----------
-    actual, expected : moments of the same rows; compared about the anchor of the first.
-    spread : (n_components, n_features), Σ s γ (x − a)² about the anchor of `expected`: what was summed, at least.
-    tolerance : relative to the sums of absolute values, which Cauchy and Schwarz bound by `spread`.
-    what : a name for the message.
+    actual, expected : moments of the same rows, which are compared about the anchor of `actual`.
+    spread : (n_components, n_features), Σ s γ (x − a)² about the anchor of `expected`, or a larger scale.
+    tolerance : allowed error relative to the sums of absolute values, which `spread` bounds by Cauchy–Schwarz.
+    what : name of the moments, for the message.
     """
     if not np.array_equal(expected.anchor, actual.anchor):
         spread = spread + expected.mass[:, None] * (actual.anchor - expected.anchor) ** 2
@@ -92,7 +93,7 @@ def assert_same_moments(
     total, mass = expected.row_weight, expected.mass
     assert_close(actual.row_weight, total, tolerance, total, f"row_weight of {what}")
     assert_close(actual.mass, mass, tolerance, total, f"mass of {what}")
-    # A row's log density is off by ε times its terms, of the order of the row's own log density or of some nats.
+    # The error of a row's log density is ε times its terms, which are about as large as the log density or some nats.
     size = abs(expected.log_likelihood) + 10 * total
     assert_close(actual.log_likelihood, expected.log_likelihood, tolerance, size, f"log_likelihood of {what}")
     assert_close(actual.first, expected.first, tolerance, np.sqrt(total * spread), f"first of {what}")
@@ -105,7 +106,7 @@ def assert_same_moments(
 
 
 def second_scale(spec: MomentSpec, spread: Array) -> Array:
-    """Bound on the sums of |second moments|, in the form that `spec` names."""
+    """Return bounds on the sums of the absolute values in second moments, in the form of `spec`."""
     if spec.second is Second.FULL:
         scale: Array = np.sqrt(spread[:, :, None] * spread[:, None, :])
     elif spec.projection is not None:

@@ -1,4 +1,4 @@
-"""What many tests need of the inside of gaussmix: where it lies is said here alone."""
+"""Internals of gaussmix that many tests need, so that only this module depends on where they are defined."""
 
 import io
 from typing import Any
@@ -52,19 +52,19 @@ __all__ = [
 
 
 def checked(estimator, rows, weight=None, labels=None, error=None):
-    """The problem and the plan of a fit that is not made."""
+    """Return the problem and the plan of a fit without running it."""
     with start_fit(estimator, rows, None, weight, labels, error) as (X, features):
         return estimator._checked(X, weight, features)
 
 
 def assert_same_fit(actual: Any, expected: Any) -> None:
-    """Raise unless two fitted estimators have the same log-likelihoods, weights, means and covariances to the bit."""
+    """Check that the log-likelihoods, weights, means and covariances of two fitted estimators are bit-identical."""
     for name in "lower_bounds_", "weights_", "means_", "covariances_":
         assert_same_bits(getattr(actual, name), getattr(expected, name), name)
 
 
 def reloaded(fitted: Any) -> Any:
-    """What is fitted after `save` and `load`."""
+    """Return a fitted estimator after `save` and `load`."""
     file = io.BytesIO()
     fitted.save(file)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What a plain run leaves to `--heavy`, and fixtures of every test: the engine, and its own randomness."""
+"""Selection of the tests that a default run leaves to `--heavy`, and fixtures for the engine and for randomness."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from every_engine import ENGINES
 
-MANY = 6  # tests of one function: of larger products a plain run draws a few
+MANY = 6  # maximum number of cases of a test that a default run runs completely; of more cases it draws a few
 
 
 def pytest_addoption(parser):
@@ -23,10 +23,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    os.environ.setdefault("MPLBACKEND", "Agg")  # pictures without a display
-    if config.getoption("numprocesses", None):  # the threads of BLAS of several workers would wait for each other
+    os.environ.setdefault("MPLBACKEND", "Agg")  # a backend that needs no screen
+    if config.getoption("numprocesses", None):  # otherwise the BLAS threads of several workers wait for each other
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind "&" in a script; tests interrupt themselves
+    # A shell ignores SIGINT for commands behind "&" in a script, but some tests interrupt themselves.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers",
@@ -47,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def keep_a_part(config, items):
-    """Leave to `--heavy` what a plain run does not run, or nothing else."""
+    """Keep only the tests of a default run or, with `--heavy`, only the other tests."""
     heavy = marked_heavy(items)
     heavy |= not_drawn([item for item in items if id(item) not in heavy])
     parts = [item for item in items if id(item) not in heavy], [item for item in items if id(item) in heavy]
@@ -56,7 +57,7 @@ def keep_a_part(config, items):
 
 
 def marked_heavy(items):
-    """Return the identities of the tests that are marked `heavy`, except the cases that a plain run takes."""
+    """Return the identities of the tests that are marked `heavy`, except the cases that a default run includes."""
     cases = defaultdict(list)
     for item in items:
         if item.get_closest_marker("heavy"):
@@ -70,10 +71,10 @@ def marked_heavy(items):
 
 
 def not_drawn(items):
-    """Identities of the tests that a greedy draw leaves out: of those marked `pairwise`, and of products above `MANY`.
+    """Return the identities of the cases that a greedy draw leaves out from tests with many cases.
 
-    Of these, every pair of values of two parameters is in a test that is drawn; of larger products, every value. The
-    draw is the same in every run.
+    The draw applies to tests that are marked `pairwise` or have more than `MANY` cases. For `pairwise` tests the draw
+    keeps every pair of values of two parameters, and otherwise every value of a parameter. Every run draws the same.
     """
     left_out, tests_of = set(), defaultdict(list)
     for item in items:
@@ -96,18 +97,18 @@ def not_drawn(items):
 
 
 def pytest_runtest_teardown():
-    """Close the figures of a test: pyplot keeps them, and warns of more than 20."""
+    """Close the figures of a test, because pyplot keeps figures and warns if there are more than 20."""
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture
 def engine():
-    """The engine on two threads; the laws of engines compare it with the oracle."""
+    """Return the engine with two threads, which other tests compare with the reference engine."""
     return ENGINES["complete"](2)
 
 
 @pytest.fixture
 def rng(request):
-    """A generator seeded by the test's own name, so that no test's numbers depend on another test."""
+    """Return a random generator that is seeded by the test's name, so that tests do not depend on each other."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))

@@ -1,4 +1,4 @@
-"""The engine, and the oracle that the laws compare it with."""
+"""All engines by name: the engines of the package, and the reference engine that they are compared with."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from gaussmix._src.engines.truncated import TruncatedEngine
 
 @dataclass(frozen=True)
 class AllCandidates(TruncatedEngine):
-    """Truncated EM in which every component is a candidate; exact EM where components share a matrix."""
+    """Truncated engine in which every component is a candidate, but an exact engine for shared covariances."""
 
     n_candidates: int = 99
 
@@ -27,7 +27,7 @@ ENGINES |= {"truncated": TruncatedEngine, "all candidates": AllCandidates}
 
 @dataclass(frozen=True)
 class Stepwise(OneStep):
-    """An engine that makes single steps only, as `engine` makes them."""
+    """Wrapper of an engine that supports only single steps."""
 
     engine: Any
 

@@ -1,7 +1,7 @@
-"""A hash of each of a fixed set of fits: ``python tests/fit_hashes.py``.
+"""Print a hash of each of a fixed set of fits: ``python tests/fit_hashes.py``.
 
-Two processors, systems or builds that print the same lines compute the same bits. Arguments choose fits by the first
-word of their names: ``python tests/fit_hashes.py full tied options``.
+If two processors, systems or builds print the same lines, they compute the same bits. Arguments select fits by the
+first word of their names: ``python tests/fit_hashes.py full tied options``.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix.extend import LowRank
 
 STARTS = ["kmeans", "k-means++", "random", "random_from_data", "hierarchical"]
-FREQUENT = ["full", "tied", "diag", "spherical", "VEV", "factor_analyzer"]  # of the structures, these have all options
+FREQUENT = ["full", "tied", "diag", "spherical", "VEV", "factor_analyzer"]  # structures that are tried with all options
 BAYESIAN = ["full", "tied", "diag", "spherical", "EEI", "EII"]
-SIZES = [(3000, 2, 3), (3000, 9, 12)]  # rows, features, components
+SIZES = [(3000, 2, 3), (3000, 9, 12)]  # numbers of rows, features and components
 
 
 def rows_of(n_rows: int, n_features: int, n_groups: int = 4) -> Array:
-    """Rows in overlapping groups, by exact arithmetic: libraries of other systems have other logarithms."""
+    """Draw rows in overlapping groups by exact arithmetic, because logarithms differ between systems."""
     rng = np.random.default_rng(n_rows + n_features)
     centres = rng.integers(-(2**20), 2**20, size=(n_groups, n_features)) / 2**19
     noise = rng.integers(-(2**20), 2**20, size=(4, n_rows, n_features)).sum(axis=0) / 2**21
@@ -36,7 +36,7 @@ def rows_of(n_rows: int, n_features: int, n_groups: int = 4) -> Array:
 
 
 def digest(*arrays: Any) -> str:
-    """Sixteen digits of the SHA-256 of the arrays' bytes."""
+    """Return sixteen digits of the SHA-256 of the arrays' bytes."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(np.ascontiguousarray(array).tobytes())
@@ -44,18 +44,18 @@ def digest(*arrays: Any) -> str:
 
 
 def of_fit(estimator: GaussianMixture | GaussianMixtureIC | BayesianGaussianMixture) -> str:
-    """A digest of all that a fit found."""
+    """Return a digest of the parameters and the trace of a fit."""
     mixture = estimator.mixture_
     return digest(mixture.weights, mixture.means, mixture.covariances, np.array(estimator.lower_bounds_))
 
 
 def cases() -> Iterator[tuple[str, Callable[[], str]]]:
-    """Names of fits, and what makes each and gives its digest."""
+    """Yield the names of fits, with functions that run them and return their digests."""
     for structure in FAMILIES:
         for start in STARTS:
             for size in SIZES:
                 yield f"{structure} {start} {size[1]}", partial(_plain, structure, start, size)
-        if FAMILIES[structure].kind is not LowRank:  # whose precisions start no fit
+        if FAMILIES[structure].kind is not LowRank:  # factor analysers cannot be initialised by precisions
             yield f"{structure} from precisions", partial(_from_precisions, structure)
     for name, make in OPTIONS.items():
         for structure in BAYESIAN if name.startswith("Bayesian") else FREQUENT:
@@ -163,12 +163,12 @@ OPTIONS: dict[str, Callable[[str], str]] = {
 
 
 def main(*words: str) -> None:
-    """Print a line for each fit whose name begins with one of the words; for all, without words."""
+    """Print a line for each fit whose name begins with one of the words, or for all fits if there are no words."""
     unknown = {*words} - {*FAMILIES, "options"}
     if unknown:
         sys.exit(f"{sorted(unknown)} are no first words of fits: {[*FAMILIES, 'options']}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of too few steps
+        warnings.simplefilter("ignore")  # most fits have too few steps to converge
         for name, make in cases():
             if not words or name.split()[0] in words:
                 print(f"{name}: {make()}", flush=True)

@@ -1,4 +1,4 @@
-"""Rows in many small blocks, cut as files and clusters might cut them, and rows of many clusters."""
+"""Sources that divide rows into many small blocks, as files and compute clusters do, and rows in many groups."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.base import Assignment
 from gaussmix.extend import Source
 
-SIZES = 61, 7, 30  # rows in one block after the other, over and over; more where there are thousands of rows
+SIZES = 61, 7, 30  # numbers of rows in consecutive blocks, repeated; scaled up for thousands of rows
 
 
 class ManyBlocks(Source):
-    """An array in blocks of unlike sizes.
+    """Source of an array in blocks of different sizes.
 
     Parameters
     ----------
-    rows, row_weight, given : as for `ArraySource`.
+    rows, row_weight, given : same as in `ArraySource`.
     """
 
     def __init__(self, rows: Rows, row_weight: Array | None = None, given: Assignment | None = None) -> None:
@@ -33,7 +33,7 @@ class ManyBlocks(Source):
 
 
 def cut(block: Block) -> Iterator[Block]:
-    """Consecutive parts of a block: at least two where it has two rows."""
+    """Yield consecutive parts of a block: at least two parts if the block has two or more rows."""
     sizes, times, first = cycle(SIZES), 1 + block.n_rows // 3000, 0
     while first < block.n_rows:
         size = min(next(sizes) * times, max(1, block.n_rows - 1))
@@ -44,7 +44,7 @@ def cut(block: Block) -> Iterator[Block]:
 def clusters_apart(
     structure: str, rng: np.random.Generator, n_rows: int, distance: float = 30.0
 ) -> tuple[Array, Model]:
-    """Rows of 60 clusters `distance` apart in six dimensions, which are visited in order, and a mixture near them."""
+    """Draw rows of 60 clusters in six dimensions, about `distance` apart, and return them with a mixture near them."""
     family, centres = FAMILIES[structure], distance * rng.normal(size=(60, 6))
     rows = centres[rng.integers(60, size=n_rows)] + rng.normal(size=(n_rows, 6))
     covariances = np.broadcast_to(np.eye(6) if family.kind.is_matrix else 1.0, family.shape(60, 6))
@@ -53,13 +53,13 @@ def clusters_apart(
 
 
 def labelled(source: Source, labels, component_label) -> Source:
-    """The same rows, where a label ≥ 0 leaves the components that have it."""
+    """Return the source with labels, where a label ≥ 0 allows only the components with this label."""
     is_allowed = np.unique(component_label)[:, None] == component_label
     return source.with_log_prior(np.where(is_allowed, 0.0, -np.inf), np.asarray(labels, dtype=np.int32))
 
 
 def cut_all_arrays() -> None:
-    """From now on every array in memory is cut into many blocks, whoever reads it."""
+    """Make every array source yield many blocks, for the rest of the process."""
 
     def blocks(self: ArraySource) -> Iterator[Block]:
         return (part for block in self._blocks for part in cut(block))

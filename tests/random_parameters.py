@@ -1,4 +1,4 @@
-"""Random parameters and needs, of every factor shape."""
+"""Random parameters and moment specifications for every factor shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gaussmix.extend import Covariances, Dense, Diagonal, Isotropic, LowRank, Mo
 SPECS = [MomentSpec(Second.NONE)]
 SPECS += [MomentSpec(s, pooled) for s in Second if s is not Second.NONE for pooled in (False, True)]
 N_FACTORS = [1, 2, 3, 4, 5, 9]
-FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whitening has such factors
+FORMS: dict[FactorShape, type[Covariances]] = {  # classes of the covariances whose whitening has these factors
     FactorShape.SPHERICAL: Isotropic,
     FactorShape.DIAGONAL: Diagonal,
     FactorShape.TRIANGULAR: Dense,
@@ -24,7 +24,7 @@ FORMS: dict[FactorShape, type[Covariances]] = {  # of the covariances whose whit
 
 
 def random_spec(rng: np.random.Generator, spec: MomentSpec, n_components: int, n_features: int) -> MomentSpec:
-    """The spec, with a random projection where it takes one: the same for all components where it is pooled."""
+    """Return `spec`, with a random projection if it needs one; pooled moments share a single projection."""
     if spec.second is not Second.PROJECTED:
         return spec
     shape = 1 if spec.is_pooled else n_components, int(rng.choice(N_FACTORS)), n_features
@@ -34,7 +34,7 @@ def random_spec(rng: np.random.Generator, spec: MomentSpec, n_components: int, n
 def random_parameters(
     rng: np.random.Generator, n_components: int, n_features: int, factor_shape: FactorShape, is_shared: bool = False
 ) -> Parameters:
-    """Means some deviations apart, covariances of condition number some tens."""
+    """Draw parameters whose means are some standard deviations apart, with condition numbers below about 100."""
     means = rng.normal(0.0, 2.0, size=(n_components, n_features))
     each = random_covariances(rng, 1 if is_shared else n_components, n_features, factor_shape)
     covariances = FORMS[factor_shape](each, n_components, n_features, is_shared)
@@ -42,12 +42,12 @@ def random_parameters(
 
 
 def random_covariances(rng: np.random.Generator, count: int, n_features: int, factor_shape: FactorShape) -> Array:
-    """In the form of `Covariances.each`."""
+    """Draw `count` covariances in the form of `Covariances.each`."""
     if factor_shape is FactorShape.SPHERICAL:
         return rng.uniform(0.3, 3.0, size=count)
     if factor_shape is FactorShape.DIAGONAL:
         return rng.uniform(0.3, 3.0, size=(count, n_features))
-    if factor_shape is FactorShape.LOW_RANK:  # [loadings | noise]
+    if factor_shape is FactorShape.LOW_RANK:  # arrays of the form [loadings | noise]
         loadings = rng.normal(size=(count, n_features, min(int(rng.choice(N_FACTORS)), n_features)))
         return np.concatenate((loadings, rng.uniform(0.3, 3.0, size=(count, n_features, 1))), axis=2)
     factors = rng.normal(size=(count, n_features, n_features)) / np.sqrt(n_features)

@@ -1,4 +1,4 @@
-"""The reference engine: plain NumPy. The laws compare every other engine with it."""
+"""The reference engine in NumPy, with which tests compare all other engines."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import exponential, log
 
-CHUNK_ROWS = 8_190  # rows for which arrays (n_rows, n_components) are held at once
+CHUNK_ROWS = 8_190  # maximum number of rows in temporary arrays (n_rows, n_components)
 
 
 class OneStep:
-    """What an engine says of the core's fast path if it has none: the loop in Python makes every step."""
+    """Base class of engines without the core's fast path, so that the loop in Python runs every step."""
 
     is_truncated = False
 
@@ -39,7 +39,7 @@ class OneStep:
 
 @dataclass(frozen=True)
 class ReferenceEngine(OneStep):
-    """The formulas in the docstring of `BlockMoments`, as direct sums about the anchor."""
+    """Engine that evaluates the formulas in the docstring of `BlockMoments` as direct sums about the anchor."""
 
     n_threads = 1
 
@@ -131,7 +131,7 @@ class ReferenceEngine(OneStep):
 
 
 def _log_joint(block: Block, parameters: Parameters) -> Array:
-    """log p(x, k) with what is known of the rows, (n_rows, n_components)."""
+    """Compute log p(x, k), (n_rows, n_components), including labels and other prior knowledge of the rows."""
     rows, largest = block.rows.astype(np.float64), np.finfo(np.float64).max
     log_joint = np.empty((block.n_rows, len(parameters.means)))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -146,7 +146,7 @@ def _log_joint(block: Block, parameters: Parameters) -> Array:
 def _share(
     block: Block, parameters: Parameters | None, rule: AssignmentRule, n_components: int
 ) -> tuple[Array, Array, Array]:
-    """Responsibilities (n_rows, n_components) under a rule, those of the background, and log p(x) of each row."""
+    """Compute responsibilities (n_rows, n_components) under a rule, background responsibilities, and log p(x)."""
     if parameters is None:
         assert block.assignment is not None
         return joint.one_hot(block.assignment, n_components), np.zeros(block.n_rows), np.zeros(block.n_rows)
@@ -161,7 +161,10 @@ def _share(
 def _moments(
     rows: Array, shared: Array, totals: tuple[float, float, float], anchor: Array, spec: MomentSpec
 ) -> BlockMoments:
-    """Sums of rows shared (n_rows, n_components); totals: log-likelihood, row weight and mass of the background."""
+    """Sum the moments of rows with responsibilities `shared`, (n_rows, n_components).
+
+    `totals` has the log-likelihood, the row weight and the mass of the background.
+    """
     n_components, n_features = anchor.shape
     shapes = {Second.NONE: None, Second.TRACE: (), Second.DIAGONAL: (n_features,), Second.FULL: (n_features,) * 2}
     if spec.projection is not None:
@@ -170,7 +173,7 @@ def _moments(
     shape = shapes[spec.second]
     second = None if shape is None else np.zeros((n_components, *shape))
     for k in range(n_components if len(shared) else 0):
-        offsets = np.where(shared[:, k, None] > 0, rows - anchor[k], 0.0)  # 0 × ∞ is 0 here
+        offsets = np.where(shared[:, k, None] > 0, rows - anchor[k], 0.0)  # so that 0 × ∞ is 0
         first[k] = shared[:, k] @ offsets
         if second is None:
             continue
@@ -192,7 +195,7 @@ def _moments(
 
 
 def step_shares(log_joint: Array) -> tuple[Array, Array]:
-    """Responsibilities as `step` defines them (`NEGLIGIBLE_NATS` ones are 0), and log p(x) of each row."""
+    """Compute the responsibilities of `step`, in which ones below `NEGLIGIBLE_NATS` are 0, and log p(x) of each row."""
     largest = log_joint.max(axis=1, keepdims=True)
     relative = log_joint - largest
     kept = np.where(relative > -NEGLIGIBLE_NATS, exponential(relative), 0.0)
@@ -201,7 +204,7 @@ def step_shares(log_joint: Array) -> tuple[Array, Array]:
 
 
 def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
-    """Standard normal numbers of rows first..last-1, (n_rows, n_features); one call of Philox makes two of them."""
+    """Draw standard normal numbers for rows first..last-1, (n_rows, n_features), two per call of Philox."""
     rows = np.arange(first, last, dtype=np.uint64)
     normals = np.empty((last - first, n_features + n_features % 2))
     for i in range(0, n_features, 2):
@@ -210,10 +213,13 @@ def standard_normals(key: int, first: int, last: int, n_features: int) -> Array:
 
 
 def box_muller(words: tuple[Words32, Words32, Words32, Words32]) -> Array:
-    """√(−2 log u) (cos 2πv, sin 2πv) of u in (0, 1] and v in [0, 1), (…, 2); Box & Muller (1958), AMS 29."""
+    """Compute √(−2 log u) (cos 2πv, sin 2πv), (…, 2), from words for u in (0, 1] and v in [0, 1).
+
+    The method is from Box & Muller (1958), AMS 29.
+    """
     a, b, c, d = words
     radius = np.sqrt(-2.0 * np.log(_words_to_uniform(a, b) + 2.0**-53))
-    turns = 4.0 * _words_to_uniform(c, d)  # in quarter turns; subtracting whole ones is exact
+    turns = 4.0 * _words_to_uniform(c, d)  # in quarter turns, so that subtracting whole numbers is exact
     quarter = np.rint(turns)
     angle = np.pi / 2 * (turns - quarter)
     cosine, sine = np.cos(angle), np.sin(angle)

@@ -1,4 +1,4 @@
-"""Calls that keep nothing for each row of a file or of a cluster, compared with the same with arrays in memory."""
+"""Calls that read rows from files or compute clusters, compared with the same calls for arrays in memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CALLS = ["merge", "trim", "cv", "labels", "groups of components", "classes", "mi
 
 
 def rows_of(n_rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Three groups in two columns, and a column of labels, −1 in a third of the rows."""
+    """Draw rows with two features in three groups, and a column of labels, which is −1 in a third of the rows."""
     group = rng.integers(3, size=n_rows)
     rows = rng.normal(4 * group[:, None], [1.0, 2.0], (n_rows, 2))
     return np.column_stack([rows, np.where(rng.random(n_rows) < 1 / 3, -1, group)])
 
 
 def fitted(call: str, X: Any, labels: Any) -> Any:
-    """A call with labels in an array or, where `labels` is their name, in a column of X."""
+    """Run the named call; `labels` is an array, or the name of a column of X."""
     if call == "merge":
         gm = GaussianMixture(3, means_init=[[0, 0], [4, 4], [8, 8]], **FEW).fit(X)
         return gm.merge(X)
@@ -42,7 +42,7 @@ def fitted(call: str, X: Any, labels: Any) -> Any:
 
 
 def check_same_bits(call: str, X: Any, with_labels: Any, rows: np.ndarray) -> None:
-    """Fit to X and to arrays of its rows; `with_labels` is X with the column "label"."""
+    """Check that fits to X and to arrays of its rows are bit-identical; `with_labels` is X with a column "label"."""
     needs_labels = call not in ("merge", "trim", "cv")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -193,7 +193,7 @@ class TestConvert:
         np.savez_compressed(tmp_path / "x.npz", weights=np.zeros(10**6), means=np.zeros((1, 1)), covariances=np.eye(1))
         result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm", "--memory", "4MB")
         assert result.exit_code == 1
-        assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Give" in result.stderr
+        assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Raise" in result.stderr
 
     def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
         class Evil:

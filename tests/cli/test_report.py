@@ -55,7 +55,7 @@ def test_it_says_what_was_found(page):
     rows = np.loadtxt(page.with_name("data.csv"), delimiter=",", skiprows=1)
     expected = GaussianMixture(2, random_state=0, reg_covar=0.0, tol=1e-6).fit(rows).inference(rows)
     for number in (expected.params[0], expected.bse[0], *expected.conf_int()[0]):
-        assert f"{number:.4f}" in text[text.index("How sure") :]
+        assert f"{number:.4f}" in text[text.index("Standard errors") :]
     assert "variance[1" not in text
     assert "By the Hessian of the objective." in text
 

@@ -1,4 +1,4 @@
-"""The source that docs/develop/add-a-source.md shows keeps the laws of sources."""
+"""Tests that the source in docs/develop/add-a-source.md passes all checks of sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs/develop/add-a-source.md"
 
 
 def run_block(number: int, namespace: dict[str, Any]) -> None:
-    """Run a Python block of the page."""
+    """Run a Python block of the page in `namespace`."""
     code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     exec(compile(code[number], str(PAGE), "exec"), namespace)
 
@@ -51,7 +51,7 @@ def test_it_fits_and_predicts(tmp_path: Path, rng: np.random.Generator) -> None:
     run_block(0, namespace)
     run_block(1, namespace)
     whole = GaussianMixture(2, random_state=0).fit(rows)
-    # The same steps to rounding; the components are 12 deviations apart, so that errors do not grow.
+    # Both fits run the same steps up to rounding, which does not grow because components are 12 deviations apart.
     np.testing.assert_allclose(namespace["gm"].means_, whole.means_, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(namespace["labels"], whole.predict(rows))
 

@@ -1,4 +1,4 @@
-"""The family that docs/develop/add-a-structure.md shows works in a file of one's own, wherever a name is taken."""
+"""Tests that the covariance structure in docs/develop/add-a-structure.md works in a user's file and by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "shared_diag"
 
 @pytest.fixture
 def shared_diagonal() -> Iterator[Family]:
-    """The example, registered for the length of a test."""
+    """Register the example for the duration of a test, and return it."""
     runpy.run_path(str(EXAMPLE))
     yield FAMILIES[NAME]
     del FAMILIES[NAME]
@@ -35,8 +35,8 @@ def test_it_fits_by_name(shared_diagonal: Family, rng: np.random.Generator) -> N
     deviations = np.array([1.0, 2.0, 0.5])
     X = np.concatenate([centre + deviations * rng.standard_normal((2000, 3)) for centre in centres])
     gm = GaussianMixture(2, covariance_type=NAME, random_state=0).fit(X)
-    # The components are at least 9 deviations apart, so all but 1e-4 of the 4000 rows are told apart, and a sample
-    # deviation is off by more than 5 / sqrt(2 n) once in 1e6.
+    # Components are at least 9 deviations apart, so all but 1e-4 of the 4000 rows have a clear component. The relative
+    # error of a sample deviation exceeds 5 / sqrt(2 n) with probability 1e-6.
     np.testing.assert_allclose(np.sqrt(gm.covariances_), deviations, rtol=5 / np.sqrt(2 * len(X)))
     assert gm.mixture_.n_parameters == 1 + 6 + 3
     pooled = Mixture(gm.weights_, gm.means_, np.diag(gm.covariances_), FAMILIES["tied"])

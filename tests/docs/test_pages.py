@@ -1,4 +1,4 @@
-"""What README and guide show is what happens: their Python runs, and prints what stands below it."""
+"""Tests that the Python code in README and guide runs and prints the output that is shown below it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+://)([^)#]+)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-WRITING = ["docs/guide/model-files.md", "docs/guide/streams.md"]  # which write files
+WRITING = ["docs/guide/model-files.md", "docs/guide/streams.md"]  # pages whose code writes files
 NEED_PYSPARK = {"from gaussmix.spark import GaussianMixture"}
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and text of the fenced blocks of a page."""
+    """Return language and text of the fenced blocks of a page."""
     return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
@@ -93,7 +93,7 @@ def test_python_runs_and_prints_what_stands_below_it(
 
 
 def assert_same_words(printed: str, expected: str) -> None:
-    """The same words and, to 1e-9 of them or a last digit shown, the same numbers."""
+    """Check that two texts have the same words, and the same numbers up to 1e-9 or the last digit shown."""
     found, wanted = re.split(r"[\s,]+", printed.strip()), re.split(r"[\s,]+", expected.strip())
     assert len(found) == len(wanted)
     for word, want in zip(found, wanted, strict=True):
@@ -107,7 +107,7 @@ def assert_same_words(printed: str, expected: str) -> None:
 def test_the_commands_print_what_the_guide_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [block for block in blocks("docs/guide/command-line.md") if block[0] != "console"]  # these are cut
+    found = [block for block in blocks("docs/guide/command-line.md") if block[0] != "console"]  # outputs in full
     (_, fit), (_, fitted), (_, table), (_, predict), (_, predicted), (_, regress), (_, regressed) = found[:7]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "new.csv").write_text(table, encoding="utf-8")
@@ -120,7 +120,7 @@ def test_the_commands_print_what_the_guide_shows(
 
 
 def texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """Pages without their fenced blocks, and sources."""
+    """Yield paths with their texts, without fenced blocks."""
     return ((path, FENCE.sub("", path.read_text(encoding="utf-8"))) for path in paths)
 
 
@@ -141,7 +141,7 @@ def test_every_name_of_the_reference_is_public() -> None:
                 full = name if name.startswith("gaussmix.") else f"{module}.{name}"
                 if "spark" not in full or find_spec("pyspark"):
                     assert "_src" not in full, page
-                    pkgutil.resolve_name(full)  # raises what says which name is not there
+                    pkgutil.resolve_name(full)  # raises an error that contains the missing name
                     found.append(full)
     assert len(found) > 100
 
@@ -165,7 +165,7 @@ def test_files_that_a_page_names_exist() -> None:
 
 
 def value_of(formula: str, n_components: int, n_features: int) -> float:
-    """The value of a formula in which products have no sign, such as K d(d+1)/2."""
+    """Evaluate a formula in which products have no sign, such as K d(d+1)/2."""
     signed = re.sub(r"(?<=[Kd)]) ?(?=[Kd(])", "*", formula.replace("−", "-"))
     return eval(signed, {"K": n_components, "d": n_features})
 

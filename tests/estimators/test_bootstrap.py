@@ -167,10 +167,10 @@ def test_what_became_of_the_refits_is_told():
     assert len(found.draws) == 150 - found.n_collapsed
     assert found.n_at_other_maximum > 0
     text = str(found)
-    assert f"In {found.n_at_other_maximum / 150:.1%} of the refits a component ended elsewhere" in text
+    assert f"In {found.n_at_other_maximum / 150:.1%} of the refits a component kept less than half" in text
     assert "150 refits, to rows drawn from the rows" in text
     of_noise = fitted(X, noise=True).bootstrap(X, 5, random_state=0).notes[-1]
-    assert of_noise == "Weights are shares of all rows, noise included. The volume of the noise counts as known."
+    assert of_noise == "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."
 
 
 def test_what_the_ridge_holds_up_in_the_fit_is_no_collapse():
@@ -218,5 +218,5 @@ def test_bad_parameters():
         gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="rows without labels"):
         gm.bootstrap(X, kind="parametric", labels=LABELS)
-    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+    with pytest.warns(RuntimeWarning, match="a new fit to this X"):
         gm.bootstrap(X + 1.0, 3)

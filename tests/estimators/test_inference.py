@@ -178,9 +178,9 @@ def test_it_goes_on_to_the_maximum(parameters):
     np.testing.assert_allclose(found.bse, late.bse, rtol=1e-4)
     model = early.mixture_._model
     moved = np.abs(ParameterLayout.at_model(model).to_vector(model) - found.params) / found.bse
-    assert any("of the maximum" in note for note in found.notes) == (moved.max() > 0.05)
+    assert any("for the maximum" in note for note in found.notes) == (moved.max() > 0.05)
     assert late.notes == tuple(note for note in found.notes if "noise" in note or "prior" in note)
-    assert any("prior moves" in note for note in late.notes) == (parameters.get("prior") == "default")
+    assert any("prior shifts" in note for note in late.notes) == (parameters.get("prior") == "default")
 
 
 def test_a_function_has_the_error_of_the_delta_method():
@@ -321,7 +321,7 @@ def test_other_rows_are_noticed(change):
     gm = fitted(X)
     other = X + 0.5 if change == "moved" else X[:-9] if change == "fewer" else X
     weight = np.arange(N) + 1.0 if change == "weighted" else None
-    with pytest.warns(RuntimeWarning, match="a fit to this X"):
+    with pytest.warns(RuntimeWarning, match="a new fit to this X"):
         found = gm.inference(other, sample_weight=weight)
     if change == "moved":
         expected = fitted(other).inference(other)
@@ -360,7 +360,7 @@ def test_it_is_told_as_text_and_as_a_table():
     text = str(found)
     assert text.startswith("Inference by the Hessian of the objective")
     assert "weight[noise]" in text
-    assert "volume of the noise counts as known" in text
+    assert "volume of the noise is treated as known" in text
     table = found.tidy()
     assert list(table.columns) == ["term", "estimate", "std_error", "conf_low", "conf_high"]
     np.testing.assert_array_equal(table["std_error"], found.bse)
@@ -419,7 +419,7 @@ def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
     X = rows() * [1.0, unit]
     gm = fitted(X, reg_covar=0.0)
     for find in gm.inference, gm.bootstrap:
-        with pytest.raises(ValueError, match=r"that of x1 in component 0 .* in another unit"):
+        with pytest.raises(ValueError, match=r"the variance of x1 in component 0 .* in another unit"):
             find(X)
 
 
@@ -432,9 +432,9 @@ def test_a_constant_column_is_named():
 
 def test_a_fit_that_ended_early_is_warned_of():
     X = rows(apart=1.5)
-    with pytest.warns(RuntimeWarning, match="standard errors from those of the fit"):
+    with pytest.warns(RuntimeWarning, match="standard errors from the fit"):
         found = fitted(X, tol=0.1, init_params="kmeans").inference(X)  # by refits; formulas give the same note
-    assert "standard errors from those of the fit" in found.notes[0]
+    assert "standard errors from the fit" in found.notes[0]
 
 
 def test_alpha_is_what_is_outside_of_the_interval():
@@ -469,14 +469,14 @@ def test_where_formulas_fall_short_it_takes_refits_and_says_why(meaning):
     found, refits = gm.inference(X, **given), gm.bootstrap(X, 199, concentration=0.8137, random_state=0, **given)
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
-    assert found.notes[0].startswith("The rows say little about some of the parameters. ")
-    assert found.notes[0].endswith(" those of these refits 96 %.")
+    assert found.notes[0].startswith("The rows determine some of the parameters only weakly. ")
+    assert found.notes[0].endswith(" intervals from such refits 96 %.")
     assert found.notes[1:] == refits.notes
     assert "mean[1, x1]" in found.tidy()["term"].to_list()
     assert len(gm.tidy(found)) == K
     formula = gm.inference(X, kind="hessian", **given)
     assert isinstance(formula, Inference)
-    assert formula.notes == (found.notes[0].replace(", those of these refits 96 %.", ". Use bootstrap(X)."),)
+    assert formula.notes == (found.notes[0].replace(", intervals from such refits 96 %.", ". Use bootstrap(X)."),)
     assert formula.optimum.least_curvature < 15
 
 
@@ -510,7 +510,7 @@ def test_with_fewer_rows_than_were_simulated_it_tells_no_shares():
     gm = fitted(X, reg_covar=1e-6)
     found, formula = gm.inference(X), gm.inference(X, kind="hessian")
     assert isinstance(found, Bootstrap)
-    assert found.notes[0] == "The rows say little about some of the parameters."
+    assert found.notes[0] == "The rows determine some of the parameters only weakly."
     assert formula.notes[0] == f"{found.notes[0]} Use bootstrap(X)."
 
 

@@ -1,4 +1,4 @@
-"""Accelerated runs: never lower than EM, far fewer passes where it creeps, and EM itself where it does not."""
+"""Tests of accelerated runs: they end as high as EM, with far fewer passes if EM is slow, and equal EM otherwise."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from gaussmix._src.testing.problems import groups
 from gaussmix.testing import PROBLEMS, Problem
 
 families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-# Structures of which every change of the coordinates is one.
+# Structures for which every change of the coordinates gives valid covariances of the structure.
 free = pytest.mark.parametrize("name", ["full", "tied", "diag", "EEI", "spherical", "EII", "factor_analyzer"])
 
 
@@ -33,12 +33,12 @@ def states(given, family, engine, stopping, *, is_accelerated=True, **more):
 
 
 def slow_mixture():
-    """Three components on a line that can hardly be told apart."""
+    """Return a problem with three strongly overlapping components in one feature."""
     return groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5)
 
 
 def slow_in_two():
-    """Three components of unlike spread that overlap in a plane."""
+    """Return a problem with three overlapping components of different spread in two features."""
     rng = np.random.default_rng(2)
     labels = rng.integers(3, size=450)
     means = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
@@ -46,7 +46,7 @@ def slow_in_two():
 
 
 def slow_factors():
-    """Chemistry of wines, of which four factors explain nearly everything."""
+    """Return the wine data, whose variance four factors explain almost completely."""
     rows = load_wine().data
     return Problem(rows, None, (rows[:, 12] > 700).astype(np.int32))
 
@@ -82,7 +82,7 @@ def test_proposals_keep_a_bound_on_the_eigenvalues(name, engine):
 def test_a_slow_run_ends_as_high_as_em_in_far_fewer_passes(case):
     given, family, ratio = SLOW[case]
     stopping = StopRule(1e-8, 5000)
-    name = "complete" if case == "factors" else "reference"  # the core makes short steps faster than proposals are made
+    name = "complete" if case == "factors" else "reference"  # the core runs short steps faster than proposals
     engine = ENGINES[name](1)
     plain, fast = (states(given, family, engine, stopping, is_accelerated=wanted)[-1] for wanted in (False, True))
     assert plain.outcome is fast.outcome is Outcome.CONVERGED
@@ -140,7 +140,7 @@ def acceleration_of(given, family, engine, stopping):
 
 
 def on_the_way(engine):
-    """A state after which the next pass is at a proposal, and the acceleration of its run."""
+    """Return a state after which the next pass is at a proposal, and the acceleration of its run."""
     given, family = SLOW["a mixture"][:2]
     stopping = StopRule(0.0, 60)
     course = states(given, family, engine, stopping)
@@ -175,7 +175,7 @@ def test_a_proposal_that_is_no_better_is_refused(what, engine):
 
 @free
 def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
-    """To first order in the step: what L-BFGS takes for granted."""
+    """Check that a step equals the scaled gradient to first order, because L-BFGS relies on this property."""
     given, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
     objective = given.objective
     acceleration, after = acceleration_of(given, FAMILIES[name], engine, StopRule()), given.start(FAMILIES[name])
@@ -187,7 +187,7 @@ def test_a_step_is_the_gradient_in_units_of_lengths(name, rng):
         residual = _scale_by_information((_model_coordinates(after) - point)[None], model)[0]
     for _ in range(5):
         change = rng.normal(size=len(point))
-        change[: model.n_components] -= model.weights @ change[: model.n_components]  # weights sum to 1
+        change[: model.n_components] -= model.weights @ change[: model.n_components]  # because weights sum to 1
         length = _scale_by_information(change[None], model)[0]
         change *= 1e-4 / np.sqrt(length @ length)
         ends = [acceleration._model_from_coordinates(point + sign * change, model) for sign in (1, -1)]

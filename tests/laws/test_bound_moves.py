@@ -1,4 +1,4 @@
-"""Moves of a posterior: what they promise is less than what they give, and only a higher bound is accepted."""
+"""Tests of birth and merge moves of a variational posterior: only moves that raise the lower bound are accepted."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ families = pytest.mark.parametrize("family", conjugate, ids=lambda family: famil
 
 @pytest.fixture
 def rows(rng):
-    """Two clusters far apart."""
+    """Return rows of two clusters that are far apart."""
     return np.concatenate((rng.normal(size=(120, 2)), rng.normal(size=(80, 2)) + 12))
 
 
 def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
-    """The moves of a posterior, and the model after an M-step from responsibilities."""
+    """Return the moves of a posterior, and the model after an M-step from responsibilities."""
     covariance = np.cov(rows.T)
     scale = {Second.FULL: covariance, Second.DIAGONAL: np.diag(covariance), Second.TRACE: np.array(covariance[0, 0])}
     prior = GaussWishartPrior(family, weights, rows.mean(axis=0), 1.0, 2.0, scale[family.kind.second])
@@ -63,7 +63,7 @@ def moves_of(rows, family, engine, weights, shares, row_weight=None, unit=1.0):
 
 
 def quarters(rows):
-    """The first cluster cut in two at random, the second whole, and a component with a little of all rows."""
+    """Return responsibilities that split the first cluster at random and give the last component a bit of all rows."""
     shares = np.full((len(rows), 4), 0.005)
     halves = np.random.default_rng(1).integers(2, size=120)
     shares[np.arange(120), halves] = 0.985
@@ -87,7 +87,7 @@ def test_halves_of_a_cluster_merge_again(rows, family, engine, weights) -> None:
 
 @families
 def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> None:
-    """The promise is the bound for the rows shared among the others, before any other update."""
+    """The promised gain is the change of the bound if the rows go to the other components, before any update."""
     shares = np.zeros((200, 3))
     shares[:120, 0] = shares[120:, 1] = 0.97
     shares[:, 2] = 0.03
@@ -98,13 +98,13 @@ def test_a_deletion_gains_at_least_what_it_promises(rows, family, engine) -> Non
     promise = deletion_gains(before, moves.objective.variational_posterior(state.next_model).counts, small, left)[0]
     without = moves.evaluate(moves.objective.to_model(before.take([0, 1])))
     assert promise > 0
-    rounding = 1e-2 if family.is_shared else 1e-9  # the posterior of a shared covariance has fewer rows then
+    rounding = 1e-2 if family.is_shared else 1e-9  # a shared covariance loses rows, too
     assert promise - rounding < without.bound - state.bound < promise + 3.0
 
 
 @pytest.mark.parametrize("seed", [25, 187])
 def test_rows_of_weight_0_keep_no_component(seed) -> None:
-    """One of them may be of a component alone, where log (1 − r) is −∞."""
+    """A row of weight 0 may belong to a single component, for which log (1 − r) is −∞."""
     rng = np.random.default_rng(seed)
     n_rows, n_features = int(rng.integers(10, 60)), int(rng.integers(2, 4))
     X = rng.normal(size=(n_rows, n_features)) * rng.uniform(0.3, 3) + 4 * rng.integers(2, size=(n_rows, 1))
@@ -144,7 +144,7 @@ def test_a_deletion_may_lower_the_bound_by_next_to_nothing(rows, engine, monkeyp
 @pytest.mark.parametrize("family", [family for family in conjugate if not family.is_shared], ids=lambda each: each.name)
 @pytest.mark.parametrize("weights", [DirichletWeights(0.5, 8), StickBreakingWeights(0.01)], ids=["dirichlet", "sticks"])
 def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, weights, engine, rng) -> None:
-    """Side by side, one within another, and one of 60 rows; the core tells the bound of its end."""
+    """Check clusters side by side, one within another, and one with 60 rows; the core's bound must be correct."""
     parts = [(0.0, 1.0, 3000), (9.0, 0.5, 1500), (9.0, 3.0, 1500), (30.0, 0.2, 60)]
     rows = np.concatenate([rng.normal(place, spread, (size, 1)) for place, spread, size in parts])
     few = condense_rows(distinct_rows(ArraySource(rows)))
@@ -161,7 +161,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
     found = moves.improve_column(start, sample, StopRule(1e-8, 1000))
     assert found is not None
     model, bound = found
-    most = model.n_components  # other cuts may find other births
+    most = model.n_components  # the limit prevents further births, which might depend on the draws
     moves = BirthMergeMoves(*of_moves, most, np.random.default_rng(0), lambda: False)
     assert moves.evaluate(model).bound == pytest.approx(bound, rel=1e-13)
     assert model.n_components > 3
@@ -180,7 +180,7 @@ def test_a_column_settles_where_em_and_moves_raise_the_bound_no_more(family, wei
 
 @pytest.mark.parametrize("share", [0.5, 2.0])
 def test_a_component_that_a_column_hardly_needs_is_deleted(share, engine) -> None:
-    """By the core, which judges every deletion; the farther a component is from its one row, the less it adds."""
+    """The core evaluates every deletion; a component farther from its only row contributes less."""
     source, family = ArraySource(np.append(np.linspace(-2.0, 2.0, 200), 8.0)[:, None]), FAMILIES["diag"]
     prior = GaussWishartPrior(family, StickBreakingWeights(0.5), np.zeros(1), 0.01, 1.0, np.ones(1))
     objective = VariationalObjective(np.zeros(1), prior.conjugate, gauss_wishart=prior, total_weight=201.0)
@@ -212,7 +212,7 @@ def test_weights_in_another_unit_make_the_same_moves(rows, family, engine) -> No
 
 
 def crowd(n_rows, n_features, n_clusters, spread, rng):
-    """Rows of clusters of other shapes and sizes, whose means are `spread` standard deviations apart or so."""
+    """Draw rows of clusters with different shapes and sizes, whose means are about `spread` deviations apart."""
     places = spread * rng.normal(size=(n_clusters, n_features))
     shapes = rng.normal(size=(n_clusters, n_features, n_features)) / np.sqrt(n_features)
     labels = rng.choice(n_clusters, size=n_rows, p=rng.dirichlet(np.full(n_clusters, 5.0)))
@@ -229,11 +229,11 @@ def test_births_begin_where_clusters_overlap_and_where_features_are_many(n_rows,
 
 @families
 def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
-    """At the start of EM they have its mass, and nearly its mean."""
+    """At the start of EM the two halves together have the mass of the component and nearly its mean."""
     moves, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.variational_posterior(model)
     births, labels = BirthProposals(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
-    born = births.split_components(q, labels, np.array([0, 1]))  # the second is nobody's likeliest component
+    born = births.split_components(q, labels, np.array([0, 1]))  # no row has component 1 as its likeliest
     assert born is not None
     after, parents = born
     np.testing.assert_array_equal(parents, [0, -1, 0])
@@ -244,7 +244,7 @@ def test_halves_share_the_rows_of_their_component(rows, family, engine) -> None:
 
 
 def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
-    """The bound of all rows decides; they are read less often than without parts, whichever source they come from."""
+    """The bound of all rows decides, but all rows are read less often than without subsamples."""
     rows, passes = crowd(8000, 6, 6, 8.0, rng), list[int]()
     over = StepTask.sum_moments
 
@@ -254,19 +254,19 @@ def test_parts_of_the_rows_are_only_a_start(rng, monkeypatch) -> None:
 
     monkeypatch.setattr(StepTask, "sum_moments", counted)
     monkeypatch.setattr(birth_merge_moves, "MAX_ESTIMATION_ROWS", 500)
-    monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each step of EM is a pass
+    monkeypatch.setattr(fast_path, "LEAF_ROWS", 100)  # so that each EM step is a separate pass
     found = []
     for least in (1000, 10**9):
         monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", least)
         passes.clear()
         found.append((BayesianGaussianMixture(12, random_state=0).fit(rows), passes.count(8000)))
     (with_parts, n_passes), (without, n_more) = found
-    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # tol is 0.001
+    assert with_parts.lower_bound_ == pytest.approx(without.lower_bound_, abs=0.01)  # 10 × tol
     assert n_passes <= 10 < n_more, (n_passes, n_more)
 
 
 def test_a_component_without_halves_is_cut_again_from_all_rows_alone(monkeypatch) -> None:
-    """Parts have about 2,500 and 10,000 of the rows. On the first, halves of one of three clusters are refused."""
+    """Subsamples have about 2,500 and 10,000 rows; on the first, the split of one of the three clusters is rejected."""
     monkeypatch.setattr(problem, "MIN_SUBSAMPLE_VALUES", 2**12)
     rng, tries = np.random.default_rng(0), []
     born = BirthProposals.split_components
@@ -320,11 +320,11 @@ def test_halves_are_the_best_of_em_from_each_cut(is_full, is_within, has_more, r
     np.testing.assert_allclose(target.first_responsibility(halves, rows), first, atol=1e-6)
     assert (
         weight @ target.bisection_gains(halves, rows) >= halves.gain - 1e-12
-    )  # a step later: no lower but for rounding
+    )  # one step later the gain may only be lower by rounding
 
 
 def settled(rows, weight, side, is_full):
-    """The gain before the last of five steps of EM from a cut, and the shares of the first half after it."""
+    """Return the gain before the last of five EM steps from a split, and the first half's responsibilities after it."""
     shares, gains = np.where(side, [[0.05], [0.95]], [[0.95], [0.05]]), []
     for _ in range(6):
         densities = []
@@ -339,7 +339,7 @@ def settled(rows, weight, side, is_full):
 
 
 def test_a_half_has_the_least_weight(rng) -> None:
-    """A heavy row is a half of its own if that weight is allowed, and far rows are."""
+    """A single distant row may be a half if its weight is at least the smallest weight allowed."""
     rows, weight = rng.normal(size=(200, 2)), np.full(200, 1 / 200)
     rows[0] = 1e3
     share, target = 1.0 / 200, native_target()
@@ -352,7 +352,7 @@ def test_a_half_has_the_least_weight(rng) -> None:
 @pytest.mark.parametrize("structure", ["full", "diag"])
 @pytest.mark.parametrize(("n_features", "apart"), [(1, 6.0), (10, 6.0), (40, 10.0)])
 def test_two_clusters_apart_along_one_of_many_features_are_found(structure, n_features, apart):
-    """In units of the sample, no feature is longer than the one that tells them apart."""
+    """After scaling by the sample, no feature has a larger spread than the one that separates the clusters."""
     rng = np.random.default_rng(n_features)
     X = rng.normal(size=(4_000, n_features))
     X[::2, 0] += apart
@@ -371,7 +371,7 @@ def test_a_narrow_cluster_within_a_wide_one_is_found(n_features, deviations, see
 
 
 def test_a_constant_feature_is_no_axis_of_halves(rng):
-    """Only rounding differs in it, and one standard deviation of the sample is rounding too."""
+    """The values of a constant feature differ only by rounding, and so does its standard deviation from 0."""
     rows, weight = rng.normal(size=(333, 40)), np.ones(333)
     rows[:, 7] = 1234.5
     scale = BirthProposals(DistinctRows(rows, weight), rng)._feature_scale

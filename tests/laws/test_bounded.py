@@ -1,4 +1,4 @@
-"""Laws of structures whose eigenvalues are bounded: the clamp is the maximum, and fits keep the bound."""
+"""Tests of covariance structures with bounded eigenvalues: clamping is optimal, and fits keep the bound."""
 
 import copy
 import pickle
@@ -15,7 +15,7 @@ from gaussmix.testing import PROBLEMS, check_equivariance, check_family, check_m
 
 NAMES = [name for name, family in FAMILIES.items() if "max_condition" in family.get_params()]
 BOUNDS = [1.0, 1.7, 20.0]
-MAX_REGULAR_DISTANCE = 1e9  # a bound that no scatter here reaches
+MAX_REGULAR_DISTANCE = 1e9  # a bound that no scatter matrix in these tests reaches
 names = pytest.mark.parametrize("name", NAMES)
 bounds = pytest.mark.parametrize("most", BOUNDS)
 
@@ -31,7 +31,7 @@ def test_the_bound_is_for_structures_with_free_eigenvalues_or_a_single_matrix():
 @pytest.mark.parametrize("most", [1.0, 1.01, 3.0, 50.0, 1e6])
 @pytest.mark.parametrize("shape", [(1, 2), (4, 1), (3, 4)])
 def test_the_clamp_is_the_best_of_all(shape, most, rng):
-    """No other m of a fine grid does better, whatever the scales, ties and zeros among the eigenvalues."""
+    """No other clamp on a fine grid is better, for any scales and for ties and zeros among the eigenvalues."""
     for _ in range(8):
         values, degrees = 10 ** rng.uniform(-3, 3, size=shape), rng.uniform(0.1, 50, size=shape[0])
         if rng.random() < 0.3:
@@ -49,7 +49,7 @@ def test_the_clamp_is_the_best_of_all(shape, most, rng):
 
 
 def test_the_clamp_in_closed_form():
-    """Two variances 1 and 9 of equal weight: at c = 1 their mean, at c = 3 m = (1 + 9 / 3) / 2."""
+    """For variances 1 and 9 of equal weight the clamp is their mean at c = 1, and m = (1 + 9 / 3) / 2 at c = 3."""
     values, degrees = np.array([[1.0], [9.0]]), np.array([5.0, 5.0])
     np.testing.assert_allclose(clamped(values, degrees, 1.0), [[5.0], [5.0]], rtol=1e-15)
     np.testing.assert_allclose(clamped(values, degrees, 3.0), [[2.0], [6.0]], rtol=1e-15)
@@ -75,7 +75,7 @@ def test_an_update_at_the_bound_is_a_maximum(name, most, rng):
 
 @names
 def test_no_covariances_within_the_bound_are_better(name, rng):
-    """Random ones of the structure, clamped to a random interval."""
+    """Compare with random covariances of the structure, clamped to a random interval."""
     family, free = family_named(name, max_condition=3.0), FAMILIES[name]
     mass, full = laws.random_scatters(rng, 3, 4)
     best = laws.expected_log_likelihood(family.update(laws.as_needed(family, mass, full), None).dense(), mass, full)

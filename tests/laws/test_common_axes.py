@@ -1,4 +1,4 @@
-"""What structures are made of: rotations to shared axes, the axes from which EM begins too, and exponentials."""
+"""Tests of the building blocks of covariance structures: shared axes, initial axes, and matrix exponentials."""
 
 from math import exp
 
@@ -22,7 +22,7 @@ def spectra_along(scatters, axes):
 
 @pytest.mark.parametrize("importance", ["masses", "volumes"])
 def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
-    """Σ_k N_k log |diag(DᵀS_kD)| or Σ_k |diag(DᵀS_kD)|^(1/d), sweep by sweep from axes that mean nothing."""
+    """Check Σ_k N_k log |diag(DᵀS_kD)| and Σ_k |diag(DᵀS_kD)|^(1/d) after each sweep from random axes."""
     mass, scatters = random_scatters(rng, 3, 5)
     weights, value = {
         "masses": (mass, lambda spectra: (mass * np.log(spectra).sum(axis=1)).sum()),
@@ -33,20 +33,20 @@ def test_no_sweep_raises_what_shared_axes_make_small(importance, rng):
     for _ in range(30):
         axes = shared_axes(scatters, axes, weights, max_sweeps=1)
         course.append(value(spectra_along(scatters, axes)))
-    np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each number
-    assert np.diff(course).max() <= 25 * EPS * abs(course[0])  # sums of 5 × 5 products
+    np.testing.assert_allclose(axes.T @ axes, np.eye(5), atol=30 * 5 * 5 * EPS)  # a rotation adds ε to each entry
+    assert np.diff(course).max() <= 25 * EPS * abs(course[0])  # rounding of sums of 5 × 5 products
     assert course[-1] < course[0] - 1e-3 * abs(course[0])
 
 
 def test_axes_that_are_shared_are_found(rng):
-    """Covariances that commute have axes that diagonalise all of them, though two are of equal variance in each sum."""
+    """Commuting covariances have axes that diagonalise all of them, even if two axes have equal total variances."""
     axes = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     spectra = np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 4.0], [3.0, 3.0, 1.0, 4.0]])
     matrices = composed(axes[None], spectra)
     found = shared_axes(matrices, np.linalg.qr(rng.normal(size=(4, 4)))[0], np.ones(3))
     off = found.T @ matrices @ found
     off[:, range(4), range(4)] = 0.0
-    assert np.abs(off).max() < 1e-6  # of variances of 1 to 5: where the criterion is level to 4 ε
+    assert np.abs(off).max() < 1e-6  # at this distance from the optimum the criterion is flat within 4 ε
 
 
 def test_principal_axes_are_in_order_and_survive_infinity(rng):
@@ -61,14 +61,14 @@ def test_principal_axes_are_in_order_and_survive_infinity(rng):
 
 
 def test_the_axes_of_the_largest_components_are_tried(rng):
-    """Of ten components with axes of their own, in another order than that of their masses."""
+    """Check ten components with different axes that are not sorted by mass."""
     degrees = np.array([5.0, 60.0, 20.0, 90.0, 1.0, 30.0, 80.0, 10.0, 70.0, 40.0])
     axes = np.linalg.qr(rng.normal(size=(10, 3, 3)))[0]
     second = degrees[:, None, None] * composed(axes, np.tile([9.0, 4.0, 1.0], (10, 1)))
     scatter = Scatter(degrees, second, 3, FAMILIES["VVE"].moment_spec(None))
     tried = [each.each for each in FAMILIES["VVE"].other_initial_covariances(scatter)]
     assert len(tried) == 1 + OTHER_AXES.max_components
-    for k, own in enumerate(second / degrees[:, None, None]):  # which a component keeps along its own axes
+    for k, own in enumerate(second / degrees[:, None, None]):  # a component's covariance along its own axes
         assert (min(np.abs(each[k] / OTHER_AXES.soft - own).max() for each in tried) < 1e-9) == (degrees[k] > 5.0)
     pooled = np.linalg.eigh(second.sum(axis=0))[1]
     off = pooled.T @ (tried[0] / OTHER_AXES.sharp) @ pooled

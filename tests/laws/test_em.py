@@ -1,4 +1,4 @@
-"""Laws of EM, over families, engines and problems."""
+"""Tests of EM for all covariance structures, engines and problems."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_a_step_never_lowers_the_likelihood(family, problem, engine):
 @pytest.mark.parametrize("problem", ["overlapping", "wide"])
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.is_shared])
 def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, engine):
-    """Else their step would not be a maximisation, and the likelihood could fall."""
+    """If a frozen component took part, the step of the others would not maximise the likelihood, which could fall."""
     given = PROBLEMS[problem]
     start = mixture = given.start(FAMILIES[name])
     course = []
@@ -33,7 +33,7 @@ def test_a_frozen_component_has_no_part_in_what_the_others_share(name, problem, 
         course.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
     assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
-    assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # gains of `Family.precision` ** 2 may be missed
+    assert (np.diff(course) >= -1e-12 * np.abs(course[:-1])).all()  # updates may miss gains of `Family.precision` ** 2
 
 
 @pytest.mark.heavy(but=89)
@@ -47,7 +47,7 @@ def test_relabelling_permutes_the_answer(family, problem, engine):
 @pytest.mark.heavy(but=7)
 @families
 def test_a_weight_is_a_number_of_rows(family, engine, rng):
-    """The same fit to rounding, and the same number of steps: weights 2, 1, 0 and the rows twice, once, not at all."""
+    """Weights 2, 1 and 0 give the same fit, up to rounding, as rows that occur twice, once and not at all."""
     given = PROBLEMS["overlapping"]
     counts = rng.integers(0, 3, size=len(given.rows))
     start, stopping = given.start(family), StopRule(1e-6, 500)
@@ -67,12 +67,12 @@ def test_a_weight_is_a_number_of_rows(family, engine, rng):
 
 
 def spot(rng, n_rows=60, n_twins=12):
-    """A cloud about 0, and many equal rows at 6."""
+    """Return normal rows around 0, and equal rows at 6."""
     return np.concatenate([rng.normal(size=(n_rows, 2)), np.full((n_twins, 2), 6.0)])
 
 
 def round_mixture(family, means):
-    """Equal weights and unit spheres about the means."""
+    """Return a mixture with equal weights and unit covariances around the means."""
     n_components, n_features = np.shape(means)
     covariances = updated(family, np.ones(n_components), np.repeat(np.eye(n_features)[None], n_components, axis=0))
     return Mixture(np.full(n_components, 1 / n_components), np.array(means), covariances.array, family)._model
@@ -99,7 +99,7 @@ def test_a_component_that_collapses_is_frozen_and_named(name, engine, rng):
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("place", [1 / 3, 1e6 / 3])
 def test_the_rounding_of_a_mean_is_no_spread(name, place, rng):
-    """The mean of equal rows is not always their value; what is left of their variance then is ε² of it."""
+    """The computed mean of equal rows may differ from their value by rounding, so that a variance of ε² remains."""
     for n_twins in range(3, 30):
         rows = np.concatenate([rng.normal(size=(60, 2)) + place, np.full((n_twins, 2), place)])
         labels = np.repeat([0, 1], [60, n_twins]).astype(np.int32)
@@ -112,17 +112,18 @@ def test_the_rounding_of_a_mean_is_no_spread(name, place, rng):
 @pytest.mark.parametrize("apart", [2.0**5, 2.0**10, 2.0**20, 2.0**30])
 @families
 def test_groups_far_apart_keep_the_digits_of_their_spread(family, apart, engine, rng):
-    """The scatter within groups, though scatter between them is up to 1e18 times as large."""
-    noise = np.round(rng.normal(size=(90, 2)) * 2.0**20) * 2.0**-20  # so that moving it is exact
+    """The scatter within groups keeps its digits even if the scatter between groups is up to 1e18 times as large."""
+    noise = np.round(rng.normal(size=(90, 2)) * 2.0**20) * 2.0**-20  # so that adding a mean is exact
     labels = (np.arange(90) % 3).astype(np.int32)
     given = Problem(noise + apart * np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 1.0]])[labels], None, labels)
     mixture, _, _ = fit(given, family, engine, n_steps=3)
     centred = [noise[labels == k] - noise[labels == k].mean(axis=0) for k in range(3)]
     scatters = np.array([u.T @ u for u in centred])
     expected, found = updated(family, np.full(3, 30.0), scatters).each, mixture.covariances.each
-    if family.is_step:  # whose other numbers are on their way, but variances are those of the rows
+    if family.is_step:  # its covariances have not converged, but the variances are exact
         expected, found = np.diagonal(scatters, axis1=1, axis2=2) / 30, mixture.covariances.variances()
-    # A loss of up to 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and a mean is rounded to ε of its place.
+    # Cancellation by a factor of 1e3 is accepted (interfaces.parameters.MAX_CANCELLATION), and means are rounded to ε
+    # times their size.
     tolerance = 1e4 * EPS + (2 * apart * EPS) ** 2
     tolerance = max(tolerance, family.accuracy)
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())

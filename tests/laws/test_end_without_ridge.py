@@ -1,4 +1,4 @@
-"""The automatic ridge costs no likelihood where rows suffice, and a fit names the components that rest on it."""
+"""Tests that the automatic ridge costs no likelihood if there are enough rows, and that fits name the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IRIS = load_iris().data
 
 
 def thin_groups(seed: int = 0, n_features: int = 2) -> np.ndarray:
-    """Two groups that are 10,000 times as far apart as they are wide in the last column."""
+    """Draw two groups that are very narrow in the last column compared with their distance."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(400, n_features)) @ np.diag([1.0] * (n_features - 1) + [3e-4])
     return np.concatenate([rows[:200], rows[200:] + 30])

@@ -1,4 +1,4 @@
-"""Laws of engines, over the registry, and of the moments that they make."""
+"""Tests of all engines and of the moments that they sum."""
 
 import pickle
 from dataclasses import replace
@@ -30,7 +30,7 @@ def test_an_engine_agrees_with_the_reference(check, engine, rng):
 
 
 def test_threads_and_layouts_change_no_bit_of_the_core(rng):
-    """NumPy's engine leaves sums to BLAS, which promises rounding only."""
+    """Check only the core, because the NumPy engine uses BLAS, whose rounding may depend on threads and layouts."""
     check_reproducible(ENGINES["complete"], rng)
 
 

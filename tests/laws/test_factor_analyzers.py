@@ -1,4 +1,4 @@
-"""Laws of factor analysers of every kind; those with one factor of each component's own are in the registry's laws."""
+"""Tests of all kinds of factor analysers; other tests check the kind with a single factor for each component."""
 
 import copy
 import pickle
@@ -58,14 +58,14 @@ def test_fits_move_along_with_the_data(kind, engine, rng):
 
 @pytest.mark.parametrize("n_factors", [1, 2, 4])
 def test_variances_are_those_of_the_rows_after_any_step(n_factors, rng):
-    """With the factors' covariance as an extra parameter; Liu, Rubin & Wu (1998)."""
+    """Variances are exact, because EM has the factors' covariance as an extra parameter; Liu, Rubin & Wu (1998)."""
     family = FactorAnalyzer(n_factors)
     mass, full = random_scatters(rng, 3, 6)
     expected = np.diagonal(full, axis1=1, axis2=2) / mass[:, None]
     covariances = updated(family, mass, full)
     for _ in range(5):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
-        # A sum of at most 4 squares that is taken away and added again.
+        # The rounding comes from a sum of at most 4 squares that is subtracted and added again.
         np.testing.assert_allclose(covariances.variances(), expected, rtol=8 * EPS)
 
 
@@ -106,7 +106,7 @@ def test_a_family_is_a_value(kind):
 
 @kinds
 def test_a_ridge_is_added_to_the_noise(kind, rng):
-    """As it stands, or its mean over features where there is one noise; loadings stay."""
+    """The ridge is added as it is, or as its mean if all features share one noise variance; loadings do not change."""
     family, ridge = FactorAnalyzer(2, *kind), rng.uniform(0.1, 1.0, 5)
     mass, full = random_scatters(rng, 3, 5)
     scatter = as_needed(family, mass, full, current := updated(family, mass, full))
@@ -118,7 +118,7 @@ def test_a_ridge_is_added_to_the_noise(kind, rng):
 
 @kinds
 def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kind):
-    """Sums of squares that are moved to the new means may end below 0."""
+    """Sums of squares may become slightly negative when they are moved to the new means."""
     family = FactorAnalyzer(1, *kind)
     scatter = as_needed(family, np.ones(2), np.broadcast_to(-1e-18 * np.eye(3), (2, 3, 3)))
     with pytest.raises(SingularCovarianceError):
@@ -127,7 +127,7 @@ def test_what_rounding_leaves_of_constant_features_is_refused_as_no_variance(kin
 
 @pytest.mark.parametrize("shared_loadings", [False, True])
 def test_a_component_without_rows_keeps_factors_to_start_with(shared_loadings, engine, rng):
-    """Its scatter along the others' directions says nothing of it: it has the first ones, of all rows' variances."""
+    """An empty component keeps its initial loadings, from the variances of all rows, because it has no scatter."""
     given = PROBLEMS["wide"]
     problem = Problem(given.rows, None, np.where(given.labels == 1, 2, 0).astype(np.int32))
     family = FactorAnalyzer(2, shared_loadings=shared_loadings)

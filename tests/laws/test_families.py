@@ -1,4 +1,4 @@
-"""Laws of families, over the registry."""
+"""Tests of all registered covariance structures."""
 
 from dataclasses import replace
 from itertools import product
@@ -21,14 +21,14 @@ def test_a_family_keeps_its_laws(family, rng):
 
 
 class UnbiasedVariances(Diag):
-    """N − 1 in the place of N: no maximum of the likelihood."""
+    """Wrong structure that divides by N − 1 instead of N, so that the likelihood is not maximal."""
 
     def update(self, scatter, current):
         return self.covariances(scatter.second / (scatter.degrees - 1)[:, None], *scatter.shape)
 
 
 class HalfWay(Full):
-    """Never lowers the likelihood, and stops short of its maximum."""
+    """Wrong structure whose updates raise the likelihood, but only go halfway to its maximum."""
 
     def update(self, scatter, current):
         best = super().update(scatter, current)
@@ -57,7 +57,7 @@ def test_fits_move_along_with_the_data(family, engine, rng):
 @pytest.mark.parametrize(("n_components", "n_features"), laws.SHAPES)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EII", "EEI"])
 def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
-    """As it stands, or its mean over features where there is one variance; covariances stay."""
+    """The ridge is added as it is, or as its mean if all features share one variance; covariances do not change."""
     family, ridge = FAMILIES[name], rng.uniform(0.1, 1.0, n_features)
     scatter = laws.as_needed(family, *laws.random_scatters(rng, n_components, n_features))
     before, after = (family.update(each, None).dense() for each in (scatter, scatter.with_ridge(ridge)))
@@ -71,16 +71,16 @@ def test_volumes_are_found_at_the_end_of_the_range_of_float64(name, rng):
     mass, full = laws.random_scatters(rng, 3, 4)
     expected = family.update(laws.as_needed(family, mass, full), None)
     found = family.update(laws.as_needed(family, mass, full * unit), None)
-    np.testing.assert_allclose(found.each / unit, expected.each, rtol=1e-12)  # each search ends within 1e-13
+    np.testing.assert_allclose(found.each / unit, expected.each, rtol=1e-12)  # each iterative search stops within 1e-13
 
 
 def is_nested(smaller, larger):
-    """A letter may become freer: I (identity) < E (equal) < V (varying)."""
+    """Return whether `larger` contains `smaller`, by the order I (identity) < E (equal) < V (varying) of letters."""
     return smaller != larger and all("IEV".index(a) <= "IEV".index(b) for a, b in zip(smaller, larger, strict=True))
 
 
 def check_nested(smaller, larger, rng):
-    """What a structure can do, one that contains it can do as well: for the same scatters it is no less likely."""
+    """Check that a structure which contains another one is at least as likely for the same scatter matrices."""
     for shape in laws.SHAPES:
         mass, full = laws.random_scatters(rng, *shape)
         values = [
@@ -105,7 +105,7 @@ def test_structures_in_the_wrong_order_are_found_out(rng):
 
 @pytest.mark.parametrize("name", MCLUST)
 def test_parameters_are_counted_as_their_letters_say(name):
-    """1 or K volumes, (d − 1) numbers of a shape, d (d − 1) / 2 of an orientation: mclust's nVarParams."""
+    """Count 1 or K volumes, (d − 1) parameters per shape and d (d − 1) / 2 per orientation, as mclust's nVarParams."""
     for n_components, n_features in product([1, 2, 5], [1, 2, 7]):
         times = {"I": 0, "E": 1, "V": n_components}
         volume, shape, orientation = (times[letter] for letter in name)

@@ -1,4 +1,4 @@
-"""Steps that the core makes by itself: those of the loop in Python, as far as they go."""
+"""Tests that steps of the core's fast path equal steps of the loop in Python."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ N_STEPS = 10
 
 
 def check_steps(source, engine, mixture, objective, problem):
-    """Let an engine and the loop in Python make the same steps, each from where the loop is, to rounding."""
+    """Check that an engine and the loop in Python run the same steps up to rounding, each from the loop's state."""
     fast = FastPath(source, engine, mixture.family, mixture.n_components, objective, StopRule(0.0, 1))
     rounding = _rounding(source.n_rows)
     for number in range(N_STEPS):
@@ -63,7 +63,7 @@ def _assert_same_mixture(found, expected, rounding, what):
 
 
 def _rounding(n_rows):
-    """Sums of n numbers differ by √n ε, and some operations more are made with them."""
+    """Return the allowed rounding: √n ε for sums of n numbers, times a factor for further operations."""
     return 8 * float(np.sqrt(n_rows)) * EPS
 
 
@@ -73,7 +73,7 @@ def complete():
 
 
 class Counting(StopRule):
-    """Another rule than the plain one."""
+    """Subclass of the default stopping rule, which the fast path must not replace."""
 
 
 @pytest.mark.heavy(but=71)
@@ -93,7 +93,7 @@ def with_holes(rows, rng):
     return found
 
 
-# A prior, noise, or rows that are known in part: what the estimator and its `fit` are given.
+# Arguments of the estimator and of `fit` for a prior, noise, or incomplete rows.
 OTHERS = {
     "prior": ({"prior": "default"}, {}),
     "prior of weights": ({"prior": NormalInverseWishart(weights=3.0, shrinkage=2.0)}, {}),
@@ -130,7 +130,7 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     (mixture, trace, outcome), (expected, other, expected_outcome) = ways
     assert trace.n_steps == other.n_steps
     assert outcome is expected_outcome
-    # A rounding error grows no faster than EM goes on: what is left to gain by then is the tolerance.
+    # Rounding errors grow no faster than EM converges, so the ends differ by a small part of the tolerance.
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_SETTLED.tolerance / 100)
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
 
@@ -147,7 +147,7 @@ def test_a_course_ends_where_that_of_the_loop_does(family, problem, complete):
     ],
 )
 def test_when_the_core_comes_back_decides_no_bit_of_a_fit(estimator, missing, rng, monkeypatch):
-    """It comes back earlier, after fewer steps, where others use the processor too."""
+    """The core returns earlier, after fewer steps, if other programs use the processor, too."""
     rows = np.concatenate([rng.normal(place, 1.0, size=(200, 3)) for place in (0.0, 3.0, 9.0)])
     rows[rng.random(rows.shape) < missing] = np.nan
     found = []
@@ -162,7 +162,7 @@ def numbers(model):
 
 
 def two_groups(rng, twins):
-    """A cloud about 0 and equal rows at 6, as a start of two components knows them."""
+    """Return normal rows around 0, and equal rows at 6."""
     return np.concatenate([rng.normal(size=(60, 2)), np.full((twins, 2), 6.0)])
 
 
@@ -174,7 +174,7 @@ def round_mixture(family, means, weights):
 @families
 @pytest.mark.parametrize(("place", "twins"), [(6.0, 12), (1e3, 0)], ids=["collapsing", "lost"])
 def test_what_is_unusual_is_left_to_the_loop(family, place, twins, complete, rng):
-    """A component onto equal rows, and one that no row is near: frozen as ever, at the same step."""
+    """A component on equal rows and a component without rows must be frozen at the same step as in the loop."""
     rows, ridge = two_groups(rng, twins), np.zeros(2)
     start = round_mixture(family, [[0.0, 0.0], [place, place]], [0.5, 0.5])
     ways = [
@@ -220,7 +220,7 @@ def test_arrays_of_a_start_may_lie_in_any_order(complete):
 
 
 class ShrunkFull(Full):
-    """A third party's family, which takes all but its update from another."""
+    """User-defined structure that inherits everything except its update."""
 
     algebra = None
 
@@ -254,7 +254,7 @@ def test_only_what_the_engine_knows_is_left_to_it(complete, rng):
 def test_what_is_decided_between_passes_is_not_left_to_the_engine(
     n_features, n_components, dtype, is_left, complete, rng, monkeypatch
 ):
-    """Of 9,000 rows, whatever the number of threads and the speed of the machine."""
+    """The choice between core and loop must depend neither on the number of threads nor on the machine's speed."""
     monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 1e9)
     rows = rng.normal(size=(9_000, n_features)).astype(dtype)
     family = FAMILIES["full"]
@@ -267,7 +267,7 @@ def test_what_is_decided_between_passes_is_not_left_to_the_engine(
 
 
 def test_a_race_of_rows_with_errors_is_about_their_own_likelihood(monkeypatch, rng):
-    """Runs of EVE and VVE in one call of the core know the errors of the rows: Python's end where they do."""
+    """Runs of EVE and VVE in one call of the core must consider measurement errors, as the loop in Python does."""
     n, axes = 200, np.linalg.qr(rng.normal(size=(3, 3)))[0]
     labels, sizes = rng.integers(3, size=n), np.array([[2, 1, 0.3], [0.3, 1, 1.5], [1, 0.4, 2]])
     X = 3.0 * np.eye(3)[labels] + (rng.normal(size=(n, 3)) * sizes[labels]) @ axes.T

@@ -1,4 +1,4 @@
-"""The law of paths: one mixture is fitted in many ways, and each leads to the same end from the same start."""
+"""Tests that all ways to fit a mixture, such as resuming or streaming, lead from the same start to the same end."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ROWS = PROBLEMS["overlapping"].rows
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What is special about a fit.
+    """Special features of a fit.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), data units; NaN where a cell is missing.
-    parameters : of `GaussianMixture`, besides those of every case.
-    data : what `fit` is given besides the rows.
+    rows : (n_rows, n_features), in data units, with NaN for missing values.
+    parameters : parameters of `GaussianMixture` in addition to the parameters of all cases.
+    data : arguments of `fit` in addition to the rows.
     """
 
     rows: Array = field(default_factory=lambda: _ROWS)
@@ -63,7 +63,7 @@ def _single(family: str, case: Case, **changed: Any) -> GaussianMixture:
 
 
 def _assert_same(found: Any, expected: GaussianMixture) -> None:
-    """Raise unless two estimators have the same mixture and the same course of all runs."""
+    """Check that two estimators have the same mixture and the same traces of all runs."""
     assert_same_fit(found, expected)
     for name in "n_iter_", "converged_", "n_parameters_":
         if getattr(found, name) != getattr(expected, name):
@@ -74,7 +74,7 @@ def _assert_same(found: Any, expected: GaussianMixture) -> None:
 
 
 def _searched(family: str, case: Case) -> None:
-    """A search of one candidate is the fit of that mixture; with others besides it, it ends no lower."""
+    """Check that model selection with one candidate equals a single fit, and that more candidates do not lower it."""
     expected = _single(family, case)
     parameters = _parameters(family, case)
     _assert_same(GaussianMixtureIC([N_COMPONENTS], **parameters).fit(case.rows, **case.data), expected)
@@ -87,7 +87,7 @@ def _searched(family: str, case: Case) -> None:
 
 
 def _many(family: str, case: Case) -> None:
-    """A group of many is fitted as it is alone; cases that `fit_many` refuses have no groups."""
+    """Check that `fit_many` fits a group as it would be fitted alone, except cases that `fit_many` refuses."""
     if "noise" in case.parameters or not case.data.keys() <= {"sample_weight"}:
         return
     expected, weight = _single(family, case), case.data.get("sample_weight")
@@ -100,7 +100,7 @@ def _many(family: str, case: Case) -> None:
 
 
 def _warm(family: str, case: Case) -> None:
-    """Steps that are made in two fits, the second a warm start, are those of one fit."""
+    """Check that the steps of a fit and of a second fit with a warm start equal the steps of a single fit."""
     one_start = {"init_params": "kmeans", "n_init": 1, "tol": 0.0}
     expected = _single(family, case, **one_start)
     found = GaussianMixture(N_COMPONENTS, **_parameters(family, case) | one_start | {"max_iter": 4})
@@ -111,7 +111,7 @@ def _warm(family: str, case: Case) -> None:
 
 
 class _Stop(Exception):
-    """Ends a fit in the middle."""
+    """Exception that interrupts a fit."""
 
 
 def _stopping_after(n_steps: int) -> Callable[[object], None]:
@@ -125,7 +125,7 @@ def _stopping_after(n_steps: int) -> Callable[[object], None]:
 
 
 def _resumed(family: str, case: Case) -> None:
-    """A fit that was interrupted goes on from its checkpoint to the same end; so does a search."""
+    """Check that an interrupted fit or model selection continues from its checkpoint to the same end."""
     parameters = _parameters(family, case)
     ways: dict[str, Callable[..., Any]] = {
         "fit": lambda **more: GaussianMixture(N_COMPONENTS, **parameters, **more),
@@ -148,7 +148,7 @@ def _resumed(family: str, case: Case) -> None:
 
 
 def _watched(family: str, case: Case) -> None:
-    """Callbacks change nothing, and are told of every step; verbose and a limit of time change nothing either."""
+    """Check that callbacks see every step, and that callbacks, verbose and max_time do not change the fit."""
     expected, seen = _single(family, case), list[Any]()
     _assert_same(_single(family, case, callbacks=[seen.append]), expected)
     n_steps = sum(len(trace) for trace in expected.outcome_.traces)
@@ -158,7 +158,7 @@ def _watched(family: str, case: Case) -> None:
 
 
 def _from_file(family: str, case: Case) -> None:
-    """Rows in a file are fitted as in memory; errors of rows in a file can't be given."""
+    """Check that rows in a file are fitted as in memory; measurement errors are not supported for files."""
     if "X_error" in case.data:
         return
     data = dict(case.data)
@@ -174,7 +174,7 @@ def _from_file(family: str, case: Case) -> None:
 
 
 def _streamed(family: str, case: Case) -> None:
-    """The first rows of a stream are fitted as by `fit`, wherever calls cut them."""
+    """Check that `partial_fit` fits the first rows of a stream as `fit` does, however calls divide them."""
     if case.parameters or not case.data.keys() <= {"sample_weight"} or np.isnan(case.rows).any():
         return
     found = GaussianMixture(N_COMPONENTS, **_parameters(family, case))
@@ -195,7 +195,7 @@ PATHS: dict[str, Callable[[str, Case], None]] = {
     "streamed": _streamed,
 }
 
-FAMILIES = [  # with algebra, pooled, with alternatives, with factors
+FAMILIES = [  # structures with algebra, with pooled moments, with alternative starts, and with factors
     "full",
     "tied",
     pytest.param("VVE", marks=pytest.mark.heavy),
@@ -209,5 +209,5 @@ FAMILIES = [  # with algebra, pooled, with alternatives, with factors
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_path_leads_to_the_same_end(family: str, case: str, path: str) -> None:
-    """A fit made in another way ends where that of `GaussianMixture.fit` does, to the bit."""
+    """Check that a fit in another way is bit-identical to `GaussianMixture.fit`."""
     PATHS[path](family, CASES[case])

@@ -1,4 +1,4 @@
-"""Laws of gross rows: a start with them is the start without them, and a component for each of their places."""
+"""Tests of extreme outliers: each distinct outlier gets a component, and the rest is initialised without them."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from gaussmix._src.engines.incomplete import IncompleteEngine
 AT_RANDOM = ["random", "random_from_data"]
 RIDGE = 1e-3
 EPS = np.finfo(np.float64).eps
-# Rows far off, and at how many places these are.
+# Distant rows, and the number of distinct positions among them.
 MAX_REGULAR_DISTANCE = {
     "one": ([[1e6, 1e6]], 1),
     "one, in one feature": ([[0.0, -1e15]], 1),
@@ -33,7 +33,7 @@ def started(name, engine, rows, n_components, family="diag", weight=None):
 
 
 @pytest.mark.pairwise
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others give some of a far one to all
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # others let an outlier affect all components
 @pytest.mark.parametrize("far", MAX_REGULAR_DISTANCE)
 @pytest.mark.parametrize("name", AT_RANDOM)
 def test_the_others_start_as_without(name, far, family, engine, rng):
@@ -42,14 +42,14 @@ def test_the_others_start_as_without(name, far, family, engine, rng):
     all_rows, all_weight = np.vstack([rows, wild])[order], np.append(weight, np.ones(len(wild)))[order]
     without = started(name, engine, rows, 4 - n_places, family, weight.astype(np.float64))
     mixture = started(name, engine, all_rows, 4, family, all_weight)
-    tolerance = 8 * len(rows) * EPS  # of sums of as many terms, in another order
+    tolerance = 8 * len(rows) * EPS  # rounding of sums whose terms are added in another order
     kept, share = 4 - n_places, weight.sum() / all_weight.sum()
     np.testing.assert_allclose(mixture.weights[:kept], without.weights * share, rtol=tolerance)
     np.testing.assert_allclose(mixture.means[:kept], without.means, atol=tolerance * np.abs(rows).max())
     atol = tolerance * np.abs(rows).max() ** 2
     if family != "tied":
         np.testing.assert_allclose(mixture.covariances.array[:kept], without.covariances.array, atol=atol)
-    elif len(np.unique(wild, axis=0)) == n_places:  # else their scatter is a part of the covariance of all
+    elif len(np.unique(wild, axis=0)) == n_places:  # otherwise the scatter of the outliers contributes
         ridge = RIDGE * np.eye(2)
         np.testing.assert_allclose(
             mixture.covariances.array - ridge, (without.covariances.array - ridge) * share, atol=atol
@@ -62,7 +62,7 @@ def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, r
     counts[-2:] = 2, 1
     repeated = rng.permutation(rows.repeat(counts, axis=0))
     expected = started(name, engine, rows, 5, weight=counts.astype(np.float64))
-    tolerance = 8 * len(repeated) * EPS  # of sums of as many terms, in another order
+    tolerance = 8 * len(repeated) * EPS  # rounding of sums whose terms are added in another order
     for found in (started(name, engine, repeated, 5), started(name, engine, rows, 5, weight=counts / 8)):
         np.testing.assert_allclose(found.weights, expected.weights, rtol=tolerance)
         np.testing.assert_allclose(found.means, expected.means, rtol=tolerance, atol=tolerance * 20)
@@ -70,7 +70,7 @@ def test_a_gross_row_twice_is_one_of_weight_2_wherever_it_stands(name, engine, r
 
 @pytest.mark.parametrize("name", STARTS)
 def test_a_row_beyond_the_sample_is_found(name, engine, rng):
-    """Whichever row it is: that of the largest number of a feature is always in the sample."""
+    """Any distant row is found, because the row with the largest value of a feature is always in the sample."""
     numbers = np.arange(LEAF_ROWS + 10_000.0)[:, None]
     left_out = int(np.setdiff1d(numbers, ArraySource(numbers).sample(LEAF_ROWS).rows)[0])
     rows = inliers(rng, len(numbers))
@@ -103,7 +103,7 @@ def test_places_are_at_most_as_many_as_are_asked_for(n_components, rng):
     ],
 )
 def test_the_reach_is_a_thousand_widths_of_the_middle_and_belongs_to_a_place(far, places):
-    """The middle is from 0 to 1."""
+    """The bulk of the rows spans the interval from 0 to 1."""
     rows = np.concatenate([np.arange(24) % 2.0, far])[:, None]
     gross = find_outliers(distinct_rows(ArraySource(rows)), 2)
     assert ([] if gross is None else gross.representatives[:, 0].tolist()) == places
@@ -111,7 +111,7 @@ def test_the_reach_is_a_thousand_widths_of_the_middle_and_belongs_to_a_place(far
 
 
 def test_many_rows_are_no_outliers(rng):
-    for n_distant, is_gross in ((5, True), (6, False)):  # in each feature; at most an eighth of the rows in all
+    for n_distant, is_gross in ((5, True), (6, False)):  # outliers in each feature; at most an eighth of all rows
         far = np.repeat([[1e6, 0.0], [0.0, 1e6]], n_distant, axis=0)
         found = find_outliers(distinct_rows(ArraySource(np.vstack([inliers(rng, 75), far]))), 2)
         assert (found is not None) == is_gross
@@ -136,7 +136,7 @@ def test_the_middle_takes_a_weight_for_a_number_of_rows(n_rows, rng):
 
 
 def test_a_gross_row_drowns_no_distance_of_rows_with_holes(rng):
-    """k-means may give it a centre. Spheres as wide as that is far would hide the distances of the other centres."""
+    """k-means may place a centre at the outlier. Spheres of this size would hide the distances of other centres."""
     rows = np.vstack([inliers(rng), [[1e15, 0.0]]])
     rows[:30, 0] = np.nan
     sample, holed = distinct_rows(with_holes(rows)), IncompleteEngine(2)

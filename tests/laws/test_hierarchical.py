@@ -1,4 +1,4 @@
-"""The agglomerative start: Ward's tree, cut for any number of components."""
+"""Tests of the hierarchical initialisation: Ward's tree, cut for any number of components."""
 
 import numpy as np
 import pytest
@@ -10,15 +10,15 @@ from gaussmix._src.em.initialisation.hierarchical import MAX_LEAVES, build_hiera
 
 
 def scaled(rows):
-    """As mclust's `hc(use = "SVD")` does, written down from its description."""
+    """Scale rows as mclust's `hc(use = "SVD")` does, implemented from its documentation."""
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
     _, singular, axes = np.linalg.svd(standard, full_matrices=False)
-    seen = singular > 1e-8 * singular[0]  # centred rows have a direction less than rows
+    seen = singular > 1e-8 * singular[0]  # centring removes one direction if there are few rows
     return standard @ axes[seen].T / np.sqrt(singular[seen])
 
 
 def joint_labels(rows, n_components, engine, weight=None):
-    """The component of each row by the start."""
+    """Return the component of each row according to the initialisation."""
     partition = load_start("hierarchical")(distinct_rows(ArraySource(rows, weight)), engine, n_components, None)
     block = Block(0, rows)
     if partition.responsibilities is None:
@@ -38,7 +38,7 @@ def test_a_cut_is_scipy_s(n_components, n_features, engine, rng):
     found = joint_labels(rows, n_components, engine)
     assert same_partition(found, expected)
     sizes = np.bincount(found)
-    assert (np.diff(sizes) <= 0).all()  # the largest first
+    assert (np.diff(sizes) <= 0).all()  # components are sorted by size, with the largest first
 
 
 @pytest.mark.parametrize("n_features", [3, 50])

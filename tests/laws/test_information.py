@@ -1,4 +1,4 @@
-"""The gradient and the information of the objective: what differences of log densities say, and what is known."""
+"""Tests of the gradient and the information of the objective against numerical differences and closed forms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gaussmix._src.fit.fit import fit
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]
-STEP = 2e-3  # of differences; what they leave out is STEP⁴ times fifth and sixth derivatives
+STEP = 2e-3  # step of differences, whose error is STEP⁴ times fifth and sixth derivatives
 
 
 def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
@@ -29,7 +29,7 @@ def rows_of(seed=3, n_rows=N_ROWS, n_features=D):
 
 
 def begun(rows=None, n_steps=1, weight=None, labels=None, error=None, **parameters):
-    """A problem, and a model some steps of EM into its fit: not at a maximum."""
+    """Return a problem, and the state after some steps of EM, which is not at a maximum."""
     rows = rows_of() if rows is None else rows
     parameters = {"n_components": K, "init_params": "kmeans", "random_state": 0} | parameters
     estimator = GaussianMixture(max_iter=n_steps, **parameters)
@@ -44,7 +44,10 @@ def information_of(problem, run, **how):
 
 
 def heights(problem, run):
-    """The objective of each row at any model, with the ridge as a prior that counts for the masses of the run."""
+    """Return a function that computes the objective of each row at a model, with the ridge as a prior.
+
+    The weight of the ridge in a component is proportional to the component's mass in the run.
+    """
     whole, objective, n_components = problem.source.whole, problem.objective, run.model.n_components
     shares, prior = problem.engine.responsibilities(whole, run.model.parameters), getattr(objective, "prior", None)
     degrees = 0.0 if prior is None else prior.dof(n_components)
@@ -59,23 +62,23 @@ def heights(problem, run):
 
 
 def along(function, directions, weights):
-    """Sums of the values of a function at steps along each direction, weighted: central differences."""
+    """Compute weighted sums of a function's values at steps along each direction, for central differences."""
     steps = STEP * np.arange(-2, 3)
     return np.array([sum(w * function(s * v) for s, w in zip(steps, weights, strict=True) if w) for v in directions])
 
 
 def slopes(function, size):
-    """The gradient of a function at 0, (size, ...)."""
+    """Compute the gradient of a function at 0, (size, ...)."""
     return along(function, np.eye(size), (1, -8, 0, 8, -1)) / (12 * STEP)
 
 
 def curvatures(function, directions):
-    """The second derivatives of a function along directions (n, size), at 0."""
+    """Compute the second derivatives of a function at 0 along directions (n, size)."""
     return along(function, directions, (-1, 16, -30, 16, -1)) / (12 * STEP**2)
 
 
 def pushed(problem, run):
-    """The same run with a model away from where it ended, so that the gradient is not 0."""
+    """Return the run with its model moved away from the end, so that the gradient is not 0."""
     at = information_of(problem, run).coordinates
     return run._replace(model=at.model_at(0.1 * np.random.default_rng(5).normal(size=at.n_parameters)))
 
@@ -101,7 +104,7 @@ def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     problem, run = begun(weight=np.random.default_rng(0).uniform(0.1, 3, N_ROWS), covariance_type=family, reg_covar=0.0)
     found = assert_right(problem, run)
     assert found.coordinates.n_parameters == problem.n_parameters
-    assert np.abs(found.gradient).max() > 1e-3  # or nothing was tested
+    assert np.abs(found.gradient).max() > 1e-3  # otherwise the test is trivial
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ BOUNDED = [(name, most) for name in ("full", "tied", "diag", "spherical") for mo
 
 @pytest.mark.parametrize(("name", "most"), BOUNDED)
 def test_so_it_is_among_variances_at_a_bound(name, most):
-    """What meets the bound moves together, and what does not freely; axes turn where their variances differ."""
+    """Variances at the bound move together and other variances freely; axes with different variances may rotate."""
     family = replace(FAMILIES[name], max_condition=most)
     rows = np.random.default_rng(3).normal(size=(N_ROWS, D)) * [1.0, 1.5, 3.0]
     rows[::2] *= 2.0
@@ -202,7 +205,7 @@ def test_so_it_is_among_variances_at_a_bound(name, most):
 
 
 def test_a_bound_that_only_rounding_passes_is_met():
-    """Where variances may differ 1e8-fold, the least ones are known to 1e-8 of themselves."""
+    """If variances may differ by a factor of 1e8, the smallest variances have a relative error of 1e-8."""
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(200, 2)) @ [[1.0, 0.9], [0.0, 1e-5]] + 5.0
     rows = np.concatenate((rng.normal(size=(300, 2)), flat, 0.1 * rng.normal(size=(150, 2)) + [9.0, 0.0]))
@@ -228,7 +231,7 @@ def test_the_remaining_gain_at_a_bound_is_what_further_steps_gain(name, most):
 
 @pytest.mark.parametrize(("spread", "is_at_bounds"), [((1.0, 1.0, 1.0), False), ((0.3, 0.4, 3.0), True)])
 def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_at_bounds):
-    """With the variances 0.5, 0.5 and 1.5, where a third is the bound; those of rows lie within or beyond."""
+    """The variances 0.5, 0.5 and 1.5 are at the bound of 3; the variances of the rows are within or beyond it."""
     rows = np.random.default_rng(0).normal(size=(400, D)) * spread
     axes = np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0]
     family = Full(max_condition=3.0)
@@ -243,20 +246,20 @@ def test_variances_are_held_at_a_bound_that_those_of_the_rows_exceed(spread, is_
 
 
 def trimmed_height(problem, model, share):
-    """The mean log density of the likeliest rows."""
+    """Compute the mean log density of the rows without the least likely fraction `share`."""
     log_density = np.sort(problem.engine.log_density(problem.data.make_source().whole, model.parameters))
     return log_density[round(share * len(log_density)) :].mean()
 
 
 def with_outliers(rng, n_rows):
-    """Two groups, and a tenth of the rows far from both."""
+    """Draw rows of two groups, with a tenth of the rows far from both."""
     rows = rng.normal(size=(n_rows, 2)) + 2.5 * (np.arange(n_rows) % 2)[:, None]
     rows[: n_rows // 10] = 40.0 * rng.normal(size=(n_rows // 10, 2)) + 60.0
     return rows
 
 
 def test_the_information_is_the_curvature_of_the_trimmed_log_likelihood():
-    """Where no row is near the cutoff it is smooth, though each of its values chooses rows again."""
+    """The trimmed likelihood chooses rows for each model, but is smooth if no row is near the cutoff."""
     problem, run = begun(with_outliers(np.random.default_rng(1), N_ROWS), trim=0.1, reg_covar=0.0, n_steps=5)
     run = pushed(problem, run)
     found = information_of(problem, run)
@@ -284,9 +287,9 @@ def test_a_weight_is_free_beside_one_that_is_fixed_and_noise_beside_equal_weight
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag"])
 def test_the_information_of_one_component_at_its_maximum_is_known(family):
-    """In units of the component it is the unit matrix: ½ tr(Σ⁻¹ dΣ Σ⁻¹ dΣ) + dμᵀ Σ⁻¹ dμ; Magnus & Neudecker (1988)."""
+    """In units of the component, ½ tr(Σ⁻¹ dΣ Σ⁻¹ dΣ) + dμᵀ Σ⁻¹ dμ is the unit matrix; Magnus & Neudecker (1988)."""
     found = information_of(*begun(n_components=1, n_steps=5, covariance_type=family, reg_covar=0.0))
-    rounding = np.finfo(float).eps * np.linalg.cond(np.cov(rows_of().T))  # of whitened rows
+    rounding = np.finfo(float).eps * np.linalg.cond(np.cov(rows_of().T))  # rounding of whitened rows
     np.testing.assert_allclose(found.matrix, np.eye(len(found.matrix)), atol=10 * rounding)
     np.testing.assert_allclose(found.gradient, 0, atol=10 * rounding)
     step, gain = found.newton_step
@@ -295,7 +298,7 @@ def test_the_information_of_one_component_at_its_maximum_is_known(family):
 
 
 def test_a_saddle_is_no_maximum():
-    """Between two groups two equal components gain nothing by a step of EM, and much by moving apart."""
+    """Two equal components between two groups gain nothing by an EM step, but much by moving apart."""
     rows = np.random.default_rng(0).normal(size=(200, 2)) + np.repeat([[-3.0, 0.0], [3.0, 0.0]], 100, axis=0)
     covariances = FAMILIES["full"].covariances(np.array([np.cov(rows.T, bias=True)] * 2), 2, 2)
     model = Model(np.array([0.5, 0.5]), np.array([rows.mean(axis=0)] * 2), covariances, FAMILIES["full"])
@@ -306,13 +309,13 @@ def test_a_saddle_is_no_maximum():
     assert find_certificate(*how) == OptimalityCertificate(False)
     values, vectors = np.linalg.eigh(found.matrix)
     assert values[0] < -0.1
-    higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # along the eigenvector it rises on both sides
+    higher = found.coordinates.model_at(0.1 * vectors[:, 0])  # a direction in which the likelihood rises
     engine, block = how[-1], how[-2].whole
     assert engine.log_density(block, higher.parameters).mean() > engine.log_density(block, model.parameters).mean()
 
 
 def cases(seed, number):
-    """Fits of all kinds, that end near maxima, at saddles and on ridges."""
+    """Yield fits of several kinds, which end near maxima, at saddle points and on ridges."""
     rng = np.random.default_rng(seed)
     for case in range(number):
         d, n_components, n_rows = int(rng.integers(1, 4)), int(rng.integers(2, 5)), int(rng.choice([150, 400, 1500]))
@@ -322,12 +325,12 @@ def cases(seed, number):
         how = {"covariance_type": family, "tol": float(rng.choice([1e-3, 1e-4, 1e-5])), "n_components": n_components}
         try:
             yield begun(rows, n_steps=200, n_init=1 + case % 2, **how)
-        except ValueError:  # too few rows
+        except ValueError:  # there are too few rows
             continue
 
 
 def test_the_remaining_gain_is_what_further_steps_gain():
-    """In nine of ten fits within a factor of 2; below 1e-9 nats the ridge and rounding decide."""
+    """Nine of ten fits must agree within a factor of 2; gains below 1e-9 nats depend on ridge and rounding."""
     ratios, errors, others = [], [], 0
     for problem, run in cases(0, 24):
         standing = find_certificate(run.model, problem.objective, run.trace, problem.source, problem.engine)
@@ -372,7 +375,7 @@ def test_what_needs_many_passes_is_certified_too(how):
     ).model
     block = problem.source.whole
     before, after = (problem.engine.log_density(block, each.parameters).mean() for each in (run.model, end))
-    assert after - before > 1e-8  # or nothing was tested
+    assert after - before > 1e-8  # otherwise the test is trivial
     assert standing.remaining_gain == pytest.approx(after - before, rel=0.3)
     labels = [problem.engine.labels(block, each.parameters) for each in (run.model, end)]
     assert standing.label_change_fraction == pytest.approx((labels[0] != labels[1]).mean(), abs=0.01)
@@ -380,7 +383,7 @@ def test_what_needs_many_passes_is_certified_too(how):
 
 def test_what_has_no_information_is_said():
     class Opaque(Full):
-        """A structure that does not say what it is."""
+        """Structure without a description of its update."""
 
         algebra = None
 
@@ -393,7 +396,7 @@ def test_what_has_no_information_is_said():
 
 
 def test_rows_beyond_the_range_of_squares_have_no_maximum():
-    """A model that no fit ends with: a row lies 1e200 standard deviations away."""
+    """The model, which no fit would return, has a row at a distance of 1e200 standard deviations."""
     problem, run = begun(reg_covar=0.0)
     rows = np.concatenate((rows_of(), np.full((1, D), 1e200)))
     how = run.model, problem.objective, run.trace, ArraySource(rows)
@@ -406,13 +409,13 @@ def test_information_is_cheap_beside_many_steps_only():
     assert not is_certificate_cheap(run.model, rows, 100)
     assert is_certificate_cheap(run.model, rows, 10_000)
     few = ArraySource(np.zeros((10, D)))
-    assert not is_certificate_cheap(run.model, few, 10_000)  # a call in Python costs more than a fit of few rows
+    assert not is_certificate_cheap(run.model, few, 10_000)  # Python calls cost more than a fit of few rows
     rows.may_miss = True
     assert not is_certificate_cheap(run.model, rows, 10_000)
 
 
 def test_a_fit_with_a_ridge_that_has_settled_is_at_a_maximum():
-    """The cost of a ridge is not exact, which must not count where nothing is left to gain."""
+    """The computed cost of a ridge is not exact, but this must not matter if nothing is left to gain."""
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(size=(300, 2)), rng.normal(5, 1, size=(200, 2))])
     how = {"n_init": 4, "init_params": "kmeans", "max_iter": 5_000, "random_state": 0}

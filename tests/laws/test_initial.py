@@ -1,4 +1,4 @@
-"""The first M-step: shared by structures, and what it makes of a component without rows."""
+"""Tests of the first M-step: structures share its moments, and components without rows get sensible values."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from gaussmix.testing import PROBLEMS
 
 
 class CountingSource(ArraySource):
-    """Counts passes over its rows."""
+    """Source that counts passes over its rows."""
 
     n_passes = 0
 
@@ -42,7 +42,7 @@ def test_a_kind_of_moments_is_summed_once_and_gives_every_structure_its_own_star
 @pytest.mark.parametrize("name", ["full", "diag", "spherical", "VEV"])
 @pytest.mark.parametrize("has_places", [True, False])
 def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, has_places, engine, rng):
-    """Its place is its centre where the partition has centres, and the mean of all rows otherwise."""
+    """The mean of an empty component is its centre if the partition has centres, otherwise the mean of all rows."""
     rows = np.concatenate([rng.normal(size=(30, 2)) * [1.0, 2.0], rng.normal([9.0, 4.0], size=(50, 2))])
     labels = np.repeat(np.array([0, 2], dtype=np.int32), (30, 50))
     centres = np.array([[0.0, 0.0], [1e3, -1e3], [9.0, 4.0]])
@@ -52,7 +52,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
     found = InitialMoments(source, engine, 3, partition).model(family, objective)
     np.testing.assert_allclose(found.means[1], centres[1] if has_places else rows.mean(axis=0), rtol=1e-13)
     assert found.weights[1] == pytest.approx(EMPTY_COMPONENT_WEIGHT / 3 / (1 + EMPTY_COMPONENT_WEIGHT / 3), rel=1e-13)
-    if name != "VEV":  # where components share a shape this one shares it
+    if name != "VEV":  # components of VEV share a shape
         scatter = sum(len(part) * np.cov(part.T, bias=True) for part in (rows[:30], rows[30:]))
         pooled = family.update(as_needed(family, np.full(1, 80.0), scatter[None]), None)
         np.testing.assert_allclose(found.covariances.dense()[1], pooled.dense()[0], rtol=1e-12)
@@ -61,7 +61,7 @@ def test_a_component_without_rows_has_the_pooled_covariance_at_its_place(name, h
 
 
 def test_a_split_moves_the_halves_along_the_feature_that_is_widest_compared_with_the_mixture():
-    """Feature 0 has the larger variances, but most of its spread is between components; feature 1 is far from 0."""
+    """Feature 0 has larger variances, but most of its spread is between components; feature 1 is far from 0."""
     covariances = np.array([[[4.0, 1.0], [1.0, 1.0]], [[4.0, 0.0], [0.0, 1.0]]])
     given = Mixture([0.6, 0.4], [[0.0, 100.0], [6.0, 100.0]], covariances, FAMILIES["full"])._model
     model = split_heaviest(given, 3)

@@ -1,4 +1,4 @@
-"""What is known of the components of rows, in engines: a prior for each row, and the same bits however rows are cut."""
+"""Tests of prior knowledge of rows' components in engines: a prior for each row, independent of blocks."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def engine(request):
 
 
 def prior_of(rng, n_rows, n_components):
-    """Random priors; each row is sure to have a component that is fully possible."""
+    """Draw random log priors, with at least one component of log prior 0 for each row."""
     log_prior = np.log(rng.random((n_rows, n_components)))
     log_prior[rng.random(log_prior.shape) < 0.4] = -np.inf
     log_prior[np.arange(n_rows), rng.integers(n_components, size=n_rows)] = 0.0
@@ -28,7 +28,7 @@ def prior_of(rng, n_rows, n_components):
 
 
 def joint_of(parameters, rows, log_prior):
-    """log p(x, k) with what is known, by a sum over features."""
+    """Compute log p(x, k), including the log prior of each row, by a sum over features."""
     whitened = [parameters.whitening.whiten(k, rows - mean) for k, mean in enumerate(parameters.means)]
     squares = np.array([(each**2).sum(axis=1) for each in whitened]).T
     return parameters.log_scale - 0.5 * squares + log_prior
@@ -69,16 +69,16 @@ def test_places_in_a_table_say_the_same_as_a_row_for_each(engine, rng):
         assert_same_bits(getattr(found, name), getattr(expected, name), name)
 
 
-@pytest.mark.parametrize("engine", ["complete"], indirect=True)  # truncated EM rounds squared distances to 1e-4 there
+@pytest.mark.parametrize("engine", ["complete"], indirect=True)  # truncated EM has errors of 1e-4 there
 def test_rows_far_from_the_components_that_they_may_have_are_shared_among_these(engine):
-    """Two components are allowed, 1e6 standard deviations away; the third, which is not, is at the rows."""
+    """The two allowed components are 1e6 standard deviations away, and the third, forbidden one is at the rows."""
     means = np.array([[0.0, 0.0], [0.0, 3.0], [1e6, 0.0]])
     start = PROBLEMS["overlapping"].start(FAMILIES["spherical"])
     covariances = start.family.covariances(np.ones(3), 3, 2)
     model = replace(start, weights=np.array([0.2, 0.3, 0.5]), means=means, covariances=covariances)
     rows = np.array([[1e6, 1.0], [1e6, 2.0], [1e6, 1.5]])
     block = Block(0, rows, log_prior=np.array([[0.0, 0.0, -np.inf]]), prior_indices=np.zeros(3, np.int32))
-    odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # of the second, exactly
+    odds = np.log(0.3 / 0.2) + 3 * rows[:, 1] - 4.5  # exact odds of the second component
     expected = (1 / (1 + np.exp(odds))).sum()
     spec = MomentSpec(Second.NONE)
     found = engine.step(block, engine.make_state(block, 3), model.parameters, spec)

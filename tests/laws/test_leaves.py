@@ -1,4 +1,4 @@
-"""However rows are cut, in whatever order blocks are worked on, and whatever is forgotten: the same bits."""
+"""Tests that results have the same bits for any division of rows into blocks, any order of blocks, and lost states."""
 
 from functools import reduce
 from itertools import pairwise
@@ -20,7 +20,7 @@ N_ROWS = (N_LEAVES - 1) * LEAF_ROWS + 4_321
 
 
 class Scattered(Source):
-    """Rows cut at some places, worked on in random order, whose states are dropped now and then."""
+    """Source with given block boundaries that processes blocks in random order and sometimes drops their states."""
 
     whole = None
 
@@ -53,14 +53,14 @@ CUTS = {
 
 @pytest.fixture
 def table(rng):
-    """Rows of overlapping clusters, and weights."""
+    """Return rows of overlapping clusters, and weights."""
     centres = 3 * rng.normal(size=(N_COMPONENTS, N_FEATURES))
     rows = centres[rng.integers(N_COMPONENTS, size=N_ROWS)] + rng.normal(size=(N_ROWS, N_FEATURES))
     return rows, rng.random(N_ROWS) * 3
 
 
 def start(family, rows, n_components=N_COMPONENTS):
-    """A mixture of a family, from the first rows."""
+    """Return an initial mixture of a structure from the first rows, and the objective."""
     from gaussmix._src.em.initialisation.initial import InitialMoments
     from gaussmix.extend import Partition
 
@@ -82,7 +82,7 @@ def assert_same_course(source, other, engine, family, rows, n_steps=4, tolerance
 
 
 def forms(rows, dtype="f8", is_far=True):
-    """Rows of a type, some of them far from every mean."""
+    """Convert rows to a type, and move some rows far away from every mean."""
     rows = np.array(rows, dtype=dtype)
     if is_far:
         rows[[5, 2 * LEAF_ROWS, 2 * LEAF_ROWS + 1]] = [[1e6, 0, 0], [-1e9, 3e8, 0], [0, 0, 1e7]]
@@ -106,7 +106,7 @@ def test_a_fit_has_the_same_bits_however_its_rows_are_cut(name, is_weighted, dty
 
 @pytest.mark.parametrize("rule", [AssignmentRule.HARD, AssignmentRule.ASSIGNMENT])
 def test_only_soft_steps_set_far_rows_apart(rule, table, rng):
-    """Also where a soft step with the same state has set rows apart before."""
+    """Other steps must not treat distant rows separately, even if an earlier soft step with the same state did."""
     rows = forms(table[0])
     model, _ = start(FAMILIES["diag"], rows)
     engine, spec = ENGINES["complete"](1), model.family.moment_spec(None)
@@ -137,7 +137,7 @@ def test_every_structure_has_the_same_bits_from_two_blocks(name, table, rng):
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("name", ["full", "diag", "spherical"])
 def test_orders_that_are_lost_are_made_again(name, dtype, is_far, rng):
-    """Clusters apart are visited in order, and an order is a function of rows and of the parameters that made it."""
+    """The rows of separate clusters are visited in an order that depends only on rows and on earlier parameters."""
     rows, model = clusters_apart(name, rng, 3 * LEAF_ROWS + 100)
     rows = rows.astype(dtype)
     if is_far:
@@ -189,7 +189,7 @@ def test_nodes_are_aligned_powers_of_two_and_copy_no_more_than_they_must(table, 
 
 
 def test_the_tree_pairs_neighbours_and_ends_from_the_right():
-    """((01)(23)) 4 → (((01)(23))4); of seven leaves ((01)(23))((45)6)."""
+    """The sums of five leaves are merged as (((01)(23))4), and the sums of seven leaves as (((01)(23))((45)6))."""
 
     class Shape(str):
         def __add__(self, other):
@@ -208,7 +208,7 @@ def test_the_tree_pairs_neighbours_and_ends_from_the_right():
 
 @pytest.mark.parametrize("n_leaves", [1, 6, 23, 64])
 def test_trees_of_any_leaves_merge_in_any_order(n_leaves, rng):
-    """The total is that of the leaves in order, and no tree has more nodes than its runs of leaves need."""
+    """The total equals the total of the leaves in order, and no tree has more nodes than its runs of leaves need."""
     sums = rng.normal(size=n_leaves)
     expected = Tree()
     for each in sums:

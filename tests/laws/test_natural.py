@@ -1,4 +1,4 @@
-"""The natural scale: what each parameter is called, its value, and how it moves with the coordinates."""
+"""Tests of the parameters on their natural scale: their names, values, and derivatives by the coordinates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def coordinates(trace=None, n_features=D, **parameters):
     gm = GaussianMixture(3, max_iter=2, init_params="kmeans", random_state=0, **parameters)
     problem, _ = checked(gm, rows(n_features))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # two steps are not enough
+        warnings.simplefilter("ignore")  # the fit does not converge in two steps
         gm.fit(rows(n_features))
     return Coordinates.at_model(gm.mixture_._model, problem.objective, trace or Trace())
 
@@ -35,7 +35,7 @@ def assert_right(at):
     scale, step, size = ParameterLayout.at_model(at.model), 1e-3, at.n_parameters
     values = [
         [scale.to_vector(at.model_at(times * step * unit)) for times in (2, 1, -1, -2)] for unit in np.eye(size)
-    ]  # a difference of fourth order
+    ]  # values for differences of fourth order
     differences = np.array([-two + 8 * one - 8 * minus + less for two, one, minus, less in values]).T / (12 * step)
     found = scale.jacobian(at)
     assert found.shape == (scale.n_parameters, size)
@@ -47,7 +47,7 @@ def assert_right(at):
 @pytest.mark.parametrize("family", SMOOTH)
 def test_the_jacobian_is_the_derivative(family, noise):
     at = coordinates(covariance_type=family, noise=noise, reg_covar=0.0)
-    assert np.linalg.matrix_rank(assert_right(at)) == at.n_parameters  # no parameter is lost
+    assert np.linalg.matrix_rank(assert_right(at)) == at.n_parameters  # full rank
 
 
 def test_of_one_feature():

@@ -1,4 +1,4 @@
-"""Arithmetic outside the core: BLAS on one thread, and as it was afterwards; sums and shares given by logarithms."""
+"""Tests of arithmetic outside the core: BLAS on a single thread, and sums and softmax of logarithms."""
 
 import os
 import subprocess
@@ -62,7 +62,7 @@ def in_another_thread():
 
 
 def test_blas_has_one_thread_inside_and_as_many_as_before_outside():
-    """In a process whose BLAS has two: in pytest's workers it has one."""
+    """Check BLAS in a new process with two threads, because BLAS has a single thread in pytest's workers."""
     code = f"import runpy; own = runpy.run_path({__file__!r}); [own[name]() for name in {NAMES}]"
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Shapes and values that nobody thought of: hypothesis draws them."""
+"""Tests with unusual shapes and values, which hypothesis draws."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ tables = shapes.flatmap(lambda shape: hnp.arrays(st.sampled_from([np.float32, np
     seed=st.integers(0, 9),
 )
 def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, seed):
-    """With the automatic ridge: a fit of finite numbers whose weights sum to 1, or one sentence."""
+    """With the automatic ridge a fit has finite parameters and weights that sum to 1, or raises a clear error."""
     source, engine = ArraySource(rows), CompleteEngine(2)
     sample = distinct_rows(source)
     ridge = automatic_ridge(sample)
@@ -51,7 +51,7 @@ def test_any_finite_rows_are_fitted_or_refused(rows, n_components, name, start, 
 @few
 @given(rows=tables, seed=st.integers(0, 9))
 def test_a_sample_is_the_distribution(rows, seed):
-    """Distinct rows in one order, whatever order they come in; their weights add up to all rows."""
+    """The distinct rows do not depend on the order of the rows, and their weights sum to the number of rows."""
     shuffled = np.random.default_rng(seed).permutation(rows)
     one, other = distinct_rows(ArraySource(rows)), distinct_rows(ArraySource(shuffled))
     assert (one.rows == other.rows).all()

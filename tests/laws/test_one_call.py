@@ -1,4 +1,4 @@
-"""A fit that the engine begins, or makes, in one call has the bits of the calls one by one."""
+"""Tests that fits in a single call of the engine are bit-identical to fits with separate calls."""
 
 import warnings
 
@@ -17,7 +17,7 @@ ALL_STEPS = {"tol": 0.0, "max_iter": 40}
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Whether each call for a fit was answered."""
+    """Return a list that records whether the engine completed each call for a fit."""
     answers, fit_many = [], CompleteEngine.fit_many
 
     def noted(self, groups, recipe):
@@ -35,7 +35,7 @@ def is_from_the_start(recipe):
 
 
 def without_starts(monkeypatch):
-    """Let Python find the centres of each fit."""
+    """Make Python compute the initial centres of each fit."""
     fit_many = CompleteEngine.fit_many
 
     def from_centres(self, groups, recipe):
@@ -50,7 +50,7 @@ def table(rng):
 
 
 def outcome(rows, weight=None, **parameters):
-    """The fitted estimator, or the error; and all warnings."""
+    """Return the fitted estimator or the error message, and all warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -88,7 +88,7 @@ def test_every_structure(name, init, table, calls):
 @pytest.mark.parametrize("seed", [8, 20, 41, 79])
 @pytest.mark.parametrize("name", ["full", "tied", "diag"])
 def test_a_search_keeps_the_same_end(name, seed):
-    """With few rows a search and EM from its start end nearly as high."""
+    """With few rows, the split-and-merge search and EM from its start end at nearly the same height."""
     rng, n_rows = np.random.default_rng(seed), (60, 300, 900)[seed % 3]
     rows = rng.normal(size=(n_rows, 3)) + 3 * rng.normal(size=(4, 3))[rng.integers(4, size=n_rows)]
     assert_law(rows * [1.0, 50.0, 0.01], n_components=4, covariance_type=name, init_params="search", random_state=3)
@@ -114,7 +114,7 @@ def test_weights(scale, table, rng, calls):
 
 @pytest.mark.parametrize("name", BY_CORE)
 def test_a_component_that_collapses_on_the_way_is_left_to_python(name, rng, calls):
-    """Equal rows among others: the engine stops before the step, and Python goes on from there."""
+    """Equal rows cause a collapse: the engine stops before this step, and Python continues from there."""
     rows = np.concatenate([rng.normal(size=(60, 2)), np.full((8, 2), 2.5), rng.normal(9, 1, size=(60, 2))])
     for degenerate in "freeze", "repair", "drop", "error":
         assert_law(

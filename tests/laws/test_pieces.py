@@ -1,4 +1,4 @@
-"""However large arrays are, and whatever they hold: pieces of any size and float32 rows change no bit of a fit."""
+"""Tests that fits have the same bits if arrays are processed in pieces of any size, and for float32 rows."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ FORMS = {
 
 @pytest.fixture(params=[1, 7, 50])
 def few_numbers(request, monkeypatch):
-    """Pieces of so few numbers."""
+    """Return a function that sets a small maximum size of pieces."""
     return lambda: monkeypatch.setattr(arrays, "PIECE_VALUES", request.param)
 
 
@@ -29,7 +29,7 @@ def few_numbers(request, monkeypatch):
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_fit_in_small_pieces_is_the_same(family, start, form, few_numbers, rng):
-    """As that of doubles in one piece; gross rows, equal rows and weights included."""
+    """Compare with a fit of float64 rows in one piece, including outliers, equal rows and weights."""
     rows = np.vstack([rng.normal(size=(60, 3)) + 4 * rng.integers(3, size=(60, 1)), [[1e6, 0, 0]], np.ones((3, 3))])
     rows, weight = FORMS[form](rows), rng.integers(0, 3, size=64)
     fits = []
@@ -39,7 +39,7 @@ def test_a_fit_in_small_pieces_is_the_same(family, start, form, few_numbers, rng
             fits.append(model.fit(form_of_rows, sample_weight=weight))
         few_numbers()
     for name in ATTRIBUTES:
-        # Products of all pairs are sums of at most 4 terms, which NumPy may add up in another order.
+        # NumPy may add the at most 4 terms of products of pairs in another order.
         np.testing.assert_allclose(getattr(fits[1], name), getattr(fits[0], name), rtol=1e-11, atol=1e-11, err_msg=name)
 
 
@@ -70,7 +70,7 @@ def test_extremes_of_many_rows_have_the_bits_of_those_one_by_one(n_features, hol
 
 
 def mixed(rng, n_rows, n_features):
-    """Rows of three correlated clusters."""
+    """Draw rows of three clusters with correlated features."""
     means = 3 * rng.normal(size=(3, n_features))
     factors = np.eye(n_features) + 0.4 * np.tril(rng.normal(size=(3, n_features, n_features)))
     labels = rng.integers(3, size=n_rows)
@@ -92,7 +92,7 @@ def assert_same_fits(single, double, rows):
 @pytest.mark.parametrize("n_rows", [4_000, 70_000])
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_a_fit_of_float32_rows_is_that_of_their_doubles(rng, covariance_type, n_rows, is_weighted):
-    """In the core, and in the Python loop where passes are long; with outliers."""
+    """Check rows with outliers, in the core and in the Python loop, which is used if passes are long."""
     rows = mixed(rng, n_rows, 4).astype(np.float32)
     rows[::100] *= 20
     weight = rng.uniform(0, 2e50, len(rows)) if is_weighted else None

@@ -1,4 +1,4 @@
-"""Maximum a posteriori and fixed parameters: EM is an ascent for every structure, and what is fixed keeps its bits."""
+"""Tests of priors and fixed parameters: EM raises the posterior density, and fixed parameters keep their bits."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 
 STEPS = 30
-# Monotone to the rounding of the objective, a sum over all rows and of K d terms of a prior; searches stop where the
-# likelihood is flat (`Family.accuracy`).
+# Allowed decrease of the objective: the rounding of a sum over all rows and over K d terms of a prior. In addition,
+# iterative updates stop where the likelihood is flat (`Family.accuracy`).
 ROUNDING = 1e-11
 SPREAD = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 3.0]])
 CASES = {
@@ -39,7 +39,7 @@ families = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 def objective_and_start(given, family, case, unit=1.0):
-    """What EM raises, and a model that it may begin with."""
+    """Return the objective of EM, and a model from which EM may start."""
     restrictions, start = CASES[case], given.start(family)
     values = replace(
         restrictions,
@@ -64,7 +64,7 @@ def ended(given, family, engine, case, *, is_accelerated=False, stopping=None):
 def test_no_step_lowers_the_posterior_density(family, case):
     objective, start, states = ended(PROBLEMS["overlapping"], family, complete_engine(1), case)
     assert_kept_and_raised(objective, start, states)
-    trace, before = states[-1].trace, states[-2]  # an engine may make many steps at once
+    trace, before = states[-1].trace, states[-2]  # an engine may run many steps in one call
     place = before.trace.n_steps
     added = (trace.objective[place] - trace.log_likelihood[place]) * len(PROBLEMS["overlapping"].rows)
     assert added == pytest.approx(objective.log_prior(before.model), rel=1e-9, abs=1e-8)
@@ -78,7 +78,7 @@ def test_no_pass_of_an_accelerated_run_lowers_it(family, case):
 
 
 def assert_kept_and_raised(objective, start, states):
-    """Each state has what is fixed, and a higher objective than the one before."""
+    """Check that each state has the fixed parameters and an objective that is at least the previous one."""
     raised = np.array(states[-1].trace.objective)
     assert (np.diff(raised) >= -ROUNDING * np.abs(raised[:-1])).all()
     assert not states[-1].trace.frozen_components
@@ -97,13 +97,13 @@ def assert_kept_and_raised(objective, start, states):
 
 @families
 def test_the_density_of_the_prior_is_its_formula(family):
-    """−½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)], Λ and its degrees once if Σ is shared."""
+    """Check −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]; a shared Σ counts Λ once."""
     given, n_components = PROBLEMS["overlapping"], 3
     objective, start = objective_and_start(given, family, "strong")
     n_features, prior = given.rows.shape[1], objective.prior
     each, once = family.prior_degrees(30.0, n_features, 1.0)
     matrix = SPREAD if family.kind.is_matrix else np.diag(np.diag(SPREAD))
-    if family.kind.second is Second.TRACE:  # the scale of one variance, for a likelihood that has the sum of all
+    if family.kind.second is Second.TRACE:  # one variance describes all features
         matrix = np.eye(n_features) * np.trace(SPREAD) / n_features**2
     expected = 0.0
     for k, covariance in enumerate(start.covariances.dense()):
@@ -118,13 +118,13 @@ def test_the_density_of_the_prior_is_its_formula(family):
 @families
 @pytest.mark.parametrize("case", ["default", "strong", "weights"])
 def test_a_row_of_weight_two_is_two_rows(family, case):
-    """Also in what a prior counts for with it."""
+    """Weights and repeated rows must have the same effect on the weight of a prior, too."""
     given, engine = PROBLEMS["overlapping"], ReferenceEngine()
     twice = np.repeat(np.arange(len(given.rows)), 2)
     doubled = replace(given, rows=given.rows[twice], labels=given.labels[twice])
     weighted = replace(given, row_weight=np.full(len(given.rows), 2.0))
     one, other = (ended(problem, family, engine, case)[2][-1].model for problem in (doubled, weighted))
-    # Thirty steps multiply the rounding of other sums; a structure with a search stops within its accuracy.
+    # Thirty steps multiply the rounding of sums; an iterative update stops within its accuracy.
     close = {"rtol": max(1e-9, 100 * family.accuracy), "atol": max(1e-9, 100 * family.accuracy)}
     np.testing.assert_allclose(one.weights, other.weights, **close)
     np.testing.assert_allclose(one.means, other.means, **close)
@@ -133,14 +133,14 @@ def test_a_row_of_weight_two_is_two_rows(family, case):
 
 @families
 def test_the_unit_of_the_weights_of_rows_changes_nothing(family):
-    """What a prior counts for is divided by the unit of the weights too."""
+    """The weight of the prior is divided by the unit of the row weights, too."""
     given, engine = PROBLEMS["overlapping"], ReferenceEngine()
     ends = []
     for unit in (1.0, 0.25):
         problem = replace(given, row_weight=np.full(len(given.rows), 1 / unit))
         objective, start = objective_and_start(problem, family, "default", unit)
         ends.append(final_state(run_em(problem.source, engine, start, objective, StopRule(0.0, 10))))
-    # Ten steps multiply the rounding of roots, which the unit goes through in some structures.
+    # Ten steps multiply the rounding of roots, which some structures take of the unit.
     np.testing.assert_allclose(ends[0].model.means, ends[1].model.means, rtol=1e-11)
     np.testing.assert_allclose(ends[0].model.covariances.array, ends[1].model.covariances.array, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(ends[0].trace.objective, ends[1].trace.objective, rtol=1e-11)
@@ -162,14 +162,14 @@ def test_some_covariances_stay_and_others_move(name, engine):
 
 @families
 def test_an_empty_component_falls_back_on_the_prior(family):
-    """With a least weight it keeps that weight, and mean and covariance go to those of the prior."""
+    """With a minimum weight, the component keeps this weight and gets the mean and covariance of the prior."""
     given = PROBLEMS["overlapping"]
     objective, start = objective_and_start(given, family, "default")
     objective = replace(objective, weight_update=WeightUpdate(min_weight=1e-3))
     far = np.array(start.means)
     far[2] = 1e4
     end = final_state(run_em(given.source, complete_engine(1), replace(start, means=far), objective, StopRule(0.0, 2)))
-    if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # nothing to divide the scale by: it stays where it was
+    if family.prior_degrees(1.0, 3, 1.0) == (0.0, 0.0):  # without degrees the component is frozen
         assert list(end.trace.frozen_components) == [2]
         return
     assert not end.trace.frozen_components
@@ -179,7 +179,7 @@ def test_an_empty_component_falls_back_on_the_prior(family):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_weights_are_the_best_of_all_that_are_allowed(seed):
-    """Σ_k (N_k + α_k − 1) log π_k is concave, so that no small allowed change is better at the maximum."""
+    """Because Σ_k (N_k + α_k − 1) log π_k is concave, no small allowed change may improve the maximum."""
     rng = np.random.default_rng(seed)
     n, row_weight = int(rng.integers(2, 9)), 100.0
     fixed = {int(rng.integers(n)): float(rng.uniform(0.01, 0.2))} if seed % 2 else {}
@@ -197,7 +197,7 @@ def test_weights_are_the_best_of_all_that_are_allowed(seed):
     at_bound = is_open & (found <= least)
     inside = is_open & ~at_bound
     assert inside.any() or not is_open.any() or least == pytest.approx(1 / n, rel=1e-9)
-    if inside.any():  # Karush–Kuhn–Tucker: the same slope inside, and no larger one at the bound
+    if inside.any():  # Karush–Kuhn–Tucker: equal slopes inside, smaller ones at the bound
         np.testing.assert_allclose(gradient[inside], gradient[inside][0], rtol=1e-12)
         assert (gradient[at_bound] <= gradient[inside][0] * (1 + 1e-12)).all()
 

@@ -1,4 +1,4 @@
-"""One EM step on data as they come, in every combination, against a reference that takes a row at a time."""
+"""Tests of one EM step on data with any combination of features, against a reference that reads row by row."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _rows(rng: np.random.Generator) -> Array:
 
 def _with_holes(rows: Array, rng: np.random.Generator) -> Array:
     holed = np.where(rng.random(rows.shape) < 0.25, np.nan, rows)
-    holed[0], holed[1] = np.nan, rows[1]  # a row without a value, and one with all
+    holed[0], holed[1] = np.nan, rows[1]  # a row without values, and a complete row
     return holed
 
 
@@ -55,7 +55,7 @@ def _start(rng: np.random.Generator, family: Family) -> dict[str, Array]:
 
 
 def _scatter(spec: MomentSpec, mass: Array, second: Array) -> Scatter:
-    """What a family asks for, of matrices (K, d, d)."""
+    """Convert scatter matrices (K, d, d) to the moments that a structure needs."""
     diagonal = np.einsum("kii->ki", second)
     made = {Second.TRACE: diagonal.sum(axis=1), Second.DIAGONAL: diagonal, Second.FULL: second}[spec.second]
     return Scatter(mass, made.sum(axis=0) if spec.is_pooled else made, second.shape[1], spec)
@@ -81,7 +81,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
         options |= PRIOR
     if "noise" in features:
         options["noise"] = Noise(0.2, BOX)
-        if "prior" in features:  # those of weights are of all rows
+        if "prior" in features:  # weights of components include noise here, so they have no prior
             options["prior"] = clone(PRIOR["prior"]).set_params(weights=None)
             options["restrictions"] = Restrictions(fixed_means=[1])
         of_reference |= {"sides": BOX[1] - BOX[0], "background": 0.2 / np.prod(BOX[1] - BOX[0])}
@@ -112,7 +112,7 @@ def _assert_one_step(structure: str, features: frozenset[str], rng: np.random.Ge
 
 
 def _under_the_prior(sums: Sums, fixed: Array) -> tuple[Array, Array]:
-    """Means and weights: of component 0 the mean is drawn to that of the prior, and of component 1 it is fixed."""
+    """Compute means and weights: the prior shrinks the mean of component 0, and component 1 has a fixed mean."""
     prior, least = PRIOR["prior"], PRIOR["restrictions"].min_weight
     means = np.array(fixed)
     means[0] = (sums.first[0] + prior.shrinkage * np.array(prior.mean)) / (sums.mass[0] + prior.shrinkage)
@@ -122,7 +122,7 @@ def _under_the_prior(sums: Sums, fixed: Array) -> tuple[Array, Array]:
 
 
 def _scale(family: Family) -> Array:
-    """Λ as a matrix; the number of spheres counts once for all features."""
+    """Return Λ as a matrix, which is spherical for structures with one variance for all features."""
     scale = np.array(PRIOR["prior"].scale)
     if family.kind.second is Second.TRACE:
         return np.eye(N_FEATURES) * np.trace(scale) / N_FEATURES**2
@@ -141,7 +141,7 @@ def _with_prior(family: Family, scatter: Scatter, means: Array) -> Scatter:
 
 
 def _log_prior(family: Family, means: Array, covariances: Array) -> float:
-    """What the prior of means and covariances adds to the log-likelihood, nats."""
+    """Compute the log density of the prior of means and covariances, in nats."""
     prior, total = PRIOR["prior"], 0.0
     each, once = family.prior_degrees(prior.dof, N_FEATURES, 1.0)
     for mean, covariance in zip(means, covariances, strict=True):

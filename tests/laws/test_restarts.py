@@ -1,4 +1,4 @@
-"""Which of several runs is kept."""
+"""Tests of the choice among several runs."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])
 
 
 def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
-    """A run that ends with these values."""
+    """Return the states of a run that ends with these values."""
     trace = Trace(objective, objective, frozen or {})
     return [EMState(MODEL, Trace()), EMState(MODEL, trace, outcome)]
 
 
 class Fails:
-    """A run whose start has no covariances."""
+    """Run that fails because its start has no covariances."""
 
     def __iter__(self):
         raise SingularCovarianceError([1])

@@ -1,4 +1,4 @@
-"""`reg_covar="auto"` is what docs/develop/numerics.md says under "The automatic ridge", word for word."""
+"""Tests of `reg_covar="auto"` against its definition in docs/develop/numerics.md, "The automatic ridge"."""
 
 import math
 
@@ -16,7 +16,7 @@ def ridge(rows, weight=None):
 
 
 def spelled_out(column):
-    """Sort, drop ceil(1 %) + 1 at each end, take the variance; all of it where nothing is left."""
+    """Compute the variance without the ceil(1 %) + 1 smallest and largest values, or of all if this is 0."""
     dropped = math.ceil(0.01 * len(column)) + 1
     kept = sorted(column)[dropped : len(column) - dropped]
     return np.var(kept) if kept and np.var(kept) > 0 else np.var(column)
@@ -39,7 +39,7 @@ def test_a_weight_is_a_number_of_rows(n_rows, rng):
 def test_outliers_leave_it_alone(rng):
     rows = rng.normal(size=(N, 1))
     wild = rows.copy()
-    wild[np.argsort(rows[:, 0])[-11:]] = 1e30  # 1 % and one
+    wild[np.argsort(rows[:, 0])[-11:]] = 1e30  # 1 % of the rows and one more
     assert ridge(wild) == pytest.approx(ridge(rows), rel=1e-12, abs=0)
 
 

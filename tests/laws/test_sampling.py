@@ -1,6 +1,7 @@
-"""Drawn rows are a sample: independent, of the mixture's distribution, in random order, and the same from any engine.
+"""Tests that drawn rows are independent, have the mixture's distribution and a random order, and suit any engine.
 
-Seeds are fixed, so nothing here fails by chance. Each bound would be passed by all but one in a billion seeds.
+Seeds are fixed, so that no test fails by chance. A correct implementation passes each bound for all but one in a
+billion seeds.
 """
 
 import numpy as np
@@ -21,25 +22,25 @@ KEY = 0xFEDCBA9876543210
 
 
 def farthest_cdf(n_rows):
-    """Bound of Kolmogorov and Smirnov's distance; Massart (1990): P(D > x) ≤ 2 exp(−2 n x²)."""
+    """Return a bound on the Kolmogorov–Smirnov distance; Massart (1990): P(D > x) ≤ 2 exp(−2 n x²)."""
     return np.sqrt(np.log(2 / RARE) / (2 * n_rows))
 
 
 def ks_distance(numbers, cdf):
-    """The largest difference between the cdf and that of the sample."""
+    """Compute the largest difference between a cdf and the empirical cdf of a sample."""
     expected, rank = cdf(np.sort(numbers)), np.arange(len(numbers) + 1) / len(numbers)
     return max((rank[1:] - expected).max(), (expected - rank[:-1]).max())
 
 
 def normals(engine, n_rows, n_features, key=KEY):
-    """Standard normal numbers, as the engine draws them."""
+    """Draw standard normal numbers with the engine."""
     means = np.zeros((1, n_features))
     whitening = SphericalWhitening.from_variances(np.ones(1), n_features)
     return engine.draw(n_rows, np.array([np.inf]), means, whitening, key)[0]
 
 
 def make_mixture(rng, name, n_components=4, n_features=3):
-    """Overlapping components of uneven weights and correlated features."""
+    """Return a mixture of overlapping components with different weights and correlated features."""
     roots = rng.normal(size=(n_components, n_features, 2 * n_features)) / np.sqrt(2 * n_features)
     dense = roots @ roots.transpose(0, 2, 1)
     spec, mass = FAMILIES[name].moment_spec(None), np.ones(n_components)
@@ -67,7 +68,7 @@ def make_mixture(rng, name, n_components=4, n_features=3):
     ],
 )
 def test_philox_gives_the_answers_of_random123(counter, key, answer):
-    """The `kat_vectors` of its authors for philox4x32 with 10 rounds."""
+    """Compare with the `kat_vectors` of Random123's authors for philox4x32 with 10 rounds."""
     words = philox(tuple(np.array([word], np.uint64) for word in counter), key)
     assert " ".join(f"{int(word[0]):08x}" for word in words) == answer
 
@@ -80,7 +81,7 @@ def test_normal_numbers_have_the_normal_cdf(engine):
 
 
 def test_normal_numbers_of_a_row_and_of_neighbours_are_independent(engine):
-    """Sums of squares tell of a common radius, products of a common angle; other keys are other numbers."""
+    """Correlated squares would reveal a common radius, and products a common angle; keys must be independent, too."""
     n_rows = 100_000
     drawn = normals(engine, n_rows, 6)
     far = normals(engine, n_rows, 6, KEY ^ 1), normals(engine, n_rows, 6, KEY ^ (1 << 32))
@@ -91,7 +92,7 @@ def test_normal_numbers_of_a_row_and_of_neighbours_are_independent(engine):
 
 
 def test_tails(engine):
-    """Beyond 4 σ: as many as there should be, on either side."""
+    """The number of values beyond 4 σ must be as expected on each side."""
     drawn = normals(engine, 1_000_000, 2)
     expected = drawn.size * ndtr(-4.0)
     for beyond in (drawn > 4).sum(), (drawn < -4).sum():
@@ -109,14 +110,14 @@ def test_labels_have_the_weights_and_no_order(engine, rng):
         table = np.zeros((n_components, n_components))
         np.add.at(table, (labels[:-lag], labels[lag:]), 1)
         assert stats.chi2_contingency(table).pvalue > RARE
-    for k in range(n_components):  # normal numbers know nothing of the label
+    for k in range(n_components):  # normal numbers must not depend on the label
         mine = rows[labels == k].ravel()
         assert ks_distance(mine, ndtr) < farthest_cdf(len(mine))
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name):
-    """Two samples of log p(x): ours, and one of NumPy's generator by another factorisation of the covariances."""
+    """Compare log p(x) of drawn rows with rows of NumPy's generator, which factorises covariances differently."""
     mixture = make_mixture(rng, name)
     rows, labels = engine.draw(50_000, cumulative_weights(mixture.weights), mixture.means, mixture.whitening, KEY)
     dense = mixture._model.covariances.dense()
@@ -126,7 +127,7 @@ def test_log_density_says_of_drawn_rows_what_it_says_of_numpys(engine, rng, name
     )
     distance = stats.ks_2samp(mixture.log_density(rows), mixture.log_density(theirs)).statistic
     assert distance < 2 * farthest_cdf(len(rows))
-    shares = mixture.responsibilities(rows)  # the labels have the probabilities that Bayes' rule gives them
+    shares = mixture.responsibilities(rows)  # labels must occur as often as Bayes' rule predicts
     for k in range(mixture.n_components):
         error = np.sqrt((shares[:, k] * (1 - shares[:, k])).sum())
         assert abs((labels == k).sum() - shares[:, k].sum()) < SIX_SIGMA * error

@@ -1,4 +1,4 @@
-"""Laws of sources."""
+"""Tests of sources of rows in memory."""
 
 import pickle
 from functools import partial
@@ -30,7 +30,7 @@ def test_unknown_labels_keep_them_too(make, rng):
 
 @pytest.mark.parametrize("make", [ArraySource, ManyBlocks])
 def test_changed_sources_keep_them_too(make, rng):
-    """Rows among others, of half their weight."""
+    """Check a source that selects rows of a larger source and halves their weights."""
 
     def part_of_more(rows, weight):
         chosen = np.arange(2 * len(rows)) // 50 % 2 == 1
@@ -50,7 +50,7 @@ def test_an_empty_part_of_an_array_can_be_changed_again(rng):
 
 
 def test_shares_of_a_start_do_not_read_labels(engine, rng):
-    """Responsibilities of a start are those that it gives, whatever is known of the rows."""
+    """The initial responsibilities must not depend on the known labels of rows."""
     problem = PROBLEMS["overlapping"]
     partition = load_start("random")(distinct_rows(problem.source), engine, 3, rng)
     assigned = partition.responsibilities
@@ -62,7 +62,7 @@ def test_shares_of_a_start_do_not_read_labels(engine, rng):
 
 
 def test_known_labels_decide(engine):
-    """Every label known, one component each: the moments of the labels, and log p(x, label) in all."""
+    """If all labels are known, moments are the moments of the labels, and the log-likelihood is Σ log p(x, label)."""
     problem = PROBLEMS["weighted"]
     start = problem.start(FAMILIES["full"])
     task = StepTask(engine, 3, start.parameters, MomentSpec(Second.FULL), anchor=start.means + 1.0)
@@ -100,7 +100,7 @@ def test_em_raises_the_likelihood_of_rows_and_labels(name, engine):
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_em_never_forgets_a_label(name, engine):
-    """Groups far apart, labels of two of them exchanged: no step of any path gives a row to another's component."""
+    """Even if the labels of two distant groups are exchanged, no step may assign a row to another component."""
     problem, family = PROBLEMS["separate"], FAMILIES[name]
     wrong = np.array([1, 0, 2])[problem.labels]
     source = labelled(problem.source, wrong, np.arange(3))
@@ -110,7 +110,7 @@ def test_em_never_forgets_a_label(name, engine):
 
 @pytest.mark.parametrize("start", sorted(STARTS))
 def test_tasks_go_where_the_rows_are(start, engine, rng):
-    """A pickled copy of a task has its key and makes the same bits, even if a start shares rows there."""
+    """A pickled copy of a task must have the same key and the same results, even if it computes a start."""
     problem = PROBLEMS["weighted"]
     partition = load_start(start)(distinct_rows(problem.source), engine, 3, rng)
     model, spec = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)

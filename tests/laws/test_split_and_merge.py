@@ -1,4 +1,4 @@
-"""A search reaches the optimum that EM alone misses. It ends neither below its start nor in a maximum on a few rows."""
+"""Tests of the split-and-merge search: it reaches optima that EM misses, and avoids components on a few rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ N_COMPONENTS, N_FEATURES, N_ROWS = 14, 3, 4_000
 
 
 def drawn(family, n_rows=N_ROWS):
-    """Rows of components of many sizes, which k-means does not tell apart, and the parameters."""
+    """Draw rows of components of different sizes, which k-means cannot separate, and return them with parameters."""
     rng = np.random.default_rng(15)
     means = 3.0 * rng.normal(size=(N_COMPONENTS, N_FEATURES))
     turned = np.linalg.qr(rng.normal(size=(N_COMPONENTS, N_FEATURES, N_FEATURES)))[0]
@@ -140,7 +140,7 @@ def test_order_and_number_of_equal_rows_and_threads_change_no_bit(n_components, 
 
 @pytest.mark.parametrize("what", ["outliers", "groups along a feature"])
 def test_the_default_finds_two_components_that_a_start_of_k_means_misses(what):
-    """There are hardly any moves of two components."""
+    """Two components are a special case, because they allow hardly any moves."""
     rng = np.random.default_rng(2)
     if what == "outliers":
         rows = 3 * rng.normal(size=(8, 6))[rng.integers(8, size=3_000)] + rng.normal(size=(3_000, 6))
@@ -170,9 +170,9 @@ def test_a_search_ends_alike_in_any_unit(covariance_type):
 @pytest.mark.parametrize("what", ["plain", "weights", pytest.param("holes", marks=pytest.mark.heavy), "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV", "EVE", "factor_analyzer"])
 def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, what):
-    """On mixtures of random shapes that overlap: the search keeps the better of the two ends.
+    """Check overlapping mixtures of random shapes, for which the search must keep the better of the two ends.
 
-    Where it begins with columns in units of their own, rows are given in these.
+    If the search scales columns at its start, the rows are given with this scale.
     """
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -198,7 +198,7 @@ def test_a_search_ends_at_least_as_high_as_em_from_its_k_means_start(family, wha
 
 
 def test_a_move_that_adds_an_unsound_component_is_refused():
-    """A search that looks at the likelihood alone takes it."""
+    """A search that only compares likelihoods would accept the move."""
     rows = np.random.default_rng(4).exponential(size=(200, 3))
     scores = []
     with pytest.MonkeyPatch.context() as patch:
@@ -235,7 +235,7 @@ def test_a_search_that_is_asked_for_is_made_beside_what_else_is_given(how):
 
 
 def uneven(seed):
-    """20,000 rows of 12 components in five dimensions, the largest with 300 times the weight of the smallest."""
+    """Draw 20,000 rows of 12 components with five features, whose weights differ by a factor of up to 300."""
     rng = np.random.default_rng(seed)
     means = 1.7 * rng.normal(size=(12, 5))
     weights = np.geomspace(1, 300, 12)
@@ -253,7 +253,7 @@ def test_components_that_are_too_few_rows_of_a_part_are_found_in_all():
 
 
 def climbs(capsys, rows, **how):
-    """The numbers of rows of the climbs of a search."""
+    """Return the number of rows in each run of a search, from its verbose output."""
     fitted(rows, init_params="search", random_state=0, verbose=1, **how)
     said = capsys.readouterr().out
     return [int(number.replace(",", "")) for number in re.findall(r"Search on ([\d,]+) rows", said)]
@@ -277,11 +277,11 @@ def test_a_search_whose_part_is_all_rows_goes_on_with_more_patience(capsys, rng)
 
 @pytest.mark.heavy
 def test_rows_that_no_mixture_fits_are_searched_from_several_starts_and_clusters_from_one(capsys, rng):
-    """And only where EM from k-means makes many steps."""
+    """Several starts are used only if EM from k-means needs many steps."""
     rows = rng.random((15_000, 2)) ** 2
     few, many = (climbs(capsys, rows, n_components=12, tol=tol) for tol in (1e-1, 1e-6))
     assert len(few) == 2
-    assert len(many) > 8  # from five starts; of four children, and of the best
+    assert len(many) > 8  # runs from five starts, for four children, and for the best
 
 
 def test_a_choice_may_search():
@@ -305,7 +305,7 @@ def test_columns_of_any_size_are_searched(structure, power):
 
 
 def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
-    """Most numbers are 0, and starts from the others leave a component without any of them."""
+    """Most values are 0, and initialisations from the other values leave a component without rows."""
     X = np.concatenate((np.zeros(70), rng.normal(3.4, 0.3, size=20)))[:, None]
     how = {"prior": NormalInverseWishart(shrinkage=0.1), "reg_covar": 1e-6, "max_iter": 1000, "random_state": 0}
     few = GaussianMixture(2, covariance_type="diag", init_params="search", **how).fit(X)
@@ -316,7 +316,7 @@ def test_a_search_passes_over_components_that_a_prior_keeps_without_weight(rng):
 
 
 def test_swaps_forget_no_move_that_was_refused():
-    """Four groups and two of a few rows far away: the search of some rows refuses them, and that of all finds them."""
+    """The search on a subsample rejects two small, distant groups, but the search on all rows must find them."""
     rng = np.random.default_rng(23)
     groups = [rng.normal(size=(2500, 2)) + centre for centre in ([0, 0], [6, 0], [0, 6], [6, 6])]
     groups += [0.3 * rng.normal(size=(n, 2)) + centre for n, centre in ((4, [40, 40]), (3, [-40, 30]))]
@@ -330,7 +330,7 @@ def test_swaps_forget_no_move_that_was_refused():
 
 @pytest.mark.parametrize("what", ["prior", "holes", "bound", "factors"])
 def test_what_the_core_does_not_know_is_searched_without_it(what):
-    """EM goes on with it, from a mixture that EM from k-means does not reach."""
+    """The search must find a mixture that EM from k-means does not reach, and EM then continues with all options."""
     rows, _parameters = drawn("full")
     if what == "holes":
         rows[np.random.default_rng(0).random(rows.shape) < 0.02] = np.nan
@@ -354,7 +354,7 @@ def test_what_the_core_does_not_know_is_searched_without_it(what):
 @pytest.mark.parametrize("n_rows", [600, 4_000])
 @pytest.mark.parametrize("is_plain", [True, False])
 def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
-    """By the core alone, and where Python makes the start: moves, and the gain over EM from k-means."""
+    """Check the reported moves and the gain over EM from k-means, in the core and with a start in Python."""
     X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
     how = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6} | ({} if is_plain else {"prior": "default"})
     found = GaussianMixture(6, verbose=1, **how).fit(X)
@@ -373,7 +373,7 @@ def test_a_fit_says_what_its_search_did(n_rows, is_plain, rng, capsys) -> None:
 
 @pytest.mark.parametrize(("family", "n_features"), [("full", 3), ("diag", 4), ("spherical", 2)])
 def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
-    """The expectation for a single Gaussian, by simulation."""
+    """Check the expected gain by chance for a single Gaussian by simulation."""
     lost = []
     for _ in range(800):
         rows, new = rng.normal(size=(2, 25, n_features))
@@ -385,7 +385,10 @@ def test_what_is_gained_by_chance_is_lost_on_new_rows(family, n_features, rng):
 
 
 def test_no_component_stands_on_equal_values():
-    """Of 150 flowers 29 have petals of one width: a component of them gains 90 nats, and its variance is the ridge."""
+    """In the iris data 29 of 150 flowers have equal petal widths, so that a component on them would gain 90 nats.
+
+    The variance of such a component would be only the ridge.
+    """
     X = load_iris().data
     scores = [GaussianMixture(3, init_params="search", random_state=seed).fit(X).score(X) for seed in range(12)]
     assert max(scores) == pytest.approx(-1.2012, abs=1e-3)
@@ -394,7 +397,7 @@ def test_no_component_stands_on_equal_values():
 @pytest.mark.filterwarnings("ignore:.*is constant:RuntimeWarning")
 @pytest.mark.parametrize("seed", [2, 3])
 def test_a_constant_column_refuses_no_moves(seed):
-    """Components are not sound or unsound by a column that has one value in all rows."""
+    """A column with a single value must not decide whether the search accepts components."""
     rng = np.random.default_rng(seed)
     groups = [
         1.8 * rng.normal(size=4) + rng.normal(size=(45, 4)) @ (rng.normal(size=(4, 4)) / 2 + 0.3 * np.eye(4))
@@ -402,4 +405,4 @@ def test_a_constant_column_refuses_no_moves(seed):
     ]
     rows = np.c_[np.concatenate(groups), np.full(360, 3.0)]
     ends = [GaussianMixture(8, random_state=start).fit(rows).lower_bound_ for start in range(6)]
-    assert np.ptp(ends) < 0.01  # without the search, starts end up to .4 nats lower
+    assert np.ptp(ends) < 0.01  # without the search, runs end up to 0.4 nats lower

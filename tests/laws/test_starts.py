@@ -1,4 +1,4 @@
-"""Laws of starts, over the registry."""
+"""Tests of all registered initialisations."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from gaussmix.extend import Block, DistinctRows, Partition
 from gaussmix.testing import check_initialisation
 
 
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # closed forms: nothing but rounding
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])  # structures with exact updates
 @pytest.mark.parametrize("name", STARTS)
 def test_a_start_sees_the_distribution_only(name, family, engine, rng):
     check_initialisation(load_start(name), engine, FAMILIES[family], rng)
@@ -34,7 +34,7 @@ def test_a_start_sees_the_distribution_only(name, family, engine, rng):
 @pytest.mark.parametrize(("factor", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 2.0**20), (0.5, -(2.0**15))])
 @pytest.mark.parametrize("name", STARTS)
 def test_units_and_origin_do_not_change_the_start(name, factor, shift, engine, rng):
-    """Rows of 20 bits, so that moving them is exact, and the draws are the same."""
+    """Rows have only 20 bits, so that scaling and shifting them is exact and does not change random draws."""
     rows = np.round(rng.normal(size=(80, 3)) * 2.0**10) * 2.0**-10 + 4.0 * rng.integers(3, size=(80, 1))
     before = started(name, rows, engine)
     after = started(name, rows * factor + shift, engine)
@@ -75,7 +75,7 @@ def test_minus_zero_is_zero(name, engine, rng):
 
 
 class FixedDraws:
-    """A generator that draws given numbers."""
+    """Random generator that returns given numbers."""
 
     def __init__(self, *numbers):
         self.numbers = np.array(numbers)
@@ -86,7 +86,7 @@ class FixedDraws:
 
 
 def test_rows_are_drawn_by_weight():
-    """Rounding may reach the end."""
+    """Check draws even for a uniform number of 1, which rounding may produce."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     rng = FixedDraws(0.0, 0.124, 0.126, 0.374, 0.376, 0.99, 1.0)
     assert sample.draw_indices(rng.random(7)).tolist() == [0, 0, 1, 1, 2, 2, 2]
@@ -94,7 +94,7 @@ def test_rows_are_drawn_by_weight():
 
 @pytest.mark.parametrize(("numbers", "chosen"), [((0.5, 0.5, 0.5), [2.0, 1.0]), ((0.9, 0.5, 0.1), [0.0, 1.0])])
 def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, chosen):
-    """u^(1 / weight), which is Efraimidis and Spirakis' draw by weight without replacement."""
+    """Rows with the largest u^(1 / weight) are a weighted draw without replacement (Efraimidis and Spirakis)."""
     sample = distinct_rows(ArraySource(np.arange(3.0)[:, None], np.array([1.0, 2.0, 5.0])))
     assert np.argsort(np.array(numbers) ** (1 / sample.weight))[::-1][:2].tolist() == chosen
     partition = load_start("random_from_data")(sample, None, 2, FixedDraws(*numbers))
@@ -103,7 +103,7 @@ def test_random_rows_are_those_of_the_largest_root_of_a_uniform_number(numbers, 
 
 @pytest.mark.parametrize("n_rows", [10, 100])
 def test_the_ridge_is_positive_where_nothing_is_left_of_the_weights(n_rows):
-    """Of a total of 4, rounding decides whether two at each end are all, and orders of summation round differently."""
+    """With a total weight of 4, rounding decides whether anything is left after the trimming of two at each end."""
     for seed in range(100):
         rng = np.random.default_rng(seed)
         rows, weight = rng.normal(size=(n_rows, 2)), rng.random(n_rows)
@@ -131,7 +131,7 @@ def test_condensed_rows_have_the_moments_of_all_and_keep_the_ends(is_weighted, r
         assert sums[0] == pytest.approx(sums[1], rel=rounding)
     if not is_weighted:
         np.testing.assert_array_equal(few.rows[[0, 1, -2, -1]], every.rows[[0, 1, -2, -1]])
-    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # a number that many rows have is not mixed with others
+    at, of_all = few.rows[:, 0] == 1.5, every.rows[:, 0] == 1.5  # frequent values are kept separate
     assert few.weight[at].sum() == every.weight[of_all].sum()
     assert condense_rows(few) is few
 
@@ -146,7 +146,7 @@ def test_rows_that_differ_late_are_sorted_by_their_last_columns(rng):
 
 def test_greedy_kmeans_plus_plus_tries_2_and_log_k_rows_for_each_centre(rng):
     used, counted = np.random.default_rng(5), np.random.default_rng(5)
-    seed_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # log 8 = 2.08
+    seed_centres(distinct_rows(ArraySource(rng.normal(size=(60, 2)))), 8, used)  # 2 + log 8 rounds to 4
     counted.random(1 + 7 * 4)
     assert used.random() == counted.random()
 
@@ -164,7 +164,7 @@ def test_a_centre_without_rows_moves_to_the_row_farthest_from_its_own(engine):
 
 
 def test_a_hash_of_rows_takes_minus_zero_for_zero():
-    """Where rows are too many to be ranked."""
+    """Hashes are used if there are too many rows to sort."""
     signs = np.array([[0.0, 1.0], [-0.0, 1.0]])
     shares = HashedResponsibilities(3, 7, None)(Block(0, signs))
     assert (shares[0] == shares[1]).all()
@@ -189,7 +189,7 @@ def started(name, rows, engine, n_components=3, seed=7):
 
 
 class Hopeless(Full):
-    """Begins with covariances that few steps of EM lead nowhere from, and with singular ones."""
+    """Structure with bad and with singular initial covariances."""
 
     algebra = None
 
@@ -199,7 +199,7 @@ class Hopeless(Full):
 
 
 class Hopeful(Full):
-    """Whose first M-step is the hopeless one."""
+    """Structure whose first M-step gives bad covariances, but whose other initial covariances include good ones."""
 
     algebra = None
 
@@ -212,7 +212,7 @@ class Hopeful(Full):
 
 
 class OneHope(Hopeful):
-    """Which has one other beginning."""
+    """Structure with a single alternative to its first M-step, which is a good one."""
 
     def other_initial_covariances(self, scatter):
         return super().other_initial_covariances(scatter)[:1]
@@ -228,11 +228,11 @@ def test_em_starts_where_a_few_steps_go_highest(family, engine, rng):
         run_em(source, engine, first.model(FAMILIES["full"], objective), objective, settled)
     ).trace.last_objective
     found = final_state(run_em(source, engine, first.model(family(), objective), objective, few)).trace.last_objective
-    assert found == pytest.approx(best, abs=1e-5)  # where gains fall to 1e-6 and by a tenth from step to step
+    assert found == pytest.approx(best, abs=1e-5)  # EM stops at gains of 1e-6, which shrink by a tenth per step
 
 
 def two_groups(rng, linear=None):
-    """A mixture of two components that all differ, mapped linearly."""
+    """Draw a mixture of two different components, and apply a linear map."""
     halves = rng.normal(size=(2, 3, 3))
     covariances, means = halves @ halves.swapaxes(1, 2) + np.eye(3), rng.normal(size=(2, 3))
     if linear is not None:
@@ -285,7 +285,7 @@ def test_where_every_beginning_is_singular_the_components_are_named(engine, rng)
 
 
 def test_kmeans_ends_where_lloyds_algorithm_does_with_the_tolerance_of_scikit_learn(engine, rng):
-    rows = rng.random((5000, 3))  # so many that centres still move when they are settled
+    rows = rng.random((5000, 3))  # with 5000 rows, centres still move a little at convergence
     centres, limit, n_passes = rows[:5], 1e-4 * rows.var(axis=0).mean(), 0
     shift = np.inf
     while shift > limit:

@@ -1,4 +1,4 @@
-"""Laws of trimmed passes: which rows are retained, that EM ascends, and that nothing depends on order or blocks."""
+"""Tests of trimming: the rows that are kept, the ascent of EM, and independence of order and blocks."""
 
 import numpy as np
 import pytest
@@ -18,13 +18,13 @@ NO_RIDGE = Objective(np.zeros(2))
 
 @pytest.fixture
 def rows(rng):
-    """Two groups, and a fifth of rows anywhere."""
+    """Return rows of two groups, and a fifth as many rows anywhere."""
     groups = [centre + rng.normal(size=(120, 2)) @ np.array([[1.0, 0.5], [0.0, 0.7]]) for centre in CENTRES]
     return np.concatenate([*groups, rng.uniform(-30, 30, size=(50, 2))])
 
 
 class OfColumn:
-    """The task that says that the log densities of rows are what their column holds."""
+    """Task that reads the log densities of rows from their only column."""
 
     key = "column"
 
@@ -36,7 +36,7 @@ class OfColumn:
 
 
 def remaining_weight(density, weight, left_out):
-    """Of rows with these log densities and weights; the same however rows are cut."""
+    """Return the weights that trimming leaves, and check that they do not depend on blocks."""
     found = find_trimming_rule(ArraySource(density[:, None], weight), OfColumn(), left_out)
     assert found == find_trimming_rule(ManyBlocks(density[:, None], weight), OfColumn(), left_out)
     return found.row_weights(density, weight)
@@ -49,7 +49,7 @@ def first_model(source, engine, family):
 @pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_the_least_likely_weight_is_left_out(left_out, is_weighted, rng):
-    """Against a sort of all rows; the last keeps the part of its weight that is needed."""
+    """Compare with a sort of all rows, in which the last trimmed row keeps a part of its weight."""
     density = rng.normal(size=60)
     weight = rng.uniform(0.0, 2.0, size=60) * (rng.random(60) < 0.8) if is_weighted else None
     given = np.ones(60) if weight is None else weight
@@ -63,7 +63,7 @@ def test_the_least_likely_weight_is_left_out(left_out, is_weighted, rng):
 
 
 def test_rows_at_the_cutoff_share_its_weight(rng):
-    """Four rows are equal to rounding, and two of them are to be left out: each keeps half, in any order."""
+    """If two of four rows with equal densities must be left out, each row keeps half of its weight, in any order."""
     density = np.array([-1.0, -5.0, -5.0 + 1e-14, -9.0, -5.0, -2.0, -5.0 - 1e-14])
     for _ in range(5):
         order = rng.permutation(7)
@@ -104,7 +104,7 @@ def test_a_trimmed_step_is_one_on_the_rows_that_are_kept(family, rows, engine, r
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
 def test_neither_blocks_nor_order_matter(name, rng, engine):
-    """The same bits for any blocks, even if nothing is kept between passes; the same to rounding for any order."""
+    """Blocks must not change any bit, even if no states are kept; the order of rows may only change the rounding."""
     family = FAMILIES[name]
     groups = [centre + rng.normal(size=(40_000, 2)) for centre in CENTRES]
     rows = np.concatenate([*groups, rng.uniform(-30, 30, size=(5_000, 2))])
@@ -124,7 +124,7 @@ def test_neither_blocks_nor_order_matter(name, rng, engine):
 
 @pytest.mark.parametrize("size", [1e8, 1e150, 1e300])
 def test_gross_rows_leave_no_trace(size, rows, engine):
-    """As if they were not there, however gross: the share is that of them and of the others that were left out."""
+    """The fit must equal a fit without the outliers if the trimmed fraction covers them and the rows trimmed before."""
     gross = np.concatenate([rows, np.array([[size, -size], [-size, 0.3 * size], [size, size]])])
     counts = 40, 43
     ends = []
@@ -140,7 +140,7 @@ def test_gross_rows_leave_no_trace(size, rows, engine):
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_log_densities_fall_no_more_than_is_bounded(family, rng):
-    """From any mixture to one near it or far from it, for rows near and far."""
+    """Check the bound between mixtures that are similar or different, for near and distant rows."""
     rows = np.concatenate([scale * rng.normal(size=(60, 3)) for scale in (1.0, 5.0, 100.0)])
     for distance in (1e-6, 1e-3, 0.1, 1.0):
         labels = rng.integers(0, 2, size=len(rows)).astype(np.int32)
@@ -163,7 +163,7 @@ def test_log_densities_fall_no_more_than_is_bounded(family, rng):
 
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_a_look_at_few_rows_finds_what_one_at_all_finds(is_weighted, rows, engine, rng):
-    """Along a run, step by step."""
+    """At each step of a run, the trimming rule from few rows must equal the rule from all rows."""
     weight = rng.uniform(0.1, 2.0, size=len(rows)) if is_weighted else None
     source = TrimmedSource(ArraySource(rows, weight), 0.15)
     for state in run_em(source, engine, first_model(source, engine, FAMILIES["full"]), NO_RIDGE, StopRule(1e-13, 40)):

@@ -1,4 +1,4 @@
-"""Truncated EM: exact with all components as candidates, else a lower bound that never falls, in the same bits."""
+"""Tests of truncated EM: exact if all components are candidates, otherwise a lower bound that never falls."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def test_all_components_as_candidates_give_the_moments_of_the_reference(check, r
 @pytest.mark.parametrize("rule", [AssignmentRule.SOFT, AssignmentRule.HARD], ids=lambda rule: rule.name)
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtype, rng):
-    """Of 40 components, all candidates or 4: exact moments, or a bound below the log-likelihood; in three passes."""
+    """With 40 candidates of 40 components the moments are exact; with 4, the bound is below the log-likelihood."""
     parameters = replace(random_parameters(rng, 40, n_features, factor_shape), log_background=-3.0)
     rows = parameters.means[rng.integers(40, size=333)] + rng.standard_normal((333, n_features))
     block = Block(0, rows.astype(dtype), rng.integers(0, 3, 333) / 2)
@@ -46,7 +46,7 @@ def test_more_components_than_a_row_is_near(factor_shape, n_features, rule, dtyp
 
 
 def check_candidates(candidates, block, parameters):
-    """Distinct, and the first is the likeliest; at least one for each row."""
+    """Check that each row has at least one candidate, and distinct ones of which the first is the likeliest."""
     log_joint = EXACT.component_log_density(block, parameters)
     own = np.where(candidates < 0, -np.inf, np.take_along_axis(log_joint, np.maximum(candidates, 0), axis=1))
     np.testing.assert_allclose(own[:, 0], own.max(axis=1), rtol=1e-13, atol=1e-9)
@@ -64,21 +64,21 @@ def test_a_step_never_lowers_the_free_energy(family, problem, n_candidates):
 
 
 def start(family, rows, n_components):
-    """Equal covariances about some rows."""
+    """Return a mixture with equal covariances around the first rows."""
     means, shape = rows[:n_components].astype(np.float64), family.shape(n_components, rows.shape[1])
     covariances = np.full(shape, 0.3) + (np.eye(*shape[1:]) if len(shape) == 3 else 0.0)
     return Mixture(np.full(n_components, 1 / n_components), means, covariances, family)._model
 
 
 def course(source, engine, model, n_steps, ridge=0.0):
-    """The states of `n_steps` steps of EM."""
+    """Run `n_steps` steps of EM, and return all states."""
     return list(run_em(source, engine, model, Objective(np.full(model.n_features, ridge)), StopRule(0.0, n_steps)))
 
 
 @pytest.mark.one_block
 @pytest.mark.parametrize("name", OWN)
 def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
-    """Over 20 steps, from a start so far from the end that candidates have to change; about labels that are known."""
+    """Check 20 steps from a distant start, so that candidates must change, with and without known labels."""
     rows, weight = rng.normal(size=(1500, 2)), rng.integers(0, 3, 1500).astype(float)
     model, table = start(OWN[name], rows, 12), np.where(np.eye(3)[:, np.arange(12) % 3] > 0, 0.0, -np.inf)
     table[0], labels = np.log(rng.uniform(0.5, 1.0, 12)), rng.integers(-1, 3, 1500).astype(np.int32)
@@ -90,7 +90,7 @@ def test_em_with_few_candidates_raises_a_bound_and_with_all_is_em(name, rng):
         np.testing.assert_allclose(same[-1].trace.objective[:8], exact[-1].trace.objective[:8], rtol=1e-12)
         bound, n_sound = few[-1].trace.log_likelihood, sum(not state.trace.frozen_components for state in few)
         assert n_sound > 5
-        assert (np.diff(bound[:n_sound]) >= 0).all()  # exact EM of VVE falls if a component freezes
+        assert (np.diff(bound[:n_sound]) >= 0).all()  # VVE may fall if a component is frozen
         (block,), parameters = source.blocks(), few[-2].model.parameters
         assert bound[-1] <= block.weight @ EXACT.log_density(block, parameters) / weight.sum() + 1e-12
         (state,) = source._states[1].values()
@@ -116,7 +116,7 @@ def test_bits_do_not_depend_on_threads_blocks_or_layout(name, dtype, rng):
 
 @pytest.mark.parametrize("factor_shape", FORMS, ids=lambda shape: shape.name)
 def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
-    """More components than rows, each three times, two of weight 0; rows up to 1e150 away: each has a candidate."""
+    """Each row must have a candidate among 600 components, which occur three times and include two of weight 0."""
     each = np.concatenate([random_covariances(rng, 200, 3, factor_shape)] * 3)
     weights = np.where(np.isin(np.arange(600), [3, 7]), 0.0, 1 / 598)
     means = np.tile(rng.normal(size=(200, 3)), (3, 1))
@@ -134,7 +134,7 @@ def test_ties_far_rows_and_components_without_rows(factor_shape, rng):
 
 
 def test_a_row_finds_the_nearest_of_thousands_of_components(rng):
-    """On a surface, where a search has the longest way to go: what gets no row in a first step never gets one."""
+    """Components on a surface are the hardest case; a component without rows in the first step would stay empty."""
     means = rng.uniform(size=(20_000, 2))
     means = np.column_stack((np.cos(6 * means[:, 0]), np.sin(6 * means[:, 0]), 3 * means[:, 1]))
     model = Mixture(np.full(20_000, 1 / 20_000), means, np.full(20_000, 1e-6), FAMILIES["spherical"])
@@ -146,7 +146,7 @@ def test_a_row_finds_the_nearest_of_thousands_of_components(rng):
 
 @pytest.mark.parametrize("n_candidates", [1, 4, 64])
 def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candidates, rng):
-    """In ten groups of 20 components, so that a row finds fewer than 64 near it."""
+    """Components are in ten groups of 20, so that fewer than 64 components are near a row."""
     means = np.repeat(1e3 * np.arange(10.0), 20)[:, None] + rng.normal(size=(200, 1))
     model = Mixture(np.full(200, 1 / 200), means, np.ones(200), FAMILIES["spherical"])
     labels, known = rng.integers(200, size=100).astype(np.int32), np.where(np.eye(200) > 0, 0.0, -np.inf)
@@ -159,7 +159,7 @@ def test_labelled_rows_far_from_their_component_have_it_as_a_candidate(n_candida
 
 
 def test_candidates_that_are_lost_are_found_among_all_components(rng):
-    """Else the free energy would fall, by a tenth of a nat here: workers of a cluster may die."""
+    """Without this search the free energy would fall by a tenth of a nat if a worker of a compute cluster is lost."""
     rows = rng.normal(size=(3000, 3)) ** 3
     source, model = ArraySource(rows), start(OWN["full"], rows, 100)
     for state in run_em(source, ENGINES["truncated"](2, 3), model, Objective(np.full(3, 1e-6)), StopRule(0.0, 30)):

@@ -1,4 +1,4 @@
-"""What the units may not decide: the rows, and their errors, times a factor start and fit alike."""
+"""Tests that units do not matter: rows and measurement errors times a factor have the same start and fit."""
 
 from functools import cache, partial
 
@@ -35,18 +35,18 @@ POWERS_OF_FEATURES = np.array([4.0, 0.25, 1024.0])
 FOLLOWING = [
     name for name, family in FAMILIES.items() if family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
 ]
-IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # distances: one factor for all features
+IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # based on distances, so features need a common factor
 
 
 def is_free(start, kind):
-    """Whether each feature may have a factor of its own."""
+    """Return whether features may have different factors."""
     return start not in IN_DATA_UNITS or "trim" in kind
 
 
 def table(kind, factor):
-    """Rows, what is known of them, and parameters of a fit; rows and errors are multiplied by a factor, or by several.
+    """Return rows, further data for `fit`, and parameters, with rows and measurement errors multiplied by `factor`.
 
-    There is one factor for all features, or one for each.
+    The factor is a number, or an array with a factor for each feature.
     """
     rng = np.random.default_rng(KINDS.index(kind))
     centres = np.array([[0.0, 0.0, 0.0], [4.0, 3.0, -2.0], [-3.0, 4.0, 3.0]])
@@ -86,12 +86,12 @@ fitted_at_one = cache(partial(fitted, factor=1.0))
 
 
 def both(kind, factor, **parameters):
-    """The fit in units of a factor, and the same in units of 1."""
+    """Return the fit with a factor, and the same fit with the factor 1."""
     return fitted(kind, factor, **parameters), fitted_at_one(kind, **parameters)
 
 
 def assert_scaled(found, expected, factor, tolerance, order=None):
-    """The fit `found` is `expected` in other units, up to a tolerance relative to the spread of the table."""
+    """Check that the fit `found` is `expected` in other units, up to a tolerance relative to the spread of the rows."""
     near = {"rtol": tolerance, "atol": 10 * tolerance}
     assert found.n_iter_ == expected.n_iter_
     one, other = (slice(None), slice(None)) if order is None else (order(found.means_), order(expected.means_))
@@ -103,7 +103,7 @@ def assert_scaled(found, expected, factor, tolerance, order=None):
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
 def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
-    """A search makes steps of EM, whose log densities contain the logarithm of the unit."""
+    """The start "search" is not tested, because its EM steps use log densities, which contain the log of the unit."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.means_, factor * expected.means_)
@@ -114,7 +114,7 @@ def test_powers_of_two_start_from_the_same_bits(start, kind, factor):
 @pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize(("start", "kind"), CASES)
 def test_a_factor_gives_the_same_partition(start, kind, factor):
-    """The weights are shares of the rows, so a single row in another component would show."""
+    """Weights are fractions of the rows, so they would show a single row in another component."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
 
@@ -133,7 +133,7 @@ def test_features_have_units_of_their_own(start, kind):
     ("kind", "n_components"), [*((kind, N_COMPONENTS) for kind in KINDS), ("trim", 1), ("errors", 1), ("holes", 1)]
 )
 def test_given_means_start_from_the_same_bits(kind, n_components, factor):
-    """The weights and covariances come from the rows nearest to them; with `trim` from those that it keeps."""
+    """The weights and covariances come from the rows nearest to each mean, with `trim` only from kept rows."""
     means = np.nan_to_num(table(kind, 1.0)[0][-n_components:])
     given = {"n_components": n_components, "max_iter": 0}
     found, expected = (fitted(kind, unit, means_init=unit * means, **given) for unit in (factor, 1.0))
@@ -153,18 +153,18 @@ def test_a_fit_does_not_depend_on_the_unit(structure, kind, factor):
 @pytest.mark.parametrize("kind", [kind for start, kind in CASES if start == "search"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
 def test_a_search_of_clear_groups_does_not_depend_on_the_unit(structure, kind, factor):
-    """Among groups that are not clear, rounding may decide which moves a search makes; here, in which order it ends."""
+    """Rounding may decide which moves are accepted if groups overlap, but here only the order of components."""
     found, expected = both(kind, factor, covariance_type=structure, init_params="search")
     assert_scaled(found, expected, factor, 1e-7, order=lambda means: means[:, 0].argsort())
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-@pytest.mark.parametrize("max_iter", [19, 100])  # without a search, and with one
+@pytest.mark.parametrize("max_iter", [19, 100])  # without and with a split-and-merge search
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("structure", FOLLOWING)
 def test_the_default_start_follows_the_units_of_features(structure, kind, max_iter):
     if kind == "prior" and FAMILIES[structure].equivariance is Equivariance.SCALING:
-        return  # its default scale is one variance for all features
+        return  # the default prior has one variance for all features
     how = {"covariance_type": structure, "max_iter": max_iter}
     (found, scaled), (expected, rows) = (
         (fitted(kind, factor, **how), table(kind, factor)[0]) for factor in (POWERS_OF_FEATURES, 1.0)
@@ -174,7 +174,7 @@ def test_the_default_start_follows_the_units_of_features(structure, kind, max_it
 
 @pytest.mark.parametrize("structure", FAMILIES)
 def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
-    """The axis of a small feature may hold so little of a large one that rounding of the axis hides it."""
+    """A large feature may have such a small part in the axis of a small feature that rounding of the axis hides it."""
     gm = fitted("plain", np.array([1e9, 1.0, 1e-9]), covariance_type=structure, reg_covar=0.0, tol=1e-6, max_iter=200)
     assert gm.converged_
     assert (np.diff(gm.lower_bounds_) >= -1e-12 * np.abs(gm.lower_bound_)).all()
@@ -184,7 +184,7 @@ def test_a_fit_climbs_where_units_of_features_are_far_apart(structure):
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("kind", ["holes", "errors"])
 def test_expected_sums_do_not_depend_on_the_unit(kind, structure, factor):
-    """About the means, and about another anchor."""
+    """Check sums about the means and about another anchor."""
     spec, sums = FAMILIES[structure].moment_spec(None), []
     for mixture, unit in zip(both(kind, factor, covariance_type=structure, max_iter=0), (factor, 1.0), strict=True):
         rows, given, _ = table(kind, unit)

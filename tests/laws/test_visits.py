@@ -1,4 +1,4 @@
-"""Visiting rows in order: only where it pays, to rounding the same, and the same bits for any number of threads."""
+"""Tests of visiting rows in order: it happens only if it pays, and does not depend on the number of threads."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ def clusters(rng):
 
 
 def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
-    """The moments of the last of some steps, and the mixture before it."""
+    """Run some EM steps, and return the moments of the last step and the mixture before it."""
     before, engine = mixture, ENGINES["complete"](n_threads)
     for _ in range(n_steps):
         before = mixture
@@ -34,7 +34,7 @@ def run(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
 
 
 def visits_of(source):
-    """What is kept with the rows."""
+    """Return the order of visits that is cached with the rows."""
     (state,) = source._states[1].values()
     return state.order_cache
 
@@ -54,7 +54,7 @@ def test_clusters_apart_are_visited_in_order(clusters, structure):
 
 
 def step_of_engine(rows, mixture, spec):
-    """Moments about the means."""
+    """Compute the moments about the means in a single step."""
     source, engine = ArraySource(rows), ENGINES["complete"](1)
     state = engine.make_state(source.whole, N_COMPONENTS)
     sums = engine.step(source.whole, state, mixture.parameters, spec, anchor=mixture.means)
@@ -83,7 +83,7 @@ def test_overlapping_components_are_visited_as_they_come(clusters, structure):
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])
 def test_the_old_order_stays_while_it_is_nearly_as_good(n_moved, keeps):
-    """Of 100 groups ten more may be mixed. A row that has moved to the other component mixes two."""
+    """An old order may have ten more mixed groups of 100; a row that moved to another component mixes two groups."""
     n_rows = 100 * row_order.GROUP_ROWS
     assert row_order.MAX_MIXED_FRACTION == 0.1
     labels = (np.arange(n_rows) % 2).astype(np.uint16)

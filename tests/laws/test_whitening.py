@@ -1,4 +1,4 @@
-"""Laws of whitening, over shapes of factors; factors by the C++ core and by SciPy."""
+"""Tests of whitening for all shapes of factors, which the C++ core and SciPy compute."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def dense(covariances, factor_shape, n_features):
 
 
 def in_units(covariances, factor_shape, unit):
-    """The covariances times `unit`: loadings are a root of them."""
+    """Multiply covariances by `unit`, and loadings by its square root."""
     if factor_shape is not FactorShape.LOW_RANK:
         return covariances * unit
     return np.concatenate((covariances[..., :-1] * np.sqrt(unit), covariances[..., -1:] * unit), axis=2)
@@ -68,7 +68,7 @@ def test_what_has_no_factor_is_named(factor_shape, bad, rng):
 
 @pytest.mark.parametrize("n_features", [1, 4, 11])
 def test_a_feature_twice_has_no_factor(n_features, rng):
-    """Its pivot is what rounding leaves of p − √p², and no more."""
+    """The pivot of the repeated feature is only the rounding of p − √p²."""
     covariance = random_covariances(rng, 1, n_features, FactorShape.TRIANGULAR)
     twice = covariance[:, [*range(n_features), 0]][:, :, [*range(n_features), 0]]
     with pytest.raises(SingularCovarianceError):
@@ -77,7 +77,7 @@ def test_a_feature_twice_has_no_factor(n_features, rng):
 
 @pytest.mark.parametrize("n_features", [2, 3, 5, 8, 17])
 def test_as_many_rows_as_features_have_no_factor(n_features, rng):
-    """A pivot that is only rounding can be far from 0: the error grows with the condition of the block before it."""
+    """A pivot that consists of rounding can be far from 0, because the error grows with the condition of the block."""
     for spread in (1.0, 30.0):
         rows = rng.standard_normal((100, n_features, n_features)) + spread * rng.standard_normal((100, 1, n_features))
         offsets = rows - rows.mean(axis=1, keepdims=True)

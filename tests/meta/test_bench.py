@@ -1,4 +1,4 @@
-"""Benches and tools without measuring: commands, peers, what the pages say."""
+"""Tests of benchmarks without measurements: their commands, the compared programs, and the pages of results."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_documents_name_commands_that_are_there() -> None:
 
 
 def classes(path: Path) -> list[ast.ClassDef]:
-    """Classes of a file that say what they are called in the table."""
+    """Return the classes of a file that derive from `Peer`, a program in the tables of results."""
     found = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
     bases = [{base.id for base in node.bases if isinstance(base, ast.Name)} for node in found]
     return [node for node, names in zip(found, bases, strict=True) if "Peer" in names]
@@ -108,7 +108,7 @@ def test_a_peer_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def rows_of_table(text: str, first: str) -> list[str]:
-    """The lines of the table whose header begins so."""
+    """Return the lines of the table whose header begins with `first`."""
     lines = text[text.index(first) :].splitlines()
     return lines[: next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))]
 
@@ -126,7 +126,7 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
         size, *of_size = line.strip("| ").split(" | ")
         shown[size] = [int(factor.removesuffix("×")) for factor in of_size]
     assert list(shown) == list(factors)
-    rounding = 0.5 + 0.05  # of a number, and of the same number with a digit more
+    rounding = 0.5 + 0.05  # rounding of a whole number, and of the same number with one decimal
     assert np.abs(np.array(list(shown.values())) - list(factors.values())).max() <= rounding
     every = sorted(factor for of_size in shown.values() for factor in of_size)
     range_of_all = f"On two cores, an EM iteration is {every[0]} to {every[-1]} times as fast as scikit-learn's"

@@ -1,4 +1,4 @@
-"""Docstrings of the public interface: what can be checked of them, and their examples run."""
+"""Tests of the docstrings of the public interface: their form, their completeness, and their examples."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ IGNORED = {"self", "cls", "args", "kwargs"}
 
 
 def own(value: Any) -> bool:
-    """Whether gaussmix defines this, and not Python or scikit-learn."""
+    """Return whether gaussmix defines the object, not Python or scikit-learn."""
     return str(getattr(value, "__module__", "")).startswith("gaussmix")
 
 
 def public_classes() -> list[type]:
-    """The classes of `gaussmix.__all__`."""
+    """Return the classes of `gaussmix.__all__`."""
     values = (getattr(gaussmix, name) for name in gaussmix.__all__)
     return [value for value in values if isinstance(value, type)]
 
 
 def public_methods() -> Iterator[tuple[type, Any]]:
-    """Methods of the public classes, with their class; of a structure those of a value, which are for users."""
+    """Yield the methods of public classes with their class; for covariance structures only the methods of `Value`."""
     for cls in public_classes():
         for name in sorted(dir(Value if issubclass(cls, Family) else cls)):
             member = inspect.getattr_static(cls, name)
@@ -41,25 +41,25 @@ def public_methods() -> Iterator[tuple[type, Any]]:
 
 
 def sections(text: str) -> dict[str, str]:
-    """A numpydoc docstring cut at its underlined headings; the key of what stands before is empty."""
+    """Split a numpydoc docstring at its underlined headings; the text before the first heading has the key ""."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.cleandoc(text), flags=re.MULTILINE)
     return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
 def described(text: str, heading: str = "Parameters") -> set[str]:
-    """Names that a section describes: `a, b : what they are` in the first column."""
+    """Return the names that a section describes by lines `a, b : description` in the first column."""
     lines = sections(text).get(heading, "").splitlines()
     entries = [line.partition(" : ")[0] for line in lines if " : " in line and not line.startswith(" ")]
     return {name.strip() for entry in entries for name in entry.split(",")}
 
 
 def parameters(function: Any) -> list[str]:
-    """Names of the parameters, without self."""
+    """Return the names of the parameters, without self."""
     return [name for name in inspect.signature(function).parameters if name not in IGNORED]
 
 
 def is_summary(text: str) -> bool:
-    """Whether a docstring begins with one line that ends a sentence, and a blank line where there is more."""
+    """Return whether a docstring begins with a line that ends a sentence, followed by a blank line or nothing."""
     lines = inspect.cleandoc(text).splitlines()
     return bool(re.search(r"[.:;]( |$)", lines[0])) and (len(lines) == 1 or not lines[1])
 
@@ -77,7 +77,7 @@ def test_a_method_says_what_it_does_in_one_line() -> None:
 
 
 def test_parameters_are_described_here_or_under_the_same_name_nearby() -> None:
-    """A method may leave a parameter to another method of its class, as `predict` leaves X to `fit`."""
+    """A parameter may be described by another method of the class, as X of `predict` is described by `fit`."""
     nearby = defaultdict[type, set[str]](set)
     for cls, method in public_methods():
         here = described(method.__doc__ or "")
@@ -87,7 +87,7 @@ def test_parameters_are_described_here_or_under_the_same_name_nearby() -> None:
 
 
 def test_attributes_are_described() -> None:
-    """A property has a docstring of its own, or a line under Attributes of its class."""
+    """A property has its own docstring, or a line in the section Attributes of its class."""
     for cls in public_classes():
         attributes = described(cls.__doc__ or "", "Attributes")
         for name in dir(Value if issubclass(cls, Family) else cls):
@@ -116,7 +116,7 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
 
 def in_the_reference() -> dict[type, set[str]]:
-    """The classes that pages of the reference name, with the methods that Sphinx lists of each."""
+    """Return the classes that pages of the reference name, with the methods that Sphinx lists for each class."""
     found = {}
     for name, text in (match for page in REFERENCE.glob("*.md") for match in AUTODOC.findall(page.read_text("utf-8"))):
         module, _, short = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""What is slow to import is imported where it is needed, in a fresh interpreter and without a clock."""
+"""Tests that slow imports happen only when they are needed: the modules of a new interpreter are counted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ import numpy
 from gaussmix import GaussianMixture
 GaussianMixture(3, random_state=0).fit(numpy.random.default_rng(0).normal(size=(300, 2)))
 """
-MOST_MODULES, MOST_LINES = 102, 13_780  # what a plain fit loads of gaussmix
+MOST_MODULES, MOST_LINES = 102, 13_780  # maximum numbers of modules and lines of gaussmix that a default fit loads
 UNUSED = {
     "em.bayes.birth_merge_moves", "em.step.online", "em.trimming.trimming", "engines.incomplete",
     "estimators.streaming", "fit.after.diagnostics", "fit.after.inference", "fit.checkpoint", "fit.features.base",
@@ -43,7 +43,7 @@ UNUSED = {
 
 
 def loaded(statement: str, code: int = 0) -> set[str]:
-    """The modules that a statement loads, and Python for itself."""
+    """Return the modules that are loaded after a statement, including Python's own."""
     words = [sys.executable, "-c", LOADED.format(statement=statement, code=code)]
     run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     return set(json.loads(run.stdout.splitlines()[-1]))
@@ -84,7 +84,7 @@ def test_a_mixture_loads_numpy_and_no_other_library() -> None:
 
 
 def typed(package: ModuleType) -> dict[str, str]:
-    """The module of each name that a package imports for editors."""
+    """Return the module of each name that a package or its stub imports for editors."""
     path = Path(str(package.__file__))
     path = path.with_suffix(".pyi") if path.with_suffix(".pyi").exists() else path
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ def test_a_plain_fit_loads_what_it_runs() -> None:
         if name in modules:
             lines[name] = path.read_text(encoding="utf-8").count("\n")
     lines = {name: n for name, n in lines.items() if n > 1}
-    print(*sorted(f"{n:5} {name}" for name, n in lines.items()), sep="\n")  # for whoever has to find what is over
+    print(*sorted(f"{n:5} {name}" for name, n in lines.items()), sep="\n")  # shows the modules if the test fails
     assert sorted(name for name in UNUSED if f"gaussmix._src.{name}" in lines) == []
     assert (len(lines) <= MOST_MODULES, sum(lines.values()) <= MOST_LINES) == (True, True)
 

@@ -1,4 +1,4 @@
-"""Imports point down: the arrows of docs/develop/architecture.md, read from the syntax tree."""
+"""Tests that modules import only from lower layers, as in docs/develop/architecture.md, and never in a circle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 PUBLIC = Path(__file__).parents[2] / "src" / "gaussmix"
 PACKAGE = PUBLIC / "_src"
 
-# What a folder (or a module at the top) may import besides itself, `errors` and `lazy`.
+# The folders and modules that a folder or a top-level module may import besides itself, `errors` and `lazy`.
 MAY_IMPORT = {
     "__init__": "",
     "errors": "",
@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "testing": "covariances interfaces numerics families engines sources model em noise priors estimators",
 }
 
-# What a folder of `em` may import of the others.
+# The other folders of `em` that a folder of `em` may import.
 MAY_IMPORT_OF_EM = {
     "objective": "",
     "step": "objective",
@@ -78,7 +78,7 @@ MAY_IMPORT_OF_EM = {
 
 @cache
 def imported(path: Path) -> list[str]:
-    """Dotted names that a module imports, each with a dot at its end."""
+    """Return the dotted names that a module imports, each with a dot at its end."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -90,7 +90,7 @@ def imported(path: Path) -> list[str]:
 
 
 def forbidden(path: Path, layer: str) -> list[str]:
-    """Imports in a module that its layer may not make."""
+    """Return the imports of a module that its layer does not allow."""
     below = [layer, "errors", "lazy", *MAY_IMPORT[layer].split()]
     allowed = tuple("gaussmix._core." if name == "_core" else f"gaussmix._src.{name}." for name in below)
     return [name for name in imported(path) if name.startswith("gaussmix.") and not name.startswith(allowed)]
@@ -120,13 +120,13 @@ def test_folders_of_em_are_in_order() -> None:
 
 
 def files_imported(path: Path, files: dict[str, Path]) -> set[Path]:
-    """The files of the package that one imports, at once or later, or for its annotations alone."""
+    """Return the files of the package that a file imports, including late imports and imports for annotations."""
     names = [name.rstrip(".") for name in imported(path)]
     return {files.get(name) or files.get(name.rpartition(".")[0], path) for name in names} - {path}
 
 
 def circle(graph: dict[Path, set[Path]]) -> list[Path]:
-    """A circle of files, each of which imports the next, and the last one the first; empty where there is none."""
+    """Return a circle of files in which each imports the next, and the last imports the first; [] if there is none."""
     done: set[Path] = set()
 
     def found(way: list[Path]) -> list[Path]:
@@ -145,7 +145,7 @@ def test_no_circle_of_files() -> None:
     paths = sorted(PUBLIC.rglob("*.py"))
     dotted = {path: ".".join(path.relative_to(PUBLIC.parent).with_suffix("").parts) for path in paths}
     files = {name.removesuffix(".__init__"): path for path, name in dotted.items()}
-    del files["gaussmix"]  # of which others import modules only
+    del files["gaussmix"]  # other files import only its modules, not the package itself
     found = circle({path: files_imported(path, files) for path in paths})
     assert [dotted[path] for path in found] == []
 

@@ -1,4 +1,4 @@
-"""Names are the field's: no private words, one class for a name, constructors that say what they are built from."""
+"""Tests of names: no private vocabulary, unique class names, and constructors that name what they are built from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Words that meant something private here. The field says: index, trace, prior, certificate, collapsed, outlier, report,
+# Words that had a private meaning here. The field uses: index, trace, prior, certificate, collapsed, outlier, report,
 # validation, split, fixed, initial, warm start, forecast, converge, ascent, settings, missing value, requested, weight.
 PRIVATE = {
     "place", "course", "belief", "standing", "stuck", "gross", "told", "tell", "door", "waist", "halves", "given",
@@ -17,22 +17,22 @@ PRIVATE = {
     "recipe", "fault", "stamp", "learned", "flaw", "refusal", "gone", "unwanted", "meant", "unmet", "asked", "hole",
     "said", "sure", "look", "hope", "far", "apart", "few", "most", "every", "found", "share",
 }  # fmt: skip
-# Words of this list in names that others have chosen.
+# Names with words of this list that Python or other packages have chosen.
 ALLOWED = {
-    "src/gaussmix/_src/sources/files/stores.py: tell",  # a method of files
+    "src/gaussmix/_src/sources/files/stores.py: tell",  # a method of Python's file objects
 }
 MAX_SHARED_CLASS_NAMES = 3
-MAX_SHARED_CONSTANTS = 6  # names that mean something else in each of several files
+MAX_SHARED_CONSTANTS = 6  # maximum number of constants that have different values in several files
 
 
 def words_of(name: str) -> set[str]:
-    """The words of an identifier, in the singular."""
+    """Return the words of an identifier, with their singular forms."""
     words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
     return words | {word.removesuffix("s") for word in words}
 
 
 def defined(tree: ast.AST) -> Iterator[str]:
-    """Classes, functions, parameters, attributes, constants and variables that a module defines."""
+    """Yield the classes, functions, parameters, attributes, constants and variables that a module defines."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node.name

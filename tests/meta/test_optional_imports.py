@@ -1,4 +1,4 @@
-"""What is optional stays optional: gaussmix imports and fits without it, in a fresh interpreter."""
+"""Tests that gaussmix can be imported and fits without its optional dependencies, in a new interpreter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for _ in range(2):
 
 
 def fit_without(*blocked: str, folder: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Fit twice in a new process where some modules can't be imported."""
+    """Fit twice in a new process in which the blocked modules can't be imported."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GAUSSMIX_")}
     return subprocess.run(
         [sys.executable, "-W", "always", "-c", FIT.format(blocked=blocked, folder=folder)],

@@ -1,4 +1,4 @@
-"""A plain fit runs only what it uses: its functions and files are counted, without a clock."""
+"""Tests that a default fit runs only the code that it needs: its functions and files are counted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gaussmix import GaussianMixture
 
 PACKAGE = Path(gaussmix.__file__).parent
 ROWS = np.random.default_rng(0).normal(np.repeat([[0.0], [4.0], [8.0]], 100, axis=0), size=(300, 2))
-MOST_FUNCTIONS, MOST_FILES, MOST_LINES = 120, 40, 60  # the last of one function
-MOST_IN_FIRST = 10  # functions that only the first fit of a process runs
+MOST_FUNCTIONS, MOST_FILES, MOST_LINES = 120, 40, 60  # functions and files of a fit, and lines of a single function
+MOST_IN_FIRST = 10  # maximum number of functions that only the first fit of a process runs
 
 
 def functions_of_fit() -> set[CodeType]:
-    """The functions of gaussmix that a plain fit calls, in this process."""
+    """Return the functions of gaussmix that a default fit calls in this process."""
     found: set[CodeType] = set()
 
     def note(frame: FrameType, event: str, argument: Any) -> None:
@@ -41,7 +41,7 @@ def test_a_plain_fit_walks_a_short_way() -> None:
     first, second = functions_of_fit(), functions_of_fit()
     files = {code.co_filename for code in second}
     long = {code.co_qualname: len(getsourcelines(code)[0]) for code in second}
-    print(*sorted(f"{Path(c.co_filename).relative_to(PACKAGE)}: {c.co_qualname}" for c in second), sep="\n")  # the way
+    print(*sorted(f"{Path(c.co_filename).relative_to(PACKAGE)}: {c.co_qualname}" for c in second), sep="\n")
     print(*sorted(code.co_qualname for code in first ^ second), sep="\n")
     assert (len(second) <= MOST_FUNCTIONS, len(files) <= MOST_FILES) == (True, True)
     assert {name: n for name, n in long.items() if n > MOST_LINES} == {}

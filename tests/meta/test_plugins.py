@@ -1,4 +1,4 @@
-"""Parts of another package are found once it is installed, wherever a user names them: tests/plugin is one."""
+"""Tests that structures and sources of an installed package, such as tests/plugin, are found by their names."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ assert GaussianMixture(2, random_state=0).fit(table).means_.shape == (2, 3)
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package as an installer leaves it, a model of its structure and rows for its source."""
+    """Return a folder with the installed package, a model with its structure, and rows for its source."""
     folder = tmp_path_factory.mktemp("installed")
     shutil.copytree(PACKAGE / "gaussmix_plugin", folder / "gaussmix_plugin", ignore=shutil.ignore_patterns("__py*"))
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -83,7 +83,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *words: str) -> str:
-    """What Python prints, in a process that finds the packages in a folder."""
+    """Run Python in a process that finds the packages in a folder, and return its output."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300

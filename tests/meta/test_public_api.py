@@ -1,4 +1,4 @@
-"""Only what stands in public_api.txt is promised, and a change to it shows in review."""
+"""Tests that the public interface is as listed in public_api.txt, so that reviews show every change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def the_tool() -> ModuleType:
-    """tools/make_api_snapshot.py as a module."""
+    """Import tools/make_api_snapshot.py as a module."""
     spec = importlib.util.spec_from_file_location("make_api_snapshot", HERE.parents[1] / "tools/make_api_snapshot.py")
     assert spec is not None
     assert spec.loader is not None
@@ -72,7 +72,7 @@ def test_only_what_is_public_is_shown() -> None:
 )
 def test_names_that_people_type_first_lead_to_ours(name: str, hint: str) -> None:
     with pytest.raises(AttributeError, match=f"has no attribute '{name}'.*{hint}$"):
-        gaussmix.__getattr__(name)  # also where another test has imported gaussmix.spark
+        gaussmix.__getattr__(name)  # called directly, because another test may have imported gaussmix.spark
 
 
 def test_nothing_is_made_up_for_a_name_that_is_like_no_other() -> None:

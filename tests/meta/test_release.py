@@ -1,4 +1,4 @@
-"""What names a version, a licence or a dependency outside pyproject.toml agrees with it."""
+"""Tests that versions, licences and dependencies in other files agree with pyproject.toml."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ def read(name):
 
 
 def requirement(text):
-    """The name and the bounds of a requirement, of pip or of conda."""
+    """Return the name and the version bounds of a requirement of pip or conda."""
     name, bounds = re.fullmatch(r"([\w-]+)\s*(.*)", text).groups()
     return name, bounds.replace(" ", "")
 
@@ -38,7 +38,7 @@ def test_the_recipe_of_conda_has_our_version_dependencies_and_command():
 
 def test_the_citation_has_our_version_licence_and_addresses():
     citation = read("CITATION.cff")
-    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format requires
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # fields that the format requires
     assert (citation["version"], citation["license"]) == (OURS["version"], OURS["license"])
     assert (citation["repository-code"], citation["url"]) == (OURS["urls"]["Source"], OURS["urls"]["Documentation"])
     assert [author["name"].lower() for author in citation["authors"]] == [

@@ -1,4 +1,4 @@
-"""Programs of users, for mypy: `nox -s lint` fails if a line has an error, or if a marked mistake has none."""
+"""User code for mypy: `nox -s lint` fails if a correct line has an error, or if a marked line has none."""
 
 from typing import Any, assert_type
 

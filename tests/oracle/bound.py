@@ -1,7 +1,8 @@
-"""The lower bound of variational Bayes in its other form, by SciPy: from normalisers and the entropy of the rows.
+"""The lower bound of variational Bayes, computed with SciPy from normalisers and the entropy of the rows.
 
-It shares no formula with `em.bayes.variational_posterior`, which has the bound as Σ log Σ exp of the E-step less
-KL(q ‖ p). For responsibilities 0 and 1 it is log p(x, z) of an allocation. Bishop (2006) section 10.2; Attias (2000).
+This form of the bound shares no formula with `em.bayes.variational_posterior`, where the bound is Σ log Σ exp of the
+E-step minus KL(q ‖ p). For responsibilities 0 and 1 the bound is log p(x, z) of an allocation. See Bishop (2006)
+section 10.2 and Attias (2000).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Prior:
-    """As `em.bayes.variational_posterior.GaussWishartPrior`; `form` is full, diag or spherical."""
+    """Prior as in `em.bayes.variational_posterior.GaussWishartPrior`; `form` is full, diag or spherical."""
 
     form: str
     is_shared: bool
@@ -32,7 +33,7 @@ class Prior:
 
 
 def moments(rows: Array, shares: Array, prior: Prior) -> tuple[Array, Array, Array]:
-    """Mass, mean and scatter of each component; of one variance the scatter per feature."""
+    """Compute mass, mean and scatter of each component; spherical components have the mean scatter per feature."""
     mass = shares.sum(axis=0)
     means = shares.T @ rows / np.maximum(mass, 1e-300)[:, None]
     offsets = rows[:, None] - means
@@ -43,7 +44,7 @@ def moments(rows: Array, shares: Array, prior: Prior) -> tuple[Array, Array, Arr
 
 
 def after_m_step(rows: Array, shares: Array, prior: Prior) -> float:
-    """The bound for responsibilities and the q that is best for them, nats."""
+    """Compute the bound, in nats, for responsibilities and the q that is optimal for them."""
     (n, d), k = rows.shape, shares.shape[1]
     mass, means, scatter = moments(rows, shares, prior)
     beta = prior.precision + mass
@@ -65,7 +66,7 @@ def after_m_step(rows: Array, shares: Array, prior: Prior) -> float:
 
 
 def _of_covariance(prior: Prior, d: int, dof: float, scale: Array) -> float:
-    """Log of the normaliser of a Wishart or of gamma distributions."""
+    """Compute the log normaliser of a Wishart distribution or of gamma distributions."""
     if prior.form == "full":
         return float(dof * d / 2 * np.log(2) + multigammaln(dof / 2, d) - dof / 2 * np.linalg.slogdet(scale)[1])
     if prior.form == "diag":
@@ -74,7 +75,7 @@ def _of_covariance(prior: Prior, d: int, dof: float, scale: Array) -> float:
 
 
 def _of_weights(prior: Prior, mass: Array) -> float:
-    """Log normaliser of q(π) less that of p(π)."""
+    """Compute the log normaliser of q(π) minus the log normaliser of p(π)."""
     k, alpha = len(mass), prior.alpha
     if prior.has_sticks:
         after = alpha + np.append(np.cumsum(mass[::-1])[::-1][1:], 0.0)
@@ -84,7 +85,7 @@ def _of_weights(prior: Prior, mass: Array) -> float:
 
 
 def evidence_of_one(rows: Array, prior: Prior) -> float:
-    """Log evidence of one component, nats: the product of the densities of each row given those before it."""
+    """Compute the log evidence of one component, in nats, as the sum of log p(row | earlier rows)."""
     d, total = rows.shape[1], 0.0
     for i, row in enumerate(rows):
         past = rows[:i]

@@ -1,7 +1,7 @@
-"""One EM step in plain NumPy, a row at a time, with everything that real data have: the reference of `test_real_data`.
+"""One EM step in NumPy, row by row, with missing values, measurement errors, noise, labels and trimming.
 
-Formulas are written out as in the literature (Ghahramani & Jordan 1994; Bovy, Hogg & Roweis 2011), with inverses and
-determinants, and without anything of gaussmix.
+`test_real_data` uses this module as its reference. The formulas are written as in the literature (Ghahramani & Jordan
+1994; Bovy, Hogg & Roweis 2011), with inverses and determinants, and do not use gaussmix.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass
 class Sums:
-    """What the rows say.
+    """Result of an E-step: sums over all rows.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Sums:
     total : Σ s.
     mass : (K,), Σ s γ.
     first : (K, d), Σ s γ E[x].
-    second : (K, d, d), Σ s γ E[(x − μ)(x − μ)ᵀ] about the means of the step before.
+    second : (K, d, d), Σ s γ E[(x − μ)(x − μ)ᵀ] about the means before the step.
     background : Σ s γ of the noise component.
     """
 
@@ -49,18 +49,18 @@ def expect(
     sides: Array | None = None,
     trim: float = 0.0,
 ) -> Sums:
-    """The E-step.
+    """Run an E-step.
 
     Parameters
     ----------
-    rows : (n, d), NaN where a cell is missing.
-    weights, means, covariances : (K,), (K, d), (K, d, d).
-    row_weight : (n,).
+    rows : (n, d), with NaN for missing values.
+    weights, means, covariances : parameters of the mixture: (K,), (K, d), (K, d, d).
+    row_weight : (n,), weights of the rows.
     log_prior : (n, K), or (n, K + 1) with a column for the noise, added to log p(x, k).
     error : (n, d, d), covariances of the measurement errors.
-    background : density of the noise component times its weight; 0 where there is none.
-    sides : (d,), of the box of the noise.
-    trim : share of the row weight of the least likely rows, which are left out.
+    background : density of the noise component times its weight; 0 if there is no noise.
+    sides : (d,), side lengths of the noise's box.
+    trim : fraction of the row weight that is left out, from the least likely rows.
     """
     n_components = len(means)
     sums = Sums(0.0, 0.0, np.zeros(n_components), np.zeros(means.shape), np.zeros(covariances.shape))
@@ -101,7 +101,7 @@ def expect(
 
 
 def about_new_means(sums: Sums, old: Array, new: Array) -> Array:
-    """Second moments (K, d, d) about other means: Σγ(x − b)(x − b)ᵀ for b = `new`."""
+    """Compute second moments (K, d, d) about the new means: Σγ(x − b)(x − b)ᵀ for b = `new`."""
     second = np.empty_like(sums.second)
     for k, mass in enumerate(sums.mass):
         shift, offset = new[k] - old[k], sums.first[k] - mass * old[k]

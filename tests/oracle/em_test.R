@@ -2,8 +2,8 @@
 #
 #     Rscript em_test.R > em_test.json        (in tests/oracle)
 #
-# `emtest.norm` takes the variance of n - 1 under the null hypothesis, where the likelihood is not at its maximum.
-# "package" is its statistic; "maximum" that of the same functions with the variance of n.
+# `emtest.norm` divides the variance by n - 1 under the null hypothesis, which does not maximise the likelihood.
+# "package" is its statistic, and "maximum" is the statistic of the same functions with division by n.
 attach(asNamespace("MixtureInf"))
 
 statistic <- function(x) {

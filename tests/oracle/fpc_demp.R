@@ -1,4 +1,4 @@
-# Hennig's merging by misclassification, of the mixtures in mclust/options.json, as JSON: Rscript fpc_demp.R > fpc_demp.json
+# Writes Hennig's merging by misclassification for the mixtures in mclust/options.json: Rscript fpc_demp.R > fpc_demp.json
 suppressMessages({library(mclust); library(fpc); library(jsonlite)})
 examples <- fromJSON("mclust/options.json", simplifyVector = FALSE)$clustcombi$examples
 part <- function(example) {

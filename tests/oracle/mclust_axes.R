@@ -1,4 +1,4 @@
-# EVE and VVE from labels that are ranks of a column, as JSON: Rscript mclust_axes.R > mclust_axes.json
+# Writes fits of EVE and VVE from labels by the ranks of a column: Rscript mclust_axes.R > mclust_axes.json
 suppressMessages(library(mclust)); options(warn = -1)
 tight <- emControl(tol = c(1e-9, 1e-9), itmax = c(4000, 2000))
 lines <- c()

@@ -1,4 +1,4 @@
-# The directions of MclustDR for iris, as JSON: Rscript mclust_dr.R > mclust_dr.json
+# Writes the directions of MclustDR for iris as JSON: Rscript mclust_dr.R > mclust_dr.json
 suppressMessages(library(mclust))
 set.seed(1)
 fit <- Mclust(iris[, 1:4], G = 3, modelNames = "VVV", verbose = FALSE)

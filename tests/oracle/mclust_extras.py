@@ -1,4 +1,4 @@
-"""What R's mclust found, and fits besides its own with noise, a prior and equal weights, from its own start labels."""
+"""Results of R's mclust, and fits of gaussmix with noise, a prior and equal weights from the same initial labels."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FITS, OPTIONS = (json.loads((FOLDER / f"{name}.json").read_text()) for name in (
 NOISE, PRIOR, EQUAL = (OPTIONS[name] for name in ("noise", "prior", "equalpro"))
 NOISE_ROWS = rows_of("noise")
 ROWS = {name: rows_of(name) for name in ("faithful", "iris")}
-# With equalPro mclust 6.0.0 ends far below in these; the weights of its VVI do not even sum to 1.
+# With equalPro, mclust 6.0.0 ends far below gaussmix for these models, and the weights of its VVI do not sum to 1.
 LOST = {"VVI", "VEE", "EVE", "VVE", "EVV"}
 
 
 def with_noise(fit: dict[str, Any]) -> GaussianMixture:
-    """Ours with noise."""
+    """Fit gaussmix with noise from mclust's initial labels."""
     labels = np.array(NOISE["start_labels"][str(fit["G"])]) - 1
     return GaussianMixture(
         fit["G"], covariance_type=fit["model"], noise=True, init_params=labels, tol=1e-12, max_iter=4000, reg_covar=0
@@ -37,7 +37,7 @@ def with_noise(fit: dict[str, Any]) -> GaussianMixture:
 
 
 def prior_fits() -> Iterator[tuple[str, dict[str, Any]]]:
-    """mclust's, each with the name of its data."""
+    """Yield mclust's fits with a prior, with the names of their data sets."""
     for data, found in PRIOR["datasets"].items():
         for fit in found["fits"]:
             yield data, fit
@@ -54,7 +54,7 @@ def objective_for(rows: Any, family: Any, n_components: int) -> Any:
 
 
 class OfEEI(ConjugatePrior):
-    """mclust's: what the prior of the means adds to the scatter, but means of the rows, and no degrees for them."""
+    """mclust's prior for EEI, which adds to the scatter, but neither moves the means nor counts degrees for them."""
 
     def posterior_means(self, means, mass):
         return means
@@ -67,7 +67,7 @@ class OfEEI(ConjugatePrior):
 
 
 def as_mclust(objective: Any, model: str) -> Any:
-    """The prior as mclust 6.0.0 has it, where it is not that of the paper: EEI, and EII without the scale."""
+    """Replace the prior by mclust 6.0.0's for EEI and EII, where mclust differs from the paper; EII has no scale."""
     prior = objective.prior
     if model == "EII":
         return replace(objective, prior=replace(prior, scale=np.zeros_like(prior.scale)))
@@ -75,7 +75,7 @@ def as_mclust(objective: Any, model: str) -> Any:
 
 
 def with_prior(data: str, fit: dict[str, Any]) -> EMState:
-    """Where ours ends with mclust's prior."""
+    """Return the final state of gaussmix with mclust's prior."""
     rows, n_components, family = ROWS[data], fit["G"], family_named(fit["model"])
     source = ArraySource(rows, assignment=joint_labels(data, n_components))
     objective = as_mclust(objective_for(rows, family, n_components), fit["model"])
@@ -83,7 +83,7 @@ def with_prior(data: str, fit: dict[str, Any]) -> EMState:
 
 
 def with_equal_weights(fit: dict[str, Any]) -> GaussianMixture:
-    """Ours with equal weights, on `faithful`."""
+    """Fit gaussmix with equal weights to `faithful`."""
     labels = np.array(FITS["faithful"]["start_labels"][str(fit["G"])]) - 1
     return GaussianMixture(
         fit["G"], covariance_type=fit["model"], restrictions=Restrictions(equal_weights=True),

@@ -1,4 +1,4 @@
-"""What runs gaussmix as mclust runs EM; `bench/parity.py` finds it by this folder too."""
+"""Functions that run EM of gaussmix as mclust does, which `bench/parity.py` uses, too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix.extend import Partition
 
 @dataclass(frozen=True)
 class MclustStopping(StopRule):
-    """End when |ΔL| / (1 + |L|) < tolerance, L the total log-likelihood; nats."""
+    """Stopping rule |ΔL| / (1 + |L|) < tolerance, where L is the total log-likelihood in nats."""
 
     max_steps: int = 10_000
     total: float = 1.0
@@ -29,7 +29,7 @@ class MclustStopping(StopRule):
 
 
 class RecordingSource(ArraySource):
-    """Remembers the parameters of the last pass: the log-likelihood that it found belongs to them."""
+    """Source that stores the parameters of the last pass, to which the final log-likelihood belongs."""
 
     def map_merge(self, task: Task[Any]) -> Any:
         if isinstance(task, StepTask) and task.parameters is not None:
@@ -46,7 +46,7 @@ def run_from_labels(
     objective: Any = None,
     **how: Any,
 ) -> EMState:
-    """EM from the labels that a source gives; without a ridge, if no objective is given."""
+    """Run EM from the labels of a source; without a ridge if `objective` is None."""
     objective = Objective(np.zeros(source.whole.rows.shape[1])) if objective is None else objective
     start = InitialMoments(source, engine, n_components, Partition()).model(family, objective, **how)
     return final_state(run_em(source, engine, start, objective, stopping))

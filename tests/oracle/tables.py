@@ -1,4 +1,4 @@
-"""The rows that the oracles were computed from: those of the examples, scikit-learn's iris, and `tables.npz`."""
+"""The rows from which the reference values were computed: data of the examples, scikit-learn's iris, `tables.npz`."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ EXAMPLES = HERE.parents[1] / "examples"
 
 @cache
 def rows_of(name):
-    """A data set by the name that R's scripts give it, (n_rows, n_features)."""
+    """Return a data set (n_rows, n_features) by its name in the R scripts."""
     if name == "iris":
         return load_iris().data
     if name in ("eruptions", "noise"):
@@ -25,6 +25,6 @@ def rows_of(name):
 
 
 def of_archive(name):
-    """Rows of `tables.npz`."""
+    """Return an array of `tables.npz`."""
     with np.load(HERE / "tables.npz") as tables:
         return tables[name]

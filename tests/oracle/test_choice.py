@@ -1,4 +1,4 @@
-"""R's mclust on choosing: criteria of its table and its merging (README.md); merging by R's fpc."""
+"""Tests of model selection and merging against R's mclust (README.md), and of merging against R's fpc."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ COMBINED = OPTIONS["clustcombi"]["examples"]
 
 @pytest.mark.parametrize("name", TABLES)
 def test_bic_and_icl_are_those_of_mclust(name):
-    """Of the opposite sign, and of the parameters before mclust's last M-step, where its own belong."""
+    """mclust's criteria have the opposite sign and belong to the parameters before its last M-step."""
     rows = rows_of(name)
     labels = FITS[name]["start_labels"]
     for fit in TABLES[name]:
@@ -47,7 +47,7 @@ def test_bic_and_icl_are_those_of_mclust(name):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("name", FITS)
 def test_a_search_ends_at_a_bic_as_low_as_that_of_mclust(name):
-    """Each with its own defaults: on eruptions EM creeps, and a tolerance of 1e-5 would end 0.5 above."""
+    """gaussmix and mclust use their defaults. EM is slow on eruptions, where tol=1e-5 would end 0.5 above."""
     rows = rows_of(name)
     table = FITS[name]["bic"]["table"]
     theirs = min(-value for line in table for value in line if value is not None)
@@ -62,7 +62,7 @@ def name(request):
 
 @pytest.fixture
 def example(name):
-    """What mclust found, its rows, and our merging of its mixture."""
+    """Return mclust's result, its rows, and the merging of its mixture by gaussmix."""
     expected = COMBINED[name]
     rows = rows_of(expected["csv"].removesuffix(".csv"))
     parameters, n_features = expected["parameters"], rows.shape[1]
@@ -76,7 +76,7 @@ def example(name):
 def test_components_are_merged_in_the_order_of_mclust(example):
     expected, rows, merging = example
     for merge in expected["merges"]:
-        onto = np.array(merge["combiM"]).argmax(axis=0)  # cluster after, of each cluster before
+        onto = np.array(merge["combiM"]).argmax(axis=0)  # new cluster of each old cluster
         before, after = merging.cluster_labels[merge["from"] - 1], merging.cluster_labels[merge["to"] - 1]
         assert (onto[before] == after).all()
     for n_clusters in range(1, expected["G"] + 1):
@@ -85,7 +85,10 @@ def test_components_are_merged_in_the_order_of_mclust(example):
 
 
 def test_the_entropy_is_that_of_mclust(example):
-    """mclust's entropies are of one EM step earlier: nearer by that step, and steps shrink to about half each time."""
+    """mclust's entropies belong to the step before its parameters, and each EM step is about half as large as the last.
+
+    The entropies of the next step show how large this difference may be.
+    """
     expected, rows, merging = example
     mixture = merging.mixture
     following = GaussianMixture(
@@ -106,7 +109,7 @@ def test_the_entropy_is_that_of_mclust(example):
 
 
 def test_the_overlap_is_that_of_fpc(name, example):
-    """Of the pair that is merged, for each merge; fpc compares all pairs."""
+    """Compare the overlap of the merged pair at each merge; fpc computes the overlap of all pairs."""
     _, _, merging = example
     for n_clusters, matrix in zip(range(len(merging.overlap), 0, -1), DEMP[name]["overlap"], strict=True):
         before, after = merging.cluster_labels[n_clusters], merging.cluster_labels[n_clusters - 1]
@@ -116,7 +119,7 @@ def test_the_overlap_is_that_of_fpc(name, example):
 
 
 def test_clusters_are_those_of_fpc(name, example):
-    """fpc merges the pair that overlaps most first, and ends with the same clusters."""
+    """fpc merges the pair with the largest overlap first, but must end with the same clusters."""
     _, rows, merging = example
     mixture = merging.mixture
     for found in DEMP[name]["merged"]:

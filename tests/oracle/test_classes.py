@@ -1,4 +1,4 @@
-"""R's mclust on classes: EDDA, MclustDA and rows of unknown class (README.md)."""
+"""Tests of classification against R's mclust: EDDA, MclustDA and rows of unknown class (README.md)."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from gaussmix import GaussianMixtureClassifier
 
 FACTS = OPTIONS["classes"]
 DATA_SETS = FACTS["data_sets"]
-# Relative errors of structures that mclust iterates for, and ends early; EVE of the bank notes 3e-4 nats below ours in
-# what both maximise, Σ log p(x | c).
+# Relative errors of structures for which mclust stops its iterative updates early; for EVE of the bank notes it ends
+# 3e-4 nats below gaussmix in the common objective, Σ log p(x | c).
 SEARCHED = {"EVE": 1e-4, "VEE": 1e-6, "VEI": 1e-9, "VEV": 1e-9}
 
 named = pytest.mark.parametrize("name", DATA_SETS)
@@ -28,7 +28,7 @@ def test_one_component_for_each_class_under_each_structure(name):
         assert classifier.n_parameters_ - len(classifier.classes_) + 1 == round(expected["df"])
         assert 1 - classifier.score(X, y) == pytest.approx(expected["train_error"], abs=1e-12)
         log_likelihood = classifier.mixture_.log_density(X).sum()
-        if structure == "VVE":  # which mclust does not maximise
+        if structure == "VVE":  # mclust does not reach the maximum
             assert log_likelihood == pytest.approx(expected["loglik"], rel=1e-2)
         else:
             assert log_likelihood == pytest.approx(expected["loglik"], rel=SEARCHED.get(structure, 1e-13))
@@ -53,7 +53,7 @@ def test_bic_chooses_the_structure_of_all_classes(name, part):
 def test_a_mixture_for_each_class_of_bic_s_choice(name):
     X, y = labelled(name)
     expected = DATA_SETS[name]["MclustDA_full"]
-    structures = ["EEI", "VVI", "EEE", "EVE", "VVV"]  # those that mclust chose are among them
+    structures = ["EEI", "VVI", "EEE", "EVE", "VVV"]  # including mclust's choices
     classifier = GaussianMixtureClassifier(
         [1, 2, 3], covariance_type=structures, tol=1e-6, max_iter=1000, init_params="hierarchical"
     ).fit(X, y)
@@ -68,7 +68,7 @@ def test_a_mixture_for_each_class_of_bic_s_choice(name):
 
 
 def test_rows_of_unknown_class_are_shared_as_by_mclust():
-    """Under EVV, VVE and VVV EM ends higher here than mclust's."""
+    """For EVV, VVE and VVV, EM of gaussmix ends higher than mclust."""
     X, y = labelled("iris")
     expected = FACTS["partly_labelled"]
     partly = np.where(np.arange(1, len(y) + 1) % 5, -1, y.astype(object))

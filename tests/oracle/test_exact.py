@@ -1,4 +1,4 @@
-"""Arithmetic in 50 digits, written without gaussmix: steps of EM, responsibilities and far tails (exact/exact.py)."""
+"""Tests of EM steps, responsibilities and far tails against independent arithmetic with 50 digits (exact/exact.py)."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def rows_of(case):
 
 
 def representable(start):
-    """What rounding the means to double costs, ε · |mean| / σ: far from 0 it is more than 1e-12 can resolve."""
+    """Return the error from rounding the means to double, ε · |mean| / σ, which exceeds 1e-12 far from 0."""
     variances = start.covariances.variances()
     return EPS * np.abs(start.means / np.sqrt(variances)).max()
 
@@ -48,18 +48,18 @@ def test_steps_of_em_are_exact(case, n_steps, tolerance, engine):
 
 @pytest.mark.parametrize("case", EXACT["problems"], **by_name)
 def test_responsibilities_are_exact(case, engine):
-    """To 1e-12, or what rounding a squared distance q to q(1 ± 4ε) can move; each is at most 1."""
+    """The tolerance is 1e-12 plus the effect of rounding a squared distance q to q(1 ± 4ε)."""
     rows, start = rows_of(case), mixture_of(case, case["family"])
     shared = engine.responsibilities(Block(0, rows), start.parameters)
     squared = -2 * engine.component_log_density(Block(0, rows), start.parameters).min()
-    # Far starts share rows entirely, whatever the rounding.
+    # With distant initial means all responsibilities are 0 or 1, whatever the rounding.
     tolerance = 1e-12 + (0 if "far-start" in case["name"] else 4 * EPS * squared) + 4 * representable(start)
     assert np.abs(shared - np.array(case["responsibilities"])).max() < tolerance
 
 
 @pytest.mark.parametrize("case", EXACT["densities"], **by_name)
 def test_log_densities_are_exact_to_the_far_tails(case, engine):
-    """At 0, 1, 60, 1e4 and 1e100 standard deviations from a mean."""
+    """Check points at 0, 1, 60, 1e4 and 1e100 standard deviations from a mean."""
     mixture = mixture_of(case, case["family"])
     log_density = engine.log_density(Block(0, rows_of(case)), mixture.parameters)
     assert log_density == pytest.approx(case["log_density"], rel=1e-12)

@@ -1,4 +1,4 @@
-"""Factor analysers against scikit-learn's, a closed form, SciPy's density and 40 digits."""
+"""Tests of factor analysers against scikit-learn, a closed form, SciPy's density, and arithmetic with 40 digits."""
 
 import mpmath
 import numpy as np
@@ -12,14 +12,14 @@ from gaussmix import FactorAnalyzer, GaussianMixture, Mixture
 
 
 def rows_of_factors(rng, n_rows=1500, n_features=12, n_factors=3):
-    """Rows of one factor analyser."""
+    """Draw rows of one factor analyser."""
     loadings, deviations = rng.normal(size=(n_features, n_factors)), rng.uniform(0.5, 1.5, n_features)
     noise = deviations * rng.normal(size=(n_rows, n_features))
     return 5.0 + rng.normal(size=(n_rows, n_factors)) @ loadings.T + noise
 
 
 def fitted(rows, family, engine):
-    """One component, until nothing is left to gain, without a ridge."""
+    """Fit one component without a ridge until it has converged completely."""
     source = ArraySource(rows, None, np.zeros(len(rows), np.int32))
     return run_from_labels(source, engine, 1, family, StopRule(1e-13, 5000))
 
@@ -29,14 +29,16 @@ def test_one_component_is_factor_analysis_as_scikit_learn_has_it(engine, rng):
     theirs = FactorAnalysis(3, tol=1e-12, max_iter=20_000, svd_method="lapack").fit(rows)
     mixture, trace, _ = fitted(rows, FactorAnalyzer(3), engine)
     assert trace.last_objective == pytest.approx(theirs.score(rows), rel=1e-11)
-    # The likelihood is level at its maximum: √1e-12 of it is 1e-6 of a covariance.
+    # Because the likelihood is flat at its maximum, an error of 1e-12 in it allows an error of 1e-6 in a covariance.
     found = mixture.covariances.dense()[0]
     np.testing.assert_allclose(found, theirs.get_covariance(), atol=1e-5 * found.max())
 
 
 def test_isotropic_noise_makes_principal_components(engine, rng):
-    """Tipping & Bishop (1999), Neural Computation 11, eq. 3.12 (here q = 3): the noise is the mean of the d − q least
-    eigenvalues, and the likelihood is that of all."""
+    """The noise is the mean of the d − q smallest eigenvalues, here with q = 3.
+
+    See Tipping & Bishop (1999), Neural Computation 11, eq. 3.12.
+    """
     rows = rows_of_factors(rng)
     _, trace, _ = fitted(rows, FactorAnalyzer(3, "isotropic"), engine)
     values = np.linalg.eigvalsh(np.cov(rows.T, bias=True))[::-1]
@@ -54,15 +56,15 @@ def test_densities_are_those_of_the_matrices(n_factors, engine, rng):
     dense = mixture._model.covariances.dense()
     each = [multivariate_normal(mean, matrix) for mean, matrix in zip(mixture.means, dense, strict=True)]
     expected = np.array([one.logpdf(rows) for one in each]).T
-    # SciPy's error, of a matrix with condition 1e3 or so, of squared distances up to 1e5.
+    # The tolerance is SciPy's error for a matrix with a condition of about 1e3 and squared distances up to 1e5.
     np.testing.assert_allclose(mixture.component_log_density(rows), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-5, 1e-8])
 def test_little_noise_beside_the_factors_keeps_its_digits(noise, engine, rng):
-    """W is right to ε, and z − F Fᵀz to ε of z, which is √(λ / ψ) of what remains: so is a squared distance.
+    """The relative error of a squared distance is ε √(λ / ψ), because z − F Fᵀz has an error of ε times z.
 
-    The difference of the squares of z and of its projection would be right to ε λ / ψ only: some nats at 1e-8².
+    The difference of the squares of z and of its projection would have an error of ε λ / ψ: some nats at 1e-8².
     """
     n_features, n_factors = 20, 3
     covariances = np.concatenate(
@@ -84,7 +86,7 @@ def test_little_noise_beside_the_factors_keeps_its_digits(noise, engine, rng):
 
 
 def test_groups_are_found_where_matrices_would_have_more_numbers_than_there_are_rows(rng):
-    """Sixty rows a group in 200 features: a matrix would take 20,100 numbers, a factor analyser 400."""
+    """Each group has 60 rows and 200 features; a full covariance has 20,100 parameters, a factor analyser 400."""
     groups = [
         rows_of_factors(np.random.default_rng(seed), 60, 200, 1) + 3.0 * rng.normal(size=200) for seed in range(3)
     ]

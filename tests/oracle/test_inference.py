@@ -1,4 +1,4 @@
-"""Standard errors and tests compared with those of R's mclust (README.md), mixtools and MixtureInf."""
+"""Tests of standard errors and of hypothesis tests against R's mclust (README.md), mixtools and MixtureInf."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ MCLUST, TESTS = ORACLE["kinds"], {test["model"]: test for test in ORACLE["tests"
 
 @pytest.fixture(scope="module")
 def fit():
-    """mclust's components are in this order."""
+    """Return a fit whose components are in mclust's order."""
     gm = GaussianMixture(2, init_params="kmeans", random_state=0).fit(FAITHFUL)
     assert gm.weights_[0] > gm.weights_[1]
     return gm
@@ -34,17 +34,17 @@ def fit():
 
 @pytest.mark.parametrize("kind", ["weighted", "nonparametric", "parametric"])
 def test_a_bootstrap_agrees_within_its_error(fit, kind):
-    """A standard error of 999 normal draws has an error of 2.2 %, and so has mclust's."""
+    """A standard error from 999 normal draws has an error of 2.2 %, in gaussmix and in mclust."""
     theirs = MCLUST[kind]
     found = fit.bootstrap(FAITHFUL, theirs["n"], kind, random_state=20)
     ratios = np.log(found.bse / theirs["bse"])
     assert np.abs(ratios).max() < 4 * np.sqrt(2) * 0.022
     assert abs(ratios.mean()) < 0.03
-    np.testing.assert_allclose(found.conf_int()[:2].T, theirs["weights"], atol=0.008)  # quantiles: 0.06 / √999 each
+    np.testing.assert_allclose(found.conf_int()[:2].T, theirs["weights"], atol=0.008)  # quantile errors: 0.06 / √999
 
 
 def test_the_parametric_bootstrap_agrees_with_mixtools(fit):
-    """boot.se of 999 refits, whose components it doesn't bring into order; they never change it here."""
+    """boot.se of mixtools does not relabel the components of its 999 refits, but their order never changes here."""
     found = fit.bootstrap(FAITHFUL, 999, "parametric", random_state=20)
     np.testing.assert_allclose(found.params, BOOT_SE["estimate"], rtol=1e-4)
     assert np.abs(np.log(found.bse / BOOT_SE["bse"])).max() < 4 * np.sqrt(2) * 0.022
@@ -55,7 +55,7 @@ def test_the_jackknife_agrees_as_far_as_mclust_converged(fit):
 
 
 def test_formulas_agree_with_the_bootstrap(fit):
-    """The sandwich is the jackknife's limit; the Hessian assumes that the mixture is the truth."""
+    """The sandwich is the limit of the jackknife; the Hessian assumes, like draws, that the mixture is correct."""
     jackknife = fit.bootstrap(FAITHFUL, kind="jackknife").bse
     np.testing.assert_allclose(fit.inference(FAITHFUL, kind="sandwich").bse, jackknife, rtol=0.035)
     drawn = fit.bootstrap(FAITHFUL, 999, "parametric", random_state=20).bse
@@ -65,9 +65,10 @@ def test_formulas_agree_with_the_bootstrap(fit):
 @pytest.mark.heavy(but=1)
 @pytest.mark.parametrize("model", TESTS)
 def test_likelihood_ratios_are_at_least_those_of_mclust(model):
-    """mclust starts the larger mixture again and often ends lower, for the rows and for drawn ones alike.
+    """mclust fits the larger mixture from a new start and often ends lower, for the data and for drawn rows.
 
-    One component has one maximum, so the first statistic is the same. Its sums tell how high each size got.
+    The log-likelihood of one component has a single maximum, so that sums of the statistics show how high each number
+    of components ended.
     """
     theirs = TESTS[model]
     found = likelihood_ratio_test(
@@ -76,7 +77,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     assert found.statistic[0] == pytest.approx(theirs["lrt"][0], abs=5e-3)
     assert (np.cumsum(found.statistic) > np.cumsum(theirs["lrt"]) - 5e-3).all()
     assert found.p_value[0] == 1 / 200
-    places = [1, 2, 3, 4]  # 25, 50, 75 and 90 %
+    places = [1, 2, 3, 4]  # columns of the 25, 50, 75 and 90 % quantiles
     drawn = np.quantile(found.null_statistics, np.array([0.25, 0.5, 0.75, 0.9]), axis=1).T
     assert (drawn > np.array(theirs["boot_quantiles"])[:, places] - 1.5).all()
     assert (drawn < np.array(theirs["boot_quantiles"])[:, places] + 6).all()
@@ -85,7 +86,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
 @pytest.mark.heavy(but=4)
 @pytest.mark.parametrize("case", EM_TESTS)
 def test_the_em_test_is_that_of_its_authors(case):
-    """Their package takes the variance of n − 1 under the null hypothesis, which moves its own statistic a little."""
+    """MixtureInf divides the variance by n − 1 under the null hypothesis, which changes its statistic slightly."""
     table, column = case.split(".", 1)
     statistic = em_test(rows_of(table)[:, COLUMNS[table].split().index(column)]).statistic[0]
     assert statistic == pytest.approx(EM_TESTS[case]["maximum"], abs=2e-4)

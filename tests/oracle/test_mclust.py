@@ -1,4 +1,4 @@
-"""R's mclust, fit by fit: the same labels, the same order of steps, the same stopping rule (mclust/README.md)."""
+"""Tests of fits against R's mclust, with the same labels, order of steps and stopping rule (mclust/README.md)."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from gaussmix._src.engines import complete_engine
 from gaussmix._src.families import family_named
 from gaussmix._src.interfaces.parameters import LOG_2PI
 
-# In one dimension V is VVV, VVI and VII at once, and E is EEE.
+# With one feature, mclust's V corresponds to VVV, VVI and VII, and E to EEE.
 FAMILIES_OF = {"EEE": ["tied"], "VVV": ["full"], "VVI": ["diag"], "VII": ["spherical"]} | {
     "E": ["tied"],
     "V": ["full", "diag", "spherical"],
@@ -57,10 +57,10 @@ def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
 
 
 def assert_same_parameters(parameters, expected, n_rows, n_steps):
-    """Weights, means in standard deviations, and W Σ Wᵀ = I, to the rounding of n_steps steps.
+    """Check weights, means in standard deviations, and W Σ Wᵀ = I, up to the rounding of n_steps steps.
 
-    mclust adds rows up as they are, far from 0 as they may be: √n_rows · ε · |mean| / σ a step. Close to a maximum
-    the map contracts by r, 1 − r about 1 / n_steps where a fit ran to convergence, and so errors add up n_steps times.
+    mclust sums uncentred rows, so each step has a rounding of √n_rows · ε · |mean| / σ. Near a maximum a step shrinks
+    errors by a rate r, and 1 − r is about 1 / n_steps if the fit converged, so that n_steps errors add up.
     """
     covariances = expected_covariances(expected, parameters.means.shape)
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
@@ -85,7 +85,7 @@ def expected_covariances(expected, shape):
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "n_components", "model"), MORE_COMPONENTS)
 def test_where_mclust_fails_the_failure_is_named(name, n_components, model, engine):
-    """The rest of the BIC table; where it is empty, mclust met a singular covariance, and so must we."""
+    """Check the other entries of the BIC table; empty entries mean a singular covariance in mclust and in gaussmix."""
     table = FITS[name]["bic"]
     expected = table["table"][n_components - 1][table["models"].index(model)]
     bic, failed = bic_or_failed_components(name, n_components, FAMILIES[FAMILIES_OF[model][0]], engine)
@@ -108,11 +108,11 @@ def bic_or_failed_components(name, n_components, family, engine):
     )
 
 
-SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # M-steps that are not a formula
+SEARCHED = {"VEI", "VEE", "VEV", "EVE", "VVE"}  # structures with iterative M-steps
 
 
 def cases(wanted):
-    """Fits for which `wanted(name, model, n_components)`."""
+    """Return the fits for which `wanted(name, model, n_components)` is true, as parameters of a test."""
     return [
         pytest.param(name, fit, id=f"{name}-{fit['model']}{fit['G']}")
         for name, reference in FITS.items()
@@ -122,7 +122,7 @@ def cases(wanted):
 
 
 def fitted(name, fit, kind):
-    """Log-likelihood (a total, nats), steps, free parameters and ICL (mclust's sign) from mclust's labels."""
+    """Fit from mclust's labels, and return total log-likelihood (nats), steps, parameters and ICL (mclust's sign)."""
     rows = rows_of(name)
     labels = np.array(FITS[name]["start_labels"][str(fit["G"])], dtype=np.int32) - 1
     source, engine = RecordingSource(rows, assignment=labels), complete_engine(1)
@@ -153,7 +153,7 @@ def test_a_formula_takes_the_same_steps_to_the_same_numbers(name, fit):
 @pytest.mark.heavy
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model in SEARCHED))
 def test_a_search_ends_as_high_as_any_other(name, fit):
-    """As mclust at either tolerance, and as a monotone EM in NumPy where there is one."""
+    """Compare with mclust at two tolerances and, if available, with a monotone EM in NumPy."""
     values = fit["default"]["loglik"], fit["tight"]["loglik"], fit["monotone"]
     reached = [value for value in values if value is not None]
     if not reached:
@@ -166,7 +166,7 @@ def test_a_search_ends_as_high_as_any_other(name, fit):
 
 
 AXES = json.loads((Path(__file__).parent / "mclust_axes.json").read_text())["fits"]
-# mclust's VVE lowers the likelihood on its way, and its steps reach maxima that no beginning of ours leads to.
+# mclust's VVE sometimes lowers the likelihood, so that its steps reach maxima to which no start of gaussmix leads.
 LOWER = {("iris", 3, "EVE", 4), ("iris", 3, "VVE", 4), ("banknote", 4, "EVE", 4), ("banknote", 4, "VVE", 4)}
 
 

@@ -1,4 +1,4 @@
-"""R's mclust with noise, on fitted densities, and the directions that separate components (README.md)."""
+"""Tests of noise, fitted densities and separating directions against R's mclust (README.md)."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ IDS = [f"{fit['model']}{fit['G']}" for fit in REFERENCE["fits"]]
 
 @pytest.mark.parametrize("fit", REFERENCE["fits"], ids=IDS)
 def test_the_same_maximum_from_the_same_labels(fit):
-    """Log-likelihoods to 1e-7 of themselves, and the number of parameters; EVE and VVE at least, since axes race."""
+    """Log-likelihoods agree to 1e-7, but EVE and VVE may end higher, because gaussmix tries several initial axes."""
     ours = with_noise(fit)
     total = ours.score(ROWS) * len(ROWS)
     assert ours.mixture_.n_parameters == fit["npar"]
@@ -29,7 +29,7 @@ def test_the_same_maximum_from_the_same_labels(fit):
         assert total > fit["loglik"] - 1e-7 * abs(total)
         return
     assert total == pytest.approx(fit["loglik"], rel=1e-7)
-    weights = [*ours.weights_, ours.noise_weight_]  # mclust stops where slow fits still move
+    weights = [*ours.weights_, ours.noise_weight_]  # mclust stops before slow fits have converged
     np.testing.assert_allclose(weights, fit["pro"], atol=1e-3)
     np.testing.assert_allclose(ours.means_, fit["mean"], atol=0.02)
 
@@ -40,14 +40,14 @@ def test_the_volume_is_that_of_hypvol():
 
 
 FOUND = OPTIONS["density"]
-ROUNDING = 64 * EPS  # relative: of z² ε where z is a distance in deviations, here up to 7
+ROUNDING = 64 * EPS  # relative rounding z² ε, where z is a distance in deviations, here up to 7
 
 
 def fitted(name):
-    """mclust's mixture."""
+    """Return mclust's mixture."""
     fit = FOUND[name]
     lower = np.array(fit["parameters"]["sigma_tril"])
-    if name == "faithful":  # EEE: one covariance for all
+    if name == "faithful":  # EEE has one covariance for all components
         covariances = np.array([[lower[0, 0], lower[0, 1]], [lower[0, 1], lower[0, 2]]])
     else:
         covariances = lower[:, 0]
@@ -63,17 +63,17 @@ def test_cdf(name):
 def test_quantile(name):
     mixture, p = fitted(name), np.array(FOUND[name]["p"])
     x = mixture.quantile(p)
-    np.testing.assert_allclose(x, FOUND[name]["quantile"], rtol=0, atol=1e-8)  # mclust's
+    np.testing.assert_allclose(x, FOUND[name]["quantile"], rtol=0, atol=1e-8)  # mclust's tolerance
     np.testing.assert_allclose(mixture.cdf(x[:, None]), p, rtol=ROUNDING)
 
 
 def test_highest_density_level():
-    """A quantile of 272 densities is within three binomial standard errors of the mixture's own."""
+    """Quantiles of 272 densities must be within three binomial standard errors of the mixture's levels."""
     mixture, p = fitted("faithful"), np.array(FOUND["faithful"]["hdr_prob"])
     rows = rows_of("faithful")
     levels, theirs = mixture.highest_density_level(p), np.log(FOUND["faithful"]["hdrlevels"])
     np.testing.assert_allclose(mixture.log_density(FOUND["faithful"]["x"]), FOUND["faithful"]["logpdf"], rtol=ROUNDING)
-    np.testing.assert_allclose(np.quantile(mixture.log_density(rows), 1 - p), theirs, rtol=1e-3)  # between rows
+    np.testing.assert_allclose(np.quantile(mixture.log_density(rows), 1 - p), theirs, rtol=1e-3)  # interpolated levels
     inside = (mixture.log_density(rows)[:, None] >= levels).mean(axis=0)
     np.testing.assert_array_less(np.abs(inside - p), 3 * np.sqrt(p * (1 - p) / len(rows)))
 
@@ -83,11 +83,12 @@ DIRECTIONS = json.loads((Path(__file__).parent / "mclust_dr.json").read_text())
 
 @pytest.mark.parametrize("case", DIRECTIONS["directions"], ids=lambda case: f"lambda={case['lambda']}")
 def test_directions_are_those_of_mclust(case):
-    """mclust takes the covariance of the rows for Σ, which EM equals to the tolerance it stopped at: 1e-5 of 1."""
+    """mclust uses the covariance of the rows for Σ, which equals the mixture's covariance up to its tol of 1e-5."""
     mixture = Mixture(*(np.array(DIRECTIONS[name]) for name in ("weights", "means", "covariances")), FAMILIES["full"])
     found = directions(mixture._model, case["lambda"])
     assert len(found.axes) == case["numdir"]
     basis = np.array(case["basis"]).T
     signs = np.sign(np.einsum("ij,ij->i", basis, found.axes))
     np.testing.assert_allclose(found.axes, basis * signs[:, None], atol=1e-4)
-    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)  # mclust doubles them
+    # mclust's eigenvalues are twice as large.
+    np.testing.assert_allclose(2 * found.values, case["evalues"][: case["numdir"]], rtol=1e-4)

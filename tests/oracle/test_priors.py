@@ -1,4 +1,4 @@
-"""Priors and equal weights: R's mclust from the same labels, and the formulas of Fraley & Raftery (2007)."""
+"""Tests of priors and equal weights against R's mclust from the same labels, and against Fraley & Raftery (2007)."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ from mclust_extras import (
 from gaussmix import GaussianMixture, Outcome
 from gaussmix._src.families import family_named
 
-# mclust stops when a step changes the likelihood by 1e-10 of itself. It is not the likelihood that a step raises, so
-# where EM creeps it stops 3e-7 from the end at worst.
+# mclust stops when a step changes the log-likelihood by a relative 1e-10. Because EM with a prior does not maximise the
+# likelihood, slow fits stop at a relative distance of up to 3e-7 from the end.
 CLOSE = 5e-7
 PRIOR_FITS = [pytest.param(data, fit, id=f"{data}-{fit['model']}{fit['G']}") for data, fit in prior_fits()]
 EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL["datasets"]["faithful"]["fits"]]
@@ -27,11 +27,11 @@ EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL
 def test_mclusts_ten_structures_end_where_mclust_does(data, fit):
     end, rows = with_prior(data, fit), ROWS[data]
     assert end.outcome is Outcome.CONVERGED
-    if fit["loglik"] is None:  # where mclust gives up, the end is finite all the same
+    if fit["loglik"] is None:  # mclust failed, but gaussmix must end with finite values
         assert np.isfinite(end.trace.last_objective)
         return
     assert end.trace.log_likelihood[-1] * len(rows) == pytest.approx(fit["loglik"], rel=CLOSE)
-    # The weights and means of slow fits are known to a root of that.
+    # The relative error of weights and means in slow fits is about the square root of CLOSE.
     np.testing.assert_allclose(end.model.weights, fit["pro"], atol=2e-5)
     np.testing.assert_allclose(end.model.means, fit["mean"], rtol=1e-3)
 
@@ -47,7 +47,7 @@ def test_the_hyperparameters_are_those_of_mclust(data, fit):
 
 
 def denominators(model, nu, n, n_k, d, n_components):
-    """By what Fraley & Raftery (2007) divide, for variances of one feature or for matrices."""
+    """Return the denominators of Fraley & Raftery (2007) for the variances or covariances of a model."""
     return {
         "EII": nu + 2 + (n + n_components) * d,
         "VII": nu + 2 + (n_k + 1) * d,
@@ -61,7 +61,7 @@ def denominators(model, nu, n, n_k, d, n_components):
 @pytest.mark.parametrize("data", ROWS)
 @pytest.mark.parametrize("model", ["EII", "VII", "EEI", "VVI", "EEE", "VVV"])
 def test_a_step_is_the_formula_of_the_paper(model, data):
-    """Of Fraley & Raftery (2007), a row at a time; mclust deviates from it for EII and EEI."""
+    """Compare with the formula of Fraley & Raftery (2007), row by row; mclust deviates from it for EII and EEI."""
     rows, n_components, kappa = ROWS[data], 3, 0.01
     (n, d), labels = rows.shape, joint_labels(data, 3)
     nu, place = d + 2, rows.mean(axis=0)
@@ -94,7 +94,7 @@ def test_a_step_is_the_formula_of_the_paper(model, data):
 @pytest.mark.heavy(but=31)
 @pytest.mark.parametrize("fit", EQUAL_FITS)
 def test_equal_weights_end_where_mclust_does(fit):
-    """Or far above: some structures of mclust 6.0.0 end below what one component reaches."""
+    """gaussmix may end far above, because mclust 6.0.0 ends below the fit of one component for some structures."""
     gm, rows = with_equal_weights(fit), ROWS["faithful"]
     assert gm.n_parameters_ == fit["npar"]
     log_likelihood = gm.score(rows) * len(rows)

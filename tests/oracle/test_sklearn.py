@@ -1,4 +1,4 @@
-"""scikit-learn's mixtures from the same start parameters, with the same reg_covar, for the same number of steps."""
+"""Tests against scikit-learn with the same initial parameters, the same reg_covar and the same number of steps."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,15 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from gaussmix import GaussianMixture
 
 N_STEPS = 8
-# scikit-learn takes diagonal and spherical sums as E[x²] − μ²: ε · (μ/σ)² a step, |μ|/σ here below 30. Growth by the
-# steps that follow is below 10 on groups as separate as these.
+# scikit-learn computes diagonal and spherical variances as E[x²] − μ², with an error of ε · (μ/σ)² per step, where
+# |μ|/σ is below 30 here. Later steps amplify the error by less than 10, because the groups are well separated.
 TOLERANCE = N_STEPS * 10 * 30**2 * np.finfo(np.float64).eps
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 7])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_steps_agree_with_scikit_learn(family, n_features, rng):
-    """On three groups four standard deviations apart or so, of unlike spread."""
+    """Check three groups of different spread, which are about four standard deviations apart."""
     centres = np.arange(3)[:, None] * 4.0 + rng.normal(size=(3, n_features))
     factors = rng.normal(size=(3, n_features, n_features)) / 2 + np.eye(n_features)
     rows = np.concatenate([c + rng.normal(size=(70, n_features)) @ f for c, f in zip(centres, factors, strict=True)])

@@ -1,4 +1,4 @@
-"""TrimmedSource fits against R's tclust, which maximises the classification likelihood of the rows that it keeps."""
+"""Tests of trimmed fits against R's tclust, which maximises the classification likelihood of the rows that it keeps."""
 
 import json
 import runpy
@@ -18,7 +18,7 @@ N_KEPT = 135
 
 
 def classified(mixture):
-    """tclust's objective: the sum of the largest max_k log π_k N(x | k), in NumPy."""
+    """Compute tclust's objective with NumPy: the sum of the N_KEPT largest values of max_k log π_k N(x | k)."""
     joint = np.empty((len(ROWS), 3))
     for k in range(3):
         offsets, covariance = ROWS - mixture.means[k], mixture.covariances[k]
@@ -38,7 +38,7 @@ def ours():
 
 
 def test_tclust_raises_this_objective(of_tclust):
-    assert classified(of_tclust) == pytest.approx(TCLUST["objective"], rel=1e-3)  # its last step kept other weights
+    assert classified(of_tclust) == pytest.approx(TCLUST["objective"], rel=1e-3)  # its last step used other weights
 
 
 def test_the_same_rows_are_left_out_and_the_groups_are_the_same(ours):
@@ -48,7 +48,7 @@ def test_the_same_rows_are_left_out_and_the_groups_are_the_same(ours):
 
 
 def test_the_trimmed_likelihood_is_above_that_of_tclusts_groups(ours, of_tclust):
-    """EM from tclust's mixture climbs, and the default start finds no lower a maximum."""
+    """EM from tclust's mixture must rise, and the default start must end at least as high."""
     weights, means, covariances = of_tclust.weights, of_tclust.means, of_tclust.covariances
     log_density = np.sort(of_tclust.log_density(ROWS))[-N_KEPT:].mean()
     start = {"weights_init": weights, "means_init": means, "covariances_init": covariances}
@@ -56,7 +56,7 @@ def test_the_trimmed_likelihood_is_above_that_of_tclusts_groups(ours, of_tclust)
     assert going.lower_bounds_[0] == pytest.approx(log_density, rel=1e-12)
     assert going.lower_bound_ > log_density
     assert ours.fit(ROWS).lower_bound_ >= going.lower_bound_ - 1e-6
-    assert classified(ours.mixture_) > TCLUST["objective"]  # tclust's own, which 400 of its starts did not raise as far
+    assert classified(ours.mixture_) > TCLUST["objective"]  # higher than any of tclust's 400 starts
 
 
 def test_eigenvalues_keep_the_ratio(of_tclust):

@@ -1,4 +1,4 @@
-"""The bound of variational Bayes: closed forms, an enumeration, a second form, and scikit-learn's where it is right."""
+"""Tests of the variational bound against closed forms, an enumeration, a second formula, and scikit-learn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STEPS = StopRule(1e-13, 60)
 
 
 def prior_of(name, rows, n_components, *, has_sticks=False, alpha=0.7, precision=0.6, dof=None):
-    """A prior with the mean and the covariance of the rows, for the oracle and for the objective."""
+    """Return a prior with the mean and covariance of the rows, for the reference and as an objective of gaussmix."""
     family, d = FAMILIES[name], rows.shape[1]
     form = FORMS[family.kind.second]
     covariance = np.atleast_2d(np.cov(rows.T))
@@ -57,7 +57,7 @@ def m_step(rows, shares, objective):
 
 
 def bound_of(rows, model, objective):
-    """The bound of q before an E-step, by one pass."""
+    """Compute the bound of q by one pass."""
     state = final_state(run_em(ArraySource(rows), complete_engine(), model, objective, StopRule(0.0, 1)))
     return state.trace.objective[-1] * len(rows)
 
@@ -80,7 +80,7 @@ def test_the_bound_of_one_component_is_the_evidence(name, d) -> None:
 @families
 @weights
 def test_the_bound_rises_at_each_half_step(name, has_sticks) -> None:
-    """One form gives the bound after E-steps, the other after M-steps; both begin with the same responsibilities."""
+    """gaussmix computes the bound after E-steps, and the reference after M-steps, from the same responsibilities."""
     rng = np.random.default_rng(1)
     rows = np.concatenate((rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + 2.5)) @ rng.normal(size=(3, 3))
     theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks)
@@ -149,9 +149,9 @@ def test_a_missing_cell_is_integrated_out_of_the_predictive_density(name) -> Non
 
 
 @pytest.mark.parametrize("d", [3, 20])
-@one_blas_thread()  # on busy processors its threads wait for each other
+@one_blas_thread()  # on busy processors, threads wait for each other
 def test_scikit_learn_s_bound_and_what_it_leaves_out(d) -> None:
-    """With full covariances theirs is right up to constants of K, the prior and the number of rows."""
+    """For full covariances scikit-learn's bound is correct up to constants of K, the prior and the number of rows."""
     rng = np.random.default_rng(9)
     rows = np.concatenate((rng.normal(size=(150, d)), rng.normal(size=(150, d)) + 1.5))
     their = Theirs(
@@ -198,7 +198,7 @@ def test_an_engine_s_steps_are_those_of_the_loop(rng, name, has_sticks, d, unit)
 
 @weights
 def test_components_without_rows_change_nothing(has_sticks) -> None:
-    """The bound has the constants of `n_components`, whether the components without rows are there or not."""
+    """The bound has the constants for `n_components`, even if empty components are left out."""
     rows = np.random.default_rng(10).normal(size=(50, 2))
     objective = prior_of("full", rows, 5, has_sticks=has_sticks)[1]
     q = objective.variational_posterior(m_step(rows, np.random.default_rng(11).dirichlet(np.ones(3), 50), objective))
@@ -212,7 +212,7 @@ def test_components_without_rows_change_nothing(has_sticks) -> None:
 
 @families
 def test_the_e_step_integrates_missing_cells_out(name) -> None:
-    """So q has the missing cells too, and the update stays exact; by the trapezoidal rule."""
+    """Compare with integration over missing values by the trapezoidal rule; q then covers the missing values, too."""
     rows = np.random.default_rng(12).normal(size=(40, 2))
     objective = prior_of(name, rows, 2)[1]
     model = m_step(rows, np.random.default_rng(13).dirichlet(np.ones(2), 40), objective)
@@ -233,13 +233,13 @@ def test_the_e_step_integrates_missing_cells_out(name) -> None:
 @families
 @weights
 def test_the_gain_of_a_merge_is_known_without_em(name, has_sticks) -> None:
-    """It is the difference of the other form for responsibilities that are added up."""
+    """The gain is the difference of the reference bound when the responsibilities of a pair are added."""
     rng = np.random.default_rng(14)
     rows = np.concatenate([rng.normal(size=(60, 2)) + place for place in (0.0, 0.5, 3.0, 3.5)])
     theirs, objective = prior_of(name, rows, 4, has_sticks=has_sticks, alpha=2.0)
     model = m_step(rows, np.repeat(np.eye(4), 60, axis=0) * 0.4 + 0.15, objective)
     shares = shares_of(rows, model, objective)
-    shares = shares[:, np.argsort(-shares.sum(axis=0))]  # as merges sort them
+    shares = shares[:, np.argsort(-shares.sum(axis=0))]  # the order that merges use
     q = objective.variational_posterior(m_step(rows, shares, objective))
     pairs, most, _ = find_merges(q)
     assert len(pairs)

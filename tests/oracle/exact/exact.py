@@ -1,6 +1,6 @@
-"""EM and densities in 50 digits: `python exact.py` writes exact.json. Uses mpmath and nothing of gaussmix.
+"""EM and densities with 50 digits: `python exact.py` writes exact.json. The script uses mpmath, but not gaussmix.
 
-Data and starts are doubles, drawn by Python's own generator; what is made of them is rounded to double at the very end.
+Data and initial parameters are doubles from Python's own generator; results are rounded to double only at the end.
 """
 
 import json
@@ -16,7 +16,7 @@ FAMILIES = ("full", "tied", "diag", "spherical")
 
 
 def dense(family, covariance, n_features):
-    """A full matrix of a covariance in its family's own form."""
+    """Return the full matrix of a covariance that is stored in the form of its structure."""
     if family in ("full", "tied"):
         return mp.matrix(covariance)
     values = covariance if family == "diag" else [covariance] * n_features
@@ -28,7 +28,7 @@ def of_component(family, covariances, k):
 
 
 def log_joint(family, mixture, row):
-    """log π_k + log N(x | μ_k, Σ_k) for every k, from the definition."""
+    """Compute log π_k + log N(x | μ_k, Σ_k) for every k from the definition."""
     out = []
     for weight, mean, precision, log_det in mixture:
         u = [mpf(x) - m for x, m in zip(row, mean, strict=False)]
@@ -51,7 +51,10 @@ def log_sum(values):
 
 
 def em_step(family, rows, weights, means, covariances):
-    """(log-likelihood and responsibilities before, parameters after), Bishop (2006) section 9.2.2."""
+    """Run an EM step, and return the log-likelihood and responsibilities before it and the parameters after it.
+
+    See Bishop (2006) section 9.2.2.
+    """
     mixture = prepared(family, weights, means, covariances)
     joint = [log_joint(family, mixture, row) for row in rows]
     log_density = [log_sum(values) for values in joint]
@@ -87,7 +90,7 @@ def floats(value):
 
 
 def course(case):
-    """Log-likelihoods before each step, and the parameters after the kept ones."""
+    """Return the case with the log-likelihood before each step, and the parameters after the steps in KEPT_STEPS."""
     rows, family = case["rows"], case["family"]
     parameters = case["weights"], case["means"], case["covariances"]
     log_likelihood, after = [], {}
@@ -102,7 +105,7 @@ def course(case):
 
 
 def spread(rng, n_features):
-    """A positive definite matrix of condition number some tens, in doubles."""
+    """Draw a positive definite matrix of doubles with a condition number below about 100."""
     factor = [[rng.gauss(0, 0.5) for _ in range(n_features)] for _ in range(n_features)]
     return [
         [sum(a * b for a, b in zip(factor[i], factor[j], strict=False)) + (i == j) * 0.5 for j in range(n_features)]
@@ -116,7 +119,7 @@ def in_form(family, matrices):
 
 
 def problem(name, family, n_rows, n_features, n_components, offset=0.0, far=0.0):
-    """Overlapping groups about points 2 apart; `offset` is added to every number, `far` moves the start's means."""
+    """Draw a case with overlapping groups; `offset` is added to all values, and `far` moves the initial means."""
     rng = random.Random(f"{name} {n_features} {n_components}")
     centres = [[rng.gauss(0, 2) for _ in range(n_features)] for _ in range(n_components)]
     rows = [[rng.gauss(c, 1) + offset for c in centres[i % n_components]] for i in range(n_rows)]
@@ -124,7 +127,7 @@ def problem(name, family, n_rows, n_features, n_components, offset=0.0, far=0.0)
     for k, mean in enumerate(means):
         mean[0] += far * (-1) ** k
     matrices = [spread(rng, n_features) for _ in range(n_components)]
-    if far:  # unequal ones would give every row to the widest component
+    if far:  # with different covariances, every row would belong to the widest component
         matrices = [matrices[0]] * n_components
     weights = [0.5, 0.5] if n_components == 2 else [0.5, 0.25, 0.25]
     case = {"name": f"{name}-{family}", "family": family, "rows": rows, "weights": weights, "means": means}
@@ -132,7 +135,7 @@ def problem(name, family, n_rows, n_features, n_components, offset=0.0, far=0.0)
 
 
 def tails(family, n_features):
-    """Log densities along a line away from a mixture."""
+    """Draw a case with log densities at points on a line that leads away from a mixture."""
     rng = random.Random(f"tails {n_features}")
     means = [[rng.gauss(0, 2) for _ in range(n_features)] for _ in range(2)]
     covariances = in_form(family, [spread(rng, n_features) for _ in range(2)])

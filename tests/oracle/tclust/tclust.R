@@ -1,4 +1,4 @@
-# Writes examples/trimming_tclust.json: what tclust finds in the rows of examples/trimming.py, given as a CSV without names.
+# Writes examples/trimming_tclust.json: tclust's results for the rows of examples/trimming.py, read from a CSV without names.
 #   Rscript tclust.R <folder with the R files of tclust 2.1-2> <rows.csv> <out.json>
 # It runs tclust's own reference in plain R, which needs no compiled code: R_tclust.R, R_restr.R, R_restr.eigen.R.
 arguments <- commandArgs(TRUE)

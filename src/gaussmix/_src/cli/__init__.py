@@ -1,4 +1,4 @@
-"""The command `gaussmix`: `verbs/` has a file per verb, `show/` has what they print."""
+"""The command `gaussmix`: `verbs/` has one module for each verb, and `show/` has the code that prints results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 something could not be done, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit with code 0 for success, 1 for an error, 2 for wrong usage, 130 if interrupted."""
     try:
         from gaussmix._src.cli.program import program
 

@@ -1,4 +1,4 @@
-"""A column of labels, read with the features."""
+"""Functions that read a column of labels from a table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _NO_LABEL = ("", "na", "n/a", "nan", "null", "none")
 
 
 def label_cells(table: Table, column: str) -> list[Any]:
-    """The text of each cell of a column of labels; None where it is empty or a word for nothing.
+    """Return the text of each cell of a column of labels, with None for empty cells and words such as "NA".
 
-    Raises BadTable or OSError where there is no such column, or it can't be read.
+    Raises BadTable or OSError if there is no such column, or if it can't be read.
     """
     table.check_has(column)
     cells = (str(cell).strip() for batch in table.batches([column]) for cell in batch[0].to_pylist())
@@ -21,10 +21,11 @@ def label_cells(table: Table, column: str) -> list[Any]:
 
 
 def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:
-    """The labels of the rows in a column, None as for `label_cells` and for −1, and the components that they have.
+    """Return the label of each row, with None for missing labels and −1, and the component indices of text labels.
 
-    Labels that are text, at most `limit` different ones, have a component each, in the order of the alphabet; numbers
-    have None. Raises as `label_cells`, and BadTable for too many labels or numbers that are not whole.
+    At most `limit` different text labels are allowed, and they are assigned to components in alphabetical order. The
+    second result maps each text label to its component, or is None if the labels are numbers. Raises the errors of
+    `label_cells`, and BadTable if there are too many labels or a number is not an integer.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}

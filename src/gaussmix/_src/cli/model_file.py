@@ -1,4 +1,4 @@
-"""Model files as the verbs read and write them."""
+"""Model files, as the verbs of the command line read and write them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from gaussmix._src.sources.tables.base import STANDARD, Table
 from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
-# In the mixture; changes no result; are not plain values.
+# Parameters that are not stored as settings: the mixture has n_components, n_jobs does not change results, and the
+# values of the other two cannot be written to a file.
 _OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A mixture, and what its file says about it.
+    """Contents of a model file.
 
     Parameters
     ----------
-    name : of the file, for messages.
-    mixture, details : what it holds; of a Bayesian fit the mixture of the components that have rows.
-    layout : version of its layout.
+    name : name of the file, for messages.
+    mixture, details : the mixture and the details of the fit. For a Bayesian fit, the mixture has only the components
+        that have rows.
+    layout : version of the file's layout.
     posterior : the estimator of a Bayesian fit; None if the fit is not Bayesian.
     """
 
@@ -61,7 +63,7 @@ class ModelFile:
         return cls(name, mixture, record.details, record.layout, posterior)
 
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
-        """What labels and scores rows whose columns are in the order of the features."""
+        """Return an estimator that labels and scores rows whose columns are in the order of the features."""
         if self.posterior is None:
             return as_estimator(self.mixture.with_feature_names(None), jobs)
         self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
@@ -69,12 +71,12 @@ class ModelFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the features; x0, x1 … if they have none."""
+        """Return the names of the features, or x0, x1, … if they have no names."""
         return self.details.feature_names or invented_names(self.mixture.n_features)
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters; equal weights are none, and components without rows have none."""
+        """Return the number of free parameters; equal weights and empty components do not count."""
         estimator = self.details.estimator
         n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return n if isinstance(n, int) else self.mixture.n_parameters
@@ -82,16 +84,16 @@ class ModelFile:
     def match_columns(
         self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
-        """The columns of a table that are the features of the model without `targets`, in its order.
+        """Return the table's columns that are the model's features except `targets`, in the model's order.
 
-        They are matched by name. If the table or the model has no names, or `columns` are other names, they are
-        matched by place; the column `without` is not a feature. Raises ValueError where a column is missing or does not
-        hold numbers, their number is not that of the features, or a target is not a feature.
+        Columns are matched by name. If the table or the model has no names, or if `columns` differ from the model's
+        names, they are matched by position; the column `without` is not a feature. Raises ValueError if a column is
+        missing or not numeric, the number of columns is wrong, or a target is not a feature.
         """
         inputs = self._input_features(targets)
         wanted = None if self.details.feature_names is None else inputs
         if wanted is not None and set(columns) == set(wanted):
-            columns = wanted  # the same names in another order rename nothing
+            columns = wanted  # the model's names in another order are still matched by name
         if columns or wanted is None or not table.has_names:
             candidates = columns or table.numeric_names(without=[without] if without is not None else [])
             matched = self._by_position(table.name, candidates, inputs)
@@ -107,7 +109,7 @@ class ModelFile:
         return matched
 
     def _input_features(self, targets: tuple[str, ...]) -> tuple[str, ...]:
-        """The features that are not targets."""
+        """Return the features that are not targets."""
         for target in targets:
             if target not in self.names:
                 raise unknown_name("targets", target, self.names)
@@ -117,7 +119,7 @@ class ModelFile:
         return inputs
 
     def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """The columns that are the known features, where a table holds these or all features."""
+        """Return the columns of the input features, by position, if a table has only the inputs or all features."""
         if len(columns) == len(inputs):
             return columns
         if len(columns) != self.mixture.n_features:
@@ -130,11 +132,11 @@ class ModelFile:
 def write_search(
     file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
 ) -> None:
-    """Write the chosen mixture of a search to rows of a total weight, and the `GaussianMixture` of the same end."""
+    """Write the chosen model of a model selection as an equivalent `GaussianMixture`, with facts about its rows."""
     single = as_single(search)
     shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}
-    for key, value in settings.items():  # a file holds plain values
+    for key, value in settings.items():  # a file can store only built-in values
         if isinstance(value, list | Value):
             settings[key] = ",".join(value) if isinstance(value, list) else repr(value)
     log_likelihood = search.results_["log_likelihood"][search.best_index_]

@@ -1,4 +1,4 @@
-"""Callbacks that check the values of options, and the options that several verbs share."""
+"""Callbacks that check the values of options, and options that several verbs share."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
-_MIN_MEMORY = 1000  # bytes: less is a number whose unit was forgotten
-_OF_STRUCTURES = {  # options of structures on the command line, and as structures call them
+_MIN_MEMORY = 1000  # in bytes; a smaller number most likely lacks its unit
+_OF_STRUCTURES = {  # options of the command line, and the names of the same parameters of covariance structures
     "n_factors": "n_factors",
     "noise_variance": "noise",
     "shared_loadings": "shared_loadings",
@@ -39,7 +39,7 @@ _OF_STRUCTURES = {  # options of structures on the command line, and as structur
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Numbers of components or factors in rising order, from 3, 1:6 (both ends included), 2,4,8 or a mix of them."""
+    """Parse counts of components or factors, such as 3, 1:6 (with both ends) or 2,4,8, and sort them."""
     if value is None:
         return None
     chosen: set[int] = set()
@@ -51,15 +51,15 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         except ValueError:
             raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
-            raise click.BadParameter(f"{part!r} must begin at 1 or more and rise; write 3, 1:6 or 2,4,8.")
+            raise click.BadParameter(f"{part!r} must start at 1 or more and increase; write 3, 1:6 or 2,4,8.")
         if high - low + len(chosen) >= _MAX_CANDIDATES:
-            raise click.BadParameter(f"{value!r} asks for more than {_MAX_CANDIDATES} fits.")
+            raise click.BadParameter(f"{value!r} means more than {_MAX_CANDIDATES} fits.")
         chosen.update(range(low, high + 1))
     return tuple(sorted(chosen))
 
 
 def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | list[str]:
-    """Names of covariance structures separated by commas, or "all"."""
+    """Parse names of covariance structures separated by commas, or "all"."""
     names = [name.strip() for name in value.split(",")]
     if names == [ALL]:
         return ALL
@@ -72,12 +72,12 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
 
 
 def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of an estimator from options of the command line, which are flat; raises UsageError."""
+    """Return the parameters of an estimator for the options of the command line; raise UsageError if they conflict."""
     settings = dict(parameters)
     if settings.pop("equal_weights", False):
         settings["restrictions"] = Restrictions(equal_weights=True)
     if not settings.get("check_maximum", True):
-        del settings["check_maximum"]  # without the flag, the default
+        del settings["check_maximum"]  # the estimator's default applies if the flag is not set
     passed = {name: settings.pop(name, None) for name in _OF_STRUCTURES}
     passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
     if not passed:
@@ -104,7 +104,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """What sets a parameter: a number, text, or several by commas. It is checked by the rule of that parameter."""
+    """Parse a number, a text, or a comma-separated list, and check the value as the estimator's parameter."""
     parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
     checked = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
@@ -116,7 +116,7 @@ def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> An
 
 
 def parse_number(text: str) -> int | float | str:
-    """The number that a text says, else the text."""
+    """Return a text as a number if possible, otherwise unchanged."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -126,7 +126,7 @@ def parse_number(text: str) -> int | float | str:
 
 
 def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
-    """Numbers above 0 and below `end` separated by commas, as the user wrote them."""
+    """Return a callback that parses comma-separated numbers above 0 and below `end`, and keeps their texts."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
         texts = [part.strip() for part in value.split(",")] if value else []
@@ -143,14 +143,14 @@ quantile_levels = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """A number of threads as scikit-learn counts them: -1 is every processor."""
+    """Check a number of threads, where -1 means every processor, as in scikit-learn."""
     if value == 0:
         raise click.BadParameter("0 threads can't work; use 1, or -1 for every processor.")
     return value
 
 
 def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    """Bytes."""
+    """Parse a size such as 512MB into bytes."""
     try:
         n_bytes = check_memory(value)
     except ValueError as error:
@@ -161,7 +161,7 @@ def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
 
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Column names, from values separated by commas and from repeated options, each once."""
+    """Parse distinct column names, separated by commas or given by repeated options."""
     names = [name.strip() for part in value for name in part.split(",")]
     if "" in names:
         raise click.BadParameter("a column needs a name.")
@@ -169,14 +169,14 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
 
 
 def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A column name."""
+    """Check a column name."""
     if value is not None and not value.strip():
         raise click.BadParameter("a column needs a name.")
     return None if value is None else value.strip()
 
 
 def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A character, or its name; every run of blanks is " "."""
+    """Parse a delimiter, which is a character or its name; " " stands for any run of blanks."""
     if value is None:
         return None
     mark = _MARK_NAMES.get(value.lower(), value)
@@ -186,7 +186,7 @@ def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 
 def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A number between 0 and 1."""
+    """Parse a number between 0 and 1."""
     number = None if value is None else parse_number(value)
     if isinstance(number, str) or (number is not None and not 0 < number < 1):
         raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write 0.01.")
@@ -194,7 +194,7 @@ def open_probability(ctx: click.Context, param: click.Parameter, value: str | No
 
 
 def set_flags(names: Collection[str]) -> list[str]:
-    """Those of these parameters that the user has set, by their options."""
+    """Return the options of the named parameters that the user has set on the command line."""
     context = click.get_current_context()
     return [
         param.opts[0]
@@ -210,17 +210,18 @@ _MARK_NAMES = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespac
 
 @dataclass(frozen=True)
 class Reading:
-    """What the options of a verb say of the table that it reads.
+    """Options of a verb for the table that it reads.
 
     Parameters
     ----------
-    columns : the features; none for all columns of numbers.
-    exclude : columns that are not features.
-    drop_missing, missing : whether rows that miss a feature are left out, or else taken.
-    format, dialect : as `open_table` takes them.
-    memory : how many bytes of rows to hold at a time.
-    cache : a folder that keeps the numbers of files; None for no cache.
-    jobs : threads that read and work; None for every processor.
+    columns : names of the features; empty for all numeric columns.
+    exclude : names of columns that are not features.
+    drop_missing : whether rows with a missing value in a feature are left out.
+    missing : whether rows with missing values are used; otherwise they are an error.
+    format, dialect : arguments for `open_table`.
+    memory : maximum number of bytes of rows in memory at the same time.
+    cache : folder in which the values of files are cached; None for no cache.
+    jobs : number of threads; None for every processor.
     """
 
     columns: tuple[str, ...]
@@ -235,15 +236,15 @@ class Reading:
 
     @property
     def is_plain(self) -> bool:
-        """Whether any reader of rows can do what is said, without a table."""
+        """Return whether the rows can be read without opening a table, because no option needs one."""
         return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
 
     def open(self, data: str) -> Files:
-        """The table with all of its columns and rows; raises BadTable or OSError."""
+        """Open the table with all of its columns and rows; raise BadTable or OSError."""
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """The columns that count the rows, which are not features unless the user names them; a notice says which."""
+        """Return columns that only number the rows, with a notice; they are features only if the user names them."""
         if self.columns:
             return []
         names = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
@@ -254,7 +255,7 @@ class Reading:
         return names
 
     def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
-        """The columns that the user names, or else all of numbers; notices name the others."""
+        """Return the columns that the user names, or all numeric columns with notices about the columns left out."""
         if self.columns:
             return self.columns
         rest = table.without([*self.exclude, *self.counting(table, without)])
@@ -268,14 +269,14 @@ class Reading:
         return names
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
-        """The same table; if so asked, without rows that miss a value in these columns."""
+        """Return the table, without rows that have missing values in these columns if --drop-missing is set."""
         columns = [name for name in (*features, *others) if name is not None]
         return table.complete_in(columns) if self.drop_missing else table
 
     def matched(
         self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[Files, tuple[str, ...]]:
-        """A table, whose notices are printed, and those of its columns that are the features of a model."""
+        """Open a table, print its notices, and return it with the names of the columns that a model needs."""
         table = self.open(data)
         rest = table.without(self.exclude)
         if weights is not None:
@@ -286,38 +287,38 @@ class Reading:
         return table, features
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
-        """Columns of a table as rows to fit or score, with their weights."""
+        """Return columns of a table as a source of rows with weights."""
         how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
         return how(table, columns=columns or None, weights=weights)
 
 
 def option(declaration: str, help: str, **more: Any) -> Decorator:
-    """An option whose flags, and parameter if it is called otherwise, are separated by blanks."""
+    """Declare an option; the declaration lists its flags and, if it has another name, its parameter."""
     return click.option(*declaration.split(), help=help, **more)
 
 
 def flag(declaration: str, help: str, **more: Any) -> Decorator:
-    """An option without a value."""
+    """Declare an option without a value."""
     return option(declaration, help, is_flag=True, **more)
 
 
 def choice(declaration: str, help: str, choices: Iterable[str], **more: Any) -> Decorator:
-    """An option that takes one of several words."""
+    """Declare an option that accepts one of several words."""
     return option(declaration, help, type=click.Choice(list(choices)), **more)
 
 
 def column(declaration: str, help: str, **more: Any) -> Decorator:
-    """An option that names a column."""
+    """Declare an option that names a column."""
     return option(declaration, help, callback=column_name, metavar="COLUMN", **more)
 
 
 def columns(declaration: str, help: str) -> Decorator:
-    """An option that names columns or features."""
+    """Declare an option that names columns or features."""
     return option(declaration, help, multiple=True, callback=column_names, metavar="A,B")
 
 
 def file(name: str, metavar: str, **more: Any) -> Decorator:
-    """A file that a verb reads or writes."""
+    """Declare an argument that names a file to read or write."""
     return click.argument(name, metavar=metavar, type=click.Path(), **more)
 
 
@@ -336,30 +337,30 @@ weight_type = choice("--weight-type", _WEIGHT_HELP, WEIGHT_TYPES, default=WEIGHT
 
 criterion = option(
     "--criterion",
-    "What decides: the lowest of these; the highest of cv, the likelihood of held-out rows, or of stability, the "
-    "agreement of labels of repeated fits.",
+    "How to choose. The lowest value wins; for cv, the likelihood of held-out rows, and stability, the agreement of "
+    "labels of repeated fits, the highest.",
     type=click.Choice([*CRITERIA, *HIGHER_IS_BETTER], case_sensitive=False),
     default="bic",
 )
 
 
 def memory_option(help: str) -> Decorator:
-    """The option --memory."""
+    """Declare the option --memory."""
     return option("--memory", help, callback=size, default=DEFAULT_MEMORY.replace(" ", ""), metavar="SIZE")
 
 
 memory = memory_option("Larger tables are read in parts.")
-cache = option("--cache", "Keep the numbers of DATA there, and read it once.", metavar="FOLDER")
+cache = option("--cache", "Cache the values of DATA in this folder, and read DATA only once.", metavar="FOLDER")
 
 
 _OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} - {"jobs"} | {"na"}
 
 
 class OnTables(click.Command):
-    """A verb that reads tables. Its help has the options about tables in a list of their own, the last."""
+    """Verb that reads tables, whose help lists the options for tables separately at the end."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write both lists."""
+        """Write the list of general options and the list of options for tables."""
         shown = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         for title, of_tables in (("Options", False), ("Options of tables", True)):
             records = [each.get_help_record(ctx) for each in shown if (each.name in _OF_TABLES) is of_tables]
@@ -368,7 +369,7 @@ class OnTables(click.Command):
 
 
 def reading(verb: Verb) -> Verb:
-    """Add the options of every verb that reads a table. The verb takes them as one `Reading`."""
+    """Add the options for reading a table to a verb, which receives them as one `Reading`."""
 
     @wraps(verb)
     def wrapped(**options: Any) -> None:
@@ -394,7 +395,7 @@ def reading(verb: Verb) -> Verb:
     return added
 
 
-_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # of what `Dialect` says, beside --na
+_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # fields of `Dialect` besides `missing`
 _HEADER_HELP = "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]"
 _MISSING_HELP = "Whether rows with empty cells are used, by their other cells, or are an error."
 _NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
@@ -402,7 +403,7 @@ _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its m
 _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
-    is_flag=False, flag_value=MISSING[0],  # without a word
+    is_flag=False, flag_value=MISSING[0],  # the value of a bare --missing
     callback=lambda ctx, param, value: value == MISSING[0],
 )  # fmt: skip
 _READING = (
@@ -414,27 +415,27 @@ _READING = (
     choice("--thousands", "Mark between groups of three digits in CSV, as in 1.234,5.", ",. '"),
     option("--encoding", _ENCODING_HELP, metavar="NAME"),
     option("--delimiter", _DELIMITER_HELP, callback=delimiter, metavar="C"),
-    columns("--exclude", "Columns that are no features; they are still copied to the output."),
+    columns("--exclude", "Columns that are not features; they are still copied to the output."),
     columns("--columns", "Use these columns only."),
     choice("--format", "Format of DATA.  [default: by its extension or its first bytes]", FORMATS),
 )
 
 
 def structure(more: str, default: str) -> Decorator:
-    """The option --structure; `more` ends its help."""
+    """Declare the option --structure; `more` is the end of its help."""
     help = f"Structures of the covariances, several by commas, or all{more}"
     return option("-s --structure covariance_type", help, callback=structures, default=default, metavar="S")
 
 
 def choosing(verb: Verb) -> Verb:
-    """Add -k and --structure, to verbs that compare the mixtures of one table."""
+    """Add -k and --structure to a verb that compares several mixtures for one table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
 
 
 def writing(verb: Verb) -> Verb:
-    """Add the options of every verb that writes a table. The verb takes them as one `Writing`."""
+    """Add the options for writing a table to a verb, which receives them as one `Writing`."""
 
     @wraps(verb)
     def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
@@ -447,11 +448,11 @@ def writing(verb: Verb) -> Verb:
     return to_file(choice("--to", help, WRITERS)(as_json(wrapped)))
 
 
-noise = flag("--noise", "A uniform background beside the components, for rows that belong to none.")
+noise = flag("--noise", "Add a uniform background for rows that belong to no component.")
 
 
 def seed_option(declaration: str, help: str, max_value: int | None = None) -> Decorator:
-    """The option --seed."""
+    """Declare the option --seed."""
     return option(declaration, help, type=click.IntRange(0, max_value), default=0, metavar="N")
 
 
@@ -459,5 +460,5 @@ seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 
 
 def row_by_row(verb: Verb) -> Verb:
-    """Add the options of every verb that writes something of each row that it reads."""
+    """Add the options for reading and writing to a verb that writes a result for each row."""
     return writing(memory(reading(jobs(verb))))

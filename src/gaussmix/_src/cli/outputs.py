@@ -1,4 +1,4 @@
-"""Tables as files of every format, and where results go: standard output, or a file that appears once complete."""
+"""Functions that write tables in several formats, to standard output or to a file that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-_SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}  # all that `open_table` reads
+# The same compression formats that `open_table` reads.
+_SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 def check_target(target: str, *inputs: str | None) -> None:
-    """Check before long work that its result can be written and is not a file of an input: a file, pattern or folder.
+    """Check before long work that the result can be written and does not overwrite an input file.
 
-    Raises OSError, or UsageError where the target is one, or where two inputs are standard input.
+    An input is a file, a pattern or a folder. Raises OSError if the target can't be written, and UsageError if it is
+    an input file or if two inputs are standard input.
     """
     path = Path(target)
     if inputs.count(STANDARD) > 1:
@@ -54,10 +56,10 @@ def check_target(target: str, *inputs: str | None) -> None:
 
 
 def output_format(target: str, to: str | None, *, as_json: bool) -> str:
-    """The format to write a table in: `to`, or by the extension of the target, or CSV.
+    """Return the format of an output table: `to`, or the format of the target's extension, or CSV.
 
-    Raises UsageError for --json together with another format, and where the extension says that another is to be
-    compressed.
+    Raises UsageError if --json contradicts the format, if the extension is unknown, or if the extension demands a
+    compression that the format does not support.
     """
     path = Path(target)
     name = path.stem if _codec(target) else path.name
@@ -75,14 +77,14 @@ def output_format(target: str, to: str | None, *, as_json: bool) -> str:
 
 @dataclass(frozen=True)
 class Writing:
-    """What the options of a verb say of the table that it writes.
+    """Options of a verb for the table that it writes.
 
     Parameters
     ----------
-    output : path, or "-" for standard output.
+    output : path of the output, or "-" for standard output.
     format : key of `WRITERS`.
-    as_json : whether --json is given.
-    is_plain : whether neither -o nor --to is given.
+    as_json : whether --json is set.
+    is_plain : whether neither -o nor --to is set.
     """
 
     output: str
@@ -91,14 +93,14 @@ class Writing:
     is_plain: bool
 
     def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Which of these columns to pass on as numbers: CSV keeps the text of cells."""
+        """Return the columns to copy as numbers: none for CSV, which keeps the original text of cells."""
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
-        """Write a table that is made in one part or more, compressed if the extension of the output says so.
+        """Write a table in one or more parts, and compress the output if its extension demands a compression.
 
-        CSV gets the delimiter and the decimal mark of the table `read`, or "," and ".". Raises ValueError if the format
-        can't hold the table, OSError if it can't be written.
+        CSV has the delimiter and the decimal mark of the table `read`, or "," and "." by default. Raises ValueError if
+        the format can't represent the table, and OSError if the output can't be written.
         """
         codec, write = _codec(self.output), WRITERS[self.format]
         if self.format == "csv" and read is not None:
@@ -107,7 +109,8 @@ class Writing:
             if codec is None:
                 write(file, parts)
                 return
-            with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:  # which closes the file
+            # The file is duplicated, because the stream closes the file that it writes to.
+            with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:
                 write(stream, parts)
 
 
@@ -117,9 +120,9 @@ def _codec(target: str) -> str | None:
 
 @contextmanager
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
-    """Open a file, or standard output for "-". Raises ValueError if a terminal can't show what is written.
+    """Open a file, or standard output for "-"; raise ValueError if the output is a terminal and the format is binary.
 
-    Text appears on standard output as it is written; what is for programs appears there once it is complete.
+    On standard output, text appears while it is written, and binary formats appear when they are complete.
     """
     if target != STANDARD:
         with whole_file(target) as file:
@@ -139,7 +142,7 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
 
 
 def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
-    """Write text as it is and numbers with all their digits. Lines end with LF."""
+    """Write CSV with unchanged texts, numbers with all their digits, and LF at the end of lines."""
     writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
     for index, table in enumerate(parts):
         if not index:
@@ -148,7 +151,7 @@ def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", d
 
 
 def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write an array with one object per row, one per line."""
+    """Write a JSON array with one object for each row, and one object per line."""
     text, before = codecs.getwriter("utf-8")(file), "[\n"
     for table in parts:
         for row in _rows(table):
@@ -159,8 +162,8 @@ def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
 
 
 def write_parquet(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write Parquet, with a row group for each part."""
-    from pyarrow import parquet  # slow to import
+    """Write a Parquet file with a row group for each part."""
+    from pyarrow import parquet  # imported here because the import is slow
 
     _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
 
@@ -180,7 +183,7 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """The same values without dictionaries: an Arrow file holds one for each column, and parts have several."""
+    """Decode dictionary columns, because an Arrow file can store only one dictionary per column for all parts."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type
@@ -189,9 +192,9 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 
 
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write the columns as float64 (n_rows, n_columns). Raises BadTable if one holds no numbers."""
+    """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # the header, which comes first, says how many rows there are
+    with TemporaryFile() as numbers:  # a temporary file, because the header needs the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):
@@ -215,25 +218,26 @@ WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
     "arrow": write_arrow,
     "npy": write_npy,
 }
-FOR_PEOPLE = ("csv", "json")  # what a terminal can show
+FOR_PEOPLE = ("csv", "json")  # text formats, which a terminal can show
 
 
 def rows_at_once(n_numbers: int, memory: int) -> int:
-    """How many rows to work on at a time, where each has so many numbers: 32 MB of them, or a 16th of the memory.
+    """Return the number of rows to process at the same time, if each row has `n_numbers` values.
 
-    A power of two: so BLAS rounds the products of the last rows as it does where all rows are in memory.
+    The rows take at most 32 MB and at most a 16th of the memory. The number is a power of two, so that BLAS rounds the
+    products of the last rows as if all rows were in memory.
     """
     n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON has it: null for NaN and infinity."""
+    """Return a value for JSON, with None for NaN and infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def free_name(name: str, columns: list[str]) -> str:
-    """A name for a new column; underscores are added to one that the table has."""
+    """Return a name for a new column, with underscores appended until the table does not have it."""
     while name in columns:
         name += "_"
     return name

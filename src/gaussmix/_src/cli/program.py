@@ -1,4 +1,4 @@
-"""The command as a whole: its verbs, and what becomes of errors (a sentence and an exit code)."""
+"""The whole command: its verbs, and the conversion of errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -17,39 +17,40 @@ import click
 
 from gaussmix._src.version import package_version
 
-VERBS = {  # what the help of the program says of each
+VERBS = {  # the verbs, with the lines that describe them in the program's help
     "fit": "Fit mixtures to a table and choose the best.",
     "predict": "Add component, probability and log density to each row, or predict columns.",
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
     "sample": "Draw rows from a model.",
     "describe": "Print what a model file holds.",
     "plot": "Draw a model, alone or over rows.",
-    "classify": "Learn classes from labelled rows, and give other rows theirs.",
+    "classify": "Learn classes from labelled rows, and classify other rows.",
     "impute": "Fill the empty cells of a table.",
     "merge": "Merge models into one.",
     "convert": "Convert a model from and to other software: scikit-learn, mclust, ONNX, C, SQL.",
     "completion": "Print the script that completes commands in a shell.",
-    "report": "Write a page about a table: words, tables and pictures.",
+    "report": "Write an HTML page about a table, with text, tables and pictures.",
 }
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-# scikit-learn imports them, which takes more than half of its own time, and most verbs never use them.
+# Importing these packages takes more than half of scikit-learn's own import time, and most verbs never use them.
 SLOW_PACKAGES = "scipy.stats", "pandas"
 _LOCK = Lock()
 
 
 class Program(click.Group):
-    """A group of verbs whose errors are printed as one sentence on standard error.
+    """Group of verbs whose errors are printed as one sentence on standard error.
 
-    `commands` has the name and a line of help of each verb; its module has the rest. `running` is the verb that runs.
+    `commands` has only the name of each verb and a line of help; the verb's module, which is imported when the verb
+    runs, has the command itself. `running` is the verb that runs.
     """
 
     running: click.Command | None = None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a verb. Raises SystemExit unless all went well."""
+        """Run a verb; raise SystemExit unless it succeeds."""
         _replace_closed()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a terminal without "±" must not end a fit
+            if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not end a fit
                 stream.reconfigure(errors="replace")
         options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:
@@ -67,7 +68,7 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import the verb that is to run: so help, version and a wrong name wait for no library."""
+        """Import only the verb that runs, so that help, version and errors in the name need no libraries."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
             raise click.UsageError(
                 f"{args[0]} is a file: say first what to do with it, as in 'gaussmix fit FILE'.", ctx
@@ -80,7 +81,7 @@ class Program(click.Group):
         return name, verb, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb. An error in its options gets the verb's context, which click leaves out of some."""
+        """Run a verb, and add the verb's context to usage errors for which click omits it."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -90,7 +91,7 @@ class Program(click.Group):
             raise
 
 
-# What other programs call the number of components, and the structure.
+# Options of other programs, and the options of this program with the same meaning.
 _SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
 )
@@ -99,7 +100,7 @@ _SYNONYMS |= dict.fromkeys(("--random-state", "--random_state", "--rng"), "--see
 
 
 class _Closed(RawIOBase):
-    """A standard stream that was closed before the program began: using it is an error of the system."""
+    """Replacement for a standard stream that was closed before the program began; using it raises OSError."""
 
     def __init__(self, name: str) -> None:
         self._error = OSError(errno.EBADF, f"{name} is closed")
@@ -118,17 +119,17 @@ class _Closed(RawIOBase):
 
 
 def _replace_closed() -> None:
-    """Replace standard streams that are closed, which are None in Python; what errors say is then lost."""
+    """Replace closed standard streams, which are None in Python; if standard error is closed, messages are lost."""
     if sys.stdin is None:
         sys.stdin = TextIOWrapper(_Closed("standard input"))
     if sys.stdout is None:
         sys.stdout = TextIOWrapper(_Closed("standard output"), encoding="utf-8", write_through=True)
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — until the process ends
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — stays open until the process ends
 
 
 def _report(error: BaseException, verb: click.Command | None) -> int:
-    """Print what went wrong in a verb, and return the exit code."""
+    """Print the error of a verb, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE
@@ -139,13 +140,14 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         if isinstance(error, click.NoSuchOption) and intended in options:
             error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {intended!r}?", error.ctx)
         extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
-        if extra and os.path.isfile(first := extra[1].rstrip(")")):  # the shell may have named thousands
+        # The shell may have expanded a pattern to thousands of files, so only the first is named.
+        if extra and os.path.isfile(first := extra[1].rstrip(")")):
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return EXIT_ERROR  # the reader of the pipe has gone
+        return EXIT_ERROR  # the reader of the pipe has ended
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -154,7 +156,8 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         sentence = str(error)
     else:
         raise error
-    from gaussmix._src.cli.show.notices import in_options  # which imports what a fit needs; help does not wait for it
+    # These modules import the libraries that a fit needs, which would make --help slow.
+    from gaussmix._src.cli.show.notices import in_options
     from gaussmix._src.sources.tables.base import BadTable
 
     is_of_table = isinstance(error, OSError | BadTable)
@@ -163,7 +166,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
 
 
 def _discard_unwritten_output() -> None:
-    """Discard what can't be written to standard output; Python would report it again when it exits."""
+    """Discard output that can't be written, because Python would otherwise report the error again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -171,10 +174,10 @@ def _discard_unwritten_output() -> None:
 
 
 class LazyModule(ModuleType):
-    """A package that takes its contents, when the first of them is asked for, from the package of the same name.
+    """Placeholder that imports the package of the same name when an attribute is first used.
 
-    Modules inside it, such as `scipy.stats.qmc`, are imported without it. Where the package is broken, the ImportError
-    comes when its contents are asked for.
+    Modules inside the package, such as `scipy.stats.qmc`, can be imported without importing the package itself. If the
+    package is broken, the ImportError is raised when an attribute is used.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -185,7 +188,7 @@ class LazyModule(ModuleType):
 
 
 def import_lazily(names: tuple[str, ...] = SLOW_PACKAGES) -> None:
-    """Let `import` of these packages take no time, as far as they are installed and not imported yet."""
+    """Install placeholders for packages that are installed but not imported yet, so that importing them is fast."""
     for name in names:
         spec = None if name in sys.modules else find_spec(name)
         if spec is not None:

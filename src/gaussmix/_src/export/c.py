@@ -1,4 +1,4 @@
-"""A mixture as a C header that needs nothing but the mathematics of the standard library."""
+"""Export of a mixture as a C header, which needs only the mathematical functions of the standard library."""
 
 from __future__ import annotations
 
@@ -120,16 +120,16 @@ def to_c(model: Any, name: str = "gmm") -> str:
     Parameters
     ----------
     model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
-    name : how all functions begin, a name of C.
+    name : prefix of all function names, a valid C identifier.
 
     Returns
     -------
-    header : text of C99. It has no state and allocates nothing; results agree with gaussmix to 1e-12.
+    header : C99 code without global state or memory allocation, whose results agree with gaussmix to 1e-12.
 
     Raises
     ------
-    NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : name is not a name of C.
+    NotFittedError, TypeError : the model is not fitted, or its type is not supported.
+    ValueError : name is not a C identifier.
 
     Notes
     -----
@@ -182,7 +182,7 @@ def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
 
 
 def _in_comment(name: str) -> str:
-    """A name without marks that could end a comment or a line; one "?" for several, since "??/" is a trigraph."""
+    """Replace characters that could end a comment or a line by "?", but never by "??", because "??/" is a trigraph."""
     return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 
@@ -191,5 +191,5 @@ def _rows(values: Array) -> str:
 
 
 def _literal(value: float) -> str:
-    """A number of C that reads back to the same double."""
+    """Write a double as a C literal that reads back to the same value."""
     return repr(value) if np.isfinite(value) else "-INFINITY" if value < 0 else "INFINITY"

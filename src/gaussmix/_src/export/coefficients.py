@@ -1,4 +1,4 @@
-"""The numbers that a program needs to compute log p(x, k), whatever the covariance structure."""
+"""The coefficients that a program needs to compute log p(x, k), for any covariance structure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """log p(x, k) without a term that all components share: levels_k + slopes_k · (x − centre), nats.
+    """Linear form of log p(x, k) without the term that all components share: levels_k + slopes_k · (x − centre), nats.
 
-    Far from all means, rounding of squared distances hides which component is the nearest. Here nothing large cancels.
+    Far from all means, the rounding of squared distances hides which component is nearest. The linear form avoids this,
+    because no large terms cancel.
 
     Parameters
     ----------
-    centre : (n_features,), data units.
+    centre : (n_features,), origin of the linear form, in data units.
     slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), 1 / data units.
     levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
-    limit : the largest log p(x, k), nats, below which rounding exceeds √ε: these rows need this form.
+    limit : rows whose largest log p(x, k) is below this limit, in nats, need this form, because rounding exceeds √ε.
     """
 
     centre: Array
@@ -35,16 +36,16 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """log p(x, k) = constants_k − ½ ‖factors_k (x − means_k)‖².
+    """Coefficients of log p(x, k) = constants_k − ½ ‖factors_k (x − means_k)‖².
 
     Parameters
     ----------
-    mixture : the distribution.
+    mixture : the mixture, which has the means.
     constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), nats; −inf for a component of weight 0.
-    factors : (n_components, n_features, n_features), lower triangular; for diagonal covariances (n_components,
-        n_features), 1 / data units.
-    noise : log π₀ / V, nats; None without noise.
-    offset : log density below which a row is an outlier of a detector; None for what is not a detector.
+    factors : whitening factors in 1 / data units, (n_components, n_features, n_features), lower triangular;
+        (n_components, n_features) for diagonal covariances.
+    noise : log π₀ / V, nats; None if there is no noise component.
+    offset : log density below which a detector reports a row as an outlier; None if the model is not a detector.
     """
 
     mixture: Mixture
@@ -55,7 +56,7 @@ class Coefficients:
 
     @classmethod
     def from_model(cls, model: Any) -> Coefficients:
-        """The numbers of a mixture or a fitted estimator; raises TypeError or NotFittedError."""
+        """Create the coefficients of a mixture or a fitted estimator; raise TypeError or NotFittedError."""
         offset = None
         if hasattr(model, "_exported"):
             model, offset = model._exported()
@@ -74,9 +75,10 @@ class Coefficients:
         return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
 
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
-        """The linear form about a centre, for rows in a type; None if components have covariances of their own.
+        """Return the linear form about a centre for rows of type `dtype`, or None if the covariances differ.
 
-        A single component and a mixture with noise have None too: no row of theirs is far from everything.
+        The result is None, too, for a single component and for a mixture with noise, because every row then has a
+        clear label, however far it is from the means.
         """
         factor = self.factors[0]
         if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():
@@ -90,7 +92,7 @@ class Coefficients:
         return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
 
     def check_range(self, dtype: np.dtype[Any]) -> None:
-        """Raise ValueError where a type has no numbers as large as the means, or as large or small as the factors."""
+        """Raise ValueError if `dtype` cannot represent the means and factors because they are too large or small."""
         scales = np.diagonal(self.factors, axis1=1, axis2=2) if self.is_matrix else self.factors
         largest = max(np.abs(self.mixture.means).max(), np.abs(self.factors).max())
         if largest > np.finfo(dtype).max or np.abs(scales).min() < np.finfo(dtype).tiny:
@@ -101,5 +103,5 @@ class Coefficients:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether the factors are matrices."""
+        """Return whether the factors are matrices, not diagonals."""
         return self.factors.ndim == 3

@@ -1,4 +1,4 @@
-"""The computation of a mixture as nodes of an ONNX graph."""
+"""The computation of densities and labels of a mixture as nodes of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 
 OPSET = 17
-_KNOTS, _MAX_RADIUS = 8192, 38.0  # of the table of p-values; exp(−38² / 2) is about the smallest float64
+# Size of the table of p-values, and its largest radius: exp(−38² / 2) is about the smallest float64.
+_KNOTS, _MAX_RADIUS = 8192, 38.0
 
 
 @dataclass
 class Graph:
-    """The nodes of a computation, which begins at "X".
+    """Nodes and constants of a computation whose input is "X".
 
     Parameters
     ----------
-    dtype : of its numbers.
-    n_features : columns of X.
-    nodes : type of operation, inputs, outputs and attributes of each.
+    dtype : type of the input and of the computation.
+    n_features : number of columns of X.
+    nodes : operation type, input names, output names and attributes of each node.
     constants : arrays by name.
-    outputs : name, dtype and number of columns of each; 0 columns for a vector.
+    outputs : name, dtype and number of columns of each output; the number is 0 for a vector.
     """
 
     dtype: np.dtype[Any]
@@ -39,7 +40,7 @@ class Graph:
 
     @classmethod
     def from_model(cls, model: Any, dtype: np.dtype[Any]) -> Graph:
-        """The graph of a mixture or a fitted estimator; raises as `to_onnx`."""
+        """Create the graph of a mixture or a fitted estimator; raise the errors of `to_onnx`."""
         coefficients = Coefficients.from_model(model)
         coefficients.check_range(dtype)
         graph = cls(dtype, coefficients.mixture.n_features)
@@ -71,7 +72,7 @@ class Graph:
         return graph
 
     def joint(self, coefficients: Coefficients, centre: Array, centred: str) -> str:
-        """log p(x, k), (n_rows, n_components), and in a last column log p(x, noise)."""
+        """Add nodes for log p(x, k), (n_rows, n_components), with log p(x, noise) in an additional last column."""
         means = (coefficients.mixture.means - centre.astype(np.float64))[:, None, :]
         offsets = self.add("Sub", self.add("Unsqueeze", centred, self.integers([0])), self.real(means))
         if coefficients.is_matrix:
@@ -80,7 +81,7 @@ class Graph:
             whitened = self.add("Mul", offsets, self.real(coefficients.factors[:, None, :]))
         squares = self.add("Mul", whitened, whitened)
         distances = self.add("ReduceSum", squares, self.integers([2]), keepdims=0)
-        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # ∞ − ∞ would be NaN
+        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # because ∞ − ∞ would be NaN
         scaled = self.add("Mul", self.add("Transpose", distances, perm=[1, 0]), self.real(-0.5))
         joint = self.add("Add", scaled, self.real(coefficients.constants))
         if coefficients.noise is None:
@@ -90,14 +91,14 @@ class Graph:
         return self.add("Concat", joint, noise, axis=1)
 
     def linear(self, form: Linear, centred: str) -> str:
-        """log p(x, k) without a term that all components share, (n_rows, n_components)."""
+        """Add nodes for log p(x, k) without the term that all components share, (n_rows, n_components)."""
         result = self.add("MatMul", centred, self.real(form.slopes.T))
         result = self.add("Add", result, self.real(form.levels))
-        largest = float(np.finfo(self.dtype).max) / 4  # ∞ − ∞ would be NaN
+        largest = float(np.finfo(self.dtype).max) / 4  # a finite limit, because ∞ − ∞ would be NaN
         return self.add("Clip", result, self.real(-largest), self.real(largest))
 
     def labels(self, coefficients: Coefficients, joint: str) -> None:
-        """The most probable component; the last column of noise is −1."""
+        """Add the output "label" with the most probable component, or −1 for noise, which is the last column."""
         label = self.add("ArgMax", joint, axis=1, keepdims=0)
         if coefficients.noise is not None:
             last = self.constant(np.array(coefficients.mixture.n_components, np.int64))
@@ -105,13 +106,16 @@ class Graph:
         self.set_output("label", label, np.dtype(np.int64))
 
     def sides(self, log_density: str, offset: float) -> None:
-        """1 for usual rows, −1 for outliers."""
+        """Add the output "label" of a detector: 1 for usual rows, −1 for outliers."""
         is_outlier = self.add("Less", log_density, self.real(offset))
         sides = self.constant(np.array(-1, np.int64)), self.constant(np.array(1, np.int64))
         self.set_output("label", self.add("Where", is_outlier, *sides), np.dtype(np.int64))
 
     def p_values(self, log_density: str, mixture: Mixture) -> str:
-        """The mass that is less probable: a line between two knots in r, where the log density is the top − r² / 2."""
+        """Add nodes for the p-value, the probability of points with a lower density than the row.
+
+        The log p-value is interpolated linearly in r, where the log density of the row is its maximum − r² / 2.
+        """
         check_alone("p_value", [mixture])
         top = float(np.asarray(mixture.highest_density_level(0.0)))
         knots = np.linspace(0.0, _MAX_RADIUS, _KNOTS)
@@ -122,32 +126,32 @@ class Graph:
         position = self.add("Mul", radius, self.real(1.0 / knots[1]))
         position = self.add("Min", position, self.real(_KNOTS - 1.001))
         lower = self.add("Floor", position)
-        at = self.add("Cast", lower, to=7)  # int64
+        at = self.add("Cast", lower, to=7)  # 7 is ONNX's code for int64
         below = self.add("Gather", self.real(logs), at)
         slope = self.add("Gather", self.real(np.append(np.diff(logs), 0.0)), at)
         return self.add("Exp", self.add("Add", below, self.add("Mul", self.add("Sub", position, lower), slope)))
 
     def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output, and return the name of that."""
+        """Add a node with one output, and return the name of the output."""
         name = f"n{len(self.nodes)}"
         self.nodes.append((operation, list(inputs), [name], attributes))
         return name
 
     def set_output(self, name: str, result: str, dtype: np.dtype[Any], n_columns: int = 0) -> None:
-        """Make a result an output of the graph."""
+        """Make the result of a node an output of the graph."""
         self.nodes.append(("Identity", [result], [name], {}))
         self.outputs.append((name, dtype, n_columns))
 
     def real(self, values: Any) -> str:
-        """A constant of the graph's dtype."""
+        """Add a constant of the graph's dtype, and return its name."""
         return self.constant(np.asarray(values, self.dtype))
 
     def integers(self, values: list[int]) -> str:
-        """A constant of int64."""
+        """Add a constant of type int64, and return its name."""
         return self.constant(np.array(values, np.int64))
 
     def constant(self, values: Any) -> str:
-        """The name of a constant; equal ones are one."""
+        """Add a constant unless an equal constant exists, and return its name."""
         for name, known in self.constants.items():
             if known.dtype == values.dtype and np.array_equal(known, values):
                 return name

@@ -1,4 +1,4 @@
-"""A mixture, or a pipeline of scikit-learn that ends with one, as an ONNX model."""
+"""Export of a mixture, or of a scikit-learn pipeline that ends with an estimator, as an ONNX model."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from gaussmix._src.export.graph import OPSET, Graph
 
 
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
-    """Write a mixture, a fitted estimator or a pipeline that ends with one as an ONNX model of opset 17.
+    """Export a mixture, a fitted estimator, or a pipeline that ends with an estimator, as an ONNX model of opset 17.
 
-    The input is `X` (n_rows, n_features). The outputs are
+    The input is `X` (n_rows, n_features), and the outputs are:
 
     ============== ========================== =======================================================
     name           shape                      what
     ============== ========================== =======================================================
-    label          (n_rows,), int64           the component, −1 for noise; of a detector 1 or −1 (outlier)
-    probabilities  (n_rows, n_components)     p(k | x); not of a detector
+    label          (n_rows,), int64           component, −1 for noise; for a detector 1 or −1 (outlier)
+    probabilities  (n_rows, n_components)     p(k | x); not for a detector
     log_density    (n_rows,)                  log p(x), nats
-    p_value        (n_rows,)                  of a detector: the mass that is less probable than the row
+    p_value        (n_rows,)                  for a detector: the probability of a lower density
     ============== ========================== =======================================================
 
-    Means are subtracted from the rows first, so that float32 keeps its digits far from the origin.
+    The mean of all components is subtracted from the rows first, so that float32 keeps its digits far from the origin.
 
     Parameters
     ----------
     model : a `Mixture`; a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`; or a fitted
-        `Pipeline` of scikit-learn that ends with one, which needs skl2onnx.
-    path : where to write it, usually "….onnx"; None to write no file.
-    dtype : of the input and of the computation, float32 or float64.
+        scikit-learn `Pipeline` that ends with such an estimator, for which skl2onnx is needed.
+    path : path of the file to write, usually "….onnx"; None to write no file.
+    dtype : type of the input and of the computation, float32 or float64.
 
     Returns
     -------
-    onnx_model : the `onnx.ModelProto`.
+    onnx_model : the model as an `onnx.ModelProto`.
 
     Raises
     ------
-    ImportError : onnx, or for a pipeline skl2onnx, is not installed.
-    NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : dtype is neither float32 nor float64, or has no numbers as large or small as the mixture's; or p-values
-        of a mixture with noise are asked for.
+    ImportError : onnx, or skl2onnx for a pipeline, is not installed.
+    NotFittedError, TypeError : the model is not fitted, or its type is not supported.
+    ValueError : dtype is neither float32 nor float64 or cannot represent the parameters, or a detector has noise, for
+        which there are no p-values.
 
     Notes
     -----
-    Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values come from a table of 8192 values. For
-    one component their relative error is 1e-5, for several 1 percent, since quasi-Monte Carlo makes the table.
-    Rows with NaN are not supported.
+    Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8192
+    values. Their relative error is 1e-5 for a single component, and 1 percent for several components, because the table
+    is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
 
 
 def _convert(graph: Graph) -> Any:
-    """The ONNX model of a graph."""
+    """Create the ONNX model of a graph."""
     try:
         import onnx
         from onnx import helper, numpy_helper
@@ -91,13 +91,13 @@ def _convert(graph: Graph) -> Any:
         [numpy_helper.from_array(np.ascontiguousarray(values), name) for name, values in graph.constants.items()],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gaussmix")
-    model.ir_version = 8  # that of opset 17
+    model.ir_version = 8  # the version for opset 17
     onnx.checker.check_model(model)
     return model
 
 
 def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
-    """The ONNX model of a fitted pipeline; raises ImportError or what skl2onnx raises for steps it does not know."""
+    """Convert a fitted pipeline to ONNX; raise ImportError, or skl2onnx's error if it does not support a step."""
     try:
         from skl2onnx import convert_sklearn, update_registered_converter
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
@@ -114,10 +114,10 @@ def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
 
 
 def _make_parser(names: Sequence[str]) -> Any:
-    """What declares the outputs of a step."""
+    """Return a parser for skl2onnx that declares the outputs of the pipeline's last step."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-        from skl2onnx._supported_operators import get_model_alias  # the name under which the step is registered
+        from skl2onnx._supported_operators import get_model_alias  # returns the name under which a step is registered
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
         operator = scope.declare_local_operator(get_model_alias(type(model)), model)
@@ -131,7 +131,7 @@ def _make_parser(names: Sequence[str]) -> Any:
 
 
 def _shapes(operator: Any) -> None:
-    """The types and shapes of the outputs of a step."""
+    """Set the types and shapes of the outputs of the last step."""
     from skl2onnx.common.data_types import Int64TensorType
 
     kind = type(operator.inputs[0].type)
@@ -145,7 +145,7 @@ def _shapes(operator: Any) -> None:
 
 
 def _nodes(scope: Any, operator: Any, container: Any) -> None:
-    """The nodes of a step, under names that are free in the whole model."""
+    """Add the nodes of the last step to skl2onnx's container, under names that are unique in the whole model."""
     from skl2onnx.common.data_types import DoubleTensorType
 
     is_double = isinstance(operator.inputs[0].type, DoubleTensorType)

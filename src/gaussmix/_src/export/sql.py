@@ -1,4 +1,4 @@
-"""A mixture as a query of DuckDB."""
+"""Export of a mixture as a DuckDB query."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ SELECT "row".*,
 FROM shares
 """
 _LOG_DENSITY = '"largest" + ln(CASE WHEN isfinite("top") THEN "total" ELSE 1 END)'
-_ROW = '"one row of gaussmix"'  # a struct; beside it no column of the table is in scope, so no name can clash
+# Each row of the table becomes a struct of this name. No other name is in scope, so that column names cannot clash.
+_ROW = '"one row of gaussmix"'
 
 
 def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None) -> str:
-    """Write a mixture as a SELECT for DuckDB that adds columns to a table.
+    """Write a mixture as a SELECT statement for DuckDB that adds columns to a table.
 
-    The columns are component (−1 for noise), probability_0, probability_1 …, and log_density; of a detector also
-    outlier. A row with a NULL among the features has NULL in them. With NaN, or so far away that its density is 0 in
-    double precision, the component is NULL, probabilities are NaN, and the log density is NaN or −inf.
+    The columns are component (−1 for noise), probability_0, probability_1 … and log_density; a detector adds outlier.
+    All new columns are NULL if a feature is NULL. For a feature of NaN, and for a row so far away that its density is 0
+    in double precision, the component is NULL. In both cases the probabilities are NaN, and the log density is NaN or
+    −inf.
 
     Parameters
     ----------
     model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
-    table : what to select from, as SQL: the name of a table, or a call such as "read_parquet('rows.parquet')".
-    columns : the columns that are the features, in their order; by default those with the names of the features, or
-        x0, x1 ….
+    table : table to select from, as SQL: the name of a table, or a call such as "read_parquet('rows.parquet')".
+    columns : names of the columns that hold the features, in the order of the features. The default is the names of
+        the features, or x0, x1, … if they have no names.
 
     Returns
     -------
-    query : text. Results agree with gaussmix to 1e-12.
+    query : text of the statement, whose results agree with gaussmix to 1e-12.
 
     Raises
     ------
-    NotFittedError, TypeError : the model is not fitted, or of another kind.
-    ValueError : `columns` are not one for each feature, or two names differ by case only.
+    NotFittedError, TypeError : the model is not fitted, or its type is not supported.
+    ValueError : the number of `columns` is not the number of features, or two names differ only by case.
 
     Examples
     --------
@@ -77,7 +79,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
     _check_distinct(names)
     values = [_joint(coefficients, k, names) for k in range(n_components)]
-    if coefficients.noise is not None:  # `greatest` passes over NULL
+    if coefficients.noise is not None:  # noise needs an explicit NULL, because `greatest` ignores NULL
         is_null = " OR ".join(f"{_column(name)} IS NULL" for name in names)
         values.append(f"CASE WHEN {is_null} THEN NULL ELSE {_literal(coefficients.noise)} END")
     joint = [f'"joint_{k}"' for k in range(len(values))]
@@ -105,7 +107,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
 
 def _check_distinct(names: Sequence[str]) -> None:
-    """Raise ValueError for two names of one column: DuckDB ignores the case of A to Z."""
+    """Raise ValueError if two names denote the same column, because DuckDB ignores the case of A to Z."""
     known: dict[bytes, str] = {}
     for name in names:
         other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)
@@ -117,7 +119,7 @@ def _check_distinct(names: Sequence[str]) -> None:
 
 
 def _compared(joint: Sequence[str], linear: Linear | None) -> str:
-    """Numbers by which components are compared, and the largest of them."""
+    """Return SQL that selects the values by which components are compared, and their maximum "top"."""
     if linear is None:
         return '    SELECT *, "largest" AS "top" FROM largest'
     is_outer, n_components = f'"largest" < {_literal(linear.limit)}', len(joint)
@@ -128,7 +130,7 @@ def _compared(joint: Sequence[str], linear: Linear | None) -> str:
 
 
 def _linear(linear: Linear, names: Sequence[str]) -> list[str]:
-    """log p(x, k) without a term that all components share, an expression for each component."""
+    """Return an SQL expression of log p(x, k), without the term that all components share, for each component."""
     offsets = [f"({_column(name)} - {_literal(at)})" for name, at in zip(names, linear.centre.tolist(), strict=True)]
     return [
         " + ".join([_literal(level), *(f"{_literal(w)} * {o}" for w, o in zip(slopes, offsets, strict=True))])
@@ -137,7 +139,7 @@ def _linear(linear: Linear, names: Sequence[str]) -> list[str]:
 
 
 def _joint(coefficients: Coefficients, component: int, names: Sequence[str]) -> str:
-    """log p(x, k) as an expression; NULL if a feature is NULL."""
+    """Return an SQL expression of log p(x, k), which is NULL if a feature is NULL."""
     means, factors = coefficients.mixture.means[component], coefficients.factors[component]
     offsets = [f"({_column(name)} - {_literal(mean)})" for name, mean in zip(names, means.tolist(), strict=True)]
     matrix = factors if coefficients.is_matrix else np.diag(factors)
@@ -152,7 +154,7 @@ def _column(name: str) -> str:
 
 
 def _literal(value: float) -> str:
-    """A literal that DuckDB reads as a double: 0.1 would be a decimal, and 0.1e0 is none."""
+    """Write a literal that DuckDB reads as a double, such as 0.1e0, because 0.1 would be a decimal."""
     if not np.isfinite(value):
         return f"CAST('{value}' AS DOUBLE)"
     text = repr(value)

@@ -1,1 +1,1 @@
-"""The displays of `gaussmix.plot`, a file each, and what they share."""
+"""The displays of `gaussmix.plot`, with one module for each display, and the code that they share."""

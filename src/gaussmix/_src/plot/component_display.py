@@ -1,4 +1,4 @@
-"""The components of a mixture, drawn over rows."""
+"""A display of the components of a mixture, drawn over rows."""
 
 from __future__ import annotations
 
@@ -19,39 +19,40 @@ from gaussmix._src.plot.palette import Pen, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
-N_MANY = 5  # components whose fills and levels would hide one another
-UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # lines of mixtures that the truth might be as well
+N_MANY = 5  # number of components from which fills and several levels would hide one another
+UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # width and opacity of lines that show the uncertainty of the fit
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ComponentDisplay(FeatureDisplay):
-    """Rows in the colours of their components, and each component by its 1, 2 and 3 σ ellipses.
+    """Plot of rows in the colours of their components, and of the components by their 1, 2 and 3 σ ellipses.
 
-    Make it with `from_estimator`. From five components on each has one ellipse of 2 σ, without a fill. More than
-    20,000 rows are shades: the more rows, the darker. In one feature the rows are a histogram and the components
-    are curves of π_k N(x | μ_k, σ_k²) below their sum; the levels are then intervals about the mean.
+    Create a display with `from_estimator`. If there are five or more components, each has a single unfilled ellipse of
+    2 σ. More than 20,000 rows are drawn as an image that is darker where there are more rows. With one feature the
+    display shows a histogram of the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves.
+    The levels are then intervals about the mean.
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
-    labels : (n_rows,), the most probable component by all features, whether shown or not; −1 for noise.
-    certainty : (n_rows,), the probability of that component.
-    weights : (n_components,), π_k.
-    means : (n_components, 1) or (n_components, 2), of the features shown, data units.
-    covariances : (n_components, 1, 1) or (n_components, 2, 2), of the features shown, data units².
-    feature_names : the names of the features shown, for the axes.
-    features : the numbers of the features shown, among those of the mixture.
+    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
+    labels : (n_rows,), most probable component given all features, whether shown or not; −1 for noise.
+    certainty : (n_rows,), probability of the most probable component.
+    weights : (n_components,), weights π_k of the components.
+    means : (n_components, 1) or (n_components, 2), means of the features shown, in data units.
+    covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the features shown, in data units².
+    feature_names : names of the features shown, used to label the axes.
+    features : indices of the features shown, counted among the features of the mixture.
 
     Attributes
     ----------
-    ax_ : the `matplotlib.axes.Axes` drawn on. `plot` sets this attribute and all that follow.
+    ax_ : the `matplotlib.axes.Axes` that were drawn on. `plot` sets all these attributes.
     figure_ : the `matplotlib.figure.Figure` of these axes.
-    rows_ : a collection of points for each component, and one for noise where there is some. Of more than 20,000 rows
-        an image, and a collection of the rows far from all components. In one feature the bars of the histogram.
-    components_ : for each component a list: its ellipses by level, or its curve.
-    uncertain_ : for each mixture in `uncertainty` what `components_` has of one level.
-    texts_ : the numbers at the means, where there are more components than colours.
-    legend_ : the legend at the right of the axes, or None.
+    rows_ : a collection of points for each component, and one for noise if there are noise rows. With more than 20,000
+        rows, an image and a collection of the rows far from all components. With one feature, the histogram's bars.
+    components_ : a list for each component, with an ellipse for each level, or with the component's curve.
+    uncertain_ : for each mixture in `uncertainty` a list like `components_`, but with a single level.
+    texts_ : the component numbers drawn at the means; empty unless there are more components than colours.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
     colors_ : the colour of each component.
 
     Examples
@@ -78,7 +79,7 @@ class ComponentDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
-        """Make the display of some features without drawing it; `known` are labels and certainty, where they are."""
+        """Create the display without drawing it; `known` is (labels, certainty) if these have been computed before."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
         rows, components = subject.shown(shown), subject.components(shown)
         return cls(rows=rows, labels=labels, certainty=certainty, features=shown, **components)
@@ -94,33 +95,34 @@ class ComponentDisplay(FeatureDisplay):
         row_kwargs: Options = None,
         component_kwargs: Options = None,
     ) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default. The legend stands next to them, at the right.
-        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. By
-            default 1, 2 and 3, from five components on 2.
-        colors : of the components, in turn; by default six that people with any kind of colour vision can distinguish,
-            lighter on a dark background. Further components get the same colours again, with another marker and line,
-            and all components get a number at their means.
-        legend : whether to name the components, with their weights, and how much of a component lies within each level;
-            no legend names more than 20 components.
-        uncertainty : what ``gm.inference(X)`` or ``gm.bootstrap(X)`` found, or mixtures that the truth might be as
-            well, of all features, such as ``posterior_.sample(50)``: their first ellipses, or their curves, are thin
-            lines.
-        row_kwargs : for `Axes.scatter` or, in one feature, `Axes.hist`.
-        component_kwargs : for each `matplotlib.patches.Ellipse` or, in one feature, for each curve by `Axes.plot`.
+        ax : axes to draw on; new axes by default. The legend is placed to the right of the axes.
+        levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. The
+            default is 1, 2 and 3, or 2 alone if there are five or more components.
+        colors : colours of the components. By default six colours that people with any kind of colour vision can
+            distinguish, lighter on a dark background. If there are more components than colours, the colours repeat
+            with other markers and line styles, and the number of each component is drawn at its mean.
+        legend : whether to draw a legend with the components, their weights, and the fraction of a component within
+            each level. More than 20 components are not listed.
+        uncertainty : result of ``gm.inference(X)`` or ``gm.bootstrap(X)``, or a list of plausible mixtures of all
+            features, such as ``posterior_.sample(50)``. Thin lines show the ellipse of the smallest level, or the
+            curve, of each component of these mixtures.
+        row_kwargs : keyword arguments passed to `Axes.scatter` or, with one feature, to `Axes.hist`.
+        component_kwargs : keyword arguments passed to each `matplotlib.patches.Ellipse` or, with one feature, to
+            `Axes.plot` for each curve.
 
         Returns
         -------
-        display : this one.
+        display : this display.
 
         Raises
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
-        ValueError : a level that is not positive or not finite, no colour, or something that is none.
-        TypeError : levels are not numbers, ax is none, or uncertainty holds no mixtures.
+        ValueError : a level is not positive and finite, or colors is empty or has an entry that is not a colour.
+        TypeError : levels are not numbers, ax is not matplotlib axes, or uncertainty does not consist of mixtures.
         """
         radii = checked_levels(default_levels(len(self.weights), [1, 2, 3]) if levels is None else levels)
         ax = self._on(ax)
@@ -140,7 +142,7 @@ class ComponentDisplay(FeatureDisplay):
         others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):
             raise ParameterTypeError(
-                "uncertainty must be what inference or bootstrap found, or a list of mixtures, such as "
+                "uncertainty must be the result of inference or bootstrap, or a list of mixtures, such as "
                 f"posterior_.sample(50), not {uncertainty!r:.60}."
             )
         self.uncertain_: list[Any] = [self._draw_uncertain(ax, pens, radii[:1], each) for each in others]
@@ -148,7 +150,7 @@ class ComponentDisplay(FeatureDisplay):
         return self._with_legend(self._legend_handles(pens, radii), legend)
 
     def _legend_handles(self, pens: Sequence[Pen], levels: Sequence[float]) -> list[Any]:
-        """What a legend of this picture names."""
+        """Return the entries of the legend."""
         is_line = self.means.shape[1] == 1
         points = not is_line and 0 < len(self.rows) <= MAX_POINTS
         noise = not is_line and bool((self.labels < 0).any())
@@ -157,7 +159,7 @@ class ComponentDisplay(FeatureDisplay):
         return [*handles, *total, *level_handles(levels, self.means.shape[1])]
 
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
-        """Thin ellipses or curves of another mixture; raises ValueError where it has other features or components."""
+        """Draw another mixture with thin lines; raise ValueError if its numbers of features or components differ."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
             raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
@@ -166,12 +168,12 @@ class ComponentDisplay(FeatureDisplay):
 
 
 def default_levels(n_components: int, usual: list[float]) -> list[float]:
-    """The usual distances in standard deviations, but only one where components are many."""
+    """Return the usual levels, or 2 σ alone if there are many components."""
     return usual if n_components < N_MANY else [2.0]
 
 
 def checked_levels(levels: Any) -> list[float]:
-    """Distances in standard deviations, ascending; raises ValueError or TypeError."""
+    """Return levels in standard deviations in ascending order; raise ValueError or TypeError if they are invalid."""
     radii = check_real("levels", levels)
     if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
         raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")

@@ -1,4 +1,4 @@
-"""One feature given another: the regression of a mixture."""
+"""A display of one feature given another: the regression that follows from a mixture."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _GRID_SIZE = 201
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConditionalDisplay(Display):
-    """The mean of a target for each value of a feature, its median, and bands that hold given masses.
+    """Plot of the mean and the median of a target for each value of a feature, with bands of given probabilities.
 
-    Make it with `from_estimator`. All is of p(target | feature), whatever the other features are: of the marginal
-    distribution of these two. A band of 90% lies between the quantiles of 5% and 95%.
+    Create a display with `from_estimator`. The curves and bands describe p(target | feature). Any other features are
+    marginalised out. The band of 90% lies between the 5% and the 95% quantiles of the target.
 
     Parameters
     ----------
-    x : (n_points,), values of the feature, data units.
-    mean : (n_points,), E[target | x], data units.
-    quantiles : (n_points, 2 n_coverages + 1), ascending; the median is in the middle.
-    coverages : (n_coverages,), of the bands, ascending.
-    rows : (n_rows, 2), feature and target, data units; without rows (0, 2).
-    feature_names : of the feature and the target.
+    x : (n_points,), values of the feature, in data units.
+    mean : (n_points,), conditional mean E[target | x], in data units.
+    quantiles : (n_points, 2 n_coverages + 1), ascending quantiles of the target, with the median in the middle.
+    coverages : (n_coverages,), probability of each band, ascending.
+    rows : (n_rows, 2), feature and target, in data units; empty if no rows are shown.
+    feature_names : names of the feature and of the target.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    mean_, median_ : lines.
-    bands_ : a filled band for each mass, the widest first.
-    rows_ : what shows the rows.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    mean_, median_ : the lines of the mean and of the median.
+    bands_ : a filled band for each coverage, the widest first.
+    rows_ : the matplotlib artists that show the rows.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -78,20 +78,21 @@ class ConditionalDisplay(Display):
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
-        """Draw a fitted regressor or other estimator, or a mixture, over rows or alone.
+        """Draw the regression of a fitted estimator or of a mixture, with or without rows.
 
-        All else is as for `ComponentDisplay.from_estimator`.
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
         X, y : rows to show: (n_samples, n_predictors) and (n_samples,) as in `fit` of the regressor, or X alone with
-            all features of the mixture; None for no rows.
-        feature : the feature that is known, by its place in the mixture or by name.
-        target : what is predicted, likewise; by default the (first) target of the regressor, or the last feature.
-        coverages : of the bands, above 0 and below 1.
-        feature_names : one for each feature of the mixture; by default those of the mixture.
+            all features of the mixture. By default no rows are shown.
+        feature : index in the mixture, or name, of the feature on the horizontal axis.
+        target : index or name of the predicted feature; by default the (first) target of the regressor, or the last
+            feature of the mixture.
+        coverages : probabilities of the bands, above 0 and below 1.
+        feature_names : a name for each feature of the mixture; by default the names that the mixture has.
 
         Raises
         ------
@@ -119,17 +120,17 @@ class ConditionalDisplay(Display):
         return cls(x=x, rows=rows, feature_names=feature_names, **parts).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
-        ax : axes to draw on; new ones by default.
-        color : of lines and bands; blue by default.
-        legend : whether to name lines and bands.
+        ax : axes to draw on; new axes by default.
+        color : colour of the lines and bands; blue by default.
+        legend : whether to draw a legend that names the lines and bands.
 
         Returns
         -------
-        display : this one.
+        display : this display.
 
         Raises
         ------
@@ -155,7 +156,7 @@ class ConditionalDisplay(Display):
 
 
 def _span(means: Array, deviations: Array, rows: Array) -> Array:
-    """Where to predict: over the rows, or without rows over the components to 3 σ."""
+    """Return the range of the feature to predict over: the range of the rows or, without rows, all means ± 3 σ."""
     rows = rows[~np.isnan(rows)]
     ends = rows if len(rows) else np.concatenate([means - 3 * deviations, means + 3 * deviations])
     return np.linspace(ends.min(), ends.max(), _GRID_SIZE)

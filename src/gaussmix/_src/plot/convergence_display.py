@@ -1,4 +1,4 @@
-"""How the likelihood or the bound rose, start by start."""
+"""A display of the log-likelihood, or of its lower bound, after each EM step of each start."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from gaussmix._src.plot.display import Axes, Display
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConvergenceDisplay(Display):
-    """What EM raises, such as the mean log-likelihood, at each step of each start; the run that was kept stands out.
+    """Plot of the objective of EM, such as the mean log-likelihood, after each step of each start.
 
-    Make it with `from_estimator`. Runs that end at one height found one mixture; a run that ends lower got stuck.
+    Create a display with `from_estimator`. The run that was kept is highlighted. Runs that end at the same height
+    probably found the same mixture, and a run that ends lower reached a worse local maximum.
 
     Parameters
     ----------
-    traces : for each start its values, nats. Nothing is shown of a start that failed.
-    best_index : the place of the run that was kept.
-    objective_name : the name of the values.
+    traces : a sequence of objective values for each start, in nats. A start that failed is not shown.
+    best_index : index of the run that was kept.
+    objective_name : name of the objective, used to label the vertical axis.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
     lines_ : a line for each trace.
-    legend_ : the legend at the right of the axes, or None.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -49,16 +50,18 @@ class ConvergenceDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
-        """Draw the runs of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
+        """Draw the runs of a fitted estimator.
+
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
-        estimator : a fitted estimator of gaussmix; of one without traces in `outcome_`, the run that was kept.
+        estimator : a fitted gaussmix estimator. If its `outcome_` has no traces, only the run that was kept is drawn.
 
         Raises
         ------
-        TypeError : `estimator` keeps no trace.
-        ValueError : EM made no step.
+        TypeError : `estimator` does not store a trace.
+        ValueError : EM made no steps.
         """
         if hasattr(estimator, "fit"):
             check_is_fitted(estimator)
@@ -74,10 +77,11 @@ class ConvergenceDisplay(Display):
         return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
-        """Draw.
+        """Draw the display.
 
-        Parameters, return and errors are those of `ConditionalDisplay.plot`. The color is that of the run that was
-        kept; the others are grey. The legend says which run was kept, its steps, and where it ended.
+        Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the run
+        that was kept; all other runs are grey. The legend gives the index of this run, its number of steps, and its
+        final value.
         """
         ax = self._on(ax)
         color = self._line_color(color)

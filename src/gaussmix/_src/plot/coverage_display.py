@@ -1,4 +1,4 @@
-"""Whether what a mixture promises is what happens."""
+"""A display of calibration: how often rows fall inside the regions that a mixture predicts."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ _CONFIDENCE = 0.95
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CoverageDisplay(Display):
-    """How many rows lie inside the regions that a mixture says hold 10%, 50% or 90% of them.
+    """Plot of the fraction of rows inside each predicted region, over the region's predicted probability.
 
-    Make it with `from_estimator`, with rows that `fit` has not seen. Of a regressor the regions are the intervals in
-    the middle of p(y | x); of other estimators and mixtures they are the smallest regions of p(x). `kind="pit"` shows
-    the histogram of the probability integral transform (Dawid 1984, J. R. Stat. Soc. A 147, 278–292), which is flat
-    where the model is right. Of a regressor that is the mass of p(y | x) below y: a ∪ says that the predicted
-    distributions are too narrow, a ∩ that they are too wide. The grey band holds 95% of what a right model does by
-    chance.
+    Create a display with `from_estimator`, using rows that `fit` has not seen. For a regressor the regions are central
+    intervals of p(y | x); for other estimators and mixtures they are highest-density regions of p(x). `kind="pit"`
+    shows the histogram of the probability integral transform (Dawid 1984, J. R. Stat. Soc. A 147, 278–292), which is
+    flat if the model is correct. For a regressor the transform is the predicted probability of values below y: the
+    shape ∪ means that the predicted distributions are too narrow, and ∩ that they are too wide. The grey band contains
+    95% of the random variation of a correct model.
 
     Parameters
     ----------
-    values : (n_rows,), the mass below y given x, or the mass where p(x) is higher than at the row.
-    is_central : whether regions are in the middle, of a regressor, and not at mass 0.
+    values : (n_rows,), predicted probability of values below y given x, or of points with a higher p(x) than the row.
+    is_central : True for central intervals, as for a regressor; False for highest-density regions.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    line_ : the shares that were observed, over those promised; or with `kind="pit"` the bars.
-    reference_ : the line of a right model.
-    band_ : what chance allows.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    line_ : the line of observed over predicted fractions; with `kind="pit"` the bars of the histogram.
+    reference_ : the line of a correct model.
+    band_ : the band of random variation.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -63,37 +63,39 @@ class CoverageDisplay(Display):
     ) -> Self:
         """Draw the calibration of a fitted estimator, or of a mixture.
 
-        All else is as for `ComponentDisplay.from_estimator`.
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureRegressor`, another estimator of gaussmix that has a `mixture_`,
             or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), rows as for `predict`.
-        y : (n_samples,), the targets, of a regressor with one target; None where X has its column.
+        X : (n_samples, n_features), rows in the form that `predict` accepts.
+        y : (n_samples,), target values for a regressor with one target; None if X contains the target's column.
 
         Raises
         ------
-        ValueError : X and y are not rows of the mixture, a regressor has several targets, or a mixture has noise.
+        ValueError : X and y do not have the mixture's features, the regressor has several targets, or there is noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:
             values = _masses_below(estimator, X, y)
-        else:  # the mass where the density is higher
+        else:  # the probability of the region with a higher density
             subject = make_subject(estimator, X)
             values = 1.0 - density_p_value(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, kind: str = "coverage", color: Any = None, legend: bool = True) -> Self:
-        """Draw. All else is as for `ConditionalDisplay.plot`.
+        """Draw the display.
+
+        The other parameters, the return value and the errors are the same as in `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        kind : "coverage", the share of rows inside each region; or "pit", the histogram.
+        kind : "coverage" for the fraction of rows inside each region, or "pit" for the histogram.
 
         Raises
         ------
-        ValueError : kind is neither.
+        ValueError : kind is neither "coverage" nor "pit".
         """
         if kind not in ("coverage", "pit"):
             raise ValueError(f'kind={kind!r:.60} must be "coverage" or "pit".')
@@ -129,15 +131,15 @@ class CoverageDisplay(Display):
 
 
 def _chance(n_rows: int, probability: Any) -> tuple[Any, Any]:
-    """The smallest and the largest part of so many rows that is likely where each counts with some probability."""
-    from scipy.stats import binom  # slow to import
+    """Return the 2.5% and 97.5% quantiles of the fraction of rows that fall inside a region if the model is correct."""
+    from scipy.stats import binom  # imported here because the import is slow
 
     tail = 0.5 - 0.5 * _CONFIDENCE
     return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows
 
 
 def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
-    """P(target ≤ y | x) of each row."""
+    """Compute P(target ≤ y | x) for each row."""
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
         raise ValueError("CoverageDisplay needs one target, and the regressor has several. Fit it with one.")

@@ -1,4 +1,4 @@
-"""How the criterion of a search depends on the number of components and the structure."""
+"""A display of a model selection criterion over the number of components and the covariance structure."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_ti
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import MARKERS, component_pens
 
-_N_BEST = 10  # candidates that decide the axis
-_MARGIN = 0.15  # of their range, above and below
-_MAX_RANGE_RATIO = 3.0  # times their range: if all candidates are in it, the axis shows all
-_MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one for each of the fourteen structures
-_REASON_WIDTH = 26  # characters of a line of a reason in the legend
+_N_BEST = 10  # number of best candidates that set the range of the axis
+_MARGIN = 0.15  # margin above and below the best candidates, as a fraction of their range
+_MAX_RANGE_RATIO = 3.0  # the axis shows all candidates if their range is at most this multiple of the best ones' range
+_MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen structures
+_REASON_WIDTH = 26  # maximum number of characters in a line of a failure reason in the legend
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CriterionDisplay(Display):
-    """The criterion of every candidate of a search: a line for each structure, over the number of components.
+    """Plot of a model selection criterion over the number of components, with a line for each covariance structure.
 
-    Make it with `from_estimator`. A ring shows what was chosen. A cross above a number of components counts the
-    candidates that failed there, and the legend says why. A square marks a
-    candidate whose criterion says little, because components have few distinct rows or rest on `reg_covar`. Triangles
-    mark the peaks of stability. Where the ten best lie
-    close together next to all others, the axis shows these ten. The legend names the structures in view. Each structure
-    has its own marker, and those in view take the colours first.
+    Create a display with `from_estimator`. A ring marks the chosen model. The text ×3 above the axes means that three
+    candidates with this number of components failed, for reasons that the legend lists. A square marks a candidate
+    whose criterion is unreliable, because components have few distinct rows or depend on `reg_covar`.
+    Triangles mark the peaks of stability. If the ten best candidates are close together compared with the range of all
+    candidates, the axis shows only the range of the ten best. The legend lists the structures in view. Each structure
+    has its own marker, and structures in view take the colours first.
 
     Parameters
     ----------
     results : `results_` of a fitted `gaussmix.GaussianMixtureIC`.
-    best_index : the row of `results` that was chosen.
-    criterion : the column of `results` to show.
+    best_index : index of the chosen model in `results`.
+    criterion : name of the column of `results` to show.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    lines_ : for each structure its line.
-    failures_ : for each number of components with a failure the text that counts the failures.
-    weak_ : the squares.
-    best_ : the ring.
-    peaks_ : the triangles; None for another criterion.
-    note_ : the text that counts candidates beyond the axis, or None.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    lines_ : dictionary with the line of each structure.
+    failures_ : dictionary with the text that counts the failures, for each number of components with failures.
+    weak_ : the squares that mark unreliable candidates.
+    best_ : the ring that marks the chosen model.
+    peaks_ : the triangles at the peaks of stability; None if the criterion is not stability.
+    note_ : the text that counts candidates beyond the axis, or None if the axis shows all candidates.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -70,18 +70,20 @@ class CriterionDisplay(Display):
     def from_estimator(
         cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
     ) -> Self:
-        """Draw the search of a fitted estimator. All else is as for `ComponentDisplay.from_estimator`.
+        """Draw the model selection of a fitted estimator.
+
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureIC`.
-        criterion : "bic", "icl", "aic", "aicc" or, where it was computed, "cv" or "stability"; by default what the
-            search chose by.
+        criterion : "bic", "icl", "aic", "aicc" or, if it was computed, "cv" or "stability". The default is the
+            criterion that the model was chosen by.
 
         Raises
         ------
-        ValueError : the search has no such criterion.
-        TypeError : `estimator` searched for nothing.
+        ValueError : the criterion was not computed.
+        TypeError : `estimator` does not compare candidates.
         """
         if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
             raise ParameterTypeError(
@@ -95,7 +97,11 @@ class CriterionDisplay(Display):
         return cls(results=results, best_index=estimator.best_index_, criterion=wanted).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`, with structures as components."""
+        """Draw the display.
+
+        Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
+        of the covariance structures.
+        """
         ax = self._on(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         names_of_candidates = np.array(structure_names(self.results))
@@ -134,7 +140,7 @@ class CriterionDisplay(Display):
             beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
             how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
             text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
-            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # in the margin beyond the best one
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # inside the margin beyond the best candidate
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
@@ -142,7 +148,7 @@ class CriterionDisplay(Display):
         return self._with_legend([*shown, self.best_, *weak, *peaks, *reasons], legend)
 
     def _view(self, values: Any) -> tuple[float, float]:
-        """The ends of an axis that the best candidates and the chosen one decide; infinite ends show all."""
+        """Return the ends of the axis, from the best candidates and the chosen one; infinite ends show all values."""
         finite = values[~np.isnan(values)]
         cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
@@ -154,7 +160,7 @@ class CriterionDisplay(Display):
         return low, high
 
     def _count_failures(self) -> list[Any]:
-        """Write above each number of components how many candidates failed there; the reasons, for the legend."""
+        """Write the number of failures above each number of components, and return legend entries for the reasons."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}

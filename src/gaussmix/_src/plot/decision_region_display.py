@@ -1,4 +1,4 @@
-"""Where a classifier, a detector or a mixture decides how."""
+"""A display of the decision regions of a classifier, a detector or a mixture."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from gaussmix._src.plot.subject import Subject, named_probabilities
 
 Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
-_REACH = 3.0  # of a picture around the components, standard deviations
+_REACH = 3.0  # distance from the means that the picture covers, in standard deviations
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class DecisionRegionDisplay(FeatureDisplay):
-    """The regions where an estimator decides alike: the classes of a classifier, the components of a mixture, or the
-    inside and the outside of a detector.
+    """Plot of the decision regions of a classifier, a detector or a mixture.
 
-    Make it with `from_estimator`, of a fitted classifier, detector or other estimator, or of a mixture. Regions are
-    those of the marginal distribution of the features shown: with two features they are what `predict` says. Rows have
-    the colours of their own decisions, which are by all features. A detector judges rows by the features shown, as it
-    does the regions, and what is an outlier only by all features has a colour of its own. In one feature the height is
-    the probability of each decision.
+    Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
+    regions show the classes of a classifier, the components of a mixture, or the inside and the outside of a detector.
+    The regions follow from the marginal distribution of the features shown; if the mixture has only these features,
+    the regions agree with `predict`. The colour of a row is the decision based on all features. For a detector the
+    colour depends on the features shown, and rows that are outliers only in all features have a separate colour. With
+    one feature the height of a line is the probability of a decision.
 
     Parameters
     ----------
-    region_names : of the decisions, such as classes.
-    x, y : where regions were computed, data units; y is empty in one feature.
-    scores : (n_decisions, n_y, n_x), or (n_decisions, n_x): the largest decides. Of mixtures and classifiers they are
-        probabilities; of detectors 0 and the level less the log density, nats.
-    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
-    labels : (n_rows,), the decision for each row, by its place in `names`.
-    feature_names : the names of the features shown, for the axes.
-    has_noise : whether the last decision is noise.
+    region_names : names of the decisions, such as classes.
+    x, y : coordinates of the grid on which the regions were computed, in data units; y is empty with one feature.
+    scores : (n_decisions, n_y, n_x) or (n_decisions, n_x); each point belongs to the decision with the largest score.
+        The scores of mixtures and classifiers are probabilities; a detector has 0 and level − log density, in nats.
+    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
+    labels : (n_rows,), the decision for each row, as an index of `region_names`.
+    feature_names : names of the features shown, used to label the axes.
+    has_noise : whether the last decision means noise.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    regions_ : a `matplotlib.collections.QuadMesh` of the decisions' places, or in one feature a line for each.
-    boundaries_ : contours between decisions.
-    rows_ : what shows the rows.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    regions_ : a `matplotlib.collections.QuadMesh` of the regions or, with one feature, a line for each decision.
+    boundaries_ : the contours, or vertical lines, between the regions.
+    rows_ : the matplotlib artists that show the rows.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Make the display of some features without drawing it."""
+        """Create the display of the given features without drawing it."""
         is_all = shown == list(range(subject.mixture.n_features))
         mixture = subject.mixture if is_all else subject.mixture.marginal(shown)
         rows, features = subject.shown(shown), [subject.names[j] for j in shown]
@@ -87,7 +87,11 @@ class DecisionRegionDisplay(FeatureDisplay):
         return display
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`; colors are of the decisions."""
+        """Draw the display.
+
+        Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
+        of the decisions.
+        """
         ax = self._on(ax)
         pens = component_pens(len(self.region_names), colors, ax.get_facecolor())
         if self.has_noise:
@@ -138,7 +142,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
-    """Names of the decisions, their scores at points (n_points, n_decisions), and the decisions for the rows."""
+    """Return the decisions' names, their scores at the points, (n_points, n_decisions), and each row's decision."""
     estimator, X = subject.estimator, subject.data
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
         level, names = _level(subject, mixture), ["inside", "outlier"]
@@ -146,12 +150,12 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
         scores = np.column_stack([np.zeros(len(outside)), outside])
         labels = np.empty(0, dtype=np.intp) if X is None else (estimator.predict(X) < 0).astype(np.intp)
         if mixture.n_features < subject.mixture.n_features and X is not None:
-            here = np.flatnonzero(~np.isnan(rows).any(axis=1))  # others are not drawn
+            here = np.flatnonzero(~np.isnan(rows).any(axis=1))  # rows with missing values are not drawn
             labels *= 2
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
                 names.append(f"outlier by all {subject.mixture.n_features} only")
-                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # no place is decided so
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # a decision without a region
         return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
@@ -165,7 +169,7 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
 
 
 def _level(subject: Subject, mixture: Mixture) -> float:
-    """The log density at the edge of a detector's region; of some features, with as much mass inside."""
+    """Return the log density at the edge of a detector's region; a marginal region keeps the same probability."""
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:
         return float(detector.offset_)

@@ -1,4 +1,4 @@
-"""The density of a mixture, by the smallest regions that hold given masses."""
+"""A display of a mixture's density by its highest-density regions."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, 
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Subject
 
-_OPACITY = 0.25  # of one region; those inside lie on it
+_OPACITY = 0.25  # opacity of one region; inner regions are drawn on top of outer ones, so that opacities add up
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class DensityDisplay(FeatureDisplay):
-    """The density of a mixture in two features by contours, each around the smallest region of a given mass.
+    """Contour plot of the density of a mixture in two features, with one contour for each highest-density region.
 
-    Make it with `from_estimator`. The region of 95% holds 95% of the mixture's mass, and no smaller one does; it may be
-    in pieces (Hyndman 1996, The American Statistician 50, 120–126). In one feature the density is a curve over the
-    regions. Noise is left out.
+    Create a display with `from_estimator`. The region of 95% is the smallest region that contains 95% of the mixture's
+    probability; it may consist of several pieces (Hyndman 1996, The American Statistician 50, 120–126). With one
+    feature the density is drawn as a curve over the regions. The display omits the noise component.
 
     Parameters
     ----------
-    mixture : of the one or two features shown, without noise.
-    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units; without rows (0, 1) or (0, 2).
-    feature_names : the names of the features shown, for the axes.
+    mixture : marginal mixture of the one or two features shown, without noise.
+    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
+    feature_names : names of the features shown, used to label the axes.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    levels_ : (n_coverages,), the log densities of the contours, nats, ascending: the largest mass first.
-    contours_ : the `matplotlib.contour.QuadContourSet` of two features, or the curve of one.
-    regions_ : the filled contours of two features, or a region for each mass of one.
-    rows_ : what shows the rows.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    levels_ : (n_coverages,), log densities of the contours in nats, ascending, so that the largest region is first.
+    contours_ : the `matplotlib.contour.QuadContourSet` of two features, or the curve of one feature.
+    regions_ : the filled contours of two features, or a filled area for each coverage of one feature.
+    rows_ : the matplotlib artists that show the rows.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class DensityDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Make the display of some features without drawing it."""
+        """Create the display of the given features without drawing it."""
         mixture, names = subject.mixture.without_noise.marginal(shown), [subject.names[j] for j in shown]
         return cls(mixture=mixture, rows=subject.shown(shown), feature_names=names)
 
@@ -70,16 +70,18 @@ class DensityDisplay(FeatureDisplay):
         color: Any = None,
         legend: bool = True,
     ) -> Self:
-        """Draw. All else is as for `ConditionalDisplay.plot`.
+        """Draw the display.
+
+        The other parameters, the return value and the errors are the same as in `ConditionalDisplay.plot`.
 
         Parameters
         ----------
-        coverages : of the regions, above 0 and below 1.
-        color : of all regions, more transparent the larger they are; blue by default.
+        coverages : probabilities of the regions, above 0 and below 1.
+        color : colour of all regions, blue by default; larger regions are more transparent.
 
         Raises
         ------
-        ValueError, TypeError : coverages are not numbers above 0 and below 1, or a color is none.
+        ValueError, TypeError : coverages are not numbers above 0 and below 1, or color is not a colour.
         """
         probabilities = checked_masses(coverages)
         ax = self._on(ax)

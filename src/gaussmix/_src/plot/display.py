@@ -1,4 +1,4 @@
-"""What all displays share: axes, the colours of a page, and legends next to the data."""
+"""The base classes of all displays, and helpers for axes, colours on a background, and legends next to the data."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-else:  # matplotlib need not be installed to import this
+else:  # this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
-NAME_WIDTH = 20  # characters of a line of a name where room is short
-_LABEL_WIDTH = 40  # characters of a line beside an axis
-_MAX_NAME_LENGTH = 60  # characters; a layout with a name of thousands takes minutes
+NAME_WIDTH = 20  # characters per line of a feature name if there is little room
+_LABEL_WIDTH = 40  # characters per line of an axis label
+_MAX_NAME_LENGTH = 60  # in characters, because the layout of a name with thousands of characters takes minutes
 
 
 class Display:
-    """Axes of a picture. A display computes when it is made, and `plot` draws, as often as one likes."""
+    """Base class of the displays. A display is computed when it is created, and can be drawn repeatedly by `plot`."""
 
     ax_: Axes
     figure_: Any
@@ -44,10 +44,10 @@ class Display:
                 if name[0] != "_" and hasattr(vars(self).get(part), name):
                     text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
                     raise AttributeError(text, name=name, obj=None)
-            return object.__getattribute__(self, name)  # raises, in Python's words
+            return object.__getattribute__(self, name)  # raises Python's own AttributeError
 
     def _on(self, ax: Axes | None) -> Axes:
-        """Take the axes to draw on, new ones by default."""
+        """Store the axes to draw on and return them; create new axes if `ax` is None."""
         if ax is None:
             ax = new_figure()[1]
         elif not hasattr(ax, "get_xaxis"):
@@ -56,40 +56,40 @@ class Display:
         return ax
 
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
-        """Write what the axes show: two features, or one and what its height is."""
+        """Label the axes with two features, or with one feature and the quantity on the vertical axis."""
         x, y, *_ = *features, height
         self.ax_.set(xlabel=in_lines(as_text(x), _LABEL_WIDTH), ylabel=in_lines(as_text(y), _LABEL_WIDTH))
 
     @property
     def _ink(self) -> Any:
-        """The colour of text, which is visible on this background."""
+        """Return the text colour of the axes, which is visible on their background."""
         return self.ax_.xaxis.label.get_color()
 
     def _line_color(self, color: Any) -> Any:
-        """The colour that was asked for, or the first of the palette as this background needs it."""
+        """Return `color` or, if it is None, the first colour of the palette, adapted to the background."""
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
-        """This display, with what is drawn named next to it where a legend is wanted."""
+        """Add a legend next to the axes if `is_shown`, and return the display."""
         self.legend_ = legend_beside(self.ax_, handles, self._legend_title) if is_shown else None
         return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
-        """Put a ring around what was chosen."""
+        """Draw a ring around the chosen point."""
         how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
         return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
 
     def _count_along_x(self, **options: Any) -> None:
-        """Mark whole numbers along the horizontal axis."""
+        """Put the ticks of the horizontal axis at whole numbers."""
         from matplotlib.ticker import MaxNLocator
 
         self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, **options))
 
 
 class FeatureDisplay(Display):
-    """A picture of a mixture in some of its features, with rows or without."""
+    """Base class of the displays that show a mixture in some of its features, with or without rows."""
 
-    _max_features: ClassVar[int] = 2  # features that are shown
+    _max_features: ClassVar[int] = 2  # maximum number of features that are shown
     _is_colored_by_all = True  # whether the colours of rows depend on features that are not shown
 
     @classmethod
@@ -103,32 +103,32 @@ class FeatureDisplay(Display):
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
-        """Draw a fitted estimator, or a mixture, over rows or alone.
+        """Draw a fitted estimator or a mixture, with or without rows.
 
         Parameters
         ----------
-        estimator : a fitted estimator of gaussmix that has a `mixture_`, or a `gaussmix.Mixture`.
-        X : (n_samples, n_features), all features of the mixture, data units; None for a picture without rows. Rows with
-            a missing cell (NaN) among the features shown are left out.
-        features : the features to show, by index or by name: one or two, by default the two whose means
-            tell the components apart best; for a grid at most 8, all by default. The picture is that of the marginal
-            distribution of these features, and the legend says so.
-        feature_names : one for each feature of X; by default those of the mixture, or those of X.
-        ax : axes to draw on, (n_shown, n_shown) for a grid; new ones by default.
-        **options : for `plot`.
+        estimator : a fitted gaussmix estimator that has a `mixture_`, or a `gaussmix.Mixture`.
+        X : (n_samples, n_features), rows with all features of the mixture, in data units; None to draw no rows. Rows
+            with a missing value (NaN) among the features shown are omitted.
+        features : indices or names of the features to show. Most displays show one or two, by default the two whose
+            means separate the components best; a grid shows at most 8, by default all. The display shows the marginal
+            distribution of these features, and the title of the legend names their number.
+        feature_names : a name for each feature of X; by default the names of the mixture or of X.
+        ax : axes to draw on, (n_shown, n_shown) for a grid; new axes by default.
+        **options : keyword arguments passed to `plot`.
 
         Returns
         -------
-        display : the display, drawn.
+        display : the drawn display.
 
         Raises
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
-        NotFittedError : before `fit`.
-        ValueError : a feature does not exist, X is not numbers of shape (n_samples, n_features), X is None and the
-            display shows nothing but rows, or a grid would have more than 8 features.
-        TypeError : `estimator` has no mixture, X is not numbers, `plot` has no such option, or a feature is
-            neither a number nor a name.
+        NotFittedError : `estimator` is not fitted.
+        ValueError : a feature does not exist, X does not have the shape (n_samples, n_features), X is None although
+            the display needs rows, or a grid would have more than 8 features.
+        TypeError : `estimator` has no mixture, X is not numeric, `plot` does not have one of the options, or a feature
+            is neither an index nor a name.
         """
         subject = make_subject(estimator, X, feature_names)
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
@@ -145,26 +145,26 @@ class FeatureDisplay(Display):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:
-        """Make the display of some features without drawing it."""
+        """Create the display of the given features without drawing it."""
         raise NotImplementedError
 
 
 def as_text(name: str) -> str:
-    """A name as matplotlib is to draw it: no mathematics between dollars, no control characters, and not too long.
+    """Return a shortened name in which matplotlib finds neither mathematics between dollars nor control characters.
 
-    Every name that comes from the data goes through here. matplotlib draws "\\$" as a dollar.
+    Every name that comes from the data must pass through this function. matplotlib draws "\\$" as a dollar sign.
     """
     short = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
 
 
 def in_lines(name: str, width: int) -> str:
-    """A name in lines of at most `width` characters."""
+    """Wrap a name into lines of at most `width` characters."""
     return "\n".join(fill(line, width) for line in name.split("\n"))
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """A figure and its axes, which leave room for what stands next to them; raises ImportError."""
+    """Create a figure and axes whose layout leaves room for a legend; raise ImportError if matplotlib cannot do so."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
@@ -177,7 +177,7 @@ def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
 
 
 def import_pyplot() -> Any:
-    """matplotlib's pyplot; raises ImportError where it is not installed."""
+    """Import and return matplotlib's pyplot; raise ImportError if matplotlib is not installed."""
     try:
         from matplotlib import pyplot
     except ImportError:
@@ -186,7 +186,7 @@ def import_pyplot() -> Any:
 
 
 def checked_masses(masses: Any) -> Array:
-    """Masses of regions, ascending, each once; raises ValueError or TypeError."""
+    """Return the distinct coverages of regions in ascending order; raise ValueError or TypeError if any is invalid."""
     probabilities = np.unique(check_probabilities("coverages", masses))
     if not len(probabilities) or probabilities[0] == 0 or probabilities[-1] == 1:
         raise ValueError(f"coverages={masses!r:.60} must be numbers above 0 and below 1.")
@@ -194,7 +194,10 @@ def checked_masses(masses: Any) -> Array:
 
 
 def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
-    """A legend at the right of a new figure, or of axes at x of their width: it hides no data; None without names."""
+    """Draw a legend to the right of a new figure, or at `x` widths of the axes, so that the legend hides no data.
+
+    Returns the legend, or None if there are no entries.
+    """
     if not handles:
         return None
     for handle in handles:
@@ -206,9 +209,9 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float
 
 
 def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
-    """What a legend shows for each component: its marker, its line, its number and its weight.
+    """Return legend entries for the components, with their markers, lines, numbers and weights.
 
-    A legend of more than 20 would be longer than the picture: then it names none.
+    More than 20 components get no entries, because the legend would be taller than the picture.
     """
     if len(pens) > MAX_LEGEND_ENTRIES:
         return []
@@ -220,15 +223,15 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
 
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:
-    """What a legend shows for the ellipses, or in one feature for the intervals: how much of a component each holds."""
+    """Return legend entries that give the fraction of a component inside each ellipse or interval."""
     masses = 100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))
     labels = [f"{mass:.3g}% within {level:g} σ" for mass, level in zip(masses.tolist(), levels, strict=True)]
-    width = 1.5 if n_shown > 1 else 5.0  # a line, or what a fill looks like
+    width = 1.5 if n_shown > 1 else 5.0  # a wide line looks like the fill of an interval
     return [handle(label, "0.5", "-", alpha=0.8 * nth**-0.5, linewidth=width) for nth, label in enumerate(labels, 1)]
 
 
 def handle(label: str, color: Any, line: Any = "", marker: str = "", **options: Any) -> Any:
-    """What a legend shows for one thing: a line, a marker or both."""
+    """Return one entry of a legend: a label with a line, a marker or both."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=color, label=label, linestyle=line, marker=marker, **{"markersize": 5, **options})

@@ -1,4 +1,4 @@
-"""What pictures of components are made of: rows as points or shades, ellipses, curves, numbers, and grids."""
+"""Functions that draw the elements of a display: rows, ellipses, curves and component numbers; and grids of points."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gaussmix._src.plot.palette import NOISE_COLOR, Pen, faded
 
 Options = Mapping[str, Any]
 
-MAX_POINTS = 20_000  # rows that are drawn one by one; more become shades
-ROW_ALPHA = 0.6  # opacity of a row whose component is certain; a less certain row is paler
-FILL_ALPHA = 0.08  # opacity of one ellipse; nested ellipses add up
-_SHADED_DEVIATIONS = 5.0  # of shades, standard deviations around the components
-_MAX_GRID_POINTS = 600  # points of a grid along one feature
+MAX_POINTS = 20_000  # maximum number of rows that are drawn as points; more rows are drawn as an image
+ROW_ALPHA = 0.6  # opacity of a row whose component is certain; less certain rows are more transparent
+FILL_ALPHA = 0.08  # opacity of one ellipse; the opacities of nested ellipses add up
+_SHADED_DEVIATIONS = 5.0  # distance from the means that the image of rows covers, in standard deviations
+_MAX_GRID_POINTS = 600  # maximum number of grid points along one feature
 
 
 def draw_points(
     ax: Axes, rows: Array, labels: NDArray[np.intp], opacity: Array, pens: Sequence[Pen], options: Options,
     sizes: Array | None = None,
 ) -> list[Any]:  # fmt: skip
-    """Rows as points in the colours of their components; a collection for each component.
+    """Draw rows as points in the colours of their components, and return a collection for each component.
 
-    Rows of noise, whose label is −1, are one more collection of grey crosses, if there are some.
+    If there are noise rows, whose label is −1, they are drawn as grey crosses in an additional collection.
     """
     if sizes is None:
         sizes = np.full(len(rows), np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
@@ -45,15 +45,15 @@ def draw_points(
 
 
 def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[Pen], box: Array) -> Any:
-    """Rows as an image: the more rows in a cell, the less transparent it is; its colour is the mean of theirs.
+    """Draw rows as an image, in which a cell with more rows is less transparent and has the mean colour of its rows.
 
-    It covers the box (2, 2): the smallest and the largest number of each feature.
+    The image covers `box`, (2, 2), which holds the lower and the upper limit of each feature.
     """
     n_cells = int(np.clip(2 * len(rows) ** (1 / 3), 50, 300))
     at = (rows - box[0]) / np.where(box[1] > box[0], box[1] - box[0], 1.0) * n_cells
     inside = ((at >= 0) & (at <= n_cells)).all(axis=1)
     cells = np.minimum(at[inside].astype(np.intp), n_cells - 1)
-    n_pens = len(pens) + 1  # the last one of noise
+    n_pens = len(pens) + 1  # the last pen draws noise
     which = (cells[:, 1] * n_cells + cells[:, 0]) * n_pens + labels[inside] % n_pens
     counts = np.bincount(which, minlength=n_cells**2 * n_pens).reshape(n_cells, n_cells, n_pens)
     colors = np.array([faded(color, 1.0)[:3] for color in (*(pen.color for pen in pens), NOISE_COLOR)])
@@ -64,7 +64,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     image[..., 3] = np.where(total > 0, 0.08 + 0.77 * np.sqrt(np.minimum(total / high, 1.0)), 0.0)
     extent = box[0, 0], box[1, 0], box[0, 1], box[1, 1]
     drawn = ax.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
-    drawn.sticky_edges.x.clear()  # a margin, as around points
+    drawn.sticky_edges.x.clear()  # keeps the same margin around the image as around points
     drawn.sticky_edges.y.clear()
     return drawn
 
@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Rows one by one; or more than 20,000 as shades, and those far from the components' box (2, 2) as points."""
+    """Draw up to 20,000 rows as points, or more rows as an image with points for rows outside `box`, (2, 2)."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -90,13 +90,13 @@ def draw_rows(
 
 
 def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array, options: Options) -> list[Any]:
-    """Rows in the colour of text, as `draw_rows` draws those of a single component."""
+    """Draw rows in the colour `ink`, as `draw_rows` would draw the rows of a single component."""
     labels, certainty = np.zeros(len(rows), dtype=np.intp), np.full(len(rows), opacity)
     return draw_rows(ax, rows, labels, certainty, [Pen(ink, "o", "-")], box, options)
 
 
 def covered(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
-    """The box (2, n_features) that holds all components to some standard deviations."""
+    """Return the box (2, n_features) that contains all components up to `reach` standard deviations."""
     spread = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
 
@@ -105,7 +105,7 @@ def draw_components(
     ax: Axes, weights: Array, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float],
     options: Options, *, has_fill: bool = True,
 ) -> list[list[Any]]:  # fmt: skip
-    """For each component its ellipses in two features, or in one its curve; filled, in one with the intervals."""
+    """Draw the ellipses of each component in two features, or its curve in one feature, with or without fills."""
     if means.shape[1] > 1:
         return draw_ellipses(ax, means, covariances, pens, levels, options, FILL_ALPHA * has_fill)
     deviations = np.sqrt(covariances[:, 0, 0])
@@ -116,7 +116,7 @@ def draw_ellipses(
     ax: Axes, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float], options: Options,
     fill: float = FILL_ALPHA,
 ) -> list[list[Any]]:  # fmt: skip
-    """For each component the ellipses at some distances in standard deviations, the outer ones paler."""
+    """Draw the ellipses of each component at the given levels, in standard deviations; outer ellipses are paler."""
     from matplotlib.patches import Ellipse
 
     drawn = []
@@ -128,7 +128,7 @@ def draw_ellipses(
             style |= {"linewidth": 1.3, "linestyle": pen.line_style}
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
-            ellipses.append(ax.add_artist(ellipse))  # `add_patch` measures each, which takes longer than to draw it
+            ellipses.append(ax.add_artist(ellipse))  # `add_patch` takes longer to measure an ellipse than to draw it
         drawn.append(ellipses)
     ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
     ax.autoscale_view()
@@ -136,11 +136,11 @@ def draw_ellipses(
 
 
 def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
-    """Numbers (n_rows,) as a histogram of density; missing ones are left out."""
+    """Draw the density histogram of values (n_rows,), without missing values."""
     values = values[~np.isnan(values)]
     if not len(values):
         return []
-    n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # Rice's rule
+    n_bins = int(np.clip(2 * len(values) ** (1 / 3), 8, 100))  # number of bins by Rice's rule
     style: dict[str, Any] = {"bins": n_bins, "density": True, "color": "0.5", "alpha": 0.25, "zorder": 1}
     return ax.hist(values, **{**style, **options})[2]
 
@@ -149,9 +149,9 @@ def draw_curves(
     ax: Axes, weights: Array, means: Array, deviations: Array, pens: Sequence[Pen],
     levels: Sequence[float] | None, options: Options,
 ) -> list[list[Any]]:  # fmt: skip
-    """For each component the curve of π_k N(x | μ_k, σ_k²), over intervals of some standard deviations; their sum.
+    """Draw the curve π_k N(x | μ_k, σ_k²) of each component, filled within the given levels, and the sum of all curves.
 
-    With None for the intervals, the sum is left out too.
+    If `levels` is None, neither fills nor the sum are drawn.
     """
     points = points_for_curves(means, deviations, reach=max([4.0, *(levels or [])]))
     drawn, total = [], np.zeros(len(points))
@@ -165,13 +165,13 @@ def draw_curves(
             ax.fill_between(points, curve, where=inside, color=pen.color, alpha=1.5 * FILL_ALPHA, linewidth=0)
     if len(weights) > 1 and levels is not None:
         (line,) = ax.plot(points, total, linewidth=1, linestyle="--", zorder=2)
-        line.set_color(ax.xaxis.label.get_color())  # the colour of text, which is visible on this background
+        line.set_color(ax.xaxis.label.get_color())  # the text colour, which is visible on any background
     ax.set_ylim(bottom=0.0)
     return drawn
 
 
 def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
-    """The number of each component at its mean (2,), on a rim of the page's colour: it is read over rows and lines."""
+    """Write each component's number at its mean (2,), on a rim in the background colour that keeps it legible."""
     from matplotlib.patheffects import withStroke
 
     page = ax.get_facecolor()
@@ -184,33 +184,34 @@ def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
 
 
 def normal_density(points: Array, mean: float, deviation: float) -> Array:
-    """N(x | μ, σ²) at each of the points (n_points,), per data unit."""
+    """Compute N(x | μ, σ²) at points (n_points,), as a density per data unit."""
     return np.asarray(np.exp(-0.5 * ((points - mean) / deviation) ** 2) / (deviation * np.sqrt(2 * np.pi)))
 
 
 def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
-    """Where to compute curves: within `reach` σ of each mean, at distances that suit the width of each curve.
+    """Return the points at which curves are computed: within `reach` σ of each mean, with a spacing proportional to σ.
 
     Evenly spaced points would miss a narrow component next to a wide one.
     """
-    steps = np.linspace(-reach, reach, n_each)  # odd: the mean itself is one of them
+    steps = np.linspace(-reach, reach, n_each)  # n_each is odd, so that the mean itself is a point
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
 def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
-    """Where to compute a picture along one feature: over all components and rows, finer where a component is narrow."""
+    """Return grid points along one feature that cover all components and rows, and are denser in narrow components."""
     own = points_for_curves(means, deviations, reach, max(9, _MAX_GRID_POINTS // 2 // len(means) // 2 * 2 + 1))
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
     low, high = ends.min(), ends.max()
-    margin = 0.03 * (high - low)  # so that no row lies on the edge
+    margin = 0.03 * (high - low)  # keeps rows away from the edge
     return np.asarray(np.unique(np.concatenate([own, np.linspace(low - margin, high + margin, _MAX_GRID_POINTS // 2)])))
 
 
 def make_grid(mixture: Mixture, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
-    """A grid over all components, to `reach` σ, and rows of one or two features, finer where a component is narrow.
+    """Return a grid in one or two features that covers all components, to `reach` σ, and all rows.
 
-    Its x and y, which is empty where there is one feature, and its points by rows, (n_y · n_x, 2) or (n_x, 1).
+    The grid is denser near narrow components. The result is x, y and the points row by row, (n_y · n_x, 2) or (n_x, 1);
+    y is empty if there is only one feature.
     """
     means, deviations = mixture.means, np.sqrt(np.diagonal(mixture._model.covariances.dense(), axis1=1, axis2=2))
     axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(mixture.n_features)]

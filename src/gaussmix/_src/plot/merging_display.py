@@ -1,4 +1,4 @@
-"""How components are merged into clusters."""
+"""A display of how components are merged into clusters."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from gaussmix._src.plot.subject import make_subject
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MergingDisplay(Display):
-    """The entropy of the responsibilities while components are merged into clusters, two at a time.
+    """Plot of the entropy of the responsibilities while components are merged into clusters, two at a time.
 
-    Make it with `from_estimator`; `GaussianMixture.merge` gives the clusters themselves, and says which are merged. The
-    entropy falls while overlapping components are merged. A ring shows where no two clusters overlap: so many clusters
-    are proposed. Above each point stands the cluster that was merged there, and how much its two parts overlapped.
+    Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters themselves. The entropy falls
+    while overlapping components are merged. A ring marks the proposed number of clusters, at which no two clusters
+    overlap. The text above each point names the components of the cluster that was merged in this step, and the overlap
+    of its two parts.
 
     Parameters
     ----------
-    entropy : (n_components,), nats, of 1, 2, … clusters.
-    merged_components : (n_components − 1,), what was merged to get 1, 2, … clusters, such as "0+3".
-    overlap : (n_components − 1,), the overlap of the two that were merged, 0 to 1.
-    n_clusters : where no two clusters overlap.
+    entropy : (n_components,), entropy with 1, 2, … clusters, in nats.
+    merged_components : (n_components − 1,), components of the cluster whose merger left 1, 2, … clusters, as in "0+3".
+    overlap : (n_components − 1,), overlap of the two clusters that were merged, from 0 to 1.
+    n_clusters : number of clusters at which no two clusters overlap.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    line_ : the entropies.
-    best_ : the ring.
-    texts_ : what was merged, and the overlap.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    line_ : the line of entropies.
+    best_ : the ring at the proposed number of clusters.
+    texts_ : the texts that name the merged components and their overlap.
 
     Examples
     --------
@@ -60,8 +61,8 @@ class MergingDisplay(Display):
     ) -> Self:
         """Draw how the components of a fitted estimator, or of a mixture, are merged.
 
-        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed. `min_overlap` is that
-        of `GaussianMixture.merge`.
+        Parameters, return value and errors are the same as in `ComponentDisplay.from_estimator`, except that X is
+        required. `min_overlap` is the same as in `GaussianMixture.merge`.
         """
         subject = make_subject(estimator, X)
         responsibilities = subject.responsibilities(subject.needed_rows(cls.__name__))
@@ -73,7 +74,10 @@ class MergingDisplay(Display):
         return display.plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None) -> Self:
-        """Draw. Parameters, return and errors are those of `ConditionalDisplay.plot`; there is no legend."""
+        """Draw the display.
+
+        Parameters, return value and errors are the same as in `ConditionalDisplay.plot`, but there is no legend.
+        """
         ax = self._on(ax)
         color = self._line_color(color)
         counts = np.arange(1, len(self.entropy) + 1)
@@ -92,7 +96,7 @@ class MergingDisplay(Display):
 
 
 def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
-    """The components of the cluster that has just been merged where there are row + 1 clusters."""
+    """Name the components of the cluster whose merger left row + 1 clusters."""
     now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()

@@ -1,4 +1,4 @@
-"""A mixture of several features, two at a time."""
+"""A display of a mixture in several features, two at a time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
-_LEGEND_AT = 1.25  # of the width of given axes: beyond the numbers of a scale
+_LEGEND_AT = 1.25  # position of the legend in widths of the axes, to the right of the tick labels
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PairDisplay(FeatureDisplay):
-    """A grid with a picture of every two features; on its diagonal the curves of each feature alone.
+    """Grid of plots for all pairs of features, with the density of each single feature on the diagonal.
 
-    Make it with `from_estimator`. Each picture is a `ComponentDisplay`: rows and ellipses, or a histogram and curves.
+    Create a display with `from_estimator`. Each plot is a `ComponentDisplay`, with rows and ellipses or, on the
+    diagonal, with a histogram and curves.
 
     Parameters
     ----------
-    component_displays : n_shown lists of n_shown displays; the first list is the upper row of the grid.
+    component_displays : n_shown lists of n_shown displays each; the first list is the top row of the grid.
 
     Attributes
     ----------
-    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` drawn on.
+    axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` that were drawn on.
     figure_ : the `matplotlib.figure.Figure` of these axes.
     legend_ : the legend at the right of the grid, or None.
 
@@ -49,7 +50,7 @@ class PairDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Make the displays of some features without drawing them."""
+        """Create the displays of the given features without drawing them."""
         known = subject.labels_and_certainty()
         pairs = [[[i] if i == j else [j, i] for j in shown] for i in shown]
         return cls(
@@ -59,22 +60,23 @@ class PairDisplay(FeatureDisplay):
     def plot(
         self, ax: Any = None, *, levels: Sequence[float] | None = None, legend: bool = True, **options: Any
     ) -> Self:
-        """Draw.
+        """Draw the display.
 
         Parameters
         ----------
-        ax : (n_shown, n_shown) axes to draw on; new ones by default.
-        levels : of the ellipses, as for `ComponentDisplay.plot`; by default 1 and 2, from five components on 2.
-        **options : of each `ComponentDisplay.plot`.
-        legend : whether to name the components, at the right of the grid.
+        ax : (n_shown, n_shown) axes to draw on; new axes by default.
+        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default is 1 and 2, or 2 alone if there are
+            five or more components.
+        **options : keyword arguments passed to each `ComponentDisplay.plot`.
+        legend : whether to draw a legend of the components to the right of the grid.
 
         Returns
         -------
-        display : this one.
+        display : this display.
 
         Raises
         ------
-        ImportError, TypeError, ValueError : as for `ComponentDisplay.plot`, or ax is not as many axes as pictures.
+        ImportError, TypeError, ValueError : as in `ComponentDisplay.plot`; ValueError if the shape of ax is wrong.
         """
         n, n_components = len(self.component_displays), len(self.component_displays[0][0].weights)
         radii = checked_levels(default_levels(n_components, [1, 2]) if levels is None else levels)
@@ -88,13 +90,14 @@ class PairDisplay(FeatureDisplay):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
-        handles = self.component_displays[0][-1]._legend_handles(pens, radii)  # of two features, where there are
+        # If there are several features, the last display in the top row shows two.
+        handles = self.component_displays[0][-1]._legend_handles(pens, radii)
         target = self.figure_ if ax is None else axes[0, -1]
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
     def _quieten(self) -> None:
-        """Name each feature once below and once at the left, with a scale, and show no scale of densities."""
+        """Label each feature only at the bottom and at the left of the grid, and hide the scales of densities."""
         from matplotlib.ticker import EngFormatter
 
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
@@ -107,15 +110,16 @@ class PairDisplay(FeatureDisplay):
             for axis in (ax.xaxis, ax.yaxis):
                 ends = np.asarray(axis.get_view_interval())
                 if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
-                    axis.set_major_formatter(EngFormatter(sep=""))  # 100k: no power of ten covers the next picture
+                    # Labels such as 100k avoid an offset text, which would cover the next plot.
+                    axis.set_major_formatter(EngFormatter(sep=""))
             if i == j and last:
                 ax.set_yticks([])
-        if last:  # the scale of the first feature is at the right, for densities stand at the left
+        if last:  # the first plot of the top row has a density scale, so the feature's scale is at the right of the row
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 
 
 def new_grid(n: int) -> Any:
-    """Axes (n, n) of a new figure: a column has one horizontal range, a row one vertical range but on the diagonal."""
+    """Create (n, n) axes that share horizontal ranges by column and, off the diagonal, vertical ranges by row."""
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]
     for (i, j), ax in np.ndenumerate(axes):

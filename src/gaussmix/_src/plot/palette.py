@@ -1,4 +1,4 @@
-"""Colours, markers and line styles of components, and the colours of text on light and dark pages."""
+"""Colours, markers and line styles of components, and their adaptation to light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOISE_COLOR = "0.5"
 
 
 class Pen(NamedTuple):
-    """How a component looks in every picture."""
+    """Colour, marker and line style of a component in all displays."""
 
     color: Any
     marker: str
@@ -24,10 +24,10 @@ class Pen(NamedTuple):
 
 
 def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
-    """A look for each component; raises ValueError for what is not a colour.
+    """Return a pen for each component; raise ValueError if an entry of `colors` is not a colour.
 
-    Markers and line styles change after each round of colours, so that many components look different. On a dark
-    background the six colours are the same, but lighter.
+    Markers and line styles change whenever the colours repeat, so that many components can be distinguished. On a dark
+    background the six default colours are lighter.
     """
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
     n_distinct = len({faded(color, 1.0) for color in palette})
@@ -36,13 +36,13 @@ def component_pens(n_components: int, colors: Any = None, background: Any = "whi
 
 
 def on_page(color: Any, background: Any) -> Any:
-    """A colour for lines on a page: the colour itself, or on a dark page a mixture with white."""
+    """Return `color`, or a lighter colour if the background is dark."""
     is_dark = np.dot([0.2126, 0.7152, 0.0722], faded(background, 1.0)[:3]) < 0.4
     return tuple(0.75 * c + 0.25 for c in faded(color, 1.0)[:3]) if is_dark else color
 
 
 def checked_colors(colors: Any) -> list[Any]:
-    """The colours, if there are some and matplotlib knows each; raises ValueError."""
+    """Return the colours as a list; raise ValueError if the list is empty or matplotlib does not recognise a colour."""
     from matplotlib.colors import is_color_like
 
     listed = [] if isinstance(colors, str) or not isinstance(colors, Iterable) else list(colors)
@@ -52,7 +52,7 @@ def checked_colors(colors: Any) -> list[Any]:
 
 
 def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
-    """Red, green, blue and opacity of a colour; alpha is the opacity, from 0 to 1."""
+    """Return red, green, blue and opacity of a colour; `alpha` is the opacity, from 0 to 1."""
     from matplotlib.colors import to_rgba
 
     return to_rgba(color, alpha=float(alpha))

@@ -1,4 +1,4 @@
-"""The components of a mixture over all features side by side, or over the curves that a pipeline reduced."""
+"""A display of the components of a mixture over all features, or over the curves that a pipeline reduced."""
 
 from __future__ import annotations
 
@@ -20,35 +20,36 @@ from gaussmix._src.plot.display import Axes, Display, as_text, component_handles
 from gaussmix._src.plot.palette import NOISE_COLOR, Pen, component_pens, faded
 from gaussmix._src.plot.subject import Features, choose_names, chosen_features, make_subject, overall
 
-_MAX_ROWS = 300  # that are drawn as lines
-_MAX_TICKS = 12  # features that all have a tick and a marker
-_NAMES_WIDTH = 50  # characters of names side by side
+_MAX_ROWS = 300  # maximum number of rows that are drawn as lines
+_MAX_TICKS = 12  # maximum number of features that all have a tick and a marker
+_NAMES_WIDTH = 50  # total number of characters for horizontal feature names
 _BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ProfileDisplay(Display):
-    """The mean of each component over the features side by side, in a band of its standard deviations.
+    """Plot of the mean of each component over all features, in a band of the component's standard deviations.
 
-    Make it with `from_estimator`, of a mixture or of a pipeline that ends with one. After `PCA` or another affine step
-    the picture is of the features before it, such as the points of curves: of means A μ_k + b, and of variances of
-    A Σ_k Aᵀ and of what the steps left out of the rows.
+    Create a display with `from_estimator` from a mixture, or from a pipeline that ends with an estimator. If the
+    pipeline has `PCA` or other affine steps, the display shows the features before these steps, such as the points of
+    curves. The means are then A μ_k + b, and the variances are the diagonal of A Σ_k Aᵀ plus the mean squared residual
+    that the steps leave out of the rows.
 
     Parameters
     ----------
-    weights : (n_components,), π_k.
-    means, deviations : (n_components, n_shown), of each feature in each component, data units.
-    rows : (n_rows, n_shown), data units; without rows (0, n_shown).
+    weights : (n_components,), weights π_k of the components.
+    means, deviations : (n_components, n_shown), the components' means and standard deviations, in data units.
+    rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
     labels : (n_rows,), the most probable component; −1 for noise.
-    feature_names : the names of the features shown.
+    feature_names : names of the features shown.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    lines_ : for each component the line of its means.
-    bands_ : for each component its band.
-    rows_ : for each component a line through its rows, one after the other.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    lines_ : the line of means of each component.
+    bands_ : the band of each component.
+    rows_ : for each component a single line object that draws all its rows, followed by one for noise.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -82,21 +83,21 @@ class ProfileDisplay(Display):
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
-        """Draw a fitted estimator, a pipeline that ends with one, or a mixture, over rows or alone.
+        """Draw a fitted estimator, a pipeline that ends with an estimator, or a mixture, with or without rows.
 
-        All else is as for `ComponentDisplay.from_estimator`.
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
-        estimator : as there, or a fitted `sklearn.pipeline.Pipeline` whose steps before the last have an
-            `inverse_transform` that is affine, as those of `PCA` and `StandardScaler`. Without X the bands lack what
-            `PCA` left out.
-        X : rows as the estimator or the pipeline takes them. At most 300 are drawn, chosen at random.
-        features : the features to show, in this order; by default all.
+        estimator : an estimator or mixture as in `ComponentDisplay`, or a fitted `sklearn.pipeline.Pipeline` in which
+            all steps before the last have an affine `inverse_transform`, such as `PCA` and `StandardScaler`. If X is
+            None, the bands lack the variance that `PCA` left out.
+        X : rows in the form that the estimator or the pipeline accepts. At most 300 rows, chosen at random, are drawn.
+        features : the features to show, in this order; all features by default.
 
         Raises
         ------
-        ValueError : a step of the pipeline has no inverse, or one that is not affine.
+        ValueError : a step of the pipeline does not have an affine inverse.
         """
         steps, last = None, estimator
         if isinstance(estimator, Pipeline):
@@ -128,25 +129,27 @@ class ProfileDisplay(Display):
         colors: Any = None,
         legend: bool = True,
     ) -> Self:
-        """Draw. All else is as for `ComponentDisplay.plot`.
+        """Draw the display.
+
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.plot`.
 
         Parameters
         ----------
-        standardize : whether to show each feature in standard deviations of the mixture from its mean; False for data
-            units, where all features have the same, such as the points of curves.
-        level : half the height of the bands, standard deviations of the component, positive; 1.64 holds 90% of a
-            component at each feature.
+        standardize : whether to show each feature as the distance from the mixture's mean, in standard deviations of
+            the mixture. Use False to show data units if all features have the same unit, such as the points of curves.
+        level : half the height of the bands, in standard deviations of the component; positive. With 1.64 a band
+            contains 90% of the component at each feature.
         """
         (reach,) = checked_levels([level])
         ax = self._on(ax)
         pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
-        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # has a name below
+        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # distance between the features with a tick
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
         rows, own = (self.rows[some] - centre) / spread, self.labels[some]
         self.rows_: list[Any] = []
         for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
-            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap after each row
+            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap in the line after each row
             path = np.tile([*at, np.nan], len(mine)), mine.ravel()
             self.rows_ += ax.plot(*path, color=faded(pen.color, _ROW_ALPHA), linewidth=0.5, zorder=1)
         self.bands_: list[Any] = []
@@ -168,9 +171,10 @@ class ProfileDisplay(Display):
 
 
 def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
-    """Means and variances of each component in the features before some steps, (n_components, n_features).
+    """Compute the components' means and variances in the features before the steps, (n_components, n_features).
 
-    The steps are undone at the mean of all, one and two standard deviations from it along each axis, and at the means.
+    To check that the inverse of the steps is affine, the function applies it to the mixture's mean, to the components'
+    means, and to points on each axis at one and two standard deviations from the mixture's mean.
     """
     model, n = mixture._model, mixture.n_features
     centre, spread = overall(mixture.weights, mixture.means, model.covariances.variances())
@@ -179,8 +183,8 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
         undone = steps.inverse_transform(np.vstack([centre, ends]))
         origin, moves = np.split(undone, [1])
         axes = (moves - origin)[:n] / spread[:, None]
-        with catch_warnings(action="ignore"):  # of names that arrays lack
-            gap = np.asarray(steps.transform(undone))[1:] - ends  # a function without its inverse does not come back
+        with catch_warnings(action="ignore"):  # scikit-learn warns that the arrays have no feature names
+            gap = np.asarray(steps.transform(undone))[1:] - ends  # large if `inverse_transform` is not the true inverse
         is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
         if is_affine and (abs(gap) <= 1e-4 * spread).all():
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)

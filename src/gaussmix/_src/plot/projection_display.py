@@ -1,4 +1,4 @@
-"""The plane in which the components of a mixture are farthest apart."""
+"""A display of the plane in which the components of a mixture are separated best."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from gaussmix._src.plot.display import Axes
 from gaussmix._src.plot.subject import Subject, make_subject
 from gaussmix._src.validation.parameters import check_fraction
 
-_MAX_LABEL_LENGTH = 42  # of an axis label
+_MAX_LABEL_LENGTH = 42  # maximum number of characters in an axis label
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ProjectionDisplay(ComponentDisplay):
-    """Rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
+    """Plot of rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
-    Make it with `from_estimator`. The directions are those of `gaussmix.GaussianMixtureDimensionReducer`. All else is
-    as for `ComponentDisplay`: the ellipses are those of the mixture in this plane, which hides no feature.
+    Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
+    combine all features. Otherwise this display is the same as `ComponentDisplay`, for the mixture's marginal
+    distribution in these directions.
 
     Parameters
     ----------
-    directions : (n_shown, n_features), of length 1.
-    **others : as for `ComponentDisplay`, in the directions instead of features.
+    directions : (n_shown, n_features), unit vectors.
+    **others : parameters of `ComponentDisplay`, for the directions instead of features.
 
     Examples
     --------
@@ -60,15 +61,15 @@ class ProjectionDisplay(ComponentDisplay):
         ax: Axes | None = None,
         **options: Any,
     ) -> Self:
-        """Draw a fitted estimator, or a mixture, over rows or alone.
+        """Draw a fitted estimator or a mixture, with or without rows.
 
-        All else is as for `ComponentDisplay.from_estimator`.
+        The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
-        n_directions : 1 or 2.
-        mean_fraction : as for `gaussmix.GaussianMixtureDimensionReducer`: 1 separates by means, less also by
-            covariances.
+        n_directions : number of directions, 1 or 2.
+        mean_fraction : from 0 to 1, as in `gaussmix.GaussianMixtureDimensionReducer`. With 1 the directions separate
+            the means; with less they also separate components by their covariances.
 
         Raises
         ------
@@ -91,10 +92,10 @@ class ProjectionDisplay(ComponentDisplay):
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
-    """The features that a direction is made of most, as many as there is room for: "0.9 length − 0.4 width …"."""
+    """Write a direction as its largest terms, as far as there is room: "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
-    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # the largest is positive
+    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # the largest coefficient is positive
     for j in named[1:]:
         longer = f"{text} {'−' if axis[j] < 0 else '+'} {abs(axis[j]):.2g} {names[j]}"
         if len(longer) > _MAX_LABEL_LENGTH:
@@ -104,7 +105,7 @@ def largest(axis: Array, names: Sequence[str]) -> str:
 
 
 def _with_another(axes: Array, n_features: int) -> Array:
-    """Axes and one more across them, where the components differ along fewer directions than are shown."""
+    """Append an orthogonal direction, because the components differ along fewer directions than are shown."""
     if n_features <= len(axes):
         return axes
     basis = np.linalg.qr(np.concatenate([axes, np.eye(n_features)]).T)[0].T

@@ -1,4 +1,4 @@
-"""How the rows are shared among the components."""
+"""A display of the responsibilities of all rows."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import NOISE_COLOR, component_pens, faded
 from gaussmix._src.plot.subject import make_subject, named_probabilities
 
-_MAX_BARS = 1_000  # of rows; more are averaged
+_MAX_BARS = 1_000  # maximum number of bars; more rows are averaged in groups
 _HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ResponsibilityDisplay(Display):
-    """A bar for each row, in parts as large as the probabilities p(k | x) of its components.
+    """Stacked bar plot with a bar for each row, divided by the probabilities p(k | x) of the components.
 
-    Make it with `from_estimator`. Rows stand in the order of their most probable component, the most certain first:
-    what is shared lies between the blocks. More than 1,000 rows are averaged in groups of neighbours.
+    Create a display with `from_estimator`. Rows are sorted by their most probable component and, within a component,
+    from certain to uncertain, so that uncertain rows are at the right end of each component's block. More than 1,000
+    rows are averaged in groups of neighbours.
 
     Parameters
     ----------
-    responsibilities : (n_bars, n_components), or one column more for noise; each row sums to 1.
-    n_rows : how many rows there are.
-    component_names : of the components.
+    responsibilities : (n_bars, n_components), with one more column if there is noise; each row sums to 1.
+    n_rows : number of rows.
+    component_names : names of the components, and "noise" if there is noise.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    areas_ : an area for each component: its parts of all bars.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    areas_ : the filled area of each component.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -52,9 +53,10 @@ class ResponsibilityDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Axes | None = None, **options: Any) -> Self:
-        """Draw the rows of a fitted estimator, or of a mixture.
+        """Draw the responsibilities of rows under a fitted estimator or a mixture.
 
-        Parameters, return and errors are those of `ComponentDisplay.from_estimator`; X is needed, and needs rows.
+        Parameters, return value and errors are the same as in `ComponentDisplay.from_estimator`, except that X is
+        required and must have rows.
         """
         subject = make_subject(estimator, X)
         rows = subject.needed_rows(cls.__name__)
@@ -66,9 +68,10 @@ class ResponsibilityDisplay(Display):
         return cls(responsibilities=grouped, n_rows=len(responsibilities), component_names=names).plot(ax, **options)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`.
+        """Draw the display.
 
-        Components of one colour have different hatches.
+        Parameters, return value and errors are the same as in `ComponentDisplay.plot`. Components with the same
+        colour have different hatches.
         """
         ax = self._on(ax)
         pens = component_pens(len(self.component_names), colors, ax.get_facecolor())
@@ -78,7 +81,7 @@ class ResponsibilityDisplay(Display):
         seen: dict[Any, int] = {}
         for k, (name, pen) in enumerate(zip(self.component_names, pens, strict=True)):
             color = NOISE_COLOR if name == "noise" else pen.color
-            key = faded(color, 1.0)  # one colour has several forms
+            key = faded(color, 1.0)  # the same colour can be written in several ways
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
             how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor(), "antialiased": False}

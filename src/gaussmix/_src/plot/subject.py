@@ -1,4 +1,4 @@
-"""What a picture shows: a mixture, the features chosen and their names, and rows with the component of each."""
+"""The data that a display shows: a mixture, the chosen features with their names, and rows with their labels."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import Frame
 
-_PIECE_VALUES = 2**24  # responsibilities that are in memory at once
+_PIECE_VALUES = 2**24  # maximum number of responsibilities in memory at the same time
 Feature = int | str
 Features = Feature | Sequence[Feature] | None
-MAX_GRID_FEATURES = 8  # of a grid of pictures that can still be read
+MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is still legible
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A mixture and, unless it is drawn alone, rows.
+    """Mixture to draw, with rows unless the mixture is drawn alone.
 
     Parameters
     ----------
-    mixture : what is drawn.
-    names : of its features.
-    rows : (n_rows, n_features), data units, NaN where a cell is missing; None for no rows.
-    estimator, data : what the user gave: the estimator or mixture, and X.
+    mixture : the mixture to draw.
+    names : names of the mixture's features.
+    rows : (n_rows, n_features), in data units, with NaN for missing values; None to draw no rows.
+    estimator, data : the user's arguments: an estimator or a mixture, and X.
     """
 
     mixture: Mixture
@@ -44,14 +44,14 @@ class Subject:
     data: Any = None
 
     def responsibilities(self, rows: Array) -> Array:
-        """p(k | x) by what each row has, (n_rows, n_components); raises ValueError as the estimators do."""
+        """Compute p(k | observed values) for each row, (n_rows, n_components); raise ValueError as `predict_proba`."""
         probabilities = as_estimator(self.mixture.with_feature_names(None)).predict_proba(rows)
         return np.asarray(probabilities, dtype=np.float64)
 
     def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
-        """The most probable component of each row, −1 for noise, and its probability; both (n_rows,).
+        """Return each row's most probable component, −1 for noise, and the probability of this component, (n_rows,).
 
-        They are of all features, whether a picture shows them or not.
+        Both results depend on all features, not only on the features that a display shows.
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
@@ -66,17 +66,17 @@ class Subject:
         return labels, certainty
 
     def shown(self, features: Sequence[int]) -> Array:
-        """The rows' chosen features, (n_rows, n_chosen); no rows where there are none."""
+        """Return the chosen features of the rows, (n_rows, n_chosen); (0, n_chosen) if there are no rows."""
         return np.empty((0, len(features))) if self.rows is None else self.rows[:, features]
 
     def components(self, features: Sequence[int]) -> dict[str, Any]:
-        """Weights, means and dense covariances of the components in some features, and the names of these."""
+        """Return weights, means and dense covariances of the components in the given features, and feature names."""
         means, names = self.mixture.means[:, features], [self.names[j] for j in features]
         covariances = self.mixture._model.covariances.marginal(np.array(features)).dense()
         return {"weights": self.mixture.weights, "means": means, "covariances": covariances, "feature_names": names}
 
     def needed_rows(self, display: str) -> Array:
-        """The rows; raises ValueError where a picture that shows nothing else has none."""
+        """Return the rows; raise ValueError if there are no rows for a display that needs rows."""
         if self.rows is None:
             raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
         if not len(self.rows):
@@ -85,7 +85,7 @@ class Subject:
 
 
 def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
-    """The mixture of a fitted estimator or a mixture itself, and rows; raises as `FeatureDisplay.from_estimator`."""
+    """Create a subject from a fitted estimator or a mixture, and rows; raise as `FeatureDisplay.from_estimator`."""
     mixture, frame = get_mixture(estimator), Frame.from_table(X)
     its_own = None if frame is None else frame.names
     names = choose_names(mixture.n_features, feature_names, mixture.feature_names, its_own)
@@ -104,7 +104,7 @@ def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = N
 
 
 def get_mixture(estimator: Any) -> Mixture:
-    """The mixture of a fitted estimator, or the mixture itself; raises TypeError or NotFittedError."""
+    """Return the mixture of a fitted estimator, or the mixture itself; raise TypeError or NotFittedError."""
     if isinstance(estimator, Mixture):
         return estimator
     mixture = None
@@ -124,7 +124,7 @@ def get_mixture(estimator: Any) -> Mixture:
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
-    """Names of the components, and responsibilities (n_rows, n_components); both with noise as the last if there is."""
+    """Return component names and responsibilities (n_rows, n_components); noise, if there is any, is appended last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
     if mixture.noise is None:
         return names, probabilities
@@ -132,9 +132,9 @@ def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[st
 
 
 def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
-    """Predictors and targets as the columns of one array; X itself without X or y. Raises ValueError or TypeError.
+    """Join predictors and targets as the columns of one array, or return X if X or y is None.
 
-    `names` are those of the columns, if they have some; a data frame X must have them in this order.
+    A data frame X must have the columns `names`, if there are any, in this order. Raises ValueError or TypeError.
     """
     if X is None or y is None:
         return X
@@ -146,9 +146,9 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """The names that are given, or the first others that are as many as the features, or x0, x1, … .
+    """Return the chosen names, or the first of `others` that has a name for each feature, or x0, x1, … .
 
-    Raises ValueError for given names that are not as many.
+    Raises ValueError if the number of chosen names is not the number of features.
     """
     if chosen is not None:
         if np.ndim(chosen) != 1 or len(chosen) != n_features:
@@ -164,9 +164,10 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
 
 
 def chosen_features(features: Features, subject: Subject, max_features: int) -> list[int]:
-    """Indices of different features, given by index or name; by default two that separate best, of a grid all.
+    """Return the indices of distinct features, which are specified by index or name.
 
-    Raises ValueError for more than `max_features`.
+    The default is the two features that separate the components best or, for a grid, all features. Raises ValueError
+    if there are more than `max_features`.
     """
     names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
@@ -186,7 +187,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of each feature in a mixture, (n_features,); 1 for one that does not vary."""
+    """Return the mean and the standard deviation of each feature, (n_features,); the latter is 1 for a constant."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
@@ -194,9 +195,10 @@ def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Arra
 
 
 def separating_features(mixture: Mixture) -> list[int]:
-    """Two features whose means tell the components apart best, as they stand; of many, two of the eight best alone.
+    """Return the two features whose means separate the components best, in their original order.
 
-    They have the largest trace of T⁻¹ B, of the covariances of all rows and of the means: 0 to 2, without unit.
+    The two features maximise the trace of T⁻¹ B, where T is the covariance of all rows and B the covariance of the
+    means. The trace is between 0 and 2 and has no unit. Only the eight features that separate best alone are compared.
     """
     weights, covariances = mixture.weights, mixture._model.covariances
     centre, spread = overall(weights, mixture.means, covariances.variances())

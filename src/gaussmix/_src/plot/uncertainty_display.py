@@ -1,4 +1,4 @@
-"""Where a mixture does not know which component a row belongs to."""
+"""A display of the rows whose component is uncertain."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _MIN_AREA, _MAX_AREA = 8.0, 110.0  # areas of points, points²
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class UncertaintyDisplay(FeatureDisplay):
-    """Rows in the colours of their components, larger and stronger the less certain the component is.
+    """Plot of rows in the colours of their components, with larger and more opaque points for uncertain rows.
 
-    Make it with `from_estimator`, which needs X. The uncertainty of a row is 1 − max_k p(k | x), by all features, as in
-    mclust; the area of a point grows with it. In one feature the uncertainty is the height. Of more than 20,000 rows
-    the 20,000 most uncertain ones are drawn.
+    Create a display with `from_estimator`, which needs X. The uncertainty of a row is 1 − max_k p(k | x), given all
+    features, as in mclust; the area of a point grows with the uncertainty. With one feature the vertical axis shows the
+    uncertainty. If there are more than 20,000 rows, only the 20,000 most uncertain rows are drawn.
 
     Parameters
     ----------
-    rows : (n_rows, 1) or (n_rows, 2), the features shown, data units.
+    rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units.
     labels : (n_rows,), the most probable component; −1 for noise.
-    uncertainty : (n_rows,), from 0 to 1 − 1 / n, where n counts the components, and noise as one more.
-    weights, means, covariances : of the components in the features shown, as for `ComponentDisplay`.
-    feature_names : the names of the features shown, for the axes.
+    uncertainty : (n_rows,), from 0 to 1 − 1 / n, where n is the number of components, including noise.
+    weights, means, covariances : parameters of the components in the features shown, as in `ComponentDisplay`.
+    feature_names : names of the features shown, used to label the axes.
     has_noise : whether a row may be noise.
 
     Attributes
     ----------
-    ax_, figure_ : the axes drawn on, and their figure. `plot` sets these and all that follow.
-    rows_ : a collection of points for each component, and one for noise where there is some.
-    components_ : for each component its ellipse of 2 σ; empty in one feature.
-    legend_ : the legend at the right of the axes, or None.
+    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    rows_ : a collection of points for each component, and one for noise if there are noise rows.
+    components_ : the ellipse of 2 σ for each component; empty with one feature.
+    legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class UncertaintyDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Self:
-        """Make the display of some features without drawing it."""
+        """Create the display of the given features without drawing it."""
         subject.needed_rows(cls.__name__)
         labels, certainty = subject.labels_and_certainty()
         rows, noise = subject.shown(shown), subject.mixture.noise
@@ -76,7 +76,7 @@ class UncertaintyDisplay(FeatureDisplay):
         return cls(rows=rows[some], labels=labels[some], uncertainty=1.0 - certainty[some], **parts)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
-        """Draw. Parameters, return and errors are those of `ComponentDisplay.plot`."""
+        """Draw the display. Parameters, return value and errors are the same as in `ComponentDisplay.plot`."""
         ax = self._on(ax)
         pens = component_pens(len(self.weights), colors, ax.get_facecolor())
         is_line = self.means.shape[1] == 1
@@ -84,21 +84,21 @@ class UncertaintyDisplay(FeatureDisplay):
         self.components_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
-        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain above
+        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
-        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # those below stay in sight
+        points = at[order], self.labels[order], 0.45 + 0.25 * strength  # transparent, so that all rows stay visible
         self.rows_: Any = draw_points(ax, *points, pens, {"zorder": 4}, sizes)
         self._name_axes(self.feature_names, "uncertainty")
         return self._with_legend(self._handles(pens), legend)
 
     @property
     def _highest(self) -> float:
-        """The uncertainty of a row that is equally likely everywhere."""
+        """Return the uncertainty of a row that is equally likely to belong to each component."""
         return 1.0 - 1.0 / (len(self.weights) + self.has_noise)
 
     def _handles(self, pens: Any) -> list[Any]:
-        """The components, and what the size of a point says."""
+        """Return legend entries for the components and for the sizes of the points."""
         noise = bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=True, lines=False, noise=noise)
         handles += level_handles([2.0], 2) if self.components_ else []

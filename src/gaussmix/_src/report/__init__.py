@@ -1,4 +1,4 @@
-"""What is told of a fit: summaries, tables and sentences. Each module is imported at its first use."""
+"""Reports on a fit: summaries, tables, estimates and warnings. Each module is imported when it is first used."""
 
 from typing import TYPE_CHECKING
 

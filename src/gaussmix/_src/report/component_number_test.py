@@ -1,4 +1,4 @@
-"""Tests of the number of components, one size after the other."""
+"""The result of a sequence of hypothesis tests for the number of components."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ DEFAULT_LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComponentNumberTest:
-    """Tests of mixtures against larger ones, in sequence.
+    """Sequence of hypothesis tests of mixtures against larger mixtures.
 
     Parameters
     ----------
-    n_components : (m,), of the smaller mixture of each test.
-    statistic : (m,), of each test: twice the log likelihood ratio, nats, or the mean likelihood ratio of the halves.
-    p_value : (m,).
-    method : what was tested, as a line.
-    null_statistics : (m, n), statistics of rows that were drawn from the smaller mixture; None where none were.
-    frame_library : of data frames; None for the first that is installed.
+    n_components : (m,), number of components of the smaller mixture in each test.
+    statistic : (m,), statistic of each test: twice the log-likelihood ratio in nats, or the mean likelihood ratio of
+        the two halves of the rows.
+    p_value : (m,), p-value of each test.
+    method : one-line description of the tests.
+    null_statistics : (m, n), statistics of rows drawn from the smaller mixture; None if no rows were drawn.
+    frame_library : library of data frames that `tidy` returns; None for the first that is installed.
     """
 
     n_components: Indices
@@ -42,21 +43,21 @@ class ComponentNumberTest:
                 frozen(array)
 
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
-        """The first number of components that is not rejected in favour of more.
+        """Return the first number of components that is not rejected in favour of more components.
 
-        There are at least so many with probability 1 − alpha: each test is made only where those before it reject, so
-        that the first true one decides about all of them.
+        With probability 1 − alpha there are at least this many components. Each test counts only if all earlier tests
+        reject, so that the result is wrong only if the first true null hypothesis is rejected.
 
         Parameters
         ----------
-        alpha : level of each test, from 0 to 1.
+        alpha : significance level of each test, between 0 and 1.
         """
         check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
         accepted = np.flatnonzero(self.p_value > alpha)
         return int(self.n_components[accepted[0]] if accepted.size else self.n_components[-1] + 1)
 
     def tidy(self) -> Any:
-        """A row for each test, as a data frame: "n_components", "statistic" and "p_value"."""
+        """Return a data frame with a row for each test and the columns "n_components", "statistic" and "p_value"."""
         columns = {"n_components": self.n_components, "statistic": self.statistic, "p_value": self.p_value}
         return made_frame({name: np.array(values) for name, values in columns.items()}, self.frame_library)
 
@@ -71,4 +72,4 @@ class ComponentNumberTest:
     __repr__ = __str__
 
 
-ComponentNumberTest.__module__ = "gaussmix"  # where users import it from
+ComponentNumberTest.__module__ = "gaussmix"  # the module from which users import the class

@@ -1,4 +1,4 @@
-"""How sure the numbers of a fit are: standard errors, covariances and intervals, in the words of statsmodels."""
+"""Uncertainty of a fit: standard errors, covariances and confidence intervals, with the names of statsmodels."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from gaussmix._src.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
 DEFAULT_ALPHA = 0.05
-MAX_ALPHA = 0.5  # with more, alpha is most likely meant as the probability of the interval
+MAX_ALPHA = 0.5  # a larger alpha is most likely meant as the probability of the interval
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
-MAX_SHOWN_MIXTURES = 50  # mixtures in a picture
-MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # standard errors between fit and maximum
-MAX_VARIANCE = 1e140  # data units²
-MAX_FIT_DISTANCE = 3.0  # standard errors between a fit and the errors beside its numbers
-MIN_RELIABLE_CURVATURE = 15.0  # nats of all rows: with less, intervals by formula fall short
-MIN_SIMULATED = 100.0  # rows: the fewest of the simulated cases
-WEAK_NOTE = "The rows say little about some of the parameters."
-_COVERAGE = " In simulated cases, 95 % intervals by formula held 90 %"
+MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
+MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distance between fit and maximum, in standard errors
+MAX_VARIANCE = 1e140  # in data units²
+MAX_FIT_DISTANCE = 3.0  # maximum distance between a fit and the estimates shown with it, in standard errors
+MIN_RELIABLE_CURVATURE = 15.0  # in nats of all rows; with a smaller curvature, intervals by formula are too narrow
+MIN_SIMULATED = 100.0  # smallest number of rows in the simulations
+WEAK_NOTE = "The rows determine some of the parameters only weakly."
+_COVERAGE = " In simulations, 95 % intervals by formula contained 90 % of the true values"
 _METHODS = {
     "hessian": "the Hessian of the objective",
     "outer": "the outer product of the scores",
@@ -51,21 +51,20 @@ _METHODS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ParameterEstimates:
-    """Numbers of a mixture, and how sure they are.
+    """Estimates of parameters or of functions of a mixture, with their covariance.
 
     Parameters
     ----------
-    names : of the numbers.
-    params : (q,), the numbers, in their units.
-    covariance : (q, q), of their estimates; NaN where there is none, 0 where a number is known.
-    links : of each number, the scale on which its interval is symmetric: "logit" of a weight, "log" of a variance, and
-        "" for itself.
-    method : how they were found, as a line.
-    notes : what to know of them, a sentence each.
-    draws : (n, q), of a bootstrap, a row for each refit; None for formulas.
-    draw_weights : (n,), what the square of each refit of the jackknife counts; its draws have no quantiles. None for
-        the bootstrap.
-    frame_library : of data frames; None for the first that is installed.
+    names : names of the estimated values.
+    params : (q,), the estimated values, in their units.
+    covariance : (q, q), covariance of the estimates; NaN where it is unknown, 0 where a value is known exactly.
+    links : for each value, the scale on which its interval is symmetric: "logit" for a weight, "log" for a variance,
+        and "" for the identity.
+    method : one-line description of how the estimates were computed.
+    notes : caveats, one sentence each.
+    draws : (n, q), values of each bootstrap or jackknife refit; None if the covariance comes from a formula.
+    draw_weights : (n,), weight of the square of each jackknife refit, whose draws have no quantiles; otherwise None.
+    frame_library : library of data frames that `tidy` returns; None for the first that is installed.
     """
 
     names: tuple[str, ...]
@@ -86,26 +85,26 @@ class ParameterEstimates:
 
     @property
     def bse(self) -> Array:
-        """Standard errors, (q,)."""
+        """Return the standard errors, (q,)."""
         return np.sqrt(np.diagonal(self.covariance))
 
     def cov_params(self) -> Array:
-        """The covariance of the estimates, (q, q)."""
+        """Return the covariance of the estimates, (q, q)."""
         return self.covariance
 
     def conf_int(self, alpha: float = DEFAULT_ALPHA, method: str | None = None) -> Array:
-        """Intervals that hold each number with probability 1 − alpha, (q, 2).
+        """Return intervals that contain each true value with probability 1 − alpha, (q, 2).
 
         Parameters
         ----------
-        alpha : from 0 to 0.5.
-        method : "wald", estimate ± z · standard error, on the scale of `links`. Of a bootstrap also "percentile", the
-            quantiles of the refits, its default; and "centred", these moved so that the mean of the refits is the
-            estimate, on the scale of `links`.
+        alpha : probability outside the interval, above 0 and at most 0.5.
+        method : "wald" for estimate ± z · standard error, on the scale of `links`. The default of a bootstrap is
+            "percentile" for quantiles of the refits. "centred" shifts these quantiles on the scale of `links`, so that
+            the mean of the refits is the estimate; it needs a bootstrap, too.
 
         Raises
         ------
-        ValueError, TypeError : alpha is not a number above 0 and at most 0.5, or there is no such method here.
+        ValueError, TypeError : alpha is not a number above 0 and at most 0.5, or the method is not available.
         """
         check_within("alpha", alpha, _ALPHA, lambda value: 0 < value <= MAX_ALPHA)
         known = ("wald",) if self.draws is None or self.draw_weights is not None else ("percentile", "centred", "wald")
@@ -113,7 +112,7 @@ class ParameterEstimates:
         if chosen not in known:
             raise ValueError(f"method={method!r:.40} is not one of {', '.join(map(repr, known))}.")
         if chosen == "percentile":
-            assert self.draws is not None, "they are a bootstrap's"
+            assert self.draws is not None, "a bootstrap always has draws"
             return np.asarray(np.quantile(self.draws, (alpha / 2, 1 - alpha / 2), axis=0).T)
         ends = np.empty((len(self.params), 2))
         for index, (value, link) in enumerate(zip(self.params, self.links, strict=True)):
@@ -125,20 +124,20 @@ class ParameterEstimates:
                 reach = -float(ndtri(alpha / 2)) * self.bse[index] * slope(value)
                 moves = np.array([-reach, reach])
             else:
-                assert self.draws is not None, "they are a bootstrap's"
+                assert self.draws is not None, "a bootstrap always has draws"
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            with np.errstate(over="ignore"):  # an end may be infinite
+            with np.errstate(over="ignore"):  # an end of an interval may be infinite
                 ends[index] = back(there(value) + moves)
         return ends
 
     def tidy(self, alpha: float = DEFAULT_ALPHA) -> Any:
-        """The numbers as a data frame with the columns "term", "estimate", "std_error", "conf_low" and "conf_high".
+        """Return a data frame with the columns "term", "estimate", "std_error", "conf_low" and "conf_high".
 
         Parameters
         ----------
-        alpha : as for `conf_int`.
+        alpha : probability outside each interval, as in `conf_int`.
         """
         return made_frame(self._columns(alpha), self.frame_library)
 
@@ -148,11 +147,11 @@ class ParameterEstimates:
         return {"term": list(self.names), **of_numbers}
 
     def summary(self, alpha: float = DEFAULT_ALPHA) -> str:
-        """The numbers in a page of text.
+        """Return the estimates, their standard errors and their intervals as a page of text.
 
         Parameters
         ----------
-        alpha : as for `conf_int`.
+        alpha : probability outside each interval, as in `conf_int`.
         """
         header, rows = self._cells(alpha)
         notes = ["", *(f"- {note}" for note in self.notes)] if self.notes else []
@@ -178,13 +177,13 @@ class ParameterEstimates:
 def with_intervals(
     estimates: ParameterEstimates, alpha: float = DEFAULT_ALPHA
 ) -> list[tuple[str, list[str], list[float]]]:
-    """The name of each estimate; it, its standard error and the ends of its interval, as text and as numbers."""
+    """Return each estimate's name, and its value, standard error and interval ends as texts and as floats."""
     values = zip(estimates.params, estimates.bse, *estimates.conf_int(alpha).T, strict=True)
     return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Numbers with three digits of the standard error."""
+    """Format an estimate, its standard error and its interval with three significant digits of the standard error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -197,7 +196,7 @@ def _one(value: Any) -> Any:
     return value
 
 
-# By link: the function, its inverse, and its slope.
+# The link function, its inverse, and its derivative for each name of a link.
 _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
     "": (_one, _one, lambda value: 1.0),
     "log": (np.log, np.exp, lambda value: 1 / value),
@@ -206,7 +205,7 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
-    """Names, numbers and links of all parameters of a mixture, as `ParameterEstimates` has them."""
+    """Return names, values and links of all parameters of a mixture, as arguments for `ParameterEstimates`."""
     scale, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
     of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
@@ -220,14 +219,14 @@ class MixtureEstimates(ParameterEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : as for `ParameterEstimates`.
-    mixture : the one with `params`.
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
+    mixture : the mixture with the parameters `params`.
     """
 
     mixture: Mixture = field(kw_only=True)
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
-        """The largest distance of a model from this one in any of the chosen parameters (q,), in standard errors."""
+        """Return a model's largest distance from the estimates, in standard errors, over the chosen parameters (q,)."""
         errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
@@ -242,13 +241,14 @@ class MixtureEstimates(ParameterEstimates):
 
 
 def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
-    """Standard errors and intervals of weights and means, (n_components,) and one for noise, for `tidy` of a fit.
+    """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
-    Raises ValueError for a mixture of another size, or several standard errors away.
+    Each column has a value for each component, and one for noise if there is noise. Raises ValueError if the mixture
+    has other parameters than the estimates, or is several standard errors away.
     """
     scale = ParameterLayout.at_model(mixture._model)
     if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
-        raise ValueError("estimates must be what inference, bootstrap or posterior_ of this estimator found.")
+        raise ValueError("estimates must come from inference, bootstrap or posterior_ of this estimator.")
     of_rows = np.array([term.kind in (ParameterKind.WEIGHT, ParameterKind.MEAN) for term in scale.terms])
     furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
@@ -269,17 +269,18 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(MixtureEstimates):
-    """How sure the weights, means and covariances of a mixture are, and any function of it.
+    """Uncertainty of the weights, means and covariances of a mixture, or of any function of a mixture, by formula.
 
-    The parameters are all weights, with that of noise after them, then the means, then the numbers of the covariances:
-    lower triangles by rows, or what the structure has of them; once where all components share them.
+    The parameters are the weights, with the weight of noise last, then the means, then the covariances. A covariance
+    has the entries of its lower triangle row by row, or the parameters of its structure. Covariances that all
+    components share are listed once.
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : as for `ParameterEstimates`.
-    mixture : the one at the maximum, with `params`.
-    optimum : where it stands.
-    kind : "hessian", "outer" or "sandwich".
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
+    mixture : the mixture at the maximum, with the parameters `params`.
+    optimum : the maximum of the objective, with its derivatives.
+    kind : kind of the covariance: "hessian", "outer" or "sandwich".
     """
 
     optimum: LocalMaximum = field(kw_only=True)
@@ -287,16 +288,16 @@ class Inference(MixtureEstimates):
     _title: ClassVar[str] = "Inference"
 
     def estimate(self, function: Function, name: str = "function") -> ParameterEstimates:
-        """How sure a function of the mixture is, by the delta method.
+        """Estimate a function of the mixture and its standard errors by the delta method.
 
         Parameters
         ----------
-        function : takes a `Mixture` and returns a number or an array of numbers. It must be smooth near the mixture.
-        name : of its numbers.
+        function : function of a `Mixture` that returns a number or an array, and is smooth near the mixture.
+        name : name of the function's values in the result.
 
         Returns
         -------
-        estimates : of the function.
+        estimates : estimates of the function's values.
 
         Raises
         ------
@@ -309,24 +310,24 @@ class Inference(MixtureEstimates):
             return function_values(function, Mixture._from_model(model, own.feature_names)).ravel()
 
         covariance = np.full((value.size, value.size), np.nan)
-        if self.optimum.information.coordinates.n_parameters:  # else a single component is frozen
+        if self.optimum.information.coordinates.n_parameters:  # 0 if the only component is frozen
             covariance = self.optimum.delta_method_covariance(self.optimum.differentiate(values_at), self.kind)
         return self._function_estimates(name, value, covariance)
 
     def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
-        """Mixtures that differ as much as the estimate may, drawn from its normal approximation: for pictures.
+        """Draw mixtures from the normal approximation of the estimates, for use in plots.
 
         Parameters
         ----------
-        n_samples : how many.
-        rng : a `numpy.random.Generator`, or the seed of one.
+        n_samples : number of mixtures.
+        rng : a `numpy.random.Generator`, or a seed.
         """
         drawn = self.optimum.draw_models(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
         return as_mixtures(drawn, self.mixture)
 
 
 def value_entries(name: str, value: Array) -> dict[str, Any]:
-    """Names, numbers and links of the value of a function, as `ParameterEstimates` has them."""
+    """Return names, values and links of a function's value, as arguments for `ParameterEstimates`."""
     names = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
     return {"names": names, "params": value.ravel(), "links": ("",) * value.size}
 
@@ -336,7 +337,7 @@ def as_mixtures(models: Iterable[Model], like: Mixture) -> list[Mixture]:
 
 
 def function_values(function: Function, mixture: Mixture) -> Array:
-    """The numbers of a user's function; raises TypeError or ValueError if it is none, or they are not finite."""
+    """Evaluate a user's function; raise TypeError if it is not callable, ValueError if its values are not finite."""
     if not callable(function):
         raise ParameterTypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
     values = np.asarray(function(mixture))
@@ -346,34 +347,35 @@ def function_values(function: Function, mixture: Mixture) -> Array:
 
 
 def check_unit(mixture: Mixture) -> None:
-    """Raise ValueError where a variance of a variance would leave double precision."""
+    """Raise ValueError if the variance of an estimated variance would overflow or underflow in double precision."""
     variances = mixture._model.covariances.variances()
     wrong = (variances > MAX_VARIANCE) | ((variances > 0) & (variances < 1 / MAX_VARIANCE))
     if wrong.any():
         k, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, and that of "
+            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, and the variance of "
             f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Give this column in another unit."
         )
 
 
 def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
-    """Standard errors of a fit at the maximum near it.
+    """Compute standard errors at the maximum near a fit.
 
     Parameters
     ----------
     fitted : the fit.
-    problem : its rows and its objective.
-    kind : of the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
-    are_counts : whether row weights count rows. If not, the sandwich has their squares.
+    problem : rows and objective of the fit.
+    kind : kind of the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
+    are_counts : whether row weights count rows. Otherwise the sandwich uses the squares of the weights.
 
     Raises
     ------
-    ValueError : there is no formula, the rows are too few for the kind, or their unit is too large or too small.
+    ValueError : there is no formula, there are too few rows for the kind, or their unit is too large or too small.
 
     Warns
     -----
-    RuntimeWarning : the rows are not those of the fit, or it ended more than a standard error from its maximum.
+    RuntimeWarning : the rows are not the rows that were fitted, or the fit ended more than a standard error from the
+        maximum.
     """
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
@@ -412,9 +414,10 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
-    """Say that these are not the rows of the fit, by their number or by their likelihood; None if they may be.
+    """Return a warning if the number or the likelihood of these rows shows that they were not fitted; otherwise None.
 
-    `before` is the objective of the mixture here. The fit knows its own before the last step, and its last gain.
+    `before` is the objective of the mixture on these rows. The trace of the fit ends with the objective before the
+    last step, so the two values may differ by about the last gain.
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
     if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
@@ -422,7 +425,8 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
-    max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf  # with a ridge it may also fall
+    # A ridge may lower the objective, so the difference may have either sign.
+    max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
     return (
@@ -431,12 +435,12 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     )
 
 
-_OTHER_ROWS = "These numbers are of a fit to this X that begins at the mixture."
+_OTHER_ROWS = "The estimates are therefore for a new fit to this X, started at the mixture."
 
 
 _OF_PRIOR = (
-    "The prior moves the estimates. Where components overlapped, 95 % intervals of fits with prior='default' held the "
-    "truth in 88 to 91 % of simulated cases."
+    "The prior shifts the estimates. In simulations with overlapping components, 95 % intervals of fits with "
+    "prior='default' contained 88 to 91 % of the true values."
 )
 
 
@@ -444,25 +448,26 @@ _ROUNDED = (
     "Standard errors of {} are unknown, because rounding leaves negative variances. Use kind='hessian', or "
     "bootstrap(X)."
 )
-_SHIFTED = "The estimates are those of the maximum, up to {:.2g} standard errors from those of the fit."
+_SHIFTED = "The estimates are for the maximum, which is up to {:.2g} standard errors from the fit."
 
 
 def is_weakly_identified(peak: LocalMaximum) -> bool:
-    """Whether the rows say so little about some parameter that formulas fall short; False where it is not determined.
+    """Check whether the rows determine some parameter so weakly that formulas for standard errors are inaccurate.
 
-    Formulas take the objective for a parabola. It is one near a maximum, as far as a standard error if curvatures are
-    large.
+    Formulas approximate the objective by a parabola, which is accurate within a standard error of the maximum only if
+    the curvature is large in all directions. The result is False if the curvature is zero in some direction, because
+    refits cannot help there.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
 
 def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
-    """Say that the rows say little, and how often intervals held in simulated cases with as many rows."""
+    """Return the note on weakly determined parameters, with the simulated coverage if there are enough rows."""
     return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
 def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """What to know of the numbers of a maximum; `at_ridge` are columns where only the ridge gives a variance."""
+    """Return caveats about the estimates; `at_ridge` lists columns whose variance in a component is only the ridge."""
     notes = []
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)
@@ -474,29 +479,29 @@ def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> li
     lost = {term.component for term in unknown} - peak.frozen_components.keys()
     if peak.flat_directions.shape[1]:
         these = sorted(k for k in lost if k >= 0)
-        which = name_components(these).capitalize() if these else "What all components share"
+        which = name_components(these).capitalize() if these else "Shared parameters"
         notes.append(
-            f"{which}: no standard error, because the fit is at no maximum: in "
-            f"{counted(peak.flat_directions.shape[1], 'direction')} the objective does not fall. The other standard "
-            "errors hold if nothing moves there. Try other starts, or lower n_components."
+            f"{which}: no standard error, because the fit is not at a maximum: the objective does not fall in "
+            f"{counted(peak.flat_directions.shape[1], 'direction')}. The other standard errors are valid only if the "
+            "parameters do not move in these directions. Try other starts, or lower n_components."
         )
     elif is_weakly_identified(peak):
         notes.append(f"{weak_identification_note(peak)} Use bootstrap(X).")
     if peak.model.noise is not None:
         notes.append(OF_NOISE)
         if peak.model.noise.weight <= MIN_BACKGROUND_WEIGHT:
-            notes.append("Next to no row is noise, so its weight counts as known too.")
+            notes.append("Next to no row is noise, so the weight of the noise is treated as known, too.")
     return notes
 
 
-OF_NOISE = "Weights are shares of all rows, noise included. The volume of the noise counts as known."
+OF_NOISE = "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."
 _OF_FROZEN = {
-    FreezeReason.LOST: "no standard errors, because next to no row is left there",
+    FreezeReason.LOST: "no standard errors, because almost no rows are left",
     FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or "
     "where only the ridge gives variance in some direction",
 }
 
 
 ParameterEstimates.__module__ = MixtureEstimates.__module__ = Inference.__module__ = (
-    "gaussmix"  # where users import them from
+    "gaussmix"  # the module from which users import the classes
 )

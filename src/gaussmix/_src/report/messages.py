@@ -1,4 +1,4 @@
-"""The warnings of a fit, and their sentences."""
+"""The warnings that a fit issues, and functions that write their texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FAILURE_ADVICE = {
     "another start (init_params, n_init).",
 }
 
-# scikit-learn's sentence: programs match it.
+# This text is scikit-learn's own, because programs match it.
 _NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
@@ -37,23 +37,23 @@ _NOT_CONVERGED = (
 
 
 _PLURALS = {"rests": "rest", "has": "have"}
-_MAX_CAUSES = 2  # that a sentence gives for components on the ridge
+_MAX_CAUSES = 2  # maximum number of causes that a warning lists for components on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
 class CollapseWarning(ConvergenceWarning, RuntimeWarning):
-    """Components collapsed, lost their rows, or outnumber the distinct rows.
+    """Warning that components collapsed, lost their rows, or outnumber the distinct rows.
 
-    It is a ConvergenceWarning too, so that the filters of programs written for scikit-learn apply to it.
+    The class derives from ConvergenceWarning, so that the warning filters of programs for scikit-learn apply to it.
     """
 
 
 class SearchWarning(RuntimeWarning):
-    """What the user should know of a search as a whole, and not of the mixture that it chose."""
+    """Warning about a model selection as a whole, not about the mixture that was chosen."""
 
 
 def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
-    """Warn about the end of the best run, by the name of what it raised, and about starts that were left out."""
+    """Warn about the end of the best run and about omitted starts; `raised` is the name of the objective."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
@@ -66,7 +66,7 @@ def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = 
 
 
 def frozen_sentence(trace: Trace) -> str | None:
-    """Say which components are frozen, why, and what to do; None if none is."""
+    """Return a warning that names the frozen components, the reasons and remedies, or None if none is frozen."""
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
@@ -77,7 +77,7 @@ def frozen_sentence(trace: Trace) -> str | None:
 
 
 def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
-    """Say that fewer distinct rows have positive weight than there are components."""
+    """Return a warning that fewer distinct rows have positive weight than there are components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
         "components describe the same row, with reg_covar as all of their variance. Lower n_components."
@@ -85,7 +85,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 
 def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
-    """Say which components, by names if they have some, rest on the ridge, and why; "" if none does."""
+    """Return sentences that name the components that rest on the ridge, and the causes; "" if there are none."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
@@ -102,17 +102,20 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
 
 
 def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None = None) -> str:
-    """The same with advice; `columns` says what is wrong with columns, "" for nothing."""
+    """Return the sentences of `ridge_causes` with advice; `columns` describes singular columns, or is "".
+
+    If `names` is given, the components are classes, and the advice is for a classifier.
+    """
     of_classes = "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."
     usual = "Lower n_components, leave out columns of few values, or set a prior." if names is None else of_classes
-    about = "The likelihood and criteria such as BIC say little about such components."
+    about = "The likelihood and criteria such as BIC are unreliable for such components."
     return f"{ridge_causes(on_ridge, names)} {about} {columns or usual}"
 
 
 def warn_of_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
-    """The components that rest on the ridge, with a warning unless the user chose the ridge."""
+    """Return diagnoses of the components that rest on the ridge, and warn unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
@@ -121,7 +124,7 @@ def warn_of_ridge(
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Say which columns are constant, so that the automatic ridge is their variance; None if none is."""
+    """Return a warning that names constant columns, whose variance is the automatic ridge; None if there are none."""
     if not constant:
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
@@ -133,7 +136,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 
 def not_started_sentence(results: Sequence[Result]) -> str | None:
-    """Say how many candidates of a search were not begun, and why; None if all were."""
+    """Return a warning about candidates that were not started, with the reason; None if all were started."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None
@@ -144,10 +147,11 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
 
 
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
-    """Say how many candidates failed, why, and what to do, if that may have changed the choice; None otherwise.
+    """Return a warning about failed candidates if they may have changed the choice; otherwise None.
 
-    It may if most failed, if one failed with no more components than the chosen one, or if `columns` says that columns
-    make them fail, and what to do. Larger candidates often fail; the table of results says which and why.
+    Failures may have changed the choice in three cases: more than half of the candidates failed, a candidate failed
+    that has at most as many components as the chosen one, or `columns` describes singular columns. Otherwise no warning
+    is needed, because large candidates often fail and `results_` lists the reasons.
     """
     failed = [result for result in results if result.failure is not None]
     if not failed:
@@ -155,7 +159,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
-    from gaussmix._src.fit.candidates import describe_failures  # only searches need it
+    from gaussmix._src.fit.candidates import describe_failures  # imported here because only model selection needs it
 
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
@@ -163,7 +167,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
 
 
 def failed_sentence(results: ResultsTable) -> str | None:
-    """Say how many candidates of a search could not be fitted, and why; None if all were."""
+    """Return a sentence with the number of candidates that could not be fitted, and why; None if all were fitted."""
     kinds = [None if each is None else FailureKind.from_text(each) for each in results.get("failure", [])]
     failed = Counter(kind.words for kind in kinds if kind is not None and kind.was_started)
     if not failed:
@@ -174,7 +178,7 @@ def failed_sentence(results: ResultsTable) -> str | None:
 
 
 def stability_sentence(results: ResultsTable, best: int) -> str | None:
-    """After a choice by stability, name the peaks, what was not judged, and what BIC would choose; else None."""
+    """Return a note on a choice by stability: its peaks, unrated candidates, and BIC's choice; otherwise None."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]
@@ -190,7 +194,7 @@ def stability_sentence(results: ResultsTable, best: int) -> str | None:
 
 
 def rounding_sentence(error: Array) -> str | None:
-    """Say which covariances are so nearly singular that log densities have lost digits; None if none is."""
+    """Return a warning about covariances so nearly singular that log densities lose digits; None if there are none."""
     concerned = (error > MIN_ROUNDING).nonzero()[0]
     if not concerned.size:
         return None

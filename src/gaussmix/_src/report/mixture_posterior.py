@@ -1,4 +1,4 @@
-"""How sure a mixture is after a Bayesian fit: draws of whole mixtures, and credible intervals."""
+"""The posterior of a mixture after a Bayesian fit, with draws of mixtures and credible intervals."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from gaussmix._src.report.inference import Function, MixtureEstimates, Parameter
 
 
 class MixturePosterior:
-    """The approximate posterior of a mixture: independent Dirichlet or Beta, and Gauss–Wishart or Gauss–gamma parts.
+    """Approximate posterior distribution of a mixture after variational inference.
 
-    It is about one labelling of the components, so labels do not switch between draws. Parts that depend on each other
-    under the exact posterior are independent here. So intervals are too narrow where components overlap.
+    The weights have Dirichlet or Beta distributions, and the components have normal-Wishart or normal-gamma
+    distributions. Labels do not switch between draws, because the approximation describes a single labelling of the
+    components. Weights and components are independent, although they depend on each other in the exact posterior, so
+    that intervals are too narrow if components overlap.
 
     Parameters
     ----------
-    approximation : of the components that have rows.
-    mixture : of these components, by the means of the posterior.
-    frame_library : of data frames; None for the first that is installed.
+    approximation : variational posterior of the components that have rows.
+    mixture : mixture of these components at the posterior means.
+    frame_library : library of data frames in results; None for the first that is installed.
 
     Examples
     --------
@@ -53,43 +55,43 @@ class MixturePosterior:
         return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.counts.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:
-        """Draw mixtures.
+        """Draw mixtures from the posterior.
 
         Parameters
         ----------
-        n_samples : how many.
-        rng : generator, or its seed.
+        n_samples : number of mixtures.
+        rng : a `numpy.random.Generator`, or a seed.
 
         Returns
         -------
-        mixtures : of the components that have rows, in their order. The small weight of further components is shared
-            among these.
+        mixtures : list of mixtures of the components that have rows, in their order. The small weight of empty
+            components is distributed among these.
 
         Raises
         ------
-        ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is not a generator.
+        ValueError, TypeError : n_samples is not an integer ≥ 1, or rng is neither a generator nor a seed.
         """
         count, generated = check_count("n_samples", n_samples, 1), generator(rng)
         drawn = (self._approximation.draw_model(generated) for _ in range(count))
         return [Mixture._from_model(model).with_feature_names(self._mixture.feature_names) for model in drawn]
 
     def estimates(self, n_samples: int = 1000, rng: Rng = None) -> MixtureEstimates:
-        """All weights, means and covariances with their standard deviations and credible intervals.
+        """Estimate all weights, means and covariances with posterior standard deviations and credible intervals.
 
         Parameters
         ----------
-        n_samples : draws; with 1,000 the ends of intervals are about 0.1 standard deviations off.
-        rng : generator, or its seed.
+        n_samples : number of draws; with 1,000 the ends of intervals are accurate to about 0.1 standard deviations.
+        rng : a `numpy.random.Generator`, or a seed.
 
         Returns
         -------
-        estimates : print it to read it. It has the words of `inference`: `params`, which are those of `mixture_`,
-            `bse`, `cov_params()`, `conf_int(alpha)` between quantiles of the draws, and `tidy()`. Components are those
-            that have rows.
+        estimates : estimates that `print` shows as a table. They have the attributes and methods of the result of
+            `inference`: `params` with the parameters of `mixture_`, `bse`, `cov_params()`, `conf_int(alpha)` with
+            quantiles of the draws, and `tidy()`. Only components that have rows are included.
 
         Raises
         ------
-        ValueError, TypeError : a parameter can't be used, or the unit of a column is too large or too small.
+        ValueError, TypeError : a parameter is invalid, or the unit of a column is too large or too small.
         """
         inference.check_unit(self._mixture)
         scale = ParameterLayout.at_model(self._mixture._model)
@@ -101,21 +103,21 @@ class MixturePosterior:
     def estimate(
         self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None
     ) -> ParameterEstimates:
-        """A function of the mixture with its credible interval.
+        """Estimate a function of the mixture with its credible interval.
 
         Parameters
         ----------
-        function, name : as for `Inference.estimate`, such as ``lambda mixture: mixture.log_density(X)``.
-        n_samples, rng : as for `estimates`.
+        function, name : same as in `Inference.estimate`, such as ``lambda mixture: mixture.log_density(X)``.
+        n_samples, rng : same as in `estimates`.
 
         Returns
         -------
-        estimates : as for `estimates`; `params` are its values at `mixture_`.
+        estimates : result as in `estimates`; `params` has the values of the function at `mixture_`.
 
         Raises
         ------
-        TypeError : it is not a function, or a parameter can't be used.
-        ValueError : it is not finite for a draw, or a parameter can't be used.
+        TypeError : `function` is not callable, or a parameter is invalid.
+        ValueError : the function is not finite for a draw, or a parameter is invalid.
         """
         value = inference.function_values(function, self._mixture)
         check_count("n_samples", n_samples, 2)
@@ -130,4 +132,4 @@ class MixturePosterior:
         )
 
 
-MixturePosterior.__module__ = "gaussmix"  # where users import it from
+MixturePosterior.__module__ = "gaussmix"  # the module from which users import the class

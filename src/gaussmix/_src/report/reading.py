@@ -1,4 +1,4 @@
-"""Reports on a fit: a summary, data frames, and a line."""
+"""Reports on a fit: a summary, data frames, and a one-line description."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import counted_weight
 
-_MIN_P_VALUE = 1e-6  # of rows that are where a mixture has mass
-_MAX_DIAGNOSES = 20  # that a summary has a sentence for each of
-_MAX_DISTANT = 3  # rows with p-values below, which any table may have
+_MIN_P_VALUE = 1e-6  # a row with a smaller p-value counts as distant from the mixture
+_MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
+_MAX_DISTANT = 3  # number of distant rows that causes no warning, because any table may have a few
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
 def make_summary(
     kind: str, fitted: FitResult, rows: tuple[Source, Engine[Any]] | None = None, names: tuple[str, ...] | None = None
 ) -> Summary:
-    """The summary of a fit by a kind of estimator, with names of features where the mixture has none.
+    """Create the summary of a fit.
 
-    `rows` is a source whose weights count rows, and its engine. With None, the summary tells what the fit kept.
+    `kind` is the name of the estimator, and `names` are feature names for a mixture without names. `rows` is a source
+    whose weights count rows, with its engine; if it is None, the summary has only the statistics that the fit stored.
     """
     mixture, facts = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
@@ -82,16 +83,18 @@ def make_summary(
 
 
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
-    """The rows with what is said of each, as a data frame, which is more columns of the one they came in.
+    """Return the rows as a data frame with columns for component, uncertainty, log density and p-value.
 
-    `mixture` labels them, and the estimator gives log densities.
+    If the rows came in a data frame, the columns are added to it. `mixture` provides the labels, and `estimator` the
+    log densities.
     """
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])  # `mixture_` keeps its levels
+    # The estimator's mixture caches the density levels that p-values need.
+    p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
     uncertainty = source.each_row(partial(_uncertainty, mixture=mixture, engine=engine))
@@ -102,24 +105,24 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 
 
 def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
-    """How many rows are complete, of a component, and so far below the lowest peak that their p-values are < 1e-6."""
+    """Count complete rows, except noise, so far below the lowest peak of a component that their p-value is < 1e-6."""
     peaks = mixture.parameters.log_scale
     level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
     return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
 
 
 def distant_sentence(n_distant: int, n_rows: int) -> str | None:
-    """Say how many rows are as `count_distant` counts them; None for a few."""
+    """Return a warning about `n_distant` distant rows, or None if there are only a few."""
     if n_distant <= max(_MAX_DISTANT, n_rows // 100):
         return None
     return (
         f"{n_distant:,} of {counted(n_rows, 'row')} lie where the mixture has no mass (p-value < {_MIN_P_VALUE:g}): "
-        "their components say little. Give rows in the units, and with the transformations, of the rows of the fit."
+        "their components are not meaningful. Give rows in the units, and with the transformations, of the fitted rows."
     )
 
 
 def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
-    """Why rows belong to their components."""
+    """Create an explanation of why rows belong to their components."""
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
@@ -132,7 +135,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
 
 
 def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
-    """1 − p of the most probable component, or of noise, (n_rows,), part by part."""
+    """Return 1 − max_k p(k | x) for each row, (n_rows,), including noise; computed in parts to limit memory."""
     parts = []
     for part in block.split(max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * len(mixture))) * TILE_ROWS):
         responsibilities = engine.responsibilities(part, mixture.parameters)
@@ -142,7 +145,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
 
 
 def one_line(fitted: FitResult) -> str:
-    """A line on the result: size, rows, log-likelihood, steps and time, as far as they are known."""
+    """Describe a fit in one line: size, rows, log-likelihood, steps and time, as far as they are known."""
     mixture, facts = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
@@ -159,12 +162,12 @@ def one_line(fitted: FitResult) -> str:
 
 
 def as_html(fitted: FitResult) -> str:
-    """`one_line` and a small picture, for notebooks."""
+    """Return the text of `one_line` and a small picture as HTML for notebooks."""
     return f"<div><p><b>{escape(one_line(fitted))}</b></p>{sketch(fitted.mixture)}</div>"
 
 
 def described(estimator: BaseEstimator, n_char_max: int) -> str:
-    """scikit-learn's repr; it breaks the lines of an estimator only where the class has no repr of its own."""
+    """Return scikit-learn's repr, which wraps lines only for a class that does not define its own repr."""
     kind = type(estimator)
     plain = type(kind.__name__, (BaseEstimator,), {"__init__": kind.__init__})
     same: Any = object.__new__(plain)
@@ -173,12 +176,12 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
-    """Sizes of the components, and of noise where there is some."""
+    """Append the size of noise, if there is noise, to the sizes of the components."""
     return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
 
 
 def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dict[str, Array]:
-    """A row for each component, and one for noise."""
+    """Return the columns of `tidy`, with a row for each component and, if there is noise, one for noise."""
     n_noise = 0 if mixture.noise is None else 1
     neighbour, overlap = nearest(mixture._model)
     deviations = np.sqrt(mixture._model.covariances.variances())
@@ -198,7 +201,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: FitResult) -> dict[str, Any]:
-    """Why EM stopped, after how many steps, whether at a maximum, and how many starts agreed; None if unknown."""
+    """Return why and when EM stopped, and facts about the maximum, starts and search; None for unknown values."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
@@ -208,7 +211,7 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 
 
 def _warnings(fitted: FitResult) -> list[str]:
-    """What was unusual: about components and features by name, and about candidates of a search."""
+    """Return warnings about components, features, and candidates of a model selection."""
     noted = [] if fitted.outcome is None else fitted.outcome.diagnostics
     items = [_sentence(each) for each in noted[:_MAX_DIAGNOSES]]
     if len(noted) > _MAX_DIAGNOSES:
@@ -220,7 +223,7 @@ def _warnings(fitted: FitResult) -> list[str]:
     marked = fitted.results.get("warning", [])
     if n_weak := sum(each is not None for each in marked):
         of_all = f"{counted(n_weak, 'candidate')} of {len(marked)}"
-        what = "with components of few distinct rows or on reg_covar: their criteria say little"
+        what = "with components of few distinct rows or on reg_covar: their criteria are unreliable"
         items.append(f"{of_all} {what}. results_ names these components.")
     return [*items, *filter(None, [stability_sentence(fitted.results, fitted.best_index or 0)])]
 

@@ -1,4 +1,4 @@
-"""A fit in a page: as text, in notebooks, in LaTeX and as a data frame."""
+"""A one-page summary of a fit as text, as HTML for notebooks, in LaTeX and as a data frame."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 
-_MAX_COLUMNS = 10  # columns of a table
-_MAX_TABLE_ROWS = 40  # rows of a table on a terminal
-_MAX_PAGE_ROWS = 200  # rows of a table elsewhere
+_MAX_COLUMNS = 10  # maximum number of columns in a table
+_MAX_TABLE_ROWS = 40  # maximum number of rows in a table on a terminal
+_MAX_PAGE_ROWS = 200  # maximum number of rows in other tables
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What a fit found, in a page.
+    """One-page summary of a fit.
 
     Parameters
     ----------
-    title : what was fitted.
-    statistics : what `glance` says, by name.
-    components : columns by name, a row for each component and one for noise: what `tidy` says.
-    warnings : what was unusual, a sentence for each.
-    mixture : the result.
-    names : of the features.
-    frame_library : of data frames; None for the first that is installed.
-    extra_lines : what else there is to say, below the line on the data: headings and values.
+    title : title, with the estimator, the number of components and the covariance structure.
+    statistics : the values of `glance`, by name.
+    components : the columns of `tidy`, by name, with a row for each component and one for noise.
+    warnings : warnings about the fit, one sentence each.
+    mixture : the fitted mixture.
+    names : names of the features.
+    frame_library : library of the data frame that `to_frame` returns; None for the first that is installed.
+    extra_lines : additional headings and values, shown below the line on the data.
     """
 
     title: str
@@ -58,12 +58,13 @@ class Summary:
     __repr__ = __str__
 
     def table(self, width: int | None = None) -> str:
-        """The components in aligned columns.
+        """Return the components as text in aligned columns.
 
         Parameters
         ----------
-        width : of a line, in characters: rows and columns change places where that fits better, columns that don't
-            fit are counted, and so are rows after the fortieth. None for at most ten columns and two hundred rows.
+        width : maximum length of a line in characters. The table is transposed if it fits better that way. Columns
+            that do not fit, and rows after the fortieth, are only counted. None for at most ten columns and two
+            hundred rows.
         """
         header, rows = self._table() if width is None else self._cells()
         if width is None:
@@ -82,7 +83,7 @@ class Summary:
         return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
-        """Two tables for LaTeX with the package booktabs: what was found in all, and the components."""
+        """Return two LaTeX tables, one of the whole fit and one of the components, for the package booktabs."""
         header, rows = self._table()
         facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
@@ -90,11 +91,11 @@ class Summary:
         return "\n".join([*notes, *facts, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
 
     def to_frame(self) -> Any:
-        """The components as a data frame, as `tidy` gives them."""
+        """Return the components as a data frame, as `tidy` does."""
         return made_frame(self.components, self.frame_library)
 
     def _lines(self) -> list[tuple[str, str]]:
-        """Names and values of what is known of the fit as a whole."""
+        """Return names and values of the statistics of the whole fit."""
         facts = self.statistics
         seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
         missing = f", {counted(facts['n_missing'], 'cell')} missing" if facts["n_missing"] else ""
@@ -124,12 +125,12 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows, at most two hundred of at most ten columns, and what counts the others."""
+        """Return the header and rows of the table, up to ten columns and two hundred rows, with counts of the rest."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
-        """Header and rows; the features are rows where they are more than the components."""
+        """Return header and rows of the whole table; features are rows if they outnumber the components."""
         mixture, columns = self.mixture, self.components
         K = mixture.n_components
         deviations = np.sqrt(mixture._model.covariances.variances())
@@ -157,19 +158,19 @@ class Summary:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Lines of one length, whose columns end at the same places."""
+    """Join the cells of each row into a line of fixed length with right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def shortened(rows: list[list[str]], n_rows: int = _MAX_TABLE_ROWS) -> list[list[str]]:
-    """The first rows, and one that counts the others."""
+    """Return the first `n_rows` rows and, if there are more, a row that counts the omitted rows."""
     more = len(rows) - n_rows
     return rows if more <= 0 else [*rows[:n_rows], [f"… {more} more", *[""] * (len(rows[0]) - 1)]]
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:
-    """Header and rows with so many columns, and one that counts the others."""
+    """Return header and rows with the first `n_columns` columns and, if needed, one that counts omitted columns."""
     if len(header) <= n_columns:
         return [header, *rows]
     return [[*header[:n_columns], f"… {len(header) - n_columns} more"], *([*row[:n_columns], ""] for row in rows)]
@@ -180,4 +181,4 @@ def _tex_row(cells: Sequence[str]) -> str:
     return f"{' & '.join(escaped)} \\\\"
 
 
-Summary.__module__ = "gaussmix"  # where users import it from
+Summary.__module__ = "gaussmix"  # the module from which users import the class

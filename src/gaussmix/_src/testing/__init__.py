@@ -1,1 +1,1 @@
-"""The checks of `gaussmix.testing`, and the problems that they are run on."""
+"""The checks of `gaussmix.testing`, and the test problems that they use."""

@@ -1,4 +1,4 @@
-"""The laws of covariances and of whitenings: every form agrees with the matrices it stands for, and A Σ Aᵀ = I."""
+"""Checks of covariances and whitenings: every form must agree with its full matrices, and W Σ Wᵀ must be I."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 
 
 def check_covariances(covariances: Covariances, rng: np.random.Generator) -> None:
-    """Hold positive definite covariances against the matrices that `dense` shows; raises AssertionError."""
+    """Check positive definite covariances against the full matrices of `dense`; raise AssertionError if they differ."""
     n_components, n_features = covariances.n_components, covariances.n_features
     dense = covariances.dense()
     assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
@@ -76,22 +76,22 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
-    """Hold a whitening against the covariances it was made of.
+    """Check a whitening against the covariances that it was computed from.
 
     Parameters
     ----------
-    whitening : of one or n_components covariances.
+    whitening : whitening of one covariance or of n_components covariances.
     dense : (n_components, n_features, n_features), the same covariances as full matrices, data units².
 
     Raises
     ------
-    AssertionError : a law is broken; the message says which and by how much.
+    AssertionError : a result is wrong; the message names the result and the difference.
 
     Notes
     -----
-    Errors are bounded by c · n_features · cond · ε with c = 8; Higham (2002), Accuracy and Stability of
-    Numerical Algorithms, theorems 8.5 and 10.4. `cond` is of Σ with its rows and columns scaled to a unit diagonal, as
-    Cholesky's errors do not depend on units (theorem 10.5).
+    Errors may be at most c · n_features · cond · ε with c = 8; see Higham (2002), Accuracy and Stability of Numerical
+    Algorithms, theorems 8.5 and 10.4. `cond` is the condition of Σ after its rows and columns have been scaled to a
+    unit diagonal, because the errors of a Cholesky factor do not depend on units (theorem 10.5).
     """
     n_components, n_features, _ = dense.shape
     if whitening.is_shared != (len(whitening.factors) == 1):
@@ -104,7 +104,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         deviations = np.sqrt(np.diagonal(covariance))
         condition = float(np.linalg.cond(covariance / np.multiply.outer(deviations, deviations)))
         tolerance = 8 * n_features * condition * EPS
-        factor = whitening.whiten(k, np.eye(n_features)).T  # W_k as a full matrix, as `whiten` applies it
+        factor = whitening.whiten(k, np.eye(n_features)).T  # the full matrix W_k that `whiten` applies
         assert_close(factor @ covariance @ factor.T, np.eye(n_features), tolerance, 1.0, f"W Σ Wᵀ of component {k}")
         expected = -0.5 * np.linalg.slogdet(covariance / np.multiply.outer(deviations, deviations))[1]
         expected -= np.log(deviations).sum()
@@ -119,7 +119,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
 
 
 def dense_precision(whitening: Whitening, component: int, n_features: int) -> Array:
-    """`precisions()` of a component as a full matrix."""
+    """Return the precision of a component from `precisions()` as a full matrix."""
     precision = whitening.precisions()[0 if whitening.is_shared else component]
     if whitening.factor_shape in (FactorShape.TRIANGULAR, FactorShape.LOW_RANK):
         return np.asarray(precision)

@@ -1,4 +1,4 @@
-"""The laws of families: `update` is a maximum over the structure, and the structure is what the family says."""
+"""Checks of covariance structures: `update` must maximise the likelihood, and all properties must be correct."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
 from gaussmix._src.testing.closeness import EPS, assert_close
 
 SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
-GAIN = 1e-12  # what an iterative `update` may have left to gain, of the expected log-likelihood
-DIFF_STEP = 1e-5  # of numerical differentiation: its error is STEP² of the function's own size, its rounding ε / STEP
-SLOPE = 1e-7  # some thousands of STEP² and of ε / STEP
+GAIN = 1e-12  # relative gain of the expected log-likelihood that an iterative `update` may leave
+DIFF_STEP = 1e-5  # step of numerical differentiation; its relative errors are DIFF_STEP² and ε / DIFF_STEP
+SLOPE = 1e-7  # allowed slope, some thousand times DIFF_STEP² and ε / DIFF_STEP
 
 
 def check_family(family: Family, rng: np.random.Generator) -> None:
-    """Hold a family against its docstrings, and fits with it against the laws of EM.
+    """Check that a covariance structure behaves as the docstrings of `Family` demand, and that EM works with it.
 
     Parameters
     ----------
-    family : any family.
-    rng : draws scatters.
+    family : the covariance structure.
+    rng : random generator for scatter matrices.
 
     Raises
     ------
-    AssertionError : a law is broken; the message says which.
+    AssertionError : a check failed; the message describes the failure.
     """
     for n_components, n_features in SHAPES:
         check_shapes(family, n_components, n_features, rng)
@@ -51,7 +51,7 @@ def check_family(family: Family, rng: np.random.Generator) -> None:
 
 
 def random_scatters(rng: np.random.Generator, n_components: int, n_features: int) -> tuple[Array, Array]:
-    """Mass (K,) and positive definite scatter matrices (K, d, d) of unlike size."""
+    """Draw masses (K,) and positive definite scatter matrices (K, d, d) of different sizes."""
     mass = rng.uniform(5.0, 50.0, size=n_components)
     factors = rng.normal(size=(n_components, n_features, n_features)) / np.sqrt(n_features)
     covariances = factors @ factors.transpose(0, 2, 1) + 0.3 * np.eye(n_features)
@@ -60,7 +60,7 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 
 
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
-    """Full scatter matrices in the form that a family asks for, where it starts or goes on from covariances."""
+    """Convert full scatter matrices to the moments that a structure needs for its next update from `current`."""
     spec = family.moment_spec(current)
     second = full
     if spec.projection is not None:
@@ -75,7 +75,7 @@ def as_needed(family: Family, mass: Array, full: Array, current: Covariances | N
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:
-    """Covariances that maximise the expected log-likelihood, or the first steps to them."""
+    """Return covariances that maximise the expected log-likelihood, or the result of the first updates towards them."""
     covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
@@ -84,14 +84,14 @@ def updated(family: Family, mass: Array, full: Array) -> Covariances:
 
 
 def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
-    """−½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k), the part of Bishop (2006) eq. 9.40 that depends on Σ; nats."""
+    """Compute −½ Σ_k (N_k log det Σ_k + tr Σ_k⁻¹ S_k) in nats: the terms of Bishop (2006) eq. 9.40 that depend on Σ."""
     log_det = np.linalg.slogdet(dense)[1]
     traces = np.trace(np.linalg.solve(dense, full), axis1=1, axis2=2)
     return float(-0.5 * (mass * log_det + traces).sum())
 
 
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """`update` makes covariances of the family's own form, which is a value as `check_covariances` asks."""
+    """Check that `update` returns covariances of the structure's own form, which pass `check_covariances`."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
@@ -103,11 +103,11 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
 
 
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """The expected log-likelihood is level in every direction of the structure, and nowhere larger."""
+    """Check that the expected log-likelihood has no slope along the structure, and is not larger at other points."""
     mass, full = random_scatters(rng, n_components, n_features)
     actual = updated(family, mass, full)
 
-    def value(point: Array) -> float:  # what `update` makes of any scatter is of the structure
+    def value(point: Array) -> float:  # `update` maps any scatter matrices to covariances of the structure
         covariances = family.update(as_needed(family, mass, point), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
@@ -126,7 +126,7 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
 
 
 def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
-    """Small changes of the scatter (K, d, d), one for each of its K d (d + 1) / 2 numbers."""
+    """Yield small changes of the scatter matrices (K, d, d), one for each of their K d (d + 1) / 2 free entries."""
     for k, i, j in product(range(len(mass)), range(n_features), range(n_features)):
         if j <= i:
             nudge = np.zeros((len(mass), n_features, n_features))
@@ -135,7 +135,7 @@ def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
 
 
 def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """The scatter of a model itself, N_k Σ_k, gives the model back; that of any beginning of EM does."""
+    """Check that an update from a model's own scatter, N_k Σ_k, returns the model, for all initial covariances."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     for covariances in (family.update(scatter, None), *family.other_initial_covariances(scatter)):
@@ -144,13 +144,13 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
             back = family.update(as_needed(family, mass, moments, covariances), covariances)
         else:
             back = updated(family, mass, moments)
-        # An iterative update leaves √GAIN of the covariance where it leaves GAIN of a likelihood that is flat there.
+        # The likelihood is flat at its maximum, so a relative gain of GAIN corresponds to a relative error of √GAIN.
         size = np.abs(covariances.each).max()
         assert_close(back.each, covariances.each, np.sqrt(GAIN), size, "covariances of the model's own moments")
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """From the last covariances `update` finds what is no less likely than they are, and stays at a maximum."""
+    """Check that `update` from the last covariances does not lower the likelihood, and does not leave a maximum."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
@@ -169,7 +169,10 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Scatter of too few rows makes covariances that are sound, or finite ones that `whitening` refuses by name."""
+    """Check that singular scatter gives usable covariances, or finite ones whose `whitening` raises an error.
+
+    The error must be a SingularCovarianceError that lists the components.
+    """
     mass, full = random_scatters(rng, n_components, n_features)
     line = rng.normal(size=n_features)
     for one in (np.multiply.outer(line, line), np.zeros((n_features, n_features)), np.diag(np.eye(n_features)[0])):
@@ -187,7 +190,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """A ridge raises the volumes, Σ_k N_k log |Σ_k|: a variance may fall where volumes or shapes are shared."""
+    """Check that a ridge raises Σ_k N_k log |Σ_k|; a single variance may fall if volumes or shapes are shared."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     ridged = scatter.with_ridge(rng.uniform(0.5, 1.0, n_features))
@@ -198,7 +201,7 @@ def check_ridge(family: Family, n_components: int, n_features: int, rng: np.rand
 
 
 def check_algebra(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """`algebra` is what `update` does: the core makes the same covariances from it."""
+    """Check that `algebra` describes `update`, so that the C++ core computes the same covariances from it."""
     if family.algebra is None:
         return
     scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
@@ -208,7 +211,7 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
 
 
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """`n_parameters` is the dimension of the structure: the rank of scatter ↦ covariances."""
+    """Check that `n_parameters` is the dimension of the structure: the rank of the map from scatter to covariances."""
     mass, full = random_scatters(rng, n_components, n_features)
     actual, columns = updated(family, mass, full), []
     for nudge in _nudges(mass, n_features):

@@ -1,4 +1,4 @@
-"""The laws of EM as a whole, for any family and engine."""
+"""Checks of whole EM runs, for any covariance structure and engine."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ N_STEPS = 20
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> EMState:
-    """So many steps of EM from the problem's labels, or from a mixture, without a ridge."""
+    """Run `n_steps` steps of EM from the problem's labels, or from the mixture `start`, without a ridge."""
     stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
-    """No step lowers the likelihood, up to rounding, and no number is NaN.
+    """Check that no step lowers the likelihood by more than rounding, and that all parameters are finite.
 
     Parameters
     ----------
-    family, engine : any.
+    family, engine : any covariance structure and engine.
     problem : a name in `PROBLEMS`.
 
     Raises
     ------
-    AssertionError : a step lowered the mean log-likelihood; the message says which.
+    AssertionError : a step lowered the mean log-likelihood, which the message names, or a parameter is not finite.
     """
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     history = np.array(trace.log_likelihood)
-    # Rows are off by ε of their size, which shifts log densities by at most as much in standard deviations.
+    # Rounding changes rows by ε times their size, and log densities by at most this change in standard deviations.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
-    # Elements of Σ are off by ε of their size, and that is not a motion within the structure, where likelihoods are
-    # level. Of Σ_jj (Σ⁻¹)_jj a log density has as many times the relative error of Σ.
+    # Rounding changes elements of Σ by ε times their size. This change is not a motion within the structure, along
+    # which the likelihood is flat, and changes a log density by Σ_jj (Σ⁻¹)_jj times the relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(history) < -rounding)
@@ -65,28 +65,29 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 
 
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Components in another order at the start come in that order at the end.
+    """Check that permuting the components of the start permutes the components of the result.
 
-    Parameters and errors are those of `check_monotone`.
+    Parameters and errors are the same as in `check_monotone`.
     """
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)
     turned = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
     expected, trace, outcome = fit(problem_data, family, engine)
     actual = fit(turned, family, engine)
-    permuted = expected.take(np.argsort(order))  # component k becomes component order[k]
+    permuted = expected.take(np.argsort(order))  # moves component k to index order[k]
     _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Rows moved by a map that the family declares: the fit from the same labels moves along.
+    """Check that a map of the rows changes the fit as the covariance structure declares in `equivariance`.
 
-    From the same mixture, moved, where labels alone make none: factors start in directions that are fixed.
+    Both fits start from the same labels. Factor analysers start from the mapped mixture instead, because labels alone
+    initialise factors in fixed directions, which do not follow the map.
 
     Parameters
     ----------
-    family, engine : any.
-    rng : draws the map.
+    family, engine : any covariance structure and engine.
+    rng : random generator for the map.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
 
 
 def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
-    """Factor analysers under a map of their own; None for what labels make, which then moves by itself."""
+    """Return the mapped start for factor analysers; None for other structures, whose start follows from the labels."""
     if not isinstance(start.covariances, LowRank):
         return None
     last = start.covariances
@@ -123,7 +124,7 @@ def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
 
 
 def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
-    """An invertible matrix (n_features, n_features) of the kind."""
+    """Draw an invertible matrix (n_features, n_features) of the kind `equivariance`."""
     if equivariance is Equivariance.SCALING:
         return np.diag(rng.choice([-1.0, 1.0], n_features) * rng.uniform(0.2, 5.0, n_features))
     if equivariance is Equivariance.ONE_FACTOR:
@@ -149,9 +150,10 @@ def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str)
 
 
 def _rounding(rows: Array) -> float:
-    """What N_STEPS steps may add up to: √n ε each of rows in deviations, a sum's errors being of both signs.
+    """Return a bound on the rounding errors of N_STEPS steps, relative to the rows' standard deviations.
 
-    Multiplied by N_STEPS again, since a step may carry on all of the error of the steps before it.
+    Each step contributes √n ε times the size of the rows, because the errors in a sum have both signs. The bound has
+    the factor N_STEPS twice, because a step may preserve all errors of the earlier steps.
     """
     farthest = float((np.abs(rows).max(axis=0) / rows.std(axis=0)).max())
     return N_STEPS**2 * float(np.sqrt(len(rows))) * farthest * EPS

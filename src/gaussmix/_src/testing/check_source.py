@@ -1,4 +1,4 @@
-"""The laws of sources: the same rows, moments and samples however rows are cut into blocks."""
+"""Checks of sources, whose rows, moments and samples must not depend on how rows are divided into blocks."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ _rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrget
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
-    """Hold a source against the rows it was made of.
+    """Check a source against the rows that it was created from.
 
     Parameters
     ----------
-    make_source : makes a source of rows (n_rows, n_features), float64, and row weights (n_rows,) or None.
-    rng : draws the rows.
+    make_source : function that creates a source from float64 rows (n_rows, n_features) and row weights (n_rows,) or
+        None.
+    rng : random generator for the rows.
 
     Raises
     ------
-    AssertionError : a law is broken; the message says which.
+    AssertionError : a check failed; the message describes the failure.
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
-    weight[:200] = 0.0  # so that a block may have no weight at all
+    weight[:200] = 0.0  # so that a block may have a total weight of 0
     for row_weight in (None, weight):
         source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
         _check_rows(source, block)
@@ -56,7 +57,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
 
 
 def _check_rows(source: Source, block: Block) -> None:
-    """Blocks are the rows and weights, in order, counted over all; results of rows come in that order."""
+    """Check that blocks have the rows and weights in order, and that per-row results are in this order."""
     if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*block.rows.shape, block.rows.dtype):
         raise AssertionError("n_rows, n_features or dtype is not that of the rows")
     for number in range(2):
@@ -68,7 +69,7 @@ def _check_rows(source: Source, block: Block) -> None:
 
 
 def _check_profile(source: Source, block: Block) -> None:
-    """The profile is that of the rows."""
+    """Check that `row_totals` and collected statistics agree with the rows."""
     weight, profile = block.weight, source.row_totals
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
@@ -81,11 +82,11 @@ def _check_profile(source: Source, block: Block) -> None:
 
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
-    """What is found out about all rows has the bits of the same rows in memory."""
+    """Check that all collected statistics are bit-identical to statistics of the same rows in memory."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
         actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
-            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # None is NaN
+            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # maps None to NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
     n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
@@ -93,7 +94,7 @@ def _check_findings(source: Source, in_memory: Source, what: str) -> None:
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """A pass gives the moments of all rows; a second pass, and one after another task, gives them again."""
+    """Check that a pass sums the moments of all rows, and that a second pass and a pass without states agree."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
     expected = ENGINE.step(block, ENGINE.make_state(block, N_COMPONENTS), parameters, spec)
@@ -110,7 +111,7 @@ def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> Non
 
 
 def _parameters(rng: np.random.Generator, n_features: int) -> Parameters:
-    """Of components some deviations apart."""
+    """Draw parameters of components whose means are some standard deviations apart."""
     covariances = Dense(np.eye(n_features)[None], N_COMPONENTS, n_features, is_shared=True)
     means = rng.normal(0.0, 2.0, size=(N_COMPONENTS, n_features))
     return Parameters.from_mixture(rng.dirichlet(np.full(N_COMPONENTS, 3.0)), means, covariances.whitening)
@@ -123,7 +124,7 @@ class _Mark(BlockState):
 
 @dataclass(frozen=True)
 class _Marked(StepTask):
-    """A pass in which the state of a block is the sum of its rows."""
+    """Pass in which the state of a block records the sum of its rows, to detect states of other blocks."""
 
     @property
     def key(self) -> Hashable:
@@ -139,14 +140,17 @@ class _Marked(StepTask):
 
 
 def _check_states(source: Source, rng: np.random.Generator) -> None:
-    """Each block comes with the state that was made for it by a task of the same key."""
+    """Check that each block comes with the state that a task with the same key created for this block."""
     parameters = _parameters(rng, source.n_features)
     for spec in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
         source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, spec))
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """All rows where they fit; else rows by their weight, about as many as asked for, the same in every source."""
+    """Check that a sample has all rows if they fit, and otherwise rows that are drawn with probabilities by weight.
+
+    The number of rows must be about the requested number, and the sample must be the same for every source.
+    """
     rows, row_weight, weight = block.rows, block.row_weight, block.weight
     for n_rows in (N_ROWS, N_ROWS + 1):
         whole = source.sample(n_rows)
@@ -169,13 +173,13 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], fair)
     assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
     if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
-        raise AssertionError("a row of more than the fair weight, or an extreme one, is missing in a sample")
+        raise AssertionError("a row with more than the fair weight, or an extreme row, is missing in a sample")
     if (weight[actual] == 0).any():
         raise AssertionError("a row of weight 0 is in a sample")
 
 
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Shares go to their rows; a part has the rows that were chosen; weights are multiplied."""
+    """Check that labels are assigned to their rows, that a part has the chosen rows, and that weights are scaled."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
     labelled = source.with_assignment(labels)
     assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")

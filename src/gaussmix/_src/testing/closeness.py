@@ -1,4 +1,4 @@
-"""How far a number may be from what it should be, and the sentence that says it is not."""
+"""Comparisons of arrays that raise an AssertionError with a readable message."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what: str) -> None:
-    """Raise unless |actual − expected| ≤ tolerance · scale everywhere, infinities and shapes being equal.
+    """Check that |actual − expected| ≤ tolerance · scale everywhere, and that shapes and infinities are equal.
 
     Parameters
     ----------
-    actual, expected : arrays of one shape.
+    actual, expected : arrays of the same shape.
     tolerance : a multiple of ε, whose factor the caller derives.
-    scale : magnitude of what was summed, broadcast to the shape; same units.
-    what : a name for the message.
+    scale : magnitude of the terms that were summed, in the same units; broadcast to the shape.
+    what : name of the compared quantity, for the message.
     """
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if actual.shape != expected.shape:
@@ -33,6 +33,6 @@ def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what:
 
 
 def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
-    """Raise unless every number is the same, NaN counting as equal to NaN."""
+    """Check that all values are equal, where NaN counts as equal to NaN."""
     if not np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True):
         raise AssertionError(f"{what} differs in some bit: {actual!r}, not {expected!r}")

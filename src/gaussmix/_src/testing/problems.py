@@ -1,4 +1,4 @@
-"""Named seeded problems: rows, weights and a partition to start from; what the laws are tried on."""
+"""Named, seeded test problems: rows, weights, and labels from which a fit starts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gaussmix._src.sources.array import ArraySource
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows to fit.
+    """Rows of a test problem, with the labels from which a fit starts.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), data units.
-    row_weight : (n_rows,) or None.
-    labels : (n_rows,), the partition that a fit starts from, in 0 … n_components − 1.
+    rows : (n_rows, n_features), in data units.
+    row_weight : (n_rows,), weights of the rows, or None if all weights are 1.
+    labels : (n_rows,), initial component of each row, from 0 to n_components − 1.
     """
 
     rows: Array
@@ -45,11 +45,11 @@ class Problem:
 
     @property
     def objective(self) -> Objective:
-        """Maximum likelihood, without a ridge."""
+        """Return the objective of maximum likelihood without a ridge."""
         return Objective(np.zeros(self.rows.shape[1]))
 
     def start(self, family: Family) -> Model:
-        """The M-step on the labels."""
+        """Return the result of an M-step from the labels."""
         engine = complete_engine(1)
         first = InitialMoments(self.source, engine, self.n_components, Partition())
         if not family.has_alternatives:
@@ -61,9 +61,10 @@ class Problem:
 def groups(
     name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, strangers: float = 0.2
 ) -> Problem:
-    """Groups of unlike spread about points `distance` standard deviations from 0; a share of labels is wrong.
+    """Draw groups of different spread about points `distance` standard deviations from 0.
 
-    The seed is the name, so that adding a problem changes no other.
+    A fraction `strangers` of the labels is drawn at random. The name is the seed, so that a new problem does not change
+    other problems.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     centres = rng.normal(size=(n_components, n_features))
@@ -78,12 +79,12 @@ def groups(
 
 
 def transformed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
-    """The same labels for rows that are changed."""
+    """Return the problem with changed rows and the same labels."""
     return replace(problem, rows=change(problem.rows))
 
 
 def weighted(problem: Problem, seed: int) -> Problem:
-    """The same rows with weights: fractions, whole numbers, and some zeros."""
+    """Return the problem with random row weights, some of which are zero."""
     rng = np.random.default_rng(seed)
     weight = rng.choice([0.0, 0.25, 1.0, 1.0, 3.0], size=len(problem.rows)) * rng.uniform(0.5, 1.5, len(problem.rows))
     return replace(problem, row_weight=weight)
@@ -95,7 +96,7 @@ PROBLEMS: dict[str, Problem] = {
     "overlapping": groups("overlapping", 400, 3, 3, distance=1.5),
     "wide": groups("wide", 500, 9, 2, distance=2.0),
     "far from 0": transformed(groups("far from 0", 300, 2, 2, distance=3.0), lambda rows: rows + 1e5),
-    "unlike units": transformed(  # so that covariances have condition 1e12
+    "unlike units": transformed(  # covariances with a condition of 1e12
         groups("unlike units", 300, 4, 2, distance=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
     ),
     "weighted": weighted(groups("weighted", 300, 2, 3, distance=3.0), 1),

@@ -1,1 +1,1 @@
-"""What the command line shows: tables, reports, progress."""
+"""The output of the command line: tables, reports and progress bars."""

@@ -1,4 +1,4 @@
-"""What goes to standard error: sentences of one line each, in the words of the command line."""
+"""Notices on standard error: sentences of one line each, which name options instead of Python parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import click
 from sklearn.exceptions import ConvergenceWarning
 
-QUIET = "gaussmix.quiet"  # the key of --quiet in what click keeps for a command
+QUIET = "gaussmix.quiet"  # key of --quiet in click's context
 _WITHOUT_NOISE = "Fit again without --noise"
-_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # as a shell takes them
-_OPTION_ADVICE = {  # for users of Python, and the same for users of the command line
+_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # marks for thousands, quoted for a shell
+_OPTION_ADVICE = {  # advice for users of Python, and the same advice for users of the command line
     "missing='allow'": "--missing allow",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
     "exclude the column": "give --exclude",
@@ -33,7 +33,7 @@ _OPTION_ADVICE = {  # for users of Python, and the same for users of the command
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Take without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice that is another for each command
+_FILL = "Remove or fill such rows first."  # advice for Python users; commands have their own
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
@@ -48,7 +48,7 @@ _WORDS = {
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Words that are neither in quotes nor parts of the name of a file."""
+    """Compile a pattern that finds the words unless they are in quotes or parts of a file name."""
     return re.compile(r"(?<![\w'\"./\\-])(" + "|".join(map(re.escape, words)) + r")(?:(=)|(?![\w/\\-]|\.\w))")
 
 
@@ -56,10 +56,10 @@ _WORD, _PHRASE = _pattern(_WORDS), _pattern(_OPTION_ADVICE)
 
 
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
-    """A sentence for users of Python on one line, with parameters called by the options that set them.
+    """Rewrite a message for users of Python: on one line, with options of the command line instead of parameters.
 
-    What is in quotes stays. A sentence about a table begins with the name of a file, which may be the name of a
-    parameter: only the advice in it is put into options. Options of the command that runs may be advised.
+    Text in quotes stays unchanged. In a message about a table, which begins with a file name that might look like a
+    parameter, only advice is rewritten. `command` is the running command, whose options may be advised.
     """
     pattern = _PHRASE if is_of_table else _WORD
     text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
@@ -67,26 +67,26 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
 
 
 def _filling(command: click.Command | None) -> str:
-    """What to do about empty cells."""
+    """Return advice on missing values for a command."""
     flags = {flag for option in (command.params if command else []) for flag in option.opts}
     return "Add --drop-missing, or fill such cells first." if "--drop-missing" in flags else _FILL
 
 
 def is_quiet() -> bool:
-    """Whether the user wants only errors and the requested output."""
+    """Return whether --quiet is set, so that only errors and the requested output are printed."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(QUIET))
 
 
 def print_notices(sentences: Iterable[str | Warning]) -> None:
-    """Print sentences on standard error, one line each, unless the user wants quiet."""
+    """Print sentences on standard error, one line each, unless --quiet is set."""
     for sentence in () if is_quiet() else sentences:
         click.echo(f"gaussmix: {in_options(str(sentence), click.get_current_context().command)}", err=True)
 
 
 @contextmanager
 def collected_warnings() -> Iterator[list[Warning]]:
-    """Collect the warnings of the block, each once. Those of convergence are left to the caller."""
+    """Collect the distinct warnings of the block, except ConvergenceWarning, which the caller reports itself."""
     collected: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""A fit as one HTML page that needs no other file: words, tables and pictures."""
+"""A report on a fit as one self-contained HTML page, with text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from gaussmix._src.report.inference import with_intervals
 from gaussmix._src.report.messages import failed_sentence
 from gaussmix._src.version import package_version
 
-MAX_PAIR_FEATURES = 5  # in the pair plot
-_MAX_PICTURE_ROWS = 5_000  # in a picture
-_MAX_PAIR_ROWS = 2_000  # in each of many small pictures
+MAX_PAIR_FEATURES = 5  # maximum number of features in the pair plot
+_MAX_PICTURE_ROWS = 5_000  # maximum number of rows in a plot
+_MAX_PAIR_ROWS = 2_000  # maximum number of rows in each plot of the pair plot
 _N_WORST = 10
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 _WEIGHT_WORDS = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
 
-Cell = tuple[str, float]  # what is shown, and what sorts
+Cell = tuple[str, float]  # the text of a cell, and the number that it is sorted by
 
 
 def page(findings: ReportData, data: str, code: str) -> str:
-    """The page about a table of some name as text, with Python that makes the same fit; raises ImportError."""
+    """Write the page about the table named `data`, with Python code for the same fit; raise ImportError."""
     import_pyplot().switch_backend("Agg")
     n_rows, n_features = findings.rows.shape
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
@@ -75,7 +75,7 @@ def _components(findings: ReportData) -> str:
 
 
 def _inference(findings: ReportData) -> str:
-    """Standard errors and intervals of weights and means."""
+    """Write the table of standard errors and intervals of weights and means."""
     estimates = findings.inference
     if estimates is None:
         return ""
@@ -86,7 +86,7 @@ def _inference(findings: ReportData) -> str:
     ]
     headings = ["", "estimate", "standard error", "95 %: from", "to"]
     notes = "".join(f"<p>{escape(note)}</p>" for note in (f"By {estimates.method}.", *estimates.notes))
-    return f"<h2>How sure</h2>\n{_table('How sure', headings, rows)}\n{notes}"
+    return f"<h2>Standard errors</h2>\n{_table('Standard errors', headings, rows)}\n{notes}"
 
 
 def _css(color: Any) -> str:
@@ -110,17 +110,17 @@ def _worst(findings: ReportData) -> str:
 
 
 def _sorted(value: float) -> float:
-    """What a number is sorted by; no number is the smallest."""
+    """Return the number that a value is sorted by; NaN is sorted as the smallest number."""
     return -sys.float_info.max if math.isnan(value) else value
 
 
 def _cell(value: float) -> Cell:
-    """A cell of the data; an empty one is sorted as the smallest."""
+    """Return a cell of the data table; a missing value is shown as empty and sorted as the smallest number."""
     return "" if math.isnan(value) else f"{value:.6g}", _sorted(value)
 
 
 def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table whose headings sort it."""
+    """Write an HTML table whose headings are buttons that sort it."""
     head = "".join(f'<th scope="col"><button type="button">{heading}</button></th>' for heading in headings)
     lines = ("".join(f'<td data-value="{value!r}">{text}</td>' for text, value in row) for row in rows)
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
@@ -150,7 +150,7 @@ def _criterion(findings: ReportData) -> str:
     for criterion in [search.criterion, "bic"] if search.criterion in HIGHER_IS_BETTER else [search.criterion]:
         drawn = CriterionDisplay.from_estimator(search, criterion=criterion)
         alt = f"{criterion_title(criterion)} of every candidate over the number of components; chosen: {chosen}."
-        pictures.append(_picture(drawn.figure_, alt, "The ring is what was chosen.", "svg"))
+        pictures.append(_picture(drawn.figure_, alt, "The ring marks the chosen model.", "svg"))
     return "\n".join(["<h2>How many components</h2>", *pictures])
 
 
@@ -165,7 +165,7 @@ def _uncertainty(findings: ReportData) -> str:
 
 
 def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
-    """Rows for a picture, and a sentence if they are not all."""
+    """Return rows for a plot, with a sentence if they are only a random sample of the rows."""
     if len(findings.rows) <= limit:
         return findings.rows, ""
     indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)
@@ -173,7 +173,7 @@ def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
 
 
 def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:
-    """A figure inside the page."""
+    """Write a figure as an HTML element with embedded data."""
     target = BytesIO()
     figure.savefig(target, format=kind, dpi=120, metadata={"Date": None} if kind == "svg" else None)
     import_pyplot().close(figure)
@@ -198,7 +198,7 @@ def _fit(findings: ReportData) -> str:
         n_fitted = sum(why is None for why in search.results_["failure"])
         lines.append(f"{best}, the {mark(search.criterion)} of {counted(n_fitted, 'fitted candidate')}")
         if mixture.noise is not None:
-            lines.append("A uniform background beside the components, over the box of the rows")
+            lines.append("A uniform background in addition to the components, over the box of the rows")
         lines.append(f"EM from {search.init_params} starts, {counted(search.n_iter_, 'step')}")
         lines += filter(None, [failed_sentence(search.results_)])
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>"

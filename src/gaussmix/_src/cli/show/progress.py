@@ -1,4 +1,4 @@
-"""How far work is, on standard error, if that is a terminal."""
+"""Progress bars on standard error, which are shown only if it is a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gaussmix._src.sources.tables.base import STANDARD
 
 
 class Bars(Progress):
-    """Bars that are shown while work is done, and a line below them."""
+    """Progress bars, with a line of text below them."""
 
     below = ""
 
@@ -37,16 +37,16 @@ class Bars(Progress):
             yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
     def steps(self, tol: object) -> Callable[[Step], None]:
-        """A callback of a fit: a line below the bars tells the log-likelihood, and its last gain compared with `tol`.
+        """Return a callback of a fit that shows the log-likelihood, its last gain and `tol` below the bars.
 
-        Give None for `tol` where EM compares something else, such as the objective with a prior.
+        `tol` must be None if EM does not compare log-likelihoods, as with a prior; the gain is then not shown.
         """
-        before: dict[tuple[int | None, ...], float] = {}  # the value of the last step
+        before: dict[tuple[int | None, ...], float] = {}  # log-likelihood after the last step
 
         def report(step: Step) -> None:
             nonlocal before
             now, *where = step.log_likelihood, step.candidate, step.start
-            last = before.get((*where, step.iteration - 1))  # a resumed run begins with a later step
+            last = before.get((*where, step.iteration - 1))  # None at the first step, or after a run was resumed
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
             self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
@@ -54,15 +54,15 @@ class Bars(Progress):
         return report
 
     def fits(self, total: int) -> Callable[[], None]:
-        """A bar of fits; call what is returned after each."""
+        """Add a bar that counts fits, and return a function to call after each fit."""
         task = self.add_task("fitting", total=total, row_bytes=0, speed=0)
         return lambda: self.advance(task)
 
     def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
-        """A bar of rows: so many in a pass, if that is known, of so many bytes each.
+        """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
 
-        Call what is returned with the number of rows that were read, from any thread. Passes at the same time are
-        shown as if one followed the other.
+        `n_rows` is the number of rows in a pass, or None if it is unknown, and `row_bytes` is the size of a row. The
+        function may be called from any thread. Simultaneous passes are shown as if one followed the other.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
@@ -82,7 +82,7 @@ class Bars(Progress):
 
 
 class _Done(ProgressColumn):
-    """Fits done, or the rows and bytes of a second."""
+    """Column that shows the number of finished fits, or the rows and bytes per second."""
 
     def render(self, task: Task) -> Text:
         row_bytes, speed = task.fields["row_bytes"], task.fields["speed"]
@@ -93,10 +93,11 @@ class _Done(ProgressColumn):
 
 @contextmanager
 def progress(output: str = "") -> Iterator[Bars]:
-    """Show bars while the block runs, if standard error is a terminal, and no terminal shows rows of `output`."""
+    """Show bars while the block runs, if standard error is a terminal and `output` is not written to a terminal."""
     console = Console(stderr=True)
     shows_rows = output == STANDARD and sys.stdout.isatty()
-    hidden = is_quiet() or shows_rows or not console.is_terminal  # rich would leave an empty line in a log
+    # Without the last condition rich would leave an empty line in a log file.
+    hidden = is_quiet() or shows_rows or not console.is_terminal
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")
     with Bars(*columns, *left, console=console, transient=True, disable=hidden) as bars:

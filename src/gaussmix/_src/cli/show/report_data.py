@@ -1,4 +1,4 @@
-"""What a fit says about the data, in sentences for people who do not read parameters."""
+"""An interpretation of a fit in sentences, for readers who do not want to read parameters."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from gaussmix._src.report.messages import failed_sentence, stability_sentence
 from gaussmix._src.report.reading import count_distant, distant_sentence
 from gaussmix._src.sources.array import ArraySource
 
-_OUTSIDE_MASS = 0.001  # share of draws that lie farther out than what is called unusual
+_OUTSIDE_MASS = 0.001  # probability of the region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
 _EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
 _MAX_NAMED = 3
-_MAX_SCORE_PRODUCTS = 2e9  # products of scores that inference makes in about a second
+_MAX_SCORE_PRODUCTS = 2e9  # number of products of scores that inference computes in about a second
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """A mixture and the rows that it is to describe.
+    """Mixture and rows that a report describes.
 
     Parameters
     ----------
-    mixture : the distribution.
-    names : of the features.
-    rows : (n_rows, n_features), data units, NaN where a cell is empty.
-    search : that chose the mixture; None for a mixture from a file.
-    row_weight : (n_rows,), at least 0; None where all are 1.
+    mixture : the mixture.
+    names : names of the features.
+    rows : (n_rows, n_features), in data units, with NaN for missing values.
+    search : model selection that chose the mixture; None for a mixture from a file.
+    row_weight : (n_rows,), weights ≥ 0; None if all weights are 1.
     """
 
     mixture: Mixture
@@ -52,29 +52,29 @@ class ReportData:
 
     @cached_property
     def _estimator(self) -> GaussianMixture:
-        """What predicts rows with empty cells too."""
+        """Return an estimator for the mixture, because it can predict rows with missing values."""
         return as_estimator(self.mixture)
 
     @cached_property
     def is_complete(self) -> NDArray[np.bool_]:
-        """Whether a row has no empty cell, (n_rows,)."""
+        """Return whether each row is complete, (n_rows,)."""
         return np.asarray(~np.isnan(self.rows).any(axis=1))
 
     @cached_property
     def log_density(self) -> Array:
-        """log p(x) of what each row has, (n_rows,), nats."""
+        """Return log p(observed values) for each row, (n_rows,), in nats."""
         return np.asarray(self._estimator.score_samples(self.rows), dtype=np.float64)
 
     @cached_property
     def inference(self) -> MixtureEstimates | None:
-        """How sure the numbers are; None where there is no formula, or where it takes long."""
+        """Return estimates with standard errors, or None if there is no formula or the computation takes long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the page says what a user should know
+            warnings.simplefilter("ignore")  # the page prints the notes of the estimates instead
             try:
                 return estimator.inference(rows)
             except ValueError:
@@ -82,28 +82,28 @@ class ReportData:
 
     @cached_property
     def certainty(self) -> Array:
-        """The probability of the most probable component of each row, (n_rows,)."""
+        """Return the probability of the most probable component for each row, (n_rows,)."""
         n_parts = 1 + len(self.rows) * len(self.mixture) // MAX_RESPONSIBILITIES
         parts = (self._estimator.predict_proba(part) for part in np.array_split(self.rows, n_parts))
         return np.concatenate([part.max(axis=1) for part in parts])
 
     @cached_property
     def labels(self) -> NDArray[np.intp]:
-        """The most probable component of each row, (n_rows,); −1 for noise."""
+        """Return the most probable component of each row, (n_rows,); −1 for noise."""
         return self._estimator.predict(self.rows)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How many rows most probably belong to each component, (n_components,)."""
+        """Return the number of rows whose most probable component is k, for each k, (n_components,)."""
         return np.bincount(self.labels[self.labels >= 0], minlength=self.mixture.n_components)
 
     def mean(self, values: ArrayLike) -> float:
-        """The mean of a number of each row, by the weights of the rows."""
+        """Return the weighted mean of a value per row."""
         return float(np.average(np.asarray(values), weights=self.row_weight))
 
     @cached_property
     def standardised_means(self) -> Array:
-        """(μ_kj − μ_j) / σ_j of each component and feature; μ, σ of the whole mixture."""
+        """Return (μ_kj − μ_j) / σ_j for each component and feature, where μ and σ describe the whole mixture."""
         weights = self.mixture.weights / self.mixture.weights.sum()
         centre = weights @ self.mixture.means
         within = weights @ self.deviations**2
@@ -112,20 +112,20 @@ class ReportData:
 
     @property
     def deviations(self) -> Array:
-        """Standard deviations, (n_components, n_features), data units."""
+        """Return the standard deviations, (n_components, n_features), in data units."""
         return np.sqrt(self.mixture._model.covariances.variances())
 
     def distinguishing_features(self, n: int) -> list[int]:
-        """The features whose means differ most between components, by the share of their variance, in table order."""
+        """Return the `n` features with the largest fraction of variance between components, in table order."""
         responsibilities = self.mixture.weights @ self.standardised_means**2
         return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
 
     def named(self, features: Sequence[int]) -> str:
-        """The names of some features in quotes."""
+        """List the names of some features in quotes."""
         return listed([self.names[at] for at in features])
 
     def sentences(self) -> Iterator[str]:
-        """The interpretation, a paragraph each."""
+        """Yield the interpretation, one paragraph at a time."""
         yield from self._choice()
         if self.mixture.n_components > 1:
             yield from (self._component(k) for k in np.argsort(-self.mixture.weights, kind="stable"))
@@ -166,7 +166,7 @@ class ReportData:
 
     @property
     def _is_compared(self) -> bool:
-        """Whether fits of several numbers of components were compared."""
+        """Return whether fits with different numbers of components were compared."""
         if self.search is None:
             return False
         results = self.search.results_
@@ -174,7 +174,7 @@ class ReportData:
         return len(set(np.array(results["n_components"])[tried])) > 1
 
     def _component(self, k: int) -> str:
-        """How a component stands out."""
+        """Describe the features in which a component differs from the whole mixture."""
         means = self.standardised_means[k]
         order = [j for j in np.argsort(-np.abs(means), kind="stable") if abs(means[j]) >= 0.3][:_MAX_NAMED]
         parts = []
@@ -186,7 +186,7 @@ class ReportData:
         return f"Component {k} ({size}): {what}."
 
     def _separation(self) -> str:
-        """How sure the components of the rows are."""
+        """Describe how certain the components of the rows are."""
         certain = self.mean(self.certainty > _MIN_CERTAINTY)
         kind = "well apart" if certain > 0.95 else "partly mixed" if certain > 0.7 else "strongly mixed"
         fraction = "all" if certain == 1 else f"{100 * certain:.1f} %"
@@ -194,13 +194,16 @@ class ReportData:
         return f"The groups are {kind}: {fraction} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
 
     def _background(self, weight: float) -> str:
-        """How much belongs to no component."""
+        """Describe the weight of the background, and the number of its rows."""
         n_rows = int((self.labels < 0).sum())
         belong = f"{counted(n_rows, 'row')} most probably belong{'s' * (n_rows == 1)} to it, and to no group."
         return f"A uniform background holds {100 * weight:.3g} % of the distribution. {belong}"
 
     def _unusual(self) -> str:
-        """How many rows are farther out than expected; rows with empty cells can't be compared with the others."""
+        """Compare the number of unusual rows with its expectation, for complete rows only.
+
+        The densities of rows with missing values can't be compared with the densities of complete rows.
+        """
         level = float(np.asarray(self.mixture.highest_density_level(1 - _OUTSIDE_MASS)))
         outside = self.log_density[self.is_complete] < level
         region = f"the region that holds {100 * (1 - _OUTSIDE_MASS):.4g} % of the model's mass"
@@ -218,6 +221,6 @@ class ReportData:
 
 
 def covariances_text(family: Family) -> str:
-    """ "tied covariances", with the options of the structure if it has some."""
+    """Describe a covariance structure with its non-default options, as in "tied covariances"."""
     options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
     return f"{family.name} covariances ({options})" if options else f"{family.name} covariances"

@@ -1,4 +1,4 @@
-"""What `fit`, `describe` and `score` print: for people, and as JSON for programs."""
+"""The output of `fit`, `describe` and `score`, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -36,32 +36,34 @@ from gaussmix._src.sources.tables.base import STANDARD
 
 _Record = TypeVar("_Record")
 _MAX_NAMES = 20
-_MAX_LISTED = 10  # that are shown one by one, if several structures were tried
+_MAX_LISTED = 10  # maximum number of candidates in the list if several structures were tried
 _FAILED, _WEAK = "–", "?"
-_MIN_WIDTH = 72  # a narrower terminal wraps lines; numbers must not be cut
-_NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")  # shown elsewhere, or without effect
+_MIN_WIDTH = 72  # minimum width of tables, because numbers must not be cut on a narrower terminal
+# Parameters that are not listed as settings, because they are shown elsewhere or have no effect.
+_NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that prints names as they are, never narrower than tables need."""
+    """Return a console that prints names unchanged and is wide enough for tables."""
     made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     made.width = max(made.width, _MIN_WIDTH)
     return made
 
 
 def echo_json(values: dict[str, Any]) -> None:
-    """Print values for programs."""
+    """Print values as JSON."""
     click.echo(json.dumps(values, ensure_ascii=False))
 
 
 def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
-    """Print a search that has ended for people.
+    """Print the result of a finished model selection as text.
 
-    `about` has the path of the table (`data`), `n_rows`, `n_missing` cells, the column of `weights` or None, their
-    total `row_weight`, `feature_names`, and the path of the `model` that was written or None.
+    `about` has the path of the table (`data`), `n_rows`, the number of missing values `n_missing`, the total weight
+    `row_weight` and `feature_names`. `weights` is the column of weights or None, and `model` the path that was written
+    or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
-    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
+    screen = console(stderr=about["model"] == STANDARD)  # standard output is reserved for the model
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
@@ -69,7 +71,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     show_top(screen, search)
     show_matrix(screen, search)
     if any(search.results_["warning"]):
-        why = "Components have few distinct rows, or rest on --reg-covar: the criterion says little."
+        why = "Components have few distinct rows, or rest on --reg-covar: the criterion is unreliable."
         of_best = in_options(search.results_["warning"][search.best_index_] or "")
         screen.print(f"\n{_WEAK} {why} {of_best}".rstrip(), soft_wrap=True)
     counts = search.results_["n_components"]
@@ -86,14 +88,14 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
 
 
 def show_top(console: Console, search: GaussianMixtureIC) -> None:
-    """Print every candidate if there is one structure, otherwise the best in their order."""
+    """Print all candidates if there is only one structure, otherwise the best candidates from best to worst."""
     results, criterion = search.results_, search.criterion
     names = structure_names(results)
     several = len(set(names)) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion_title(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
-    table.add_column("converged")  # the only one that may wrap: a reason can be long
+    table.add_column("converged")  # the only column that may wrap, because a failure reason can be long
     for index in _best_first(search) if several else range(len(names)):
         row = {name: column[index] for name, column in results.items()}
         begin = [*[names[index]] * several, str(row["n_components"])]
@@ -111,7 +113,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def _best_first(search: GaussianMixtureIC) -> list[int]:
-    """The candidates with the best values in order, and the chosen one even if it is not among them ("cv")."""
+    """Return the best candidates from best to worst, always with the chosen one, which may not be among them ("cv")."""
     values = np.array(search.results_[search.criterion])
     order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
     html: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
@@ -119,7 +121,7 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
 
 
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
-    """Print the criterion of every structure (rows) and K (columns), in as many tables as the width requires."""
+    """Print the criterion for every structure (rows) and K (columns), split into several tables if it is too wide."""
     results, criterion = search.results_, search.criterion
     pairs = list(zip(structure_names(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
@@ -151,30 +153,31 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def mark(criterion: str) -> str:
-    """What the chosen candidate is among all."""
+    """Describe how the criterion chooses a candidate, such as "lowest"."""
     if criterion == CROSS_VALIDATION:
         return "simplest within an error of the highest"
     return "highest" if criterion in HIGHER_IS_BETTER else "lowest"
 
 
 def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
-    """A criterion in few digits: totals with one or two decimals, means over rows with four."""
+    """Format a criterion: totals with `decimals` digits after the point, means over rows with four."""
     if math.isnan(value):
         return _FAILED
     return f"{value:.{4 if criterion in HIGHER_IS_BETTER else decimals}f}"
 
 
 def _written(what: str, model: str | None, example: str) -> str:
-    """Where a model is."""
+    """Return a line with the path of the written model, or with the option that saves a model."""
     if model is None:
         return f"\nNot saved: add -o {example}"
     return f"\n{what} written to {'standard output' if model == STANDARD else model}"
 
 
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
-    """The warnings of a search and of the fit it chose, and which fits did not converge."""
+    """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
-        sentences = str(warning).removesuffix(" results_ has the reason of each.")  # the table that follows has them
+        # The reasons are omitted here, because the table that follows shows them.
+        sentences = str(warning).removesuffix(" results_ has the reason of each.")
         yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
     table = search.results_
     ended = zip(table["structure"], table["n_components"], table["converged"], table["failure"], strict=True)
@@ -191,7 +194,7 @@ def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Itera
 
 
 def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str, Any]:
-    """A search for programs; `about` as for `show_fit`."""
+    """Return the result of a model selection for JSON; `about` is the same as in `show_fit`."""
     rows = zip(*search.results_.values(), strict=True)
     return {
         **about,
@@ -203,7 +206,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
 
 
 def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table of results, without the columns that say nothing of it."""
+    """Return a row of the table of results for JSON, without the columns that do not apply."""
     if row["failure"] is not None:
         named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
         return {**named, "failed": row["failure"]}
@@ -224,10 +227,10 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
 
 
 def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
-    """Print for people how many groups were fitted.
+    """Print how many groups were fitted, as text.
 
-    `about` has the path of the table or of the file of the mixtures (`data`). After a fit it also has `by`, the column
-    of the groups, `n_rows`, `seconds`, and the path of the `model` that was written or None.
+    `about` has the path of the table or of the file of mixtures (`data`). After a fit it also has the column of the
+    groups (`by`), `n_rows`, `seconds`, and the path of the written `model` or None.
     """
     by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
@@ -251,7 +254,7 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
 
 
 def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Mixtures of many groups for programs; `about` as `show_groups` takes it."""
+    """Return the mixtures of many groups for JSON; `about` is the same as in `show_groups`."""
     groups = list[dict[str, Any]]()
     for index, key in enumerate(mixtures.keys):
         if key in mixtures.errors:
@@ -269,7 +272,7 @@ def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, An
 
 
 def show_model(model: ModelFile) -> None:
-    """Print a model file for people."""
+    """Print a model file as text."""
     screen, mixture = console(), model.mixture
     size = f"{counted(mixture.n_components, 'component')}, {counted(mixture.n_features, 'feature')}"
     screen.print(f"{model.name}: {size}, {covariances_text(mixture.family)}\n", soft_wrap=True)
@@ -283,12 +286,12 @@ def show_model(model: ModelFile) -> None:
 
 
 def show_inference(estimates: MixtureEstimates) -> None:
-    """Print standard errors and intervals for people."""
+    """Print standard errors and intervals as text."""
     console().print(f"\n{estimates}", soft_wrap=True)
 
 
 def inference_as_json(estimates: MixtureEstimates) -> dict[str, Any]:
-    """Standard errors and intervals for programs; null where there is none."""
+    """Return standard errors and intervals for JSON, with null for unknown values."""
     low, high = estimates.conf_int().T
     numbers = {"estimate": estimates.params, "std_error": estimates.bse, "conf_low": low, "conf_high": high}
     columns = {name: [json_value(value) for value in values.tolist()] for name, values in numbers.items()}
@@ -296,7 +299,7 @@ def inference_as_json(estimates: MixtureEstimates) -> dict[str, Any]:
 
 
 def model_as_json(model: ModelFile) -> dict[str, Any]:
-    """A whole model file for programs."""
+    """Return a whole model file for JSON."""
     mixture = model.mixture
     return {
         "model": model.name,
@@ -310,7 +313,7 @@ def model_as_json(model: ModelFile) -> dict[str, Any]:
 
 
 def _headings(model: ModelFile) -> list[tuple[str, str]]:
-    """What a file says besides the numbers of the mixture: headings and values."""
+    """Return headings and values of the details that a model file stores in addition to the mixture."""
     details, fit, estimator = model.details, model.details.fit, model.details.estimator
     lines = [("written by", f"gaussmix {details.package_version}, layout {model.layout}")]
     if details.feature_names is not None:
@@ -345,7 +348,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
 
 
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
-    """What an estimator in a file says under a key; None where it says nothing that can be read."""
+    """Return the record that an estimator in a file stores under a key, or None if it is missing or damaged."""
     try:
         return read_records(cls, from_plain(key, attributes[key]))[0]
     except (IndexError, KeyError, TypeError, ValueError, Damaged):
@@ -353,7 +356,7 @@ def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Rec
 
 
 def show_scores(data: str, scores: dict[str, Any]) -> None:
-    """Print the scores of a table for people."""
+    """Print the scores of a table as text."""
     weighted = "" if scores["row_weight"] == scores["n_rows"] else f" of total weight {scores['row_weight']:g}"
     click.echo(f"{_display_name(data)}: {counted(scores['n_rows'], 'row')}{weighted}\n")
     click.echo(f"mean log-likelihood  {scores['mean_log_likelihood']:.6f}")

@@ -1,1 +1,1 @@
-"""The verbs of the command line, a file each."""
+"""The verbs of the command line, with one module for each verb."""

@@ -1,4 +1,4 @@
-"""`gaussmix classify`: learn classes from labelled rows, and give other rows theirs."""
+"""`gaussmix classify`: learn classes from labelled rows, and classify other rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
 
-_TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}  # classes here; the classifier takes such texts as no class
+# The classifier treats these texts as missing classes, but here they are classes, so a blank is appended.
+_TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
 
@@ -25,7 +26,7 @@ _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [defaul
 @click.command(cls=options.OnTables)
 @options.file("train", "LABELLED")
 @options.file("data", "DATA")
-@options.column("--labels", "The classes, in LABELLED.", required=True)
+@options.column("--labels", "Column of LABELLED with the classes.", required=True)
 @options.option("-k counts", _COUNTS_HELP, callback=options.counts, metavar="K")
 @options.structure("; BIC chooses. tied makes linear borders.", Full().name)
 @options.seed
@@ -45,8 +46,8 @@ def classify(
     \b
       gaussmix classify known.csv new.csv --labels species
 
-    Rows of LABELLED with an empty label help to learn where the rows lie. The label -1 is a class, unless --na -1 makes
-    it empty. DATA may be LABELLED itself.
+    Rows of LABELLED with an empty label are used, too: they improve the estimate of the density. The label -1 is a
+    class, unless --na -1 makes it empty. DATA and LABELLED may be the same file.
     """
     check_target(writing.output, train, data)
     source = reading.open(train)
@@ -58,7 +59,7 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # one needs no choice
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # a list is compared by BIC
     settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
     classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:
@@ -76,7 +77,7 @@ def classify(
 
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
-    """The class of each row and its probability."""
+    """Return the class of each row and the probability of this class."""
     probability = classifier.predict_proba(rows)
     classes = np.array([label.strip() for label in classifier.predict(rows).tolist()])
     return {"class": classes, "probability": probability.max(axis=1)}

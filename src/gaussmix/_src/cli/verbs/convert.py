@@ -1,4 +1,4 @@
-"""`gaussmix convert`: a model from and to the files of other software."""
+"""`gaussmix convert`: convert a model from and to the files of other software."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zipfile import ZipFile, is_zipfile
 import click
 import joblib
 import numpy as np
-from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's own under `patch_sklearn` too
+from sklearn.mixture._bayesian_mixture import BayesianGaussianMixture  # scikit-learn's, even after `patch_sklearn`
 from sklearn.mixture._gaussian_mixture import GaussianMixture as SklearnMixture
 
 from gaussmix._src.background import Background
@@ -35,16 +35,16 @@ from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
-_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # its names of families with another
-_ANY = "VVV"  # mclust's name of matrices that have nothing in common
-_MAX_ROUNDING = 1e-6  # relative; how far numbers of a file may be from the structure that it names
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's names for our structures
+_ANY = "VVV"  # mclust's name for unrestricted covariances
+_MAX_ROUNDING = 1e-6  # maximum relative difference between covariances in a file and the structure that it names
 
 
 def read_json(contents: bytes) -> Mixture:
-    """A mixture from the JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raises ValueError.
+    """Read a mixture from JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raise ValueError if it is invalid.
 
-    That of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril` (the
-    lower triangle of each covariance, row by row).
+    The JSON of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril`
+    (the lower triangle of each covariance, row by row).
     """
     values = json.loads(contents)
     if not isinstance(values, dict):
@@ -62,7 +62,7 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
         raise ValueError(f"its model {not_one_of(model, family_names())}")
     weights = np.atleast_1d(_read_values(parameters, "pro"))
     means, triangles = _read_values(parameters, "mean"), _read_values(parameters, "sigma_tril")
-    if means.ndim < 2:  # R writes lists of one number as numbers
+    if means.ndim < 2:  # R writes a list with a single number as a number
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
     noise = None
@@ -89,12 +89,12 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
     structured = mixture._model.covariances.to_simple_form().to_form(Dense).each
     if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
-        raise ValueError(f"the numbers of sigma_tril are no covariances of model {model!r}")
+        raise ValueError(f"the numbers of sigma_tril are not covariances of model {model!r}")
     return mixture
 
 
 def _read_values(parameters: Mapping[str, Any], name: str) -> Array:
-    """The numbers of a key, at most a list of lists of one length; raises ValueError."""
+    """Return a number, a list, or a list of lists of equal length as an array; raise ValueError otherwise."""
     try:
         loaded = np.array(parameters[name], dtype=np.float64)
     except (ValueError, TypeError):
@@ -105,7 +105,7 @@ def _read_values(parameters: Mapping[str, Any], name: str) -> Array:
 
 
 def _compact(dense: Array, family: Family) -> Array:
-    """Covariances (n_components, n_features, n_features) in the shape of a family."""
+    """Return covariances (n_components, n_features, n_features) in the shape of a covariance structure."""
     each = dense[:1] if family.is_shared else dense
     if family.kind is Isotropic:
         each = each[:, 0, 0]
@@ -115,12 +115,12 @@ def _compact(dense: Array, family: Family) -> Array:
 
 
 def write_json(mixture: Mixture) -> bytes:
-    """The JSON of gaussmix."""
+    """Write a mixture as JSON of gaussmix."""
     return json.dumps(mixture.to_dict(), ensure_ascii=False).encode() + b"\n"
 
 
 def write_mclust(mixture: Mixture) -> bytes:
-    """The JSON of mclust, as `read_json` takes it."""
+    """Write a mixture as JSON with the names of mclust, which `read_json` accepts."""
     dense = mixture._model.covariances.to_simple_form().to_form(Dense).each
     dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
     name = _MCLUST.get(mixture.family.name, mixture.family.name)
@@ -137,17 +137,17 @@ def write_mclust(mixture: Mixture) -> bytes:
 
 
 def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
-    """A mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
+    """Read a mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
 
-    Arrays may be larger than their file if they fit into `memory`, bytes.
+    Decompressed arrays may be larger than the file if they fit into `memory`, in bytes.
     """
     if not is_zipfile(BytesIO(contents)):
-        raise ValueError("it holds no arrays of NumPy")
+        raise ValueError("it does not contain NumPy arrays")
     with ZipFile(BytesIO(contents)) as file:
         size = sum(each.file_size for each in file.infolist())
     if size > max(memory, len(contents)):
         raise ValueError(
-            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Give --memory as much"
+            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Raise --memory to that"
         )
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
@@ -164,7 +164,7 @@ def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mix
 
 
 def write_npz(mixture: Mixture) -> bytes:
-    """The arrays that `read_npz` takes."""
+    """Write a mixture as arrays that `read_npz` accepts."""
     target = BytesIO()
     arrays: dict[str, Any] = {**mixture._arrays(), "covariance_type": np.array(mixture.family.name)}
     if mixture.family.non_default_params:
@@ -176,7 +176,7 @@ def write_npz(mixture: Mixture) -> bytes:
 
 
 def read_pickle(contents: bytes) -> Mixture:
-    """A mixture of scikit-learn that joblib or pickle has written. Loading one runs code that is in the file."""
+    """Read a mixture of scikit-learn or gaussmix that joblib or pickle wrote. Loading runs code from the file."""
     loaded = joblib.load(BytesIO(contents))
     if isinstance(loaded, Mixture):
         return loaded
@@ -189,14 +189,14 @@ def read_pickle(contents: bytes) -> Mixture:
 
 
 def write_pickle(mixture: Mixture) -> bytes:
-    """A fitted `sklearn.mixture.GaussianMixture`, by joblib."""
+    """Write a mixture as a fitted `sklearn.mixture.GaussianMixture` with joblib."""
     target = BytesIO()
     joblib.dump(mixture.to_sklearn(), target)
     return target.getvalue()
 
 
 def write_c(model: Exported, target: str) -> bytes:
-    """A C header, whose functions begin with the name of the file."""
+    """Write a model as a C header; the names of the functions begin with the name of the file."""
     name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
     return to_c(model, name if name.isidentifier() else f"gmm_{name}").encode()
 
@@ -206,7 +206,7 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # of a model, the numbers of ONNX and a path
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # arguments: the model, ONNX's dtype, the target
     ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
     ".h": lambda model, dtype, target: write_c(model, target),
     ".sql": lambda model, dtype, target: to_sql(model).encode(),
@@ -223,12 +223,12 @@ _NATIVE_SUFFIX = ".gmm"
 @options.flag("--mclust", "Write JSON as R's mclust names things, not as gaussmix does.")
 @options.choice("--dtype", "Numbers of ONNX.", ["float32", "float64"], default="float32")
 @options.flag("--trust", "Read a pickle, which runs the code that is in it: only from people you trust.")
-@options.memory_option("Compressed arrays of NumPy may take as much.")
+@options.memory_option("Maximum size of the arrays in a compressed NumPy file.")
 @options.quiet
 def convert(
     source: str, target: str | None, output: str | None, mclust: bool, dtype: str, trust: bool, memory: int
 ) -> None:
-    """Write the mixture of one file to another. Extensions say what they are.
+    """Convert the mixture of one file to another format. Extensions determine the formats:
 
     \b
       .gmm              gaussmix
@@ -237,8 +237,8 @@ def convert(
       .npz              NumPy: weights, means, covariances, covariance_type
       .onnx .h .sql     ONNX, a C header, a query for DuckDB: written only
 
-    Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get the limit
-    below which rows are outliers of a detector.
+    Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get a
+    detector's limit of the density, below which rows are outliers.
     """
     target = target or output
     if target is None or output not in (None, target):
@@ -272,7 +272,7 @@ def convert(
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """The mixture of a file, and the detector if it holds one; raises ValueError, which names the file, or OSError."""
+    """Read a mixture, and the detector if the file has one; raise OSError, or ValueError with the file's name."""
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator
@@ -284,5 +284,5 @@ def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMi
         return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
-    except Exception as error:  # a pickle may raise anything
+    except Exception as error:  # a pickle may raise any exception
         raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None

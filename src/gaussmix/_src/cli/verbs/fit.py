@@ -1,4 +1,4 @@
-"""`gaussmix fit`: fit mixtures to a table and choose the best."""
+"""`gaussmix fit`: fit mixtures to a table and choose the best one."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles
 from gaussmix._src.validation.parameters import check_candidates
 from gaussmix._src.validation.restrictions import DEFAULT
 
-TERMINATED = 128 + signal.SIGTERM  # the exit code that a shell gives to a process that SIGTERM has ended
+TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that SIGTERM ended
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
-_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # what `gaussmix convert` writes
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # formats that `gaussmix convert` writes
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
-_LABELS_HELP = "Labels known for some rows, empty or -1 for others: numbers of components from 0 on, or names."
-_BY_HELP = "Fit a mixture to each group of rows with one value in this column; settings not given are fit_many's."
-_START_HELP = f"Kinds of start, several by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
-_CHECKPOINT_HELP = "Note in this file where the fit stands; the same command goes on from it."
+_LABELS_HELP = "Known labels of some rows: component numbers from 0 on, or names; empty or -1 for other rows."
+_BY_HELP = "Fit a mixture to each group of rows with the same value in this column, by default as fit_many does."
+_START_HELP = f"Initialisations, separated by commas: {', '.join([AUTO, *STARTS])}. search looks for a better maximum."
+_CHECKPOINT_HELP = "Save the state of the fit in this file; the same command continues from it."
 _OF_SEARCHES = ("noise", "criterion", "check_maximum", "memory", "cache", "checkpoint", "max_time")
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
-    """An option that sets a parameter of the search, whose default it has and shows, and whose rule it follows."""
+    """Declare an option for a parameter of `GaussianMixtureIC`, with the parameter's default and validation."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
     flag = flag or f"--{name.replace('_', '-')}"
     return options.option(f"{flag} {name}", help, default=default, metavar=metavar, callback=options.by_rule)
@@ -79,13 +79,13 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 @options.option("--by", _BY_HELP, metavar="COLUMN")
 @options.seed
 @parameter("init_params", "START", _START_HELP, flag="--start")
-@parameter("n_init", "N", "Starts of each kind that draws; the best is kept.")
-@parameter("tol", "NATS", "End when a step changes the mean log-likelihood by less; auto: at a maximum.")
-@options.flag("--check-maximum", "Find out if the chosen mixture is a maximum, and what is left to gain.")
-@parameter("max_iter", "N", "Limit on EM steps.")
-@parameter("max_time", "SECONDS", "Begin no more fits after so many seconds, and choose the best of those made.")
-@parameter("reg_covar", "NUMBER", "Added to every variance.")
-@options.choice("--prior", "Most probable mixtures under Fraley and Raftery's prior.", [DEFAULT])
+@parameter("n_init", "N", "Number of runs for each random initialisation; the best is kept.")
+@parameter("tol", "NATS", "Stop when a step changes the mean log-likelihood by less; auto stops at a maximum.")
+@options.flag("--check-maximum", "Check if the chosen mixture is a maximum, and what is left to gain.")
+@parameter("max_iter", "N", "Maximum number of EM steps.")
+@parameter("max_time", "SECONDS", "Start no more fits after this time, and choose the best finished fit.")
+@parameter("reg_covar", "NUMBER", "Number to add to every variance.")
+@options.choice("--prior", "Maximise the posterior with the prior of Fraley and Raftery.", [DEFAULT])
 @options.flag("--equal-weights", "All components have the same weight.")
 @options.memory
 @options.cache
@@ -105,14 +105,15 @@ def fit(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the number of components and the structure.
+    """Fit Gaussian mixtures to the numeric columns of DATA, and choose the best number of components and structure.
 
     \b
       gaussmix fit faithful.csv -k 1:6 -o faithful.gmm
       gaussmix fit 'data/*.parquet' -k 5 -s tied,diag -o m.gmm
 
-    DATA is CSV, Parquet, Arrow, Feather or .npy, or "-", standard input. A pattern in quotes, such as 'data/*.parquet',
-    or a folder names several files; so does a URL, such as 's3://bucket/*.parquet'. Tables need not fit into memory.
+    DATA is a CSV, Parquet, Arrow, Feather or .npy file, or "-" for standard input. A pattern in quotes, such as
+    'data/*.parquet', a folder, or a URL such as 's3://bucket/*.parquet' names several files. Tables need not fit into
+    memory.
 
     With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
     """
@@ -140,7 +141,7 @@ def fit(
     search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
         run_search(search, rows, known)
-    search.checkpoint = None  # the file is gone, and a model is the same with or without it
+    search.checkpoint = None  # the file has been removed, and the model must not depend on it
     total = rows.row_totals.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
@@ -155,14 +156,14 @@ def fit(
 
 
 def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
-    """The table where only one of ours can be read so, and where rows are: columns of it, or the path."""
+    """Return a table, or None if the path is enough to read the rows, and the source of rows: the table or the path."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
         return None, data
     others = [name for name in (labels, weights) if name is not None]
     table = reading.open(data)
     counting = reading.counting(table, others)
-    if table.files and is_plain and not counting:  # any reader of rows can read them again
+    if table.files and is_plain and not counting:  # the files can be read again from their path
         return None, data
     left_out = [*reading.exclude, *counting]
     features = reading.columns or table.without(left_out).numeric_names(others)
@@ -171,7 +172,7 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
-    """Fit the candidates of a search with a bar of progress, and print what is unusual before and after."""
+    """Fit the candidates of a model selection with a progress bar, and print notices before and after."""
     first = ArraySource(next(iter(rows.blocks())).rows[:LEAF_ROWS])
     first.may_miss = True
     if columns := find_two_valued_columns(first):
@@ -184,7 +185,8 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            if not bars.disable and search.criterion not in HIGHER_IS_BETTER:  # the others support no callbacks
+            # Criteria such as cross-validation do not support callbacks.
+            if not bars.disable and search.criterion not in HIGHER_IS_BETTER:
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
             advance()
@@ -193,7 +195,7 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
 
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
-    """Raise UsageError or OSError before any work for files that can't be written."""
+    """Raise UsageError or OSError before any work if a file can't be written."""
     for target in (model, checkpoint):
         if target is not None:
             check_target(target, data)
@@ -205,22 +207,22 @@ def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_jso
 
 
 def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None, labels: str | None) -> None:
-    """Raise UsageError for a column that would be two things."""
+    """Raise UsageError if a column would be used in two ways."""
     if weights is not None and weights in columns:
         raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
     if labels is not None and labels in (*columns, weights):
-        raise click.UsageError(f"{labels!r} can't be a feature or the weight and hold labels.")
+        raise click.UsageError(f"--labels {labels} is already a feature or the column of --weights.")
     if by is not None and labels is not None:
         raise click.UsageError("--labels has no meaning with --by.")
     if by is not None and by in (*columns, weights):
-        raise click.UsageError(f"{by!r} can't be a feature or the weight and name groups.")
+        raise click.UsageError(f"--by {by} is already a feature or the column of --weights. Choose another column.")
 
 
 @contextmanager
 def _terminated(checkpoint: str | None) -> Iterator[None]:
-    """Where there is a checkpoint, let SIGTERM end the block as Ctrl-C does, so that the fit can write it.
+    """Let SIGTERM end the block by SystemExit with code `TERMINATED`, so that the fit can write its checkpoint.
 
-    Raises SystemExit with `TERMINATED` then.
+    Without a checkpoint, signals are not changed.
     """
     if checkpoint is None:
         yield
@@ -251,8 +253,8 @@ def fit_by(
 ) -> tuple[Mixtures, dict[str, Any]]:
     """Fit a mixture to each group of a table, and write them all to one file.
 
-    Returns the mixtures, and what `show_groups` says besides. Raises UsageError for an option that is for the choice
-    among several fits, and ValueError or OSError where the table can't be used, or no group can be fitted.
+    Returns the mixtures, and the facts that `show_groups` needs. Raises UsageError for an option that only model
+    selection supports, and ValueError or OSError if the table can't be used or no group can be fitted.
     """
     passed = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)
@@ -273,14 +275,14 @@ def fit_by(
 
 
 def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> tuple[pa.Table, Any]:
-    """The column of groups besides the features, and the weights of the rows; raises BadTable or OSError."""
+    """Read the features with the column of groups, and the row weights; raise BadTable or OSError."""
     table = reading.open(data)
     print_notices(table.notices)
     table.check_has(by)
     others = [by] if weights is None else [by, weights]
     features = reading.features(table, others)
     if not features:
-        raise BadTable(f"{table.name} has no column of numbers beside {listed(others)}.")
+        raise BadTable(f"{table.name} has no column of numbers besides {listed(others)}.")
     numbers = [*features, *others[1:]]
     table.check_numeric(numbers)
     table = reading.of_features(table, features, weights)
@@ -298,7 +300,7 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that the user has given: those of `fit_many` have other defaults than those of a search."""
+    """Return only the parameters that the user has set, because `fit_many` has other defaults than model selection."""
     for flag in options.set_flags(_OF_SEARCHES):
         raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
     passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}

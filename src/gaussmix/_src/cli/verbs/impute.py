@@ -1,4 +1,4 @@
-"""`gaussmix impute`: fill empty cells by what a model expects."""
+"""`gaussmix impute`: fill the missing values of a table from a model."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from gaussmix._src.numerics.arrays import Array
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
-@options.flag("--draw", "Fill with draws, which keep the spread, instead of means.")
+@options.flag("--draw", "Fill with random draws, which keep the spread, instead of means.")
 @options.seed_option("--seed", "Seed of the draws.")
 @options.writing
 @options.memory
 @options.reading
 @options.jobs
 def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading) -> None:
-    """Fill the empty cells of DATA: with the mean that a model expects, given the other cells of the row.
+    """Fill the empty cells of DATA with their conditional mean under a model, given the other cells of the row.
 
     \b
       gaussmix impute faithful.gmm holes.csv -o filled.csv
 
-    Only the model's features are filled; other cells and columns stay as they are. `gaussmix fit` learns a model
-    from rows with empty cells too.
+    Only the model's features are filled; other cells and columns stay unchanged. The model itself can be fitted to
+    rows with empty cells by `gaussmix fit`.
     """
     if reading.drop_missing or not reading.missing:
         flag = "--drop-missing would leave out" if reading.drop_missing else "--missing error would refuse"
@@ -47,7 +47,7 @@ def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, readi
         raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
     fill = Filling(opened.mixture.with_feature_names(None), reading.jobs, seed if draw else None)
-    # Each part seeds its draws: they must not depend on the memory, nor on columns that are not filled.
+    # The draws are seeded for each part, so the size of parts must depend neither on the memory nor on other columns.
     n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     n_filled = [0]
     parts = table.parts(n_rows, writing.numbers(features))
@@ -65,7 +65,10 @@ def _filled(
     n_filled: list[int],
     decimal: str,
 ) -> Iterator[pa.Table]:
-    """Each part of a table, which comes with its numbers, with its empty cells filled; `n_filled` counts them."""
+    """Yield each part of a table with filled cells, and count the filled cells in `n_filled`.
+
+    `pieces` has each part of the table with the values of its features as an array.
+    """
     first = 0
     for part, numbers in pieces:
         missing, imputed = np.isnan(numbers), fill(Block(first, numbers))

@@ -1,4 +1,4 @@
-"""`gaussmix merge`: several models as one."""
+"""`gaussmix merge`: merge several models into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix._src.errors import counted
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.sources.tables.base import STANDARD
 
-_WEIGHTS_HELP = "Weight of each model.  [default: the rows that it was fitted to]"
+_WEIGHTS_HELP = "Weight of each model.  [default: the number of rows that it was fitted to]"
 _above_0 = options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25")
 
 
@@ -24,13 +24,13 @@ _above_0 = options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25")
 @options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
-    """Merge models into one that has the components of all, such as those of parts of the data.
+    """Merge models, such as models of parts of the data, into one model with the components of all.
 
     \b
       gaussmix merge january.gmm february.gmm -o both.gmm -k 5
 
-    With -k, components that are alike are merged; the mean and the covariance of the whole stay. A single model may be
-    given to that end.
+    With -k, similar components are merged as well; the mean and the covariance of the whole mixture do not change.
+    With -k, a single model is allowed.
     """
     check_target(output, *models)
     if weights and len(weights) != len(models):
@@ -48,7 +48,7 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
 
 
 def _row_weights(models: list[ModelFile]) -> list[float]:
-    """The total weight of the rows of each model; raises ValueError where a file does not know."""
+    """Return the total weight of the rows of each model; raise ValueError if a file does not store it."""
     fits = [model.details.fit for model in models]
     if len(models) > 1 and any(fit is None for fit in fits):
         names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)

@@ -1,4 +1,4 @@
-"""`gaussmix plot`: draw a model, alone or over rows."""
+"""`gaussmix plot`: draw a model, with or without rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gaussmix._src.plot.uncertainty_display import UncertaintyDisplay
 _DISPLAYS: dict[str, Any] = {
     "pairs": PairDisplay, "components": ComponentDisplay, "profile": ProfileDisplay, "uncertainty": UncertaintyDisplay,
 }  # fmt: skip
-_KIND_HELP = "Every two features; two features; all of them, side by side; or where the component of rows is in doubt."
+_KIND_HELP = "Pairs of features; two features; all features side by side; or rows whose component is uncertain."
 _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 
 
@@ -30,7 +30,7 @@ _PICTURE_FORMATS = ("png", "svg", "pdf", "jpg", "webp")
 @options.file("data", "[DATA]", required=False)
 @options.option("-o --output", f"Write to this file: {', '.join(_PICTURE_FORMATS)}.", required=True, metavar="PICTURE")
 @options.choice("--kind", _KIND_HELP, _DISPLAYS, default="pairs")
-@options.columns("--features", "Features to show: of pairs up to 8, of a profile any number, else 2.")
+@options.columns("--features", "Features to show: up to 8 for pairs, any number for a profile, otherwise 2.")
 @options.flag("--dark", "On a dark background.")
 @options.option("--dpi", "Dots per inch.", type=click.IntRange(20, 1200), default=150, metavar="N")
 @options.reading
@@ -49,7 +49,7 @@ def plot(
     \b
       gaussmix plot faithful.gmm faithful.csv -o pairs.png
 
-    The rows must fit into memory. MODEL.gmm or DATA may be "-", standard input.
+    The rows must fit into memory. MODEL.gmm or DATA may be "-" for standard input.
     """
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if format not in _PICTURE_FORMATS:
@@ -70,7 +70,7 @@ def plot(
 
 
 def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
-    """The rows of a table that are the features of the model."""
+    """Read the rows of a table, with the features of the model."""
     table, features = reading.matched(model, data)
     rows = table.all_rows(features, may_miss=reading.missing)
     print_notices(table.left_out_notices)

@@ -31,7 +31,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
-@options.columns("--targets", "Predict these features from the others: mean and standard deviation.")
+@options.columns("--targets", "Predict mean and standard deviation of these features from the other features.")
 @options.option("--quantiles", _QUANTILES_HELP, callback=options.quantile_levels, metavar="P,P")
 @options.flag("--probabilities", "Add the probability of every component, and of noise.")
 @options.flag("--outliers", "Add a p-value, and whether it is below the threshold: an outlier.")
@@ -54,10 +54,11 @@ def predict(
       gaussmix predict faithful.gmm new.csv -o labels.csv
       gaussmix predict faithful.gmm new.csv --targets waiting
 
-    With --targets, add what the model expects of these features where the others are known; DATA may lack them.
+    With --targets, add the model's prediction of these features from the other features. DATA need not contain them.
 
-    Columns are matched with the model's by name; --columns takes others in their place. The rest is passed on unused.
-    DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-", standard input.
+    Columns are matched with the model's features by name; --columns names the columns to use instead. Other columns
+    are copied. DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-" for
+    standard input.
     """
     if quantiles and not targets:
         raise click.UsageError("--quantiles needs --targets: name the features to predict.")
@@ -83,7 +84,7 @@ def predict(
             outputs |= {"p_value": p_value, "outlier": p_value < (1 - MASS if threshold is None else threshold)}
         return outputs
 
-    n_distant = [0, 0]  # and of how many
+    n_distant = [0, 0]  # number of distant rows, and of all rows
     n_rows = rows_at_once(max(len(table.names), estimator.mixture_.n_components), reading.memory)
     names = dict[str, str]()
     with collected_warnings() as collected, progress(writing.output) as bars:
@@ -95,7 +96,7 @@ def predict(
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
-    """Each part of a table with the results of its rows, under names that are noted in `names`."""
+    """Yield each part of a table with the results of its rows as new columns, and store their names in `names`."""
     for part, outputs in zip(parts, results, strict=True):
         for name, values in outputs.items():
             names.setdefault(name, free_name(name, part.column_names))
@@ -104,15 +105,15 @@ def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[st
 
 
 def taken_notices(table: str, names: dict[str, str]) -> list[str]:
-    """Which new columns have other names, since the table has columns of theirs, as sentences."""
+    """Return notices about new columns that were renamed, because the table has columns with the same names."""
     taken = [(name, free) for name, free in names.items() if free != name]
     return [f"{table} has a column {name!r} already, so the new one is called {free!r}." for name, free in taken]
 
 
 def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:
-    """The most probable component of each row, or −1 for noise, its probability, and the log density, nats.
+    """Return each row's most probable component, or −1 for noise, its probability, and the log density in nats.
 
-    If asked for, the probabilities of the first components follow, and that of noise.
+    If `n_shown` is positive, the probabilities of the first `n_shown` components and of noise are added.
     """
     quantile_levels, labels = estimator.predict_proba(rows), estimator.predict(rows)
     probability = np.where(labels < 0, 1.0 - quantile_levels.sum(axis=1), quantile_levels.max(axis=1))
@@ -128,7 +129,7 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
 def predicted_targets(
     model: ModelFile, rows: Array, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
 ) -> Columns:
-    """Mean, standard deviation and quantiles of each target, given the other features (n_rows, n_known)."""
+    """Predict mean, standard deviation and quantiles of each target from the other features (n_rows, n_known)."""
     regressor = as_regressor(model.mixture, [model.names.index(target) for target in targets], jobs)
     mean, deviation = regressor.predict(rows, return_std=True)
     values = regressor.predict_quantiles(rows, [float(quantile) for quantile in quantiles])

@@ -1,4 +1,4 @@
-"""`gaussmix report`: a page about a table and its mixture."""
+"""`gaussmix report`: write a page about a table and its mixture."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def report(
     reading: options.Reading,
     **parameters: Any,
 ) -> None:
-    """Fit mixtures to DATA, choose the best, and write a page about it: words, tables and pictures.
+    """Fit mixtures to DATA, choose the best one, and write a page about it, with text, tables and pictures.
 
     \b
       gaussmix report faithful.csv -o report.html
 
-    The page is one HTML file that needs no other. With --model it describes a model that was fitted before. The rows
-    must fit into memory.
+    The page is a single, self-contained HTML file. With --model, the page describes a model that was fitted before.
+    The rows must fit into memory.
     """
     if data.lower().endswith(".gmm"):
         raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
@@ -84,7 +84,7 @@ def report(
     has_gaps = not findings.is_complete.all()
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
     with open_target(output, for_people=True) as file:
-        file.write(text.encode(errors="replace"))  # the name of a file may be no text
+        file.write(text.encode(errors="replace"))  # the name of a file may not be valid Unicode
     if not is_quiet() and output != STANDARD:
         for sentence in findings.sentences():
             click.echo(sentence)
@@ -92,7 +92,7 @@ def report(
 
 
 def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
-    """The rows of a table, in memory; raises ValueError where they are too few, or have no column of numbers."""
+    """Read the rows of a table into memory; raise ValueError if there are too few rows or no numeric columns."""
     if not names:
         raise ValueError(f"{table.name} has no column of numbers.")
     if weights in names:
@@ -103,5 +103,5 @@ def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weig
     if source.n_rows == 1:
         raise ValueError(f"{table.name} has a single row; a report needs at least two.")
     assert isinstance(source, ArraySource)
-    source.feature_names = names  # for errors and warnings, even if columns have no names
+    source.feature_names = names  # used in errors and warnings, even if columns have no names
     return source

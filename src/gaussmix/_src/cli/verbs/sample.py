@@ -13,8 +13,8 @@ from gaussmix._src.cli.outputs import Writing, check_target, free_name
 
 @click.command()
 @options.file("model", "MODEL.gmm")
-@options.option("-n n_rows", "How many rows.", type=click.IntRange(1), required=True, metavar="N")
-@options.seed_option("--seed", "Seed of the draw.")
+@options.option("-n n_rows", "Number of rows.", type=click.IntRange(1), required=True, metavar="N")
+@options.seed_option("--seed", "Seed of the random draws.")
 @options.flag("--components", "Add a column with the component that each row was drawn from.")
 @options.writing
 @options.quiet
@@ -24,7 +24,8 @@ def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writin
     \b
       gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
 
-    Columns have the names of the model's features; x0, x1 … where it has none. MODEL.gmm may be "-", standard input.
+    Columns have the names of the model's features, or x0, x1, … if the features have no names. MODEL.gmm may be "-"
+    for standard input.
     """
     check_target(writing.output, model)
     opened = ModelFile.open(model)

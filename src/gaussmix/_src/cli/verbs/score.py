@@ -1,4 +1,4 @@
-"""`gaussmix score`: say how well a model describes a table."""
+"""`gaussmix score`: measure how well a model describes a table."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def score(
     \b
       gaussmix score faithful.gmm new.csv
 
-    Of a Bayesian fit it is the mean log density of the next row, without BIC and AIC.
+    For a Bayesian fit, the mean log posterior predictive density is printed, without BIC and AIC.
 
-    Columns are matched as by predict. Log-likelihoods are in nats. With --rows, the column of --weights is only left
-    out of the features. MODEL.gmm or DATA may be "-", standard input.
+    Columns are matched as in predict. Log-likelihoods are in nats. With --rows, the column of --weights is excluded
+    from the features but not used. MODEL.gmm or DATA may be "-" for standard input.
     """
     if not (per_row or writing.is_plain):
         raise click.UsageError("-o and --to need --rows.")
@@ -64,9 +64,9 @@ def score(
 
 
 def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: str) -> dict[str, Any]:
-    """The scores by name of rows, a source: from one pass. A Bayesian fit has no criteria."""
+    """Compute the scores of a source of rows in one pass; a Bayesian fit has no BIC and AIC."""
     estimator = model.estimator(jobs).set_params(weight_type=weight_type)
-    rows.feature_names = None  # the columns are matched already
+    rows.feature_names = None  # columns have been matched already
     size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}

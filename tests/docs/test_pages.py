@@ -39,7 +39,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
         "README.md",
         "docs/index.md",
         "docs/guide/getting-started.md",
-        "docs/guide/disappointing.md",
+        *(f"docs/guide/{name}.md" for name in ("initialisation", "convergence", "degenerate", "troubleshooting")),
         "docs/guide/choosing.md",
         "docs/guide/inference.md",
         "docs/guide/factor-analysers.md",
@@ -171,7 +171,7 @@ def value_of(formula: str, n_components: int, n_features: int) -> float:
 
 
 def test_the_guide_lists_all_structures_with_their_numbers_of_parameters() -> None:
-    text = "\n".join((ROOT / f"docs/guide/{page}.md").read_text() for page in ("getting-started", "structures"))
+    text = (ROOT / "docs/guide/structures.md").read_text()
     shown = {}
     for name, formula in re.findall(r'^\| `"(\w+)"` \|.*?\| ([^|]*) \|.*$', text, flags=re.MULTILINE):
         shown[name] = formula

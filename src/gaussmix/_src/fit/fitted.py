@@ -20,7 +20,6 @@ from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, name_componen
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.device_array import DeviceArray
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -299,6 +298,8 @@ class FitResult:
         """Return an array in the library and on the device of the rows of the fit, in their type if it has floats."""
         if self.array_like is None:
             return values
+        from gaussmix._src.numerics.device_array import DeviceArray  # Other fits don't need the module.
+
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
 

@@ -86,6 +86,7 @@ class Source(ABC):
     max_fits : maximum number of concurrent fits whose states other processes keep; None if rows are in this process.
     is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
+    array_like : empty array of the library, the device and the type of the rows; None for NumPy's arrays.
     """
 
     n_rows: int
@@ -101,6 +102,7 @@ class Source(ABC):
     is_remote: bool = False
     max_fits: int | None = None
     is_on_device: bool = False
+    array_like: Any = None
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
@@ -179,10 +181,6 @@ class Source(ABC):
     def is_incomplete(self) -> bool:
         """Return whether values may be missing or have measurement errors."""
         return self.may_miss or self.has_errors
-
-    def array_like(self) -> Any:
-        """Return an empty array of the library, on the device and of the type of the rows; None for NumPy's."""
-        return None
 
     @property
     def kind(self) -> dict[str, bool]:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block, RowStatistics
@@ -24,13 +23,6 @@ F = TypeVar("F", bound=RowStatistic)
 ROWS_HASHED_AT_ONCE = 2**22  # so that hashes take less than 100 MB
 
 
-def is_on_device(X: Any) -> bool:
-    """Whether X is an array of a library other than NumPy, and scikit-learn's `array_api_dispatch` is set."""
-    if isinstance(X, np.ndarray) or not hasattr(X, "__dlpack_device__"):
-        return False
-    return bool(get_config()["array_api_dispatch"])
-
-
 class DeviceSource(Source):
     """An array on a device. Sums over all rows are computed there; at most as many rows as a leaf has are copied.
 
@@ -45,6 +37,7 @@ class DeviceSource(Source):
     def __init__(self, rows: DeviceArray, row_weight: DeviceArray | None = None) -> None:
         self._blocks: Sequence[Block] = [Block(0, rows, row_weight)]  # type: ignore[arg-type]
         (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
+        self.array_like = rows.values[:0, ...]
 
     @property
     def whole(self) -> None:
@@ -53,9 +46,6 @@ class DeviceSource(Source):
 
     def blocks(self) -> Sequence[Block]:
         return self._blocks
-
-    def array_like(self) -> Any:
-        return self._rows.values[:0, ...]
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (task(leaf) for block in self._blocks for leaf in block.split())
@@ -141,12 +131,12 @@ class DeviceSource(Source):
         return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
 
     def _digests(self) -> DistinctDigests:
-        found = DistinctDigests(frozenset())
+        digests = DistinctDigests(frozenset())
         for leaf in self._blocks[0].split():
-            found += DistinctDigests.from_block(leaf)
-            if len(found.digests) == DistinctDigests.MAX_DIGESTS:
+            digests += DistinctDigests.from_block(leaf)
+            if len(digests.digests) == DistinctDigests.MAX_DIGESTS:
                 break
-        return found
+        return digests
 
 
 def open_device(X: Any, sample_weight: Any) -> DeviceSource:

@@ -288,8 +288,8 @@ class FitResult:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            kept = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
-            return cls(model, names, previous.dtype, **kept)
+            retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
+            return cls(model, names, previous.dtype, **retained)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # the old model's value
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)

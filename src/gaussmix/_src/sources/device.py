@@ -51,9 +51,12 @@ class DeviceSource(Source):
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows, on the device if they are numbers."""
+        """Return the results for all rows, on the device if they are numbers, floats in the type of the rows."""
         (result,) = (task(block) for block in self._blocks)
-        return self._rows.send(result) if result.dtype.kind in "biuf" else result
+        if result.dtype.kind not in "biuf":
+            return result
+        values, xp = self._rows.send(result), self._rows.namespace
+        return xp.astype(values, self._rows.values.dtype) if result.dtype.kind == "f" else values
 
     def collect(self, kind: type[F]) -> F:
         compute = {

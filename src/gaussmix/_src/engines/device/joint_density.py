@@ -13,8 +13,8 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray
 
-MAX_ERROR = 1e-9  # nats: a component whose density might be wrong by more is computed from differences
-MAX_ERROR_PER_PRECISION = 1e4  # the same on a device without float64, as a multiple of the precision of float32
+MAX_DENSITY_ERROR = 1e-9  # nats: a component whose density might be wrong by more is computed from differences
+MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # the same on a device without float64, as a multiple of the precision of float32
 MAX_SQUARE = float(np.finfo(np.float32).max)  # squared distances that are larger, or overflow, count as this number
 
 
@@ -48,7 +48,7 @@ class JointDensity:
         self.is_by_products = np.zeros(K, np.bool_)
         if self._shape is not FactorShape.LOW_RANK:
             theta, errors = _natural_parameters(parameters, standardisation, longest)
-            self.is_by_products = errors <= max(MAX_ERROR / rows.precision, MAX_ERROR_PER_PRECISION)
+            self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
         by_products, self._others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
         self._order = np.argsort(np.concatenate((by_products, self._others)), kind="stable")
         self._theta = self._constants = None

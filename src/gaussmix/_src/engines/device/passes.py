@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
-MAX_VALUES = 2**26  # number of values that a pass keeps at a time: 512 MB in float64
+MAX_PASS_VALUES = 2**26  # number of values that a pass keeps at a time: 512 MB in float64
 
 
 class MeasuredBlock:
@@ -72,7 +72,7 @@ class Pass:
 
         def sum_part(part: Block) -> Sums:
             xp, send, rows = self._xp, self._send, self._rows_of(part)
-            log_density, resp = self._share_rows(part, rows, rule)
+            log_density, resp = self._assign_rows(part, rows, rule)
             weight = xp.ones_like(log_density) if part.row_weight is None else send(part.row_weight)
             resp = resp * weight[:, None]
             sums = [xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
@@ -104,9 +104,9 @@ class Pass:
         return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
-        """Split a leaf into parts for which a pass keeps at most `MAX_VALUES` values."""
+        """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` values."""
         d = leaf.rows.shape[1]
-        return leaf.split(max(1, MAX_VALUES // (4 * self._K + 4 * d + d * d)))
+        return leaf.split(max(1, MAX_PASS_VALUES // (4 * self._K + 4 * d + d * d)))
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)
@@ -121,22 +121,24 @@ class Pass:
         prior = part.row_log_prior(joint.shape[1])
         return joint if prior is None else joint + self._send(prior)
 
-    def _share_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
-        """Return log p(x) of each row, nats, and responsibilities, with a column for the background if there is one."""
+    def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
+        """Return the log-likelihood of each row and responsibilities, with a column for a background.
+
+        Under the hard rule, the log-likelihood of a row is that of its most probable component.
+        """
         xp = self._xp
         if self._joint_density is None:
             resp = self._send(one_hot(np.asarray(part.assignment), self._K))
             return xp.zeros_like(resp[:, 0]), resp
         joint = self._joint(part, rows)
         highest = xp.max(joint, axis=1, keepdims=True)
-        likelihoods = xp.exp(joint - highest)
-        total = xp.sum(likelihoods, axis=1, keepdims=True)
-        log_density = highest[:, 0] + xp.log(total[:, 0])
         if rule is AssignmentRule.HARD:
             labels, indices = xp.argmax(joint, axis=1, keepdims=True), self._send(np.arange(joint.shape[1]))
-            return log_density, xp.astype(labels == indices[None, :], joint.dtype)
+            return highest[:, 0], xp.astype(labels == indices[None, :], joint.dtype)
+        likelihoods = xp.exp(joint - highest)
+        total = xp.sum(likelihoods, axis=1, keepdims=True)
         is_negligible = joint - highest <= -NEGLIGIBLE_NATS
-        return log_density, xp.where(is_negligible, xp.zeros_like(joint), likelihoods / total)
+        return highest[:, 0] + xp.log(total[:, 0]), xp.where(is_negligible, xp.zeros_like(joint), likelihoods / total)
 
     def _sum_offsets(self, offsets: Any, resp: Any, spec: MomentSpec, k: int) -> list[Any]:
         """Return Σ γ u, and the second moments that `spec` names, of the offsets u of rows from the anchor of k."""

@@ -12,7 +12,7 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import to_host
 
-MIN_RELATIVE_VARIANCE = 1e-6  # variance that each feature has at least, given the others, in units of its own variance
+MIN_CONDITIONAL_VARIANCE = 1e-6  # variance that each feature has at least, given the others, in units of its own variance
 
 
 class Standardisation(NamedTuple):
@@ -53,7 +53,7 @@ class Standardisation(NamedTuple):
             correlations = covariance / deviations / deviations[:, None]
         if not np.isfinite(correlations).all():
             correlations = np.zeros((d, d))
-        scale = deviations[:, None] * np.linalg.cholesky(correlations + MIN_RELATIVE_VARIANCE * np.eye(d))
+        scale = deviations[:, None] * np.linalg.cholesky(correlations + MIN_CONDITIONAL_VARIANCE * np.eye(d))
         return cls(to_host(first_row).astype(np.float64) + mean, deviations, scale, np.linalg.inv(scale).T)
 
     def longest(self, block: Block) -> float:

@@ -55,7 +55,8 @@ class DeviceArray(NDArrayOperatorsMixin):
     def computing_type(self) -> Any:
         """The type that sums are computed in: float64, or float32 if the device has no float64."""
         xp = self.namespace
-        return xp.float64 if "float64" in self._float_types() else xp.float32
+        known = xp.__array_namespace_info__().dtypes(device=self.values.device, kind="real floating")
+        return xp.float64 if "float64" in known else xp.float32
 
     @property
     def precision(self) -> float:
@@ -65,10 +66,6 @@ class DeviceArray(NDArrayOperatorsMixin):
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
-
-    def _float_types(self) -> Any:
-        info = self.namespace.__array_namespace_info__()
-        return info.dtypes(device=self.values.device, kind="real floating")
 
     def send(self, values: Any) -> Any:
         """Copy a NumPy array of any type, or an array on this device, to an array on this device."""

@@ -182,11 +182,6 @@ class Source(ABC):
         """Return whether values may be missing or have measurement errors."""
         return self.may_miss or self.has_errors
 
-    @property
-    def kind(self) -> dict[str, bool]:
-        """The properties of the rows by which `make_engine` chooses an engine."""
-        return {"is_incomplete": self.is_incomplete, "is_on_device": self.is_on_device}
-
     @cached_property
     def row_totals(self) -> RowStatistics:
         """Return the number of rows and the sums of weights."""

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices, ha
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, largest_of
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Change, Source, T, counted_anew
-from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, RowStatistic
+from gaussmix._src.sources.row_statistics import Cells, RowStatistic
 from gaussmix._src.sources.survey import sampled
 
 F = TypeVar("F", bound=RowStatistic)
@@ -59,12 +59,7 @@ class DeviceSource(Source):
         return xp.astype(values, self._rows.values.dtype) if result.dtype.kind == "f" else values
 
     def collect(self, kind: type[F]) -> F:
-        compute = {
-            RowStatistics: self._row_statistics,
-            Cells: self._cells,
-            Spread: self._spread,
-            DistinctDigests: self._digests,
-        }.get(kind)
+        compute = {RowStatistics: self._row_statistics, Cells: self._cells, Spread: self._spread}.get(kind)
         if compute is None or self._origin is not None:
             return super().collect(kind)
         return self.cached(kind, compute)  # type: ignore[return-value]
@@ -132,14 +127,6 @@ class DeviceSource(Source):
         mean = mean + block.sum_of(sum_leaf)[0] / total
         scatter = block.sum_of(sum_leaf)[1]
         return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
-
-    def _digests(self) -> DistinctDigests:
-        digests = DistinctDigests(frozenset())
-        for leaf in self._blocks[0].split():
-            digests += DistinctDigests.from_block(leaf)
-            if len(digests.digests) == DistinctDigests.MAX_DIGESTS:
-                break
-        return digests
 
 
 def open_device(X: Any, sample_weight: Any) -> DeviceSource:

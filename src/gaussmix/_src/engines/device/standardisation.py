@@ -12,7 +12,9 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import to_host
 
-MIN_CONDITIONAL_VARIANCE = 1e-6  # variance that each feature has at least, given the others, in units of its own variance
+MIN_CONDITIONAL_VARIANCE = (
+    1e-6  # variance that each feature has at least, given the others, in units of its own variance
+)
 
 
 class Standardisation(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from gaussmix._src.numerics.arrays import Indices
+from gaussmix._src.numerics.arrays import CPU, Indices
 
 
 def namespace_of(values: Any) -> Any:
@@ -57,6 +57,11 @@ class DeviceArray(NDArrayOperatorsMixin):
         xp = self.namespace
         known = xp.__array_namespace_info__().dtypes(device=self.values.device, kind="real floating")
         return xp.float64 if "float64" in known else xp.float32
+
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether the device is the processor."""
+        return bool(self.values.__dlpack_device__()[0] == CPU)
 
     @property
     def precision(self) -> float:

@@ -21,7 +21,8 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
-MAX_PASS_VALUES = 2**26  # number of values that a pass keeps at a time: 512 MB in float64
+# Number of values that a pass keeps at a time: 512 MB in float64 on a GPU, and what fits into the cache of a processor.
+MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
 
 
 class MeasuredBlock:
@@ -104,9 +105,9 @@ class Pass:
         return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
-        """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` values."""
-        d = leaf.rows.shape[1]
-        return leaf.split(max(1, MAX_PASS_VALUES // (4 * self._K + 4 * d + d * d)))
+        """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` or `MAX_CACHED_VALUES` values."""
+        d, max_values = leaf.rows.shape[1], MAX_CACHED_VALUES if self._measured.rows.is_on_cpu else MAX_PASS_VALUES
+        return leaf.split(max(1, max_values // (4 * self._K + 4 * d + d * d)))
 
     def _rows_of(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)

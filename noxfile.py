@@ -220,6 +220,14 @@ def clusters(session: nox.Session) -> None:
         session.error(f"failed: {', '.join(failed)}")
 
 
+@nox.session
+def devices(session: nox.Session) -> None:
+    """Test rows in PyTorch's tensors on the processor; PyTorch takes up to 6 GB."""
+    install(session, "test", "torch")
+    session.run("pytest", "-n", "0", "--all", "tests/laws/test_device.py", "tests/mixture/test_torch_module.py")
+    session.run("pytest", "-n", "0", "--all", "tests/sklearn_suite", "tests/estimators/test_torch_rows.py")
+
+
 # Packages that fit scikit-learn's mixtures, and the arguments of pytest for their tests. The source distributions of
 # these versions contain tests, and scikit-image installs its own. The tests of pyod, scikit-lego and graspologic
 # contain none of mixtures.

@@ -1,6 +1,7 @@
 """Tests of the engine of rows on a device: results agree with the reference to 1e-9, and few rows are copied."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import check_engine
 import numpy as np
@@ -136,6 +137,7 @@ COPIES = {
 }
 
 
+@pytest.mark.heavy(but=3)
 @pytest.mark.parametrize(("estimator", "options"), COPIES.values(), ids=COPIES)
 def test_a_sample_and_no_more_leaves_the_device(estimator, options, rng, dispatch, monkeypatch):
     """Count the rows that are copied from and to the device during a fit and predictions."""
@@ -210,3 +212,53 @@ def test_arrays_set_by_hand_and_draws_are_on_the_device(rng, dispatch):
     drawn, component = gm.sample(10)
     assert (drawn.device, component.device) == (X.device, X.device)
     assert isinstance(gm.predict(np.ones((2, 3))), np.ndarray)  # in the library of the rows
+
+
+PAGE = Path(__file__).parents[2] / "docs/guide/devices.md"
+CALLS = {
+    "`fit` with any covariance structure": lambda X: GaussianMixture(4, covariance_type="VEV").fit(X),
+    "`fit` with `sample_weight`": lambda X: GaussianMixture(4).fit(X, sample_weight=to_strict(np.ones(X.shape[0]))),
+    "`fit` with `noise`": lambda X: GaussianMixture(4, noise=True).fit(X),
+    "`fit` with `trim`": lambda X: GaussianMixture(4, trim=0.05).fit(X),
+    "`fit` with `prior` or `restrictions`": lambda X: GaussianMixture(4, prior="default").fit(X),
+    "`fit` of `GaussianMixtureIC`": lambda X: GaussianMixtureIC([3, 4]).fit(X),
+    "`fit` of `BayesianGaussianMixture`": lambda X: BayesianGaussianMixture(4).fit(X),
+    "`predict`, `predict_proba`": lambda X: [fitted().predict(X), fitted().predict_proba(X)],
+    "`score_samples`, `score`, `bic`, `aic`": lambda X: [fitted().score_samples(X), fitted().score(X), fitted().bic(X)],
+    '`fit` with `init_params="random"`': lambda X: GaussianMixture(4, init_params="random", max_iter=3).fit(X),
+    '`fit` with `tol="auto"` or `check_maximum=True`': lambda X: GaussianMixture(4, check_maximum=True).fit(X),
+    "`inference`": lambda X: fitted().inference(X, kind="hessian"),
+    "predictions of `BayesianGaussianMixture`": lambda X: BayesianGaussianMixture(2).fit(X[:99, :]).predict_proba(X),
+    "`fit` with missing values": lambda X: GaussianMixture(2).fit(to_strict(np.full((9, 2), np.nan))),
+    "`fit` with `X_error`": lambda X: GaussianMixture(2).fit(X, X_error=np.ones(3)),
+    "`fit` with a number as `posterior`": lambda X: GaussianMixture(4, posterior=2).fit(X),
+    "`explain`, `augment`": lambda X: fitted().explain(X),
+}
+
+
+def fitted():
+    means, start = (
+        np.arange(12.0).reshape(4, 3),
+        {"weights_init": np.full(4, 0.25), "covariances_init": [np.eye(3)] * 4},
+    )
+    return GaussianMixture(4, means_init=means, max_iter=0, **start).fit(np.arange(30.0).reshape(10, 3))
+
+
+@pytest.mark.heavy(but=4)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("call", CALLS)
+def test_the_page_of_devices_says_what_each_call_copies(call, rng, dispatch, monkeypatch):
+    table = dict(line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| "))
+    assert table.keys() - CALLS.keys() == {"call"}
+    rows, copied, to_host = to_strict(rows_of(rng, 150_000)), [], device_array.to_host
+    for module in ("numerics.device_array", "sources.device", "engines.device.passes", "sources.quantile"):
+        monkeypatch.setattr(
+            f"gaussmix._src.{module}.to_host", lambda values: copied.append(values.shape) or to_host(values)
+        )
+    if table[call] == "refused":
+        with pytest.raises((ValueError, TypeError)):
+            CALLS[call](rows)
+        return
+    CALLS[call](rows)
+    n_rows = sum(shape[0] for shape in copied if len(shape) == 2 and shape[0] > 1_000)
+    assert table[call] == ("device" if not n_rows else "sample" if n_rows < 2 * 66_000 else "copied")

@@ -80,6 +80,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     Raises TypeError if the array can't be copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
+        values = values.detach() if hasattr(values, "detach") else values  # from the graph of PyTorch's gradients
         if values.__dlpack_device__()[0] != CPU:
             return _copied(values)
         try:

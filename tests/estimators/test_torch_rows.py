@@ -31,7 +31,8 @@ def test_the_programs_of_the_page_run(capsys):
 def test_a_fit_of_tensors_is_the_fit_of_arrays(dtype, rng):
     X = np.concatenate([rng.normal(size=(300, 2)), rng.normal(size=(200, 2)) + 5])
     tensor = torch.tensor(X, dtype=dtype, requires_grad=True)
-    expected = GaussianMixture(2, random_state=0).fit(tensor.detach().numpy())
+    rows = tensor.detach().numpy()
+    expected = GaussianMixture(2, random_state=0).fit(rows)
     with config_context(array_api_dispatch=True):
         found = GaussianMixture(2, random_state=0).fit(tensor)
         responsibilities, drawn = found.predict_proba(tensor), found.sample(3)[0]

@@ -136,7 +136,7 @@ def test_the_readme_shows_the_factors_of_the_page_of_results() -> None:
     ours, *_ = cells = rows_of_table(result, "| 500,000, 8, 16 |")[0].strip("| ").split(" | ")[1:]
     times = f"took {ours} ms on two cores, and scikit-learn {cells[2]} ms, {factors['500,000, 8, 16'][0]:.0f} times"
     assert times in index
-    of_guide = (ROOT / "docs/guide/other-tools.md").read_text(encoding="utf-8")
+    of_guide = (ROOT / "docs/guide/devices.md").read_text(encoding="utf-8")
     other = rows_of_table(result, "| 100,000, 32, 32 |")[0].split(" | ")[1]
     assert f"{ours} ms for an EM iteration over 500,000" in of_guide
     assert f"{other} ms over 100,000 × 32" in of_guide

@@ -1,4 +1,4 @@
-// Registers of 512 bits: AVX-512 with the extensions of x86-64-v4.
+// Backend for registers of 512 bits (AVX-512 with the extensions of x86-64-v4).
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
@@ -56,7 +56,8 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
 
 GAUSSMIX_INLINE void transpose(Part (&a)[8]) {
     __m512d pairs[8], low[4], high[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {  // columns 0, 2, 4, 6, then 1, 3, 5, 7 of rows i and i+1
+    // pairs[i]: columns 0, 2, 4, 6 of rows i and i + 1; pairs[i + 1]: columns 1, 3, 5, 7 of these rows
+    GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {
         pairs[i] = _mm512_unpacklo_pd(a[i].v, a[i + 1].v);
         pairs[i + 1] = _mm512_unpackhi_pd(a[i].v, a[i + 1].v);
     }
@@ -90,7 +91,8 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     Part pairs[4];
-    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {  // features 0 and 1, then 2 and 3, of rows 4 i .. 4 i + 3
+    // `pairs`: features 0 and 1, then features 2 and 3, of rows 4 i .. 4 i + 3
+    GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         pairs[i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13));
         pairs[2 + i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15));
     }

@@ -1,5 +1,5 @@
-// The contract of a backend: `Part`, one register with kPartLanes lanes of double. docs/develop/cpp.md shows how to add
-// one.
+// Interface of a backend, i.e. of the code for one instruction set: the type `Part`, which is one register with
+// kPartLanes lanes of double, and its operations. The page docs/develop/cpp.md shows how to add a backend.
 //
 // GAUSSMIX_BACKEND names the file of the backend:
 //
@@ -31,10 +31,11 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 using Bits = std::uint64_t;
 constexpr double kLargest = __DBL_MAX__;
-// A vector has the same number of lanes on every processor, because the lane of a row decides the bits of every sum.
+// A vector has the same number of lanes on every processor, because the distribution of rows among lanes affects the
+// last bits of every sum.
 constexpr int kLanes = 8;
-constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
-constexpr int kFeaturesTogether = 8;  // features that are transposed together
+constexpr int kSumsTogether = 8;      // number of vectors whose lanes are added up together
+constexpr int kFeaturesTogether = 8;  // number of features that are transposed together
 
 }  // namespace gaussmix::GAUSSMIX_ISA
 
@@ -42,8 +43,8 @@ constexpr int kFeaturesTogether = 8;  // features that are transposed together
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Makes the numbers at p unknown to the compiler, so that it reads them again instead of keeping more than it has
-// registers for.
+// Hides from the compiler that the numbers at p are known, so that the compiler reads these numbers again instead of
+// keeping more numbers than there are registers.
 GAUSSMIX_INLINE const double* reread(const double* p) {
     asm volatile("" : "+r"(p));
     return p;

@@ -26,7 +26,8 @@ constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e
                                  1.479819860511658591e-01};
 constexpr double kLeastExponent = -708;  // e^x is a normal number if x is at least this
 
-// Computes e^x for kLeastExponent <= x <= 0. For smaller x the lanes are arbitrary, and the caller masks them.
+// Computes e^x for kLeastExponent <= x <= 0. For smaller x the result is arbitrary, and the caller must mask these
+// lanes.
 GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     constexpr double eighths_per_nat = 0x1.71547652b82fep+3, round_to_integer = 0x1.8p52;
     constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // ln(2) / 8
@@ -34,7 +35,7 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    const Vec square = r * r;  // terms are paired: as many operations as one by one, but in a shorter chain
+    const Vec square = r * r;  // terms are added in pairs, which takes as many operations, but in a shorter chain
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);

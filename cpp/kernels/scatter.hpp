@@ -38,8 +38,9 @@ struct Component {
     const ActiveGroups& groups;
 };
 
-// Sums the panel's own triangle and its first moments. Leaves u for later panels and r u for earlier panels. With the
-// first panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
+// Sums the first moments of a panel's features, and the triangle of their second moments. Stores u for the products
+// with later panels, and r u for the products with earlier panels. For the first panel, exponentials are turned into
+// responsibilities r = e * row factor, whose sum is added to the mass.
 template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
@@ -84,7 +85,8 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
     if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
-// Sums rows first .. of an R x 4 block below the diagonal: r u of this panel times u of an earlier one.
+// Sums the rows from `first` on of an R x 4 block below the diagonal: products of r u of this panel and u of an earlier
+// panel.
 template <int R, int first = 0>
 GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {
@@ -116,7 +118,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
     if constexpr (first + kHeight < R) add_block<R, first + kHeight>(weighted, differences, next, n_vectors, sums);
 }
 
-// Returns the position at which the next panel's sums begin.
+// Adds the sums of one panel, and returns the position at which the sums of the next panel begin.
 template <int R>
 double* add_panel(const Component& c, Index panel, bool is_followed, const double* anchor, double* differences,
                   double* weighted, double* sums) {

@@ -1,4 +1,5 @@
-// Patterns of missing features, and the conditional distributions that they imply. A lane is a component.
+// Computes the conditional distributions of missing features, given the observed features of a pattern. Each lane is a
+// component.
 //
 // With Lambda = S^-1, missing features m and observed features o, and u_o = (x - mean)_o:
 //
@@ -40,15 +41,15 @@ inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) 
 
 struct Pattern {
     Index n_present, n_missing;
-    Index* features;  // observed features, then missing features
+    Index* features;  // indices of the observed features, followed by the missing features
 
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
-    // Checks whether inverting the precision of the missing features takes less work than the covariance of the
-    // observed ones.
+    // Checks whether inverting the precision of the missing features takes less work than inverting the covariance of
+    // the observed features.
     bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
-    // Returns the pattern of a row; `room` has space for n_features.
+    // Returns the pattern of a row; `room` must have space for n_features indices.
     static Pattern of(const RowsView& rows, Index row, Index* room) {
         Index n_present = 0, end = rows.n_features;
         for (Index j = 0; j < rows.n_features; ++j) {
@@ -59,7 +60,7 @@ struct Pattern {
     }
 };
 
-// The conditional distributions of eight components for one pattern. All arrays are [...][lane].
+// The conditional distributions of eight components for one pattern. All arrays have the layout [...][lane].
 struct Conditional {
     double* covariance;  // covariance of the missing values given the observed ones, a triangle
     double* regression;  // S_mo S_oo^-1, [missing][present]; `complete` does not need it if few values are missing
@@ -72,7 +73,8 @@ public:
     Conditioner(const Shape& shape, const double* operands)
         : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
 
-    // Conditions eight components, beginning with 8 v, and returns log |S_oo|.
+    // Computes the conditional distributions of the eight components from 8 v on, and returns log |S_oo| of each
+    // component.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (pattern.uses_downdate()) {
@@ -96,7 +98,8 @@ public:
         return log_det;
     }
 
-    // Computes the regression even if few values are missing: -Lambda_mm^-1 Lambda_mo.
+    // Computes the regression matrix -Lambda_mm^-1 Lambda_mo if few values are missing, because `condition` does not
+    // compute this matrix then.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (!pattern.uses_downdate()) return;
@@ -111,8 +114,8 @@ public:
         }
     }
 
-    // Writes the conditional means of a row's missing features, relative to the component means; feature j is at j *
-    // stride.
+    // Writes the conditional means of a row's missing features, relative to the component means; the value of feature j
+    // is at u + j * stride.
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
@@ -144,8 +147,8 @@ public:
     const Operands& layout() const { return layout_; }
 
 private:
-    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for a < n and i < o; four rows at a time, because their sums are
-    // independent.
+    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four rows are handled at
+    // a time, because their sums are independent.
     template <class Row, class At, class X, class Store>
     static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
         for (Index first = 0; first < n; first += 4) {
@@ -167,7 +170,8 @@ private:
         }
     }
 
-    // Computes regression and covariance of the missing features if N features are observed, or any number if N = 0.
+    // Computes the regression matrix and the conditional covariance of the missing features. N is the number of
+    // observed features, or 0 for any number.
     template <int N>
     void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
@@ -181,7 +185,7 @@ private:
                     sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
-            // Computes S_ma - S_mo (S_oo^-1 S_oa), for the missing features up to a.
+            // Computes S_ma - S_mo (S_oo^-1 S_oa) for the missing features up to a.
             for (Index b = 0; b <= a; ++b) {
                 const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();

@@ -30,8 +30,8 @@ public:
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
                 threads.emplace_back([this, worker] { work(worker); });
-                // the system has no more threads or memory, so the existing threads do the work
             } catch (const std::exception&) {
+                // The system has no more threads or memory, so the existing threads do the work.
                 break;
             }
         }

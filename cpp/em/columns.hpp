@@ -1,11 +1,12 @@
-// Variational Bayes of one feature whose components have their own variances: births, merges and deletions with EM
-// between them, on few rows. em/bayes/birth_merge_moves.py makes such moves for all structures, and on all rows. The
-// two differ in four ways:
-// - There, up to 100 rows make halves, and up to 100 others judge them. Here, up to 400 rows make halves, and none
-// judges.
-// - Here, two more cuts are tried: rows near the mean from the others, and the heaviest row from the others.
-// - There, a formula chooses which components to delete. Here, each small component is tried by itself.
-// - Here, EM extrapolates, and its first tolerance is coarse.
+// Variational Bayes for one feature and few rows, if each component has its own variance: births, merges and deletions
+// of components alternate with EM. The Python module em/bayes/birth_merge_moves.py makes such moves for all covariance
+// structures and on all rows. The two implementations differ in four ways:
+// - The Python module splits a component by up to 100 rows, and judges the split by up to 100 other rows. This file
+//   splits a component by up to 400 rows, and does not judge the split by other rows.
+// - This file tries two additional cuts: rows near the mean against the other rows, and the heaviest row against the
+//   other rows.
+// - The Python module chooses the components to delete by a formula. This file tries to delete each small component.
+// - This file extrapolates EM, and its first tolerance of EM is coarse.
 #pragma once
 #include "run_em.hpp"
 

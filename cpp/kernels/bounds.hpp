@@ -1,10 +1,11 @@
-// Lower bounds, carried from pass to pass, on the distances between the rows of a group and each component. A component
-// whose bound proves it negligible is not whitened at all. With new parameters marked ',
+// Lower bounds, carried from pass to pass, on the distances between the rows of a group and each component. If the
+// bound shows that a component is negligible for the whole group, the rows are not whitened for this component. If a
+// prime marks the new parameters, then
 //
-//   |W'(x - mean')| >= ratio (|W (x - mean)| - shift)      shift = |W (mean' - mean)|,  ratio = 1 / |W W'^-1|
+//   |W'(x - mean')| >= ratio (|W (x - mean)| - shift),   shift = |W (mean' - mean)|,   ratio = 1 / |W W'^-1|.
 //
-// No bit of a step depends on the bounds, because the responsibilities of a component that they leave out are zero
-// anyway. The bounds are float32 with margins far above their rounding.
+// The bounds do not change any bit of a step, because the components that they exclude have responsibility zero anyway.
+// The bounds are float32 numbers with margins far above their rounding errors.
 #pragma once
 #include "layout.hpp"
 

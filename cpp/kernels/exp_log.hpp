@@ -1,7 +1,8 @@
-// exp and log of eight lanes, computed by explicit FMAs alone, so that every instruction set gives the same bits.
+// Computes exp and log of eight lanes by explicit FMAs alone, so that every instruction set gives the same bits.
 //
-//   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16    2^(j/8) in two doubles, degree 7; 0.7 ulp
-//   log(x) = e ln 2 + log(1 + f)                                     fdlibm's polynomial in s = f/(2 + f); < 1 ulp
+// The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. The numbers 2^(j/8) are
+// stored in two doubles each, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. The formula for log is
+// log(x) = e ln 2 + log(1 + f) with fdlibm's polynomial in s = f/(2 + f); the error is below 1 ulp.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"

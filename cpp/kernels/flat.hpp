@@ -1,8 +1,8 @@
 // Kernels for diagonal and spherical covariances, whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, 1-2 d of them FMA or mul
-//   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
-//   sums of M: [component][four features][4 first, 4 second]
+// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations, of which d to 2 d are FMAs or
+// multiplications. The M-step sums first_i = sum r (x_i - a_i) and second_i = sum r (x_i - a_i)^2 with 4 d operations.
+// The layout of the sums is [component][four features][4 first moments, 4 second moments].
 #pragma once
 #include "rows.hpp"
 #include "tile.hpp"

@@ -1,10 +1,10 @@
 // The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the width
-// of a register tile), and a *tile* is six groups.
+// of a register tile), and a *tile* is six groups. These are the arrays of a tile.
 //
-//   rows        [group][feature][vector][lane]
-//   densities   [group][component][vector][lane]   log densities, then exponentials or responsibilities
-//   prior       [component][vector][lane]          of one group, then the background's
-//   active      [component], bit g: some lane of group g has a responsibility that is not zero
+//   `rows`        [group][feature][vector][lane].
+//   `densities`   [group][component][vector][lane], log densities, which become exponentials or responsibilities.
+//   `prior`       [component][vector][lane] of one group, followed by the log priors of the background.
+//   `active`      [component], bit g is set if a lane of group g has a responsibility that is not zero.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"

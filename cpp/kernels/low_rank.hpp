@@ -1,12 +1,14 @@
-// Covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and second moments along
-// few directions.
+// Kernels for covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and for second
+// moments along few directions. In the following costs per row and component, f is the number of factors or directions.
 //
-//   E   z = w (x - mean), t = F' z, q = |z - F t|^2            2 d q + 4 d operations per row and component
-//   M   t = r B (x - a), crossed_il = sum t_l (x_i - a_i)      2 d q + 2 d; first moments and squares: flat.hpp
-//   sums of M: [component], after flat's, [four features][four factors][4 x 4]
+// The E-step computes z = w (x - mean), t = F' z and |z - F t|^2 with 2 d f + 4 d operations. The M-step computes t = r
+// B (x - a) and crossed_il = sum t_l (x_i - a_i) with 2 d f + 2 d operations; first moments and squares are summed by
+// flat.hpp. The sums of each component are the sums of flat.hpp, followed by [four features][four factors][4 x 4].
 //
-// z is computed twice, once for t and once for z - F t: with hundreds of features a group's rows are read from L2, and
-// so would z be. F and w are read without packing, [feature][factor, and w last]; B is read as [feature][factor].
+// The vector z is computed twice, once for t and once for z - F t. Storing z would not help, because with hundreds of
+// features both the rows of a group and z would be read from the L2 cache. F and w are read without packing, as
+// [feature][column], where the columns of F come first and w is the last column. B is read without packing as
+// [feature][factor].
 #pragma once
 #include "flat.hpp"
 

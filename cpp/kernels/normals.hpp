@@ -1,8 +1,9 @@
-// Uniform and normal numbers from random bits, eight lanes at a time, with the same bits on every instruction set.
+// Makes uniform and normally distributed numbers from random bits, eight lanes at a time, with the same bits on every
+// instruction set.
 //
-//   u = (2^21 a + b mod 2^21) 2^-53            of two words a, b of 32 bits: 53 bits, exactly
-//   sqrt(-2 log u) (cos 2 pi v, sin 2 pi v)    two independent normal numbers, u in (0, 1], v in [0, 1); Box & Muller
-//                                              (1958); at most sqrt(-2 log 2^-53) = 8.57 away from 0
+// A uniform number u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53 random
+// bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1); Box
+// & Muller (1958). Their absolute values are at most sqrt(-2 log 2^-53) = 8.57.
 #pragma once
 #include "exp_log.hpp"
 #include "philox.hpp"

@@ -1,11 +1,11 @@
-// Triangular whitening: squared distances |W (x - mean)|^2 of a group of rows to one component.
+// Computes squared distances q = |W (x - mean)|^2 of a group of rows to one component with a triangular factor W:
 //
-//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
+//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2.
 //
-// A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the loop runs over the features (4 x 3
-// halves of vectors if there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
-// triangle by columns, without padding; the last panel's height is a template argument. The cost is d^2/2 + 3d/2 FMAs
-// per row and component.
+// A panel consists of eight rows of W. The 8 x 3 vectors z of a panel stay in registers while the loop runs over the
+// features; with 16 registers, these are 4 x 3 halves of vectors. W is packed panel by panel, without padding, as
+// [feature before the panel][row], followed by the panel's triangle by columns. The height of the last panel is a
+// template argument. The cost is d^2/2 + 3d/2 FMAs per row and component.
 #pragma once
 #include "layout.hpp"
 

@@ -1,7 +1,6 @@
-// First moments alone, about the origin: one product of responsibilities and rows that all components share.
-//
-//   first_ki = sum r_k x_i         K d FMAs per row, in register tiles of four components x four features
-//   sums: [four components][four features][4 x 4]
+// Sums first moments alone, about the origin: first_ki = sum r_k x_i. This is one matrix product of responsibilities
+// and rows for all components. The cost is K d FMAs per row, in register tiles of four components x four features. The
+// layout of the sums is [four components][four features][4 x 4].
 #pragma once
 #include "tile.hpp"
 

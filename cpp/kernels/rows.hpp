@@ -1,10 +1,9 @@
 // Reads groups of rows as [feature][vector][lane], from arrays of any type and strides, and subtracts the origin.
 //
-//   feature stride 1   transposes of eight features; contiguous rows of two to four features are deinterleaved
-//   row stride 1       vector loads
-//   anything else      one element at a time
-//
-// A lane past the last row repeats the last row; its weight is 0, and 0 times a finite number adds nothing.
+// If the stride of the features is 1, eight features at a time are transposed; contiguous rows of two to four features
+// are deinterleaved. If the stride of the rows is 1, whole vectors are loaded. In all other cases, elements are read
+// one at a time. A lane past the last row repeats the last row. The weight of such a lane is 0, so that the lane adds
+// nothing.
 #pragma once
 #include "layout.hpp"
 

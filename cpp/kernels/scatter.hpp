@@ -1,12 +1,13 @@
-// Full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle.
+// Sums full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle. With u = x -
+// anchor, the sums are first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The cost is d^2/2 + 5d/2 FMAs per
+// row.
 //
-//   first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor           d^2/2 + 5d/2 FMAs per row
+// Four features make a panel. The differences u are stored once, as [panel][vector][feature of 4], so that a register
+// tile reads contiguous pieces of 256 bytes and no stride is a power of two. The products r u are kept only for the
+// current panel. Lanes are added up once per tile, so that the sums in memory have no lanes.
 //
-// Four features make a panel. u is stored once, [panel][vector][feature of 4], so that a register tile reads contiguous
-// 256-byte pieces and no stride is a power of two. r u is kept only for its own panel. Lanes are added up once per
-// tile, not kept in memory per lane.
-//   sums, for each panel of R features: the triangle by rows then R first moments, padded to 8;
-//   then, for each earlier panel, its R x 4 block by rows, padded to 8.
+// The sums of each panel of R features are the triangle by rows, followed by R first moments, padded to a multiple of
+// 8. An R x 4 block by rows, padded to a multiple of 8, follows for each earlier panel.
 #pragma once
 #include "tile.hpp"
 

@@ -1,13 +1,13 @@
 // Sums products of the scores of rows, for the information matrix of a mixture: sum s S S', and sum s g c c' for each
-// component. The scores of a row that belongs to a component are c = (z, products of z, 1), z = W (x - mean). g is the
-// component's responsibility, s is the row's weight, and S holds g c of all components. The cost is n_all^2 / 2 + K
-// n_own^2 / 2 FMAs per row.
+// component. The scores of a row with respect to a component are c = (z, products of z, 1), where z = W (x - mean). In
+// these sums, g is the component's responsibility, s is the row's weight, and S holds g c of all components. The cost
+// is n_all^2 / 2 + K n_own^2 / 2 FMAs per row.
 //
-//   panels  [panel][vector][number of 4]: the layout of scatter.hpp, whose register tiles multiply them
-//           panels of c: (z, products), and 1 in a separate panel
-//           panels of S: g (z, products) of each component, then all g. With a shared covariance: g z of each
-//           component, the sums over components of g times the products, then all g
-//   sums    of S, then of each component: for each pair of panels, the later first, 4 x 4
+// The scores are stored in panels, [panel][vector][number of 4], as in scatter.hpp, whose register tiles multiply the
+// panels. The panels of c hold z and the products of z; the number 1 has a separate panel. The panels of S hold g (z,
+// products) of each component, followed by all g. With a shared covariance, the panels of S hold g z of each component,
+// then the sums over components of g times the products, and then all g. The sums are stored for S and then for each
+// component: one 4 x 4 block for each pair of panels, whose rows belong to the later panel.
 #pragma once
 #include "step.hpp"
 

@@ -4,10 +4,9 @@
 //
 // Rows are processed in bunches. For each bunch, the candidates of its rows, neighbours of the most probable
 // candidates, and one random component are evaluated. Each row keeps the best of the evaluated components as its
-// candidates, so that the sum of its densities never decreases. The components of a tile have *slots*:
-//
-//   densities   [group][slot][vector][lane]
-//   component   [slot]
+// candidates, so that the sum of its densities never decreases. Each component that is evaluated in a tile has a
+// *slot*, which replaces the index of the component in the arrays of the tile: `densities` is
+// [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
 

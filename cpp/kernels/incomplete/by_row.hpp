@@ -1,11 +1,13 @@
-// Kernel for rows with measurement errors, which processes eight rows at a time, one row per lane. With T = (S + E)_oo,
-// where o are the observed features,
+// Kernel for rows with measurement errors, which processes eight rows at a time, one row per lane. With T = (S + E)_oo
+// and u = (x - mean)_o, where o are the observed features, the log density is
 //
-//   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u,  u = (x - mean)_o
-//   mean of the true row, about the mean of k: S_:o T^-1 u,         covariance: S - S_:o T^-1 S_o:
+//   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u.
 //
-// A lane whose feature is missing has 1 on that diagonal element of T, 0 in its row and column, and u = 0. A feature
-// without error is exact: its mean is the observed value, and its covariances are 0.
+// Given the observed values, the true row has the mean S_:o T^-1 u, relative to the mean of k, and the covariance S -
+// S_:o T^-1 (S_:o)'.
+//
+// If a feature is missing in a lane, T has 1 on the diagonal and 0 in the rest of this feature's row and column, and u
+// is 0. A feature without error is exact, so that its mean is the observed value and its covariances are 0.
 #pragma once
 #include "batch.hpp"
 

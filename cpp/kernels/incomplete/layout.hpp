@@ -2,10 +2,9 @@
 // measurement errors.
 //
 // A *pattern* is a set of missing features. The list of features of a pattern begins with the `n_present` observed
-// features. Arrays with one entry per component have the components innermost, eight to a vector, so that a lane is a
-// component.
-//
-//   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
+// features. In arrays with one entry per component, the components are the last dimension, eight to a vector, so that
+// each lane is a component. The sums are N and the first and second moments about the means, in the layout [1,
+// features, triangle by rows][component].
 #pragma once
 #include "../exp_log.hpp"
 #include "../layout.hpp"
@@ -69,7 +68,7 @@ struct Batch {
     int n_rows = 0;
 };
 
-// Logarithm of a product of any number of positive factors, which may overflow itself.
+// Logarithm of a product of any number of positive factors. The product itself may be beyond the range of double.
 class LogProduct {
 public:
     GAUSSMIX_INLINE void multiply(Vec x) {
@@ -86,7 +85,7 @@ public:
     }
 
 private:
-    // each factor is between sqrt(1/2) and sqrt(2), so that this many cannot overflow
+    // Each factor is between sqrt(1/2) and sqrt(2), so that a product of this many factors cannot overflow.
     static constexpr int kMaxFactors = 512;
     GAUSSMIX_INLINE void carry() {
         Vec exponent;

@@ -1,15 +1,13 @@
 // Computes the conditional distributions of missing features, given the observed features of a pattern. Each lane is a
 // component.
 //
-// With Lambda = S^-1, missing features m and observed features o, and u_o = (x - mean)_o:
+// Let Lambda = S^-1, let m be the missing and o the observed features, and u_o = (x - mean)_o. If few features are
+// missing, the missing values have the conditional mean -Lambda_mm^-1 Lambda_mo u_o, relative to their mean, and the
+// conditional covariance Lambda_mm^-1, and log |S_oo| = log |S| + log |Lambda_mm|. If few features are observed, the
+// conditional mean is S_mo S_oo^-1 u_o, and the conditional covariance is S_mm - S_mo S_oo^-1 S_om.
 //
-//   few are missing    mean of the missing values about the mean  -Lambda_mm^-1 Lambda_mo u_o,
-//                      covariance  Lambda_mm^-1
-//                      log |S_oo| = log |S| + log |Lambda_mm|
-//   few are observed   mean  S_mo S_oo^-1 u_o,   covariance  S_mm - S_mo S_oo^-1 S_om
-//
-// The conditional means of the missing values minimise |W u|^2. The minimum is d^2 = u_o' S_oo^-1 u_o, a sum of
-// squares, so that nothing cancels.
+// The conditional means of the missing values minimise |W u|^2. The minimum, d^2 = u_o' S_oo^-1 u_o, is computed as a
+// sum of squares, so that no digits are lost by cancellation.
 #pragma once
 #include "batch.hpp"
 

@@ -1,4 +1,4 @@
-// Finds the kernels that this processor can run; they are compiled once for each instruction set.
+// Finds the kernels that this processor can run. Every kernel is compiled once for each instruction set.
 #pragma once
 #include <vector>
 

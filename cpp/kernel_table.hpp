@@ -116,7 +116,7 @@ struct TruncatedView {  // a step in which each row has few candidate components
     // moments are summed.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // number of first candidates of each row whose neighbours are tried
+    Index n_expanded;  // neighbours are tried for this many of each row's first candidates
     Index n_tried;     // number of neighbours that a pass tries for each of these candidates
     Index first_row;
     std::int32_t* candidates;        // (n_rows, n_candidates), read and written: most probable first, filled up with -1

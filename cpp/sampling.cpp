@@ -40,8 +40,8 @@ double work_per_drawn_row(const Shape& shape) {
 }
 
 // Tabulates, for each bucket of random numbers, the component at which the search begins. With many more buckets than
-// components, the search nearly always ends at this component, so that the processor predicts its branches. The number
-// of buckets is limited, because otherwise the table could cost more time than it saves.
+// components, the search nearly always ends at this component, so that the processor can predict the branches. The
+// number of buckets is limited, because otherwise the table could cost more time than it saves.
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
     while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;

@@ -24,7 +24,7 @@ constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
-    Ranking ranking;             // moves that remain in the ranking after this one
+    Ranking ranking;             // moves that remain in the ranking after this move
     std::optional<double> gain;  // empty if the move does not help
     double work = 0;             // number of (row, component) pairs that EM has visited
     bool is_hopeless = false;    // whether the quick check rejects the move
@@ -75,8 +75,8 @@ private:
         // gains.
         double last, gain, decline;
 
-        // Returns the log-likelihood that `n_steps` further steps may reach. It is assumed that gains do not grow, and
-        // that their sum is at most kCaution times the sum under a geometric decline.
+        // Returns the log-likelihood that `n_steps` further steps may reach. The function assumes that gains do not
+        // grow, and that their sum is at most kCaution times the sum under a geometric decline.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -103,9 +103,9 @@ private:
                 n_accepted_};
     }
 
-    // Returns moves that raise the log-likelihood of the rows they affect; no component takes part in two of the moves.
-    // The search for moves stops after `patience` failures in a row. The move with the largest gain is the first of the
-    // result.
+    // Returns moves that raise the log-likelihood of the rows that they affect; no component takes part in two of the
+    // moves. The search for moves stops after `patience` failures in a row. The move with the largest gain is the first
+    // of the result.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -157,8 +157,8 @@ private:
         return true;
     }
 
-    // Makes several moves together. Returns true and keeps them if EM on all rows then reaches a higher log-likelihood
-    // and the number of unsound components has not grown.
+    // Makes several moves together. Keeps the moves and returns true if EM on all rows then reaches a higher
+    // log-likelihood and the number of unsound components has not grown.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -218,8 +218,8 @@ private:
     }
 
     // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not end higher than EM
-    // without it after the same number of steps. The EM steps with the move are made here. If it is clear early that
-    // the move helps, EM stops, and the returned gain is smaller than after all steps.
+    // without the move after the same number of steps. This function makes the EM steps with the move. If it is clear
+    // early that the move helps, EM stops, and the returned gain is smaller than after all steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;

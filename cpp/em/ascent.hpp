@@ -72,10 +72,10 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
             AscentResult& result);
 
-// Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Both together describe every
-// row twice, so the components whose removal costs least are removed until the original number is left. Crossing
-// requires a structure in which no component's covariance depends on another's. `has_model` is set to false if an
-// M-step would pass a limit. Returns false if interrupted.
+// Overwrites `mixture` with a combination of the best components of `mixture` and `other`. The components of both
+// mixtures together describe every row twice, so the components whose removal costs least are removed until the
+// original number is left. Crossing requires a structure in which no component's covariance depends on another's.
+// `has_model` is set to false if an M-step would pass a limit. Returns false if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture, bool& has_model);
 

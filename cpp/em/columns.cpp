@@ -27,7 +27,7 @@ constexpr double kLongest = 4, kGrowth = 4;
 
 using Indices = std::vector<Index>;
 
-struct State {  // a mixture, the mixture after one more EM step, and the bound of the former, in nats
+struct State {  // a mixture, the mixture after one more EM step, and the lower bound of the first mixture, in nats
     Mixture model, following;
     double bound;
 };
@@ -554,7 +554,7 @@ private:
         return pairs;
     }
 
-    // Subtracts the loss of Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py computes it.
+    // Subtracts the loss of Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py does.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

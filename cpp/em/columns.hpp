@@ -12,17 +12,18 @@
 
 namespace gaussmix {
 
-namespace bound_moves {           // settings that the Python code for several features shares
+namespace bound_moves {           // settings that are shared with the Python code for several features
 constexpr Index kSteps = 6;       // number of EM steps after births
 constexpr Index kNeighbours = 6;  // number of nearest components with which a component may merge
 constexpr Index kPairs = 2;       // number of merges of each component that a pass examines closely
 constexpr Index kFewest = 2;      // a component with fewer distinct rows is not split
 // smallest gain that counts, relative to the bound; smaller gains may be rounding errors
 constexpr double kGain = 1e-9;
-constexpr double kNegligible = 1e-3;  // a component is deleted if this lowers the bound of all rows by less, in nats
-constexpr double kSmall = 3;          // a component with more than this many rows per parameter is never deleted
-constexpr double kShared = 1e-10;     // responsibilities below this are left out of sums of r log r
-constexpr double kAnyWeight = 1e-9;   // smallest weight of a half if some rows are far away from the others
+// a component is deleted if its deletion lowers the bound of all rows by less than this, in nats
+constexpr double kNegligible = 1e-3;
+constexpr double kSmall = 3;         // a component with more than this many rows per parameter is never deleted
+constexpr double kShared = 1e-10;    // responsibilities below this are left out of sums of r log r
+constexpr double kAnyWeight = 1e-9;  // smallest weight of a half if some rows are far away from the others
 }  // namespace bound_moves
 
 struct ColumnView {

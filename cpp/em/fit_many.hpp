@@ -40,7 +40,7 @@ struct FitSettingsView {
     bool is_scaled;       // whether k-means divides each column by its scale
     const double* ridge;  // (n_features,), data units^2; null: the ridge of each group is chosen automatically
     double ridge_fraction, trimmed;  // settings of the automatic ridge, see em/initialisation/sample.py
-    double smallest_spread;          // a table is left to Python if one of its columns varies by less
+    double smallest_spread;          // a table is left to Python if one of its columns varies by less than this
     Limits limits;
     double tolerance;
     Index max_steps;
@@ -56,8 +56,9 @@ struct FitsView {                           // results of all groups, concatenat
     double *weights, *means, *covariances;  // mixtures at which EM ends, and at which it begins if `has_initial`
     double *factors, *log_abs_det;          // whitening factors of the covariances, and log |det| of each factor
     double* ridge;                          // (n_groups, n_features)
-    std::int64_t* n_steps;  // (n_groups,); -1 if Python must fit the group: its other results are then undefined
-    bool* has_converged;    // (n_groups,)
+    // (n_groups,); -1 if Python must fit the group; the group's other results are then undefined
+    std::int64_t* n_steps;
+    bool* has_converged;                  // (n_groups,)
     std::vector<Values>& log_likelihood;  // mean log-likelihood before each step, one array for each group
     // mean objective (log-likelihood and prior) before each step; empty without a prior
     std::vector<Values>& objective;

@@ -440,7 +440,8 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
            has_model;
 }
 
-// Returns the components that a move touches and their neighbours; all components if covariances depend on each other.
+// Returns the components that a move changes, and the neighbours of these components. If covariances depend on each
+// other, all components are returned.
 Indices Moves::around(const Indices& touched) const {
     Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});

@@ -51,8 +51,8 @@ struct Part {  // some components, and the rows for which they are responsible, 
     double posterior, log_likelihood;
 };
 
-// Moves (pairs of a removal and a split), sorted by the bounds on their gains. After some attempts with the same
-// removal or the same split, other moves with it are deferred until the remaining moves have been tried.
+// Moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split has been tried
+// several times, further moves with this removal or split are deferred until the other moves have been tried.
 class Ranking {
 public:
     struct Pair {

@@ -267,8 +267,8 @@ private:
         return true;
     }
 
-    // Does the same as `maximise` if components share one full covariance, and second sums are taken about means near
-    // the new means. The operations have the same order as in `initial_models`.
+    // Does the same as `maximise` if components share one full covariance, and if second moments were summed about
+    // means near the new means. The operations have the same order as in `initial_models`.
     bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
@@ -325,7 +325,7 @@ private:
         degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
-    // Adds the second sums of all components to the second sums of the first component.
+    // Adds the second moments of all components to the second moments of the first component.
     void pool() {
         const Index size = algebra_.size(d_);
         for (Index i = size; i < n_components_ * size; ++i) second_[i % size] += second_[i];
@@ -392,8 +392,8 @@ private:
         return total;
     }
 
-    // Returns the largest ratio of second moments about the reference point to second moments about the means, as
-    // explained in em/step/maximise.py.
+    // Returns the largest ratio of second moments about the anchors (reference points) to second moments about the
+    // means, as explained in em/step/maximise.py.
     double loss(const Mixture& mixture, const double* anchor) {
         const Values& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;

@@ -40,8 +40,8 @@ struct EmView {
     double previous = -kInfinity;  // objective of the step before the first one
     Index max_steps;
     double seconds = kInfinity;  // time after which no further step begins
-    // Null for maximum likelihood. For MAP estimates it is the prior of `PosteriorObjective` in em/priors/posterior.py;
-    // otherwise it is the prior of em/bayes/variational_posterior.py.
+    // Null for maximum likelihood. For MAP estimates, the prior of `PosteriorObjective` in em/priors/posterior.py;
+    // otherwise, the prior of em/bayes/variational_posterior.py.
     const PackedPriorView* prior = nullptr;
     bool is_incomplete = false;  // values may be missing (NaN), or rows have measurement errors; then `total` is null
     ErrorView error = {};
@@ -95,9 +95,9 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
               const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
-// converged, when `max_steps` or `seconds` is reached, or before a step that would pass a limit. Only in the last case
-// can EM end without a step. With a prior, `objectives` receives the mean objective before each step; without a prior,
-// `objectives` stays empty. Returns false if interrupted.
+// converged, when `max_steps` or `seconds` is reached, or before a step that would pass a limit. EM can end without a
+// step only if the first step would pass a limit. With a prior, `objectives` receives the mean objective before each
+// step; without a prior, `objectives` stays empty. Returns false if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives = nullptr);
 

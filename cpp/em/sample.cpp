@@ -35,7 +35,8 @@ Keyed keyed(double value, Index index) {
     return {bits & kSign ? ~bits : bits | kSign, index};
 }
 
-// Sorts items by their keys; items with equal keys keep their order. `spare` must have room for as many items.
+// Sorts items by their keys; items with equal keys keep their order. `spare` must have room for as many items as
+// `items`.
 void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     if (items.size() < kMaxInsertion) {
         for (std::size_t i = 1; i < items.size(); ++i) {

@@ -30,7 +30,7 @@ struct Rows {  // a sample of the rows, or all rows, with weights
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // state at which an ascent has ended or continues
+struct Reached {  // state of an ascent that has ended or may continue
     SharedRows rows;
     Mixture mixture;
     Values within;  // mean covariance of the components at the beginning
@@ -166,9 +166,9 @@ private:
         return ends;
     }
 
-    // Draws about `wanted` rows in proportion to their weights, at even distances. The rows with the smallest or
-    // largest value of a feature are added, so that no outlier is lost. Returns all rows if the sample would be nearly
-    // as large.
+    // Draws about `wanted` rows in proportion to their weights, at even distances of the cumulative weight. The rows
+    // with the smallest or largest value of a feature are added, so that no outlier is lost. Returns all rows if the
+    // sample would be nearly as large.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -368,9 +368,9 @@ private:
     }
 
     // Makes further ascents, each from another initialisation and on another sample of the rows. The best result is
-    // then crossed with each of the other results. An ascent follows each crossing, and its result replaces the best
-    // one if it is better. The result that was best at first comes last. If it is still the best, it is crossed with
-    // itself, which only repeats its moves.
+    // then crossed with each of the other results. An ascent follows each crossing, and the result of this ascent
+    // replaces the best result if it is better. The result that was best at first comes last. If this result is still
+    // the best, it is crossed with itself, which only repeats its moves.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {

@@ -24,7 +24,7 @@ bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView&
 
 struct SearchView {
     const double* draws;  // (n_starts, n_draws), random numbers in [0, 1) for each start of the fit
-    // number of random numbers for each start; they are used in order, cyclically
+    // number of random numbers for each start; the numbers are used in order, cyclically
     Index n_draws;
     SeedsView seeds;  // settings of k-means for a second initialisation
     // Limits of EM before an ascent on few rows, before an ascent on more rows, and after the last ascent.

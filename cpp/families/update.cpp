@@ -160,7 +160,8 @@ struct Update {
         expand(common.data(), d, volumes, variances);
     }
 
-    // Computes Sigma_k = D_k diag(v_k) D_k', with each component's own axes D_k or one D for all.
+    // Computes Sigma_k = D_k diag(v_k) D_k', where each component has its own axes D_k, or all components share the
+    // axes.
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)

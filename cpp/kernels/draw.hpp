@@ -1,5 +1,5 @@
-// Draws random rows x = mu_k + W_k^-1 z of a mixture, with k by the inverse distribution function of the weights and z
-// standard normal.
+// Draws random rows x = mu_k + W_k^-1 z of a mixture, where k is drawn from the cumulative weights and z is standard
+// normal.
 //
 // A row depends only on the key and on the row's index, so that blocks and their order do not change any bit. The rows
 // of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each row is written to its
@@ -230,7 +230,7 @@ private:
         }
     }
 
-    // number of features that are computed and written together; transpose takes as many
+    // number of features that are computed and written together; `transpose` takes this number
     static constexpr int kPanel = 8;
     const DrawView& view_;
     const DrawScratch& scratch_;

@@ -31,7 +31,7 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, d
     }
 }
 
-// Packs the factors; if `factors` is null, they are packed later.
+// Packs the factors; if `factors` is null, the factors are packed later.
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
     if (factors == nullptr) return;
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;

@@ -93,7 +93,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
     const double product = dot(g.at(p), g.at(q), g.stride);
     if (are_orthogonal(g, p, q, product, limit)) return false;
     const double cotangent = 0.5 * (g.squared[q] - g.squared[p]) / product, size = __builtin_fabs(cotangent);
-    // `size` equals the root here, without overflow
+    // For large `size`, the root equals `size`, and the square could overflow.
     const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;
     const double tangent = __builtin_copysign(1 / (size + root), cotangent);
     if (tangent == 0) return false;

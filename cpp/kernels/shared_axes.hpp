@@ -5,9 +5,9 @@
 //
 // A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t)
 // (h, o), h = (v_p - v_q) / 2 and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so
-// they lie below their tangents, whose minimum has a closed form. This is a majorise-minimise method like the one of
-// Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. A round
-// consists of disjoint pairs, and c_k are computed when a round begins.
+// both functions lie below their tangents, whose minimum has a closed form. Minimising the tangents is a
+// majorise-minimise method, as in Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with
+// exact rotations. A round rotates disjoint pairs of axes, and the c_k are computed at the beginning of each round.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"

@@ -90,8 +90,8 @@ public:
 
 private:
     // Rows for which the same components are evaluated: one vector of a group, or all three vectors. With few features
-    // and triangular factors, a bunch is one vector. Whitening three vectors together would then save less time than
-    // evaluating components for rows that do not need them would cost.
+    // and triangular factors, a bunch is one vector. Whitening three vectors together would save some time, but more
+    // time would be lost by evaluating components for rows that do not need these components.
     struct Bunch {
         int first_vector, end_vector;
         unsigned bit;  // bit in `wanted_`
@@ -305,7 +305,8 @@ private:
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
             n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        // If several components tie with the last candidate: the number of components that exceeds n_candidates.
+        // If several components tie for the last place among the candidates: the number of components in excess of
+        // n_candidates.
         alignas(64) double n_surplus[kLanes];
         (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);

@@ -91,7 +91,7 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers at fi
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     // `half` holds features 0 and 1 of all rows, then features 2 and 3. The calls are not made in a loop, because the
-    // intrinsic needs a literal as its last argument, and a loop index is no constant before the loop is unrolled.
+    // intrinsic needs a literal as its last argument, and a loop index is not a constant before the loop is unrolled.
     const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
                              _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
                              _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};

@@ -62,9 +62,9 @@ GAUSSMIX_INLINE void transpose(Part (&a)[8]) {
         pairs[i + 1] = _mm512_unpackhi_pd(a[i].v, a[i + 1].v);
     }
     GAUSSMIX_UNROLL for (int odd = 0; odd < 2; ++odd) {
-        low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);       // columns 0, 4 of rows 0..3
+        low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);       // columns 0 and 4 of rows 0 to 3
         low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);       // columns 2, 6
-        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // the same columns of rows 4..7
+        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // the same columns of rows 4 to 7
         high[1] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0xDD);
         a[odd].v = _mm512_shuffle_f64x2(low[0], high[0], 0x88);
         a[odd + 4].v = _mm512_shuffle_f64x2(low[0], high[0], 0xDD);

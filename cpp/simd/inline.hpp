@@ -1,5 +1,5 @@
 // Macros for forced inlining and forced unrolling, in the syntax of each compiler, because standard C++ has no syntax
-// for these.
+// for either.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)

@@ -101,7 +101,7 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
 #endif
 }
 GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
-#if defined(__aarch64__) && !defined(__clang__)  // because gcc would first copy `a` to all lanes
+#if defined(__aarch64__) && !defined(__clang__)  // assembly, because gcc would first copy `a` to all lanes
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
     return c;
 #else
@@ -117,8 +117,8 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     return a;
 }
 // The assembly is volatile, so that the code before it is executed first. Otherwise compilers postpone multiply-adds
-// until their operands no longer fit in the registers (clang 22, E-step of d = 16: 94 % of the peak by count, 83 %
-// without `volatile`).
+// until their operands no longer fit in the registers (clang 22, E-step of d = 16: 94 % of the peak by instruction
+// count, 83 % without `volatile`).
 GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));

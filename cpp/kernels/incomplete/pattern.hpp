@@ -60,8 +60,8 @@ struct Pattern {
 
 // The conditional distributions of eight components for one pattern. All arrays have the layout [...][lane].
 struct Conditional {
-    double* covariance;  // covariance of the missing values given the observed ones, a triangle
-    double* regression;  // S_mo S_oo^-1, [missing][present]; `complete` does not need it if few values are missing
+    double* covariance;  // conditional covariance of the missing values, a triangle
+    double* regression;  // S_mo S_oo^-1, [missing][present]; not needed by `complete` if few values are missing
     double* inverse;     // scratch for a triangle
     double* room;        // scratch for n_features
 };

@@ -15,12 +15,12 @@
 namespace gaussmix {
 
 // Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. The work of a step is
-// always estimated by this formula, also in engines/complete/row_order.py.
+// always estimated by this formula, which engines/complete/row_order.py uses, too.
 double work_per_row(const Shape& shape);
 
 // Returns the number of rows in a span. A span has the smallest number of tiles in kSpanTiles that needs at least 5
-// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. Merging a span takes the time of about 25
-// multiply-adds per sum, which is below 2 % of the span's work.
+// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If no number suffices, a span has 455 tiles.
+// Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's work.
 Index span_rows(const Shape& shape, Index least = 0);
 
 // Checks for an interrupt about every 20 ms. Only the calling thread may use an object of this class. After the first

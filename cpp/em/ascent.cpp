@@ -104,8 +104,8 @@ private:
     }
 
     // Returns moves that raise the log-likelihood of the rows that they affect; no component takes part in two of the
-    // moves. The search for moves stops after `patience` failures in a row. The move with the largest gain is the first
-    // of the result.
+    // moves. The search for moves stops after `patience` failures in a row. The move with the largest gain is the
+    // first of the result.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;

@@ -19,8 +19,8 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the covariance (or variances) of a group by the matrix (or factors) that whitens it, and returns the index
-// of its longest axis.
+// Replaces the covariance (or variances) of a group by the matrix (or factors) that whitens it, and returns the
+// index of its longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {

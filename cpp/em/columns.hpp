@@ -1,6 +1,6 @@
-// Variational Bayes for one feature and few rows, if each component has its own variance: births, merges and deletions
-// of components alternate with EM. The Python module em/bayes/birth_merge_moves.py makes such moves for all covariance
-// structures and on all rows. The two implementations differ in four ways:
+// Variational Bayes for one feature and few rows, if each component has its own variance: births, merges and
+// deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py makes such moves for all
+// covariance structures and on all rows. The two implementations differ in four ways:
 // - The Python module splits a component by up to 100 rows, and judges the split by up to 100 other rows. This file
 //   splits a component by up to 400 rows, and does not judge the split by other rows.
 // - This file tries two additional cuts: rows near the mean against the other rows, and the heaviest row against the

@@ -317,9 +317,9 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the moments
-// of both. The sum of r is computed from the rows and not from the weights after the last step, because otherwise the
-// loss would depend on the units of the data.
+// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the
+// moments of both. The sum of r is computed from the rows and not from the weights after the last step, because
+// otherwise the loss would depend on the units of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;

@@ -119,8 +119,8 @@ public:
     // Makes the next move whose M-step succeeds; returns false if there is no such move.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Removes the components whose removal costs least, and returns the responsibilities of the remaining components.
-    // At most `limit` components are removed, and no component takes part in two removals. `count` receives the number
-    // of remaining components.
+    // At most `limit` components are removed, and no component takes part in two removals. `count` receives the
+    // number of remaining components.
     Values merged(Index limit, Index& count) const;
     // Moves a random component to a random row. The move is marked as vain if the row already belongs to this
     // component, because EM would move the component back.

@@ -299,9 +299,9 @@ private:
     }
 
     // Makes an M-step from groups of rows in descending order of `values`, (n_rows,) or empty. If `tail` is 0, all
-    // groups have equal weights. Otherwise a fraction `tail` of the rows comes after the first group, the same fraction
-    // of these rows comes after the second group, and so on. Returns false if `values` is empty, or if a group has too
-    // few rows.
+    // groups have equal weights. Otherwise a fraction `tail` of the rows comes after the first group, the same
+    // fraction of these rows comes after the second group, and so on. Returns false if `values` is empty, or if a group
+    // has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());

@@ -44,8 +44,8 @@ public:
     // Returns the divergence KL(q || p) of the posterior q from the prior p, in nats.
     double divergence() const { return divergence_; }
 
-    // Writes E log pi, (n,), of the weights pi, given the number of rows in each component. Returns the log normaliser
-    // of q(pi) minus the log normaliser of p(pi).
+    // Writes E log pi, (n,), of the weights pi, given the number of rows in each component. Returns the log
+    // normaliser of q(pi) minus the log normaliser of p(pi).
     double weigh(const double* mass, Index n, double* expected_logs);
 
     // Computes moments of precision matrices Lambda from their degrees of freedom nu and log |S / nu|, (n,). `expected`

@@ -1,9 +1,9 @@
 // Draws random rows x = mu_k + W_k^-1 z of a mixture, where k is drawn from the cumulative weights and z is standard
 // normal.
 //
-// A row depends only on the key and on the row's index, so that blocks and their order do not change any bit. The rows
-// of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each row is written to its
-// own position.
+// A row depends only on the key and on the row's index, so that blocks and their order do not change any bit. The
+// rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each row is written
+// to its own position.
 //
 // Drawing a row takes d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
 #pragma once

@@ -1,5 +1,5 @@
-// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the width
-// of a register tile), and a *tile* is six groups. These are the arrays of a tile.
+// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the
+// width of a register tile), and a *tile* is six groups. These are the arrays of a tile.
 //
 //   `rows`        [group][feature][vector][lane].
 //   `densities`   [group][component][vector][lane], log densities, which become exponentials or responsibilities.

@@ -75,8 +75,8 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
-        // If the growth is NaN, the ratio is 0, so that the bound becomes 0 and excludes nothing. Because the ratio is
-        // at most 1, bounds that are moved twice stay valid.
+        // If the growth is NaN, the ratio is 0, so that the bound becomes 0, which is always valid. Because the ratio
+        // is at most 1, bounds that are moved twice stay valid.
         const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));

@@ -1,7 +1,7 @@
 // Computes the eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic &
-// Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of pairs
-// of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation mixes a
-// large and a small column at most in proportion to the cosine between them. Therefore small eigenvalues are as
+// Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of
+// pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation
+// mixes a large and a small column at most in proportion to the cosine between them. Therefore small eigenvalues are as
 // accurate as the correlation matrix D^-1 A D^-1 determines them (Demmel & Veselic 1992, SIAM Journal on Matrix
 // Analysis and Applications 13). LAPACK's eigenvalues are accurate only relative to the largest eigenvalue. The columns
 // are stored one after another, each padded with zeros to a multiple of the lanes. The cost is d^3/2 FMAs for G, then 4

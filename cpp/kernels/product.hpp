@@ -54,8 +54,8 @@ void add_block(const TileView& tile, const double* responsibilities, const doubl
     add_all_lane_sums(totals, sums);
 }
 
-// Sets the responsibilities of eliminated components and of padding to zero, because the product reads every component
-// of every group.
+// Sets the responsibilities of eliminated components and of padding to zero, because the product reads every
+// component of every group.
 inline void clear_inactive(const TileView& tile) {
     for (Index k = 0; k < round_up(tile.n_components, kSide); ++k) {
         for (int g = 0; g < tile.n_groups; ++g) {

@@ -228,8 +228,8 @@ private:
         constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
     }
 
-    // Reads the covariances between the error of feature i and the errors of earlier features, and returns the variance
-    // of feature i's error.
+    // Reads the covariances between the error of feature i and the errors of earlier features, and returns the
+    // variance of feature i's error.
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};

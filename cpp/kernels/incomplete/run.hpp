@@ -1,8 +1,8 @@
-// Kernel for runs of many rows with the same pattern of missing values. The kernels for complete rows sum the moments
-// of the observed values under the marginal distributions of the components. The moments that involve missing values
-// are computed from these sums once per run. If f_o and M_oo are the first and second moments of the observed values,
-// and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I; B]', to which N
-// (S_mm - B S_om) is added for pairs of missing features.
+// Kernel for runs of many rows with the same pattern of missing values. The kernels for complete rows sum the
+// moments of the observed values under the marginal distributions of the components. The moments that involve missing
+// values are computed from these sums once per run. If f_o and M_oo are the first and second moments of the observed
+// values, and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I; B]', to
+// which N (S_mm - B S_om) is added for pairs of missing features.
 #pragma once
 #include "pattern.hpp"
 
@@ -152,8 +152,8 @@ private:
 
     static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
-    // Computes, for the eight components from 8 v on, the whitening factors of the observed features and the constants
-    // of the log densities. L^-1 and 1/D remain in `factor`.
+    // Computes, for the eight components from 8 v on, the whitening factors of the observed features and the
+    // constants of the log densities. L^-1 and 1/D remain in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
         double* factor = room_ + layout_.factor;

@@ -26,7 +26,8 @@ Enum to_enum(int value, Enum last, const char* message) {
     return static_cast<Enum>(value);
 }
 
-// Checks a factor against its shape, sets `shape.is_shared` if one factor serves all components, and returns its data.
+// Checks the dimensions of the whitening factors, sets `shape.is_shared` if one factor serves all components, and
+// returns a pointer to the factors.
 const double* view_factors(const Factors& factors, Shape& shape) {
     require(factors.has_value(), "factors are missing");
     constexpr std::size_t kDimensions[] = {1, 2, 3, 3};

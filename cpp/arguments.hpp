@@ -1,5 +1,5 @@
-// Checks the arguments that Python passes and turns them into the views that the kernels read. Every message names the
-// argument.
+// Checks the arguments that Python passes and turns them into the views that the kernels read. Every error message
+// names the argument that is wrong.
 #pragma once
 #include <nanobind/nanobind.h>
 
@@ -24,11 +24,11 @@ using Labels = std::optional<Writable<std::uint16_t, 1>>;
 using Bounds = std::optional<Writable<float, 2>>;
 using Motion = std::optional<Contiguous<float, 2>>;
 
-// Throws ValueError if the claim is false.
+// Throws a Python ValueError with `message` if `claim` is false.
 void require(bool claim, const char* message);
 
-// Returns the shape of components that do not share a factor; `view_gaussians` and `view_parameters` correct this
-// later.
+// Returns a `Shape` in which `is_shared` is false; `view_gaussians` and `view_parameters` later set it to true if all
+// components share one factor.
 Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule = Rule::soft,
                Second second = Second::none);
 
@@ -46,17 +46,17 @@ ErrorView view_error(const Error& error, const Shape& shape, Index n_rows);
 PriorView view_prior(const Prior& log_prior, const PriorIndices& indices, const Shape& shape, Index n_rows);
 AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows);
 
-// Checks means and factors, and sets `shape.is_shared`.
+// Checks the shapes of the means and of the whitening factors, and sets `shape.is_shared`.
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape);
 
-// Checks all parameters but the anchor, and sets `shape.is_shared`.
+// Checks all parameters except the anchor (the points about which moments are taken), and sets `shape.is_shared`.
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows);
 VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,
                      Index n_rows);
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape);
 
-// Checks the projection, and sets `shape.n_projected`.
+// Checks the shape of the projection, and sets `shape.n_projected`.
 const double* view_projection(const Maybe<3>& projection, Shape& shape);
 
 }  // namespace gaussmix

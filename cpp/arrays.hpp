@@ -1,4 +1,4 @@
-// Array types at the border to Python: views of NumPy arrays for input, and new C-contiguous arrays for results.
+// Array types of the Python bindings: views of NumPy arrays for arguments, and new C-contiguous arrays for results.
 #pragma once
 #include <nanobind/ndarray.h>
 
@@ -12,7 +12,8 @@ namespace gaussmix {
 
 namespace nb = nanobind;
 
-// An array that the stub's signatures show by its type alone; nanobind would add device, order and flags.
+// An array whose type appears in the stub file (.pyi) without device, memory order and flags; nanobind's own type would
+// add them.
 template <class... Config>
 struct Array : nb::ndarray<Config...> {
     using Base = nb::ndarray<Config...>;
@@ -21,21 +22,21 @@ struct Array : nb::ndarray<Config...> {
     Array(const Base& array) : Base(array) {}
 };
 
-// An input array with any strides; without kDimensions, it may have any number of dimensions.
+// An input array with any strides. If kDimensions is omitted, the array may have any number of dimensions.
 template <class T, int... kDimensions>
 using Strided = Array<const T, nb::ndim<kDimensions>..., nb::device::cpu>;
 
 template <class T, int... kDimensions>
 using Contiguous = Array<const T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 
-// An array of the caller that the core changes in place.
+// An array that belongs to the Python caller and that the core changes in place.
 template <class T, int... kDimensions>
 using Writable = Array<T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 
 template <class T>
 using Result = Array<nb::numpy, T, nb::c_contig>;
 
-// A new array and its memory. `release` hands the array to Python; only this call needs the GIL.
+// A new array that owns its memory. `release` hands the array to Python, and is the only method that needs the GIL.
 template <class T>
 class NewArray {
 public:
@@ -43,7 +44,7 @@ public:
         std::copy(shape.begin(), shape.end(), shape_);
         std::size_t size = 1;
         for (const std::size_t extent : shape) size *= extent;
-        data_.reset(new T[size]);  // uninitialised memory; older libc++ does not have make_unique_for_overwrite
+        data_.reset(new T[size]);  // uninitialised; older libc++ does not have make_unique_for_overwrite
     }
     T* data() { return data_.get(); }
     Result<T> release() {

@@ -1,4 +1,4 @@
-// The functions of the core that Python calls: they release the GIL around a pass, and make the arrays of results.
+// Python bindings for passes over the rows: the functions release the GIL during a pass, and return new arrays.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
@@ -40,7 +40,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.projection = view_projection(projection, shape);
     parameters.log_background = log_background;
     task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
-    // The range of the indices is checked. That each index occurs once is left to the engine.
+    // `view_order` checks the range of the row indices. The caller must make sure that each index occurs once.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     NewMoments out(shape);

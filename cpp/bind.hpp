@@ -1,4 +1,4 @@
-// Code that is shared by the files that bind methods of `Target`.
+// Code shared by the bind_*.cpp files, which define the Python methods of `Target`.
 #pragma once
 #include <nanobind/nanobind.h>
 
@@ -24,8 +24,8 @@ inline bool is_interrupted() {
     return PyErr_CheckSignals() != 0;
 }
 
-// Makes a pass without the GIL. If the pass is interrupted or returns false, Python's exception is thrown to the
-// caller.
+// Runs a pass without holding the GIL. If the pass is interrupted or returns false, the pending Python exception is
+// raised.
 template <class Pass>
 void without_gil(int n_threads, Pass&& pass, std::function<bool()> is_over = is_interrupted) {
     require(n_threads >= 1, "n_threads must be at least 1");
@@ -58,7 +58,7 @@ inline std::optional<NewArray<double>> new_second(const Shape& shape) {
     }
 }
 
-// The sums of a step, in newly allocated arrays.
+// The sums of an EM step (log-likelihood, zeroth to second moments), in newly allocated arrays.
 struct NewMoments {
     explicit NewMoments(const Shape& shape)
         : mass({static_cast<std::size_t>(shape.n_components)}),
@@ -92,7 +92,7 @@ inline void check_spread(Index n_components, Index n_candidates, std::size_t n_u
             "uniform must have 1 + (n_components - 1) n_candidates numbers for each start");
 }
 
-// Each of these functions is defined in the bind_*.cpp of its subject.
+// Each of these functions is defined in the bind_*.cpp file for its subject.
 void bind_axes(nb::class_<Target>& type);
 void bind_draws(nb::class_<Target>& type);
 void bind_em(nb::class_<Target>& type);

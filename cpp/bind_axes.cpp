@@ -1,4 +1,4 @@
-// Python bindings for axes of covariances.
+// Python bindings for the eigenvectors (axes) of covariances.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 

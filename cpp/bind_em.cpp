@@ -20,7 +20,7 @@ namespace gaussmix {
 
 namespace {
 
-using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra`
+using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra` (mclust's letters)
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
 
@@ -73,7 +73,7 @@ TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>&
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
-// A mixture whose arrays are changed in place, and the factors of its covariances.
+// A mixture whose arrays are changed in place, and new arrays for the whitening factors of its covariances.
 struct Written {
     NewArray<double> factors, log_abs_det;
     MixtureView view;
@@ -103,7 +103,7 @@ Result<double> joined(const std::vector<Values>& each) {
     return released(all);
 }
 
-// The fields of engines.calls.PackedPrior.
+// Tuple of the fields of engines.calls.PackedPrior, in the same order.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -122,7 +122,7 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
                            log_normaliser, row_weight, unit,         is_of_point};
 }
 
-// Whether values may be missing, and the measurement errors.
+// Pair: a flag that is true if rows have missing values or measurement errors, and the measurement errors.
 using Incompleteness = std::tuple<bool, Error>;
 
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
@@ -132,7 +132,7 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
                       rows.n_rows);
 }
 
-// Log-likelihoods, bounds, factors, log |det|.
+// Log-likelihood and objective before each step, whitening factors of the covariances, and log |det| of each factor.
 using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>>;
 
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
@@ -161,7 +161,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// Mean bound per row, weights, means, covariances.
+// Mean lower bound per row, and the weights, means and covariances of the mixture.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
 ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
@@ -210,7 +210,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     return {objective, released(mixture.weights), indices.release(), released(mixture.covariances)};
 }
 
-// log Gamma and its derivative, the digamma function.
+// Values of log Gamma and of its derivative, the digamma function.
 using GammasResult = std::tuple<Result<double>, Result<double>>;
 
 GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& values) {
@@ -220,7 +220,7 @@ GammasResult bound_gammas(const Target& target, const Contiguous<double, 1>& val
 }
 
 using Stop = std::tuple<double, Index>;  // tolerance and maximum number of EM steps
-// The fields of an `AcceptanceSettings`, in its order.
+// Tuple of the fields of `AcceptanceSettings`, in the order in which the struct declares them.
 using Acceptance = std::tuple<Stop, Stop, Stop, Stop, double, double, double, double, double, Index, Index, Index,
                               Index, double, double, double>;
 
@@ -236,7 +236,7 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     return std::apply(join, acceptance);
 }
 
-// The fields of engines.calls.SearchSettings.
+// Tuple of the fields of engines.calls.SearchSettings, in the same order.
 using Searched =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
                std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
@@ -272,11 +272,11 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Whether the fit used default EM; the number of rows and the log-likelihood at the beginning of each ascent,
-// concatenated; the numbers of moves that were tried and kept.
+// Whether the core could make the search (if not, Python must); the number of rows and the log-likelihood at the
+// beginning of each ascent, concatenated; the number of moves that were tried, and of moves that were kept.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
-// Views of weighted rows and of the `Algebra` of a mixture for a split-and-merge search.
+// Returns views of the weighted rows and of a mixture's covariance structure for a split-and-merge search.
 EmView view_searched(const Rows& rows, const RowWeight& row_weight, const Letters& letters,
                      const Writable<double, 1>& weights, const Contiguous<double, 1>& ridge,
                      const LimitValues& limits) {
@@ -356,8 +356,8 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Weights, means, covariances, factors, log |det|, ridges, numbers of steps, convergence flags, log-likelihoods,
-// objectives, and a summary of the searches.
+// Results of all groups: weights, means, covariances, whitening factors and their log |det|, ridges, numbers of steps,
+// convergence flags, log-likelihoods, objectives, and a summary of each search.
 using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;
@@ -403,7 +403,7 @@ FitSettingsView view_fit(std::size_t d, const Letters& letters, Index n_componen
     return settings;
 }
 
-// Initial weights, means and covariances of each group.
+// Initial weights, means and covariances of each group's mixture.
 using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 
 FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeight& row_weight,

@@ -19,7 +19,7 @@ namespace gaussmix {
 
 namespace {
 
-// Distinct rows, their weights, and the rank of each row.
+// Indices of the distinct rows, their weights, and for each row the index of its distinct row.
 using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
 
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {

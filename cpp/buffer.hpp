@@ -8,9 +8,9 @@
 
 namespace gaussmix {
 
-// Uninitialised memory that is aligned to cache lines, so that the thread that uses a large block touches it first.
-// Each thread caches a few small blocks, because a step of EM on few rows takes five of them and would spend a tenth of
-// its time in the allocator.
+// Memory that is aligned to cache lines and not initialised, so that the first thread to touch a large block is the
+// thread that uses it. Each thread caches a few small blocks, because an EM step on few rows needs five blocks and
+// would otherwise spend a tenth of its time in the allocator.
 class Buffer {
 public:
     explicit Buffer(Index bytes) : data_(piece_cache().take(bytes), Delete{room_for(bytes)}) {}
@@ -20,15 +20,16 @@ public:
 
 private:
     static constexpr std::align_val_t kLine{64};
-    static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;  // smallest and largest blocks that are cached
+    // sizes of the smallest and of the largest block that is cached
+    static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;
 #ifdef GAUSSMIX_KEEPS_NO_MEMORY
-    static constexpr Index kMaxPieces = 0;  // no cache, so that sanitizers see every access outside a block
+    static constexpr Index kMaxPieces = 0;  // without a cache, sanitizers see every access outside a block
 #else
     static constexpr Index kMaxPieces = 16;
 #endif
 
-    // Rounds the size up to a power of two, so that cached blocks fit again. Blocks that are not cached have exactly
-    // `bytes`.
+    // Rounds the size up to a power of two, so that a cached block can be reused for requests of similar size. Blocks
+    // that are never cached have exactly `bytes` bytes.
     static Index room_for(Index bytes) {
         if (kMaxPieces == 0 || bytes > kMaxBytes) return bytes;
         Index room = kMinBytes;

@@ -33,9 +33,9 @@ namespace {
 
 #if defined(__x86_64__)
 
-// Returns the level of x86-64 that processor and operating system both support: 1, 3 (AVX2, FMA) or 4 (AVX-512). The
-// function reads cpuid itself, because not every linker finds what __builtin_cpu_supports needs. A virtual machine may
-// mask any bit.
+// Returns the highest x86-64 level that both the processor and the operating system support: 1, 3 (AVX2, FMA) or 4
+// (AVX-512). The function reads cpuid itself, because some linkers do not find the symbols that __builtin_cpu_supports
+// needs. Every bit is checked, because a virtual machine may hide any single extension.
 int x86_64_level() {
     struct Registers {
         unsigned a = 0, b = 0, c = 0, d = 0;
@@ -49,17 +49,17 @@ int x86_64_level() {
         }
         return true;
     };
-    const bool is_v3 = has(basic.c, {12, 22, 27, 28, 29}) &&  // fma movbe osxsave avx f16c
-                       has(more.b, {3, 5, 8}) &&              // bmi avx2 bmi2
+    const bool is_v3 = has(basic.c, {12, 22, 27, 28, 29}) &&  // FMA, MOVBE, OSXSAVE, AVX, F16C
+                       has(more.b, {3, 5, 8}) &&              // BMI, AVX2, BMI2
                        has(extended.c, {5});                  // lzcnt
     if (!is_v3) return 1;
-    unsigned saved = 0, high = 0;  // registers that the operating system saves
+    unsigned saved = 0, high = 0;  // bits of the registers that the operating system saves
     asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if (!has(saved, {1, 2})) return 1;
-#ifdef __APPLE__  // macOS enables these registers when they are first used
+#ifdef __APPLE__  // macOS enables the AVX-512 registers only when they are first used
     saved |= 0xe0;
 #endif
-    return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // avx512f dq cd bw vl
+    return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // AVX-512 F, DQ, CD, BW, VL
 }
 
 #endif

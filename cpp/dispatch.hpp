@@ -1,4 +1,4 @@
-// Finds the compiled instruction sets that this processor can run.
+// Finds the kernels that this processor can run. Every kernel is compiled once for each instruction set.
 #pragma once
 #include <vector>
 
@@ -6,14 +6,16 @@
 
 namespace gaussmix {
 
-// Returns the usable kernels, slowest first. The first ones were compiled for every processor of the platform.
+// Returns the kernels that this processor can run, slowest first. The first entry runs on every processor of the
+// platform.
 const std::vector<const KernelTable*>& usable_kernels();
 
-// Returns the name of faster kernels that this processor could run but the build left out, or "" if there are none.
+// Returns the name of a faster instruction set that this processor supports but the build left out, or "" if there is
+// none.
 const char* omitted_kernels();
 
-// Returns the fastest kernels, or the kernels that the environment variable GAUSSMIX_ISA names.
-// Throws std::invalid_argument if the variable names kernels that cannot be used.
+// Returns the kernels that the environment variable GAUSSMIX_ISA names, or the fastest kernels if it is not set. Throws
+// std::invalid_argument if GAUSSMIX_ISA names kernels that this processor or this build does not have.
 const KernelTable& active_kernels();
 
 }  // namespace gaussmix

@@ -10,12 +10,13 @@ namespace {
 
 std::atomic<int> n_requests = 0;
 std::atomic<bool> has_ended = false;
-std::thread::id ending_thread;  // written before `has_ended`
+std::thread::id ending_thread;  // written before `has_ended` is set
 
 }  // namespace
 
 GilRequest::GilRequest() {
-    ++n_requests;  // incremented before `has_ended` is read, so that this thread sees it or `end_gil_requests` waits
+    // before `has_ended` is read: either it is read as true here, or `end_gil_requests` waits for this thread
+    ++n_requests;
     if (!has_ended || std::this_thread::get_id() == ending_thread) return;
     --n_requests;
     for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
@@ -27,9 +28,9 @@ void end_gil_requests() {
     if (has_ended) return;
     ending_thread = std::this_thread::get_id();
     has_ended = true;
-    const ReleasedGil released;  // pending requests need the GIL
-    // The wait is limited, because a process that was forked during another thread's request waits for a thread that it
-    // does not have.
+    const ReleasedGil released;  // released, because pending requests need the GIL
+    // The wait is limited, because in a process that was forked during a request, the requesting thread does not exist,
+    // so that its request never ends.
     for (int attempt = 0; attempt < 1000 && n_requests > 0; ++attempt) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

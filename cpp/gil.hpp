@@ -9,8 +9,8 @@
 
 namespace gaussmix {
 
-// Counts threads that are about to request the GIL. `ReleasedGil` ends the count when the thread has the GIL, and
-// `AcquiredGil` ends it when the thread has given the GIL back.
+// Registers the current thread as requesting the GIL, as long as the object exists. In `ReleasedGil` the object exists
+// until the thread has the GIL again; in `AcquiredGil`, until the thread has released the GIL.
 class GilRequest {
 public:
     GilRequest();
@@ -38,7 +38,7 @@ class AcquiredGil {
     const nanobind::gil_scoped_acquire acquire_;
 };
 
-// Waits at most a second for pending requests, and lets no thread except the calling one make another request.
+// Prevents all threads except the calling one from requesting the GIL, and waits at most a second for pending requests.
 void end_gil_requests();
 
 }  // namespace gaussmix

@@ -17,13 +17,15 @@ Buffer pack(const IncompleteKernels& kernels, const Shape& shape, const Paramete
     return operands;
 }
 
-// Makes spans of at least 35 tiles, because a pattern with rows in two spans is completed twice.
+// Cuts the rows into spans of at least 35 tiles. Shorter spans would cost time, because the sums of a pattern are
+// completed once in every span that contains rows of this pattern.
 SpanJob job_of(const IncompleteView& task) {
     constexpr Index kLeastRows = 35 * kTileRows;
     return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};
 }
 
-// Computes the order of the rows by patterns, which the kernels for missing values need. Returns false if interrupted.
+// Sorts the rows by their patterns of missing values, as the kernels for missing values require. Returns false if
+// interrupted.
 bool order(const IncompleteKernels& kernels, IncompleteView& task, const Execution& execution, Patterns& result) {
     const Index n_rows = task.rows.n_rows;
     if (result.indices.empty()) {

@@ -1,5 +1,5 @@
-// Passes over rows with missing values or measurement errors. In the parameters, log_scale holds the logarithms of the
-// weights.
+// Passes over rows with missing values or measurement errors. In all functions, `parameters.log_scale` holds the
+// logarithms of the weights.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -8,24 +8,25 @@
 
 namespace gaussmix {
 
-// The order of the rows by their patterns of missing values, and the index of each row's pattern in its leaf. Both
-// arrays are empty until the first pass has computed them.
+// Order of the rows by their patterns of missing values, and the index of each row's pattern within its leaf (block of
+// 65,520 rows). Both arrays are empty until the first pass has computed them.
 struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };
 
-// Sums moments from the conditional means and covariances of the true rows, i.e. rows without missing values and
-// errors, given the observed values. Passes over the same rows may share `patterns`, which the first pass fills.
-// Returns false if interrupted.
+// Sums moments of the true rows, i.e. rows without missing values and errors. The moments are computed from the
+// conditional means and covariances of the true rows, given the observed values. Passes over the same rows may share
+// `patterns`, which the first pass fills. Returns false if interrupted.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 
-// Writes log p(x, k), (n_rows, n_components). Returns false if interrupted.
+// Writes log p(x, k), the log density of each row's observed values and component k, (n_rows, n_components). Returns
+// false if interrupted.
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                          const Execution& execution, double* out);
 
-// Writes means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows. Returns false if
-// interrupted.
+// Writes the conditional means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows,
+// given the observed values. Returns false if interrupted.
 bool denoise(const KernelTable& kernels, const IncompleteView& task, const ParametersView& parameters,
              const Execution& execution, double* means, double* covariances);
 

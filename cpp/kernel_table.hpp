@@ -1,5 +1,6 @@
-// The contract between the kernels, which are compiled once per instruction set, and the rest of the core: plain
-// enumerators, pointers and sizes. Its types own no memory and instantiate no templates of `std`.
+// Types of the interface between the kernels, which are compiled once per instruction set, and the rest of the core.
+// The interface consists of plain enumerators, pointers and sizes. These types own no memory and instantiate no
+// templates of `std`.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,18 +15,20 @@ namespace gaussmix {
 
 using Index = std::ptrdiff_t;
 
-// A tile is the block of rows that a pass keeps in the L1 cache. Its lanes are added up in one fixed order, so the
-// number of its rows is part of the numerical contract. The time with 18 vectors is within one percentage point of the
-// best at every n_features measured.
+// A tile is the block of rows that a pass keeps in the L1 cache. The lanes of a tile are added up in one fixed order,
+// so the number of rows in a tile affects the last bits of results. With 18 vectors per tile, the time is within 1 % of
+// the best time for every n_features that was measured.
 constexpr Index kTileRows = 144;
 
-// A matrix S counts as singular if rounding decides its inverse: if n_features S_jj (S^-1)_jj reaches this for some j.
+// A matrix S counts as singular if rounding errors dominate its inverse: if n_features S_jj (S^-1)_jj reaches this
+// value for some j.
 constexpr double kMaxInflation = 0x1p49;  // 1 / (8 epsilon)
 
-// A group of rows that are whitened together and share their bounds.
+// Number of rows in a group. The rows of a group are whitened together and share bounds on their distances.
 constexpr Index kGroupRows = 24;
 
-// A leaf is a block of consecutive rows. Rows are reordered inside it, and a binary tree merges the sums of leaves.
+// Number of rows in a leaf, which is a block of consecutive rows. Rows may be reordered within a leaf, and a binary
+// tree merges the sums of leaves.
 constexpr Index kLeafRows = 455 * kTileRows;
 
 enum class FactorShape { spherical, diagonal, triangular, low_rank };
@@ -39,7 +42,7 @@ struct RowsView {  // rows are read as `row - origin`; strides count elements an
     Index n_rows, n_features;
     Index row_stride, column_stride;
     const double* origin;  // (n_features,), or null for zero
-    // (n_rows,), the index in its leaf of each visited row; null: rows are visited in order
+    // (n_rows,), for each visited row, its index within its leaf; null: rows are visited in order
     const std::uint16_t* order;
 };
 
@@ -52,13 +55,15 @@ struct RowWeightView {  // weights of rows; with null data every weight is 1
     Index stride;
 };
 
-struct AssignmentView {  // for Rule::assignment: one pointer is set; for other rules both are null
+// given responsibilities: one pointer is set for Rule::assignment; for other rules both are null
+struct AssignmentView {
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;
 };
 
-// log prior probabilities of components for rows, at most 0, added to log densities; null table: no prior
+// Log prior probabilities of the components for single rows, at most 0, which are added to the log densities. If
+// `table` is null, there is no prior.
 struct PriorView {
     const double* table;  // (n_priors, n_columns): one column per component, and an optional one for the background
     Index row_stride, column_stride, n_columns;
@@ -67,32 +72,33 @@ struct PriorView {
     Index index_stride;
 };
 
-struct ParametersView {       // log density of row x under k: log_scale_k - |W_k (x - mean_k)|^2 / 2
+struct ParametersView {       // log density of row x under component k: log_scale_k - |W_k (x - mean_k)|^2 / 2
     const double* log_scale;  // (n_components,)
     const double* means;      // (n_components, n_features)
-    // W, in one of four shapes: (n_components,), (n_components, n_features), triangles, or [F | w]
+    // Whitening factors W, in one of four layouts: (n_components,), (n_components, n_features), lower triangles, or F
+    // with w as last column.
     const double* factors;
-    // (n_components, n_features), the points about which moments are taken; null with Second::none
+    // (n_components, n_features), the points about which moments are taken; null for Second::none
     const double* anchor;
     const double* projection =
-        nullptr;  // B', (n_components, n_features, n_projected), with Second::projected; else null
-    double log_background = -__builtin_inf();  // weighted log density of the background, the same at every row
+        nullptr;  // B', (n_components, n_features, n_projected), only for Second::projected; otherwise null
+    double log_background = -__builtin_inf();  // weighted log density of the background (noise), the same for every row
 };
 
-struct Shape {  // everything on which sizes and layouts depend
+struct Shape {  // sizes and options that determine all memory layouts
     Index n_components, n_features;
     FactorShape factor_shape;
-    bool is_shared;  // all components have one triangular factor in common
+    bool is_shared;  // whether all components share one triangular factor
     Rule rule;
     Second second;
-    Index n_factors = 0;    // number of columns of F, with FactorShape::low_rank
-    Index n_projected = 0;  // number of rows of B, with Second::projected
+    Index n_factors = 0;    // number of columns of F, only for FactorShape::low_rank
+    Index n_projected = 0;  // number of rows of B, only for Second::projected
 };
 
 struct VisitView {          // results that a pass leaves for the next pass over the same rows; each may be null
-    std::uint16_t* labels;  // (n_rows,), written: the most probable component of each row
-    float* bounds;          // (n_groups, n_components), moved, used and renewed: see kernels/bounds.hpp
-    const float* ratio;     // (n_components,), factors by which the bounds are moved first
+    std::uint16_t* labels;  // (n_rows,), output: the most probable component of each row
+    float* bounds;  // (n_groups, n_components), bounds that the pass adapts, uses and renews: see kernels/bounds.hpp
+    const float* ratio;  // (n_components,), factors by which the pass first multiplies the bounds
     const float* shift;
 };
 
@@ -106,11 +112,12 @@ struct StepView {
 };
 
 struct TruncatedView {  // a step in which each row has few candidate components: see kernels/truncated.hpp
-    // Rule::soft or hard; rows of the same component follow each other; with Second::none, no moments are summed
+    // The rule is soft or hard. Rows with the same most probable component follow each other. With Second::none, no
+    // moments are summed.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // number of each row's first candidates whose neighbours are tried
-    Index n_tried;     // number of neighbours of each such candidate that a pass tries
+    Index n_expanded;  // neighbours are tried for this many of each row's first candidates
+    Index n_tried;     // number of neighbours that a pass tries for each of these candidates
     Index first_row;
     std::int32_t* candidates;        // (n_rows, n_candidates), read and written: most probable first, filled up with -1
     const std::int32_t* neighbours;  // (n_components, n_neighbours), components near each component, filled up with -1
@@ -121,11 +128,11 @@ constexpr Index kPanelValues = 4;
 
 struct ScoresView {              // sums of products of the scores of rows: see kernels/scores.hpp
     StepView step;               // Rule::soft, Second::none
-    Second second;               // trace, diagonal, full: the products of z that are scores
+    Second second;               // trace, diagonal or full: the products of z that belong to the scores
     bool is_shared;              // all components have one covariance
     const double* means;         // (n_components, n_features)
     const double* factors;       // W, (n_components or 1, n_features[, n_features])
-    Index n_each, n_own, n_all;  // numbers of panels: per component in S, in c, and in all of S
+    Index n_each, n_own, n_all;  // numbers of panels: in S for each component, in c, and in S altogether
 };
 
 struct ErrorView {  // covariances of the measurement errors of rows; null data: no errors
@@ -136,33 +143,35 @@ struct ErrorView {  // covariances of the measurement errors of rows; null data:
 
 struct IncompleteView {  // rows with missing values (NaN) or with measurement errors
     Shape shape;         // triangular factors; moments are taken about the means
-    RowsView rows;       // no origin; without errors, rows are in the order of their patterns
+    RowsView rows;       // without origin; if there are no errors, rows are sorted by their patterns
     RowWeightView row_weight;
     PriorView prior;
     ErrorView error;
-    const std::uint16_t* pattern;  // (n_rows,), index in its leaf of each visited row's pattern; null with errors
+    // (n_rows,), for each visited row, the index of its pattern within its leaf; null if there are errors
+    const std::uint16_t* pattern;
 };
 
-struct MomentsView {  // destination of `unpack`; second is null with Second::none
+struct MomentsView {  // arrays to which `unpack` writes; `second` is null for Second::none
     double* log_likelihood;
     double* n_distant;  // number of rows so far from every mean that squared distances cannot tell components apart
-    double* n_active;   // number of responsibilities that are not zero, estimated from one group of sixteen
+    double* n_active;   // number of responsibilities that are not zero, estimated from every 16th group
     double* mass;
     double* first;
     double* second;
-    double* background = nullptr;  // total responsibility of the background, if wanted
+    double* background = nullptr;  // total responsibility of the background (noise component), or null
 };
 
 constexpr Index kDrawnAtOnce = 32;  // number of rows of one component that are drawn together
 
-struct DrawView {  // rows of a mixture, drawn as functions of a key and of the rows' indices
+struct DrawView {  // random rows of a mixture, which depend only on a key and on the rows' indices
     Shape shape;
     const double* means;    // (n_components, n_features)
-    const double* factors;  // same layouts as in ParametersView
-    // (n_components,), cumulative weights: a uniform number u selects the first entry above u
+    const double* factors;  // whitening factors, in the same layouts as in ParametersView
+    // (n_components,), cumulative weights: a uniform number u selects the first component whose entry exceeds u
     const double* cumulative;
-    const std::int32_t* guide;  // (n_buckets,): the component of u = i / n_buckets, where the search begins
-    Index n_buckets;            // a power of two
+    // (n_buckets,), the component for u = i / n_buckets, at which the search for larger u begins
+    const std::int32_t* guide;
+    Index n_buckets;  // a power of two
     std::uint64_t key;
     double* rows;  // (n_rows, n_features)
     std::int64_t* labels;
@@ -171,12 +180,12 @@ struct DrawView {  // rows of a mixture, drawn as functions of a key and of the 
 struct DrawScratch {
     Index* starts;   // (n_components + 1,)
     Index* order;    // one entry for each row of a call
-    double* lanes;   // kDrawnAtOnce (n_features + 1), aligned to a cache line
+    double* lanes;   // kDrawnAtOnce * (n_features + 1) numbers, aligned to a cache line
     double* scales;  // (n_features + n_factors,)
 };
 
-// Scratch sizes in doubles, aligned to cache lines, for the axes of one matrix and for axes that scatter matrices
-// share. Vectors are filled up to eight lanes.
+// Sizes of scratch memory, in doubles and aligned to cache lines, for the axes of one matrix, and for axes that several
+// scatter matrices share. Vectors are padded to a multiple of eight lanes.
 constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
 constexpr Index principal_axes_scratch(Index n_features) {
     return (n_features + 1) * filled_up(n_features) + 2 * n_features;
@@ -185,13 +194,14 @@ constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
     return (n_features * n_features + 1) * filled_up(n_components) + n_features * (filled_up(n_features) + 1);
 }
 
-struct ScattersView {  // scatters S_k and their weights c_k: see kernels/shared_axes.hpp
+struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp
     Index n_components, n_features;
     const double* data;        // (n_components, n_features, n_features)
     const double* importance;  // (n_components,), or null for c_k = |diag(D' S_k D)|^(1/d)
 };
 
-// A check whether a pass must be given up. Long loops call `ask` now and then; results written before are not used.
+// Callback that checks whether a pass must be given up. Long loops call `ask` now and then. If `ask` returns true, the
+// results written so far must not be used.
 struct Listener {
     bool (*ask)(void* self);
     void* self;
@@ -204,11 +214,11 @@ struct Sizes {
 
 struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
-    // Arranges the parameters as the kernels read them. Packing runs once per call, and the threads of the call share
-    // the result.
+    // Packs the parameters in the layout that the kernels read. Packing runs once per call, and the threads of the call
+    // share the result.
     void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
     // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the first row that
-    // was not added: `last`, unless the step was given up.
+    // was not added, which is `last` if the step was not given up.
     Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     // Adds the sums of a span to the total, and clears the span's sums.
@@ -219,13 +229,13 @@ struct StepKernels {
 struct IncompleteKernels {
     Sizes (*sizes)(const Shape&, bool has_errors) noexcept;
     Index (*pack_scratch)(Index n_features);  // in doubles
-    // In the parameters, log_scale holds the logarithms of the weights.
+    // In the parameters, `log_scale` holds the logarithms of the weights.
     void (*pack)(const Shape&, const ParametersView&, Listener, double* scratch, void* operands) noexcept;
     Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // in bytes
-    // Puts the rows of one leaf, first..last-1, in the order of their patterns.
+    // Sorts the rows of one leaf, first..last-1, by their patterns of missing values.
     void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* indices,
                   std::uint16_t* pattern) noexcept;
-    // Same as in StepKernels, but `first` may be any row.
+    // Same function as in StepKernels, but `first` may be any row.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     void (*merge)(const Shape&, double* span, double* total) noexcept;
@@ -233,12 +243,12 @@ struct IncompleteKernels {
     // Writes log p(x, k) of rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;
-    // Writes means and covariances of the true rows, given the observed ones.
+    // Writes the conditional means and covariances of the true rows, given the observed values.
     void (*denoise)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                     double* means, double* covariances) noexcept;
 };
 
-struct TruncatedKernels {  // same contracts as in StepKernels
+struct TruncatedKernels {  // the functions have the same contracts as in StepKernels
     Sizes (*sizes)(const TruncatedView&) noexcept;
     Index (*step)(const TruncatedView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
@@ -257,27 +267,29 @@ struct KernelTable {
     TruncatedKernels truncated;
     ScoreKernels scores;
     const IncompleteKernels* incomplete;
-    // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. All responsibilities are written before
-    // all log densities. If `unpacked` is given, it holds triangular factors, which are packed one at a time into the
-    // place of the first.
+    // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. For
+    // Output::responsibilities_and_log_density, all responsibilities precede all log densities. If `unpacked` is not
+    // null, it holds triangular factors, which are packed one at a time, each into the memory of the first factor.
     void (*evaluate)(const Shape&, const RowsView&, Output, void* operands, const double* unpacked, Index first,
                      Index last, Listener, void* scratch, void* out) noexcept;
-    // Computes the whitening factor of one covariance and its log |det|. Returns false if it is not positive definite.
+    // Computes the whitening factor of one covariance and its log |det|. Returns false if the covariance is not
+    // positive definite.
     bool (*factorise)(Index n_features, const double* covariance, Listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept;
     // Computes the eigenvalues of a positive semidefinite matrix, largest first, and its eigenvectors in columns. If an
     // entry is not finite, the eigenvectors of the zero matrix are returned.
     void (*principal_axes)(Index n_features, const double* matrix, Listener, double* scratch, double* spectrum,
                            double* axes) noexcept;
-    // Rotates axes, in columns, towards the axes that the scatters share best; makes at most `max_sweeps` sweeps over
-    // all pairs.
+    // Rotates the columns of `axes` so that they fit all scatter matrices as well as possible, in at most `max_sweeps`
+    // sweeps over all pairs of axes.
     void (*shared_axes)(const ScattersView&, int max_sweeps, Listener, double* scratch, double* axes) noexcept;
-    // Measures how components moved from one pass to the next, (n_components,) each. `scratch` has room for n_features.
+    // Measures how far each component moved from one pass to the next, and writes `ratio` and `shift`, (n_components,).
+    // `scratch` must have room for n_features numbers.
     void (*measure_motion)(const Shape&, const ParametersView& before, const ParametersView& after, Listener,
                            double* scratch, float* ratio, float* shift) noexcept;
     // Draws rows first..last-1, where `first` is a multiple of 16.
     void (*draw)(const DrawView&, Index first, Index last, Listener, const DrawScratch&) noexcept;
-    // Makes two normal numbers from each four words of random bits.
+    // Makes two normally distributed numbers from every four 32-bit words of random bits.
     void (*normals)(const std::uint32_t* words, Index count, double* out) noexcept;
     // Computes natural logarithms: -inf for 0, NaN for negative numbers.
     void (*log)(const double* values, Index count, double* out) noexcept;

@@ -14,7 +14,7 @@ namespace gaussmix {
 
 namespace {
 
-// with more features, the packed factors of all components may be too large for the caches
+// If there are more features, the packed factors of all components may be too large for the caches.
 constexpr Index kPackedTogether = 32;
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
@@ -23,7 +23,8 @@ Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView
     return operands;
 }
 
-// Unpacks symmetric products of `count` numbers from pairs of panels, and returns the end of what it has read.
+// Unpacks a symmetric matrix of products, (count, count), from the sums of pairs of panels, and returns a pointer to
+// the end of these sums.
 const double* unpack_products(const double* sums, Index count, double* out) {
     for (Index a = 0; a < count; a += kPanelValues) {
         for (Index b = 0; b <= a; b += kPanelValues, sums += kPanelValues * kPanelValues) {
@@ -61,7 +62,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     const double* unpacked = nullptr;
     const bool is_triangular = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
     if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
-        std::swap(packed.factors, unpacked);  // unpacked factors are read only once
+        std::swap(packed.factors, unpacked);  // factors that are read only once are not packed in advance
     }
     const Buffer operands = pack(kernels.of_step, shape, packed);
     const Rooms scratch(count_workers(job, execution.n_threads), kernels.of_step.sizes(shape).scratch);
@@ -82,7 +83,7 @@ void count_scores(ScoresView& task) {
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own) {
-    // makes merging a span's sums, one for each product of a row, cost only 2 %
+    // With spans of this length, merging the sums of spans (one sum for each product) takes only 2 % of the time.
     constexpr Index kSpan = 13 * kTileRows;
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
@@ -123,13 +124,14 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
 
 bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
           Interrupt& interrupt) {
-    constexpr Index kTogether = 32;  // factors that are handled in one step
+    constexpr Index kTogether = 32;  // number of factors that are handled in one pass
     const Index d = n_features, size = d * d;
     std::vector<std::int32_t> labels(static_cast<std::size_t>(kTogether * d));
     for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);
     const std::vector<double> zero(static_cast<std::size_t>(kTogether * d), 0.0);
     std::vector<double> mass(static_cast<std::size_t>(kTogether)), first(static_cast<std::size_t>(kTogether * d));
-    // W' W is the second moment about 0 of the rows of W, which the kernels of a step sum.
+    // W' W is the sum of second moments about 0 of the rows of W, so the kernels of an EM step can compute this
+    // product.
     for (Index k = 0; k < count; k += kTogether) {
         const Index n = std::min(kTogether, count - k);
         StepView task{};

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kMinRows = 8192, kMaxRows = 65536;  // bounds on the rows of a block
+constexpr Index kMinRows = 8192, kMaxRows = 65536;  // bounds on the number of rows in a block
 constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
@@ -25,7 +25,8 @@ struct Scratch {
     Buffer lanes, scales;
 };
 
-// Chooses a block so large that most groups of lanes are full, and so small that its rows stay in the cache.
+// Chooses the number of rows in a block: large enough that most vectors of rows of the same component are full, and
+// small enough that the rows stay in the cache.
 Index rows_in_block(const Shape& shape) {
     Index rows = kMinRows;
     while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;
@@ -38,8 +39,9 @@ double work_per_drawn_row(const Shape& shape) {
            (shape.factor_shape == FactorShape::triangular ? d * d / 2 : 0);
 }
 
-// Tabulates the component at which a search begins. With many more buckets than components the search hardly ever goes
-// on, which a processor predicts. If this table would cost more than it saves, it has fewer buckets.
+// Tabulates, for each bucket of random numbers, the component at which the search begins. With many more buckets than
+// components, the search nearly always ends at this component, so that the processor can predict the branches. The
+// number of buckets is limited, because otherwise the table could cost more time than it saves.
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
     while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;

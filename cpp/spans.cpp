@@ -22,14 +22,16 @@ public:
     SpanWorkers(const SpanJob& job, Interrupt& interrupt)
         : job_(job), interrupt_(interrupt), n_spans_((job.n_rows + job.rows_in_span - 1) / job.rows_in_span) {}
 
-    // Returns false if interrupted. Throws a worker's exception, once all workers have ended.
+    // Processes all spans in `n_workers` threads. Returns false if interrupted. An exception of a worker is thrown
+    // again after all workers have ended.
     bool process(int n_workers) {
         Threads threads;
         threads.reserve(static_cast<std::size_t>(n_workers));
         for (int worker = 1; worker < n_workers; ++worker) {
             try {
                 threads.emplace_back([this, worker] { work(worker); });
-            } catch (const std::exception&) {  // no more threads or memory for them: the existing ones do the work
+            } catch (const std::exception&) {
+                // The system has no more threads or memory, so the existing threads do the work.
                 break;
             }
         }
@@ -40,7 +42,7 @@ public:
     }
 
 private:
-    // Threads are joined even after an exception, because a running thread would end the process.
+    // Threads are joined even after an exception, because destroying a running std::thread would end the process.
     struct Threads : std::vector<std::thread> {
         ~Threads() { join(); }
         void join() {
@@ -50,8 +52,8 @@ private:
         }
     };
 
-    // Exceptions are caught here. If one left the thread, the process would end, and other threads would wait for its
-    // span.
+    // Exceptions are caught here, because an exception that leaves a thread would end the process. The other threads
+    // are then stopped, because otherwise they would wait for the span of this thread.
     void work(int worker) {
         try {
             take_spans(worker);
@@ -75,8 +77,8 @@ private:
         }
     }
 
-    // Waits until the earlier spans are merged; returns false if interrupted. It blocks rather than spins, because on a
-    // shared machine the awaited thread may not be running.
+    // Waits until the earlier spans are merged; returns false if interrupted. The thread blocks instead of spinning,
+    // because on a shared machine the thread for which it waits may not be running.
     bool wait_for_turn(Index span, int worker) {
         std::unique_lock lock(mutex_);
         while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return merged_ == span || is_stopped_; })) {
@@ -95,8 +97,8 @@ private:
         turn_passed_.notify_all();
     }
 
-    // Checks for an interrupt in worker 0, which is the calling thread. Only this worker can see one, and it stops the
-    // others.
+    // Checks for an interrupt if `worker` is 0, the calling thread. Only the calling thread can find an interrupt, and
+    // then stops the other workers.
     bool is_stopped_by(int worker) {
         if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
         return is_stopped_;

@@ -1,8 +1,10 @@
-// Cuts rows into spans, processes them in threads that live for one call, and merges their results in span order.
+// Cuts rows into spans, processes the spans in threads that live for one call, and merges the results in the order of
+// the spans.
 //
-// The number of tiles in a span depends neither on the number of rows nor on the number of threads. Together with the
-// ordered merge this makes every bit of a sum independent of both. Each thread has at most one partial result. The
-// numbers of tiles divide 455, so that every block of 455 tiles ends where a span ends.
+// The number of tiles in a span depends neither on the number of rows nor on the number of threads. Because the results
+// are also merged in a fixed order, the bits of a sum do not depend on the number of threads. Each thread has at most
+// one partial result. The possible numbers of tiles in a span divide 455, so that every leaf (455 tiles) ends where a
+// span ends.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -12,16 +14,17 @@
 
 namespace gaussmix {
 
-// Estimates the multiply-adds of a pass for each row, where an exponential counts as 20. No other formula estimates the
-// work of a step; engines/complete/row_order.py uses this one, too.
+// Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. The work of a step is
+// always estimated by this formula, which engines/complete/row_order.py uses, too.
 double work_per_row(const Shape& shape);
 
-// Returns the number of rows in a span: the fewest tiles of a list that need 5 million multiply-adds (0.1 to 0.3 ms),
-// but at least five tiles. Adding up the span's sums takes the time of about 25 multiply-adds each, which thus stays
-// below 2 % of its work.
+// Returns the number of rows in a span. A span has the smallest number of tiles in kSpanTiles that needs at least 5
+// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If no number suffices, a span has 455 tiles.
+// Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's work.
 Index span_rows(const Shape& shape, Index least = 0);
 
-// Checks for an interrupt about every 20 ms. Only the calling thread may use it, and an interrupt stays set.
+// Checks for an interrupt about every 20 ms. Only the calling thread may use an object of this class. After the first
+// interrupt, `has_come` always returns true.
 class Interrupt {
 public:
     explicit Interrupt(std::function<bool()> is_interrupted) : is_interrupted_(std::move(is_interrupted)) {}
@@ -47,14 +50,15 @@ struct SpanJob {
     std::function<void(int worker)> merge;  // called in span order; empty if there is nothing to merge
 };
 
-// Returns the number of workers n that `process_spans` will use; process and merge receive the indices 0 .. n - 1.
+// Returns the number n of workers that `process_spans` will use; `process` and `merge` receive the index of a worker, 0
+// .. n - 1.
 int count_workers(const SpanJob& job, int n_threads);
 
 // Processes all spans of the job. Returns false if interrupted.
 bool process_spans(const SpanJob& job, const Execution& execution);
 
-// Calls each(index, execution with one thread) for the indices 0 .. count - 1, shared among threads; `work` is the
-// number of multiply-adds per index. Returns false if interrupted.
+// Calls each(index, execution) for the indices 0 .. count - 1, which the threads share; each call may use one thread.
+// `work` is the number of multiply-adds per index. Returns false if interrupted.
 bool process_each(Index count, double work, const Execution& execution,
                   const std::function<void(Index, const Execution&)>& each);
 

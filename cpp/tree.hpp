@@ -1,4 +1,4 @@
-// Sums of leaves and the binary tree that merges them.
+// Adds up the rows of each leaf (block of 65,520 rows), and merges the sums of leaves in a binary tree.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -20,9 +20,10 @@ private:
     const Buffer all_;
 };
 
-// Sums of leaves, merged in pairs of neighbours. A node at level l of the binary tree holds 2^l leaves; the incomplete
-// right end of the tree is merged from the right. Because of this order the sums of all rows do not depend on how the
-// rows are cut into calls, if calls begin and end with nodes.
+// Binary tree of the sums of leaves, in which neighbouring nodes are merged in pairs. A node at level l of the binary
+// tree holds 2^l leaves; at the incomplete right end of the tree, nodes are merged from right to left. Because of this
+// order, the total does not depend on how the rows are divided among calls, provided that each call begins and ends
+// where a node of the tree begins and ends.
 class Tree {
 public:
     using Merge = decltype(StepKernels::merge);
@@ -47,7 +48,7 @@ public:
 
 private:
     void open_leaf() {
-        if (sums_.size() > n_leaves_.size()) return;  // `merge` has cleared this buffer
+        if (sums_.size() > n_leaves_.size()) return;  // the buffer exists already, and `merge` has cleared it
         sums_.push_back(Buffer::of_doubles(size_));
         std::fill_n(leaf(), size_, 0.0);
     }
@@ -62,7 +63,7 @@ private:
     const Merge merge_;
     const Shape& shape_;
     const Index size_;
-    std::vector<Buffer> sums_;  // sums of nodes that are not merged yet, then of the current leaf, then cleared buffers
+    std::vector<Buffer> sums_;     // sums of unmerged nodes, then the sums of the current leaf, then cleared buffers
     std::vector<Index> n_leaves_;  // number of leaves in each unmerged node
 };
 
@@ -76,7 +77,7 @@ bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::M
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
-    // one span needs no merge; few rows take no longer than the allocations for a tree
+    // A single span needs no merge. With few rows, the allocations for a tree would take as long as the sums.
     if (job.n_rows <= job.rows_in_span) {
         if (!process_spans(job, execution)) return false;
         unpack(partial.doubles(0));

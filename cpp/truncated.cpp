@@ -9,9 +9,10 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kEvaluated = 64;  // estimate of the components that are evaluated for each row
+constexpr Index kEvaluated = 64;  // estimated number of components that are evaluated for each row
 
-// Orders the rows of each leaf by the rank of their most probable component; rows of equal rank keep their order.
+// Sorts the rows of each leaf (block of 65,520 rows) by the rank of their most probable component; rows of equal rank
+// keep their order.
 std::vector<std::uint16_t> order_rows(const TruncatedView& task, const std::int32_t* rank, const Execution& execution) {
     const Index n_rows = task.step.rows.n_rows, n_components = task.step.shape.n_components;
     std::vector<std::uint16_t> order(static_cast<std::size_t>(n_rows));
@@ -44,7 +45,7 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     const Sizes sizes = kernels.truncated.sizes(task);
     Shape evaluated = shape;
     evaluated.n_components = std::min(shape.n_components, kEvaluated);
-    // Spans have at least n_components rows, because merging the sums of a span visits every component.
+    // Spans have at least n_components rows, because merging the sums of a span takes time for every component.
     SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated), {}, {}};
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands(sizes.operands);

@@ -16,17 +16,17 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kStepsOfMove = 12;  // estimated steps of EM that a move takes
-constexpr double kMinRidges = 2;     // multiples of the ridge: a smaller variance means equal values
-constexpr double kMaxChance = 20;    // upper bound, in multiples of the gain by chance when there are many rows
-// The time of a ranking, and the time of selecting a part's rows with its first M-step, in steps of EM.
+constexpr double kStepsOfMove = 12;  // estimated number of EM steps after a move
+constexpr double kMinRidges = 2;     // a variance below this multiple of the ridge means that all values are equal
+constexpr double kMaxChance = 20;    // upper bound on the gain by chance, relative to its value for many rows
+// Time of ranking all moves, and of selecting a move's rows and making its first M-step, both in units of one EM step.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
-    Ranking ranking;             // ranking that is left after this move
-    std::optional<double> gain;  // empty: the move does not help
-    double work = 0;             // number of pairs of a row and a component that EM has visited
+    Ranking ranking;             // moves that remain in the ranking after this move
+    std::optional<double> gain;  // empty if the move does not help
+    double work = 0;             // number of (row, component) pairs that EM has visited
     bool is_hopeless = false;    // whether the quick check rejects the move
 };
 
@@ -46,14 +46,14 @@ public:
           reached_(start.log_likelihood),
           left_(acceptance_.max_moves) {}
 
-    // Returns false if Python must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if Python must run EM on these rows, or if interrupted.
     bool begin() {
         if (!moves_.begin()) return false;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
         return true;
     }
 
-    // Makes rounds of moves until a round does not help.
+    // Makes rounds of moves until one round does not raise the log-likelihood.
     AscentResult ascend(const MixtureView& out) {
         while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
@@ -71,12 +71,12 @@ public:
 
 private:
     struct End {
-        // The log-likelihood before the last step, the gain of that step over the one before, and the ratio of
-        // successive gains.
+        // Log-likelihood before the last EM step, its gain over the preceding step, and the ratio of the last two
+        // gains.
         double last, gain, decline;
 
-        // Returns what further steps may reach. Gains do not grow, nor are they much larger than under a steady
-        // decline.
+        // Returns the log-likelihood that `n_steps` further steps may reach. The function assumes that gains do not
+        // grow, and that their sum is at most kCaution times the sum under a geometric decline.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -84,7 +84,8 @@ private:
         }
     };
 
-    struct Unmoved {  // steps without a move, and the work of EM up to the end of each step
+    // EM without a move, for comparison: its state after each portion of steps, and the work until then
+    struct Unmoved {
         Mixture mixture;
         std::vector<std::pair<End, double>> ends;
     };
@@ -102,8 +103,9 @@ private:
                 n_accepted_};
     }
 
-    // Returns moves that help on their own parts and touch different components. The search for moves stops after
-    // `patience` failures in a row. The move with the largest gain comes first.
+    // Returns moves that raise the log-likelihood of the rows that they affect; no component takes part in two of the
+    // moves. The search for moves stops after `patience` failures in a row. The move with the largest gain is the
+    // first of the result.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -133,7 +135,7 @@ private:
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // later attempts were made without this move, so they are judged again
+                if (helps) {  // later attempts ignore this move, so they are judged again
                     moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
@@ -155,7 +157,8 @@ private:
         return true;
     }
 
-    // Makes moves together, if EM on all rows ends higher and no further component becomes unsound.
+    // Makes several moves together. Keeps the moves and returns true if EM on all rows then reaches a higher
+    // log-likelihood and the number of unsound components has not grown.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -180,8 +183,8 @@ private:
         return true;
     }
 
-    // Returns the work of `n_steps` steps for operations other than EM, which matter only with variances: with full or
-    // shared covariances, the moves of all rows take most of the time.
+    // Returns the work of operations other than EM that take as long as `n_steps` EM steps. With full or shared
+    // covariances this work counts as 0, because EM takes most of the time.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
@@ -197,9 +200,9 @@ private:
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
 
-    // Computes the gains of the candidates. Returns false if interrupted.
+    // Computes the gain of each candidate move. Returns false if interrupted.
     bool judge(std::vector<Candidate>& tried) const {
-        if (tried.size() == 1) {  // threads share the rows of a single candidate
+        if (tried.size() == 1) {  // all threads share the rows of a single candidate move
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
@@ -214,8 +217,9 @@ private:
         return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
-    // Returns the gain of a move in nats per row, if EM ends higher with the move than without it in the same number of
-    // steps. The steps with the move are made here. The gain is smaller if EM stops early because the result is clear.
+    // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not end higher than EM
+    // without the move after the same number of steps. This function makes the EM steps with the move. If it is clear
+    // early that the move helps, EM stops, and the returned gain is smaller than after all steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -258,8 +262,8 @@ private:
         }
     }
 
-    // Returns the end of (`i` + 1) first.limit steps without the move, and the work until then. Moves of the whole
-    // share it.
+    // Returns the state after (`i` + 1) * first.limit EM steps without the move, and the work until then. All moves
+    // that affect the whole mixture share these steps.
     std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
@@ -277,8 +281,8 @@ private:
         return to.ends[i];
     }
 
-    // Runs EM from a mixture. Returns no end if a component loses its rows or collapses on the way: such a move is
-    // rejected.
+    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, because such a move
+    // is rejected.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
@@ -296,7 +300,8 @@ private:
         return std::nullopt;
     }
 
-    // Counts components with too few distinct rows, or with few rows that are nearly flat compared with the start.
+    // Counts unsound components: components with too few distinct rows, and components with few rows whose covariance
+    // is nearly singular compared with the initial mean covariance.
     Index count_unsound(const Mixture& mixture, const View& view) const {
         const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
@@ -311,7 +316,7 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // values are equal in this component, but not in the average component
+        for (Index j = 0; j < d_; ++j) {  // feature j is constant in this component, but not in the average component
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;
@@ -322,7 +327,8 @@ private:
             }
             return false;
         }
-        // Each feature is scaled by its own unit, so that no feature is lost next to a large one.
+        // Divide each feature by its standard deviation in the average component. Otherwise, rounding errors of a
+        // feature with large values would hide the other features.
         Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
@@ -360,7 +366,7 @@ private:
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
-    mutable Unmoved unmoved_;           // steps of the whole mixture
+    mutable Unmoved unmoved_;           // EM steps without a move, on the whole mixture
     mutable std::mutex one_at_a_time_;  // protects `unmoved_`
 };
 

@@ -19,7 +19,8 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the mean variances and axes of a group by its whitening matrix, and returns its longest axis.
+// Replaces the covariance (or variances) of a group by the matrix (or factors) that whitens it, and returns the
+// index of its longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
@@ -56,8 +57,8 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     return result;
 }
 
-// Computes the responsibilities of the halves for whitened rows, or log densities without -d/2 log 2 pi. Empty if
-// interrupted.
+// Computes the responsibilities of both halves for whitened rows, or the log densities of the rows without the term
+// -d/2 log 2 pi. The result is empty if interrupted.
 Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
                const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
@@ -74,7 +75,7 @@ Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Val
     return result;
 }
 
-// Returns the value at which the cumulative weight reaches a fraction of the total.
+// Returns a weighted quantile: the value at which the cumulative weight reaches `fraction`.
 double quantile(const Values& values, const double* weight, double fraction) {
     std::vector<std::pair<double, double>> sorted;
     sorted.reserve(values.size());
@@ -87,7 +88,7 @@ double quantile(const Values& values, const double* weight, double fraction) {
     return sorted.back().first;
 }
 
-// Computes the log-likelihood of a single component.
+// Computes the log-likelihood of the whitened rows under a single component.
 double of_one(const KernelTable& kernels, const GroupView& group, const Values& rows) {
     const Index d = group.n_features;
     Values variances = room(d), logarithms = room(d);
@@ -115,7 +116,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.n_components = 2;
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // makes all steps
+    task.tolerance = -1;  // makes all kSteps steps
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());
@@ -142,7 +143,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
-    // visits all values; a division for each index would take half the time
+    // Two nested loops visit all values, because computing the row from one index by division would take half of the
+    // time.
     const auto each_value = [&](auto&& visit) {
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);
@@ -154,7 +156,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     Values rows = whitened(bisection, group.rows, n), means = room(d);
     const Values ridge(static_cast<std::size_t>(d), kRidge);
     each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
-    // removes the mean: a constant feature becomes rounding errors
+    // Subtract the remaining mean, so that a constant feature becomes zero up to rounding.
     each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
 
     Values along = room(n), squares = room(n), largest = room(d);

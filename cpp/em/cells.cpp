@@ -12,13 +12,13 @@ namespace gaussmix {
 namespace {
 
 struct Cell {
-    Index first, last;           // range of its rows in the order of rows
-    double mass = 0;             // total weight of its rows
-    Index feature = 0;           // feature with the largest variance
+    Index first, last;           // range of the cell's rows in the current order of rows
+    double mass = 0;             // total weight of the cell's rows
+    Index feature = 0;           // feature with the largest variance, along which the cell is split
     double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part
 
-    // Orders cells so that the heaviest one is split first. Among equal cells the lower one comes first, so that the
-    // order of rows does not matter.
+    // Orders cells so that the heaviest one is split first. Among cells of equal weight, the cell that comes first in
+    // the tree is split first, so that the result does not depend on the order of the rows.
     bool operator<(const Cell& other) const { return mass < other.mass || (mass == other.mass && first > other.first); }
 };
 
@@ -38,7 +38,7 @@ public:
         add({0, n_rows});
     }
 
-    // Splits the heaviest cell. Returns false if no cell can be split.
+    // Splits the heaviest cell in two. Returns false if no cell can be split.
     bool split() {
         if (queue_.empty()) return false;
         const Cell cell = queue_.top();
@@ -67,7 +67,8 @@ public:
     }
 
 private:
-    // Deviations are taken from a row with positive weight, so that they are 0 for equal rows, and then from the mean.
+    // Adds a cell to the queue if it can be split. Deviations are first taken from a row with positive weight, so that
+    // they are exactly 0 if all rows are equal, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
@@ -89,7 +90,8 @@ private:
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
         if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
-        // A mean that is rounded to an end or beyond would leave a part without weight.
+        // Limit the cut, because a mean that is rounded to the largest value or beyond would leave one part without
+        // weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
             low = std::min(low, item(at)[cell.feature] - cell.nearby);

@@ -1,4 +1,5 @@
-// Cells of rows that lie near each other: initialisation and a spatial order for thousands of components.
+// Partitions rows into cells of rows that lie near each other, to initialise thousands of components and to sort them
+// in space.
 #pragma once
 #include <vector>
 
@@ -6,10 +7,11 @@
 
 namespace gaussmix {
 
-// Splits the heaviest cell along its feature of largest variance, at its mean, until there are `n_cells` or none has a
-// spread. (Bentley 1975; Su & Dy 2007, section 3, split the cell with the largest sum of squares instead.) Returns a
-// label for each row. Labels number the cells in the order of the tree, lower part first. Rows are finite and in C
-// order. If the listener cancels the call, the result is not used.
+// Repeatedly splits the heaviest cell at the mean of its feature with the largest variance, until there are `n_cells`
+// cells or the remaining cells cannot be split. (Bentley 1975; Su & Dy 2007, section 3, split the cell with the largest
+// sum of squares instead.) Returns the index of each row's cell. The cells are numbered in the order of the tree of
+// splits, the lower part of each split first. The rows must be finite and in C order. If `listener` cancels the call,
+// the result must not be used.
 std::vector<std::int32_t> partition_cells(const double* rows, const double* weight, Index n_rows, Index n_features,
                                           Index n_cells, Listener listener);
 

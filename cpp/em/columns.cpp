@@ -19,25 +19,28 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kMaxSplitRows = 400, kParameters = 3;
-constexpr double kCoarse = 1e-6;  // first tolerance of EM, nats per row, so that moves come before EM converges slowly
-constexpr double kEmpty = 1;      // a component with fewer rows counts as empty
-constexpr double kLongest = 4, kGrowth = 4;  // length limits of extrapolations, relative to two steps
+// first tolerance of EM, nats per row; it is coarse, so that moves begin before EM converges slowly
+constexpr double kCoarse = 1e-6;
+constexpr double kEmpty = 1;  // a component with fewer rows counts as empty
+// first limit on the length of extrapolations, relative to two steps, and the factor by which it changes
+constexpr double kLongest = 4, kGrowth = 4;
 
 using Indices = std::vector<Index>;
 
-struct State {  // a mixture, the mixture one step later, and the bound of the first, in nats
+struct State {  // a mixture, the mixture after one more EM step, and the lower bound of the first mixture, in nats
     Mixture model, following;
     double bound;
 };
 
-struct Marked {  // components that need not be split again, and the component that each was split from, or -1
+// for each component: whether it need not be split again, and the component from which it was split, or -1
+struct Marked {
     std::vector<bool> is_tried;
     Indices parents;
 };
 
-struct Group {  // rows, and weights that sum to 1
+struct Group {  // rows of a component, and their weights, which sum to 1
     Values rows, weight;
-    Index heaviest;  // index of the heaviest row
+    Index heaviest;  // index of the row with the largest weight
     double mean, variance;
     double square(Index i) const { return (rows[i] - mean) * (rows[i] - mean); }
     GroupView view() const { return {static_cast<Index>(rows.size()), 1, rows.data(), weight.data()}; }
@@ -63,7 +66,7 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Alternates moves and EM until no move raises the bound or time is up.
+    // Alternates moves and EM until no move raises the lower bound or time is up.
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
@@ -93,7 +96,8 @@ private:
         return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
     }
 
-    // Makes steps, and returns the mean bound before each; returns none if the first step passes a limit.
+    // Makes EM steps, and returns the mean bound before each step. The result is empty if the first step passes a
+    // limit.
     Values run(Mixture& mixture, Index n_steps, double tolerance) const {
         EmView em = task_.em;
         em.n_components = size(mixture);
@@ -117,14 +121,14 @@ private:
         return judge(mixture);
     }
 
-    // --- EM, with extrapolations of two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics 35, scheme
-    // S3
+    // --- EM, which is extrapolated after every two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics
+    // 35, scheme S3
 
-    // Returns false if a step passes a limit.
+    // Runs EM with extrapolations until it converges. Returns false if a step passes a limit.
     bool converge(State& state, double tolerance) const {
         const std::ptrdiff_t n_empty = count_empty(state.model);
-        Mixture current = state.model, after = current;  // mixture that EM itself has reached
-        Values bounds_before;                            // bounds of the two steps before an extrapolation
+        Mixture current = state.model, after = current;  // `after`: last mixture that EM itself has reached
+        Values bounds_before;                            // bounds before the two steps that are extrapolated
         double longest = kLongest;
         bool is_longest = false;
         for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
@@ -148,12 +152,12 @@ private:
             std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
         std::optional<State> result = judge(after);
-        if (!result) result = judge(without_smallest(after));  // a component has just lost its rows
+        if (!result) result = judge(without_smallest(after));  // a component has just lost its rows, so it is left out
         if (result && result->bound >= state.bound) state = std::move(*result);
         return result.has_value();
     }
 
-    // Counts components without rows, which may be deleted if that raises the bound.
+    // Counts empty components, which may be deleted if that raises the bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });
@@ -165,7 +169,8 @@ private:
         return taken(mixture, indices);
     }
 
-    // Extrapolates a mixture along two steps, and returns whether the length is the largest that `longest` allows.
+    // Extrapolates a mixture along its last two EM steps. The second result is true if `longest` limits the length of
+    // the extrapolation.
     std::pair<Mixture, bool> extrapolated(const Mixture& start, const Mixture& first, const Mixture& second,
                                           double longest) const {
         const Index n = size(start);
@@ -226,7 +231,7 @@ private:
             if (result) std::tie(state, marked) = std::move(*result);
         }
         const Indices order = heaviest(state.model);
-        if (!std::is_sorted(order.begin(), order.end())) {  // sorts the sticks, longest first
+        if (!std::is_sorted(order.begin(), order.end())) {  // stick-breaking order: the heaviest component first
             std::optional<State> ordered = judge(taken(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
         }
@@ -253,8 +258,8 @@ private:
         return result;
     }
 
-    // Splits components, makes steps, and merges components that need not be separate. Returns none if the bound does
-    // not rise.
+    // Splits the chosen components, makes EM steps, and merges components that need not be separate. Returns nothing if
+    // the bound does not rise.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
         Mixture model = state.following;
@@ -290,7 +295,8 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // Returns the best of two halves and of the two kinds of `separate`; none if halves are the best and gain nothing.
+    // Returns the best split of a component: two halves, or one of the pairs that `separate` fits. Returns nothing if
+    // the halves are the best split but gain nothing.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
@@ -311,13 +317,15 @@ private:
         return parts;
     }
 
-    // Returns at most kMaxSplitRows of ascending indices, evenly spaced, with the heaviest row among them.
+    // Returns at most kMaxSplitRows of the given indices, which are ascending, at even distances. The heaviest row is
+    // always among them.
     static Indices some_of(const Indices& indices, Index heaviest) {
         const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
         Indices some(static_cast<std::size_t>(n_used));
         for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
         const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
-        some[std::min(n_used - 1, next)] = heaviest;  // keeps its own position, or replaces a neighbour
+        // the heaviest row keeps its own position, or replaces a neighbour
+        some[std::min(n_used - 1, next)] = heaviest;
         return some;
     }
 
@@ -331,8 +339,9 @@ private:
         return group;
     }
 
-    // Fits two components that are not halves side by side: a narrow one within a wide one, for heavy tails, or the
-    // heaviest row and all others. Returns the gain of the better pair over one component, nats per unit of weight.
+    // Fits two kinds of pairs that are not halves side by side: a narrow component within a wide one (for heavy tails),
+    // and the heaviest row against all other rows. Returns the gain of the better pair over one component, in nats per
+    // unit of weight.
     double separate(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
@@ -352,7 +361,7 @@ private:
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    // Checks whether a row is farther away than any half with the least weight could be.
+    // Checks whether some row is farther from the mean than a half of the smallest allowed weight can be.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
             if (group.square(i) * kLeastWeight > group.variance) return true;
@@ -370,7 +379,8 @@ private:
         return result;
     }
 
-    // Returns the rows that have each component as their most probable one, for a mixture after a step.
+    // Returns, for each component, the rows for which it is the most probable component. `mixture` must come from an EM
+    // step, so that its factors are known.
     std::vector<Indices> own_rows(const Mixture& mixture) const {
         const Values scale = log_scale(mixture);
         std::vector<Indices> groups(mixture.weights.size());
@@ -392,7 +402,8 @@ private:
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
-            for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {  // tries all merges, then the best one alone
+            // first tries all merges together, then only the best one
+            for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {
                 has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }
             if (!has_risen && merges.empty()) has_risen = try_deletions(state, marked);
@@ -449,7 +460,7 @@ private:
         return true;
     }
 
-    // Returns merges of disjoint pairs that should raise the bound, the best first.
+    // Returns merges that are expected to raise the bound, best first; no component takes part in two of them.
     std::vector<Merge> merges_that_pay(const State& state) {
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};
@@ -457,7 +468,7 @@ private:
         return best_of(std::move(all), size(state.model), 1);
     }
 
-    // Returns merges with a gain, the best first, with each component in at most `limit` of them.
+    // Returns the merges with a positive gain, best first; each component takes part in at most `limit` merges.
     static std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index limit) {
         std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
         std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);
@@ -470,8 +481,8 @@ private:
         return chosen;
     }
 
-    // Returns pairs whose merge would raise the bound if it did not lose Σ r log r: `find_merges` of
-    // em/bayes/birth_merge_moves.py.
+    // Returns pairs whose merge would raise the bound if the loss of Σ r log r were ignored, as `find_merges` in
+    // em/bayes/merges.py does.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -497,7 +508,8 @@ private:
         return best_of(std::move(result), n, bound_moves::kPairs);
     }
 
-    // Merges two components. The gain is the part of the bound that depends on mean and covariance.
+    // Merges two components. The returned gain contains only the part of the bound that depends on the mean and the
+    // covariance of the merged component.
     std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
         const double beta[] = {prior_.precision + mass, prior_.precision + more};
         const double dof[] = {prior_.dof + mass, prior_.dof + more}, of_both = dof[0] + more;
@@ -519,7 +531,7 @@ private:
         return Merge{one, other, gain, mean, scale};
     }
 
-    // Returns pairs of components, each component with its nearest ones.
+    // Returns the pairs that each component forms with its nearest components.
     static std::vector<std::pair<Index, Index>> candidate_pairs(const Mixture& mixture) {
         const Index n = size(mixture);
         std::vector<std::pair<Index, Index>> pairs;
@@ -542,7 +554,7 @@ private:
         return pairs;
     }
 
-    // Subtracts Σ r log r from the gains of pairs: `Survey` of em/bayes/birth_merge_moves.py.
+    // Subtracts the loss of Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py does.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

@@ -1,43 +1,46 @@
-// Variational Bayes of one feature whose components have their own variances: births, merges and deletions with EM
-// between them, on few rows. em/bayes/birth_merge_moves.py makes such moves for all structures, and on all rows. The
-// two differ in four ways:
-// - There, up to 100 rows make halves, and up to 100 others judge them. Here, up to 400 rows make halves, and none
-// judges.
-// - Here, two more cuts are tried: rows near the mean from the others, and the heaviest row from the others.
-// - There, a formula chooses which components to delete. Here, each small component is tried by itself.
-// - Here, EM extrapolates, and its first tolerance is coarse.
+// Variational Bayes for one feature and few rows, if each component has its own variance: births, merges and
+// deletions of components alternate with EM. The Python module em/bayes/birth_merge_moves.py makes such moves for all
+// covariance structures and on all rows. The two implementations differ in four ways:
+// - The Python module splits a component by up to 100 rows, and judges the split by up to 100 other rows. This file
+//   splits a component by up to 400 rows, and does not judge the split by other rows.
+// - This file tries two additional cuts: rows near the mean against the other rows, and the heaviest row against the
+//   other rows.
+// - The Python module chooses the components to delete by a formula. This file tries to delete each small component.
+// - This file extrapolates EM, and its first tolerance of EM is coarse.
 #pragma once
 #include "run_em.hpp"
 
 namespace gaussmix {
 
-namespace bound_moves {               // settings that also apply to several features
-constexpr Index kSteps = 6;           // steps of EM after births
-constexpr Index kNeighbours = 6;      // number of neighbours with which a component may merge
-constexpr Index kPairs = 2;           // number of pairs of each component that a pass examines
-constexpr Index kFewest = 2;          // least number of distinct rows of a component that is split
-constexpr double kGain = 1e-9;        // least gain relative to the bound: a smaller gain is rounding
-constexpr double kNegligible = 1e-3;  // nats of all rows: a component is deleted if its loss costs less
-constexpr double kSmall = 3;          // rows for each parameter: a component with more is never deleted
-constexpr double kShared = 1e-10;     // responsibilities below this are left out of sums of r log r
-constexpr double kAnyWeight = 1e-9;   // least weight of a half when rows are far away
+namespace bound_moves {           // settings that are shared with the Python code for several features
+constexpr Index kSteps = 6;       // number of EM steps after births
+constexpr Index kNeighbours = 6;  // number of nearest components with which a component may merge
+constexpr Index kPairs = 2;       // number of merges of each component that a pass examines closely
+constexpr Index kFewest = 2;      // a component with fewer distinct rows is not split
+// smallest gain that counts, relative to the bound; smaller gains may be rounding errors
+constexpr double kGain = 1e-9;
+// a component is deleted if its deletion lowers the bound of all rows by less than this, in nats
+constexpr double kNegligible = 1e-3;
+constexpr double kSmall = 3;         // a component with more than this many rows per parameter is never deleted
+constexpr double kShared = 1e-10;    // responsibilities below this are left out of sums of r log r
+constexpr double kAnyWeight = 1e-9;  // smallest weight of a half if some rows are far away from the others
 }  // namespace bound_moves
 
 struct ColumnView {
-    // float64 rows in C order, with weights and a prior; tolerance and maximum number of EM steps between moves; no
-    // move and no further EM begins after `seconds`
+    // The rows are float64 and in C order, with weights and a prior. `tolerance` and `max_steps` limit the EM between
+    // moves. After `seconds`, no move and no further EM begins.
     EmView em;
     Index limit;  // maximum number of components
-    // nats per row: after a smaller rise of the bound no more steps follow a birth, and a round of births of all
-    // components is not repeated
+    // If the bound rises by less than this, in nats per row, EM after a birth stops, and a round of births of all
+    // components is not repeated.
     double gain;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide the cuts of components
+    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut
     Index n_uniform;
 };
 
-// Raises the bound from a mixture; the result may have another number of components. The given mixture needs room for
-// its own components only. `objective` is the mean bound before the last step, NaN if the first step passes a limit.
-// Returns false if interrupted.
+// Raises the lower bound by moves and EM; the number of components may change. `mixture` needs memory only for the
+// components that it has at first. `objective` receives the mean bound before the last step, or NaN if the first step
+// passes a limit. Returns false if interrupted.
 bool improve_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
                     double& objective);
 

@@ -13,7 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // estimate of the passes over the rows of a fit
+constexpr double kPasses = 20;  // estimated number of passes over the rows per fit
 
 struct TableView {
     RowsView rows;
@@ -25,7 +25,8 @@ struct TableView {
 
 constexpr Index kCacheLine = 8;  // number of doubles in a cache line
 
-// Data that starts share: distinct rows, their weights, and the units in which k-means reads the rows.
+// Data that all starts of a fit share: distinct rows, their weights, and the scale of each column by which k-means
+// divides.
 struct Sample {
     Index n_features;
     Values rows, weight, unit;
@@ -36,7 +37,7 @@ public:
     Fit(const KernelTable& kernels, const FitSettingsView& settings, const Execution& execution)
         : kernels_(kernels), settings_(settings), execution_(execution), listener_(execution.interrupt.listener()) {}
 
-    // Fits one table. Returns false if Python must fit it, or if interrupted.
+    // Fits a mixture to one table. Returns false if Python must fit this table, or if interrupted.
     bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
               Values& objectives, SearchReport& report) const {
         const Index d = table.rows.n_features;
@@ -78,7 +79,7 @@ public:
             if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
-            // the end of an unfinished run cannot be compared
+            // A run that ended before EM converged cannot be compared with other runs.
             if (settings_.n_starts > 1 && !has_ended(history)) return false;
             if (start == 0) {
                 log_likelihoods = std::move(history);
@@ -131,8 +132,9 @@ private:
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
-    // Writes the mixture from which EM on all rows continues: the end of EM on the distinct rows from the centres in
-    // `mixture.means`, or the end of a search that begins there. Returns false if a limit is passed, or if interrupted.
+    // Writes the mixture from which EM on all rows continues: the result of EM on the distinct rows, which begins at
+    // the centres in `mixture.means`, or the result of a split-and-merge search after it. Returns false if a limit is
+    // passed, or if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
                 SearchReport& report) const {
         const SearchView& search = *settings_.search;
@@ -176,12 +178,12 @@ private:
         return true;
     }
 
-    // Extrapolates the objective, as `extrapolate_objective` of em/objective/stopping.py does.
+    // Extrapolates the objective by the same formula as `extrapolate_objective` in em/objective/stopping.py.
     static double extrapolate_objective(const Values& history) {
         return history.size() < 2 ? history.back() : 2 * history.back() - *(history.end() - 2);
     }
 
-    // Checks whether a run ends higher than another by more than rounding.
+    // Checks whether objective `a` is higher than objective `b` by more than rounding errors.
     static bool is_higher(double a, double b) { return a > b + kRoundingOfRuns * std::max(1.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
@@ -205,7 +207,8 @@ private:
         return true;
     }
 
-    // Computes units from the automatic ridge, as `column_units` of em/initialisation/sample.py does.
+    // Computes the scale of each column from the automatic ridge, as `column_units` in em/initialisation/sample.py
+    // does.
     void find_units(const double* ridge, Sample& sample) const {
         for (Index j = 0; j < sample.n_features; ++j)
             sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
@@ -260,7 +263,7 @@ private:
         return true;
     }
 
-    // Returns false if a centre loses its rows, or if interrupted.
+    // Finds centres by k-means. Returns false if a centre loses its rows, or if interrupted.
     bool find_centres(const Sample& sample, const double* uniform, double* centres) const {
         EmView em{};
         em.rows = plain_rows(sample.rows.data(), static_cast<Index>(sample.weight.size()), sample.n_features);
@@ -277,7 +280,7 @@ private:
     const Listener listener_;
 };
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // value in a report without a search
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // value in the report of a fit without a search
 
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
@@ -328,7 +331,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_converged, groups.n_groups, false);
-    if (groups.n_groups == 1) {  // threads share the rows of a single group
+    if (groups.n_groups == 1) {  // all threads share the rows of a single group
         fit(0, execution);
         return !execution.interrupt.has_come();
     }

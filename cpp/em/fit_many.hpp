@@ -1,4 +1,5 @@
-// Default fits of small tables: initialisation, ridge and EM of each table, without returning to Python.
+// Fits mixtures to many small tables: initialisation, ridge and EM of each table are computed without returning to
+// Python.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -9,61 +10,66 @@ namespace gaussmix {
 
 struct GroupsView {
     RowsView rows;             // rows of all groups
-    RowWeightView row_weight;  // weights below 1, or null
+    RowWeightView row_weight;  // row weights, scaled to below 1; null: every weight is 1
     Index n_groups;
     const std::int64_t* first;  // (n_groups,), index of each group's first row
-    // index of each group's first weight: equal rows may have different weights in another group
+    // index of each group's first weight; separate from `first`, because groups may share rows but not their weights
     const std::int64_t* first_weight;
     const std::int64_t* n_rows;
     const double* total_weight;
-    const double* unit;  // scale by which the weights of each group were divided
+    const double* unit;  // (n_groups,), number by which the weights of each group were divided
     bool is_incomplete = false;
-    ErrorView error = {};  // errors of all rows
+    ErrorView error = {};  // measurement errors of all rows
 };
 
 struct FitSettingsView {
     Algebra algebra;
     Index n_components;
-    const double* centres;  // (n_components, n_features), the same in each group; null: k-means finds the centres
-    const double* unit;     // (n_features,), units of distances from `centres`; null: 1
-    // component of each row of the only group; null labels: rows go to their nearest centres
+    // (n_components, n_features), initial centres for every group; null: k-means finds the centres
+    const double* centres;
+    const double* unit;  // (n_features,), units in which distances from `centres` are measured; null: 1
+    // If there is only one group: the component of each row. If `labels` is null, each row belongs to its nearest
+    // centre.
     AssignmentView assignment;
-    Index n_starts;  // number of k-means runs, of which the highest is kept
+    Index n_starts;  // number of starts from k-means; the fit with the highest log-likelihood is kept
     Index n_candidates;
-    const double* uniform;           // (n_starts, ...), random numbers for `seed_centres`, the same in each group
-    Index max_passes;                // maximum number of k-means passes
-    double kmeans_tolerance;         // k-means ends when centres move by less than this fraction of the mean variance
-    bool is_scaled;                  // whether k-means scales each column by its own unit
-    const double* ridge;             // (n_features,), data units^2; null: each group has its automatic ridge
+    const double* uniform;  // (n_starts, ...), random numbers for `seed_centres`, the same in each group
+    Index max_passes;       // maximum number of k-means passes
+    // k-means ends when the squared motion of its centres is below this fraction of the mean variance
+    double kmeans_tolerance;
+    bool is_scaled;       // whether k-means divides each column by its scale
+    const double* ridge;  // (n_features,), data units^2; null: the ridge of each group is chosen automatically
     double ridge_fraction, trimmed;  // settings of the automatic ridge, see em/initialisation/sample.py
-    double smallest_spread;          // a table with a column that varies by less is left to Python
+    double smallest_spread;          // a table is left to Python if one of its columns varies by less than this
     Limits limits;
     double tolerance;
     Index max_steps;
-    double seconds;            // after this time a group makes no further step
+    double seconds;            // time after which no group makes a further EM step
     const SearchView* search;  // null: no search
-    bool has_initial = false;  // EM begins at the mixtures in FitsView, with the given ridge
+    bool has_initial = false;  // whether EM begins at the mixtures in FitsView and uses the given ridge
     const PackedPriorView* prior =
-        nullptr;  // has its unit for undivided weights; null: no prior, as always without initial mixtures
-    double log_volume = kInfinity;  // same as in EmView; infinite without initial mixtures
+        nullptr;  // `prior->unit` refers to undivided weights; null: no prior (always the case without `has_initial`)
+    double log_volume = kInfinity;  // same as in EmView; always infinite without `has_initial`
 };
 
 struct FitsView {                           // results of all groups, concatenated
-    double *weights, *means, *covariances;  // mixtures at which EM begins, if `has_initial`, and ends
-    double *factors, *log_abs_det;          // factors of the covariances
+    double *weights, *means, *covariances;  // mixtures at which EM ends, and at which it begins if `has_initial`
+    double *factors, *log_abs_det;          // whitening factors of the covariances, and log |det| of each factor
     double* ridge;                          // (n_groups, n_features)
-    std::int64_t* n_steps;  // (n_groups,); -1 if Python must fit the group: its other results are then undefined
-    bool* has_converged;    // (n_groups,)
-    std::vector<Values>& log_likelihood;  // mean log-likelihoods before each step, for each group
-    std::vector<Values>& objective;  // mean objectives before each step, with the prior's part; empty without a prior
+    // (n_groups,); -1 if Python must fit the group; the group's other results are then undefined
+    std::int64_t* n_steps;
+    bool* has_converged;                  // (n_groups,)
+    std::vector<Values>& log_likelihood;  // mean log-likelihood before each step, one array for each group
+    // mean objective (log-likelihood and prior) before each step; empty without a prior
+    std::vector<Values>& objective;
     SearchReport* search = nullptr;  // (n_groups,); NaN without a search
 };
 
-// Begins a fit of each group and makes steps of EM as `run_em` does. A group is left to Python if its values cannot be
-// used, if it has fewer distinct rows than components, or if a column is constant. The same holds if a centre loses its
-// rows, if the first M-step would pass a limit, or, with several starts, if a run ends before EM does. If centres and a
-// ridge are given, only a lost centre and the first M-step count. From a given mixture, only a first step that passes a
-// limit counts. Returns false if interrupted.
+// Fits each group: initialises a mixture, and then makes EM steps as `run_em` does. A group is left to Python if its
+// values cannot be used, if it has fewer distinct rows than components, or if a column is constant. A group is also
+// left to Python if a k-means centre loses its rows, if the first M-step would pass a limit, or if one of several
+// starts ends before EM has converged. If centres and a ridge are given, only a lost centre and the first M-step are
+// checked. If an initial mixture is given, only the first EM step is checked. Returns false if interrupted.
 bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSettingsView& settings,
               const Execution& execution, const FitsView& out);
 

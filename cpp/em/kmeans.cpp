@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-// Components whose log density is exactly log p(x, k) = -|x - c_k|^2 / 2.
+// Parameters of components whose log density is exactly log p(x, k) = -|x - c_k|^2 / 2.
 struct UnitSpheres {
     explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
@@ -43,7 +43,7 @@ public:
         return true;
     }
 
-    // Adds the best of some candidates: the first one that lowers the sum of squared distances most.
+    // Adds the candidate centre that lowers the sum of squared distances most; among equal candidates, the first one.
     bool add(const double* uniform, Index& index) {
         const Index n_rows = task_.rows.n_rows, count = task_.n_candidates;
         accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });
@@ -70,12 +70,12 @@ public:
     }
 
 private:
-    // Returns the squared distance of a row from the nearest centre, if the candidate becomes one.
+    // Returns the squared distance of a row from its nearest centre if the candidate becomes a centre.
     double distance(Index row, Index candidate) const {
         return std::min(-2.0 * reached_[row * task_.n_candidates + candidate], nearest_[row]);
     }
 
-    // Computes log densities of all rows in the unit spheres about the first `count` candidates, (n_rows, count).
+    // Computes the log densities of all rows under unit spheres about the first `count` candidates, (n_rows, count).
     bool measure(Index count) {
         const Index d = task_.rows.n_features;
         const auto* rows = static_cast<const double*>(task_.rows.data);

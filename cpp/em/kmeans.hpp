@@ -1,5 +1,5 @@
-// k-means: greedy k-means++, and passes until the centres converge. em/initialisation/kmeans.py moves centres without
-// rows.
+// k-means: initial centres by greedy k-means++, and passes until the centres converge. The module
+// em/initialisation/kmeans.py handles centres without rows.
 #pragma once
 #include "spans.hpp"
 
@@ -12,7 +12,7 @@ struct SpreadView {
     const double* uniform;  // (1 + (n_components - 1) n_candidates,), random numbers in [0, 1)
 };
 
-// Writes the indices (n_components,) of rows far from each other, as greedy k-means++ draws them. Returns false if
+// Writes to `indices`, (n_components,), rows that are far from each other, drawn by greedy k-means++. Returns false if
 // interrupted.
 bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
 
@@ -20,13 +20,13 @@ struct CentresView {
     RowsView rows;
     RowWeightView row_weight;
     Index n_components;
-    double tolerance;  // stops when the sum of the centres' squared motions is smaller
+    double tolerance;  // passes stop when the sum of the centres' squared motions is at most this
     Index max_passes;
     double* centres;  // (n_components, n_features), changed in place
 };
 
-// Moves centres to the means of their nearest rows until they converge. Stops before a pass that leaves a centre
-// without rows. `n_left` receives the number of passes that are left, 0 if the centres have converged. Returns false if
+// Moves centres to the means of their nearest rows until they converge. Stops before a centre would lose all its rows.
+// `n_left` receives the number of passes that are left; it is 0 if the centres have converged. Returns false if
 // interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 

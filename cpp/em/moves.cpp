@@ -112,7 +112,7 @@ EmView Moves::whole() const {
     return em;
 }
 
-// Replaces some components by the components of a part.
+// Replaces the given components of `to` by the components of `part`.
 void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
     if (static_cast<Index>(components.size()) == n_components_) {
         to = part;
@@ -210,7 +210,7 @@ Ranking Moves::ranked() {
     return ranking;
 }
 
-// Finds new splits of the components that have moved since their last split.
+// Finds new splits of the components that have changed since their last split.
 void Moves::split_again() {
     for (Index k = 0; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
         Values here(mixture_.means.begin() + k * d_, mixture_.means.begin() + (k + 1) * d_), unit;
@@ -256,7 +256,7 @@ Split Moves::split(Index k, Values index) {
     return result;
 }
 
-// Sums r log r over some rows.
+// Returns the weighted sum of r log r over some rows, where r is a responsibility.
 template <class Responsibility>
 double Moves::entropy(const Indices& indices, Responsibility&& of) const {
     Values r(indices.size()), logs(indices.size());
@@ -273,7 +273,8 @@ double Moves::log(double x) const {
     return result;
 }
 
-// Returns removals, cheapest first. A merged pair has the moments of both components.
+// Returns possible removals of components, cheapest first. If two components are merged, the result has the moments of
+// both.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -300,7 +301,7 @@ std::vector<Removal> Moves::removals() const {
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
         pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
     }
-    for (Index k = 0; k < n_components_; ++k) {  // loss of all rows' log density when the component is removed
+    for (Index k = 0; k < n_components_; ++k) {  // loss of log density, over all rows, if component k is removed
         const Indices& indices = view_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
         std::transform(indices.begin(), indices.end(), rest.begin(),
@@ -316,9 +317,9 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Sums r log pi N(x | mu, Sigma) of a pair that is merged into one component with the moments of both, in nats. The sum
-// of r is taken over the rows and not from the weight of the last step, because otherwise the loss would depend on the
-// unit of the data.
+// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the
+// moments of both. The sum of r is computed from the rows and not from the weights after the last step, because
+// otherwise the loss would depend on the units of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
@@ -346,7 +347,7 @@ double Moves::pooled(Index k, Index l) const {
     return (view_.mass[k] + view_.mass[l]) * (log(total) - 0.5 * (d * (kLog2Pi + 1) + log_det));
 }
 
-// Returns the other component that has the largest overlap with a component's rows.
+// Returns the component that overlaps most with component k.
 Index Moves::nearest(Index k) const {
     const double* overlap = view_.overlap.data() + k * n_components_;
     Index result = k == 0 ? 1 : 0;
@@ -439,7 +440,8 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
            has_model;
 }
 
-// Returns the components that a move touches and their neighbours; all components if covariances depend on each other.
+// Returns the components that a move changes, and the neighbours of these components. If covariances depend on each
+// other, all components are returned.
 Indices Moves::around(const Indices& touched) const {
     Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});
@@ -459,7 +461,7 @@ Indices Moves::around(const Indices& touched) const {
     return all;
 }
 
-// Returns the whole mixture and all rows, without responsibilities.
+// Returns a `Part` with all components and all rows, but without responsibilities.
 Part Moves::whole_part() const {
     Part part{};
     part.components.resize(static_cast<std::size_t>(n_components_));
@@ -498,7 +500,7 @@ Part Moves::part_of(Indices components) const {
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
-    for (Index row = 0; row < n_rows_; ++row) {  // has no branch, because it would be unpredictable
+    for (Index row = 0; row < n_rows_; ++row) {  // without a branch, because the processor could not predict it
         indices[n_rows] = row;
         n_rows += is_there[row];
     }

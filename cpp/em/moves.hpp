@@ -1,8 +1,8 @@
 // Moves of a mixture on some rows: a move merges two components into one, and splits a third into two.
 //
-// A move changes responsibilities, and an M-step makes the mixture, so that moves do not depend on the covariance
-// structure. Moves are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano, Ghahramani &
-// Hinton 2000, Neural Computation 12). If covariances depend on each other, the bound is only an estimate.
+// A move changes only responsibilities, from which an M-step computes the new mixture. Therefore moves work with every
+// covariance structure. Moves are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano,
+// Ghahramani & Hinton 2000, Neural Computation 12). If covariances depend on each other, the bound is only an estimate.
 #pragma once
 #include <map>
 #include <optional>
@@ -13,45 +13,46 @@
 
 namespace gaussmix {
 
-// rows for each number in a mean, and for one more: no component with fewer rows is split
+// A component is split only if it has at least kSplitRows * (n_features + 1) rows.
 constexpr Index kSplitRows = 4;
-// gain, in nats, of each further parameter of a split on the rows to which it is fitted
+// expected gain by chance, in nats, of each additional parameter that a split fits to its rows
 constexpr double kOverfit = 0.5;
 
 using Indices = std::vector<Index>;
 
-struct Removal {  // `freed` loses its rows to `heir`; `gain` in nats per row
+struct Removal {  // component `freed` loses its rows to component `heir`; `gain` in nats per row
     double gain;
-    Index freed, heir;  // heir -1: all other components
+    Index freed, heir;  // heir is -1 if all other components take over the rows
 };
 
-struct Split {     // one component becomes two
-    Values index;  // parameters of the component when it was split: mean, standard deviations, weight
+struct Split {     // split of one component into two
+    Values index;  // mean, standard deviations and weight of the component when it was split
     double gain;
     Bisection bisection;
 };
 
 struct View {                        // responsibilities of rows under a mixture
     Values posteriors, log_density;  // (n_rows, n_components), (n_rows,)
-    std::vector<Indices> indices;    // indices of each component's own rows, ascending
-    // sums of responsibilities, unweighted and weighted by each row's fraction of the total weight
+    std::vector<Indices> indices;    // for each component, the rows for which it has some responsibility, ascending
+    // For each component: the sum of its responsibilities, and this sum weighted by each row's fraction of the total
+    // weight.
     Values n_rows, mass;
-    Values overlap;  // (n_components, n_components): responsibilities of other components for own rows
+    Values overlap;  // (n_components, n_components), sums of products of two components' responsibilities
     double height;   // mean log density
 };
 
-struct Part {  // some components and the rows that they share, weighted by responsibility
+struct Part {  // some components, and the rows for which they are responsible, weighted by responsibility
     Indices components;
     Values rows, weight, posteriors;  // rows and weight are empty for the whole mixture
     EmView em;
     Mixture mixture;
-    // The part's fraction of the total weight, and its mean log-likelihood; gain · fraction is a lower bound on the
-    // gain of all rows.
+    // Fraction of the total weight for which these components are responsible, and the mean log-likelihood of their
+    // rows. The gain on these rows, times the fraction, is a lower bound on the gain on all rows.
     double posterior, log_likelihood;
 };
 
-// The pairs of a removal and a split in the order of their bounds. After some attempts with the same removal or split,
-// a pair waits for the next round.
+// Moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split has been tried
+// several times, further moves with this removal or split are deferred until the other moves have been tried.
 class Ranking {
 public:
     struct Pair {
@@ -65,7 +66,7 @@ public:
     Ranking() = default;
     Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
 
-    // best pair at first; null if there is none
+    // Returns the pair with the highest bound before any pair has been taken, or null if there are no pairs.
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
 
     // Returns the next pair that touches none of the given components.
@@ -78,12 +79,12 @@ private:
     std::map<std::pair<Index, Index>, Index> removed_;
 };
 
-struct Attempt {  // mixture of a part after a move
+struct Attempt {  // a move, and the mixture of its components after the move
     Part part;
     Mixture mixture;
     Indices touched;       // components that the move splits or merges
-    Index cursor;          // index of the random number after the move
-    bool is_vain = false;  // a component stays among its own rows, so that the move is not judged
+    Index cursor;          // index of the next random number after the move
+    bool is_vain = false;  // true if a swap would put a component on one of its own rows; the move is then not judged
 };
 
 class Moves {
@@ -91,9 +92,10 @@ public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
           Index cursor);
 
-    // Returns false if Python must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if Python must run EM on these rows, or if interrupted.
     bool begin();
-    // Computes responsibilities under the first mixture. Returns false if a covariance is singular, or if interrupted.
+    // Computes responsibilities under the initial mixture. Returns false if a covariance is singular, or if
+    // interrupted.
     bool view_first();
 
     const Mixture& mixture() const { return mixture_; }
@@ -107,20 +109,21 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // largest number of components in a part
+    Index max_neighbours() const;  // largest number of components that a move involves
 
-    // Splits the components that have moved, and ranks the pairs. The ranking is empty if the best pair is hopeless,
-    // i.e. if its bound predicts a large loss for each row of its components, because then no move helps.
+    // Splits the components that have changed, and ranks the pairs of a removal and a split. The ranking is empty if
+    // the bound of the best pair predicts a large loss per row of its components, because then no move helps.
     Ranking ranked();
-    bool is_hopeless() const { return is_hopeless_; }  // in the last ranking
-    double best_split() const { return best_split_; }  // its gain in the last ranking
-    // Makes the next move that has an M-step; returns false if there is none.
+    bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking found no useful move
+    double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
+    // Makes the next move whose M-step succeeds; returns false if there is no such move.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
-    // Returns the responsibilities of the components that are left after the cheapest removals. At most `limit`
-    // removals are made, and no component takes part in two of them; `count` is the number of components left.
+    // Removes the components whose removal costs least, and returns the responsibilities of the remaining components.
+    // At most `limit` components are removed, and no component takes part in two removals. `count` receives the
+    // number of remaining components.
     Values merged(Index limit, Index& count) const;
-    // Moves a random component to a random row. The move is vain if the row is already its own, because EM would move
-    // it back.
+    // Moves a random component to a random row. The move is marked as vain if the row already belongs to this
+    // component, because EM would move the component back.
     void swap(Attempt& attempt);
 
 private:
@@ -152,7 +155,7 @@ private:
     TotalView total_;
     Values scale_, row_fraction_;  // row_fraction_: each row's fraction of the total weight
     Values reached_;               // cumulative weights of the rows, for swaps
-    Values centre_, second_;       // moments of the total, if the caller gave none
+    Values centre_, second_;       // moments of all rows, if the caller did not pass them
     std::map<Index, Split> splits_;
     Index cursor_;
     bool is_hopeless_ = false;

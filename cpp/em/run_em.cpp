@@ -15,7 +15,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLeastMass = 0x1p-900;  // least mass of a component with a prior, which has no other limit
+// smallest mass of a component in variational Bayes, where `min_weight` does not apply
+constexpr double kLeastMass = 0x1p-900;
 
 bool is_one(const RowWeightView& weight, Index n_rows) {
     for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
@@ -24,8 +25,8 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
     return true;
 }
 
-// Sums the rows nearest to each centre, or rows with given responsibilities, about their means, which replace the
-// centres. Returns false if a component has no rows, or if interrupted.
+// Replaces each centre by the mean of its rows, and sums the moments of these rows about the mean. The rows of a centre
+// are the nearest rows, or are given by `assignment`. Returns false if a component has no rows, or if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
@@ -84,8 +85,8 @@ public:
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
-    // Makes an M-step from rows that belong to the nearest of the means, or from given responsibilities. Returns false
-    // if a limit is passed, or if interrupted.
+    // Makes an M-step from given responsibilities; otherwise each row belongs to its nearest mean. Returns false if a
+    // limit is passed, or if interrupted.
     bool begin(const AssignmentView& assignment, Mixture& following) {
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
@@ -97,8 +98,8 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // Makes one E- and M-step; log-likelihood and objective are means. Returns false if a limit is passed, or if
-    // interrupted.
+    // Makes an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if a
+    // limit is passed, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_close(current));
         double total, n_distant = 0, n_active;
@@ -113,15 +114,17 @@ public:
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
         sum_about(false);
-        const Values nearby = following.means;  // sums about these means lose no digits when they move to the new means
-        // views of moved buffers
+        // near the new means, so that moving the sums to the new means loses no digits
+        const Values nearby = following.means;
+        // The views are made again, because `sum_about` may have moved the buffers.
         const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
     }
 
 private:
-    // Does the same as `begin` in one pass, for given responsibilities, if the second sums of all rows are known.
+    // Does the same as `begin`, but in one pass; this requires given responsibilities and known second moments of all
+    // rows.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -141,13 +144,14 @@ private:
         return result <= task_.limits.loss;
     }
 
-    // Sets whether sums are taken about the centre of all rows, or second sums for each component.
+    // Chooses whether moments are summed about the centre of all rows (`centre` is true), or second moments for each
+    // component.
     void sum_about(bool centre) {
         has_one_matrix_ = centre;
         second_.resize(static_cast<std::size_t>((centre ? 1 : n_components_) * algebra_.size(d_)));
     }
 
-    // Returns the part of the objective that is not the log-likelihood, in nats.
+    // Returns what the prior adds to the log-likelihood in the objective, in nats.
     double added_by_prior(const Mixture& mixture) const {
         if (posterior_) return -posterior_->divergence();
         return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
@@ -180,7 +184,7 @@ private:
         return gaussmix::step(kernels_, step_task, parameters, execution_, sums);
     }
 
-    // Sums moments of incomplete rows about the means.
+    // Sums the expected moments of incomplete rows about the means of the components.
     bool expect_true_rows(const Mixture& mixture, const MomentsView& out) {
         const bool is_full = algebra_.second() == Second::full;
         IncompleteView task{};
@@ -212,7 +216,7 @@ private:
         return true;
     }
 
-    // Writes a triangular factor for each component.
+    // Returns triangular whitening factors, one for each component.
     const double* triangles(const Mixture& mixture) {
         if (algebra_.factor_shape() == FactorShape::triangular) return one_each(mixture);
         repeated_.assign(static_cast<std::size_t>(n_components_ * d_ * d_), 0.0);
@@ -224,7 +228,8 @@ private:
         return repeated_.data();
     }
 
-    // Returns factors as the kernels read them: one for each component, unless rows are whitened once for all.
+    // Returns the whitening factors in the form that the kernels read: one factor for each component, or a single
+    // factor if rows are whitened once for all components.
     const double* one_each(const Mixture& mixture) {
         if (n_covariances_ == n_components_ || has_one_matrix_) return mixture.factors.data();
         const Index size = algebra_.size(d_);
@@ -233,8 +238,8 @@ private:
         return repeated_.data();
     }
 
-    // Computes weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the last ones, or
-    // null.
+    // Computes weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the covariances of
+    // the last step, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
         const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
@@ -262,8 +267,8 @@ private:
         return true;
     }
 
-    // Does the same if second sums are about means near the new ones and their total gives one full covariance. The
-    // order of operations is the same as in `initial_models`.
+    // Does the same as `maximise` if components share one full covariance, and if second moments were summed about
+    // means near the new means. The operations have the same order as in `initial_models`.
     bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
@@ -284,7 +289,7 @@ private:
         return true;
     }
 
-    // Computes the mean of a component, and moves its second sums from an anchor to this mean.
+    // Computes the mean of a component, and moves its second moments from the reference point `anchor` to this mean.
     void centre(Index k, const double* anchor, Mixture& following, double* second) {
         double *mean = following.means.data() + k * d_, *first = first_.data() + k * d_;
         add_squares(first, -1 / mass_[k], second);
@@ -295,9 +300,9 @@ private:
         add_squares(first, 1 / mass_[k], second);
     }
 
-    // Computes the mean, the second sums about it and the degrees of freedom with a prior:
-    // `PosteriorObjective.constrain` of em/priors/posterior.py. For a MAP estimate the degrees of freedom belong to
-    // each component.
+    // Applies the prior to the mean of a component, its second moments and its degrees of freedom, as
+    // `PosteriorObjective.constrain` in em/priors/posterior.py does. In a MAP estimate, every component gets all
+    // degrees of freedom of the prior, even if components share a covariance.
     void believe(Index k, double* mean, double* second) {
         const PackedPriorView& prior = *task_.prior;
         const double shrinkage = prior.precision / prior.unit, part = shrinkage / (mass_[k] + shrinkage);
@@ -308,7 +313,8 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        add_squares(offset, mass_[k], second);  // a root of the mass would round differently in another unit
+        // multiplies by the mass, because its square root would round differently in other units
+        add_squares(offset, mass_[k], second);
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
         const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
@@ -319,7 +325,7 @@ private:
         degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
-    // Adds up the sums of all components in the place of the first.
+    // Adds the second moments of all components to the second moments of the first component.
     void pool() {
         const Index size = algebra_.size(d_);
         for (Index i = size; i < n_components_ * size; ++i) second_[i % size] += second_[i];
@@ -342,7 +348,8 @@ private:
         for (Index j = 0; j < d_; ++j) second[j * step] += mass * task_.ridge[j];
     }
 
-    // Checks whether the spread of some feature without a ridge is only the rounding of a mean.
+    // Checks whether a feature without a ridge varies so little that its variance may be only the rounding error of a
+    // mean.
     bool is_noise(const Mixture& mixture) const {
         const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
         for (Index j = 0; j < d_; ++j) {
@@ -358,7 +365,8 @@ private:
         return false;
     }
 
-    // Returns W_k (mean_k - anchor_k) of each component; without an anchor, the total's centre is used.
+    // Returns W_k (mean_k - anchor_k) for each component k. If `anchor` is null, the centre of all rows is used
+    // instead.
     const Values& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
@@ -384,7 +392,8 @@ private:
         return total;
     }
 
-    // Returns the ratio of second moments about the anchor to moments about the means: see em/step/maximise.py.
+    // Returns the largest ratio of second moments about the anchors (reference points) to second moments about the
+    // means, as explained in em/step/maximise.py.
     double loss(const Mixture& mixture, const double* anchor) {
         const Values& whitened = whiten_offsets(mixture, anchor);
         double largest = 0;
@@ -400,8 +409,8 @@ private:
         return largest;
     }
 
-    // Checks whether rows may be whitened once for all, with moments about one centre. The mixture is from the last
-    // step.
+    // Checks whether the rows may be whitened once for all components, with moments about the centre of all rows.
+    // `mixture` must come from the last step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
@@ -416,11 +425,13 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    const RowWeightView row_weight_;  // null if all weights are 1, because one logarithm then serves many rows
+    // null if all weights are 1, because the kernels then compute one logarithm for many rows
+    const RowWeightView row_weight_;
     const Index n_covariances_;
-    bool has_one_matrix_;         // whether rows are whitened once for all, with sums about their centre
-    double background_ = 0;       // mass of the background
-    std::optional<double> loss_;  // loss of the mixture from the last step, if its sums were about the centre
+    bool has_one_matrix_;    // whether rows are whitened once for all components, with moments about their centre
+    double background_ = 0;  // total responsibility of the background (noise component)
+    // result of `loss` at the last step, if its moments were taken about the centre of all rows
+    std::optional<double> loss_;
     Values log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;
     std::optional<Approximation> posterior_;
@@ -478,7 +489,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool has_converged = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_converged || is_last) break;
-        // reading the clock takes 20 ns
+        // The clock is read after every step, because this takes only 20 ns.
         if (task.seconds < kInfinity && std::chrono::steady_clock::now() >= end) break;
     }
     current.write(mixture);

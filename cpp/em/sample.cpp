@@ -21,20 +21,22 @@ double element_at(const RowsView& rows, Index row, Index column) {
 
 constexpr std::size_t kMaxInsertion = 32;
 constexpr int kDigits = 3, kDigitBits = 11;
-constexpr Index kStride = 16;  // one of this many values is sampled to estimate where the ends are
+// one of every kStride values is sampled to estimate where the largest and smallest values begin
+constexpr Index kStride = 16;
 
 struct Keyed {
-    std::uint64_t key;  // increases with the number from which it is made
+    std::uint64_t key;  // increases with the value from which the key is made
     Index index;
 };
 
 Keyed keyed(double value, Index index) {
-    const auto bits = __builtin_bit_cast(std::uint64_t, value + 0.0);  // adding 0 makes -0 and 0 the same number
+    const auto bits = __builtin_bit_cast(std::uint64_t, value + 0.0);  // adding 0 turns -0 into 0
     constexpr auto kSign = std::uint64_t{1} << 63;
     return {bits & kSign ? ~bits : bits | kSign, index};
 }
 
-// Sorts by the keys; equal keys keep their order. `spare` has room for as many items.
+// Sorts items by their keys; items with equal keys keep their order. `spare` must have room for as many items as
+// `items`.
 void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     if (items.size() < kMaxInsertion) {
         for (std::size_t i = 1; i < items.size(); ++i) {
@@ -45,7 +47,7 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     std::uint64_t varying = 0;
     for (const Keyed& item : items) varying |= item.key ^ items[0].key;
     if (varying == 0) return;
-    // The first bits that differ separate nearly all keys; later bits are read only for ties.
+    // The leading bits in which the keys differ separate nearly all keys; further bits are compared only for ties.
     const int shift = std::max(0, static_cast<int>(std::bit_width(varying)) - kDigits * kDigitBits);
     std::span<Keyed> from = items, to(spare.data(), items.size());
     for (int i = 0; i < kDigits; ++i) {
@@ -67,7 +69,8 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     }
 }
 
-// Sorts rows by their first number, then by the second, and so on. Later columns are read only for ties.
+// Sorts rows by their first number, then by the second, and so on. A column is read only for rows that are equal in all
+// earlier columns.
 void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& items) {
     struct Ties {
         std::size_t first, last;
@@ -103,7 +106,7 @@ void copy_row(const RowsView& rows, Index row, double* out) {
     for (Index column = 0; column < rows.n_features; ++column) out[column] = values[column * rows.column_stride] + 0.0;
 }
 
-// Weights as fractions of their sum, and the index of the largest (the first of equals).
+// Weights as fractions of their sum, and the index of the largest weight (the first one if several are equal).
 struct Fractions {
     explicit Fractions(Values weight)
         : each(std::move(weight)), largest(std::max_element(each.begin(), each.end()) - each.begin()) {
@@ -116,10 +119,11 @@ struct Fractions {
     Index largest = 0;
 };
 
-constexpr Index kInLine = 8;   // numbers of a row in one cache line, whose columns are read together
-constexpr Index kColumns = 4;  // columns at a time, so that the processor need not wait for each addition
+constexpr Index kInLine = 8;  // number of doubles in a cache line; this many columns are read together
+// number of sums computed side by side, so that the processor need not wait for each addition
+constexpr Index kColumns = 4;
 
-// Computes variances of columns whose numbers are `stride` apart. Variances are exactly 0 for equal values, because
+// Computes variances of columns whose numbers are `stride` apart. The variance of equal values is exactly 0, because
 // deviations are taken from one of the values.
 template <std::size_t n_columns>
 std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,
@@ -141,8 +145,8 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 
 double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
 
-// Returns the value that has `index` others before it. A small sample estimates a bound, and only the values before it
-// are partitioned.
+// Returns the value that has exactly `index` values before it in the order that `before` defines. A small sample
+// estimates a bound, so that only the values up to this bound must be partitioned.
 template <class Before>
 double value_at(const Values& values, Index index, Before before, Values& close) {
     const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;
@@ -165,7 +169,7 @@ double value_at(const Values& values, Index index, Before before, Values& close)
     return close[index];
 }
 
-// Computes a trimmed variance if every row has weight 1, without sorting. The contents of `scratch` do not matter.
+// Computes a trimmed variance without sorting, for rows that all have weight 1. `scratch` is overwritten.
 double variance_between(const Values& values, Index dropped, Values& scratch) {
     const double low = value_at(values, dropped, std::less<>(), scratch);
     const double high = value_at(values, dropped, std::greater<>(), scratch);
@@ -179,7 +183,7 @@ double variance_between(const Values& values, Index dropped, Values& scratch) {
     const double nearby = n_low < n_high ? high : low;
     const double fraction = 1 / n_rows, low_fraction = static_cast<double>(n_low) / n_rows,
                  high_fraction = static_cast<double>(n_high) / n_rows;
-    const auto inside = [&](auto&& of) {  // sums of columns, so that the processor need not wait for each addition
+    const auto inside = [&](auto&& of) {  // several partial sums, so that the processor need not wait for each addition
         std::array<double, kColumns> sums{};
         for (std::size_t i = 0; i < values.size(); ++i) {
             sums[i % kColumns] += low < values[i] && values[i] < high ? of(values[i] - nearby) : 0.0;
@@ -192,7 +196,7 @@ double variance_between(const Values& values, Index dropped, Values& scratch) {
     return low_fraction * square(low - nearby) + high_fraction * square(high - nearby) + inside(square);
 }
 
-// Computes a trimmed variance with weights. A value at an end may lose a part of its weight.
+// Computes a trimmed variance of weighted rows. The outermost remaining values may lose a part of their weight.
 double trimmed_variance(const Values& values, const double* weight, double dropped) {
     std::vector<Keyed> items(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) items[i] = keyed(values[i], static_cast<Index>(i));

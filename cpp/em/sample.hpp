@@ -1,4 +1,5 @@
-// Distinct rows and trimmed variances of a table, for em/initialisation/sample.py and for fits in one call.
+// Finds the distinct rows of a table and computes trimmed variances, for em/initialisation/sample.py and for
+// fit_many.cpp.
 #pragma once
 #include <vector>
 
@@ -7,18 +8,21 @@
 namespace gaussmix {
 
 struct DistinctRows {
-    std::vector<Index> indices;  // index of one row for each distinct row, in lexicographic order
-    Values weight;               // total weight of the equal rows
-    std::vector<Index> rank;     // index of the distinct row for each row of the table; undefined if its weight is 0
+    // for each distinct row, the index of one row equal to it; the distinct rows are in lexicographic order
+    std::vector<Index> indices;
+    Values weight;  // for each distinct row, the total weight of the rows equal to it
+    // for each row of the table, the index of its distinct row; undefined if the weight of the row is 0
+    std::vector<Index> rank;
 };
 
-// If the listener cancels one of these functions, its results are not used.
+// If `listener` cancels one of the following functions, the results of this function must not be used.
 DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight, Listener listener);
 
 // Copies the rows with the given indices, one after the other.
 void copy_rows(const RowsView& rows, const std::vector<Index>& indices, Listener listener, double* out);
 
-// Computes variances of columns without `dropped` weight at each end; 0 if nothing else is left. Rows are in C order.
+// Computes the variance of each column without its smallest and its largest values, each with a total weight of
+// `dropped`. The variance is 0 if no weight remains. The rows must be in C order.
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
                        Listener listener, double* out);
 

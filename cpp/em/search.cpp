@@ -15,23 +15,25 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;    // with fewer than this many times the wanted rows, all are taken
-constexpr Index kSmallMixture = 3;     // up to this size there are few moves, so that a search tries more starts
-constexpr Index kLargeMixture = 10;    // from this size on, moves find the same maxima as other starts
-constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps that judge another start
-constexpr double kTail = 0.125;        // fraction of the rows that lie farther out than a group
+constexpr double kNoThinning = 1.3;  // if there are fewer than this many times the wanted rows, all rows are taken
+// up to this number of components, few moves exist, so that a search tries more initialisations
+constexpr Index kSmallMixture = 3;
+// from this number of components on, moves find the same maxima as other initialisations
+constexpr Index kLargeMixture = 10;
+constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps that judge another initialisation
+constexpr double kTail = 0.125;  // fraction of the remaining rows that lie farther from the mean than the next group
 
-struct Rows {  // some of the rows, with weights
+struct Rows {  // a sample of the rows, or all rows, with weights
     Values rows, weight, centre, second;
     EmView em;
-    mutable std::vector<Index> ends;  // computed when first needed
+    mutable std::vector<Index> ends;  // indices of extreme rows, computed when first needed
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // state at which an ascent has ended or continues
+struct Reached {  // state of an ascent that has ended or may continue
     SharedRows rows;
     Mixture mixture;
-    Values within;  // mean covariance of the first mixture
+    Values within;  // mean covariance of the components at the beginning
     double start;   // log-likelihood at the beginning
     AscentResult result;
     Index patience;
@@ -149,7 +151,8 @@ private:
         return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
     }
 
-    // Returns the first rows with the smallest and with the largest value of each feature.
+    // Returns, for each feature, the index of the first row with the smallest value, and of the first row with the
+    // largest value.
     std::vector<Index> ends_of(const double* rows, Index n_rows) const {
         std::vector<Index> ends(static_cast<std::size_t>(2 * d_));
         Values low(rows, rows + d_), high(low);
@@ -163,8 +166,9 @@ private:
         return ends;
     }
 
-    // Draws about `wanted` rows by weight, at even distances, and adds the rows with the smallest or largest value of a
-    // feature, so that no outlier is lost. Returns all rows if the sample would be nearly as large.
+    // Draws about `wanted` rows in proportion to their weights, at even distances of the cumulative weight. The rows
+    // with the smallest or largest value of a feature are added, so that no outlier is lost. Returns all rows if the
+    // sample would be nearly as large.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -190,7 +194,8 @@ private:
         return with_view(std::move(result));
     }
 
-    // Makes an M-step from k-means on some rows. Returns false if a centre or a component has too few rows.
+    // Initialises a mixture by k-means on a sample of the rows, followed by an M-step on all of `rows`. Returns false
+    // if a centre or a component has too few rows.
     bool find_another(const SharedRows& rows, Mixture& mixture) {
         SharedRows some = part(rows, search_.kmeans_rows);
         if (some->em.rows.n_rows < search_.least_kmeans_rows) some = rows;
@@ -201,9 +206,9 @@ private:
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
-    // Begins at the best of some other starts: groups of rows by their distance from the overall mean, groups along a
-    // feature, and another run of k-means. EM from each continues while it promises to end above the result of the
-    // earlier ascent.
+    // Begins an ascent at the best of several other initialisations: groups of rows by their distance from the overall
+    // mean, groups along a feature, and another run of k-means. EM from each initialisation continues as long as it may
+    // end above the result of the earlier ascent.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
         const bool is_small = n_components_ <= kSmallMixture;
@@ -221,8 +226,9 @@ private:
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
-    // Runs EM in portions, while a steady decline of its gains, or the promising factor times the last gain, may end
-    // above `aim`. Returns whether EM ends above it, and raises the aim.
+    // Runs EM in portions as long as it may end above `aim`. The further gain is estimated as `promising_factor` times
+    // the last gain, or less if the gains decline. If EM ends above `aim`, `aim` is raised to its result, and the
+    // function returns true.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};
@@ -245,8 +251,8 @@ private:
     }
 
     // Computes minus half the squared Mahalanobis distance of each row from the mean of all rows; for structures
-    // without covariances it uses variances. If a feature is multiplied by a power of two, the distances keep their
-    // bits. Returns no distances if the covariance is singular or the search is interrupted.
+    // without covariances, only variances are used. The result is the same to the last bit if a feature is multiplied
+    // by a power of two. The result is empty if the covariance is singular or the search is interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
@@ -266,8 +272,8 @@ private:
         return result;
     }
 
-    // Returns the feature with the least kurtosis, because two equal groups have the least kurtosis of all
-    // distributions.
+    // Returns the values of the feature with the smallest kurtosis, because no distribution has a smaller kurtosis than
+    // two separate groups of equal size.
     Values flattest_feature(const SharedRows& rows) const {
         const auto* values = static_cast<const double*>(rows->em.rows.data);
         const double* weight = rows->em.row_weight.data;
@@ -284,7 +290,7 @@ private:
             const auto square = [&](std::size_t row) { return (column[row] - mean) * (column[row] - mean); };
             for (std::size_t row = 0; row < column.size(); ++row) second += weight[row] * square(row);
             for (std::size_t row = 0; row < column.size(); ++row) {
-                const double part = square(row) / second;  // the square of this quotient does not underflow
+                const double part = square(row) / second;  // a quotient, so that its square does not underflow
                 kurtosis += weight[row] * (part * part);
             }
             if (kurtosis < least) least = kurtosis, result = std::move(column);
@@ -292,10 +298,10 @@ private:
         return result;
     }
 
-    // Makes an M-step from groups of rows, in falling order of `values`, which are (n_rows,) or empty. Groups have
-    // equal weights, unless `tail` is above 0: then this fraction of the rows comes after the first group, this
-    // fraction of these rows after the second, and so on. Returns false if there are no values, or if a group has too
-    // few rows.
+    // Makes an M-step from groups of rows in descending order of `values`, (n_rows,) or empty. If `tail` is 0, all
+    // groups have equal weights. Otherwise a fraction `tail` of the rows comes after the first group, the same
+    // fraction of these rows comes after the second group, and so on. Returns false if `values` is empty, or if a group
+    // has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
@@ -353,7 +359,7 @@ private:
         report_.n_tried += static_cast<double>(result.n_tried);
         report_.n_accepted += static_cast<double>(result.n_accepted);
         cursor_ = result.cursor;
-        if (has_swaps) {  // swaps rank no splits, so that the earlier ranking remains
+        if (has_swaps) {  // swaps do not rank splits, so the results of the earlier ranking are kept
             result.is_hopeless = reached.result.is_hopeless;
             result.best_split = reached.result.best_split;
             result.has_refused |= reached.result.has_refused;
@@ -361,9 +367,10 @@ private:
         reached.result = result;
     }
 
-    // Ascends from another start on several parts of the rows. The best end is then crossed with each other end, and an
-    // ascent from there replaces it if it ends higher. The end that was best at first comes last; if it still is the
-    // best, it is crossed with itself, which only tries its moves again.
+    // Makes further ascents, each from another initialisation and on another sample of the rows. The best result is
+    // then crossed with each of the other results. An ascent follows each crossing, and the result of this ascent
+    // replaces the best result if it is better. The result that was best at first comes last. If this result is still
+    // the best, it is crossed with itself, which only repeats its moves.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {

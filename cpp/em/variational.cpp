@@ -9,8 +9,9 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kShift = 12;  // the series are used for arguments above this number
-// B_2n / (2n (2n - 1)) and B_2n / 2n of the Bernoulli numbers, n = 1..8; Abramowitz & Stegun (1964) 6.1.41 and 6.3.18.
+constexpr double kShift = 12;  // the asymptotic series are used for arguments of at least this
+// Coefficients B_2n / (2n (2n - 1)) and B_2n / 2n, where B_2n are the Bernoulli numbers, n = 1..8; Abramowitz & Stegun
+// (1964) 6.1.41 and 6.3.18.
 constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
                              1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
 constexpr double kOfDerivative[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,
@@ -23,7 +24,7 @@ double series(const double (&coefficients)[8], double x) {
     return total;
 }
 
-// Returns tr S (W'W); for one variance, d S / sigma^2.
+// Returns tr(S W'W); if W is a single number 1 / sigma, this is d S / sigma^2.
 double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor) {
     double total = 0;
     switch (algebra.factor_shape()) {
@@ -43,7 +44,7 @@ double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, cons
     }
 }
 
-// Returns |W (mean - m)|^2.
+// Returns |W (mean - m)|^2, where m is the mean of the prior.
 double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* root, const double* mean) {
     double total = 0;
     for (Index i = 0; i < d; ++i) {

@@ -1,5 +1,6 @@
-// Variational Bayes: the E-step's scale and the divergence of a posterior. em/bayes/variational_posterior.py and
-// em/priors/posterior.py contain the derivations; numerics/elementary.py calls the gamma functions.
+// Computes the quantities of variational Bayes that EM needs: the numbers that replace the log weights in the E-step,
+// and the divergence of the posterior from the prior. The derivations are in em/bayes/variational_posterior.py and
+// em/priors/posterior.py. The module numerics/elementary.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
@@ -8,47 +9,48 @@ namespace gaussmix {
 
 struct Mixture;  // run_em.hpp
 
-struct PackedPriorView {  // the prior of a mixture, `engines.calls.PackedPrior`
-    bool has_sticks;      // Dirichlet process; otherwise a Dirichlet distribution
+struct PackedPriorView {  // prior of a mixture, with the fields of engines.calls.PackedPrior
+    bool has_sticks;      // true: Dirichlet process (stick-breaking); false: Dirichlet distribution
     double alpha;         // concentration
     Index limit;          // number of components of the Dirichlet distribution
     const double* mean;   // (n_features,), data units
     double precision, dof;
-    const double* scale;  // S, as a covariance in compact form, data units^2
-    const double* roots;  // (n_features, n_features), the rows r of S = sum r r'; null unless S is a matrix
+    const double* scale;  // scale matrix S, stored like a covariance (compact form), data units^2
+    const double* roots;  // (n_features, n_features), rows r with S = sum r r'; null if S is not a full matrix
     double log_normaliser;
-    double row_weight, unit;  // total weight of the rows; divisor of the weights
-    bool is_of_point;         // EM finds the mixture of highest posterior density, not a posterior distribution
+    double row_weight, unit;  // total weight of the rows; number by which the weights were divided
+    bool is_of_point;         // true: EM finds the MAP estimate; false: EM finds a posterior distribution
 };
 
 // Computes log Gamma(x) and its derivative for positive numbers.
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
-// Returns the log density of a mixture, as `PosteriorObjective.log_prior` of em/priors/posterior.py does.
+// Returns the log density of the prior at a mixture, as `PosteriorObjective.log_prior` in em/priors/posterior.py does.
 double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                    Index n_features, const Mixture& mixture);
 
-// Quantities of the posterior of `n_components` components. Components that share a covariance share the posterior of
-// its inverse.
+// Variational posterior of a mixture with `n_components` components. Components that share a covariance also share the
+// posterior of the inverse of this covariance.
 class Approximation {
 public:
     Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // Reads a mixture whose weights are fractions of the rows.
+    // Computes the posterior from a mixture whose weights are fractions of the rows.
     void view_rows(const Mixture& mixture);
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.
     const double* log_weights() const { return log_weights_.data(); }
-    // Returns KL(q || p) in nats.
+    // Returns the divergence KL(q || p) of the posterior q from the prior p, in nats.
     double divergence() const { return divergence_; }
 
-    // Computes E log pi, (n,), of the weights from the rows in each component, and the log normaliser of q(pi) minus
-    // the one of p(pi).
+    // Writes E log pi, (n,), of the weights pi, given the number of rows in each component. Returns the log
+    // normaliser of q(pi) minus the log normaliser of p(pi).
     double weigh(const double* mass, Index n, double* expected_logs);
 
-    // Computes moments of covariances with these degrees of freedom and log |S / nu|, (n,): E log |Lambda| + log |S /
-    // nu|, and the log normalisers of Lambda up to a constant.
+    // Computes moments of precision matrices Lambda from their degrees of freedom nu and log |S / nu|, (n,). `expected`
+    // receives E log |Lambda| + log |S / nu|, and `normalisers` receives the log normalisers of Lambda up to a
+    // constant.
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:

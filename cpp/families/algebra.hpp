@@ -1,5 +1,5 @@
-// The covariance update of a structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of
-// the three factors is the same for all components, or each component's own, or absent.
+// A covariance structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of the three
+// factors is the same for all components, differs between components, or is absent.
 //
 // Banfield & Raftery (1993), Biometrics 49; Celeux & Govaert (1995), Pattern Recognition 28.
 #pragma once
@@ -10,14 +10,14 @@ namespace gaussmix {
 enum class Across { nothing, equal, own };  // mclust's letters I, E, V
 
 struct Algebra {
-    Across volume, shape, orientation;  // no shape: spheres; no orientation: along the coordinates
+    Across volume, shape, orientation;  // without a shape: spheres; without an orientation: axes along the coordinates
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
-    // Checks that no component's covariance depends on another's.
+    // Checks that no component's covariance depends on the covariance of another component.
     bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Checks whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
-    // Checks whether components with their own shapes share axes, so that EM has several starts.
+    // Checks whether components share axes but not shapes; EM then tries several initial axes.
     bool has_common_axes() const { return shape == Across::own && orientation == Across::equal; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical
@@ -29,7 +29,7 @@ struct Algebra {
                : orientation == Across::nothing ? Second::diagonal
                                                 : Second::full;
     }
-    // Returns how many numbers a covariance has in compact form.
+    // Returns the number of values in the compact form of a covariance.
     Index size(Index n_features) const {
         return shape == Across::nothing ? 1 : orientation == Across::nothing ? n_features : n_features * n_features;
     }

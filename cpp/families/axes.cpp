@@ -14,7 +14,8 @@ namespace {
 constexpr int kMaxSweeps = 100;
 constexpr double kClear = 1e-3;  // consecutive variances must differ by this fraction of the largest variance
 
-// Checks that rounding changes the axes of a matrix by less than rotations could improve them.
+// Checks whether the variances differ so clearly that rounding hardly changes the axes; otherwise rotations could
+// improve the axes.
 bool has_clear_axes(const Values& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
         if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;
@@ -40,7 +41,8 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int m
     kernels.shared_axes(scatters, max_sweeps, listener, scratch.doubles(), axes);
 }
 
-// Returns the axes of the covariances' sum, improved by rotations if some of its variances are nearly equal.
+// Returns the axes of a weighted sum of the covariances. If some variances along these axes are nearly equal, rotations
+// improve the axes.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener) {
     const Index d = n_features, size = d * d;

@@ -1,4 +1,4 @@
-// Covariances along each component's own axes, or along axes that all components share.
+// Computes covariances along the axes of each component, or along axes that all components share.
 #pragma once
 #include "kernel_table.hpp"
 #include "volume.hpp"
@@ -10,32 +10,32 @@ namespace gaussmix {
 void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
                     Listener listener, double* spectra, double* axes);
 
-// Rotates axes towards the axes that scatters share best: see kernels/shared_axes.hpp.
+// Rotates axes so that they fit all scatter matrices as well as possible; kernels/shared_axes.hpp explains the method.
 void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int max_sweeps, Listener listener,
                  double* axes);
 
 struct Spectra {
-    Values variances;  // (n_components, n_features), variances of scatters along their axes, not negative
-    Values axes;       // (n_components, n_features, n_features), or one for all; axes are columns
+    Values variances;  // (n_components, n_features), variances of the scatter matrices along the axes, at least 0
+    Values axes;  // (n_components, n_features, n_features), or one matrix for all components; the columns are the axes
 };
 
-// Returns the axes of each scatter and the variances along them.
+// Returns the principal axes of each scatter matrix, and the variances along these axes.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
 // Returns the axes (n_features, n_features) that the covariances of a structure share.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener);
 
-// Returns the axes of the sum of all scatters.
+// Returns the principal axes of the sum of all scatter matrices.
 Values pooled_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Returns the axes near the given ones that the scatters share best.
+// Rotates the given axes so that they fit all scatter matrices as well as possible, and returns the result.
 Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Values axes, Listener listener);
 
-// Computes the variances of scatters along given axes.
+// Computes the variances of scatter matrices along given axes.
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);
 
-// Computes D_k diag(v_k) D_k', symmetric to the bit.
+// Computes the covariances D_k diag(v_k) D_k', which are exactly symmetric.
 void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances);
 

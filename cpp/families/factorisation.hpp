@@ -1,11 +1,11 @@
-// Whitening factors of covariances in the compact form of a structure.
+// Computes whitening factors of covariances that are stored in the compact form of their structure.
 #pragma once
 #include "algebra.hpp"
 #include "buffer.hpp"
 
 namespace gaussmix {
 
-// Computes W = L^-1 and log |det W| of symmetric matrices, by the kernels' Cholesky factorisation.
+// Cholesky factorisation S = L L' of symmetric matrices by the kernels, which returns W = L^-1 and log |det W|.
 class Factoriser {
 public:
     Factoriser(const KernelTable& kernels, Index n_features)
@@ -22,8 +22,8 @@ private:
     const Buffer room_;
 };
 
-// Computes factors (n, by shape) and their log |det W|, (n,), of n covariances. Returns false if one of them is
-// singular, or if its variances are so small that digits are missing.
+// Computes the whitening factors W of n covariances, in the layout of `factor_shape`, and log |det W|, (n,). Returns
+// false if a covariance is singular, or if a variance is subnormal, negative or infinite.
 bool whiten(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features, const double* covariances,
             Listener listener, double* factors, double* log_abs_det);
 

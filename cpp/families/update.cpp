@@ -62,8 +62,8 @@ struct Update {
         return result;
     }
 
-    // Returns the mean variances at which the iteration for volumes starts: of the last covariances, or at first of S_k
-    // / N_k.
+    // Returns the mean variance of each component, at which the iteration for volumes starts. The variances come from
+    // the last covariances, or from S_k / N_k in the first step.
     Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
@@ -76,7 +76,8 @@ struct Update {
         return means;
     }
 
-    // Computes the common matrix sum_k S_k / lambda_k / sum_k N_k of scatters with `size` numbers each.
+    // Computes the common matrix (sum_k S_k / lambda_k) / sum_k N_k from volumes lambda_k and scatters S_k with `size`
+    // numbers each.
     void combine(const double* scatters, Index size, const Values& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
         for (Index k = 0; k < n_components; ++k) {
@@ -93,7 +94,7 @@ struct Update {
         }
     }
 
-    // Computes Sigma_k = lambda_k C.
+    // Computes Sigma_k = lambda_k C, where only the volumes lambda_k differ between components.
     void pool_matrix() const {
         Factoriser factorise(kernels, d);
         Values common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
@@ -127,8 +128,8 @@ struct Update {
         }
     }
 
-    // Computes variances along axes, (n_components, d) each, that fit the diagonals of the scatters along these axes
-    // best.
+    // Computes the variances along given axes, (n_components, d), from the diagonals of the scatters along these axes,
+    // (n_components, d).
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;
@@ -159,7 +160,8 @@ struct Update {
         expand(common.data(), d, volumes, variances);
     }
 
-    // Computes Sigma_k = D_k diag(v_k) D_k', with each component's own axes D_k or one D for all.
+    // Computes Sigma_k = D_k diag(v_k) D_k', where each component has its own axes D_k, or all components share the
+    // axes.
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)
@@ -167,7 +169,7 @@ struct Update {
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
-    ScattersView scatters() const {  // with own volumes the likelihood weights scatters by their masses
+    ScattersView scatters() const {  // if each component has its own volume, the likelihood weights scatters by mass
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
 
@@ -177,7 +179,7 @@ struct Update {
         return variances;
     }
 
-    // Returns the axes of the last covariances; at first the axes of the pooled scatter.
+    // Returns the axes of the last covariances, or the axes of the pooled scatter in the first step.
     Values initial_axes() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         return pooled_axes(kernels, scatters(), listener);

@@ -1,14 +1,15 @@
-// Covariances of every structure that volume, shape and orientation describe, from the scatter about the new means.
+// Computes covariances from the scatter about the new means, for every structure that volume, shape and orientation
+// describe.
 #pragma once
 #include "algebra.hpp"
 #include "volume.hpp"
 
 namespace gaussmix {
 
-struct SecondSumsView {  // second sums in the form of `Algebra::second`, data units^2
+struct SecondSumsView {  // sums of second moments in the form that `Algebra::second` returns, data units^2
     Index n_components, n_features;
     const double* mass;    // (n_components,)
-    const double* second;  // one for each component, or their sum if all components share a covariance
+    const double* second;  // one sum for each component, or a single sum if all components share a covariance
 };
 
 // Checks whether `update` supports this structure.
@@ -16,19 +17,19 @@ bool is_valid(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a structure, in compact form.
 //
-// `current` are the last covariances, at which iterations start; null at the first step. families/structures.py has the
-// formulas and their sources.
+// Iterations start at the last covariances, `current`, which is null in the first step. The formulas and their sources
+// are in families/structures.py.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
-struct OtherAxes {  // settings of `other_covariances`, from families/structures.py
+struct OtherAxes {  // settings of `other_covariances`, which families/structures.py chooses
     Index limit;    // number of largest components whose own axes are tried
-    // factors on the variances that fit the scatter along pooled axes, and along a component's axes
+    // factors by which covariances are multiplied: `sharp` along pooled axes, `soft` along the axes of one component
     double sharp, soft;
 };
 
-// Returns covariances along the axes of the sum of all scatters, and along the axes of each of the largest components,
-// for a structure whose components share axes.
+// Returns alternative covariances for a structure whose components share axes: along the axes of the sum of all
+// scatters, and along the axes of each of the largest components.
 std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
                                       const OtherAxes& other, Listener listener);
 

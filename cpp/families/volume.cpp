@@ -4,7 +4,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;  // n * high is exact
+// n * kLn2High is exact for the integers n that occur
+constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
 
 }  // namespace
 

@@ -1,4 +1,5 @@
-// Volumes |Sigma_k|^(1/d): geometric means of variances, and the components' own volumes if they share a shape.
+// Computes volumes |Sigma_k|^(1/d): geometric means of variances, and the volume of each component if components share
+// a shape.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -11,34 +12,37 @@ using Values = std::vector<double>;
 
 inline Values room(Index count) { return Values(static_cast<std::size_t>(count)); }
 
-// Computes e^x for |x| < 700 by sums and products alone, because the C library's result differs between platforms.
+// Computes e^x for |x| < 700 only by additions and multiplications, because the C library's result differs between
+// platforms.
 double exponential(double x);
 
-// Computes (prod_j v_j)^(1/d) of each of n rows of variances (n, d); 0 if a variance is not positive.
+// Computes the geometric mean (prod_j v_j)^(1/d) of each row of `variances`, (n, d); the mean is 0 if a variance is not
+// positive.
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d);
 
-// Computes the factors that turn scatters into covariances of equal volume, sum_k |S_k|^(1/d) / sum_k N_k, from the
-// |S_k|^(1/d). If the root is 0, it returns the factor of the ordinary covariance, which is equally singular.
+// Computes, from the roots |S_k|^(1/d), the factors that turn scatters S_k into covariances of the same volume sum_k
+// |S_k|^(1/d) / sum_k N_k. If a root is 0, its factor is 1 / N_k, so that the covariance is singular, too.
 Values equal_volumes(const Values& roots, const double* mass);
 
 double sum(const double* values, Index count);
 
-// Sums values in NumPy's order, pairwise and in runs of eight, for sums that Python computes, too.
+// Sums values in the same order as NumPy (pairwise, in runs of eight), because Python computes some of the same sums.
 double sum_in_pairs(const double* values, Index count);
 
 // Returns 1 / x, or 0 if x is not positive.
 inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
-// The iteration of volumes stops when they change by less than a fraction, because near a maximum the likelihood can
-// then gain at most its square. Volumes have no limit if they move by a factor of `kRunaway`, or if they still change
-// by more than the fraction `kRestless` in the last round. In this case the shape is singular, and the likelihood is
-// unbounded.
+// The iteration for volumes stops when every volume changes by less than the fraction `kVolumeTolerance`, because near
+// a maximum the likelihood can then gain at most the square of this fraction. The iteration counts as divergent if a
+// volume has changed by a factor of `kRunaway`, or if volumes still change by more than the fraction `kRestless` in the
+// last round. In this case the shape is singular, and the likelihood is unbounded.
 constexpr double kVolumeTolerance = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMaxRounds = 500;
 
-// Computes volumes of covariances lambda_k C with one C, in alternation with C: Celeux & Govaert (1995) section 3.1.
-// Each round is a maximisation, so none lowers the expected log-likelihood. `traces` replaces the volumes from which C
-// is made by tr C^-1 S_k, NaN if C is singular. All volumes are 0 if they have no limit.
+// Computes the volumes lambda_k of covariances lambda_k C, alternating between the volumes and the common matrix C:
+// Celeux & Govaert (1995) section 3.1. Every round is a maximisation, so that the expected log-likelihood never falls.
+// The function `traces` computes C from the volumes, and replaces each volume by tr C^-1 S_k, or by NaN if C is
+// singular. All volumes are 0 if the iteration diverges.
 template <class Traces>
 Values converged_volumes(Values volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {
     const Values start = volumes;

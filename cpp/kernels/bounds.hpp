@@ -1,16 +1,17 @@
-// Lower bounds, carried from pass to pass, on the distances between the rows of a group and each component. A component
-// whose bound proves it negligible is not whitened at all. With new parameters marked ',
+// Lower bounds, carried from pass to pass, on the distances between the rows of a group and each component. If the
+// bound shows that a component is negligible for the whole group, the rows are not whitened for this component. If a
+// prime marks the new parameters, then
 //
-//   |W'(x - mean')| >= ratio (|W (x - mean)| - shift)      shift = |W (mean' - mean)|,  ratio = 1 / |W W'^-1|
+//   |W'(x - mean')| >= ratio (|W (x - mean)| - shift),   shift = |W (mean' - mean)|,   ratio = 1 / |W W'^-1|.
 //
-// No bit of a step depends on the bounds, because the responsibilities of a component that they leave out are zero
-// anyway. The bounds are float32 with margins far above their rounding.
+// The bounds do not change any bit of a step, because the components that they exclude have responsibility zero anyway.
+// The bounds are float32 numbers with margins far above their rounding errors.
 #pragma once
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// 60 log 2 nats: a responsibility below 2^-60 of its row's largest is 0.
+// 60 log 2 nats: a responsibility below 2^-60 times the largest responsibility of its row is 0.
 constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
@@ -18,21 +19,22 @@ namespace bounds {
 constexpr double kMargin = 0x1p-20;  // relative margin, far above the rounding of distances and of a float
 
 struct View {
-    float* distance;     // [component]: at most the smallest |W (x - mean)| of the group's rows; null: no bounds
-    float* score;        // room for [component]: distance^2 - 2 log_scale, at most -2 times the largest log density
+    float* distance;     // [component]: lower bound on |W (x - mean)| over the rows of the group; null: no bounds
+    float* score;        // [component]: distance^2 - 2 log_scale, a lower bound on -2 times each row's log density
     const float* ratio;  // [component]
     const float* shift;
 
     bool is_valid() const { return distance != nullptr; }
 };
 
-// Updates the bounds for the new parameters.
+// Updates the bounds for the new parameters of all components.
 inline void move(const View& b, const double* log_scale, Index n_components) {
     for (Index k = 0; k < n_components; ++k) {
         const float shifted = b.ratio[k] * (b.distance[k] - b.shift[k]);
-        b.distance[k] = shifted > 0 ? shifted : 0;  // 0 for NaN, too
+        b.distance[k] = shifted > 0 ? shifted : 0;  // also 0 if `shifted` is NaN
         const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
-        b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;  // infinite only after the component has been visited
+        // kept finite, because infinity marks a component that has been visited
+        b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;
     }
 }
 
@@ -45,16 +47,16 @@ inline Index nearest(const View& b, Index n_components) {
     return nearest;
 }
 
-// Returns the score above which a component is negligible for every row, if `best` are the largest log densities so
-// far.
+// Returns the score above which a component is negligible for every row, given the largest log densities found so far,
+// `best`.
 GAUSSMIX_INLINE float limit(const Vec (&best)[kGroupVectors]) {
     const double twice = 2 * (kNegligible + 0.1 - lane_min(min(min(best[0], best[1]), best[2])));
     const double limit = twice + 4 * kMargin * (twice < 0 ? -twice : twice);
     return limit < __FLT_MAX__ ? static_cast<float>(limit) : __builtin_inff();
 }
 
-// Computes the bound from complete or partial squared distances. The bound is finite, because an infinite one would
-// never decrease.
+// Computes the bound from complete or partial squared distances. The bound is kept finite, because an infinite bound
+// would never decrease.
 GAUSSMIX_INLINE float distance(const Vec (&squares)[kGroupVectors]) {
     Vec least = Vec::broadcast(kLargest);
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);  // ignores NaN

@@ -1,5 +1,6 @@
-// Weighted log densities of a group under all components, l_k = log_scale_k - q_k / 2, and their maximum. Log prior
-// probabilities of a row's components are added to its densities. As these are at most 0, no further components count.
+// Weighted log densities of a group under all components, l_k = log_scale_k - q_k / 2, and their maximum. The log prior
+// probabilities of the components for a row are added to the row's densities. Because log priors are at most 0, upper
+// bounds on the densities remain valid.
 //
 // A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l is never NaN.
 #pragma once
@@ -18,8 +19,9 @@ struct DensityView {
     const Shape& shape;
     const OperandsLayout& layout;
     const double* operands;
-    bool may_eliminate;                // skip components that are negligible for the whole group
-    const double* unpacked = nullptr;  // triangular factors that are packed into `room` when they are read
+    bool may_eliminate;  // whether components that are negligible for the whole group are skipped
+    // triangular factors, each of which is packed into `room` when it is read; or null
+    const double* unpacked = nullptr;
     double* room = nullptr;
 
     const double* log_scale() const { return operands + layout.log_scale; }
@@ -39,10 +41,10 @@ struct GroupView {
     unsigned char* active;  // [component]
     unsigned char bit;      // bit of this group in `active`
     bounds::View bounds;
-    // component to try first if there are no bounds: the most probable one for a row of the previous group
+    // component to visit first if there are no bounds: the most probable component of a row in the previous group
     Index* likeliest;
     Poll* poll;
-    const double* prior = nullptr;  // [component][vector][lane], added; null if no row of the group has a prior
+    const double* prior = nullptr;  // log priors that are added, [component][vector][lane]; null if no row has a prior
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
@@ -59,7 +61,7 @@ GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], do
     store_log_densities(squares, {each, each, each}, out, best);
 }
 
-// Adds the log priors of the rows to densities that were computed without them.
+// Adds the log priors of the rows to log densities that were computed without priors.
 inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best)[kGroupVectors]) {
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
         best[v] = Vec::broadcast(-__builtin_inf());
@@ -72,7 +74,8 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     }
 }
 
-// All of W is one panel: one loop over the components, without calls and without elimination inside it.
+// Computes log densities if all rows of W fit in one panel: a single loop over the components, without calls and
+// without elimination of components.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
@@ -91,14 +94,16 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
 
-// Returns the squared distance above which a component is negligible compared with the best so far. The margins are far
-// above the rounding of both sides, so the softmax would have dropped every eliminated component: no bit depends on it.
+// Returns the squared distance above which a component is negligible compared with the best component so far. The
+// margins are far above the rounding errors of both sides, so that the softmax would drop every eliminated component
+// anyway, and elimination changes no bit.
 GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
-// Computes squared distances of a group to one component. Returns false as soon as every lane is beyond its limit.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the distances in all
+// lanes exceed their limits.
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
@@ -113,8 +118,8 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     }
 }
 
-// The order in which a group visits the components, most probable first. As soon as a good component has been visited,
-// the other components can be eliminated after fewer features.
+// Order in which the components are visited for a group, most probable first. After a probable component has been
+// visited, other components can be eliminated after few features.
 class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
@@ -148,16 +153,16 @@ private:
         return -1;
     }
 
-    // The rows of a group belong to a few components at most, so repeated searches for the nearest of all would not
-    // pay.
+    // Number of components that are visited in the order of their bounds. More searches for the nearest component would
+    // not pay, because the rows of a group belong to few components.
     static constexpr Index kNearestFirst = 4;
     const bounds::View bounds_;
     const Index n_components_, first_;
     Index n_visits_ = 0;
-    Index last_ = -1;  // last component visited in index order, after the nearest ones
+    Index last_ = -1;  // last component visited in the order of indices, after the nearest components
 };
 
-// Visits components one by one, and leaves out components that are negligible.
+// Computes the log densities of the components one by one, and leaves out negligible components.
 inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);
@@ -207,7 +212,8 @@ inline void low_rank_densities(const DensityView& p, const GroupView& group, Vec
     }
 }
 
-// If `poll` was cancelled, the log densities are incomplete.
+// Computes the log densities of a group under all components. If the pass was cancelled, the log densities are
+// incomplete.
 inline void log_densities(const DensityView& p, const GroupView& group, Prefetch next, Vec (&best)[kGroupVectors]) {
     const Index d = p.shape.n_features;
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = Vec::broadcast(-__builtin_inf());

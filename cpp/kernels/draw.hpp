@@ -1,9 +1,11 @@
-// Draws rows of a mixture: x = mu_k + W_k^-1 z, with k by inverse cdf and z standard normal.
+// Draws random rows x = mu_k + W_k^-1 z of a mixture, where k is drawn from the cumulative weights and z is standard
+// normal.
 //
-// Everything about a row is a function of the key and of the row's index, so neither blocks nor order change a bit. The
-// rows of a block are visited component by component, eight at a time in the lanes, and written to their own places.
+// A row depends only on the key and on the row's index, so that blocks and their order do not change any bit. The
+// rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each row is written
+// to its own position.
 //
-// A row costs d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
+// Drawing a row takes d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
 #pragma once
 #include "normals.hpp"
 #include "poll.hpp"
@@ -17,7 +19,8 @@ public:
     RowDrawer(const DrawView& view, const DrawScratch& scratch)
         : view_(view), scratch_(scratch), random_(view.key), n_features_(view.shape.n_features) {}
 
-    // Draws the labels of rows first..last-1; `first` is a multiple of 16. One run of Philox serves two rows.
+    // Draws the labels (components) of rows first..last-1; `first` must be a multiple of 16. One run of Philox makes
+    // random bits for two rows.
     void draw_labels(Index first, Index last) const {
         for (; first < last; first += 2 * kLanes) {
             alignas(64) std::uint64_t pairs[kLanes];
@@ -31,12 +34,14 @@ public:
         }
     }
 
-    // Sorts rows first..last-1 by component into scratch.order; scratch.starts holds where each component's rows begin.
+    // Sorts the indices of rows first..last-1 by component into scratch.order, and writes to scratch.starts the
+    // position at which each component's rows begin.
     void sort(Index first, Index last) const {
         Index* const ends = scratch_.starts + 1;
         for (Index k = -1; k < view_.shape.n_components; ++k) ends[k] = 0;
         for (Index row = first; row < last; ++row) ++ends[view_.labels[row]];
-        for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {  // turns counts into the positions to fill
+        // turns counts into the position of each component's first row
+        for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {
             const Index count = ends[k];
             ends[k] = start;
             start += count;
@@ -70,8 +75,8 @@ private:
         }
     }
 
-    // Writes -1 / W_ii to scratch.scales. Because of the sign, lanes of the solution are multiplied and added, not
-    // subtracted.
+    // Writes -1 / W_ii to scratch.scales. With this sign, the solution can be computed by multiply-adds instead of
+    // subtractions.
     void invert_diagonal(Index component) const {
         const double* w = factor(component);
         if (view_.shape.factor_shape == FactorShape::low_rank) return invert_low_rank(w);
@@ -81,8 +86,8 @@ private:
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
     }
 
-    // Writes -1 / w_i, then 1 / (1 - |F_l|^2), to scratch.scales: the inverse of I - F F' is I + sum_l F_l F_l' / (1 -
-    // |F_l|^2).
+    // Writes -1 / w_i, followed by 1 / (1 - |F_l|^2), to scratch.scales, because the inverse of I - F F' is I + sum_l
+    // F_l F_l' / (1 - |F_l|^2).
     void invert_low_rank(const double* w) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
@@ -105,13 +110,15 @@ private:
         }
     }
 
-    // The rows of a group lie anywhere in the block, so their memory is prefetched before there is something to write.
+    // Prefetches the memory of a row before the row is written, because the rows of a group are scattered over the
+    // block.
     void prefetch_to_write(const double* row) const {
         __builtin_prefetch(row, 1);
         __builtin_prefetch(row + n_features_ - 1, 1);
     }
 
-    // Draws all random bits before all numbers, because a processor works on several vectors at a time.
+    // Draws the random bits of all vectors before any normal numbers are computed, because processors work on several
+    // independent vectors at a time.
     void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
         for (Index i = 0; i < n_features_; i += 2) {
             Random bits[kDrawnAtOnce / kLanes];
@@ -130,7 +137,7 @@ private:
 
     Index lanes_in_vector() const { return kLanes * (n_features_ + 1); }
 
-    // Transforms normal numbers to rows, one panel of features after the other.
+    // Transforms normal numbers into rows of the mixture, one panel of features after the other.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
         if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
@@ -145,7 +152,8 @@ private:
         }
     }
 
-    // Lanes z become (I - F F')^-1 z. The factors are applied one after the other, because they are orthogonal.
+    // Replaces z in the lanes by (I - F F')^-1 z. The columns of F are applied one after the other, which is possible
+    // because they are orthogonal.
     void stretch(const double* w, double* lanes) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index l = 0; l < n_factors; ++l) {
@@ -180,7 +188,8 @@ private:
         }
     }
 
-    // Forward substitution, W y = z, for features first..first+height-1 after the earlier ones: lanes z become -y.
+    // Solves W y = z by forward substitution for features first..first+kHeight-1, after all earlier features. Replaces
+    // z in the lanes by -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -203,7 +212,7 @@ private:
         }
     }
 
-    // Writes mean - lanes to a few features of each row.
+    // Writes the mean minus the lanes to `height` features of each row.
     void write(const double* mean, const double* lanes, int height, const std::uint64_t* rows, int n_lanes,
                double* out) const {
         Vec columns[kPanel];
@@ -221,7 +230,8 @@ private:
         }
     }
 
-    static constexpr int kPanel = 8;  // features that are solved for and written together: as many as transpose takes
+    // number of features that are computed and written together; `transpose` takes this number
+    static constexpr int kPanel = 8;
     const DrawView& view_;
     const DrawScratch& scratch_;
     const Philox random_;
@@ -237,7 +247,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
     for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
-// Makes two normal numbers from each four words.
+// Makes two normally distributed numbers from every four words of random bits.
 inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;

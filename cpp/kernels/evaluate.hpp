@@ -1,13 +1,13 @@
-// Results for single rows, without a threshold for small responsibilities: log densities, responsibilities, weighted
-// log densities of the components, or the first most probable component (-1 if the background is more probable). Only
-// the group that is being processed is kept in memory.
+// Computes results for single rows: log densities, responsibilities, weighted log densities of the components, or
+// labels (the first most probable component, or -1 if the background is more probable). Unlike in an EM step, small
+// responsibilities are not set to zero. Only one group of rows is kept in memory at a time.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-struct GroupRows {       // destination of a group's results
+struct GroupRows {       // rows of the output to which the results of a group are written
     Index first, count;  // indices of rows
 
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
@@ -20,11 +20,12 @@ GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
     return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
 }
 
-// Writes log sum_k exp l_k.
+// Writes the log density of each row, log sum_k exp l_k.
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
                                        double background, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
-        // exp reaches 0 long before l - max is -inf, and -inf - -inf must not occur if all weights are 0.
+        // The limit on `largest` changes no result, because exp reaches 0 long before l - largest is -inf. Without the
+        // limit, -inf - -inf would occur if all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
         for (Index k = 0; k < n_components; ++k) {
@@ -35,7 +36,8 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
     }
 }
 
-// Normalises densities to responsibilities. Also writes the log densities, unless `log_density` is null.
+// Turns log densities into responsibilities. If `log_density` is not null, the log densities of the rows are written,
+// too.
 GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background,
                                GroupRows rows, double* log_density) {
     for (int v = 0; v < kGroupVectors; ++v) {

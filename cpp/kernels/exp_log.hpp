@@ -1,7 +1,8 @@
-// exp and log of eight lanes, computed by explicit FMAs alone, so that every instruction set gives the same bits.
+// Computes exp and log of eight lanes by explicit FMAs alone, so that every instruction set gives the same bits.
 //
-//   exp(x) = 2^(n/8) e^r,  n = round(8 x / ln 2),  |r| <= ln(2)/16    2^(j/8) in two doubles, degree 7; 0.7 ulp
-//   log(x) = e ln 2 + log(1 + f)                                     fdlibm's polynomial in s = f/(2 + f); < 1 ulp
+// The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. The numbers 2^(j/8) are
+// stored in two doubles each, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. The formula for log is
+// log(x) = e ln 2 + log(1 + f) with fdlibm's polynomial in s = f/(2 + f); the error is below 1 ulp.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"
@@ -26,7 +27,8 @@ constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e
                                  1.479819860511658591e-01};
 constexpr double kLeastExponent = -708;  // e^x is a normal number if x is at least this
 
-// Computes e^x for kLeastExponent <= x <= 0. For smaller x the lanes are arbitrary, and the caller masks them.
+// Computes e^x for kLeastExponent <= x <= 0. For smaller x the result is arbitrary, and the caller must mask these
+// lanes.
 GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     constexpr double eighths_per_nat = 0x1.71547652b82fep+3, round_to_integer = 0x1.8p52;
     constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // ln(2) / 8
@@ -34,7 +36,7 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    const Vec square = r * r;  // terms are paired: as many operations as one by one, but in a shorter chain
+    const Vec square = r * r;  // terms are added in pairs, which takes as many operations, but in a shorter chain
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);

@@ -1,8 +1,9 @@
-// The whitening factor of one covariance: S = L L', W = L^-1 (so that S^-1 = W' W), log |det W| = -sum log L_jj.
+// Computes the whitening factor W = L^-1 of one covariance S = L L' (so that S^-1 = W' W), and log |det W| = -sum log
+// L_jj.
 //
-// BLAS would give different bits on other processors. Here every element is one chain of FMAs in one order. The
-// compiler vectorises across elements, which are independent, so the width of the registers does not matter.
-// The cost is d^3/3 FMAs, half of them for L and half for W.
+// BLAS is not used, because its results differ between processors in the last bits. Here, every element is computed by
+// one chain of FMAs in a fixed order. The compiler vectorises across elements, which are independent of each other, so
+// that the width of the registers does not affect the bits. The cost is d^3/3 FMAs, half of them for L and half for W.
 #pragma once
 #include "exp_log.hpp"
 #include "layout.hpp"
@@ -10,13 +11,13 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// to[i] += factor * from[i]
+// Computes to[i] += factor * from[i] for each i.
 GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, Index count, double* __restrict to) {
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes L by columns: column j from its diagonal on begins at out[j * d + j]. Returns false if a pivot is not a
-// positive number, or if `poll` was cancelled.
+// Writes the Cholesky factor L by columns; column j, from the diagonal on, begins at out[j * d + j]. Returns false if a
+// pivot is not a positive number, or if `poll` was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
@@ -32,7 +33,7 @@ GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, dou
     return true;
 }
 
-// Writes W by rows from L by columns: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
+// Inverts L, which is stored by columns, and writes W by rows: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
 GAUSSMIX_INLINE void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
     for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * (i + 1) / 2); ++i) {
         double* row = out + i * d;
@@ -54,10 +55,10 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
-// Checks whether rounding decides the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance of feature j
-// divided by its variance given the other features, in any units. Pivots alone do not show this, because the error of
-// the last pivots grows with the condition of the block before them. In tests, singular matrices came out above 0.7 /
-// (d eps).
+// Checks whether rounding errors dominate the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance of
+// feature j divided by its variance given the other features, in any units. The pivots alone do not show whether S is
+// singular, because the error of the last pivots grows with the condition number of the block before them. In tests,
+// this ratio was above 0.7 / (d eps) for singular matrices.
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;
@@ -89,7 +90,8 @@ GAUSSMIX_INLINE bool factorise_of(Index d, const double* covariance, Poll& poll,
     return false;
 }
 
-// `scratch` has room for d * (d + 2). The compiler unrolls the loops of small d.
+// `scratch` must have room for d * (d + 2) numbers. Small d are passed as constants, so that the compiler unrolls the
+// loops.
 inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept {
     Poll poll(listener);

@@ -1,7 +1,9 @@
-// Full second moments for D <= 4: mass, first and second moments of a component stay in registers over the whole tile.
+// Sums full second moments for D <= 4 features. The mass and the first and second moments of a component stay in
+// registers over the whole tile.
 //
-//   mass = sum r,  first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor       r = e * row factor
-//   sums: [component][mass, D first, the triangle by rows], padded to 8
+// With r = e * row factor and u = x - anchor, the sums are mass = sum r, first_i = sum r u_i and second_ij = sum r u_i
+// u_j for j <= i. The layout of the sums is [component][mass, D first moments, triangle of second moments by rows],
+// padded to a multiple of 8.
 #pragma once
 #include "tile.hpp"
 

@@ -1,8 +1,8 @@
 // Kernels for diagonal and spherical covariances, whose work per row and component is linear in d.
 //
-//   E   q = sum_i (s_i (x_i - mean_i))^2                                   2-3 d operations, 1-2 d of them FMA or mul
-//   M   first_i = sum r (x_i - a_i),  second_i = sum r (x_i - a_i)^2       4 d
-//   sums of M: [component][four features][4 first, 4 second]
+// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations, of which d to 2 d are FMAs or
+// multiplications. The M-step sums first_i = sum r (x_i - a_i) and second_i = sum r (x_i - a_i)^2 with 4 d operations.
+// The layout of the sums is [component][four features][4 first moments, 4 second moments].
 #pragma once
 #include "rows.hpp"
 #include "tile.hpp"
@@ -13,23 +13,23 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const double* means;
-    const double* scales;  // square of a component's factor, or its factor for each feature
+    const double* scales;  // square of each component's factor, or the factors of all features of each component
     const double* log_scale;
 };
 
-// Scales the difference x - mean before it is squared, by the feature's `scale` if there is one.
+// Multiplies the difference x - mean by the feature's `scale`, if each feature has a scale.
 template <Scale kScale, class V>
 GAUSSMIX_INLINE V scaled_difference(V u, const double* scale) {
     return kScale == Scale::per_feature ? u * V::broadcast(*scale) : u;
 }
 
-// Computes log densities of C components, with their squares in registers.
+// Computes the log densities of C components, with their squared distances in registers.
 template <int C, Scale kScale>
 GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
                                       Vec (&best)[kGroupVectors]) {
     const double* log_scale = p.log_scale;
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
-        Part squares[C][kGroupVectors], top[kGroupVectors];  // in registers, not through memory
+        Part squares[C][kGroupVectors], top[kGroupVectors];  // kept in registers, not in memory
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = part(best[v], h);
         GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
@@ -64,11 +64,12 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
                    double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    constexpr Index kMaxFeatures = 256;  // up to this, checking for a cancellation after all components is soon enough
+    // with fewer features, checking for cancellation after all components is soon enough
+    constexpr Index kMaxFeatures = 256;
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
-        // Some rows at a time: if all were fetched at once, this would wait for memory (12 % of a step of 200,000 x 16,
-        // K = 16).
+        // Prefetches some rows at a time. If all rows were prefetched at once, the processor would wait for memory (12
+        // % of a step of 200,000 x 16, K = 16).
         for (int c = 0; c < kTogether; ++c) next.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
@@ -80,7 +81,8 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
     }
 }
 
-// Computes squared distances to one component. Returns false as soon as every lane is beyond its limit.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the distances in all
+// lanes exceed their limits.
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
@@ -105,21 +107,21 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     return is_close;
 }
 
-// features that the M-step handles together: two accumulators and an anchor each
+// number of features that the M-step handles together; each needs registers for two accumulators and an anchor
 constexpr int kTogether = kRegisters / 4;
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {       // pointers for one component of a tile
-    const double* rows;  // rows, starting at the first of some features
+    const double* rows;  // rows of the tile, from the first feature to be summed on
     double* responsibilities;
     const double* row_factor;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// Sums first and second moments of R features of one component. With the first features, exponentials become
-// responsibilities, r = e * row factor, and their sum is added to the mass.
+// Sums first and second moments of R features of one component. For the first features, exponentials are turned into
+// responsibilities r = e * row factor, whose sum is added to the mass.
 template <int R, bool kIsFirst>
 void add_features(const Component& c, const double* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;
@@ -160,7 +162,8 @@ void add_features(const Component& c, const double* anchor, double* mass, double
     if constexpr (kIsFirst) *mass += lane_sum(total_weight);
 }
 
-// Features are the outermost loop, so that their columns of the tile stay in L1 while all components pass.
+// The outermost loop runs over features, so that the columns of these features stay in the L1 cache while all
+// components are processed.
 inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums, Index stride) {
     const Index d = tile.n_features;
     for (Index i = 0; i < d; i += kTogether) {

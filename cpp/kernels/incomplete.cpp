@@ -1,5 +1,5 @@
-// The kernels for incomplete rows, compiled for each instruction set in a namespace of their own, GAUSSMIX_ISA. The
-// kernels for complete rows are in GAUSSMIX_DENSE_ISA.
+// The kernels for incomplete rows are compiled once for each instruction set, in a namespace of their own,
+// GAUSSMIX_ISA. The kernels for complete rows are in the namespace GAUSSMIX_DENSE_ISA.
 #include "incomplete/step.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {

@@ -1,9 +1,9 @@
-// The kernels, compiled once for each instruction set. GAUSSMIX_ISA is its name, and GAUSSMIX_INCOMPLETE_ISA is the
-// namespace of incomplete.cpp.
+// The kernels are compiled once for each instruction set. The macro GAUSSMIX_ISA is the name of the instruction set,
+// and GAUSSMIX_INCOMPLETE_ISA is the namespace of incomplete.cpp.
 //
-// The linker keeps one copy of every inline function. If that were the copy for the newest processor, older processors
-// would crash on it. Therefore everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from `std`, as
-// tools/check_weak_symbols.py checks.
+// The linker keeps one copy of every inline function. If the linker kept the copy for the newest processor, older
+// processors would crash. Therefore everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from
+// `std`, as tools/check_weak_symbols.py checks.
 #include "draw.hpp"
 #include "evaluate.hpp"
 #include "factor.hpp"

@@ -1,10 +1,10 @@
-// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the width
-// of a register tile), and a *tile* is six groups.
+// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the
+// width of a register tile), and a *tile* is six groups. These are the arrays of a tile.
 //
-//   rows        [group][feature][vector][lane]
-//   densities   [group][component][vector][lane]   log densities, then exponentials or responsibilities
-//   prior       [component][vector][lane]          of one group, then the background's
-//   active      [component], bit g: some lane of group g has a responsibility that is not zero
+//   `rows`        [group][feature][vector][lane].
+//   `densities`   [group][component][vector][lane], log densities, which become exponentials or responsibilities.
+//   `prior`       [component][vector][lane] of one group, followed by the log priors of the background.
+//   `active`      [component], bit g is set if a lane of group g has a responsibility that is not zero.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"
@@ -17,15 +17,16 @@ static_assert(kGroupRows == gaussmix::kGroupRows);
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
-constexpr int kMaxFixed = 4;   // n_features with kernels of their own: fixed.hpp
-constexpr int kPanelRows = 8;  // rows of W that whiten a group together: panels.hpp
+constexpr int kMaxFixed = 4;   // up to this number of features, fixed.hpp sums full second moments
+constexpr int kPanelRows = 8;  // number of rows of W in a panel: panels.hpp
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a < b ? b : a; }
 constexpr Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Calls body(Constant<n>()) for a run-time n in 1..8: each n has one instantiation, which a jump selects.
+// Calls body(Constant<n>()) for n from 1 to 8, which is known only at run time. Each n has its own instantiation, which
+// the switch selects.
 template <int N>
 struct Constant {
     static constexpr int value = N;
@@ -44,7 +45,7 @@ GAUSSMIX_INLINE void with_constant(Index n, Body&& body) {
     }
 }
 
-// Allocates consecutive cache-aligned pieces of a buffer, as offsets in doubles.
+// Allocates consecutive pieces of a buffer, aligned to cache lines, and returns the offset of each piece in doubles.
 class Carver {
 public:
     explicit Carver(Index alignment = kLanes) : alignment_(alignment) {}
@@ -59,7 +60,8 @@ private:
     Index alignment_, size_ = 0;
 };
 
-// A panel of R rows from row p on is [feature before p][R], then the triangle by columns: d (d + 1) / 2 numbers in all.
+// Returns the size of a packed triangular factor, d (d + 1) / 2 numbers, rounded up. A panel of R rows from row p on is
+// stored as [feature before p][R], followed by the panel's triangle by columns.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {

@@ -1,12 +1,14 @@
-// Covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and second moments along
-// few directions.
+// Kernels for covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and for second
+// moments along few directions. In the following costs per row and component, f is the number of factors or directions.
 //
-//   E   z = w (x - mean), t = F' z, q = |z - F t|^2            2 d q + 4 d operations per row and component
-//   M   t = r B (x - a), crossed_il = sum t_l (x_i - a_i)      2 d q + 2 d; first moments and squares: flat.hpp
-//   sums of M: [component], after flat's, [four features][four factors][4 x 4]
+// The E-step computes z = w (x - mean), t = F' z and |z - F t|^2 with 2 d f + 4 d operations. The M-step computes t = r
+// B (x - a) and crossed_il = sum t_l (x_i - a_i) with 2 d f + 2 d operations; first moments and squares are summed by
+// flat.hpp. The sums of each component are the sums of flat.hpp, followed by [four features][four factors][4 x 4].
 //
-// z is computed twice, once for t and once for z - F t: with hundreds of features a group's rows are read from L2, and
-// so would z be. F and w are read without packing, [feature][factor, and w last]; B is read as [feature][factor].
+// The vector z is computed twice, once for t and once for z - F t. Storing z would not help, because with hundreds of
+// features both the rows of a group and z would be read from the L2 cache. F and w are read without packing, as
+// [feature][column], where the columns of F come first and w is the last column. B is read without packing as
+// [feature][factor].
 #pragma once
 #include "flat.hpp"
 
@@ -15,7 +17,7 @@ namespace gaussmix::GAUSSMIX_ISA::low_rank {
 constexpr int kTileHeight = kRegisters / 4;
 constexpr int kSide = 4;
 
-// The centre and scales that are applied to a group's rows before anything else.
+// Centre that is subtracted from a group's rows, and scales by which the differences are multiplied.
 struct Centre {
     const double* point;   // [feature]
     const double* scales;  // [feature], `stride` apart; null: 1
@@ -56,7 +58,7 @@ GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const dou
     }
 }
 
-// Writes the projections of a group, [factor][vector][lane].
+// Writes the projections of a group's rows on the factors, [factor][vector][lane].
 inline void project(const double* rows, const Centre& centre, const double* weights, Index n_features, Index n_factors,
                     double* out) {
     for (Index l = 0; l < n_factors; l += kTileHeight) {
@@ -93,7 +95,8 @@ GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const
     }
 }
 
-// Computes squared distances of a group to one component; `along` has room for the factors of a group.
+// Computes the squared distances of a group's rows to one component; `along` must have room for the projections of a
+// group.
 inline void squared_distance(const double* rows, const double* mean, const double* factor, Index n_features,
                              Index n_factors, double* along, Vec (&squares)[kGroupVectors]) {
     const Centre centre{mean, factor + n_factors, n_factors + 1};
@@ -116,7 +119,8 @@ constexpr Index component_stride(const Shape& shape) {
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape); }
 
-// Multiplies C features by R factors from `first` on, over the groups of a tile in which the component has rows.
+// Sums the products of C features and of R projections (from `first` on) over the groups of a tile in which the
+// component has rows.
 template <int C, int R, int first = 0>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const double* rows,
                               const double* anchor, const double* along, Index along_stride,
@@ -151,7 +155,7 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
     }
 }
 
-// Multiplies responsibilities by the factors of the groups in which the component has rows.
+// Writes projections, multiplied by responsibilities, for the groups in which the component has rows.
 inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
                           const double* projection, Index n_factors, double* along) {
     for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
@@ -162,7 +166,7 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
-                // keeps 0 if the weight is 0, because 0 times infinity is NaN
+                // If the weight is 0, the result is 0, because 0 times infinity would be NaN.
                 keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);
             }
         }

@@ -10,8 +10,8 @@ struct Factor {  // whitening factor of one component, before and after a step
     const double* after;
 };
 
-// Returns an upper bound on |W W'^-1| for triangles: 1 + |W W'^-1 - I|, in the Frobenius norm, by back substitution of
-// rows.
+// Returns an upper bound on |W W'^-1| for triangular factors: 1 + |W W'^-1 - I| in the Frobenius norm, computed row by
+// row by back substitution.
 inline double growth_of_triangle(Index d, Factor w, double* row) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) {
@@ -32,18 +32,18 @@ inline double growth(const Shape& shape, Factor w, double* row) {
         case FactorShape::spherical: return *w.before / *w.after;
         case FactorShape::triangular: return growth_of_triangle(d, w, row);
         case FactorShape::diagonal:
-        case FactorShape::low_rank: break;  // motion is not measured for low rank
+        case FactorShape::low_rank: break;  // motion is not measured for low-rank factors
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {
         const double ratio = w.before[j] / w.after[j];
         if (!(ratio <= largest)) largest = ratio;
-        if (!(ratio == ratio)) break;  // returns NaN, because a later number must not hide it
+        if (!(ratio == ratio)) break;  // stops at a NaN, so that a later number cannot replace it
     }
     return largest;
 }
 
-// Returns |W (mean' - mean)|.
+// Returns |W (mean' - mean)|, the motion of a mean in standard deviations.
 inline double shift(const Shape& shape, const double* factor, const double* before, const double* after) {
     const Index d = shape.n_features;
     double sum = 0;
@@ -63,7 +63,7 @@ inline double shift(const Shape& shape, const double* factor, const double* befo
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Writes `ratio`, at most 1, and `shift` of each component. `scratch` has room for n_features.
+// Writes `ratio`, which is at most 1, and `shift` of each component. `scratch` must have room for n_features numbers.
 inline void measure_motion(const Shape& shape, const ParametersView& before, const ParametersView& after,
                            Listener listener, double* scratch, float* ratio, float* shift) noexcept {
     const Index d = shape.n_features;
@@ -75,7 +75,8 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
-        // NaN gives ratio 0, thus no bound. Because the ratio is at most 1, bounds that are moved twice stay valid.
+        // If the growth is NaN, the ratio is 0, so that the bound becomes 0, which is always valid. Because the ratio
+        // is at most 1, bounds that are moved twice stay valid.
         const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));

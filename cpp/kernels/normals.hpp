@@ -1,16 +1,18 @@
-// Uniform and normal numbers from random bits, eight lanes at a time, with the same bits on every instruction set.
+// Makes uniform and normally distributed numbers from random bits, eight lanes at a time, with the same bits on every
+// instruction set.
 //
-//   u = (2^21 a + b mod 2^21) 2^-53            of two words a, b of 32 bits: 53 bits, exactly
-//   sqrt(-2 log u) (cos 2 pi v, sin 2 pi v)    two independent normal numbers, u in (0, 1], v in [0, 1); Box & Muller
-//                                              (1958); at most sqrt(-2 log 2^-53) = 8.57 away from 0
+// A uniform number u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53 random
+// bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1); Box
+// & Muller (1958). Their absolute values are at most sqrt(-2 log 2^-53) = 8.57.
 #pragma once
 #include "exp_log.hpp"
 #include "philox.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// sin(pi/2 f) / f - pi/2 and cos(pi/2 f) - 1, both divided by f^2, as polynomials in f^2 <= 1/4. They interpolate at
-// Chebyshev points in 60 digits; the relative errors of sine and cosine are 1.4e-17 and 2e-19 before rounding.
+// Coefficients of polynomials in f^2 <= 1/4 for sin(pi/2 f) / f - pi/2 and cos(pi/2 f) - 1, both divided by f^2. The
+// polynomials interpolate these functions at Chebyshev points, computed with 60 digits. Before rounding, the relative
+// errors of sine and cosine are 1.4e-17 and 2e-19.
 constexpr double kSineTerms[6] = {-0x1.4abbce625be52p-1, 0x1.466bc6775a476p-4,   -0x1.32d2cce500387p-8,
                                   0x1.50783208843ebp-13, -0x1.e3027dea82bd7p-19, 0x1.e4a9d9166f052p-25};
 constexpr double kCosineTerms[7] = {-0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5ac0p-2,   -0x1.55d3c7e3cb241p-6,
@@ -38,7 +40,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     constexpr double half_pi = 0x1.921fb54442d18p+0, half_pi_rest = 0x1.1a62633145c07p-54;
     constexpr double round_to_integer = 0x1.8p52;
     const Vec quarter = fma(v, Vec::broadcast(4), Vec::broadcast(round_to_integer));
-    const Vec f = fma(v, Vec::broadcast(4), Vec::broadcast(round_to_integer) - quarter);  // exact, at most 1/2
+    const Vec f = fma(v, Vec::broadcast(4), Vec::broadcast(round_to_integer) - quarter);  // f is exact and at most 1/2
     const Vec square = f * f;
     cosine = fma(square, polynomial(kCosineTerms, square), Vec::broadcast(1));
     const Vec rest = fma(square, polynomial(kSineTerms, square), Vec::broadcast(half_pi_rest));
@@ -46,7 +48,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Makes two normal numbers from four words by the method of Box and Muller.
+// Makes two normally distributed numbers from four words by the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

@@ -1,11 +1,11 @@
-// Triangular whitening: squared distances |W (x - mean)|^2 of a group of rows to one component.
+// Computes squared distances q = |W (x - mean)|^2 of a group of rows to one component with a triangular factor W:
 //
-//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2
+//   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2.
 //
-// A panel is eight rows of W: its 8 x 3 vectors of z stay in registers while the loop runs over the features (4 x 3
-// halves of vectors if there are 16 registers). W is packed panel by panel: [feature before the panel][row], then the
-// triangle by columns, without padding; the last panel's height is a template argument. The cost is d^2/2 + 3d/2 FMAs
-// per row and component.
+// A panel consists of eight rows of W. The 8 x 3 vectors z of a panel stay in registers while the loop runs over the
+// features; with 16 registers, these are 4 x 3 halves of vectors. W is packed panel by panel, without padding, as
+// [feature before the panel][row], followed by the panel's triangle by columns. The height of the last panel is a
+// template argument. The cost is d^2/2 + 3d/2 FMAs per row and component.
 #pragma once
 #include "layout.hpp"
 
@@ -26,9 +26,9 @@ inline void pack(const double* factor, Index n_features, double* out) {
 }
 
 enum class Leaves {
-    squares,      // z^2, added to the squared distances
-    differences,  // z^2, and x - mean for later panels
-    whitened,     // z of rows that are already differences
+    squares,      // adds z^2 to the squared distances
+    differences,  // adds z^2, and writes x - mean for later panels
+    whitened,     // writes z of rows that are already differences
 };
 
 template <Leaves kLeaves>
@@ -44,12 +44,13 @@ struct Panel {
 // Returns the position at which column `column` of a packed triangle of height R starts.
 constexpr int triangle_column(int R, int column) { return column * R - column * (column - 1) / 2; }
 
-// Whitens rows first .. first + kHeight - 1 of the R rows of a panel, for one part of the lanes.
+// Computes z for rows first .. first + kHeight - 1 of a panel of R rows of W, for one part (register) of the lanes.
 template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
     constexpr bool kHasMean = kLeaves != Leaves::whitened;
-    // kept in memory until the end: in registers, they would push three z of a panel of 8 to the stack
+    // The squares are kept in memory until the end. In registers, they would spill three vectors z of a panel of 8 to
+    // the stack.
     asm("" : "+m"(squares));
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
@@ -105,7 +106,8 @@ GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroup
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
 }
 
-// Computes y = W x of a group, for a factor that all components share; the differences are the rows themselves.
+// Computes y = W x of a group for a factor that all components share. No mean is subtracted, so the rows replace the
+// differences.
 inline void whiten(const double* rows, const double* weights, Index n_features, double* whitened) {
     Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
@@ -116,7 +118,8 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// Returns false as soon as every lane's distance is at least its limit, because partial sums of squares only grow.
+// Computes squared distances. Returns false as soon as the distance in every lane has reached its limit, because
+// partial sums of squares only grow.
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
                                       const Vec (&limit)[kGroupVectors], double* differences,
                                       Vec (&squares)[kGroupVectors]) {

@@ -1,6 +1,6 @@
-// Random bits as a function of a key and a counter, in eight lanes: Philox4x32-10 of Salmon, Moraes, Dror & Shaw
-// (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11. No state is carried from one number to the next, so rows
-// may be drawn in any order by any thread.
+// Computes random bits as a function of a key and a counter, in eight lanes: Philox4x32-10 of Salmon, Moraes, Dror &
+// Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11. No state is carried from one number to the next, so
+// rows may be drawn in any order by any thread.
 //
 // The counter's words are the row (64 bits), an index within the row, and the purpose of the bits.
 #pragma once

@@ -1,16 +1,16 @@
-// A rotation in the plane of two vectors that are filled up to a multiple of the lanes.
+// Rotates two vectors in their plane; the vectors are padded to a multiple of the lanes.
 #pragma once
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-static_assert(filled_up(1) == kLanes);  // callers allocate this room
+static_assert(filled_up(1) == kLanes);  // callers allocate this much padding
 
 struct Rotation {
     double cosine, sine;
 };
 
-// a becomes cosine a + sine b, and b becomes cosine b - sine a.
+// Replaces a by cosine a + sine b, and b by cosine b - sine a.
 GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index size, Rotation by) {
     const Vec cosine = Vec::broadcast(by.cosine), sine = Vec::broadcast(by.sine), minus = Vec::broadcast(-by.sine);
     for (Index i = 0; i < size; i += kLanes) {
@@ -20,9 +20,9 @@ GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index si
     }
 }
 
-// Returns the i-th pair of a round, of n_seats / 2 pairs. One axis keeps its seat while the other axes rotate, so that
-// each axis meets every other once in n_seats - 1 rounds. `n_seats` is even; if the number of axes is odd, the last
-// seat is empty.
+// Returns the i-th of the n_seats / 2 pairs of axes in a round. As in a round-robin tournament, one axis keeps its seat
+// while the other axes move on, so that every pair of axes meets once in n_seats - 1 rounds. `n_seats` is even; if the
+// number of axes is odd, the last seat is empty.
 struct Pair {
     Index p, q;
 };

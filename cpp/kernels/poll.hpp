@@ -1,5 +1,5 @@
-// Checks about every 0.1 ms of work whether the pass is cancelled. The time is negligible, and no loop delays an
-// interrupt, however many components and features there are.
+// Checks after about every 0.1 ms of work whether the pass is cancelled. These checks take negligible time, and no loop
+// delays an interrupt for long, however many components and features there are.
 #pragma once
 #include "../kernel_table.hpp"
 
@@ -11,7 +11,7 @@ class Poll {
 public:
     explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Must be called after about `work` multiply-adds. Returns true if the pass is cancelled.
+    // Counts `work` multiply-adds that have been done since the last call, and returns true if the pass is cancelled.
     bool is_cancelled(Index work) {
         spent_ += work;
         if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;

@@ -1,9 +1,10 @@
-// Factors that bring numbers near to 1 without rounding, so that their squares are in the range of double.
+// Computes factors that bring numbers near to 1 without rounding, so that the squares of these numbers neither overflow
+// nor underflow.
 #pragma once
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// For x > 0 returns a power of two near 1 / x; it and its reciprocal are normal numbers. Returns 1 for 0.
+// Returns a power of two near 1 / x for x > 0, and 1 for x = 0. The power and its reciprocal are normal numbers.
 inline double power_of_two_near_reciprocal(double x) {
     constexpr int kFurthest = 1000;
     int exponent = 0;

@@ -1,11 +1,11 @@
-// Eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic & Hari (1989,
-// Numerische Mathematik 56). Cholesky with pivots gives A = G G'. Jacobi's rotations of pairs of columns of G from the
-// right make all columns orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. No rotation mixes a large and a
-// small column by more than their cosine. Therefore a small eigenvalue keeps the digits that the matrix D^-1 A D^-1 of
-// correlations determines (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13). LAPACK's
-// eigenvalues are accurate only relative to the largest one. Columns lie one after another, each filled up with zeros
-// to a multiple of the lanes.
-// The cost is d^3/2 FMAs for G, then 4 d^3 per sweep; there are four to eight sweeps.
+// Computes the eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic &
+// Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of
+// pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation
+// mixes a large and a small column at most in proportion to the cosine between them. Therefore small eigenvalues are as
+// accurate as the correlation matrix D^-1 A D^-1 determines them (Demmel & Veselic 1992, SIAM Journal on Matrix
+// Analysis and Applications 13). LAPACK's eigenvalues are accurate only relative to the largest eigenvalue. The columns
+// are stored one after another, each padded with zeros to a multiple of the lanes. The cost is d^3/2 FMAs for G, then 4
+// d^3 per sweep; there are four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"
@@ -13,7 +13,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMaxSweeps = 60;           // never reached in practice; stops rotations that only respond to rounding
+constexpr int kMaxSweeps = 60;  // not reached in practice; ends rotations that are caused only by rounding errors
 constexpr double kTaken = -__DBL_MAX__;  // marks a feature that already has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
@@ -42,8 +42,8 @@ inline double largest_variance(Index d, const double* matrix) {
     return largest;
 }
 
-// Writes the columns of G, and returns their number. A feature begins a column only if the earlier columns leave at
-// least d eps of its variance, because less is rounding. `rest` has room for 2 d.
+// Writes the columns of G, and returns their number. A feature gets a column only if the earlier columns leave at least
+// a fraction d eps of its variance, because a smaller rest is a rounding error. `rest` must have room for 2 d numbers.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -71,16 +71,16 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
     return d;
 }
 
-// Returns sum_i |a_i b_i|, because rounding of the columns changes their product in proportion to this sum.
+// Returns sum_i |a_i b_i|, because the rounding error of the product of two columns is proportional to this sum.
 GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) sum += __builtin_fabs(a[i] * b[i]);
     return sum;
 }
 
-// Checks whether the cosine of two columns is only rounding. If one column is far longer than the other, the product
-// must also be below the rounding of its own terms. Otherwise a relevant part of the longer column could remain in the
-// shorter one, although their cosine is below rounding.
+// Checks whether two columns are orthogonal up to rounding errors. If one column is far longer than the other, their
+// product must also be below the rounding error of its terms. Otherwise, a relevant part of the longer column could
+// remain in the shorter column, although the cosine is below its rounding error.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;
@@ -93,7 +93,8 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
     const double product = dot(g.at(p), g.at(q), g.stride);
     if (are_orthogonal(g, p, q, product, limit)) return false;
     const double cotangent = 0.5 * (g.squared[q] - g.squared[p]) / product, size = __builtin_fabs(cotangent);
-    const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;  // the same, without overflow
+    // For large `size`, the root equals `size`, and the square could overflow.
+    const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;
     const double tangent = __builtin_copysign(1 / (size + root), cotangent);
     if (tangent == 0) return false;
     const double cosine = 1 / __builtin_sqrt(1 + tangent * tangent);
@@ -104,7 +105,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
 }
 
 GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
-    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding of a cosine
+    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding error of a cosine
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
     bool turns = true;
@@ -120,8 +121,8 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     }
 }
 
-// Adds columns of length 1 that are orthogonal to all others, each made from the coordinate axis that is furthest from
-// them. `rest` has room for d.
+// Adds columns of length 1 that are orthogonal to all other columns. Each new column is made from the coordinate axis
+// that is furthest from the existing columns. `rest` must have room for d numbers.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {
         rest[i] = 1;
@@ -143,7 +144,7 @@ inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     }
 }
 
-// Writes results with the largest first; equal ones keep their order.
+// Writes eigenvalues and eigenvectors, the largest eigenvalue first; equal eigenvalues keep their order.
 inline void write_in_order(const Columns& g, double scale, double* spectrum, double* axes) {
     for (Index index = 0; index < g.d; ++index) {
         Index next = 0;
@@ -158,8 +159,8 @@ inline void write_in_order(const Columns& g, double scale, double* spectrum, dou
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Writes eigenvalues (d,) and, in the columns of `axes` (d, d), eigenvectors; `scratch` has room for
-// principal_axes_scratch(d). A matrix that contains infinity or NaN is treated as 0.
+// Writes the eigenvalues, (d,), and the eigenvectors in the columns of `axes`, (d, d). `scratch` must have room for
+// principal_axes_scratch(d) numbers. A matrix that contains infinity or NaN is treated as the zero matrix.
 inline void principal_axes(Index d, const double* matrix, Listener listener, double* scratch, double* spectrum,
                            double* axes) noexcept {
     Poll poll(listener);

@@ -1,7 +1,6 @@
-// First moments alone, about the origin: one product of responsibilities and rows that all components share.
-//
-//   first_ki = sum r_k x_i         K d FMAs per row, in register tiles of four components x four features
-//   sums: [four components][four features][4 x 4]
+// Sums first moments alone, about the origin: first_ki = sum r_k x_i. This is one matrix product of responsibilities
+// and rows for all components. The cost is K d FMAs per row, in register tiles of four components x four features. The
+// layout of the sums is [four components][four features][4 x 4].
 #pragma once
 #include "tile.hpp"
 
@@ -14,7 +13,8 @@ constexpr Index sums_size(const Shape& shape) {
     return round_up(shape.n_components, kSide) * round_up(shape.n_features, kSide);
 }
 
-// Multiplies components first .. first + kTileHeight - 1 of four by C features.
+// Sums the products of responsibilities and rows for C features and for components first .. first + kTileHeight - 1 of
+// a block of four.
 template <int C, int first>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows,
                               Vec (&totals)[kSide * kSide]) {
@@ -54,7 +54,8 @@ void add_block(const TileView& tile, const double* responsibilities, const doubl
     add_all_lane_sums(totals, sums);
 }
 
-// The product reads every component of every group, so eliminated components and padding have to be zero.
+// Sets the responsibilities of eliminated components and of padding to zero, because the product reads every
+// component of every group.
 inline void clear_inactive(const TileView& tile) {
     for (Index k = 0; k < round_up(tile.n_components, kSide); ++k) {
         for (int g = 0; g < tile.n_groups; ++g) {
@@ -65,7 +66,8 @@ inline void clear_inactive(const TileView& tile) {
     }
 }
 
-// Computes r = exponential * row factor in place, and its sum over the tile.
+// Replaces exponentials by responsibilities r = exponential * row factor, and adds the sum of r over the tile to the
+// mass.
 inline void weigh(const TileView& tile, double* mass) {
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;

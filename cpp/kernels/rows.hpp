@@ -1,10 +1,9 @@
 // Reads groups of rows as [feature][vector][lane], from arrays of any type and strides, and subtracts the origin.
 //
-//   feature stride 1   transposes of eight features; contiguous rows of two to four features are deinterleaved
-//   row stride 1       vector loads
-//   anything else      one element at a time
-//
-// A lane past the last row repeats the last row; its weight is 0, and 0 times a finite number adds nothing.
+// If the stride of the features is 1, eight features at a time are transposed; contiguous rows of two to four features
+// are deinterleaved. If the stride of the rows is 1, whole vectors are loaded. In all other cases, elements are read
+// one at a time. A lane past the last row repeats the last row. The weight of such a lane is 0, so that the lane adds
+// nothing.
 #pragma once
 #include "layout.hpp"
 
@@ -14,7 +13,7 @@ GAUSSMIX_INLINE Index row_at(const RowsView& rows, Index position) {
     return rows.order == nullptr ? position : position - position % kLeafRows + rows.order[position];
 }
 
-// An array of T that need not even be aligned to T, as NumPy allows.
+// An array of T that need not be aligned to the size of T, because NumPy arrays need not be aligned.
 template <class T>
 struct Elements {
     const char* data;
@@ -33,7 +32,7 @@ GAUSSMIX_INLINE Vec load_lanes(const char* p) {
     return sizeof(T) == sizeof(double) ? Vec::load_unaligned(p) : Vec::load_floats(p);
 }
 
-// Lane j of features[i] becomes element i of row j, for the first `count` of eight features.
+// Reads the first `count` of eight features: lane j of features[i] becomes element i of row j.
 template <class T>
 GAUSSMIX_INLINE void load_features(const char* const (&row)[kLanes], int count, Vec (&features)[kFeaturesTogether]) {
     GAUSSMIX_UNROLL for (int i = 0; i < kFeaturesTogether; ++i) {
@@ -122,7 +121,7 @@ inline void read_group(const RowsView& rows, Index first, double* out) {
     }
 }
 
-// Reads the row weights of a group; 0 past the last row.
+// Reads the row weights of a group; weights past the last row are 0.
 inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, double* out) {
     if (weight.data == nullptr && first + kGroupRows <= rows.n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
@@ -140,7 +139,8 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
     }
 }
 
-// Reads the given responsibilities of a group, [component][vector][lane], and marks the components that have any.
+// Reads the given responsibilities of a group, [component][vector][lane], and marks the components that have a
+// responsibility.
 inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
                             double* out, unsigned char* active, unsigned char group_bit) {
     if (assignment.labels == nullptr) {
@@ -168,7 +168,8 @@ inline void read_assignment(const AssignmentView& assignment, Index n_rows, Inde
     }
 }
 
-// Reads the log priors of a group's rows, [component][vector][lane], background last. Returns false if there are none.
+// Reads the log priors of a group's rows, [component][vector][lane], followed by the log priors of the background.
+// Returns false if no row of the group has a prior.
 inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
     const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -187,9 +188,9 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
     return is_any;
 }
 
-// Prefetches a piece of the next group's rows for each component while this group is whitened (d = 16: reading the rows
-// takes 0.16 instead of 0.6 ns per pair). Prefetching works only for rows with contiguous features; with other strides
-// the processor's own prefetching decides.
+// Prefetches the rows of the next group while the current group is whitened, one piece for each component (d = 16:
+// reading the rows takes 0.16 instead of 0.6 ns per row and component). Prefetching works only for rows with contiguous
+// features; for other strides, only the processor's own prefetching works.
 class Prefetch {
 public:
     Prefetch(const RowsView& rows, Index first, Index n_pieces) : rows_(rows), position_(first) {

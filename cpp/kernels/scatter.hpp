@@ -1,12 +1,13 @@
-// Full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle.
+// Sums full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle. With u = x -
+// anchor, the sums are first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The cost is d^2/2 + 5d/2 FMAs per
+// row.
 //
-//   first_i = sum r u_i,  second_ij = sum r u_i u_j (j <= i),  u = x - anchor           d^2/2 + 5d/2 FMAs per row
+// Four features make a panel. The differences u are stored once, as [panel][vector][feature of 4], so that a register
+// tile reads contiguous pieces of 256 bytes and no stride is a power of two. The products r u are kept only for the
+// current panel. Lanes are added up once per tile, so that the sums in memory have no lanes.
 //
-// Four features make a panel. u is stored once, [panel][vector][feature of 4], so that a register tile reads contiguous
-// 256-byte pieces and no stride is a power of two. r u is kept only for its own panel. Lanes are added up once per
-// tile, not kept in memory per lane.
-//   sums, for each panel of R features: the triangle by rows then R first moments, padded to 8;
-//   then, for each earlier panel, its R x 4 block by rows, padded to 8.
+// The sums of each panel of R features are the triangle by rows, followed by R first moments, padded to a multiple of
+// 8. An R x 4 block by rows, padded to a multiple of 8, follows for each earlier panel.
 #pragma once
 #include "tile.hpp"
 
@@ -38,8 +39,9 @@ struct Component {
     const ActiveGroups& groups;
 };
 
-// Sums the panel's own triangle and its first moments. Leaves u for later panels and r u for earlier panels. With the
-// first panel, exponentials become responsibilities, r = e * row factor, and their sum is added to the mass.
+// Sums the first moments of a panel's features, and the triangle of their second moments. Stores u for the products
+// with later panels, and r u for the products with earlier panels. For the first panel, exponentials are turned into
+// responsibilities r = e * row factor, whose sum is added to the mass.
 template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
@@ -84,7 +86,8 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
     if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
-// Sums rows first .. of an R x 4 block below the diagonal: r u of this panel times u of an earlier one.
+// Sums the rows from `first` on of an R x 4 block below the diagonal: products of r u of this panel and u of an earlier
+// panel.
 template <int R, int first = 0>
 GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {
@@ -116,7 +119,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
     if constexpr (first + kHeight < R) add_block<R, first + kHeight>(weighted, differences, next, n_vectors, sums);
 }
 
-// Returns the position at which the next panel's sums begin.
+// Adds the sums of one panel, and returns the position at which the sums of the next panel begin.
 template <int R>
 double* add_panel(const Component& c, Index panel, bool is_followed, const double* anchor, double* differences,
                   double* weighted, double* sums) {

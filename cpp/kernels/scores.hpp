@@ -1,13 +1,13 @@
-// Products of the scores of rows, for the information matrix of a mixture: sum s S S' and, for each component, sum s g
-// c c'. The scores of a row that belongs to a component are c = (z, products of z, 1), z = W (x - mean). g is the
-// component's responsibility, s is the row's weight, and S holds g c of all components. The cost is n_all^2 / 2 + K
-// n_own^2 / 2 FMAs per row.
+// Sums products of the scores of rows, for the information matrix of a mixture: sum s S S', and sum s g c c' for each
+// component. The scores of a row with respect to a component are c = (z, products of z, 1), where z = W (x - mean). In
+// these sums, g is the component's responsibility, s is the row's weight, and S holds g c of all components. The cost
+// is n_all^2 / 2 + K n_own^2 / 2 FMAs per row.
 //
-//   panels  [panel][vector][number of 4]: the layout of scatter.hpp, whose register tiles multiply them
-//           panels of c: (z, products), and 1 in a separate panel
-//           panels of S: g (z, products) of each component, then all g. With a shared covariance: g z of each
-//           component, the sums over components of g times the products, then all g
-//   sums    of S, then of each component: for each pair of panels, the later first, 4 x 4
+// The scores are stored in panels, [panel][vector][number of 4], as in scatter.hpp, whose register tiles multiply the
+// panels. The panels of c hold z and the products of z; the number 1 has a separate panel. The panels of S hold g (z,
+// products) of each component, followed by all g. With a shared covariance, the panels of S hold g z of each component,
+// then the sums over components of g times the products, and then all g. The sums are stored for S and then for each
+// component: one 4 x 4 block for each pair of panels, whose rows belong to the later panel.
 #pragma once
 #include "step.hpp"
 
@@ -18,7 +18,8 @@ using scatter::kSide;
 static_assert(kSide == kPanelValues);
 
 constexpr double kRootHalf = 0.70710678118654752440;
-constexpr Index kTogether = 4;  // panels that are multiplied by every other panel while they are in L1
+// number of panels that stay in the L1 cache while they are multiplied by all other panels
+constexpr Index kTogether = 4;
 
 constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1) / 2 * kSide * kSide; }
 constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
@@ -44,7 +45,7 @@ struct Layout {
     }
 };
 
-// Computes r u of one panel in the groups of its mask.
+// Multiplies one panel u by the factors r, in the groups that its mask marks.
 inline void weigh(const double* panel, unsigned char mask, const double* r, double* weighted) {
     const ActiveGroups& groups = active_groups(mask);
     for (int i = 0; i < groups.count; ++i) {
@@ -59,7 +60,8 @@ inline void weigh(const double* panel, unsigned char mask, const double* r, doub
     }
 }
 
-// Adds sum r u u' of panels u. A mask marks the groups in which a panel is not zero; the other groups are not read.
+// Adds sum r u u' for all pairs of panels u to `sums`. A mask marks the groups in which a panel is not zero; the other
+// groups are not read.
 inline void add_products(const double* panels, const unsigned char* masks, Index n_panels, const double* r,
                          double* weighted, Poll& poll, double* sums) {
     for (Index a = 0; a < n_panels; a += kTogether) {
@@ -68,7 +70,7 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
         for (Index b = 0; b < end; ++b) {
             const double* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
             for (Index i = larger(a, b); i < end; ++i) {
-                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of groups
+                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of consecutive groups
                     const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
                     common &= ~(((1u << count) - 1) << first);
                     const Index index = first * kGroupVectors * kSide * kLanes;
@@ -99,7 +101,7 @@ public:
         }
     }
 
-    // Adds one tile, whose responsibilities are in the scratch of a step.
+    // Adds the products of one tile, whose responsibilities are in the scratch memory of the step before.
     void add_tile(Index first, Index last, double* sums) {
         for (Index row = first; row < last; row += kGroupRows) {
             read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));
@@ -132,7 +134,8 @@ private:
         add_products(scratch_ + panels, masks, n_panels, scratch_ + factors, scratch_ + layout_.weighted, poll_, sums);
     }
 
-    // Writes c and g c of a component, and s g. Scores are 0 for rows with responsibility 0, however far they are.
+    // Writes the scores c and g c of a component, and s g. Rows with responsibility 0 have scores 0, however far away
+    // they are.
     void write_scores(Index k, const ActiveGroups& groups) {
         const Index d = shape_.n_features;
         double* u = tile_ + of_step_.differences;

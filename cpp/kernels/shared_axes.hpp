@@ -1,13 +1,13 @@
-// Axes D, in columns, that several scatters S_k share as well as they can. Rotations of two axes at a time, none of
-// which raises it, lead to a local minimum of sum_k c_k log prod_j (D' S_k D)_jj near the initial D. If c_k are the
-// masses, these axes are Flury's common principal components (1984, Journal of the American Statistical Association
-// 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise the sum of these roots.
+// Finds axes D (in columns) that fit several scatter matrices S_k as well as possible. Rotations of two axes at a time,
+// which never raise the sum, lead to a local minimum of sum_k c_k log prod_j (D' S_k D)_jj near the initial D. If c_k
+// are the masses, these axes are Flury's common principal components (1984, Journal of the American Statistical
+// Association 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise the sum of these roots.
 //
 // A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t)
 // (h, o), h = (v_p - v_q) / 2 and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so
-// they lie below their tangents, whose minimum has a closed form. This is a majorise-minimise method like the one of
-// Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. A round
-// consists of disjoint pairs, and c_k are computed when a round begins.
+// both functions lie below their tangents, whose minimum has a closed form. Minimising the tangents is a
+// majorise-minimise method, as in Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with
+// exact rotations. A round rotates disjoint pairs of axes, and the c_k are computed at the beginning of each round.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"
@@ -16,10 +16,11 @@
 
 namespace gaussmix::GAUSSMIX_ISA::shared {
 
-// Least gain of a rotation, relative to sum_k c_k: log-likelihoods do not have more digits.
+// Smallest gain for which a rotation is made, relative to sum_k c_k; smaller gains are below the rounding error of the
+// log-likelihood.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 
-struct Turned {  // axes D and the transformed scatters
+struct Turned {  // axes D, and the scatters in the coordinates of these axes
     Index d, n_lanes, stride;
     double* matrices;    // (d, d, n_lanes): D' S_k D
     double* importance;  // (n_lanes,)
@@ -28,7 +29,7 @@ struct Turned {  // axes D and the transformed scatters
     double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
 };
 
-// Returns the rotation by half the angle of the unit vector (cosine, sine); it is between -pi/2 and pi/2.
+// Returns the rotation by half of `angle`; the returned angle is between -pi/2 and pi/2.
 inline Rotation halved(Rotation angle) {
     const double larger = __builtin_sqrt((1 + __builtin_fabs(angle.cosine)) / 2);
     const double smaller = __builtin_fabs(angle.sine) / (2 * larger);
@@ -37,7 +38,8 @@ inline Rotation halved(Rotation angle) {
 }
 
 // Returns the rotation that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is negligible. The
-// form A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest at half the angle of (A - E, 2 B).
+// expression A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest if 2 t is half the angle of the vector (A - E,
+// 2 B).
 GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
     Vec level = Vec::zero(), slope = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
@@ -65,7 +67,8 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
-        const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);  // rows p and q of the product from the left
+        // rows p and q after the multiplication from the left
+        const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);
         const Vec o_other = c * o - s * v, w_other = c * w - s * o;
         fma(c, v_row, s * o_row).store(first + i);
         (c * o_row - s * v_row).store(off + i);
@@ -74,7 +77,8 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     rotate(turned.axes + p * turned.stride, turned.axes + q * turned.stride, turned.stride, by);
 }
 
-// Computes prod_j v_kj^(1/d) for all k; 0 if a variance is not positive. Variances are at most 1 on average over j.
+// Computes the geometric mean prod_j v_kj^(1/d) of the variances for every k, which is 0 if a variance is not positive.
+// For every k, the mean of the variances v_kj must be at most 1.
 GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
@@ -86,7 +90,7 @@ GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     }
 }
 
-// Rotates every pair once; returns false if nothing moved.
+// Rotates every pair of axes once; returns false if no rotation was made.
 GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     const Index n_seats = round_up(turned.d, 2);
     bool moves = false;
@@ -107,7 +111,7 @@ GAUSSMIX_INLINE bool sweep(const Turned& turned, bool by_volumes, Poll& poll) {
     return moves;
 }
 
-// Writes D' S_k D into lane k. `product` has room for d.
+// Writes the transformed scatter D' S_k D into lane k. `product` must have room for d numbers.
 GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* product) {
     const Index d = turned.d;
     for (Index j = 0; j < d; ++j) {
@@ -138,7 +142,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 namespace shared {
 
-// Sizes are arguments, so that the compiler can treat them as constants if they are.
+// Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
 GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, int max_sweeps,
                               Poll& poll, double* scratch, double* axes) {
     double* const importance = scratch + d * d * n_lanes;
@@ -157,7 +161,8 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 
 }  // namespace shared
 
-// Rotates `axes` (d, d), in columns. `scratch` has room for shared_axes_scratch(n_components, d).
+// Rotates the columns of `axes`, (d, d), so that they fit all scatters. `scratch` must have room for
+// shared_axes_scratch(n_components, d) numbers.
 inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

@@ -1,23 +1,24 @@
-// Turns log densities into responsibilities, in place: a group leaves e_k = exp(l_k - max) and the row factor row
-// weight / sum e. The product of both is a responsibility times its row's weight.
+// Turns log densities into responsibilities, in place. The results for a group are e_k = exp(l_k - max), and for each
+// row the factor row weight / sum e. The product of e_k and the row factor is the responsibility times the row's
+// weight.
 //
-// A responsibility at or below 2^-60 of its row's largest is zero by definition, lane by lane, and the normaliser sums
-// the remaining terms in component order. The comparison uses l - max, so that the largest responsibility remains
-// however large |l| is. The threshold also keeps subnormals out of the moments, where they cost 40 % of the M-step at d
-// = 32.
+// A responsibility of at most 2^-60 times the largest one of its row is set to zero, separately in each lane. The
+// normaliser sums the remaining terms in the order of the components. Because the comparison uses l - max, the largest
+// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments,
+// where they cost 40 % of the M-step's time at d = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// A row is called distant if its squared distance from every mean exceeds this: the rounding of the distance, some
-// 1e-16 of it, begins to affect its responsibilities. Such rows are counted, so that the engine can treat them
-// separately.
+// A row is called distant if its squared distance from every mean exceeds this value. The rounding error of the
+// distance, relatively about 1e-16, then begins to affect the responsibilities of the row. Distant rows are counted, so
+// that the engine can treat them separately.
 constexpr double kDistantFrom = 1e8;
 
-// Returns the log density below which a row is distant if its largest is below. A single component takes every row
-// whole.
+// Returns a limit: a row is distant if its largest log density is below this limit. With a single component no row is
+// distant, because its responsibility for every row is 1.
 inline double distant_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
@@ -25,9 +26,9 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
     return largest - kDistantFrom / 2;
 }
 
-// The sum of row weight * log density over a tile, lane by lane. Without row weights a lane's normalisers are
-// multiplied, so that one logarithm serves the tile (d = 2, K = 3: 1.42 to 1.22 ns per pair). 18 factors, none above
-// n_components, cannot overflow.
+// Sums row weight * log density over a tile, lane by lane. Without row weights, the normalisers of a lane are
+// multiplied, so that the tile needs only one logarithm (d = 2, K = 3: 1.22 instead of 1.42 ns per row and component).
+// The product of 18 factors cannot overflow, because no factor exceeds n_components.
 constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
@@ -36,7 +37,7 @@ struct LogLikelihood {
     Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
     Vec n_distant = Vec::zero();
-    Vec background = Vec::zero();  // mass of the background
+    Vec background = Vec::zero();  // total responsibility of the background
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -64,8 +65,8 @@ inline double count_active(const GroupView& group, Index n_components, const Vec
     return lane_sum(n_nearby);
 }
 
-// Writes the most probable component of each row of a group (the first if several are equal), and 0 for distant rows,
-// so that no label depends on the other rows of its group.
+// Writes the most probable component of each row of a group, or the first one if several are equal. A distant row gets
+// label 0, because otherwise its label could depend on the other rows of the group.
 inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double limit,
                             const RowsView& rows, Index first, std::uint16_t* labels) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes) {
@@ -84,7 +85,8 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
-// `background` is its weighted log density, if there is a background; `best` is at least as large.
+// Computes responsibilities from log densities. If there is a background, `background` holds its weighted log density,
+// and `best` must be at least as large.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
@@ -125,7 +127,8 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     }
 }
 
-// Assigns each row to the first component with the largest log density, or to the background if its density is larger.
+// Assigns each row to the first component with the largest log density, or to the background if the background's
+// density is larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};

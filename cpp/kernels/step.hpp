@@ -36,7 +36,7 @@ inline void add_moments(const Shape& shape, const TileView& tile, const Operands
     }
 }
 
-// Responsibilities are counted in one of 16 groups, to estimate their number in all groups.
+// Responsibilities that are not zero are counted in every 16th group, to estimate their number in all groups.
 constexpr Index kCountedGroup = 16;
 
 class Step {
@@ -62,7 +62,8 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // Does the same as `add_tile` without moments: leaves rows, exponentials and row factors in the scratch.
+    // Does the same as `add_tile`, but does not sum moments. Leaves rows, exponentials and row factors in the scratch
+    // memory.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
@@ -88,8 +89,8 @@ private:
     unsigned char* touched() { return reinterpret_cast<unsigned char*>(sums_ + sums_layout_.touched); }
     Index padded_components() const { return round_up(shape_.n_components, kLanes); }
 
-    // Leaves the group's rows, the exponentials e_k and the row factor: e_k * row factor is a responsibility times its
-    // row's weight.
+    // Computes the responsibilities of a group. Leaves the rows, the exponentials e_k and the row factors in the
+    // scratch memory; e_k times a row factor is a responsibility times the row's weight.
     void add_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* rows = scratch_ + scratch_layout_.rows + g * shape_.n_features * kGroupRows;
         double* densities = scratch_ + scratch_layout_.densities + g * padded_components() * kGroupRows;
@@ -194,7 +195,7 @@ inline Sizes sizes(const Shape& shape) noexcept {
             SumsLayout(shape, moments_size(shape)).size};
 }
 
-// The sums of a component, or of a few components that are adjacent in memory.
+// Number of components whose sums are stored together, and the size of these sums.
 struct Slices {
     Index n_together, size;
 
@@ -210,7 +211,8 @@ inline void add_and_clear(double* from, Index count, double* to) {
     }
 }
 
-// Merges only components that have rows in the span, which are few if K is large and the clusters are well separated.
+// Merges the sums of a span into the total, but only for components that have rows in the span. These components are
+// few if K is large and the clusters are well separated.
 inline void merge(const Shape& shape, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);

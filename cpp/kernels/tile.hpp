@@ -1,4 +1,4 @@
-// One tile in the form that the kernels for moments read.
+// A tile of rows with their responsibilities, in the form that the kernels for moments read.
 #pragma once
 #include "layout.hpp"
 #include "poll.hpp"
@@ -7,24 +7,24 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
     const double* rows;  // [group][feature][vector][lane]
-    // [group][component][vector][lane]: densities, or responsibilities times row weights after weighting
+    // [group][component][vector][lane]: exponentials; after multiplication by row factors, weighted responsibilities
     double* densities;
-    const double* row_factor;     // [group][vector][lane]: row weight over the sum of a row's exponentials
+    const double* row_factor;     // [group][vector][lane]: row weight divided by the sum of the row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
     double* differences;  // room for x - anchor of one component, or for its factors
     double* weighted;     // room for r (x - anchor) of one panel
     Poll* poll;
-    const std::int32_t* component = nullptr;  // components that have room in the tile; null: all, in order
+    const std::int32_t* component = nullptr;  // component of each slot in the tile; null: all components, in order
 
     Index component_of(Index slot) const { return component == nullptr ? slot : component[slot]; }
     Index rows_stride() const { return n_features * kGroupRows; }
     Index densities_stride() const { return padded_components * kGroupRows; }
 };
 
-// The groups in which a component has a responsibility. Other groups would add zeros, so leaving them out changes no
-// bit.
+// Groups of a tile in which a component has a responsibility above zero. Leaving out the other groups changes no bit of
+// the sums, because these groups would only add zeros.
 struct ActiveGroups {
     int count = 0;
     unsigned char index[kTileGroups] = {};

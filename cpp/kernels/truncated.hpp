@@ -2,18 +2,18 @@
 // with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
 // AISTATS, algorithm 1.
 //
-// A bunch of rows evaluates the candidates of its rows, neighbours of the most probable ones, and a random component.
-// Each row keeps the best of these, so that the sum of its densities never decreases. The components of a tile have
-// *slots*:
-//
-//   densities   [group][slot][vector][lane]
-//   component   [slot]
+// Rows are processed in bunches. For each bunch, the candidates of its rows, neighbours of the most probable
+// candidates, and one random component are evaluated. Each row keeps the best of the evaluated components as its
+// candidates, so that the sum of its densities never decreases. Each component that is evaluated in a tile has a
+// *slot*, which replaces the index of the component in the arrays of the tile: `densities` is
+// [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::truncated {
 
-// Returns the largest number of components in a tile: the candidates of each row, and one random component per bunch.
+// Returns the largest number of components that a tile can evaluate: the candidates of each row with their neighbours,
+// and one random component per bunch.
 inline Index max_slots(const TruncatedView& task) {
     const Index of_rows = kTileRows * (task.n_candidates + task.n_expanded * task.n_tried) + kTileRows / kLanes;
     return smaller(task.step.shape.n_components, of_rows);
@@ -33,7 +33,7 @@ struct Layout {
         const Index n_slots = max_slots(task);
         Carver carver;
         carver.take(tile.size);
-        // twice as large as necessary, because a pair of 4-byte integers would fit in each double
+        // The arrays are twice as large as necessary, because two 4-byte integers would fit in each double.
         slot = carver.take(task.step.shape.n_components);
         component = carver.take(n_slots);
         listed = carver.take(n_slots);
@@ -44,8 +44,8 @@ struct Layout {
     }
 };
 
-// Returns bits that depend on a number in a way that looks random: Steele, Lea & Flood (2014), "Fast splittable
-// pseudorandom number generators", figure 15.
+// Returns pseudorandom bits that depend only on x: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number
+// generators", figure 15.
 inline std::uint64_t mixed(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
     x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
@@ -89,9 +89,9 @@ public:
     }
 
 private:
-    // Rows that evaluate the same components: one vector of a group, or all three. With few features and triangular
-    // factors a bunch is one vector, because whitening three together saves less than the components that only other
-    // rows need cost.
+    // Rows for which the same components are evaluated: one vector of a group, or all three vectors. With few features
+    // and triangular factors, a bunch is one vector. Whitening three vectors together would save some time, but more
+    // time would be lost by evaluating components for rows that do not need these components.
     struct Bunch {
         int first_vector, end_vector;
         unsigned bit;  // bit in `wanted_`
@@ -130,7 +130,7 @@ private:
         }
     }
 
-    // Lists the slots of the components that a bunch evaluates, probable ones first.
+    // Lists the slots of the components that are evaluated for a bunch, beginning with the probable ones.
     void list_components(const Bunch& bunch) {
         n_listed_ = 0;
         for (Index i = bunch.first; i < bunch.end; ++i) {
@@ -174,7 +174,8 @@ private:
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
         if (n_together == kGroupVectors) return;
-        for (Index slot = 0; slot < n_slots_; ++slot) {  // moments are summed over whole groups
+        // clears unwanted entries, because moments are summed over whole groups
+        for (Index slot = 0; slot < n_slots_; ++slot) {
             for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
                 if (wanted_[slot] >> (g * kGroupVectors + v) & 1) continue;
                 Vec::zero().store(group.densities + slot * kGroupRows + v * kLanes);
@@ -182,7 +183,7 @@ private:
         }
     }
 
-    // Reads the log priors of the rows for the listed slots and, last, for the background.
+    // Reads the log prior probabilities of the rows for the listed slots and, in the last place, for the background.
     void read_prior(Index first, double* out) {
         const PriorView& prior = task_.step.prior;
         const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -199,11 +200,12 @@ private:
         }
     }
 
-    // Returns the log densities of the i-th best component that each row has found so far, largest first.
+    // Returns a pointer to the i-th largest log density that each row has reached so far (i = 0 is the largest).
     double* best_at(Index i, int v) { return scratch_ + layout_.best + i * kGroupRows + v * kLanes; }
     Vec best_of(Index i, int v) { return Vec::load(best_at(i, v)); }
 
-    // Computes the log densities of the listed slots, and removes slots that no row will keep.
+    // Computes the log densities of the listed components, and removes from the list the components that no row will
+    // keep.
     void evaluate(const GroupView& group, const Bunch& bunch) {
         for (Index i = 0; i < task_.n_candidates; ++i) {
             for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
@@ -248,7 +250,7 @@ private:
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
-    // Computes |W (x - mean)|^2 of a vector of rows, with the bits of panels::whiten_panel.
+    // Computes |W (x - mean)|^2 of a vector of rows, with the same bits as panels::whiten_panel.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
         Vec z[D];
@@ -263,7 +265,7 @@ private:
         return squares;
     }
 
-    // Returns the squared distance above which a component is not among the best of a row.
+    // Returns the squared distance above which a row does not keep a component as a candidate.
     Vec keeping_limit(Vec log_scale, int v) {
         const Vec twice = Vec::broadcast(2) * (log_scale - best_of(task_.n_candidates - 1, v));
         return fma(max(twice, Vec::zero()), Vec::broadcast(kRelativeMargin), twice) + Vec::broadcast(kRoundingMargin);
@@ -285,8 +287,9 @@ private:
         }
     }
 
-    // Divides a vector of rows among the best of the listed components, as `soft` and `hard` do, and writes these as
-    // the new candidates, most probable first. If densities are equal, the components that are listed last are kept.
+    // Assigns a vector of rows to the best of the listed components, as `soft` and `hard` do, and writes these
+    // components as the new candidates, most probable first. If densities are equal, the components that are listed
+    // last are kept.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
@@ -302,7 +305,8 @@ private:
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
             n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        // number of components by which ties with the last kept one exceed n_candidates
+        // If several components tie for the last place among the candidates: the number of components in excess of
+        // n_candidates.
         alignas(64) double n_surplus[kLanes];
         (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
@@ -385,18 +389,18 @@ private:
 
     const TruncatedView& task_;
     Poll poll_;
-    const Shape shape_;  // with slots instead of components
+    const Shape shape_;  // shape of a tile, in which slots replace components
     const OperandsLayout operands_layout_;
     const Layout layout_;
     const SumsLayout sums_layout_;
     const double* operands_;
     double* scratch_;
     double* sums_;
-    std::int32_t* const slot_;       // [component], -1: none
+    std::int32_t* const slot_;       // [component]: its slot, or -1 if it has none
     std::int32_t* const component_;  // [slot]
-    std::int32_t* const listed_;     // slots that the bunch evaluates
+    std::int32_t* const listed_;     // slots that are evaluated for the bunch
     std::uint32_t* const wanted_;  // [slot], one bit per bunch: for each vector, or for the first vector of each group
-    std::uint32_t* const expanded_;  // same bits: the neighbours of the slot are listed
+    std::uint32_t* const expanded_;  // [slot], same bits: whether the neighbours of the component are listed
     unsigned char* const active_;
     const double background_;
     Index n_slots_ = 0, n_listed_ = 0;

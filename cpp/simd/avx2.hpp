@@ -1,4 +1,4 @@
-// Registers of 256 bits: AVX2 with its fused multiply-add.
+// Backend for registers of 256 bits (AVX2 with its fused multiply-add).
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
@@ -9,8 +9,9 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kRegisters = 16, kParts = 2, kPartLanes = kLanes / kParts;
 
-// Keeps a vector in a register. Otherwise gcc folds the load into each instruction that uses it, and the loop waits for
-// loads (M-step of d = 64: 68 % of the peak without this function, 79 % with it).
+// Forces the compiler to keep a vector in a register. Otherwise gcc loads the vector again in each instruction that
+// uses the vector, and the loop waits for these loads (M-step of d = 64: 68 % of the peak without this function, 79 %
+// with it).
 GAUSSMIX_INLINE Part in_register(Part a) {
     asm("" : "+x"(a.v));
     return a;
@@ -80,16 +81,17 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
     a[0].v = _mm256_unpacklo_pd(low, high);
     a[1].v = _mm256_unpackhi_pd(low, high);
 }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y z x | y z x y | z x y z
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers at first: x y z x | y z x y | z x y z
     const __m256d x = _mm256_blend_pd(_mm256_blend_pd(a[0].v, a[1].v, 0x4), a[2].v, 0x2);
     const __m256d y = _mm256_blend_pd(_mm256_blend_pd(a[1].v, a[0].v, 0x2), a[2].v, 0x4);
     const __m256d z = _mm256_blend_pd(_mm256_blend_pd(a[2].v, a[0].v, 0x4), a[1].v, 0x2);
-    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // rows 0, 3, 2, 1
-    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // rows 1, 0, 3, 2
-    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // rows 2, 1, 0, 3
+    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // sorts x of rows 0, 3, 2, 1
+    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // sorts y of rows 1, 0, 3, 2
+    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // sorts z of rows 2, 1, 0, 3
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    // Features 0 and 1 of all rows, then 2 and 3. An immediate operand must be a literal before loops are unrolled.
+    // `half` holds features 0 and 1 of all rows, then features 2 and 3. The calls are not made in a loop, because the
+    // intrinsic needs a literal as its last argument, and a loop index is not a constant before the loop is unrolled.
     const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
                              _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
                              _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};

@@ -1,17 +1,19 @@
-// Forced inlining and forced unrolling, which portable C++ cannot express, in the syntax of each compiler.
+// Macros for forced inlining and forced unrolling, in the syntax of each compiler, because standard C++ has no syntax
+// for either.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)
-// The kernels for any x86-64 processor wait for the C library's multiply-add, so that forced inlining and unrolling
-// would only triple their code and the time that compiling it takes.
+// The kernels for any x86-64 processor spend their time in the C library's multiply-add. Forced inlining and unrolling
+// would therefore not make these kernels faster, but would triple their size and the time to compile them.
 #define GAUSSMIX_INLINE inline
 #define GAUSSMIX_UNROLL
 #else
-// Kernels consist of small functions that must end up in one loop body, whatever the inliner's budget.
+// Kernels consist of small functions that must be inlined into one loop body, even if this exceeds the compiler's
+// limits for inlining.
 #define GAUSSMIX_INLINE [[gnu::always_inline]] inline
 
-// Loops over a register tile must be fully unrolled. Otherwise gcc keeps the accumulators in memory, at a third of the
-// speed.
+// Loops over a register tile must be fully unrolled. Otherwise gcc keeps the accumulators in memory, which makes the
+// loop three times as slow.
 #if defined(__clang__)
 #define GAUSSMIX_UNROLL _Pragma("clang loop unroll(full)")
 #else

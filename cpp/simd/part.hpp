@@ -1,27 +1,28 @@
-// The contract of a backend: `Part`, one register with kPartLanes lanes of double. docs/develop/cpp.md shows how to add
-// one.
+// Interface of a backend, i.e. of the code for one instruction set: the type `Part`, which is one register with
+// kPartLanes lanes of double, and its operations. The page docs/develop/cpp.md shows how to add a backend.
 //
-// GAUSSMIX_BACKEND names the file of the backend:
+// The macro GAUSSMIX_BACKEND names the file of the backend, which defines the following names.
 //
-//   kRegisters, kParts     registers of the processor; parts of a vector
-//   GAUSSMIX_EACH_PART     before a loop over the parts: unrolls it, or not
-//   Part                   {v}: zero, broadcast, load, load_unaligned, store, store_unaligned; and:
-//       load_floats            kPartLanes floats, widened
-//       load_head, load_floats_head, store_head    the first `count` lanes, any number: other lanes are zero, and
-//                          their memory is not touched
-//   + - * / fma sqrt       the first factor of fma may be a number
-//   max, min               a if a > b, else b; a if a < b, else b: thus b if one is NaN, or if both are 0
-//   held                   forces a value into a register, if the compiler would load it again or postpone it
-//   PartMask               less, equal, keep, select, any, bits, |
-//   lookup                 table[i mod 8], where the low bits of each lane of `index` hold the integer i
-//   wide_product           product of the low 32 bits of lanes of 64 bits
-//   add_lane_sums          sums[i] += the lanes of a[i], eight vectors, each folded to a part before: lanes j and
-//                          j + kPartLanes/2 first, then j and j + kPartLanes/4, and so on
-//   transpose              lane j of part i becomes lane i of part j
-//   deinterleave           kPartLanes rows of 2, 3 or 4 numbers one after another become one part for each number
+//   `kRegisters` is the number of registers of the processor; `kParts` is the number of parts of a vector.
+//   `GAUSSMIX_EACH_PART` precedes a loop over the parts, and unrolls the loop or prevents unrolling.
+//   `Part` has the member v and the functions zero, broadcast, load, load_unaligned, store and store_unaligned.
+//   `load_floats` loads kPartLanes floats and converts each float to double.
+//   `load_head`, `load_floats_head` and `store_head` access only the first `count` lanes, for any `count`. The other
+//       lanes are zero, and the memory of these lanes is not touched.
+//   `+`, `-`, `*`, `/`, `fma` and `sqrt` work lane by lane. The first factor of fma may be a number.
+//   `max` returns a if a > b, else b; `min` returns a if a < b, else b. Both return b if one argument is NaN, or if
+//       both arguments are 0.
+//   `in_register` forces a value into a register if the compiler would load the value again or postpone its
+//       computation.
+//   `PartMask` has the functions less, equal, keep, select, any and bits, and the operator |.
+//   `lookup` returns table[i mod 8], where the low bits of each lane of `index` hold the integer i.
+//   `wide_product` multiplies the low 32 bits of lanes of 64 bits.
+//   `add_lane_sums` adds the lanes of a[i] to sums[i] for eight vectors, each of which has been folded to one part.
+//       Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
+//   `transpose` moves lane j of part i to lane i of part j.
+//   `deinterleave` turns kPartLanes consecutive rows of 2, 3 or 4 numbers into one part for each number.
 //
-// The bits must equal the bits of the other backends: every operation rounds once, and sums are taken in the order
-// above.
+// Every backend must produce the same bits: every operation rounds once, and sums are taken in the order above.
 #pragma once
 #include <cstdint>
 
@@ -31,10 +32,11 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 using Bits = std::uint64_t;
 constexpr double kLargest = __DBL_MAX__;
-// A vector has the same number of lanes on every processor, because the lane of a row decides the bits of every sum.
+// A vector has the same number of lanes on every processor, because the distribution of rows among lanes affects the
+// last bits of every sum.
 constexpr int kLanes = 8;
-constexpr int kSumsTogether = 8;      // vectors whose lanes are added up together
-constexpr int kFeaturesTogether = 8;  // features that are transposed together
+constexpr int kSumsTogether = 8;      // number of vectors whose lanes are added up together
+constexpr int kFeaturesTogether = 8;  // number of features that are transposed together
 
 }  // namespace gaussmix::GAUSSMIX_ISA
 
@@ -42,8 +44,8 @@ constexpr int kFeaturesTogether = 8;  // features that are transposed together
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Makes the numbers at p unknown to the compiler, so that it reads them again instead of keeping more than it has
-// registers for.
+// Hides from the compiler that the numbers at p are known, so that the compiler reads these numbers again instead of
+// keeping more numbers than there are registers.
 GAUSSMIX_INLINE const double* reread(const double* p) {
     asm volatile("" : "+r"(p));
     return p;

@@ -1,7 +1,7 @@
-// Registers of 128 bits by the vector extensions of gcc and clang, for every processor. If the compiler may not use a
-// fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes it one number at a time, with the same
-// bits. This takes 10 times as long as AVX2 if the library finds the instruction in the processor, and about 100 times
-// otherwise.
+// Backend for every processor: registers of 128 bits, by the vector extensions of gcc and clang. If the compiler may
+// not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each multiply-add, one number
+// at a time, with the same bits. In this case the kernels are 10 times as slow as with AVX2 if the library finds the
+// instruction in the processor, and about 100 times as slow otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -13,8 +13,8 @@
 #include <immintrin.h>
 #endif
 
-// Loops over the parts are not unrolled. If four parts are unrolled, gcc and clang mix the instructions, and spill
-// registers (NEON, d = 8: 2,270 instructions for 540 multiply-adds, 1,300 in a loop).
+// Loops over the four parts of a vector are not unrolled, because gcc and clang would mix the instructions of different
+// parts and spill registers. (NEON, d = 8: 540 multiply-adds take 2,270 instructions if unrolled, and 1,300 in a loop.)
 #if defined(__clang__)
 #define GAUSSMIX_EACH_PART _Pragma("clang loop unroll(disable)")
 #else
@@ -79,7 +79,8 @@ struct Part {
 };
 
 #if !defined(__aarch64__) && !defined(__FMA__)
-// Calls the C library's multiply-add, once for each register. If it were inlined, the kernels would be twice as large.
+// Calls the C library's multiply-add for each lane of a register. The function is not inlined, because otherwise the
+// kernels would be twice as large.
 [[gnu::noinline]] static Part called_fma(Part a, Part b, Part c) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) c.v[i] = __builtin_fma(a.v[i], b.v[i], c.v[i]);
     return c;
@@ -100,22 +101,24 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
 #endif
 }
 GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
-#if defined(__aarch64__) && !defined(__clang__)  // gcc would copy `a` to all lanes first
+#if defined(__aarch64__) && !defined(__clang__)  // assembly, because gcc would first copy `a` to all lanes
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
     return c;
 #else
     return fma(Part::broadcast(a), b, c);
 #endif
 }
-// Uses comparisons, because NEON's fmax and fmin differ for NaN and for zeros.
+// The functions max and min use comparisons, because NEON's instructions fmax and fmin give other results for NaN and
+// for zeros.
 GAUSSMIX_INLINE Part max(Part a, Part b) { return {a.v > b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part min(Part a, Part b) { return {a.v < b.v ? a.v : b.v}; }
 GAUSSMIX_INLINE Part sqrt(Part a) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
     return a;
 }
-// Volatile, so that the preceding code comes first: compilers postpone multiply-adds until their operands spill (clang
-// 22, E-step of d = 16: 94 % of the peak by count, 83 % without `volatile`).
+// The assembly is volatile, so that the code before it is executed first. Otherwise compilers postpone multiply-adds
+// until their operands no longer fit in the registers (clang 22, E-step of d = 16: 94 % of the peak by instruction
+// count, 83 % without `volatile`).
 GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));
@@ -173,13 +176,13 @@ GAUSSMIX_INLINE void transpose(Part (&a)[2]) {
 }
 
 GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) { transpose(a); }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // x y | z x | y z
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers at first: x y | z x | y z
     const Register x = pick<0, 3>(a[0].v, a[1].v), y = pick<1, 2>(a[0].v, a[2].v);
     a[2].v = pick<0, 3>(a[1].v, a[2].v);
     a[0].v = x;
     a[1].v = y;
 }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {  // x y | z w | x y | z w
+GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {  // order of the numbers at first: x y | z w | x y | z w
     const Register x = pick<0, 2>(a[0].v, a[2].v), y = pick<1, 3>(a[0].v, a[2].v), z = pick<0, 2>(a[1].v, a[3].v);
     a[3].v = pick<1, 3>(a[1].v, a[3].v);
     a[0].v = x;

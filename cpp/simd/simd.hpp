@@ -1,10 +1,12 @@
-// The vector types of this compilation: `Vec` has a fixed number of logical lanes of double, and `Part` one register.
+// Vector types for the instruction set of this compilation. `Vec` has a fixed number of lanes of double, and `Part` is
+// one register.
 #pragma once
 #include "vec.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Adds the lanes of a[i] to sums[i], for any number of vectors; `sums` has room for a multiple of eight.
+// Adds the sum of the lanes of a[i] to sums[i], for N vectors. `sums` must have room for N numbers, rounded up to a
+// multiple of eight.
 template <int N>
 GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
     constexpr int kPadded = (N + kSumsTogether - 1) / kSumsTogether * kSumsTogether;
@@ -13,7 +15,7 @@ GAUSSMIX_INLINE void add_all_lane_sums(const Vec (&a)[N], double* sums) {
     GAUSSMIX_UNROLL for (int i = 0; i < N; i += kSumsTogether) add_lane_sums(sums + i, padded + i);
 }
 
-// Adds up the lanes of one vector, in the order of add_lane_sums.
+// Adds up the lanes of one vector, in the same order as add_lane_sums.
 GAUSSMIX_INLINE double lane_sum(Vec a) {
     alignas(64) double x[kLanes];
     a.store(x);

@@ -1,4 +1,5 @@
-// A vector of kLanes logical lanes of double, in one part or in nested pairs of halves, and masks of its lanes.
+// Defines vectors of kLanes lanes of double, which consist of one part (register) or of nested pairs of halves, and
+// masks of the lanes.
 //
 // Nothing here depends on the backend. Integer lanes use the vector extensions of gcc and clang.
 #pragma once
@@ -13,7 +14,7 @@ constexpr int kLanesOf = kPartLanes;
 template <class Half>
 constexpr int kLanesOf<HalfPair<Half>> = 2 * kLanesOf<Half>;
 
-// A pair of halves of a vector, a mask or words.
+// Two halves of a vector, of a mask or of words.
 template <class Half>
 struct HalfPair {
     Half low, high;
@@ -64,7 +65,8 @@ struct InParts<T, 1> {
 using Vec = InParts<Part, kParts>::type;
 using Mask = InParts<PartMask, kParts>::type;
 
-// Returns part h of a vector. If loops over four parts are not unrolled, the part is read through memory.
+// Returns part (register) h of a vector. If a vector has more than two parts, the part is read through memory, because
+// loops over the parts are not unrolled.
 GAUSSMIX_INLINE Part part(const Part& a, int) { return a; }
 template <class Half>
 GAUSSMIX_INLINE Part part(const HalfPair<Half>& a, int h) {
@@ -85,7 +87,7 @@ GAUSSMIX_INLINE void set_part(HalfPair<Half>& a, int h, Part x) {
     }
 }
 
-// Operations that are applied to each half.
+// The following operations are applied to each half.
 template <class Half>
 GAUSSMIX_INLINE HalfPair<Half> join(Half low, Half high) {
     return {low, high};
@@ -122,7 +124,7 @@ GAUSSMIX_INLINE bool any(HalfPair<M> m) {
     return any(m.low | m.high);
 }
 template <class M>
-GAUSSMIX_INLINE unsigned bits(HalfPair<M> m) {  // bit i for lane i
+GAUSSMIX_INLINE unsigned bits(HalfPair<M> m) {  // bit i of the result belongs to lane i
     return bits(m.low) | bits(m.high) << kLanesOf<M>;
 }
 
@@ -131,7 +133,7 @@ using Integers [[gnu::vector_size(sizeof(Part))]] = Bits;
 GAUSSMIX_INLINE Integers integers(Part a) { return (Integers)a.v; }
 GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
 
-// Splits x = fraction * 2^exponent with the fraction in [sqrt(1/2), sqrt(2)); x is positive and normal.
+// Splits positive normal numbers x into fraction * 2^exponent, with fractions in [sqrt(1/2), sqrt(2)).
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
     constexpr Bits two_to_52 = 0x4330000000000000;
@@ -154,14 +156,14 @@ GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     GAUSSMIX_UNROLL for (int i = 0; i < kParts * D; ++i) set_part(a[i % D], i / D, parts[i / D][i % D]);
 }
 
-// Returns a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i. The integer that starts at
-// bit 3 is added to the exponent field, which starts at bit 52.
+// Returns a * 2^(i div 8), where the low bits of each lane of `index` hold the integer i. The quotient i div 8, which
+// starts at bit 3, is added to the exponent field, which starts at bit 52.
 GAUSSMIX_INLINE Part scale_by_eighths(Part a, Part index) {
     return of_integers(integers(a) + ((integers(index) & ~Bits{7}) << 49));
 }
 GAUSSMIX_HALF_BY_HALF(scale_by_eighths)
 
-// Returns table[i mod 8].
+// Returns table[i mod 8], where the low bits of each lane of `index` hold the integer i.
 template <class Half>
 GAUSSMIX_INLINE HalfPair<Half> lookup(const double* table, HalfPair<Half> index) {
     return {lookup(table, index.low), lookup(table, index.high)};

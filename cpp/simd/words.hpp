@@ -1,10 +1,11 @@
-// `Words`: integers in the lanes, for random numbers.
+// Defines `Words`, vectors with one integer in each lane, for random numbers.
 #pragma once
 #include "simd.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Integers of 32 bits. Products read the low halves of lanes; the contents of the high halves are up to the caller.
+// Integers of 32 bits in the low halves of lanes. Products read only the low halves, so the high halves may hold any
+// bits.
 struct PartWords {
     Integers v;
 
@@ -26,7 +27,7 @@ GAUSSMIX_INLINE HalfPair<Half> high_half(HalfPair<Half> a) {
     return {high_half(a.low), high_half(a.high)};
 }
 
-// Returns 2^52 plus the integer in the low bits of a lane that `mask` selects.
+// Returns, for each lane, 2^52 plus the integer in the low bits that `mask` selects.
 GAUSSMIX_INLINE Part above_2_to_52(PartWords a, Bits mask) {
     return of_integers((a.v & mask) | Bits{0x4330000000000000});
 }
@@ -38,7 +39,7 @@ GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
 // Rotates (cosine, sine) by the number of quarter turns in the low bits of `quarters`.
 GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
     const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
-    const Integers exchanged = (c ^ s) & -(q & 1);  // if the number of quarter turns is odd
+    const Integers exchanged = (c ^ s) & -(q & 1);  // exchanges cosine and sine if the number of quarter turns is odd
     cosine = of_integers((c ^ exchanged) ^ ((q + 1) >> 1 << 63));
     sine = of_integers((s ^ exchanged) ^ (q >> 1 << 63));
 }

@@ -1,7 +1,7 @@
-// `Part` in a register of AVX2 or AVX-512, by intrinsics: the code that is the same for both and for every element
-// type.
+// Code that the backends for AVX2 and AVX-512 share: the type `Part`, implemented by intrinsics for any element type.
 //
-// GAUSSMIX_MM(name) completes the name of an intrinsic: GAUSSMIX_MM(add) is _mm512_add_pd, or _mm256_add_ps, ...
+// GAUSSMIX_MM(name) completes the name of an intrinsic. For example, GAUSSMIX_MM(add) may be _mm512_add_pd or
+// _mm256_add_ps.
 #pragma once
 #include <immintrin.h>
 

@@ -1,4 +1,4 @@
-// Up to eight rows whose responsibilities are computed together: a lane is a row.
+// Functions for batches of up to eight rows whose responsibilities are computed together, one row per lane.
 #pragma once
 #include "../bounds.hpp"
 #include "../poll.hpp"
@@ -13,7 +13,7 @@ GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
     return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];
 }
 
-// Returns the index of a row's entry in the prior's table, -1 if the row has no prior.
+// Returns the index of a row's entry in the prior's table, or -1 if the row has no prior.
 inline std::int32_t prior_index(const PriorView& prior, Index row) {
     if (prior.indices == nullptr) return static_cast<std::int32_t>(row);
     std::int32_t index;
@@ -47,7 +47,7 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
 }
 
 // Turns log densities into exponentials, in place, and returns the factors that turn exponentials into responsibilities
-// times row weights. Small responsibilities are zero by the definition of softmax.hpp.
+// times row weights. Small responsibilities are set to zero, as defined in softmax.hpp.
 inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec best = background;

@@ -1,6 +1,6 @@
-// Rows whose patterns few other rows share: one row after another, eight components at once. The missing values of a
-// row are replaced by their conditional means under each component, and their conditional covariances are added to the
-// second moments.
+// Kernel for rows whose pattern of missing values few other rows share. The rows are processed one after another, for
+// eight components at a time. The missing values of a row are replaced by their conditional means under each component,
+// and their conditional covariances are added to the second moments.
 #pragma once
 #include "pattern.hpp"
 
@@ -19,16 +19,17 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // Returns the number of rows in a batch; it is limited because the covariances of their missing values need room.
+    // Returns the number of rows in a batch, which is limited because the covariances of the rows' missing values need
+    // memory.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMaxBytes = 32'768;  // bound on this room, in doubles
+        constexpr Index kMaxBytes = 32'768;  // limit on the memory for these covariances, in doubles
         const Index size = triangle(shape.n_features) * padded_components(shape);
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
     }
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Computes the log densities of the rows without their priors. Row i has the pattern with index pattern[i].
+    // Computes the log densities of the rows, without log priors. Row i has the pattern with index pattern[i].
     bool find_densities(const Batch& batch, const Index* pattern, Poll& poll) {
         const Index n_vectors = K_ / kLanes;
         int slot = -1;
@@ -73,7 +74,7 @@ public:
         return true;
     }
 
-    // Adds moments of rows whose exponentials are in `densities` to sums [moment][component].
+    // Adds the moments of the rows, whose exponentials are in `densities`, to `sums`, [moment][component].
     bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();
@@ -111,7 +112,7 @@ private:
             by_row = carver.take(K * kBatchRows);
             completed = carver.take(kBatchRows * d * K);
             inverse = carver.take(triangle(d) * kLanes);
-            // regression of the last pattern; n_missing n_present <= d^2 / 4
+            // Regression matrix of the last pattern; this room suffices, because n_missing * n_present <= d^2 / 4.
             regression = carver.take(triangle(d) * K);
             covariance = carver.take(rows * triangle(d) * K);
             constants = carver.take(K);
@@ -130,7 +131,7 @@ private:
                 room_ + layout_.regression + v * triangle(d_) * kLanes, room_ + layout_.inverse, room_ + layout_.room};
     }
 
-    // Subtracts |W u|^2 / 2 of the first R rows from their log densities.
+    // Subtracts |W u|^2 / 2 from the log density of each of the first R rows.
     template <int R>
     void subtract_distances(Index v) {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -170,7 +171,8 @@ private:
         }
     }
 
-    // Adds rows i .. of a block of second moments for features j .., or the block's triangle if i = j.
+    // Adds a block of second moments, between H features from i on and features from j on. If i = j, only the lower
+    // triangle of the block is added.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
@@ -201,7 +203,8 @@ private:
         }
     }
 
-    // Adds the covariances of the missing values of consecutive rows with one pattern; moves i behind these rows.
+    // Adds the conditional covariances of the missing values for the rows from i on that have the same pattern, and
+    // moves i behind these rows.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

@@ -1,11 +1,13 @@
-// Rows with measurement errors: eight rows at once, one row per lane. With T = (S + E)_oo, where o are the observed
-// features,
+// Kernel for rows with measurement errors, which processes eight rows at a time, one row per lane. With T = (S + E)_oo
+// and u = (x - mean)_o, where o are the observed features, the log density is
 //
-//   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u,  u = (x - mean)_o
-//   mean of the true row, about the mean of k: S_:o T^-1 u,         covariance: S - S_:o T^-1 S_o:
+//   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u.
 //
-// A lane whose feature is missing has 1 on that diagonal element of T, 0 in its row and column, and u = 0. A feature
-// without error is exact: its mean is the observed value, and its covariances are 0.
+// Given the observed values, the true row has the mean S_:o T^-1 u, relative to the mean of k, and the covariance S -
+// S_:o T^-1 (S_:o)'.
+//
+// If a feature is missing in a lane, T has 1 on the diagonal and 0 in the rest of this feature's row and column, and u
+// is 0. A feature without error is exact, so that its mean is the observed value and its covariances are 0.
 #pragma once
 #include "batch.hpp"
 
@@ -13,8 +15,8 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 class ByRow {
 public:
-    // Returns the number of doubles that it keeps in `room`. The `sums` are cleared at first, and add up the rows
-    // visited so far.
+    // Returns the number of doubles that an object needs in `room`. This memory includes sums over the rows that were
+    // visited since `clear_sums`.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
@@ -40,14 +42,14 @@ public:
         return !is_over;
     }
 
-    // Adds moments of rows whose exponentials are in `densities`. Returns false if `poll` was cancelled.
+    // Adds the moments of the rows, whose exponentials are in `densities`. Returns false if `poll` was cancelled.
     bool add_moments(Vec factor, Poll& poll) {
         bool is_over = false;
         with_features([&](auto count) { is_over = !add_moments_of<decltype(count)::value>(factor, poll); });
         return !is_over;
     }
 
-    // Adds these sums to the common sums of all kernels, [moment][component].
+    // Adds the sums of this kernel to the sums that all kernels share, [moment][component].
     void add_sums(double* out) {
         const Index K = padded_components(shape_), n = n_moments(d_);
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -56,7 +58,8 @@ public:
         }
     }
 
-    // Writes means and covariances of the true rows, averaged over all components. `densities` are responsibilities.
+    // Writes the mean and the covariance of each true row, averaged over all components. `densities` must hold
+    // responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
@@ -94,8 +97,8 @@ public:
     }
 
 private:
-    // Calls `use(k, share)` with the posterior of each component k that has a responsibility. Returns false if `poll`
-    // was cancelled.
+    // Calls use(k, responsibility) for each component k with a responsibility, after the posterior of the true rows
+    // under this component has been computed. Returns false if `poll` was cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -137,7 +140,7 @@ private:
         return D > 0 ? D : d_;
     }
 
-    // Handles D features, or any number of features if D = 0.
+    // Computes log densities for D features, or for any number of features if D = 0.
     template <int D>
     bool find_densities_of(Poll& poll) {
         const Index d = features<D>();
@@ -217,7 +220,7 @@ private:
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
-                // Also called for a missing value, for which it writes zeros.
+                // `read_errors` is also called for missing values, and then writes zeros.
                 const double variance = read_errors(row, i, lane, is_present);
                 room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }
@@ -225,7 +228,8 @@ private:
         constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
     }
 
-    // Reads the covariances of a feature's error with the earlier features, and returns its variance.
+    // Reads the covariances between the error of feature i and the errors of earlier features, and returns the
+    // variance of feature i's error.
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};
@@ -238,7 +242,8 @@ private:
         return out[index(i, i) * kLanes];
     }
 
-    // Computes the mean of the true rows about the mean of k, and the quantities that `covariance` reads.
+    // Computes the conditional mean of the true rows relative to the mean of component k, and the quantities that
+    // `covariance` reads.
     template <int D>
     void find_posterior(Index k) {
         const Index d = features<D>();
@@ -264,7 +269,7 @@ private:
         }
     }
 
-    // Returns element (i, j) of the covariance of the true rows.
+    // Returns element (i, j) of the conditional covariance of the true rows.
     template <int D>
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();

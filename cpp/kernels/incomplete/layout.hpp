@@ -1,10 +1,10 @@
-// The memory layout of the kernels for incomplete rows. A row is incomplete if values are missing (NaN), or if it has
-// errors.
+// The memory layout of the kernels for incomplete rows. A row is incomplete if values are missing (NaN) or have
+// measurement errors.
 //
-// A *pattern* is a set of missing features. The first `n_present` features of its list are observed. Arrays with one
-// entry per component have the components innermost, eight to a vector, so that a lane is a component.
-//
-//   sums        [1, then features, then the triangle by rows][component]: N, first and second moments about the means
+// A *pattern* is a set of missing features. The list of features of a pattern begins with the `n_present` observed
+// features. In arrays with one entry per component, the components are the last dimension, eight to a vector, so that
+// each lane is a component. The sums are N and the first and second moments about the means, in the layout [1,
+// features, triangle by rows][component].
 #pragma once
 #include "../exp_log.hpp"
 #include "../layout.hpp"
@@ -12,9 +12,10 @@
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 constexpr double kLog2Pi = 1.8378770664093456;
-constexpr int kBatchRows = kLanes;  // rows whose responsibilities are computed together
+constexpr int kBatchRows = kLanes;  // number of rows whose responsibilities are computed together
 
-// Returns the size of a triangle by rows, which is also the position of row n.
+// Returns the number of elements of a triangle with n rows that is stored by rows. This is also the position of row n
+// in a larger triangle.
 constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
 constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
@@ -22,7 +23,7 @@ constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n
 inline Index padded_components(const Shape& shape) { return round_up(shape.n_components, kLanes); }
 
 struct Operands {
-    Index log_weight, log_det, means, whitening;        // [...][component], triangles by rows
+    Index log_weight, log_det, means, whitening;        // [...][component]; triangles are stored by rows
     Index precision, covariance;                        // [feature][feature][component]
     Index each_log_weight, each_mean, each_covariance;  // [component][...]
     Index background, size;
@@ -56,18 +57,18 @@ struct Sums {
     }
 };
 
-// Sums over batches, lane by lane, until the end of a span.
+// Sums over the batches of a span, separately for each lane.
 struct Totals {
     Vec log_likelihood = Vec::zero(), background = Vec::zero();
 };
 
-// Up to eight rows with their log densities, later exponentials, [component][lane].
+// Indices of up to eight rows that are processed together.
 struct Batch {
     Index row[kBatchRows];
     int n_rows = 0;
 };
 
-// The logarithm of a product of any number of positive factors.
+// Logarithm of a product of any number of positive factors. The product itself may be beyond the range of double.
 class LogProduct {
 public:
     GAUSSMIX_INLINE void multiply(Vec x) {
@@ -84,7 +85,8 @@ public:
     }
 
 private:
-    static constexpr int kMaxFactors = 512;  // each factor is between sqrt(1/2) and sqrt(2)
+    // Each factor is between sqrt(1/2) and sqrt(2), so that a product of this many factors cannot overflow.
+    static constexpr int kMaxFactors = 512;
     GAUSSMIX_INLINE void carry() {
         Vec exponent;
         split(product_, product_, exponent);
@@ -94,8 +96,8 @@ private:
     int n_factors_ = 0;
 };
 
-// Factorises A = L D L' of a matrix that is stored as a triangle by rows, lane by lane. Leaves -L below the diagonal
-// and 1/D on it. N is n, or 0 for any n. Returns log |det A|.
+// Factorises A = L D L' in each lane, for a matrix A that is stored as a triangle by rows. Leaves -L below the diagonal
+// and 1/D on the diagonal. N is the size of A, or 0 for any size. Returns log |det A|.
 template <int N>
 Vec factorise(Index any, double* a) {
     const Index n = N > 0 ? N : any;
@@ -120,7 +122,8 @@ Vec factorise(Index any, double* a) {
     return det.value();
 }
 
-// Replaces a matrix that is stored as a triangle by rows by A^-1, lane by lane, by sweeps. Returns log |det A|.
+// Replaces a matrix A, which is stored as a triangle by rows, by its inverse in each lane, using the sweep operator.
+// Returns log |det A|.
 template <int N>
 Vec invert_small(double* room) {
     LogProduct det;
@@ -143,7 +146,7 @@ Vec invert_small(double* room) {
     return det.value();
 }
 
-// Inverts a matrix of any size in the same way; `column` has room for n.
+// Inverts a matrix of any size n in the same way as `invert_small`; `column` must have room for n vectors.
 inline Vec invert(Index n, double* a, double* column) {
     Vec small = Vec::zero();
     if (n <= 8) {
@@ -176,7 +179,7 @@ inline Vec invert(Index n, double* a, double* column) {
     return det.value();
 }
 
-// Replaces -L below the diagonal by L^-1.
+// Replaces -L, which is stored below the diagonal, by L^-1.
 inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {

@@ -1,5 +1,5 @@
-// Sorts the rows of a leaf by pattern. Patterns are in order of first appearance, and rows of one pattern keep their
-// order.
+// Sorts the rows of a leaf (block of 65,520 rows) by their patterns of missing values. Patterns are in order of first
+// appearance, and rows of one pattern keep their order.
 #pragma once
 #include "pattern.hpp"
 
@@ -22,14 +22,16 @@ struct OrderScratch {
 
 inline Index order_scratch(Index n_features, Index n_rows) noexcept { return OrderScratch(n_features, n_rows).size; }
 
-// Writes the index of each visited row of first .. last - 1, at most a leaf, and the index of its pattern.
+// Writes, for rows first .. last - 1 (at most a leaf) in sorted order, the index of each row and the index of its
+// pattern.
 inline void order(const RowsView& rows, Index first, Index last, Listener listener, void* scratch,
                   std::uint16_t* indices, std::uint16_t* pattern) noexcept {
     const Index n_rows = last - first, n_words = pattern_words(rows.n_features);
     const OrderScratch layout(rows.n_features, n_rows);
     char* room = static_cast<char*>(scratch);
     std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct patterns
-    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);  // 1 + index of a pattern; 0: free
+    // hash table: 1 + index of a pattern, or 0 if a slot is free
+    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);
     std::uint16_t* index = reinterpret_cast<std::uint16_t*>(room + layout.index);
     std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);
     const auto are_equal = [&](const std::uint64_t* a, const std::uint64_t* b) {

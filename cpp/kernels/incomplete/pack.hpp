@@ -1,5 +1,5 @@
-// Derives the covariances and precisions of the components from their factors W once per call: S = W^-1 W^-1', S^-1 =
-// W' W.
+// Computes the covariances S = W^-1 W^-1' and the precision matrices S^-1 = W' W of the components from their factors
+// W, once per call.
 #pragma once
 #include "../factor.hpp"
 #include "layout.hpp"
@@ -9,7 +9,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 // Returns the number of doubles that `pack` needs as scratch.
 constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
 
-// Adds sum_p r_p' r_p of rows r_p, each with p + 1 numbers, to the lower triangle.
+// Computes the lower triangle of sum_p r_p' r_p, where row r_p has p + 1 numbers.
 inline void add_products(Index d, const double* rows, double* out) {
     for (Index i = 0; i < d * d; ++i) out[i] = 0;
     for (Index p = 0; p < d; ++p) {
@@ -35,7 +35,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         const bool is_real = k < shape.n_components;
         const double log_weight = is_real ? parameters.log_scale[k] : -__builtin_inf();
         lanes(layout.log_weight, 0, k) = operands[layout.each_log_weight + k] = log_weight;
-        if (!is_real) {  // a padding component: standard normal with weight 0
+        if (!is_real) {  // components that only pad the last vector are standard normal with weight 0
             lanes(layout.log_det, 0, k) = 0;
             for (Index i = 0; i < d; ++i) {
                 lanes(layout.means, i, k) = 0;
@@ -65,7 +65,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         for (Index i = 0; i < d; ++i) {
             for (Index j = 0; j <= i; ++j) set_both(layout.precision, i, j, k, product[i * d + j]);
         }
-        // L = W^-1 by rows. Element (i, j) of S = L L' is sum_p L_ip L_jp: rows p of L' are columns of L.
+        // Compute L = W^-1 by rows. Element (i, j) of S = L L' is sum_p L_ip L_jp.
         invert_triangle(d, columns, poll, inverse);
         for (Index i = 0; i < d; ++i) {
             for (Index j = 0; j <= i; ++j) {

@@ -1,14 +1,13 @@
-// Patterns of missing features, and the conditional distributions that they imply. A lane is a component.
+// Computes the conditional distributions of missing features, given the observed features of a pattern. Each lane is a
+// component.
 //
-// With Lambda = S^-1, missing features m and observed features o, and u_o = (x - mean)_o:
+// Let Lambda = S^-1, let m be the missing and o the observed features, and u_o = (x - mean)_o. If few features are
+// missing, the missing values have the conditional mean -Lambda_mm^-1 Lambda_mo u_o, relative to their mean, and the
+// conditional covariance Lambda_mm^-1, and log |S_oo| = log |S| + log |Lambda_mm|. If few features are observed, the
+// conditional mean is S_mo S_oo^-1 u_o, and the conditional covariance is S_mm - S_mo S_oo^-1 S_om.
 //
-//   few are missing    mean of the missing values about the mean  -Lambda_mm^-1 Lambda_mo u_o,
-//                      covariance  Lambda_mm^-1
-//                      log |S_oo| = log |S| + log |Lambda_mm|
-//   few are observed   mean  S_mo S_oo^-1 u_o,   covariance  S_mm - S_mo S_oo^-1 S_om
-//
-// The conditional means of the missing values minimise |W u|^2. The minimum is d^2 = u_o' S_oo^-1 u_o, a sum of
-// squares, so that nothing cancels.
+// The conditional means of the missing values minimise |W u|^2. The minimum, d^2 = u_o' S_oo^-1 u_o, is computed as a
+// sum of squares, so that no digits are lost by cancellation.
 #pragma once
 #include "batch.hpp"
 
@@ -40,15 +39,15 @@ inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) 
 
 struct Pattern {
     Index n_present, n_missing;
-    Index* features;  // observed features, then missing features
+    Index* features;  // indices of the observed features, followed by the missing features
 
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
-    // Checks whether inverting the precision of the missing features takes less work than the covariance of the
-    // observed ones.
+    // Checks whether inverting the precision of the missing features takes less work than inverting the covariance of
+    // the observed features.
     bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
-    // Returns the pattern of a row; `room` has space for n_features.
+    // Returns the pattern of a row; `room` must have space for n_features indices.
     static Pattern of(const RowsView& rows, Index row, Index* room) {
         Index n_present = 0, end = rows.n_features;
         for (Index j = 0; j < rows.n_features; ++j) {
@@ -59,10 +58,10 @@ struct Pattern {
     }
 };
 
-// The conditional distributions of eight components for one pattern. All arrays are [...][lane].
+// The conditional distributions of eight components for one pattern. All arrays have the layout [...][lane].
 struct Conditional {
-    double* covariance;  // covariance of the missing values given the observed ones, a triangle
-    double* regression;  // S_mo S_oo^-1, [missing][present]; `complete` does not need it if few values are missing
+    double* covariance;  // conditional covariance of the missing values, a triangle
+    double* regression;  // S_mo S_oo^-1, [missing][present]; not needed by `complete` if few values are missing
     double* inverse;     // scratch for a triangle
     double* room;        // scratch for n_features
 };
@@ -72,7 +71,8 @@ public:
     Conditioner(const Shape& shape, const double* operands)
         : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
 
-    // Conditions eight components, beginning with 8 v, and returns log |S_oo|.
+    // Computes the conditional distributions of the eight components from 8 v on, and returns log |S_oo| of each
+    // component.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (pattern.uses_downdate()) {
@@ -96,7 +96,8 @@ public:
         return log_det;
     }
 
-    // Computes the regression even if few values are missing: -Lambda_mm^-1 Lambda_mo.
+    // Computes the regression matrix -Lambda_mm^-1 Lambda_mo if few values are missing, because `condition` does not
+    // compute this matrix then.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (!pattern.uses_downdate()) return;
@@ -111,8 +112,8 @@ public:
         }
     }
 
-    // Writes the conditional means of a row's missing features, relative to the component means; feature j is at j *
-    // stride.
+    // Writes the conditional means of a row's missing features, relative to the component means; the value of feature j
+    // is at u + j * stride.
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
@@ -144,8 +145,8 @@ public:
     const Operands& layout() const { return layout_; }
 
 private:
-    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for a < n and i < o; four rows at a time, because their sums are
-    // independent.
+    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four rows are handled at
+    // a time, because their sums are independent.
     template <class Row, class At, class X, class Store>
     static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
         for (Index first = 0; first < n; first += 4) {
@@ -167,7 +168,8 @@ private:
         }
     }
 
-    // Computes regression and covariance of the missing features if N features are observed, or any number if N = 0.
+    // Computes the regression matrix and the conditional covariance of the missing features. N is the number of
+    // observed features, or 0 for any number.
     template <int N>
     void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
@@ -181,7 +183,7 @@ private:
                     sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
-            // Computes S_ma - S_mo (S_oo^-1 S_oa), for the missing features up to a.
+            // Computes S_ma - S_mo (S_oo^-1 S_oa) for the missing features up to a.
             for (Index b = 0; b <= a; ++b) {
                 const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();

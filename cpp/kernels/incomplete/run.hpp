@@ -1,7 +1,8 @@
-// Runs of many rows with one pattern. The kernels for complete rows sum the observed values under the components'
-// marginal distributions, and the sums are completed once per run. With B = S_mo S_oo^-1,
-//
-//   first  [I; B] f_o,    second  [I; B] S_oo [I; B]' + N (S_mm - B S_om) in the missing corner
+// Kernel for runs of many rows with the same pattern of missing values. The kernels for complete rows sum the
+// moments of the observed values under the marginal distributions of the components. The moments that involve missing
+// values are computed from these sums once per run. If f_o and M_oo are the first and second moments of the observed
+// values, and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I; B]', to
+// which N (S_mm - B S_om) is added for pairs of missing features.
 #pragma once
 #include "pattern.hpp"
 
@@ -29,7 +30,8 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // Begins a run with the pattern of the given row, which has observed values. Returns false if `poll` was cancelled.
+    // Begins a run with the pattern of the given row, which must have observed values. Returns false if `poll` was
+    // cancelled.
     bool begin(Index row, bool has_moments, Poll& poll) {
         pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(room_ + layout_.features));
         const Index n = pattern_.n_missing, o = pattern_.n_present;
@@ -56,7 +58,8 @@ public:
         return !poll.is_cancelled(K_ * d_ * d_);
     }
 
-    // Sums rows first .. end - 1, at most a tile. Returns false if the pass is cancelled.
+    // Adds the moments of rows first .. end - 1, which are at most a tile (144 rows). Returns false if the pass is
+    // cancelled.
     bool add(Index first, Index end) {
         const StepView task = view(first, end);
         const Index n_rows = end - first;
@@ -76,7 +79,8 @@ public:
         }
     }
 
-    // Adds the completed sums to the common sums of all kernels. Returns false if `poll` was cancelled.
+    // Computes the sums that involve missing values, and adds all sums to the sums that all kernels share. Returns
+    // false if `poll` was cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;
@@ -148,7 +152,8 @@ private:
 
     static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
-    // Computes W_oo and the constants of log densities of components 8 v and on; leaves L^-1 and 1/D in `factor`.
+    // Computes, for the eight components from 8 v on, the whitening factors of the observed features and the
+    // constants of the log densities. L^-1 and 1/D remain in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
         double* factor = room_ + layout_.factor;
@@ -242,14 +247,14 @@ private:
         }
     }
 
-    // Reads the observed values of rows first .. end - 1, [feature][row], and their priors.
+    // Reads the observed values of rows first .. end - 1, [feature][row], and the log priors of these rows.
     StepView view(Index first, Index end) {
         const Index o = pattern_.n_present;
         double* cells = room_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
                 Prefetch(rows_, i + kTileRows, 1).fetch_all();  // prefetches the rows of the next tile
-            Index row[kLanes];                                  // rows past the end may have another pattern
+            Index row[kLanes];  // the last row is repeated, because rows past the end may have another pattern
             for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
             rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);
         }

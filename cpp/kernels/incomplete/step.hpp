@@ -1,4 +1,4 @@
-// One pass over incomplete rows: chooses a kernel for each row, and adds up the kernels' sums.
+// Makes one pass over incomplete rows: chooses a kernel for each row, and adds up the sums of the kernels.
 #pragma once
 #include "by_component.hpp"
 #include "by_row.hpp"
@@ -8,7 +8,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-// From this number of rows with one pattern on, the kernels for complete rows are faster.
+// Smallest number of consecutive rows with the same pattern for which the kernels for complete rows are faster.
 constexpr Index kLeastRun = 32;
 
 inline Index scratch_size(const Shape& shape, bool has_errors) {
@@ -92,15 +92,16 @@ private:
         return batch.n_rows == 0 || visit_batch(batch, pattern);
     }
 
-    // Returns the end of a run. Spans end where leaves end, and so do runs.
+    // Returns the end of a run of rows with the same pattern. A run never extends beyond a leaf, because a span ends
+    // where a leaf ends.
     Index end_of_run(Index first, Index last) const {
         Index end = first + 1;
         while (end < last && task_.pattern[end] == task_.pattern[first]) ++end;
         return end;
     }
 
-    // Checks whether the kernels for complete rows take the run. For rows without observed values the other kernels
-    // need less work, and evaluations of complete rows do not support priors.
+    // Checks whether the kernels for complete rows handle a run. These kernels are slower for short runs and for rows
+    // without observed values, and their evaluations do not support priors.
     bool is_long(Index first, Index end) const {
         if (end - first < kLeastRun || (!is_step() && task_.prior.table != nullptr)) return false;
         for (Index j = 0; j < task_.shape.n_features; ++j) {

@@ -20,7 +20,7 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array
 
 # In `step`, every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
-NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 log 2, in nats
+NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 times log 2, so that exp(−NEGLIGIBLE_NATS) is 2⁻⁶⁰
 
 NOISE_LABEL = -1  # label of rows that belong to the noise component (the background)
 
@@ -81,7 +81,7 @@ class Engine(Protocol[StateT]):
         """Return the context for a pass with these parameters, given the context of the previous pass or `prepare`."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that a source stores with a block between passes. The source makes a lost state again.
+        """Make the state that a source stores with a block between passes, or again if the state was lost.
 
         The state must not depend on the row weights, because row weights may change between passes.
         """
@@ -143,7 +143,7 @@ class Engine(Protocol[StateT]):
         """Return log p(x, k) of each row and component, nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        """Return p(k | x), (n_rows, n_components), without the noise component; so rows may sum to less than 1.
+        """Return p(k | x) of each row for all components except the noise component, (n_rows, n_components).
 
         The result is accurate even for rows that are very far from every mean (`complete/distant.py`).
         """
@@ -164,7 +164,8 @@ class Engine(Protocol[StateT]):
         n_rows : number of rows.
         cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set above 1. For a
             uniform number u in [0, 1), the first component with an entry above u is drawn.
-        means : (n_components, n_features), data units. whitening : factors W_k.
+        means : means of the components, (n_components, n_features), data units.
+        whitening : factors W_k.
         random_key : 64-bit key of the random numbers.
 
         Returns

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
-MAX_STEPS_OF_CALL = 2**31  # far below 2**63, because the core stores the number of steps in 64 bits
+MAX_STEPS_OF_CALL = 2**31  # below the core's 64-bit limit on the number of steps
 
 
 class PackedPrior(NamedTuple):
@@ -164,9 +164,9 @@ class InitialMixtures(NamedTuple):
 
     Parameters
     ----------
-    weights : (n_groups, n_components), with a further column if there is a background.
-    means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), data units², each in compact form.
+    weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
+    means : means of the components, (n_groups, n_components, n_features), data units.
+    covariances : covariances of each group in compact form, (n_groups, …), data units².
     """
 
     weights: Array
@@ -208,16 +208,16 @@ class SearchSettings(NamedTuple):
 
     Parameters
     ----------
-    uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses them in order, and begins again with
-        the first number after the last.
+    uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order, and begins
+        again with the first number after the last.
     kmeans : `n_candidates`, `max_passes` and `tolerance` (see `KMeansSettings`) of the k-means that initialises a
         further ascent.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before an ascent on few rows, before an
         ascent on more rows, and after the last ascent.
-    acceptance : conditions for accepting moves. Its `max_work` is ignored, because `search_steps_factor` limits the
-        work.
-    swap_patience, refinement_patience : values that replace `patience`: for structures with one shared covariance, and
-        for ascents on more rows.
+    acceptance : conditions for accepting moves. The field `max_work` of these conditions is ignored, because
+        `search_steps_factor` limits the work.
+    swap_patience, refinement_patience : values that replace `patience` of `acceptance`, for structures with one shared
+        covariance, and for ascents on more rows.
     n_rows : five numbers of rows. With fewer rows than the first number, a search uses all rows. The second and third
         are the sample sizes of the first and the next ascents. The fourth and fifth are the sample size of k-means and
         the minimum for k-means.
@@ -257,8 +257,8 @@ class FitSettings(NamedTuple):
     n_components : number of components.
     start : one of four initialisations: `KMeansSettings`; `InitialMixtures`; labels (n_rows,), int32, for a single
         group; or centres (n_components, n_features), data units, where each row is assigned to the nearest centre. Rows
-        are rescaled only with `KMeansSettings`. With the other three, `em_settings` must have a ridge.
-    em_settings : settings of EM. If its `max_steps` is 0, only the first M-step is made.
+        are rescaled only with `KMeansSettings`. With the other three initialisations, `em_settings` must have a ridge.
+    em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
     min_column_spread : the core leaves a group to Python if a column of the group varies by less than this, data units.
     search : settings of a split-and-merge search; None without a search.
@@ -282,10 +282,10 @@ class GroupFits(NamedTuple):
 
     Parameters
     ----------
-    weights : (n_groups, n_components), with a further column if there is a background.
-    means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), data units², each in compact form.
-    ridge : (n_groups, n_features), data units².
+    weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
+    means : means of the components, (n_groups, n_components, n_features), data units.
+    covariances : covariances of each group in compact form, (n_groups, …), data units².
+    ridge : ridge that was added to the variances of each group, (n_groups, n_features), data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). −1 marks a group that Python must fit,
         because the core does not support the group or a step, or because one of several starts stopped early. All other
         values of such a group are meaningless.
@@ -312,7 +312,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups, of which these fits are at `indices` and the rest is left to Python."""
+        """Return fits of `n_groups` groups, with these fits at `indices`; all other groups are left to Python."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

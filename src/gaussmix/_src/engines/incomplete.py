@@ -1,10 +1,10 @@
-"""Engine for rows with missing values or measurement errors. Its E-steps sum expected moments.
+"""Engine for rows with missing values or measurement errors. An E-step of this engine sums expected moments.
 
 Given the current parameters, the observed values of a row determine the conditional distribution of its missing values.
-An E-step sums expected values and expected squares under this distribution. Therefore, covariance structures and the EM
-loop need no special code for incomplete rows. See Ghahramani & Jordan (1994), NIPS 6, for missing values, and Bovy,
-Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value corresponds to a value
-with an infinite measurement error.
+An E-step sums expected values and expected squares under this conditional distribution. Therefore, covariance
+structures and the EM loop need no special code for incomplete rows. See Ghahramani & Jordan (1994), NIPS 6, for missing
+values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value
+corresponds to a value with an infinite measurement error.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class IncompleteEngine(CompleteEngine):
     def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
-        """Sum only the observed values. This is used if there is no model yet, and under `AssignmentRule.HARD`."""
+        """Sum only observed values, for `AssignmentRule.HARD`, or if there is no model yet."""
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
@@ -98,8 +98,8 @@ class IncompleteEngine(CompleteEngine):
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
-        # A row without observed values has log p(x) = 0. This is set here, because the weights sum to 1 only up to
-        # rounding.
+        # A row without observed values has log p(x) = 0. The value is set to 0 here, because the weights sum to 1 only
+        # up to rounding errors.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result

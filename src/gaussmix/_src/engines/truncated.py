@@ -3,8 +3,8 @@
 If row i has only the candidate components K_i, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
 s_i log Σ_{k ∈ K_i} p(x_i, k); see Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
 mixture models", Pattern Recognition Letters 125, eq. 9. For each row, a step evaluates the current candidate
-components, some neighbours of these components, and random components. The most probable ones become the new candidate
-components, so that the free energy never decreases (`cpp/kernels/truncated.hpp`).
+components, some neighbours of these components, and random components. The most probable of these components become the
+new candidate components, so that the free energy never decreases (`cpp/kernels/truncated.hpp`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours of a component: nearest mean
 N_TRIED = 8
 MAX_NEIGHBOURS = 256  # maximum number of components in a call that tries all components
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
-# component. This takes up to half a minute.
+# component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
 N_TREES, TREE_REACH = 3, 3  # number of rankings; components at most this far apart in a ranking are near
 # Means are projected on at most this many directions. With 784 directions, the search for neighbours took 3.6 times as
@@ -61,8 +61,8 @@ class ComponentMap:
 
     Parameters
     ----------
-    rank : position of each component in a ranking, (n_components,). In this ranking, components with near means are
-        mostly next to each other.
+    rank : position of each component in a ranking, (n_components,). Components with near means are mostly next to each
+        other in the ranking.
     neighbours : components that are tried for the rows of each component, (n_components, n_neighbours).
     """
 
@@ -111,7 +111,7 @@ class SampledCandidates:
 
 @dataclass(frozen=True)
 class TruncatedEngine(CompleteEngine):
-    """Engine whose steps sum only over each row's candidate components. All other results are exact.
+    """Engine whose steps sum only over each row's candidate components. Densities and labels are exact.
 
     Parameters
     ----------

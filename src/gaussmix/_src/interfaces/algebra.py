@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """How a property of the covariances, such as the volume, differs across components, as the core encodes it."""
+    """Sharing of a property of the covariances, such as the volume, among components, as the core encodes it."""
 
     NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
     EQUAL = 1  # one value shared by all components; letter E in mclust's names
@@ -21,7 +21,7 @@ class Algebra(NamedTuple):
     ----------
     volume : how the volume λ_k differs across components.
     shape : how the ratios of variances a_k differ across components; `Across.NOTHING` means spherical covariances.
-    orientation : how the axes D_k differ across components; `Across.NOTHING` means that they are the coordinate axes.
+    orientation : how the axes D_k differ across components; `Across.NOTHING` means the coordinate axes.
     """
 
     volume: Across

@@ -21,13 +21,13 @@ class Block:
     ----------
     first_row : index of the block's first row, counted over the whole data.
     rows : values of the rows, (n_rows, n_features), float32 or float64 in data units, with any strides. NaN is a
-        missing value. Nothing may change this array.
+        missing value. No code may change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : responsibilities (n_rows, n_components), or labels (n_rows,) int32. Engines read `assignment` only
         under `AssignmentRule.ASSIGNMENT`. A fit may use labels in `assignment` as `prior_indices`.
     log_prior : log prior probabilities of the components, (n_priors, n_components), nats, which are added to log p(x,
-        k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. If there is a
-        noise component, its column comes last. None without prior information.
+        k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
+        column is for the noise component if there is one. None without prior information.
     prior_indices : for each row of data, the index of the row of `log_prior` that applies, or −1 if no prior applies,
         (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
     error : covariances of each row's measurement errors, (n_rows, n_features, n_features), data units², or variances
@@ -114,7 +114,7 @@ class Block:
 
     @classmethod
     def concatenate(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks with all arrays. If there is only one block, it is returned unchanged."""
+        """Join consecutive blocks with all arrays. A single block is returned unchanged."""
         first, *others = blocks
         if not others:
             return first
@@ -183,7 +183,7 @@ class RowStatistics:
 
 
 def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Divide consecutive blocks, which begin with row 0, anew into blocks that are nodes of `leaves.Tree`.
+    """Yield the rows of consecutive blocks, beginning with row 0, as blocks that are nodes of `leaves.Tree`.
 
     Rows are copied only if an input block ends inside a leaf.
     """

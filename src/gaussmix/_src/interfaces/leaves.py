@@ -7,8 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gaussmix._src.numerics.core import core
 
-LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows, which are 455 tiles
-TILE_ROWS = core.TILE_ROWS  # 144 rows that a kernel reads together
+LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows per leaf, which are 455 tiles
+TILE_ROWS = core.TILE_ROWS  # 144 rows, which a kernel reads together
 
 
 class Summable(Protocol):
@@ -48,11 +48,12 @@ def leaves_of(n_rows: int) -> Iterator[slice]:
 
 
 class Tree(Generic[S]):
-    """Sum over leaves. Its bits depend neither on how the rows are divided into nodes nor on their order.
+    """Sum over leaves, with bits that depend neither on how rows are divided into nodes nor on the order of nodes.
 
     A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
-    both halves of a larger node are available, they are added. At the end, the remaining nodes are added from the
-    right. The operator `+` merges trees of different leaves, so that a few workers can merge the nodes of many workers.
+    both halves of a larger node are available, the tree adds these halves. At the end, the remaining nodes are added
+    from the right. The operator `+` merges trees of different leaves, so that a few workers can merge the nodes of many
+    workers.
     """
 
     def __init__(self) -> None:

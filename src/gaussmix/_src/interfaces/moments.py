@@ -29,13 +29,13 @@ class BlockMoments:
         `Second.NONE`.
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), nats.
-    row_weight : Σ_i s_i.
+    row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
-        `Engine.finish` then computes the requested second moments from these.
+        `Engine.finish` then computes the requested second moments from the sums.
     pass_counts : counts from which the engine chooses the order of the rows in the next pass; None without such counts.
     observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
-        n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` completes sums without
-        missing values.
+        n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
+        for missing values.
     background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes
@@ -139,7 +139,7 @@ def _added(one: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass, after `Engine.finish`. They are the input of an M-step.
+    """Sums over all rows of a pass, after `Engine.finish`. An M-step starts from these sums.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Moments(BlockMoments):
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:
-        """Convert complete sums over all rows to `Moments` without a change."""
+        """Convert sums over all rows, which need no further completion, to `Moments`."""
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
@@ -164,7 +164,7 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second moments about the *new* means, with degrees of freedom. Covariances are computed from a scatter.
+    """Second moments about the *new* means, with degrees of freedom. A structure computes covariances from a scatter.
 
     Parameters
     ----------

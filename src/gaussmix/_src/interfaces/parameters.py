@@ -19,7 +19,7 @@ MAX_REGULAR_DISTANCE = 1e4
 # this centre, because the rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # a component below this fraction of the row weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # smaller relative deviations from the mean are rounding errors
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # deviations below this fraction of the mean are rounding errors
 MAX_CANCELLATION = 1e3  # limit on how much a change to the new means may amplify rounding errors of moments
 # Limits beyond which the C++ core leaves a step to Python (cpp/em/run_em.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
@@ -33,7 +33,7 @@ class Parameters:
     ----------
     log_scale : log p(x, k) at the mean, log π_k + log |det W_k| − ½ d log 2π, (n_components,), nats; −inf if the weight
         is 0.
-    means : (n_components, n_features), data units.
+    means : means of the components, (n_components, n_features), data units.
     whitening : whitening factors W_k, whose products W_kᵀ W_k are the precisions.
     log_background : log(weight × density) of the noise component, nats; −inf without a noise component.
     log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value, the side
@@ -73,7 +73,7 @@ class Parameters:
 
         Because |W (x − μ)| ≤ |W| |x − μ|, such a box exists for each component. The largest of these boxes is returned.
         """
-        above = self.log_scale - self.distant_limit - 2.0  # 2 nats are more than any rounding error
+        above = self.log_scale - self.distant_limit - 2.0  # subtracts 2 nats as a margin for rounding errors
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
         with np.errstate(all="ignore"):  # corners may be NaN; then no row is in the box, and each row is tested
             lengths = (self.whitening.bound_whitened(sides) ** 2).sum(axis=1) ** 0.5

@@ -22,7 +22,7 @@ class Spread:
     LeVeque (1983), eq. 2.1.
     """
 
-    mean: Array  # (n_features,), data units
+    mean: Array  # mean of the rows, (n_features,), data units
     # relative_weight is Σ_i s_i / unit, and relative_scatter is Σ_i s_i (x_i − mean)(x_i − mean)ᵀ / unit, (n_features,
     # n_features), data units².
     relative_weight: float

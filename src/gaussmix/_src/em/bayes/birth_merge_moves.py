@@ -1,8 +1,8 @@
 """Births, merges and deletions of components in variational Bayes. A move is accepted if the bound rises.
 
-A deletion is also accepted if it lowers the bound by a negligible amount, because the rows then hardly determine the
-component. See Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves, and this module
-accepts or rejects each move by the bound on all rows.
+A deletion is accepted even if it lowers the bound by a negligible amount, because the rows then hardly determine the
+deleted component. See Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this
+module accepts or rejects moves by the bound on all rows.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class BirthMergeMoves:
     sample : rows from which births are proposed.
     max_components : maximum number of components after births.
     rng : random generator for the splits of components.
-    should_stop : function that is called before each move. If it returns true, no more moves are made.
+    should_stop : function that is called before each move. If `should_stop` returns true, no more moves are made.
     """
 
     source: Source
@@ -213,7 +213,7 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after merges or deletions that should raise the bound: first all of them, then only the best.
+        """Yield models after merges or deletions that should raise the bound: first after all moves, then the best.
 
         Gains are first estimated from a sample of the rows. If none of these models is accepted, gains are computed
         from all rows.

@@ -20,7 +20,7 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
-MIN_ROWS_PER_AXIS = 20  # each further axis needs this many more rows in the half of the sample
+MIN_ROWS_PER_AXIS = 20  # rows per axis, in the half of the sample that determines a split
 # A split is determined from the largest of 100 rows, 40 rows per axis, and an eighth of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
@@ -31,7 +31,7 @@ N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
 MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, incomplete rows are ignored
 # If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
 MAX_RELATIVE_WEIGHT = 5.0
-# Limit on (mean |x|)² / mean x², with x measured from the mean. This ratio is 1 for two points, 3/4 for a uniform
+# Limit on (mean |x|)² / mean x², with x measured from the mean. The ratio is 1 for two points, 3/4 for a uniform
 # distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
 # A feature whose variance is a smaller fraction of the largest variance may be constant except for rounding errors.
@@ -107,10 +107,10 @@ class BirthProposals:
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves, or None.
 
-        A split is determined from every second row, along the longest axes. It is rejected if it lowers the density of
-        the other rows. Then, a split into a narrow component within a wide one is tried, because tails may be long. If
-        there are few rows, or if one row has the weight of many rows, the split is determined from all rows. If no
-        split is found, the function tries to split off a few distant rows.
+        A split is determined from every second row, along the longest axes. The split is rejected if it lowers the
+        density of the other rows. In this case, a split into a narrow component within a wide component is tried,
+        because tails may be long. If there are few rows, or if one row has the weight of many rows, the split is
+        determined from all rows. If no split is found, the function tries to split off a few distant rows.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
             return None
@@ -165,8 +165,8 @@ class BirthProposals:
         """Split off a few rows that are far from all other rows, or have most of the weight; None if there are none.
 
         A half with a fraction p of the rows has a squared distance from the mean of at most (1 − p) / p variances. A
-        row is far if its squared distance exceeds this limit for the smallest p that an ordinary split allows. The
-        farthest rows are all used, and a sample represents the other rows.
+        row is far if its squared distance exceeds (1 − p) / p variances for the smallest p that an ordinary split
+        allows. The farthest rows are all used, and a sample represents the other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()

@@ -1,4 +1,4 @@
-"""Merges and deletions of components in variational Bayes, and estimates of how much they raise the bound.
+"""Merges and deletions of components in variational Bayes, and estimates of how much a move raises the bound.
 
 The gain of a merge is computed without EM, from log normalising constants of the posterior and from Σ r log r over the
 rows, with the responsibilities r of the two components. One pass collects these sums for all pairs whose merge may
@@ -26,7 +26,7 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and S of each merged pair.
+    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and the merged scales S.
 
     S has the form of `ConjugatePrior`. Right after an M-step, the bound on the evidence is a sum of log normalising
     constants and of −Σ r log r. Because a merge lowers −Σ r log r, the change of the log normalising constants is an

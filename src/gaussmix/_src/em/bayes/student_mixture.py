@@ -28,7 +28,7 @@ class StudentMixture:
     Parameters
     ----------
     weights : weights π_k with sum 1, (n_components,).
-    means : (n_components, n_features), data units.
+    means : locations μ_k of the components, (n_components, n_features), data units.
     covariances : scale matrices C_k, data units².
     scale_factors : factors f_k on the scale matrices, (n_components,).
     df : degrees of freedom, (n_components,).

@@ -2,8 +2,8 @@
 
 The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with different degrees of freedom, and the E-step
 reads `Parameters` with different scales. Therefore, neither covariance structures nor engines need special code for
-variational Bayes. The bound before a step is the E-step's log-likelihood Σ log Σ exp minus KL(q ‖ p). This equals
-Bishop (2006) eq. 10.70–10.77 in a different order of terms.
+variational Bayes. The bound before a step is the E-step's log-likelihood Σ log Σ exp minus KL(q ‖ p). The bound equals
+Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gaussmix._src.numerics.arrays import Array
 class VariationalObjective(PosteriorObjective):
     """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
-    A model and the number n define the whole posterior. A model may have fewer components than the prior. This does not
-    change the bound, because the omitted components have no rows.
+    A model and the number n define the whole posterior. A model may have fewer components than the prior. Omitting
+    components does not change the bound, because the omitted components have no rows.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class GaussWishartPrior:
     Parameters
     ----------
     family : covariance structure.
-    weight_prior : prior of the weights.
+    weight_prior : prior on the weights.
     mean : prior mean m, (n_features,), data units.
     mean_precision : precision β of the mean, as a number of rows.
     dof : degrees of freedom ν, as a number of rows; above n_features − 1 for matrices.
@@ -61,7 +61,7 @@ class GaussWishartPrior:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """Return the covariance S / ν. The first use of its whitening may raise `SingularCovarianceError`."""
+        """Return the covariance S / ν. Using the whitening may raise `SingularCovarianceError`."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
@@ -258,7 +258,8 @@ class VariationalPosterior:
     def predictive_density(self) -> StudentMixture:
         """Return the predictive density of a new row, which is a mixture of t distributions; Bishop (2006) eq. 10.81.
 
-        The last component stands for all components without rows. Its density is computed from the prior.
+        The last component stands for all components without rows. The density of this component is computed from the
+        prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

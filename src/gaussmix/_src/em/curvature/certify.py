@@ -41,13 +41,13 @@ def find_certificate(
     The check makes three passes over the rows, or four passes per parameter if `ObservedInformation.at_model` has no
     formulas.
 
-    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. It is accepted only if a pass at the end of Newton's step
-    finds about the same gain, and if the next Newton step predicts little gain. Otherwise, for example on a slow ridge,
-    the objective is not quadratic, and the decrement may be wrong by any factor.
+    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
+    Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these tests
+    fails, for example on a slow ridge, the objective is not quadratic, and the decrement may be wrong by any factor.
 
-    With trimming, the objective is the maximum over all choices of rows with the same total weight. This objective has
-    the same derivatives as the objective of the retained rows, unless several rows tie at the cutoff. The models at
-    both ends of Newton's step are evaluated with the rows that each model retains.
+    With trimming, the objective is the maximum over all choices of rows with the same total weight. The maximum has the
+    same derivatives as the objective of the retained rows, unless several rows tie at the cutoff. The models at both
+    ends of Newton's step are evaluated with the rows that each model retains.
     """
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)

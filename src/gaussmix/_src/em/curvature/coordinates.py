@@ -66,7 +66,7 @@ class Coordinates:
     whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
         spherical covariances.
     loadings : Jacobian of loadings and noise variances by the last coordinates, for factor analysers. `jacobian` then
-        describes B_k only to first order. None for other structures.
+        describes B_k only to first order. None for all structures without factors.
     variances_at_bounds : two masks, of the variances along the axes that are at the lower bound and at the upper bound,
         (n, n_values) each. All these variances share one coordinate. None if no variance is at a bound.
     """

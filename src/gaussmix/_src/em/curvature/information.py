@@ -31,12 +31,12 @@ class ObservedInformation:
     The formula is I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ], where S_i and B_i are the score and the information of
     row i if its component were known, and E is the expectation over the component: Louis (1982), JRSS B 44, eq. 3.2'.
     With missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is computed differently, as the
-    derivative of Σ_i E S_i by the parameters of the expectation, with S_i fixed: Oakes (1999), JRSS B 61, eq. 3. This
-    derivative is found by central differences of the sums of EM steps, in two passes per parameter.
+    derivative of Σ_i E S_i by the parameters of the expectation, with S_i fixed: Oakes (1999), JRSS B 61, eq. 3. The
+    derivative is computed by central differences of the sums of EM steps, in two passes per parameter.
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
-    so that g = 0 after EM with a ridge has converged. This is not exact, because these sums change, too. The relative
-    error is about the ratio of the ridge to the variances.
+    so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
+    change, too. The relative error is about the ratio of the ridge to the variances.
 
     The score of row i is the gradient of log p(x_i) plus the row's share of the terms of ridge and prior. The ridge's
     term is divided among rows by responsibility, and the prior's term is divided equally. With row weights s, the
@@ -45,8 +45,8 @@ class ObservedInformation:
     Parameters
     ----------
     coordinates : coordinates θ of the models near the given model.
-    gradient : (p,).
-    matrix : (p, p), the observed information.
+    gradient : gradient g, (p,).
+    matrix : observed information I, (p, p).
     score_outer_product : matrix M, (p, p), or an array of shape (0, 0) if it was not requested. If weights are
         frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
         single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50,
@@ -104,8 +104,8 @@ class ObservedInformation:
     def is_optimal_at_bounds(self) -> bool:
         """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
 
-        This holds if the gradient by B_k, restricted to the axes whose variances are at a bound, is negative definite
-        at the lower bound and positive definite at the upper bound.
+        The condition is that the gradient by B_k, restricted to the axes whose variances are at a bound, is negative
+        definite at the lower bound and positive definite at the upper bound.
         """
         coords = self.coordinates
         if coords.variances_at_bounds is None:

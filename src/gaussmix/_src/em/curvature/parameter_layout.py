@@ -197,7 +197,7 @@ class StackedModels:
     Parameters
     ----------
     template : one of the models, which defines size and structure.
-    weights : (n, n_components).
+    weights : weights of all models, (n, n_components).
     noise_weights : weights of the noise component, (n,); zeros without a noise component.
     means : means of all models, (n, n_components, n_features), data units.
     covariance_arrays : covariances of all models in compact form, (n, …), data units².

@@ -26,7 +26,7 @@ DIFFERENCE_STEP = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class ScoreProducts:
-    """Function that sums products of scores over a leaf: Σ s S_i S_iᵀ, and Σ s γ_ik c_ik c_ikᵀ per component.
+    """Function that sums the products of scores s S_i S_iᵀ, and s γ_ik c_ik c_ikᵀ per component, over a leaf.
 
     The scores of component k are c_ik = (1, z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik
     c_ik for all components. An engine sums products of scores in the same way as second moments. If `has_squares` is
@@ -75,7 +75,7 @@ class ScoreProducts:
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
     """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the missing values of each row.
 
-    These sums are the moments of an EM step, whitened by the components of the model at θ = 0.
+    The sums are the moments of an EM step, whitened by the components of the model at θ = 0.
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)

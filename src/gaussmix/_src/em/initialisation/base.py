@@ -50,9 +50,9 @@ class Partition:
     def with_scaled_spheres(self) -> Partition:
         """Return the same partition, with spheres as wide as the typical distance between centres.
 
-        In the assignment, distances compete with the log densities of labels, measurement errors and missing values,
-        and trimming compares sums of densities. With spheres of width 1, the result would depend on the units of the
-        features. If all centres coincide, the spheres keep their width.
+        In the assignment, distances are compared with the log densities of labels, measurement errors and missing
+        values, and trimming compares sums of densities. With spheres of width 1, the result would depend on the units
+        of the features. If all centres coincide, the spheres keep their width.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
@@ -101,9 +101,9 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # means "search" if a search is worthwhile, else the default (fit/plan.py)
+AUTO: Final = "auto"  # "search" if a search is worthwhile, else the default start
 SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default start
-DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # no random numbers, so one run is enough
+DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
 
 
 def load_start(name: str) -> Start:

@@ -27,7 +27,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # if components lack more of the row weight, the rest is noise
+MIN_NOISE_FRACTION = 1e-9  # a larger fraction of the row weight outside the components is noise
 SPLIT_DISTANCE = 0.1  # distance by which halves are moved, in standard deviations
 
 
@@ -66,8 +66,8 @@ class InitialMoments:
         """Make the initial model by an M-step, or raise `SingularCovarianceError` if a covariance is singular.
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
-        These runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance` is the tolerance of these runs, nats per unit of row weight, and should be at least the
+        The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
+        object. `tolerance` is the tolerance of these EM runs, nats per unit of row weight, and should be at least the
         tolerance of the fit.
         """
         rows = source or self.source
@@ -124,11 +124,12 @@ class InitialMoments:
 
 
 def split_heaviest(model: Model, n_components: int) -> Model:
-    """Split the heaviest component in two, again and again, until there are `n_components` components.
+    """Split the heaviest component in two, repeatedly, until there are `n_components` components.
 
-    Both halves keep the covariance of the component. Their means move in opposite directions by `SPLIT_DISTANCE` in the
-    feature in which the component is widest compared with the mixture, and in the other features by regression on this
-    feature. The likelihood hardly decreases, and EM moves the halves further apart if this increases the likelihood.
+    Both halves keep the covariance of the component. The means of the two halves move in opposite directions by
+    `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture, and in the other
+    features by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart if
+    this increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

@@ -1,4 +1,4 @@
-"""k-means, initialised by k-means++. The C++ core computes both."""
+"""k-means, initialised by k-means++, which the C++ core computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # data without clusters would need hundreds, but EM continues from the centres
+MAX_LLOYD_PASSES = 100  # data without clusters need hundreds of passes, but EM continues anyway
 MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows, for a search
 LLOYD_TOLERANCE = 1e-4  # fraction of the mean variance of the features, as in scikit-learn's KMeans
 

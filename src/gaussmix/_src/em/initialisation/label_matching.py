@@ -25,8 +25,8 @@ from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the noise component in k-means. It is so low that the noise component gets only rows that no other
-# component may have.
+# Log density of the noise component in k-means. The value is so low that the noise component gets only rows that no
+# other component may have.
 NOISE_LOG_DENSITY = -1e300
 
 
@@ -36,9 +36,10 @@ def match_labels(
     """Change a partition that ignores labels so that each row is in a component that the row's label allows.
 
     If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components such
-    that the total weight of rows whose label agrees is as large as possible (Kuhn 1955). Constrained k-means then moves
-    the centres. It starts from the means of the labelled rows, and labelled rows keep their component; Basu, Banerjee &
-    Mooney (2002), ICML 19. For complete rows without labels, `partition` is returned unchanged.
+    that the total weight of rows whose label and component agree is as large as possible (Kuhn 1955). Constrained
+    k-means then moves the centres. Constrained k-means starts from the means of the labelled rows, which keep their
+    component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without labels, `partition` is returned
+    unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.with_scaled_spheres
@@ -57,7 +58,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """Reorder the components of a model so that the total weight of rows whose label agrees is largest."""
+    """Reorder the components of a model so that as much row weight as possible agrees with its label."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)

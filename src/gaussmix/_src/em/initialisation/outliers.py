@@ -1,4 +1,4 @@
-"""Separate components for extreme outliers. Such outliers alone would determine a component's mean and covariance.
+"""Separate components for extreme outliers, which alone would determine a component's mean and covariance.
 
 A random start divides every row among all components. If a single row is a million standard deviations away, all
 components then get such large covariances that the remaining rows look alike to all components. Therefore, outliers get
@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
 # A row is an outlier if it is farther from the middle three quarters of a feature than this many times their width.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have a larger fraction of the weight than this, they do not count as outliers.
+# If distant rows have a larger fraction of the weight than this, these rows do not count as outliers.
 MAX_OUTLIER_WEIGHT = 0.125
 
 
@@ -85,7 +85,7 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate a start: it sees only rows that are not outliers, and components for outliers are added afterwards.
+    """Decorate a start so that it gets no outliers; components for outliers are added afterwards.
 
     For each representative of outliers, the start makes one component fewer.
     """
@@ -107,8 +107,9 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
     A row is an outlier if its distance from the middle three quarters of the weight, in some feature, is more than
     `MAX_RELATIVE_DISTANCE` times their width. The first representative is the farthest outlier. The next representative
-    is always the outlier that is farthest from the middle and from all representatives so far. This ends when every
-    outlier is within `outlier_distance` of a representative: Gonzalez (1985), Theoretical Computer Science 38, 293–306.
+    is always the outlier that is farthest from the middle and from all representatives so far. The search ends when
+    every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical Computer Science
+    38, 293–306.
     """
     if max_outliers == 0:
         return None

@@ -27,11 +27,11 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
     A cell is cut at the mean of its rows, along the feature with the largest variance, as in Su & Dy (2007), "In search
     of deterministic methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11,
     section 3. Su & Dy always cut the cell with the largest sum of squares. Here, the cell with the most rows is cut.
-    This leads to higher likelihoods, because the gain of a cut increases with the number of rows in the cell, but not
-    with the width of the cell. No random numbers are drawn.
+    Cutting the cell with the most rows leads to higher likelihoods, because the gain of a cut increases with the number
+    of rows in the cell, but not with the width of the cell. No random numbers are drawn.
     """
-    # With truncated EM, outliers are not separated, because this needs the responsibilities of all components, which
-    # would fill the memory.
+    # With truncated EM, outliers are not separated, because their separation needs the responsibilities of all
+    # components, which would fill the memory.
     start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)
     return start(sample, engine, n_components, rng)
 

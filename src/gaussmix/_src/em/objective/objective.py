@@ -81,7 +81,7 @@ class Objective:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where N_k = N π_k. Therefore, a step approximately increases the
-        log-likelihood minus this penalty. This is not exact, because the E-step ignores R.
+        log-likelihood minus this penalty. The statement is not exact, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

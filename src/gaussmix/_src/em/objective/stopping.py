@@ -11,9 +11,9 @@ from typing import NamedTuple, Self
 
 from gaussmix._src.errors import Outcome
 
-MIN_RELATIVE_GAIN = 1e-14  # smaller gains, relative to the objective, are rounding errors
+MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # largest and smallest tolerance of runs that seek a maximum
-MAX_REMAINING_GAIN = 1e-4  # limit on what such a run may still gain, nats per row weight
+MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, nats
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : EM has converged if a step changes the objective by less than this, nats per unit of row weight, like
-        `tol` in scikit-learn.
+    tolerance : convergence threshold on the change of the objective in a step, nats per unit of row weight, like `tol`
+        in scikit-learn.
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step and
         before each move of a search. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
-        converged run has a larger predicted gain, it continues with a tenth of the tolerance. With infinity, only the
-        tolerance matters.
+        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. With infinity, only
+        the tolerance matters.
     """
 
     tolerance: float = 1e-3
@@ -99,8 +99,8 @@ class ConvergenceForecast(NamedTuple):
 
     Parameters
     ----------
-    remaining_gain : predicted further gain of the objective, nats per unit of row weight. Infinite if gains do not
-        decrease; NaN after fewer than three steps.
+    remaining_gain : predicted further gain of the objective, nats per unit of row weight. The value is infinite if
+        gains do not decrease, and NaN after fewer than three steps.
     gain_ratio : ratio of two consecutive gains, near 1 for slow runs. The ratio is at least 1, or infinite, if gains do
         not decrease, and NaN after too few steps or if gains are rounding errors.
     """
@@ -110,7 +110,7 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Predict further gains: if the last gain is g and gains decrease by a factor a, they sum to g a / (1 − a).
+    """Predict the further gain g a / (1 − a), where g is the last gain, and gains decrease by a factor a.
 
     `objective` contains the values before each step. The forecast shows whether runs lead to the same maximum, but it
     is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two

@@ -63,8 +63,8 @@ class WeightUpdate:
         """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k, where w are the given weights.
 
         With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ is such that the sum is 1
-        (Karush–Kuhn–Tucker). In each iteration, weights below m are set to m, and the other weights are rescaled. At
-        least one more weight is set to m per iteration, and it stays at m, because λ only increases.
+        (Karush–Kuhn–Tucker). In each iteration, weights below m are set to m, and the other weights are rescaled. Each
+        iteration sets at least one more weight to m. This weight stays at m, because λ only increases.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))

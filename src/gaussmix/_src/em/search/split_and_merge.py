@@ -1,4 +1,4 @@
-"""Split-and-merge search for a higher maximum of the likelihood. The C++ core makes it (cpp/em/search.cpp).
+"""Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
 The search ignores priors, the noise component and incomplete rows, and uses the nearest covariance structure that the
 core supports.
@@ -50,7 +50,7 @@ AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
 REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run on the larger sample
 # Limits of the EM run that tries a move, and of a longer run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if this many times the last gain would suffice
+PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would be enough
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one step earlier
 # if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice. A round of moves ends if the first
 # `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
@@ -90,8 +90,9 @@ def ignore(n_tried: int, n_accepted: int) -> None:
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
     """Return the structure if the core supports it, and otherwise the nearest structure that the core supports.
 
-    The nearest structure has as many covariances (one, or one per component). For factor analysers, these are matrices,
-    or variances if there are so few rows per component that the matrices of split components would be nearly singular.
+    The nearest structure has as many covariances (one, or one per component). For factor analysers, the covariances are
+    matrices. With few rows per component, the covariances are variances, because the matrices of split components would
+    be nearly singular.
     """
     if family.algebra is not None:
         return family
@@ -157,10 +158,10 @@ def search_from_model(
     The search starts from the model. With fewer than 10 components, EM also runs from two partitions into equal groups
     of rows: rows are ordered by their distance from the overall centre, or by the feature with the smallest kurtosis.
     With at most 3 components, for which there are few moves, EM also runs from a partition into a core and its tails,
-    and from k-means. If such a run ends higher than the search so far, the search starts again from its result. With
-    few rows and at least 10 components, a second search starts from another k-means result instead. The better result
-    continues with more patience and, if available, with more rows. If no move promises a gain, the second search and
-    the continuation are omitted.
+    and from k-means. If one of these runs ends higher than the search so far, the search starts again from the result
+    of this run. With few rows and at least 10 components, a second search starts from another k-means result instead.
+    The better result continues with more patience and, if available, with more rows. If no move promises a gain, the
+    second search and the continuation are omitted.
 
     A move is rejected if it gains no more than is expected by chance, or if it adds a component with almost no distinct
     rows or a nearly flat component with few distinct rows, because the data do not support such maxima. If moves were
@@ -168,8 +169,8 @@ def search_from_model(
 
     If a split still promises a large gain, the model does not fit the rows, and searches from other starts find other
     maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two results).
-    This is done only if it takes no longer than a fit: EM made at least `MIN_SLOW_STEPS` steps before `model`
-    (`n_steps`), and all ascents together read no more rows than the sample has.
+    Results are crossed only if this takes no longer than a fit, that is, if EM made at least `MIN_SLOW_STEPS` steps
+    before `model` (`n_steps`), and all ascents together read no more rows than the sample has.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
     allows; crossing multiplies the remaining number by `CROSSING_WORK_FACTOR`. The search stops early if `should_stop`

@@ -1,9 +1,10 @@
-"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model is accepted only if it is higher.
+"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model must have a higher objective.
 
 An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
-information if all components were known. In this metric, the Jacobian of a step at a maximum is symmetric and has
-eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these directions from
-the last steps: Jamshidian & Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
+information if all components were known. In the metric of this matrix, the Jacobian of a step at a maximum is symmetric
+and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these
+directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of
+Computation 35.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 # A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # a run is accelerated if more remaining steps are predicted
+MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps than this
 PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a core step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
 MAX_PATH_VALUES = 2**23  # maximum number of stored values of these steps, 64 MB
@@ -207,7 +208,7 @@ class Acceleration:
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
-        if len(path.points) == 1:  # with one step, the move is the EM step
+        if len(path.points) == 1:  # with a single recorded step, the move is the EM step
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
@@ -253,7 +254,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. With a prior, such a component may not be frozen."""
+    """Return whether a component has almost no weight. With a prior, EM may not have frozen this component."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 

@@ -27,7 +27,7 @@ MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at 
 
 @dataclass(frozen=True)
 class StepTask:
-    """Task with all arguments of `Engine.step` except the block. It can be pickled if its fields can.
+    """Task with all arguments of `Engine.step` except the block; picklable if all fields are picklable.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class StepTask:
     responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
         holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if the assignment is in the blocks, or if
         `rule` needs none.
-    context : `Moments.context` of the previous pass; None in the first pass.
+    context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 
     engine: Engine[Any]

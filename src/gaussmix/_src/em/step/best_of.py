@@ -40,8 +40,8 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
 
     Parameters
     ----------
-    runs : for each run, an iterable of its states. It raises `SingularCovarianceError` if an initial covariance is
-        singular.
+    runs : for each run, an iterable of its states. The iterable raises `SingularCovarianceError` if an initial
+        covariance is singular.
     finished_traces : list to which this function appends the trace of each run with a finite likelihood.
 
     Raises
@@ -72,8 +72,9 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
 def choose_better(best: EMState | None, candidate: EMState) -> EMState:
     """Return the better of two final states, or `best` if both are equal.
 
-    A run with collapsed components is always worse than a run without, because its objective depends on the moment of
-    the collapse. Otherwise, the objectives are compared.
+    A run with collapsed components is always worse than a run without collapsed components, because the objective of a
+    collapsed run depends on the moment of the collapse. If both runs or neither run has collapsed, the objectives are
+    compared.
     """
     if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
         return candidate if best is None or not candidate.trace.collapsed_components else best

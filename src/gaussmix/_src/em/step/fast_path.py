@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """Object that makes EM steps of a run in the C++ core. Its fields are arguments of `run_em`."""
+    """Object that makes EM steps of a run in the C++ core. The fields are arguments of `run_em`."""
 
     source: Source
     engine: Engine[Any]

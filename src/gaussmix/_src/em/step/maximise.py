@@ -1,4 +1,4 @@
-"""The M-step, which computes a model from moments. It is the same for all covariance structures."""
+"""The M-step, which computes a model from moments, in the same way for all covariance structures."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def next_model(
     noise = current_model.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    # Degrees of freedom decide, because a prior may add degrees of freedom to a component without rows.
+    # The test uses degrees of freedom, because a prior may add degrees of freedom to a component without rows.
     lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:

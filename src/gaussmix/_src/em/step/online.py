@@ -30,8 +30,8 @@ class ForgettingRate(Value):
     Parameters
     ----------
     decay : float, default 0.7 Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay,
-        and all earlier rows together have the remaining weight, so that both sum to 1. With 1, all steps have equal
-        weight; with lower values, early steps are forgotten sooner.
+        and all earlier rows together have the remaining weight, so that both weights sum to 1. With 1, all steps have
+        equal weight; with lower values, early steps are forgotten sooner.
     half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row is halved
         or lower. Set `half_life` for data whose distribution drifts. Keep None if all rows come from the same
         distribution.

@@ -139,7 +139,7 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        # With an anchor, engines do not use the scatter of all rows, which would include the omitted rows.
+        # With an anchor, engines do not use the scatter of all rows, which would include omitted rows.
         if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
@@ -371,6 +371,6 @@ class RowTrimming:
         ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
-        # The log scale is not converted to data units, because this would only add a constant to all log densities and
-        # change the last digits.
+        # The log scale is not converted to data units, because the conversion would only add a constant to all log
+        # densities and change the last digits.
         return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), AssignmentRule.SOFT)

@@ -22,7 +22,7 @@ from gaussmix._src.numerics.threads import allowed
 
 MAX_CALL_SECONDS = 0.05  # the core starts no EM step after this time, so that callers can report progress or stop
 NO_TIME_LIMIT = 1e9  # seconds
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # passes with fewer multiply-adds never stop for a new order of the rows
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # in shorter passes (multiply-adds), the core never returns for a new row order
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
 MAX_COVARIANCE_VALUES = 2**18
 
@@ -80,7 +80,7 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        total = context.total_spread if log_volume == np.inf else None  # noise takes part of the scatter
+        total = context.total_spread if log_volume == np.inf else None  # not valid with a noise component
         assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)

@@ -37,13 +37,13 @@ RowResult = TypeVar("RowResult", Array, NDArray[np.int64])
 
 
 def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters, log_density: LogDensity) -> RowResult:
-    """Recompute the results of rows that are far from every mean from log odds, which are accurate for such rows.
+    """Recompute the results for rows that are far from every mean; log odds are accurate for such rows.
 
     The engine of complete rows calls this function at the end of `responsibilities` and `labels`.
 
     Parameters
     ----------
-    result : responsibilities (n_rows, n_components) or labels (n_rows,) of the block's rows. This array is changed in
+    result : responsibilities (n_rows, n_components) or labels (n_rows,) of the block's rows. The array is changed in
         place.
     block : the rows.
     parameters : parameters of the mixture.
@@ -86,8 +86,8 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Return the indices of rows that are far from every mean, (n_far,).
 
-    `step` counts far rows by max_k log p(x, k), which exceeds log p(x) only by rounding. Therefore, if there are such
-    rows, `step` counts at least some of them. For most blocks, the minimum and maximum of each feature already show
+    `step` counts far rows by max_k log p(x, k), which exceeds log p(x) only by rounding. Therefore, if there are far
+    rows, `step` counts at least some far rows. For most blocks, the minimum and maximum of each feature already show
     that no row is far.
     """
     limit = parameters.distant_limit - 1.0

@@ -33,7 +33,7 @@ from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-PANEL_SIZE = 4  # number of values per panel, the unit in which the core pads its arrays
+PANEL_SIZE = 4  # number of values to whose multiples the core pads its arrays
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
 _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
@@ -70,7 +70,7 @@ class StepPlan(NamedTuple):
     anchor : reference points about which moments are summed, (n_components, n_features).
     spec : specification of the second moments that the core sums.
     rule : rule that assigns rows to components.
-    origin : point that the core subtracts from every row, (n_features,); None if no point is subtracted.
+    origin : point that the core subtracts from every row, (n_features,), or None.
     is_ordered : whether the pass may visit the rows in an order other than that of the data.
     log_background : log of the noise component's weight times its density, as in `Parameters`.
     """
@@ -86,7 +86,7 @@ class StepPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class CompleteEngine(CoreRuns):
-    """Engine for complete rows. Its C++ core computes E-step and sums in one pass (docs/develop/performance.md)."""
+    """Engine for complete rows. The C++ core computes E-step and sums in one pass (docs/develop/performance.md)."""
 
     n_threads: int = 1
 
@@ -139,7 +139,8 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` adds in another order
+                    # `sum` would add the features in a different order, and round differently.
+                    second = np.add.accumulate(second, axis=1)[:, -1]
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
             counts = PassCounts(*sums.pass_counts.tolist())
@@ -196,7 +197,8 @@ class CompleteEngine(CoreRuns):
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
-        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # to skip more components
+        # If rows of the same component are visited together, the core can skip more components.
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
@@ -284,7 +286,7 @@ def _plan_step(
     each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # then components do not have the scatter of all rows
+    has_background = parameters.log_background > -np.inf  # then the components do not have the scatter of all rows
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:

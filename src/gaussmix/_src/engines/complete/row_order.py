@@ -1,6 +1,6 @@
 """The order in which a pass visits rows, and the bounds on distances that a pass stores for the next pass.
 
-If rows of the same component are visited together, the core can skip other components for all of them
+If rows of the same component are visited together, the core can skip other components for all these rows
 (docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
 for all blocks at once, from counts over all blocks. Bounds on distances change no bit.
 """
@@ -33,8 +33,8 @@ MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels 
 
 # Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
 # is multiplied by ORDERED_PAIR_COST, because a group of rows contains rows of several components. Each row costs
-# ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must be compared. This order is
-# used if its work is less than MAX_ORDERED_WORK_RATIO times the work in the order of the data.
+# ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must be compared. Rows are
+# visited by component if this takes less than MAX_ORDERED_WORK_RATIO times the work in the order of the data.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
@@ -51,8 +51,8 @@ class RowPass(NamedTuple):
     ----------
     order : row indices within each leaf (65,520 rows), in the order in which rows are visited, (n_rows,).
     labels : output array for the most probable component of each row, (n_rows,).
-    distance_bounds : lower bounds on distances, (n_groups, n_components). The core adjusts them by `component_motion`,
-        uses them to skip components, and writes new bounds.
+    distance_bounds : lower bounds on distances, (n_groups, n_components). The core adjusts the bounds by
+        `component_motion`, uses the bounds to skip components, and writes new bounds.
     component_motion : change of each component since the bounds were computed, (2, n_components).
     """
 
@@ -80,7 +80,7 @@ class PassCounts(NamedTuple):
     n_active : approximate number of responsibilities above 0.
     old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels or
         order.
-    new_label_changes : number of such rows if the rows were sorted by the labels of this pass.
+    new_label_changes : number of label changes from row to row if the rows were sorted by the labels of this pass.
     """
 
     n_active: float
@@ -99,8 +99,8 @@ class RowOrdering(NamedTuple):
 
     Parameters
     ----------
-    label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. None
-        if rows are visited in the order of the data.
+    label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. With
+        None, rows are visited in the order of the data.
     n_passes : number of finished passes.
     writes_labels : whether the next pass stores the label of each row.
     """
@@ -121,7 +121,7 @@ class RowOrdering(NamedTuple):
 
 @dataclass(eq=False)
 class RowOrderCache:
-    """Order and bounds that are stored with a block. If they are lost, no bit of the results changes.
+    """Order and bounds that are stored with a block. If this cache is lost, no bit of the results changes.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class RowOrderCache:
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
-        bounds, self._bounds = self._bounds, None  # the core overwrites them, and the pass may be interrupted
+        bounds, self._bounds = self._bounds, None  # an interrupted pass must leave no bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:

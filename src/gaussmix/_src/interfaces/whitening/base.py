@@ -1,4 +1,4 @@
-"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step needs covariances in this form."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step needs covariances in the form of W_k."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Whitening(ABC):
 
     @abstractmethod
     def colour(self, component: int, whitened: Array) -> Array:
-        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features). This is the inverse of `whiten`."""
+        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features), as the inverse of `whiten`."""
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
         """Return (W_k − W_r) u for each row u of `offsets` (n_rows, n_features).
@@ -67,7 +67,7 @@ class Whitening(ABC):
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the whitening of the given components. With a shared factor, this is the same object."""
+        """Return the whitening of the given components. A shared factor returns `self`."""
         return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:

@@ -18,9 +18,9 @@ from gaussmix._src.numerics.factorise import MAX_INFLATION
 class LowRankWhitening(Whitening):
     """Whitening factors W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½), for Σ_k = Λ_k Λ_kᵀ + diag(ψ_k).
 
-    The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. It follows
-    that F = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the
-    squared norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
+    The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
+    = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
+    norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
     subtraction, because a difference of squared norms would lose precision if s is large.
     """
 
@@ -59,7 +59,7 @@ class LowRankWhitening(Whitening):
     def _along(self, offsets: Array) -> Array:
         scaled = offsets * self.factors[..., -1]
         directions = np.broadcast_to(self.factors[..., :-1], (*scaled.shape, self.factors.shape[2] - 1))
-        along = einsum("kdq,kd->kq", directions, scaled)  # not BLAS, whose last bits depend on the processor
+        along = einsum("kdq,kd->kq", directions, scaled)  # without BLAS, whose last bits depend on the processor
         return einsum("kdq,kq->kd", directions, along)
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
@@ -106,7 +106,7 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
     """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method. Its sums have a fixed order, so that the result has the same bits on
+    The columns are rotated by Jacobi's method. The sums have a fixed order, so that the result has the same bits on
     every processor.
 
     Parameters

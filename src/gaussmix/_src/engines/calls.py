@@ -2,7 +2,7 @@
 
 On a small table, an EM step takes a few microseconds in the core, but tens of microseconds in the Python loop
 (`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that it
-does not support, and the Python loop makes that step. docs/develop/architecture.md lists which file owns what.
+does not support, and the Python loop makes that step.
 """
 
 from __future__ import annotations
@@ -286,9 +286,9 @@ class GroupFits(NamedTuple):
     means : means of the components, (n_groups, n_components, n_features), data units.
     covariances : covariances of each group in compact form, (n_groups, …), data units².
     ridge : ridge that was added to the variances of each group, (n_groups, n_features), data units².
-    n_steps : number of EM steps of the best run of each group, (n_groups,). −1 marks a group that Python must fit,
-        because the core does not support the group or a step, or because one of several starts stopped early. All other
-        values of such a group are meaningless.
+    n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
+        fit, because the core does not support the group or a step, or because one of several starts stopped early. All
+        other values of such a group are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight; the traces of all groups are
         concatenated.

@@ -1,7 +1,7 @@
 """Truncated EM: each row has responsibilities only for a few candidate components, so that steps stay fast.
 
 If row i has only the candidate components K_i, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
-s_i log Σ_{k ∈ K_i} p(x_i, k); see Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
+s_i log Σ_{k ∈ K_i} p(x_i, k). See Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
 mixture models", Pattern Recognition Letters 125, eq. 9. For each row, a step evaluates the current candidate
 components, some neighbours of these components, and random components. The most probable of these components become the
 new candidate components, so that the free energy never decreases (`cpp/kernels/truncated.hpp`).
@@ -258,7 +258,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
     """Find the neighbours of each component, which truncated EM tries for the component's rows.
 
     A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
-    components that are near in one of several rankings, and neighbours of neighbours; Dong, Moses & Li (2011),
+    components that are near in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li (2011),
     "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1. `sampled` adds
     components that overlap although their means are far apart.
     """

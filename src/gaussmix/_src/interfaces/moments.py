@@ -120,8 +120,8 @@ class BlockMoments:
     def about(self, anchor: Array) -> Self:
         """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
 
-        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, where f and f' are the first moments about the old
-        and the new reference points.
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with the first moments f and f' about the old and the
+        new points.
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:

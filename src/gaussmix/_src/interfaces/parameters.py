@@ -15,8 +15,8 @@ LOG_2PI = 1.8378770664093456
 # Rows are distant if they are further than this many standard deviations from every mean. Up to this distance,
 # differences of squared distances are accurate to about 1e-8 nats per feature.
 MAX_REGULAR_DISTANCE = 1e4
-# Rows are whitened about one centre for all components only if every mean is within this many standard deviations of
-# this centre, because the rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
+# Rows are whitened about one centre c for all components only if every mean is within this many standard deviations of
+# c. The rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
 MIN_COMPONENT_WEIGHT = 2.0**-40  # a component below this fraction of the row weight counts as empty
 MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # deviations below this fraction of the mean are rounding errors

@@ -28,11 +28,11 @@ from gaussmix._src.sources.base import Source
 class ObservedInformation:
     """Gradient g and observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
-    The formula is I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ], where S_i and B_i are the score and the information of
-    row i if its component were known, and E is the expectation over the component: Louis (1982), JRSS B 44, eq. 3.2'.
-    With missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is computed differently, as the
-    derivative of Σ_i E S_i by the parameters of the expectation, with S_i fixed: Oakes (1999), JRSS B 61, eq. 3. The
-    derivative is computed by central differences of the sums of EM steps, in two passes per parameter.
+    Let S_i and B_i be the score and the information of row i if its component were known, and E the expectation over
+    the component. Then I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With
+    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i by
+    the parameters of the expectation, with S_i fixed; see Oakes (1999), JRSS B 61, eq. 3. The derivative is computed by
+    central differences of the sums of EM steps, in two passes per parameter.
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
     so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
@@ -49,8 +49,8 @@ class ObservedInformation:
     matrix : observed information I, (p, p).
     score_outer_product : matrix M, (p, p), or an array of shape (0, 0) if it was not requested. If weights are
         frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
-        single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50,
-        theorem 3.2.
+        single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s; see White (1982), Econometrica
+        50, theorem 3.2.
     full_gradient : gradient by all values for which `Coordinates.jacobian` has a row, free or not, (n_all,).
     """
 
@@ -127,7 +127,7 @@ class ObservedInformation:
 
     @property
     def newton_step(self) -> tuple[Array, float] | None:
-        """Return Newton's step (p,), and the gain ½ gᵀ I⁻¹ g that it predicts, nats per unit of row weight.
+        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, nats per unit of row weight.
 
         The result is None if I is not positive definite in float64, for example at a saddle point or on an endless
         ridge.
@@ -227,7 +227,7 @@ def _penalty_scores(
     """Return how ridge and prior contribute to scores, as factors (n_values, p) on the values of a row.
 
     The first values of a row are its responsibilities, including the noise component's. Because responsibilities sum to
-    1, the factors on them can represent terms that are equal for all rows of a component, or for all rows.
+    1, factors on responsibilities can represent terms that are equal for all rows, or for all rows of a component.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)

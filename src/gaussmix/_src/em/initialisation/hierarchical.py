@@ -112,7 +112,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """Return Ward's hierarchy of a sample, which is cached as long as the sample exists.
 
     The method is Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is divided by its
-    standard deviation, and then each principal component by the square root of its singular value; see Scrucca &
+    standard deviation, and then each principal component by the square root of its singular value. See Scrucca &
     Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
     # Imported here because SciPy's clustering is slow to import.
@@ -170,9 +170,9 @@ def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
     """Return the index of the distinct row of each leaf, (n_leaves,).
 
     A row of weight 2 has two leaves, because SciPy's `ward` does not accept weights. If there would be more than
-    `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn:
-    the cumulative weight is divided into equal intervals, and a hash of the interval's number determines a position in
-    each interval, so that the same sample always gives the same leaves.
+    `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. To
+    draw them, the cumulative weight is divided into equal intervals, and a hash of the interval's number selects a
+    position in each interval. Therefore, the same sample always gives the same leaves.
     """
     times = sample.weight / sample.weight.min()
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():

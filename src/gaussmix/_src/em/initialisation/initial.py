@@ -126,10 +126,10 @@ class InitialMoments:
 def split_heaviest(model: Model, n_components: int) -> Model:
     """Split the heaviest component in two, repeatedly, until there are `n_components` components.
 
-    Both halves keep the covariance of the component. The means of the two halves move in opposite directions by
-    `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture, and in the other
-    features by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart if
-    this increases the likelihood.
+    Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
+    `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
+    the means move by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart
+    if this increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

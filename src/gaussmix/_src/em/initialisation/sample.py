@@ -28,7 +28,7 @@ MIN_KMEANS_ROWS_PER_COMPONENT = 20
 RIDGE_FRACTION = 1e-6
 RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight, plus one row, that is left out at each end
 MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum of the trimmed fraction, so that some rows are left
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the assumed spread of a constant column, per value
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on (assumed spread / value) of a constant column
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +168,9 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
 
     The robust variance leaves out 1 % of the weight, rounded up, plus 1 at each end, or more if `trim_fraction` is
     larger. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
-    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)², so that rounding to float32 or
-    to text hardly matters. For a column of zeros, the median is used without limits. If all columns are constant, the
-    median is replaced by 1.
+    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². With these limits, rounding of
+    x to float32 or to text hardly matters. For a column of zeros, the median is used without limits. If all columns are
+    constant, the median is replaced by 1.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -184,7 +184,7 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
 
 
 def column_units(ridge: Array) -> Array:
-    """Return the scale of each column, a robust standard deviation from its automatic ridge, (n_features,)."""
+    """Return the scale of each column, (n_features,): a robust standard deviation, computed from the ridge."""
     return np.sqrt(ridge / RIDGE_FRACTION)
 
 

@@ -24,11 +24,11 @@ MAX_PASSES = 10
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Assign each row to the nearest centre of k-means, which starts from the cell means of a tree.
 
-    A cell is cut at the mean of its rows, along the feature with the largest variance, as in Su & Dy (2007), "In search
+    A cell is cut at the mean of its rows, along the feature with the largest variance; see Su & Dy (2007), "In search
     of deterministic methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11,
     section 3. Su & Dy always cut the cell with the largest sum of squares. Here, the cell with the most rows is cut.
     Cutting the cell with the most rows leads to higher likelihoods, because the gain of a cut increases with the number
-    of rows in the cell, but not with the width of the cell. No random numbers are drawn.
+    of rows, but not with the width of the cell. No random numbers are drawn.
     """
     # With truncated EM, outliers are not separated, because their separation needs the responsibilities of all
     # components, which would fill the memory.

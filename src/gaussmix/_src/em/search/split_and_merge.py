@@ -76,7 +76,7 @@ N_UNIFORM_DRAWS = 1021  # prime, so that reused numbers serve a different purpos
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. A ridge of the
 # whole variance would blur other components, and without a ridge the search would find a lower maximum, too.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_STEPS = 8  # number of EM steps from k-means that is assumed if it is not given
+DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
 
 
 def report_nothing(what: str) -> None:
@@ -156,27 +156,28 @@ def search_from_model(
     """Merge and split components until many moves in a row have failed, on a sufficient part of the sample.
 
     The search starts from the model. With fewer than 10 components, EM also runs from two partitions into equal groups
-    of rows: rows are ordered by their distance from the overall centre, or by the feature with the smallest kurtosis.
-    With at most 3 components, for which there are few moves, EM also runs from a partition into a core and its tails,
-    and from k-means. If one of these runs ends higher than the search so far, the search starts again from the result
-    of this run. With few rows and at least 10 components, a second search starts from another k-means result instead.
-    The better result continues with more patience and, if available, with more rows. If no move promises a gain, the
-    second search and the continuation are omitted.
+    of rows. One partition orders the rows by their distance from the overall centre, and the other partition by the
+    feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs from a
+    partition into a core and its tails, and from k-means. If one of these runs ends higher than the search so far, the
+    search starts again from the result of this run. With few rows and at least 10 components, a second search starts
+    from another k-means result instead. The better result continues with more patience and, if available, with more
+    rows. If no move promises a gain, the second search and the continuation are omitted.
 
-    A move is rejected if it gains no more than is expected by chance, or if it adds a component with almost no distinct
-    rows or a nearly flat component with few distinct rows, because the data do not support such maxima. If moves were
-    rejected for too few rows, the search continues on the whole sample, in which a component may have enough rows.
+    A move is rejected if the gain is no larger than expected by chance. A move is also rejected if it adds a component
+    with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
+    such maxima. If moves were rejected for too few rows, the search continues on the whole sample, in which a component
+    may have enough rows.
 
     If a split still promises a large gain, the model does not fit the rows, and searches from other starts find other
     maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two results).
-    Results are crossed only if this takes no longer than a fit, that is, if EM made at least `MIN_SLOW_STEPS` steps
-    before `model` (`n_steps`), and all ascents together read no more rows than the sample has.
+    Results are crossed only if this takes no longer than a fit. Therefore, EM must have made at least `MIN_SLOW_STEPS`
+    steps before `model` (`n_steps`), and all ascents together must read no more rows than the sample has.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
-    allows; crossing multiplies the remaining number by `CROSSING_WORK_FACTOR`. The search stops early if `should_stop`
-    returns true. At the end, `report` is called with a description of each ascent, and `count` with the numbers of
-    tried and accepted moves. Return the model after the last successful move and EM, or `model` if EM from every start
-    freezes a component.
+    allows. When crossing begins, the remaining number of pairs is multiplied by `CROSSING_WORK_FACTOR`. The search
+    stops early if `should_stop` returns true. At the end, `report` is called with a description of each ascent, and
+    `count` with the numbers of tried and accepted moves. Return the model after the last successful move and EM, or
+    `model` if EM from every start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"

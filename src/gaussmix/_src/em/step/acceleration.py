@@ -34,10 +34,10 @@ MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps
 PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a core step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
 MAX_PATH_VALUES = 2**23  # maximum number of stored values of these steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # minimum cosine between a step and its gradient change in L-BFGS
+MIN_CURVATURE_COSINE = 1e-10  # minimum cosine of a step and its gradient change in L-BFGS
 MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
-# Limits on the length of a proposal: the first proposal relative to an EM step, a proposal after a refusal relative to
-# the refused proposal, and a proposal after a success relative to the accepted proposal.
+# Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
+# relative to the last proposal: SHRINK_FACTOR applies after a refusal, and GROWTH_FACTOR after a success.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 

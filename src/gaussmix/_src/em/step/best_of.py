@@ -150,9 +150,9 @@ def _model_divergences(models: list[Model]) -> Array:
     """Compute the divergence between each pair of models, (n_models, n_models), nats.
 
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
-    partition. The divergence is the weighted mean over components of ½ (KL(k, k') + KL(k', k)) = ¼ [tr(P Σ') + tr(P' Σ)
-    − 2 d + δᵀ (P + P') δ], with P = Σ⁻¹ and the difference δ of the means. The weights are the means of both models'
-    weights.
+    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. This is ¼ [tr(P Σ') +
+    tr(P' Σ) − 2 d + δᵀ (P + P') δ] for each component, with P = Σ⁻¹ and the difference δ of the means. The weights are
+    the means of both models' weights.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])

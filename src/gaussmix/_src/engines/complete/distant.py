@@ -2,8 +2,8 @@
 
 If a row is D standard deviations from a mean, the rounding error of the squared distance is about ε D², and beyond D =
 1e154 the square overflows. Squared distances then no longer show which component is nearest. However, the *difference*
-of two squared distances, with a = W_r (x − μ_r) and b = W_k (x − μ_k), is accurate if it is computed as (b − a)·(b +
-a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
+of two squared distances can be computed accurately. With a = W_r (x − μ_r) and b = W_k (x − μ_k), this difference is (b
+− a)·(b + a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class Engine(Protocol[StateT]):
         """Compute the responsibilities of a block's rows and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
         A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
-        An engine adds the sums of these leaves in the order of that tree. After all blocks, `finish` turns the total
-        into moments.
+        An engine adds the sums of these leaves in the order of that tree. At last, `finish` turns the total into
+        moments.
 
         Parameters
         ----------
@@ -111,8 +111,7 @@ class Engine(Protocol[StateT]):
         spec : specification of the second moments to sum.
         rule : rule that assigns rows to components.
         anchor : reference points that are subtracted from the rows before moments are summed, (n_components,
-            n_features), float64. If `anchor` is None or no second moments are summed, the engine chooses the points,
-            usually the means.
+            n_features), float64. If `anchor` is None or no second moments are summed, the engine chooses the points.
         context : result of `begin_pass`; may be None if the block contains all rows of the data.
 
         Returns
@@ -197,8 +196,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         history : mixture after the last step, and log-likelihood before each step. If a time limit ends the call, the
-            caller continues from this mixture and gets the same bits as without a limit. The number of threads changes
-            no bit.
+            caller continues from this mixture, with the same bits as without a limit and for any number of threads.
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
@@ -224,8 +222,7 @@ class Engine(Protocol[StateT]):
         ----------
         block : rows with weights.
         parameters : parameters of the mixture.
-        whitening : factors W as matrices, or as one number per feature, (n_components or 1, n_features or 1,
-            n_features).
+        whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
         score_form : kind of the products of z = W (x − μ) that are among the scores: squares, or all pairs of features.
 
         Returns
@@ -233,6 +230,6 @@ class Engine(Protocol[StateT]):
         between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). A component has scores for its
             responsibility, its mean and its products. If a single W is shared, the products are summed over components,
             and their scores come last.
-        within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, with the scores c_ik of component k, (n_components, n_own,
+        within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, with scores c_ik of component k, (n_components, n_own,
             n_own).
         """

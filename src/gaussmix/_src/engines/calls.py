@@ -24,8 +24,7 @@ MAX_STEPS_OF_CALL = 2**31  # below the core's 64-bit limit on the number of step
 class PackedPrior(NamedTuple):
     """Prior of a mixture as plain values for the C++ core.
 
-    The values describe a `ConjugatePrior` (em.priors) if `is_map` is true, and a `GaussWishartPrior` (em.bayes)
-    otherwise.
+    The values describe a `ConjugatePrior` (em.priors) if `is_map` is true, and otherwise a `GaussWishartPrior`.
 
     Parameters
     ----------
@@ -36,8 +35,7 @@ class PackedPrior(NamedTuple):
         `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
     scale : scale S of the prior on covariances, in compact form, data units².
     scale_roots : rows r with S = Σ r rᵀ, (n_features, n_features), if S is a matrix; otherwise None.
-    log_normaliser : log of the normalising constant of the prior on a precision matrix, nats, up to an additive
-        constant.
+    log_normaliser : log normalising constant of the prior on a precision matrix, nats, up to an additive constant.
     total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
     is_map : whether EM finds the maximum of the posterior density (MAP) instead of a variational posterior.
     """
@@ -65,8 +63,7 @@ class EMSettings(NamedTuple):
         ridge of each group is computed from the group's rows, which only `Engine.fit_many` supports.
     tolerance : EM has converged when a step changes the mean objective by less than this, nats per unit of row weight.
     max_steps : maximum number of EM steps.
-    previous_objective : last objective of an earlier call, for the first convergence test; −inf if there was no such
-        call.
+    previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
     log_background_volume : log of the volume of a uniform noise component, data units to the power of n_features;
         infinite without a noise component. The weight of the noise component comes last among the weights.
@@ -86,12 +83,10 @@ class RunHistory(NamedTuple):
 
     Parameters
     ----------
-    weights : weights after the last step, (n_components,), followed by the weight of the noise component if there is
-        one.
+    weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
     means : means after the last step, (n_components, n_features), data units.
     covariances : covariances after the last step, in compact form, data units².
-    whitening : whitening factors of `covariances`, with the same bits as the covariance structure computes; None if no
-        step was made.
+    whitening : factors of `covariances`, with the same bits as the structure computes; None if no step was made.
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight; empty if the core does not
         support the first step.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
@@ -141,15 +136,12 @@ class KMeansSettings(NamedTuple):
 
     Parameters
     ----------
-    n_candidates : number of rows that k-means++ draws for each centre after the first; the best of these rows becomes
-        the centre.
+    n_candidates : number of rows that k-means++ draws for each centre after the first; the best row becomes the centre.
     uniform_draws : random numbers in [0, 1), (n_starts, 1 + (n_components − 1) n_candidates), used for every group. EM
         runs from each start, and the best run is kept. Runs whose objectives differ by at most
         `best_of.OBJECTIVE_ROUNDING` count as equal, and the first of these runs is kept.
-    max_passes, tolerance : maximum number of passes of k-means, and its tolerance as a fraction of the mean variance of
-        the features.
-    is_scaled : whether each column is divided by its scale (`em.initialisation.sample.column_units`) before distances
-        are computed.
+    max_passes, tolerance : maximum passes of k-means, and its tolerance as a fraction of the features' mean variance.
+    is_scaled : whether distances are between columns divided by `em.initialisation.sample.column_units`.
     """
 
     n_candidates: int
@@ -210,8 +202,7 @@ class SearchSettings(NamedTuple):
     ----------
     uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order, and begins
         again with the first number after the last.
-    kmeans : `n_candidates`, `max_passes` and `tolerance` (see `KMeansSettings`) of the k-means that initialises a
-        further ascent.
+    kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before an ascent on few rows, before an
         ascent on more rows, and after the last ascent.
     acceptance : conditions for accepting moves. The field `max_work` of these conditions is ignored, because
@@ -223,10 +214,8 @@ class SearchSettings(NamedTuple):
         the minimum for k-means.
     search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each factor
         times (the number of EM steps before the search + `n_extra_em_steps`) is a number of EM steps on all rows.
-    crossing_work_factor : factor by which the remaining work limit is multiplied when the search begins to cross
-        ascents.
-    misfit_gain : crossing is tried if the best split of a component gains more than `misfit_gain` / n_rows nats per
-        row.
+    crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross ascents.
+    misfit_gain : ascents are crossed if the best split gains more than `misfit_gain` / n_rows nats per row.
     n_ascents, min_slow_steps : number of ascents that are crossed, and minimum number of EM steps for crossing.
     """
 
@@ -290,14 +279,11 @@ class GroupFits(NamedTuple):
         fit, because the core does not support the group or a step, or because one of several starts stopped early. All
         other values of such a group are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight; the traces of all groups are
-        concatenated.
-    objective : mean objective before each step, including the log prior if there is a prior; concatenated like
-        `log_likelihood`.
-    whitening : whitening factors of the covariances if there is a single group, with the same bits as the covariance
-        structure computes; None if there are several groups.
-    search : number of moves tried, number of moves accepted, and gain, as in `SearchReport`, (n_groups, 3); NaN without
-        a search.
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, for all groups in turn.
+    objective : mean objective before each step, including a log prior, for all groups in turn.
+    whitening : factors of the covariances of a single group, with the same bits as the structure computes; None if
+        there are several groups.
+    search : number of moves tried, moves accepted, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
     """
 
     weights: Array

@@ -52,8 +52,7 @@ class Tree(Generic[S]):
 
     A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
     both halves of a larger node are available, the tree adds these halves. At the end, the remaining nodes are added
-    from the right. The operator `+` merges trees of different leaves, so that a few workers can merge the nodes of many
-    workers.
+    from the right. The operator `+` merges trees of different leaves, so that few workers can merge the nodes of many.
     """
 
     def __init__(self) -> None:

@@ -46,8 +46,7 @@ class MomentSpec:
     ----------
     second : kind of second moments.
     is_pooled : whether second moments are summed over components; the array then has no axis for components.
-    projection : matrices B_k if `second` is `Second.PROJECTED`, (n_components or 1, n_projected, n_features); otherwise
-        None.
+    projection : matrices B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); otherwise None.
     """
 
     second: Second
@@ -55,10 +54,7 @@ class MomentSpec:
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
-        """Return an upper bound on the number of values of second moments in a message between processes.
-
-        The bound is for moments that are not pooled, because moments may be sent before they are pooled.
-        """
+        """Return the largest number of values in a message with second moments, which may not yet be pooled."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:

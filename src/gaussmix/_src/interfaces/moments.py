@@ -25,8 +25,7 @@ class BlockMoments:
     ----------
     mass : sum of the weighted responsibilities of each component, N_k = Σ_i s_i γ_ik, (n_components,).
     first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), data units.
-    second : second moments about the reference points, in the form that `spec` describes, data units²; None for
-        `Second.NONE`.
+    second : second moments about the reference points, in the form of `spec`, data units²; None for `Second.NONE`.
     anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), data units.
     log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), nats.
     row_weight : sum of the row weights, Σ_i s_i.
@@ -120,8 +119,8 @@ class BlockMoments:
     def about(self, anchor: Array) -> Self:
         """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
 
-        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with the first moments f and f' about the old and the
-        new points.
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old points) and f' (new
+        points).
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:

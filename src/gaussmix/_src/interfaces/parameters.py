@@ -31,8 +31,7 @@ class Parameters:
 
     Parameters
     ----------
-    log_scale : log p(x, k) at the mean, log π_k + log |det W_k| − ½ d log 2π, (n_components,), nats; −inf if the weight
-        is 0.
+    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), nats; −inf if π_k is 0.
     means : means of the components, (n_components, n_features), data units.
     whitening : whitening factors W_k, whose products W_kᵀ W_k are the precisions.
     log_background : log(weight × density) of the noise component, nats; −inf without a noise component.

@@ -9,9 +9,9 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Costs in multiply-adds: PRODUCT_COST for a product of two scores, SCORE_COST for a score, MATRIX_COST for each value
-# of the information matrix times the number of matrix rows (in NumPy), and PASS_COST for a pass over few rows.
-# N_OTHER_PASSES is the cost of the other passes, in EM steps.
+# Costs in multiply-adds: PRODUCT_COST for a product of two scores, SCORE_COST for a score, MATRIX_COST n³ for an
+# information matrix (n, n) in NumPy, and PASS_COST for a pass over few rows. N_OTHER_PASSES is the cost of all other
+# passes, in EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
 # With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
 MAX_COST_FRACTION = 0.1

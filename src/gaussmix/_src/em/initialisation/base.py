@@ -32,11 +32,10 @@ class Partition:
         if that is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
-    search_rows : rows on which a split-and-merge search (`em.search.split_and_merge`) improves the first model; None
-        without a search.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None without a split-and-merge
+        search.
     search_seed : random seed of the split-and-merge search.
-    unit : scale by which each feature is divided before distances are computed, (n_features,), data units; None for
-        scales of 1.
+    unit : scale by which each feature is divided for distances, (n_features,), data units; None for scales of 1.
     """
 
     parameters: Parameters | None = None
@@ -96,8 +95,7 @@ STARTS = {
     "tree": "tree.tree",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random", "tree"]
-# Allowed types of `init_params`: a name, labels or responsibilities of the rows, or a callable of (X, n_components,
-# rng).
+# Types of `init_params`: a name, labels or responsibilities of the rows, or a callable of (X, n_components, rng).
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
@@ -126,7 +124,7 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
-    Medians are used, because otherwise a centre on an outlier could make the spheres so wide that the other distances
+    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that all other distances
     become negligible compared with the terms of labels, errors and missing values. The result is 1 if all centres
     coincide.
     """

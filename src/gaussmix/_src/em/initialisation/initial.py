@@ -67,8 +67,7 @@ class InitialMoments:
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
         The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance` is the tolerance of these EM runs, nats per unit of row weight, and should be at least the
-        tolerance of the fit.
+        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, at least that of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -95,8 +94,7 @@ class InitialMoments:
     ) -> Model | None:
         """Make the initial model by an M-step in the core, for a hard assignment; None if the core does not support it.
 
-        `start` contains labels (n_rows,), or centres (n_components, n_features), where each row is assigned to the
-        nearest centre.
+        `start` contains labels (n_rows,), or centres (n_components, n_features); rows belong to the nearest centre.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:

@@ -39,8 +39,7 @@ class DistinctRows:
     ----------
     rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
     weight : total weight of each distinct row, (n_distinct,), always positive.
-    distinct_index : index in `rows` of each row of the source, (n_rows,); None if not all rows of the source were
-        sampled.
+    distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
     unit : scale by which k-means divides each feature, (n_features,), data units; None for scales of 1.
     """
 

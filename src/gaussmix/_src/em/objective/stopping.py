@@ -22,15 +22,15 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : convergence threshold on the change of the objective in a step, nats per unit of row weight, like `tol`
-        in scikit-learn.
+    tolerance : threshold on the change of the objective in a step, nats per unit of row weight, like scikit-learn's
+        `tol`.
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step and
         before each move of a search. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
-        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. With infinity, only
-        the tolerance matters.
+        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity is no
+        limit.
     """
 
     tolerance: float = 1e-3

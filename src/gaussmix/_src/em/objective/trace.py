@@ -48,10 +48,8 @@ class SearchReport:
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : number of moves tried, and number of moves accepted because they increased the
-        likelihood.
-    gain : gain of log-likelihood over EM without a search, on the rows of the search, nats per unit of row weight; None
-        if not computed.
+    n_moves_tried, n_moves_accepted : number of moves, and number of moves accepted because the likelihood increased.
+    gain : gain over EM without a search, on the rows of the search, nats per unit of row weight; None if not computed.
     """
 
     n_moves_tried: int = 0

@@ -1,7 +1,6 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, the noise component and incomplete rows, and uses the nearest covariance structure that the
-core supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the core supports.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -42,7 +41,7 @@ from gaussmix._src.sources.array import ArraySource
 
 # Sample sizes of the first and second ascents: rows per parameter, minimum rows per component, and minimum rows per
 # component if components share a covariance. The last minimum is smaller, because each move is then evaluated on all
-# rows of the sample.
+# rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run from the start
 # Limits of the EM run after an accepted move, and of a longer run if the first run is not enough.
@@ -61,8 +60,7 @@ MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if all bounds on splits are lower
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component
 MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per value of a mean and a variance
 MAX_FLATNESS = 5e-6  # limit on a nearly flat component's variance, relative to the initial mean covariance
-# The model does not fit if the bound on the gain of the best split exceeds this multiple of the gain expected by
-# chance.
+# The model does not fit if the bound on the best split's gain exceeds this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow; EM is slow from `MIN_SLOW_STEPS` steps on
 # Limit on the work of a search: `WORK` EM steps on all rows for each step that EM made from k-means, and for each of
@@ -91,8 +89,8 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
     """Return the structure if the core supports it, and otherwise the nearest structure that the core supports.
 
     The nearest structure has as many covariances (one, or one per component). For factor analysers, the covariances are
-    matrices. With few rows per component, the covariances are variances, because the matrices of split components would
-    be nearly singular.
+    matrices. With few rows per component, variances are used instead, because split components would have singular
+    matrices.
     """
     if family.algebra is not None:
         return family
@@ -127,8 +125,7 @@ def split_and_merge(
     """Search with a structure and an objective that the core supports, and convert the result back.
 
     If ratios of variances are bounded, the search uses a ridge: `RIDGE_BOUND_FRACTION` of the smallest variance that
-    the bound allows for the initial model. Without this ridge, the search would find narrow components that the bound
-    excludes.
+    the bound allows for the initial model. Without a ridge, the search would find components that the bound excludes.
     """
     if model.n_components == 1:
         return model
@@ -165,8 +162,8 @@ def search_from_model(
 
     A move is rejected if the gain is no larger than expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
-    such maxima. If moves were rejected for too few rows, the search continues on the whole sample, in which a component
-    may have enough rows.
+    such maxima. If moves were rejected for too few rows, the search continues on the whole sample, which may have
+    enough rows.
 
     If a split still promises a large gain, the model does not fit the rows, and searches from other starts find other
     maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two results).

@@ -35,8 +35,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
     """Finish all runs, and return the final state of the best run.
 
     If several runs are equal except for rounding errors, the first one is chosen, so that the result depends neither on
-    the engine nor on the number of threads. A run without collapsed components is better than every run with a
-    collapsed component.
+    the engine nor on the number of threads. A run with collapsed components is worse than every other run.
 
     Parameters
     ----------
@@ -73,8 +72,7 @@ def choose_better(best: EMState | None, candidate: EMState) -> EMState:
     """Return the better of two final states, or `best` if both are equal.
 
     A run with collapsed components is always worse than a run without collapsed components, because the objective of a
-    collapsed run depends on the moment of the collapse. If both runs or neither run has collapsed, the objectives are
-    compared.
+    collapsed run depends on the moment of the collapse. In all other cases, the objectives are compared.
     """
     if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
         return candidate if best is None or not candidate.trace.collapsed_components else best

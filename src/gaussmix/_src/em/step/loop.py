@@ -36,8 +36,7 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. To continue a run with the same bits, pass the model and the trace of one of its
-    states.
+    To stop a run, stop iterating. To continue a run with the same bits, pass the model and the trace of a state.
 
     Parameters
     ----------
@@ -47,8 +46,7 @@ def run_em(
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
     previous_objective : last objective of an earlier fit, if this run continues that fit.
-    trace : trace of earlier steps, if the run is continued; components that the trace records as frozen stay frozen.
-        None for a new run.
+    trace : trace of earlier steps, in which frozen components stay frozen, to continue a run; None for a new run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields

@@ -21,8 +21,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 # The initial weight of an empty component is this fraction of 1 / n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# The scatter of an empty component is this fraction of the scatter of all rows, so small that shared covariances do not
-# change.
+# The scatter of an empty component is this fraction of the scatter of all rows, too small to change shared covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 

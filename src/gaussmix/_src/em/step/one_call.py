@@ -41,8 +41,7 @@ def run_em_on_each(
     engine, objective, stopping : the same arguments as in `run_em`.
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
-    groups : rows of all tables for one call of the core; None if rows are not in memory, or if the core does not
-        support these rows.
+    groups : rows of all tables for one call of the core; None if rows are not in memory, or not supported by the core.
     choose_end : function that takes the states of a run that the core does not make, and returns the final state.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)

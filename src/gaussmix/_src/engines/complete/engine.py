@@ -203,7 +203,7 @@ class CompleteEngine(CoreRuns):
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # The core returns padded panels: first z and products of each component (or all z, then products), then
+        # The core returns padded panels: z and products of each component (or all z, all products), then
         # responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)

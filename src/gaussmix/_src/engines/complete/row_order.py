@@ -24,8 +24,8 @@ Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
 # A pass with fewer multiply-adds than this takes at most about a millisecond, and a different order of the rows would
-# not make it faster. The core may then make many steps in one call. `core_runs.MIN_ORDERED_WORK` extends this to some
-# longer passes.
+# not make it faster. The core may then make many steps in one call, and also in some longer passes
+# (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share their bounds on distances
 MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB
@@ -78,8 +78,7 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels or
-        order.
+    old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
     new_label_changes : number of label changes from row to row if the rows were sorted by the labels of this pass.
     """
 
@@ -133,8 +132,7 @@ class RowOrderCache:
     n_features: int
     # Order that the next pass will probably use, after the mixture that labelled the rows for this order.
     _order: tuple[PackedMixture, NDArray[np.uint16]] | None = None
-    # Bounds, the mixture that labelled the rows for the order of these bounds, and the mixture for which the bounds
-    # hold.
+    # Bounds, the mixture that labelled the rows for their order, and the mixture for which the bounds hold.
     _bounds: tuple[NDArray[np.float32], PackedMixture, PackedMixture] | None = None
 
     @property

@@ -28,8 +28,7 @@ class Whitening(ABC):
 
     Parameters
     ----------
-    factors : array with 1 or n_components factors along its first axis, 1 / data units; `FactorShape` defines the other
-        axes.
+    factors : 1 or n_components factors along the first axis, 1 / data units; `FactorShape` defines the other axes.
     log_abs_det : log |det W_k| = −½ log det Σ_k of each factor, (1,) or (n_components,).
     """
 

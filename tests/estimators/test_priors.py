@@ -30,12 +30,12 @@ BAD = {
     "equal weights and a start": (
         {"restrictions": Restrictions(equal_weights=True), "weights_init": [0.4, 0.6]},
         ValueError,
-        "equal_weights=True needs equal weights_init.",
+        "equal_weights=True requires equal weights in weights_init.",
     ),
     "a weight of 0 under a prior": (
         {"prior": NormalInverseWishart(weights=[1.0, 2.0]), "weights_init": [1.0, 0.0]},
         ValueError,
-        "weights_init is 0 for component 1, but the prior of the weights needs it above 0.",
+        "weights_init is 0 for component 1, but the prior on the weights requires weights above 0.",
     ),
     "min_weight above 1 / K": ({"restrictions": Restrictions(min_weight=0.6)}, ValueError, "min_weight=0.6 must be"),
     "fixed weight below min_weight": (
@@ -46,7 +46,7 @@ BAD = {
     "fixed weights leave too little": (
         {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.8, 0.2]},
         ValueError,
-        "fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 each.",
+        "The weights in fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 for each.",
     ),
     "fixed weights leave nothing": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [1.0, 0.0]},

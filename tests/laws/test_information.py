@@ -389,7 +389,7 @@ def test_what_has_no_information_is_said():
 
     problem, run = begun(covariance_type=Opaque())
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
-    assert find_certificate(*how).why_not == "the structure Opaque() has no formula for it"
+    assert find_certificate(*how).why_not == "there is no formula for the structure Opaque()"
     problem, run = begun(covariance_type=FactorAnalyzer(2))
     how = run.model, problem.objective, run.trace, problem.source, problem.engine
     assert find_certificate(*how).why_not == "the covariances do not determine this number of factors"

@@ -1,4 +1,4 @@
-"""The engine of complete rows, the choice of an engine, and the number of threads."""
+"""Functions that choose the engine for the rows of a fit, and the number of threads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError
 
-MAX_THREADS = 4096  # more threads never help, and the C++ core counts threads in 32 bits
+MAX_THREADS = 4096  # upper limit, because the C++ core stores the number of threads in 32 bits
 
 
 def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
-    """Return the engine of complete rows.
+    """Return the engine for rows without missing values or measurement errors.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
 
 
 def count_threads(n_jobs: int | None) -> int:
-    """Convert scikit-learn's n_jobs into a number of threads; None respects OMP_NUM_THREADS, as OpenMP does."""
+    """Convert scikit-learn's n_jobs into a number of threads; None means OMP_NUM_THREADS if that variable is set."""
     n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, MAX_THREADS)
@@ -44,7 +44,7 @@ def count_threads(n_jobs: int | None) -> int:
 
 
 def check_jobs(n_jobs: Any) -> int | None:
-    """Check a number of threads in scikit-learn's convention, and return an integer or None."""
+    """Check that n_jobs is None or an integer, as in scikit-learn, and return it as an int or None."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, Integral))):
         raise ParameterTypeError(
             f"n_jobs must be an integer other than 0, or None for every processor, not {n_jobs!r}."
@@ -54,14 +54,14 @@ def check_jobs(n_jobs: Any) -> int | None:
 
 @cache
 def _count_cpus() -> int:
-    """Return the number of processors that the machine or the container gives the process."""
-    from joblib import cpu_count  # slow to import
+    """Return the number of processors that this process may use on its machine or in its container."""
+    from joblib import cpu_count  # imported here because the import is slow
 
     return int(cpu_count())
 
 
 def make_engine(n_jobs: int | None, is_incomplete: bool = False, is_on_device: bool = False) -> Engine[Any]:
-    """Make an engine for rows that are on a device, or that may have missing values or measurement errors."""
+    """Make the engine for rows on a device (GPU), for rows that may be incomplete, or for complete rows on the CPU."""
     if is_on_device:
         from gaussmix._src.engines.device.engine import DeviceEngine
 

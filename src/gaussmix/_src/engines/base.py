@@ -1,4 +1,4 @@
-"""The interface of engines, which compute moments and densities of rows and make EM steps for any structure."""
+"""The interface of engines. An engine computes moments and densities of rows, for any covariance structure."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array
 
 # In `step`, every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
-NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # log 2
+NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 times log 2, so that exp(−NEGLIGIBLE_NATS) is 2⁻⁶⁰
 
-NOISE_LABEL = -1  # label of rows that belong to the background
+NOISE_LABEL = -1  # label of rows that belong to the noise component (the background)
 
 StateT = TypeVar("StateT")
 
 
 @dataclass(frozen=True)
 class PassContext:
-    """Facts about all rows that a step over one block needs. Engines may add fields.
+    """Facts about all rows that a step over one block needs. Engines may define subclasses with more fields.
 
     Parameters
     ----------
     n_rows : number of rows.
-    total_spread : mean and scatter of all rows, which no E-step changes; None if the steps do not need `total_spread`.
+    total_spread : mean and scatter of all rows, which are the same in every E-step; None if the steps do not need them.
     """
 
     n_rows: int
@@ -42,48 +42,48 @@ class PassContext:
 
 
 class Engine(Protocol[StateT]):
-    """E-step and sums for the M-step, over one block of rows at a time.
+    """Object that computes the E-step, and the sums that the M-step needs, for one block of rows at a time.
 
     Sums are in float64, even if rows are float32. Results depend neither on the number of threads nor on the division
-    of the rows into blocks, as long as the blocks are nodes of the tree of leaves.
+    of the rows into blocks, as long as each block is a node of the summation tree (`interfaces.leaves.Tree`).
     """
 
     @property
     def n_threads(self) -> int:
-        """Return the number of threads that a call uses."""
+        """Return the largest number of threads that a call may use."""
 
     @property
     def is_truncated(self) -> bool:
-        """Return whether a step compares each row with only a few components."""
+        """Return whether an E-step compares each row with only a few candidate components."""
 
     @property
     def complete_engine(self) -> Engine[Any]:
-        """Return the engine of complete rows with the same number of threads."""
+        """Return the engine for complete rows, with the same number of threads as this engine."""
 
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> PassContext:
-        """Collect the facts about all rows that steps over single blocks need, before the first pass.
+        """Collect, before the first pass, the facts about all rows that a step over a single block needs.
 
-        Some decisions of a step depend on all rows, for example on their number. A step reads these facts from the
-        context and not from its block, because otherwise a fit would depend on the division of its rows into blocks.
+        Some decisions of a step depend on all rows, for example on the number of rows. A step reads such facts from the
+        context instead of its block, because otherwise a fit would depend on the division of the rows into blocks.
 
         Parameters
         ----------
-        statistics : number and weights of all rows.
-        spec : the second moments that the passes sum.
+        statistics : number and total weight of all rows.
+        spec : specification of the second moments that the following passes sum.
         find_spread : function that computes the mean and scatter of all rows.
 
         Returns
         -------
-        context : the facts, picklable.
+        context : the collected facts, as a picklable object.
         """
 
     def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
-        """Update the context from the previous pass, or from `prepare`, for a pass with these parameters."""
+        """Return the context for a pass with these parameters, given the context of the previous pass or `prepare`."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that is stored with a block between passes. A lost state is made again.
+        """Make the state that a source stores with a block between passes, or again if the state was lost.
 
-        The state must not depend on the weights of the rows, because weights may change between passes.
+        The state must not depend on the row weights, because row weights may change between passes.
         """
 
     def step(
@@ -96,40 +96,43 @@ class Engine(Protocol[StateT]):
         anchor: Array | None = None,
         context: Any = None,
     ) -> BlockMoments:
-        """Divide each row of a block among the components and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+        """Compute the responsibilities of a block's rows and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
-        A block begins with a leaf, and its leaves are a node of the tree by which `leaves.Tree` adds sums. An engine
-        adds the leaves of a block in the same order. `finish` completes the sums of all blocks.
+        A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
+        An engine adds the sums of these leaves in the order of that tree. At last, `finish` turns the total into
+        moments.
 
         Parameters
         ----------
-        block : rows (n_rows, n_features), their weights, and prior information about their components.
-        state : state that `make_state` made for this block and number of components.
-        parameters : parameters of the mixture whose components share the rows; None under `AssignmentRule.ASSIGNMENT`,
-            which reads `block.assignment`.
-        spec : the second moments to sum.
+        block : rows (n_rows, n_features) with weights, and with prior information about the component of each row.
+        state : the state that `make_state` returned for this block and number of components.
+        parameters : current parameters of the mixture; None under `AssignmentRule.ASSIGNMENT`, because the
+            responsibilities are then read from `block.assignment`.
+        spec : specification of the second moments to sum.
         rule : rule that assigns rows to components.
-        anchor : (n_components, n_features), the points about which sums are taken, float64. None leaves the choice to
-            the engine: the means, or cheaper points. Without second moments the engine always chooses.
-        context : result of `begin_pass`; None if the block holds all rows.
+        anchor : reference points that are subtracted from the rows before moments are summed, (n_components,
+            n_features), float64. If `anchor` is None or no second moments are summed, the engine chooses the points.
+        context : result of `begin_pass`; may be None if the block contains all rows of the data.
 
         Returns
         -------
-        sums : `log_likelihood` in nats is a sum over rows, and 0 under `AssignmentRule.ASSIGNMENT`. Because a squared
-            distance that overflows counts as the largest float64, neither mass nor log-likelihood is ever NaN.
+        sums : moments of the block. `log_likelihood` is a sum over rows in nats, and 0 under
+            `AssignmentRule.ASSIGNMENT`. The sums of responsibilities and the log-likelihood are never NaN, because a
+            squared distance that overflows is replaced by the largest float64.
         """
 
     def finish(
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
     ) -> Moments:
-        """Convert the sums of all blocks, once for each pass, into the moments that the covariance structure needs.
+        """Convert the sums of all blocks into the moments that the covariance structure needs, once per pass.
 
-        Operations that would round differently for each block are done here: pooling, and multiplication by totals.
+        Pooling over components, and multiplication by totals, are done here and not in `step`, because their rounding
+        errors would depend on the division of the rows into blocks.
 
         Parameters
         ----------
         sums : sums of all blocks.
-        parameters, spec, context : the values that were passed to `step`.
+        parameters, spec, context : the same arguments that `step` received in this pass.
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
@@ -139,92 +142,94 @@ class Engine(Protocol[StateT]):
         """Return log p(x, k) of each row and component, nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
-        """Return p(k | x), (n_rows, n_components). Each row sums to 1 minus the probability of the background.
+        """Return p(k | x) of each row for all components except the noise component, (n_rows, n_components).
 
-        The result is also accurate for rows that are far from every mean (`complete/distant.py`).
+        The result is accurate even for rows that are very far from every mean (`complete/distant.py`).
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """Return the most probable component of each row, the first of equals; `NOISE_LABEL` for the background."""
+        """Return each row's most probable component (the first if tied), or `NOISE_LABEL` for noise."""
 
     def draw(
         self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
 
-        A row is a function of the key and the row's number only (docs/develop/numerics.md). Therefore a smaller draw is
-        the beginning of a larger one, and rows may be drawn on any process in any order.
+        Each drawn row depends only on the key and on its row number (docs/develop/numerics.md). Therefore, a draw of n
+        rows equals the first n rows of any larger draw, and rows may be drawn on any process and in any order.
 
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative_weights : (n_components,), increasing, the last entry above 1. A uniform number in [0, 1) selects the
-            first component whose entry exceeds it.
-        means : (n_components, n_features), data units.
+        cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set above 1. For a
+            uniform number u in [0, 1), the first component with an entry above u is drawn.
+        means : means of the components, (n_components, n_features), data units.
         whitening : factors W_k.
-        random_key : key of 64 bits.
+        random_key : 64-bit key of the random numbers.
 
         Returns
         -------
         rows : (n_rows, n_features).
-        labels : (n_rows,), the component of each row.
+        labels : component of each row, (n_rows,).
         """
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
     ) -> bool:
-        """Return whether `run_em` and `fit_many` support these rows, this prior and, if there is one, a background."""
+        """Return whether `run_em` and `fit_many` support these rows, this prior, and a noise component if any."""
 
     def run_em(
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
-        """Make steps of EM until the log-likelihood converges, a time limit is reached, or the next step is unusual.
+        """Make EM steps until the objective converges, a limit is reached, or the next step needs the Python loop.
 
-        `supports_core_steps` returns whether rows and mixture are supported.
+        Callers must first check with `supports_core_steps` that the block and the mixture are supported.
 
         Parameters
         ----------
         block : all rows.
         context : result of `prepare`.
-        start : weights, means and covariances in compact form.
-        structure : covariance structure.
-        settings : conditions for stopping.
+        start : initial weights, means, and covariances in compact form.
+        structure : covariance structure of the mixture.
+        settings : conditions for stopping EM.
 
         Returns
         -------
-        history : the mixture after the last step and the log-likelihoods before each step. The bits depend neither on
-            the number of threads nor on the moment when the time limit is reached.
+        history : mixture after the last step, and log-likelihood before each step. If a time limit ends the call, the
+            caller continues from this mixture, with the same bits as without a limit and for any number of threads.
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
-        """Initialise a fit for each of many groups of rows, and make steps of EM as `run_em` does.
+        """Fit one mixture to each of many groups of rows: initialise the mixture, then make EM steps as `run_em` does.
 
         Parameters
         ----------
-        groups : rows of all groups.
-        settings : settings that all groups share.
+        groups : rows and weights of all groups.
+        settings : fit settings, which are the same for all groups.
 
         Returns
         -------
-        fits : fits with the same bits as a fit of each group alone, or of its parts one by one; None if the core does
-            not support the settings. If there is only one group, the time limit may stop EM early.
+        fits : fitted mixtures, bit-identical to separate fits of the groups; None if the core does not support the
+            settings. If there is only one group, a time limit may stop EM early.
         """
 
     def score_products(
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
-        """Sum products of the scores of rows, as `em.curvature.scores` defines them.
+        """Sum the outer products of the rows' scores (gradients of log p(x)), as defined in `em.curvature.scores`.
 
         Parameters
         ----------
-        block : rows with their weights.
+        block : rows with weights.
         parameters : parameters of the mixture.
-        whitening : W, (n_components or 1, n_features or 1, n_features), as matrices or as one factor per feature.
-        score_form : form of the products of z = W (x − μ) that are scores.
+        whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
+        score_form : kind of the products of z = W (x − μ) that are among the scores: squares, or all pairs of features.
 
         Returns
         -------
-        between : Σ s S_i S_iᵀ, (n_values, n_values). The scores of a component are its responsibility, means and
-            products; if there is a single W, the scores of the summed products come last.
-        within : Σ s γ_ik c_ik c_ikᵀ, (n_components, n_own, n_own).
+        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). A component has scores for its
+            responsibility, its mean and its products. If a single W is shared, the products are summed over components,
+            and their scores come last.
+        within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, with scores c_ik of component k, (n_components, n_own,
+            n_own).
         """

@@ -1,8 +1,8 @@
-"""Arguments and results of the calls with which the C++ core makes several steps of EM, or whole fits.
+"""Arguments and results of calls to the C++ core that make several EM steps or whole fits.
 
-On a small table the core makes a step in a few microseconds, while the loop in Python takes tens of microseconds. Only
-the loop in Python (`em/step/loop.py`) supports every kind of step, so an engine stops before each unusual step and
-leaves that step to the loop. docs/develop/architecture.md lists which file owns what.
+On a small table, an EM step takes a few microseconds in the core, but tens of microseconds in the Python loop
+(`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that it
+does not support, and the Python loop makes that step.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
-MAX_STEPS_OF_CALL = 2**31  # the core counts steps in 64 bits, and Python without a limit
+MAX_STEPS_OF_CALL = 2**31  # below the core's 64-bit limit on the number of steps
 
 
 class PackedPrior(NamedTuple):
-    """Prior of a mixture as plain values.
+    """Prior of a mixture as plain values for the C++ core.
 
-    The values describe a `GaussWishartPrior` (em.bayes), or a `ConjugatePrior` (em.priors) if `is_map` is true.
+    The values describe a `ConjugatePrior` (em.priors) if `is_map` is true, and otherwise a `GaussWishartPrior`.
 
     Parameters
     ----------
     has_stick_breaking : whether the weights have a Dirichlet process prior.
-    weight_concentration : α; with `is_map`, α − 1.
+    weight_concentration : concentration α of the prior on the weights; α − 1 if `is_map` is true.
     max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
-    mean, mean_precision, dof : m (n_features,), data units; β; ν (what the prior adds to each component if `is_map`).
-    scale : S in compact form, data units².
-    scale_roots : (n_features, n_features), the rows r of S = Σ r rᵀ; None unless S is a matrix.
-    log_normaliser : log normaliser of the distribution of a precision, nats, up to a constant.
-    total_weight, weight_unit : total weight of all rows, and the divisor of the row weights.
-    is_map : whether EM finds the mixture of highest posterior density instead of a variational posterior.
+    mean, mean_precision, dof : prior mean m, (n_features,), data units; mean precision β; degrees of freedom ν. If
+        `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
+    scale : scale S of the prior on covariances, in compact form, data units².
+    scale_roots : rows r with S = Σ r rᵀ, (n_features, n_features), if S is a matrix; otherwise None.
+    log_normaliser : log normalising constant of the prior on a precision matrix, nats, up to an additive constant.
+    total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
+    is_map : whether EM finds the maximum of the posterior density (MAP) instead of a variational posterior.
     """
 
     has_stick_breaking: bool
@@ -54,18 +55,19 @@ class PackedPrior(NamedTuple):
 
 
 class EMSettings(NamedTuple):
-    """Conditions for stopping EM. Steps beyond `interfaces.parameters.LIMITS` are left to the loop in Python.
+    """Settings of an EM run in the core. The Python loop makes steps that exceed `interfaces.parameters.LIMITS`.
 
     Parameters
     ----------
-    ridge : (n_features,), added to every variance at each step, data units². None for the automatic ridge of each
-        group, which only `Engine.fit_many` supports.
-    tolerance : stop when the objective, a mean, changes by less than this, nats per unit of row weight.
-    max_steps : largest number of steps.
-    previous_objective : objective before this run, for the first convergence test; −inf if there was no earlier step.
-    prior : the prior, if the objective has one; `Engine.fit_many` supports it only with `is_map`.
-    log_background_volume : log V of a uniform background, data units to the power of d, or infinite. The background's
-        weight comes last. `Engine.fit_many` supports a background only with `InitialMixtures`.
+    ridge : number that each step adds to the variances of each feature, (n_features,), data units². With None, the
+        ridge of each group is computed from the group's rows, which only `Engine.fit_many` supports.
+    tolerance : EM has converged when a step changes the mean objective by less than this, nats per unit of row weight.
+    max_steps : maximum number of EM steps.
+    previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
+    prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
+    log_background_volume : log of the volume of a uniform noise component, data units to the power of n_features;
+        infinite without a noise component. The weight of the noise component comes last among the weights.
+        `Engine.fit_many` supports a noise component only if the fit starts from `InitialMixtures`.
     """
 
     ridge: Array | None
@@ -77,16 +79,17 @@ class EMSettings(NamedTuple):
 
 
 class RunHistory(NamedTuple):
-    """Mixture that some steps of EM have reached, with the log-likelihood before each step.
+    """Mixture after several EM steps, with the log-likelihood before each step.
 
     Parameters
     ----------
-    weights : (n_components,), after the last step, followed by the weight of a background if there is one.
-    means : (n_components, n_features), after the last step, data units.
-    covariances : after the last step, in compact form, data units².
-    whitening : factors of these covariances, bit-identical to the structure's own; None if no step was made.
-    log_likelihood : mean before each step, nats per unit of row weight; empty if the first step is unusual.
-    objective : mean objective before each step, which includes the log prior if there is one.
+    weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
+    means : means after the last step, (n_components, n_features), data units.
+    covariances : covariances after the last step, in compact form, data units².
+    whitening : factors of `covariances`, with the same bits as the structure computes; None if no step was made.
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight; empty if the core does not
+        support the first step.
+    objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
 
     weights: Array
@@ -98,18 +101,18 @@ class RunHistory(NamedTuple):
 
 
 class RowGroups(NamedTuple):
-    """Rows of many tables (groups), one table after the other.
+    """Rows of many tables (groups), stored one table after the other.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), of all groups, data units.
-    row_weight : (n_rows,), each at least 0 and below 1; None if all weights are 1.
-    first_row, n_rows : (n_groups,), int64, index of the first row of each group, and number of its rows.
-    total_weight : (n_groups,), sum of the row weights of each group.
-    weight_unit : (n_groups,), power of 2 by which the weights of each group were divided.
-    first_weight_index : (n_groups,), int64, index of the first weight of each group, so that groups can share rows with
-        different weights; None if it equals `first_row`.
-    row_errors : measurement errors of all rows, as `Block.error`.
+    rows : rows of all groups, (n_rows, n_features), data units.
+    row_weight : row weights divided by `weight_unit`, (n_rows,), in [0, 1); None if all weights are 1.
+    first_row, n_rows : index of the first row and number of rows of each group, (n_groups,), int64.
+    total_weight : sum of the row weights of each group, (n_groups,).
+    weight_unit : power of 2 by which the weights of each group were divided, (n_groups,).
+    first_weight_index : index of each group's first weight in `row_weight`, (n_groups,), int64, so that groups can
+        share rows but have different weights; None if these indices equal `first_row`.
+    row_errors : measurement errors of all rows, in the form of `Block.error`.
     """
 
     rows: Rows
@@ -123,21 +126,22 @@ class RowGroups(NamedTuple):
 
     @classmethod
     def from_block(cls, block: Block, weight_unit: float, n_copies: int = 1) -> RowGroups:
-        """Make `n_copies` groups that share the rows of a block; `weight_unit` is the divisor of its weights."""
+        """Make `n_copies` groups that share the rows of a block, whose weights were divided by `weight_unit`."""
         first, totals = np.zeros(n_copies, np.int64), np.repeat([[block.total_weight], [weight_unit]], n_copies, axis=1)
         return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
 
 class KMeansSettings(NamedTuple):
-    """Settings for finding centres: greedy k-means++ (Arthur & Vassilvitskii 2007), then k-means (Lloyd 1982).
+    """Settings of an initialisation by greedy k-means++ (Arthur & Vassilvitskii 2007) and k-means (Lloyd 1982).
 
     Parameters
     ----------
-    n_candidates : number of rows drawn for each centre but the first; the best of them becomes the centre.
-    uniform_draws : (n_starts, 1 + (n_components − 1) n_candidates), in [0, 1), the same in every group. EM runs from
-        each start, and the best run is kept, the first of runs that differ by at most `best_of.OBJECTIVE_ROUNDING`.
-    max_passes, tolerance : limits of k-means; the tolerance is a fraction of the mean variance of the features.
-    is_scaled : whether distances are measured in `em.initialisation.sample.column_units`.
+    n_candidates : number of rows that k-means++ draws for each centre after the first; the best row becomes the centre.
+    uniform_draws : random numbers in [0, 1), (n_starts, 1 + (n_components − 1) n_candidates), used for every group. EM
+        runs from each start, and the best run is kept. Runs whose objectives differ by at most
+        `best_of.OBJECTIVE_ROUNDING` count as equal, and the first of these runs is kept.
+    max_passes, tolerance : maximum passes of k-means, and its tolerance as a fraction of the features' mean variance.
+    is_scaled : whether distances are between columns divided by `em.initialisation.sample.column_units`.
     """
 
     n_candidates: int
@@ -148,13 +152,13 @@ class KMeansSettings(NamedTuple):
 
 
 class InitialMixtures(NamedTuple):
-    """Mixture from which EM begins, for each group.
+    """Initial mixtures, one for each group.
 
     Parameters
     ----------
-    weights : (n_groups, n_components), with a further column if there is a background.
-    means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), data units², each in compact form.
+    weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
+    means : means of the components, (n_groups, n_components, n_features), data units.
+    covariances : covariances of each group in compact form, (n_groups, …), data units².
     """
 
     weights: Array
@@ -162,16 +166,16 @@ class InitialMixtures(NamedTuple):
     covariances: Array
 
     def select(self, groups: Any) -> tuple[Array, Array, Array]:
-        """Return the mixtures of some groups in the form that the core reads."""
+        """Return the initial mixtures of some groups, as contiguous arrays for the core."""
         weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
 
-StepLimits = tuple[float, int]  # tolerance of EM, nats per unit of row weight, and limit on the number of steps
+StepLimits = tuple[float, int]  # tolerance of EM in nats per unit of row weight, and maximum number of steps
 
 
 class AcceptanceSettings(NamedTuple):
-    """Conditions for accepting split-and-merge moves; `em.search.split_and_merge` explains each value."""
+    """Conditions for accepting split-and-merge moves; `em.search.split_and_merge` explains every value."""
 
     trial_limits: StepLimits
     long_trial_limits: StepLimits
@@ -196,19 +200,23 @@ class SearchSettings(NamedTuple):
 
     Parameters
     ----------
-    uniform_draws : (n_starts, n_draws), used one after the other, and then again from the first.
-    kmeans : number of candidates, number of passes and tolerance of the k-means from which a further ascent begins.
-    initial_limits, refinement_limits, final_limits : limits of EM before an ascent on few rows, before an ascent on
-        more rows, and after the last ascent.
-    acceptance : conditions for accepting moves; the rest of `search_steps_factor` replaces `max_work`.
-    swap_patience, refinement_patience : patience for structures with one shared covariance, and on more rows.
-    n_rows : five numbers of rows: below the first all rows are used; then for the first ascents, for the next ascents,
-        for k-means, and the minimum for k-means.
-    search_steps_factor, final_steps_factor : limits on the search and on EM after it, in steps of EM on all rows, per
-        step that EM made from the start plus `n_extra_em_steps`.
-    crossing_work_factor : factor on the remaining work when crossings begin.
-    misfit_gain : crossings begin if the best split gains more than `misfit_gain` / n_rows nats per row.
-    n_ascents, min_slow_steps : number of ascents that are crossed, and minimum number of EM steps before crossings.
+    uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order, and begins
+        again with the first number after the last.
+    kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
+    initial_limits, refinement_limits, final_limits : limits of the EM runs before an ascent on few rows, before an
+        ascent on more rows, and after the last ascent.
+    acceptance : conditions for accepting moves. The field `max_work` of these conditions is ignored, because
+        `search_steps_factor` limits the work.
+    swap_patience, refinement_patience : values that replace `patience` of `acceptance`, for structures with one shared
+        covariance, and for ascents on more rows.
+    n_rows : five numbers of rows. With fewer rows than the first number, a search uses all rows. The second and third
+        are the sample sizes of the first and the next ascents. The fourth and fifth are the sample size of k-means and
+        the minimum for k-means.
+    search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each factor
+        times (the number of EM steps before the search + `n_extra_em_steps`) is a number of EM steps on all rows.
+    crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross ascents.
+    misfit_gain : ascents are crossed if the best split gains more than `misfit_gain` / n_rows nats per row.
+    n_ascents, min_slow_steps : number of ascents that are crossed, and minimum number of EM steps for crossing.
     """
 
     uniform_draws: Array
@@ -236,14 +244,15 @@ class FitSettings(NamedTuple):
     ----------
     structure : covariance structure.
     n_components : number of components.
-    start : `KMeansSettings`, or centres (n_components, n_features), data units, to the nearest of which each row is
-        assigned, or labels (n_rows,), int32, of a single group, or `InitialMixtures`. Unless centres are found by
-        k-means, rows are not rescaled and `em_settings` has a ridge.
-    em_settings : conditions for stopping EM. With `max_steps` 0 only the first M-step is made.
-    ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge; see `em.initialisation.sample`.
-    min_column_spread : a group is unusual if a column varies by less than this, data units.
-    search : settings of the search between the start and EM; None without a search.
-    unit : (n_features,), units of the distances from given centres, data units; None for 1.
+    start : one of four initialisations: `KMeansSettings`; `InitialMixtures`; labels (n_rows,), int32, for a single
+        group; or centres (n_components, n_features), data units, where each row is assigned to the nearest centre. Rows
+        are rescaled only with `KMeansSettings`. With the other three initialisations, `em_settings` must have a ridge.
+    em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
+    ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
+    min_column_spread : the core leaves a group to Python if a column of the group varies by less than this, data units.
+    search : settings of a split-and-merge search; None without a search.
+    unit : scale by which each feature is divided before distances from given centres are computed, (n_features,), data
+        units; None for scales of 1.
     """
 
     structure: Algebra
@@ -258,21 +267,23 @@ class FitSettings(NamedTuple):
 
 
 class GroupFits(NamedTuple):
-    """Fits of many groups.
+    """Fitted mixtures of many groups.
 
     Parameters
     ----------
-    weights : (n_groups, n_components), with a further column if there is a background.
-    means : (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), data units², each in compact form.
-    ridge : (n_groups, n_features), data units².
-    n_steps : (n_groups,), number of steps of the highest run. −1 marks a group that Python must fit, because it is
-        unusual, not supported, or has several starts of which one stopped early; its other values have no meaning.
-    has_converged : (n_groups,), whether the last step changed the objective by less than the tolerance.
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, one group after the other.
-    objective : mean objective before each step, with the log prior if there is one.
-    whitening : factors of the covariances of a single group, bit-identical to the structure's own; None for several.
-    search : (n_groups, 3), moves tried, moves accepted, and gain as in `SearchReport`; NaN without a search.
+    weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
+    means : means of the components, (n_groups, n_components, n_features), data units.
+    covariances : covariances of each group in compact form, (n_groups, …), data units².
+    ridge : ridge that was added to the variances of each group, (n_groups, n_features), data units².
+    n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
+        fit, because the core does not support the group or a step, or because one of several starts stopped early. All
+        other values of such a group are meaningless.
+    has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
+    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, for all groups in turn.
+    objective : mean objective before each step, including a log prior, for all groups in turn.
+    whitening : factors of the covariances of a single group, with the same bits as the structure computes; None if
+        there are several groups.
+    search : number of moves tried, moves accepted, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
     """
 
     weights: Array
@@ -287,7 +298,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups, with these fits at `indices`; Python must fit all other groups."""
+        """Return fits of `n_groups` groups, with these fits at `indices`; all other groups are left to Python."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
@@ -297,7 +308,7 @@ class GroupFits(NamedTuple):
         return GroupFits(*[*n_all, self.log_likelihood, self.objective])
 
     def run_history(self, group: int = 0) -> RunHistory | None:
-        """Return the history of a group; None if Python must fit the group."""
+        """Return the history of one group, or None if Python must fit this group."""
         if self.n_steps[group] < 0:
             return None
         first = int(np.maximum(self.n_steps[:group], 0).sum()) if group else 0

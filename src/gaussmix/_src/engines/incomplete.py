@@ -1,9 +1,10 @@
-"""Engine for rows with missing values or measurement errors, which sums expected moments.
+"""Engine for rows with missing values or measurement errors. An E-step of this engine sums expected moments.
 
-Under the current parameters, the observed part of a row determines the distribution of its other features. An E-step
-therefore sums expected squares, so that covariance structures and the loop need not distinguish incomplete rows. See
-Ghahramani & Jordan (1994), NIPS 6, for missing values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5,
-for errors. A missing value is a value with an infinite error.
+Given the current parameters, the observed values of a row determine the conditional distribution of its missing values.
+An E-step sums expected values and expected squares under this conditional distribution. Therefore, covariance
+structures and the EM loop need no special code for incomplete rows. See Ghahramani & Jordan (1994), NIPS 6, for missing
+values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value
+corresponds to a value with an infinite measurement error.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class IncompleteEngine(CompleteEngine):
     def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
-        """Sum the observed values alone, before EM has a model or under `AssignmentRule.HARD`."""
+        """Sum only observed values, for `AssignmentRule.HARD`, or if there is no model yet."""
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
@@ -97,7 +98,8 @@ class IncompleteEngine(CompleteEngine):
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
-        # The sum of the weights differs from 1 by rounding, so rows without observed values get log p(x) = 0 exactly.
+        # A row without observed values has log p(x) = 0. The value is set to 0 here, because the weights sum to 1 only
+        # up to rounding errors.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result
@@ -118,7 +120,7 @@ class IncompleteEngine(CompleteEngine):
         evaluate_complete: Callable[[Block, Parameters], NDArray[Any]],
         from_log_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Evaluate complete rows as `CompleteEngine` does and the other rows from `_log_joint`, each independently."""
+        """Evaluate complete rows by `evaluate_complete`, and incomplete rows from log p(x, k) by `from_log_joint`."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
             return evaluate_complete(block, parameters)
@@ -136,14 +138,14 @@ class IncompleteEngine(CompleteEngine):
         return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
-        """Return the means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows."""
+        """Return means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true values."""
         return native_target().denoise(*_core_arguments(block, parameters), self._n_threads)
 
 
 def _core_arguments(
     block: Block, parameters: Parameters
 ) -> tuple[Rows, Array | None, NDArray[np.int32] | None, Array | None, Array, Array, Array]:
-    """Return rows and parameters in the form that the core reads."""
+    """Return rows and parameters as the arguments that the C++ core expects."""
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     log_weight = parameters.log_scale - whitening.log_abs_det + 0.5 * n_features * LOG_2PI
     observed = block.rows, block.log_prior, block.prior_indices, block.error
@@ -151,10 +153,10 @@ def _core_arguments(
 
 
 def _triangular_factors(whitening: Whitening, n_components: int, n_features: int) -> Array:
-    """Return the factors as triangular matrices, (n_components, n_features, n_features)."""
+    """Return whitening factors of any kind as triangular matrices, (n_components, n_features, n_features)."""
     if whitening.factor_shape is FactorShape.LOW_RANK:
         roots = np.array([whitening.colour(k, np.eye(n_features)) for k in range(len(whitening.factors))])
-        # BLAS is avoided, because its last bits depend on the processor.
+        # `einsum` is used instead of BLAS, because the last bits of BLAS results depend on the processor.
         factors, *_ = factorise(einsum("kji,kjl->kil", roots, roots))
     elif whitening.factor_shape is FactorShape.TRIANGULAR:
         factors = whitening.factors
@@ -164,7 +166,7 @@ def _triangular_factors(whitening: Whitening, n_components: int, n_features: int
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """Put the background's density of the observed values into `log_prior` if there are missing values."""
+    """Add the noise component's density of the observed values to `log_prior` if there are missing values."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
@@ -175,7 +177,7 @@ def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
 
 
 def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: MomentSpec) -> BlockMoments:
-    """Sum the expected moments of a block about the means in the C++ core."""
+    """Sum the expected moments of a block, about the component means, in the C++ core."""
     observed = _core_arguments(block, parameters)
     log_likelihood, mass, background, first, second = native_target().step_incomplete(
         observed[0], block.row_weight, *observed[1:], parameters.log_background, spec.second, n_threads
@@ -185,12 +187,12 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """Return the specification of the second moments that are summed before `finish` reduces them."""
+    """Return the specification of the second moments that `step` sums, before `finish` reduces these moments."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
 def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
-    """Reduce the second moments of `_spec_to_sum` to the requested ones."""
+    """Reduce second moments, summed with `_spec_to_sum(spec)`, to the second moments that `spec` requests."""
     if second is None or spec.second is Second.NONE:
         return None
     result = second
@@ -204,10 +206,10 @@ def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
-    """Sum the observed values about an anchor, and record the mass in which each feature is observed."""
+    """Sum the observed values about `anchor`, and the responsibilities with which each feature is observed."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
-    # Neither BLAS nor einsum is used, because their last bits depend on the processor.
+    # NumPy's `sum` is used, because the last bits of BLAS and of `np.einsum` results depend on the processor.
     for k, mean in enumerate(anchor):
         indices = np.flatnonzero(responsibilities[:, k])
         rows, fraction = np.ascontiguousarray(leaf.rows[indices]), weight[indices] * responsibilities[indices, k]
@@ -226,9 +228,9 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Complete sums as if missing values had the spread of the component's observed values, without correlations.
+    """Complete the sums as if missing values varied like the component's observed values, but uncorrelated.
 
-    A feature without observed values in a component gets the spread of all rows.
+    If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """
     seen, second = sums.observed, sums.second
     assert seen is not None, "made by `_sum_observed_cells`"

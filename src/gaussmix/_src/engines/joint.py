@@ -1,6 +1,7 @@
-"""Densities, responsibilities and labels from log p(x, k), with a background.
+"""Densities, responsibilities and labels, computed from log p(x, k), with or without a noise component (background).
 
-The C++ core computes them for complete rows without labels, and both engines use this module for all other rows.
+For complete rows without prior information about components, the C++ core computes these results. Both engines use this
+module for all other rows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gaussmix._src.numerics.elementary import softmax, softmax_and_log_sum
 
 
 def add_background_column(log_joint: Array, block: Block, parameters: Parameters) -> Array:
-    """Return log p(x, k) (n_rows, n_components), followed by a column for the background if there is one."""
+    """Return log p(x, k), (n_rows, n_components), with a last column for the noise component if there is one."""
     if parameters.log_background == -np.inf:
         return log_joint
     background, prior = log_background_density(block, parameters), block.row_log_prior(log_joint.shape[1] + 1)
@@ -26,7 +27,7 @@ def add_background_column(log_joint: Array, block: Block, parameters: Parameters
 
 
 def log_background_density(block: Block, parameters: Parameters) -> Array:
-    """Return the log of the background's weight times its density of the observed values, (n_rows,)."""
+    """Return log(weight × density of the observed values) of the noise component for each row, (n_rows,)."""
     background, missing = np.full(block.n_rows, parameters.log_background), np.isnan(block.rows)
     if parameters.log_sides is not None and missing.any():
         background += np.where(missing, parameters.log_sides, 0.0).sum(axis=1)
@@ -39,18 +40,18 @@ def joint_log_density(log_joint: Array, block: Block, parameters: Parameters) ->
 
 
 def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameters) -> Array:
-    """Return p(k | x) for the components without the background, (n_rows, n_components)."""
+    """Return p(k | x) for all components except the noise component, (n_rows, n_components)."""
     responsibilities = softmax(add_background_column(log_joint, block, parameters))
     return np.ascontiguousarray(responsibilities[:, : log_joint.shape[1]])
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """Return the most probable component, the first of equals; `NOISE_LABEL` if the background is more probable."""
+    """Return each row's most probable component (the first if tied), or `NOISE_LABEL` if noise is more probable."""
     likeliest = add_background_column(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE_LABEL)
 
 
 def one_hot(labels: NDArray[Any], n_components: int) -> Array:
-    """Convert labels to responsibilities (n_rows, n_components). Responsibilities are returned as float64."""
+    """Convert labels (n_rows,) or responsibilities (n_rows, n_components) to float64 responsibilities."""
     resp = labels if labels.ndim == 2 else labels[:, None] == np.arange(n_components)
     return resp.astype(np.float64)

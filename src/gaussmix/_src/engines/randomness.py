@@ -1,6 +1,6 @@
-"""Random numbers as functions of a key and a row number, with the bits of cpp/kernels/philox.hpp.
+"""Random numbers that depend only on a key and a row number, with the same bits as cpp/kernels/philox.hpp.
 
-This module draws the rows of a background, and the C++ core draws the rows of components.
+Python draws the rows of a noise component with this module; the C++ core draws the rows of all other components.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import Array
 
-Words32 = NDArray[np.uint64]  # words of 32 bits in integers of 64 bits
+Words32 = NDArray[np.uint64]  # 32-bit words, stored in 64-bit integers
 
-LABEL_STREAM = 1  # purpose of the bits, the last word of the counter; normal numbers have purpose 0
+LABEL_STREAM = 1  # last word of the counter: 1 for numbers that select components, 0 for normal numbers
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -21,14 +21,15 @@ N_PHILOX_ROUNDS = 10
 
 
 def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tuple[Words32, Words32, Words32, Words32]:
-    """Return four random words (Philox4x32-10) for each counter of four words.
+    """Return four random 32-bit words (Philox4x32-10) for each counter of four 32-bit words.
 
     Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
 
     Parameters
     ----------
-    counter : words 0 to 3, the lowest first, which are broadcast against each other.
-    key : key of 64 bits.
+    counter : four arrays with words 0 to 3 of the counters, the lowest word first. The arrays are broadcast against
+        each other.
+    key : 64-bit key of the random numbers.
     """
     a, b, c, d = counter
     keys = [key & 0xFFFFFFFF, key >> 32]
@@ -41,8 +42,8 @@ def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tupl
 
 
 def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
-    """Return the numbers in [0, 1) that decide the components of rows first_row … end_row − 1."""
-    # Philox returns the numbers of two rows for each counter.
+    """Return the uniform numbers in [0, 1) that select the components of rows first_row … end_row − 1."""
+    # For each counter, Philox returns enough words for two rows.
     pairs = np.arange(first_row // 2, (end_row + 1) // 2, dtype=np.uint64)
     a, b, c, d = philox(_philox_counter(pairs, 0, LABEL_STREAM), key)
     both = np.stack([_words_to_uniform(a, b), _words_to_uniform(c, d)], axis=1).ravel()
@@ -50,11 +51,11 @@ def label_uniforms(key: int, first_row: int, end_row: int) -> Array:
 
 
 def _philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Words32, Words32, Words32, Words32]:
-    """Return counters of Philox, each made of a row (64 bits), a number within the row, and a purpose."""
+    """Return Philox counters, each made of a row number (64 bits), an index within the row, and a purpose."""
     constant = [np.full(rows.shape, word, np.uint64) for word in (index_in_row, purpose)]
     return rows & LOW_WORD_MASK, rows >> WORD_BITS, constant[0], constant[1]
 
 
 def _words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
-    """Return (2²¹ a + b mod 2²¹) 2⁻⁵³, which is exact because it has 53 bits."""
+    """Return (2²¹ a + b mod 2²¹) 2⁻⁵³ for words a and b. The result has only 53 bits and is exact."""
     return ((low_word << np.uint64(21)) | (high_word & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

@@ -1,9 +1,10 @@
-"""Truncated EM: each row is shared by few candidates, so that more components do not make a step slower.
+"""Truncated EM: each row has responsibilities only for a few candidate components, so that steps stay fast.
 
-If row i is shared by its candidates K_i alone, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
-s_i log Σ_{k ∈ K_i} p(x_i, k); Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian mixture
-models", Pattern Recognition Letters 125, eq. 9. For each row, a step tries the neighbours of its candidates and random
-components and keeps the best of all, so that the free energy never falls (`cpp/kernels/truncated.hpp`).
+If row i has only the candidate components K_i, EM maximises a lower bound of the log-likelihood, the free energy Σ_i
+s_i log Σ_{k ∈ K_i} p(x_i, k). See Lücke & Forster (2019), "k-means as a variational EM approximation of Gaussian
+mixture models", Pattern Recognition Letters 125, eq. 9. For each row, a step evaluates the current candidate
+components, some neighbours of these components, and random components. The most probable of these components become the
+new candidate components, so that the free energy never decreases (`cpp/kernels/truncated.hpp`).
 """
 
 from __future__ import annotations
@@ -30,34 +31,39 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 
-Components = NDArray[np.int32]  # indices of components; −1 marks an empty entry
+Components = NDArray[np.int32]  # indices of components, where −1 marks an empty entry
 
 DEFAULT_CANDIDATES = 8
-N_NEAR, N_OVERLAPPING = 16, 8  # numbers of neighbours of a component by distance of means, and by common rows
-# A step tries only a third of the neighbours, because trying all would take up to 1.6 times as long.
+N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours of a component: nearest means, most shared rows
+# Each step tries only a third of the neighbours, because a step that tries all neighbours takes up to 1.6 times as
+# long.
 N_TRIED = 8
-MAX_NEIGHBOURS = 256  # largest number of neighbours in one call that tries all of them
-# When a run resumes, all pairs of a row and a component are compared up to this number, which takes half a minute.
+MAX_NEIGHBOURS = 256  # maximum number of components in a call that tries all components
+# When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
+# component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
-N_TREES, TREE_REACH = 3, 3  # number of rankings; components within this distance in a ranking are near
-# Means are projected on at most this many directions. With 784, a search took 3.6 times as long and found as many
-# neighbours.
+N_TREES, TREE_REACH = 3, 3  # number of rankings; components at most this far apart in a ranking are near
+# Means are projected on at most this many directions. With 784 directions, the search for neighbours took 3.6 times as
+# long and found no more neighbours.
 MAX_DIRECTIONS = 32
-# Passes of a search for neighbours. Three passes find all neighbours in 3 features, and 98 % in 8 features.
+# Number of passes of a search for neighbours. Three passes find all neighbours of a component in 3 features, and 98 %
+# in 8 features.
 N_ROUNDS = 3
-# Passes of the search for first candidates. After four passes, 15 % of 65,536 components had no row.
+# Number of passes of the search for first candidate components. After only four passes, 15 % of 65,536 components had
+# no row.
 N_FIRST_ROUNDS = 8
-MAX_SAMPLED_ROWS = 16  # rows per component whose candidates show which components overlap
+MAX_SAMPLED_ROWS = 16  # maximum rows per component that are sampled to find overlapping components
 
 
 @dataclass(frozen=True)
 class ComponentMap:
-    """Neighbours of each component.
+    """Neighbours of each component, which truncated EM tries for the component's rows.
 
     Parameters
     ----------
-    rank : (n_components,), position in an order in which components that are near each other mostly are neighbours.
-    neighbours : (n_components, n_neighbours), the components that are tried for the rows of each component.
+    rank : position of each component in a ranking, (n_components,). Components with near means are mostly next to each
+        other in the ranking.
+    neighbours : components that are tried for the rows of each component, (n_components, n_neighbours).
     """
 
     rank: Components
@@ -66,13 +72,13 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """Facts about all rows, the neighbours of each component, and results of earlier passes.
+    """Facts about all rows, neighbours of each component, and results of earlier passes.
 
     Parameters
     ----------
-    component_map : neighbours of each component; computed again after passes 1, 2, 4, 8 …
-    n_passes : number of earlier passes.
-    sampled : candidates (n_sampled, n_candidates) of some rows after the last pass.
+    component_map : neighbours of each component, which are computed again after passes 1, 2, 4, 8 …
+    n_passes : number of finished passes.
+    sampled : candidate components of some rows after the last pass, (n_sampled, n_candidates).
     """
 
     component_map: ComponentMap | None = None
@@ -82,19 +88,20 @@ class TruncatedContext(PassContext):
 
 @dataclass(eq=False)
 class TruncatedState(CompleteState):
-    """Candidates of a block's rows, (n_rows, n_candidates), the most probable first; None before the first pass."""
+    """Candidate components of each row of a block, (n_rows, n_candidates), best first; None before the first pass."""
 
     candidates: Components | None = None
 
     @property
     def n_bytes(self) -> int:
-        # The state is never dropped to free memory, because rows without candidates have to search for them again.
+        # A size of 0 prevents sources from dropping the state to free memory, because finding candidate components
+        # again is slow.
         return 0
 
 
 @dataclass(frozen=True, eq=False)
 class SampledCandidates:
-    """Candidates of some rows, in the order of the rows. `+` joins the candidates of consecutive blocks."""
+    """Candidate components of some rows, in data order. The operator `+` concatenates two of these objects."""
 
     candidates: Components
 
@@ -104,15 +111,17 @@ class SampledCandidates:
 
 @dataclass(frozen=True)
 class TruncatedEngine(CompleteEngine):
-    """Engine whose steps sum over the candidates of each row. Densities, responsibilities and labels are exact.
+    """Engine whose steps sum only over each row's candidate components. Densities and labels are exact.
 
     Parameters
     ----------
-    n_candidates : number of candidates of each row. Engines that differ only in this number compare equal, because rows
-        keep the candidates that they have.
-    start_index : index of the run, because each run has its own candidates.
-    goes_on_below : with fewer components than this, the run continues an earlier run, from a checkpoint or because a
-        component was dropped. First candidates must then be good, because otherwise the free energy would fall.
+    n_candidates : number of candidate components of each row. Engines that differ only in this number compare equal,
+        because stored candidate components stay valid.
+    start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
+        components.
+    goes_on_below : if there are fewer components than this number, the run continues an earlier run, from a checkpoint
+        or after a component was dropped. The first candidate components must then be nearly the best, because otherwise
+        the free energy would decrease.
     """
 
     is_truncated: ClassVar[bool] = True
@@ -153,14 +162,14 @@ class TruncatedEngine(CompleteEngine):
         if context is None:
             context = self.begin_pass(TruncatedContext(block.n_rows), parameters)
         K = len(parameters.means)
-        if self.n_candidates >= K:  # all components, because a search would miss some
+        if self.n_candidates >= K:  # use all components, because a search may miss some
             state.candidates = np.tile(np.arange(K, dtype=np.int32), (block.n_rows, 1))
         elif state.candidates is None:
             state.candidates = self._first_candidates(block, parameters, context)
         n_missing = min(self.n_candidates, K) - state.candidates.shape[1]
         if n_missing > 0:
             state.candidates = np.pad(state.candidates, ((0, 0), (0, n_missing)), constant_values=-1)
-        # With `Second.NONE` the core would not even sum masses.
+        # Second moments are always requested, because with `Second.NONE` the core would not even sum responsibilities.
         second = Second.DIAGONAL if spec.second in (Second.NONE, Second.TRACE) else spec.second
         about = parameters.means if anchor is None else anchor
         log_likelihood, mass, first, squares, background = _call_core(
@@ -187,7 +196,7 @@ class TruncatedEngine(CompleteEngine):
         return replace(moments, context=context)
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
-        """Find candidates of rows that have none; if a run continues, the most probable ones or nearly so."""
+        """Find the first candidate components of each row; if a run continues, these are nearly the best ones."""
         is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
@@ -200,9 +209,10 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
-        """Find the components with the nearest means, (n_rows, n_candidates), among a subset and then among neighbours.
+        """Find, for each row, components with near means, (n_rows, n_candidates), by a search along neighbours.
 
-        If labels allow only some components for a row, one of these is a candidate.
+        The search starts from the nearest of a subset of the components. If a label excludes components for a row, at
+        least one component that the label allows becomes a candidate component.
         """
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
@@ -220,13 +230,13 @@ class TruncatedEngine(CompleteEngine):
             possible = np.append(np.where(table.min(axis=1) < 0, table.argmax(axis=1), -1), -1)
             possible = possible[:-1] if block.prior_indices is None else possible[block.prior_indices]
             rows = np.flatnonzero(possible >= 0)
-            # The core reads the candidates of a row up to the first −1.
+            # The core reads the candidate components of a row only up to the first −1.
             n_complete = (candidates[rows] >= 0).sum(axis=1)
             candidates[rows, np.minimum(n_complete, candidates.shape[1] - 1)] = possible[rows]
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """Return the most probable of all components for each row, (n_rows, n_candidates), comparing some at a time."""
+        """Return the most probable components of each row, (n_rows, n_candidates), after a comparison with all."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
@@ -245,11 +255,12 @@ class TruncatedEngine(CompleteEngine):
 
 
 def map_components(parameters: Parameters, sampled: Components | None, n_threads: int) -> ComponentMap:
-    """Find the neighbours of each component.
+    """Find the neighbours of each component, which truncated EM tries for the component's rows.
 
-    The means are ranked along trees that repeatedly cut them in two. Neighbours in a few such rankings, and neighbours
-    of neighbours, are candidates; Dong, Moses & Li (2011), "Efficient k-nearest neighbor graph construction for generic
-    similarity measures", WWW, section 2.1. `sampled` adds components that overlap although their means are far apart.
+    A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
+    components that are near in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li (2011),
+    "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1. `sampled` adds
+    components that overlap although their means are far apart.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape
@@ -274,7 +285,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """Return the most frequent other candidates of each component's rows, (n_components, `N_OVERLAPPING`)."""
+    """Return the most frequent further candidate components of each component's rows, (n_components, n_others)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
@@ -288,7 +299,7 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
 
 
 def _units(means: Array) -> Array:
-    """Return the spread of the means in each feature, (n_features,), rounded up to a power of 2."""
+    """Return the largest distance from the first mean in each feature, (n_features,), as the next power of 2."""
     spread = np.abs(means - means[0]).max(axis=0)
     return np.where(spread > 0, 2.0 ** np.frexp(spread)[1], 1.0)
 
@@ -309,9 +320,10 @@ def _call_core(
     n_tried: int | None = None,
     key: int,
 ) -> tuple[float, Array, Array, Array | None, float]:
-    """Update the candidates in place, and sum moments unless `second` is `Second.NONE`.
+    """Update candidate components in place, and sum moments unless `second` is `Second.NONE`.
 
-    For each row, `n_tried` neighbours of each of its first `n_expanded` candidates are tried; by default all are tried.
+    For each row, `n_tried` neighbours of each of the first `n_expanded` candidate components are tried. By default, all
+    neighbours of all candidate components are tried.
     """
     projection = None if spec is None else repeat_projection(spec, len(mixture.means))
     n_expanded = candidates.shape[1] if n_expanded is None else n_expanded

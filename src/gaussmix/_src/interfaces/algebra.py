@@ -1,4 +1,4 @@
-"""Descriptions of the parts of covariances that components share; the C++ core derives the M-step from them."""
+"""Descriptions of covariance structures: what components share. The C++ core derives the M-step from them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """Sharing of one part of the covariances, such as the volume, among components, as the C++ core encodes it."""
+    """Sharing of a property of the covariances, such as the volume, among components, as the core encodes it."""
 
-    NOTHING = 0  # covariances without this part; letter I in mclust's names
-    EQUAL = 1  # one part for all components; letter E
-    OWN = 2  # one part for each component; letter V
+    NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
+    EQUAL = 1  # one value shared by all components; letter E in mclust's names
+    OWN = 2  # a separate value for each component; letter V in mclust's names
 
 
 class Algebra(NamedTuple):
@@ -19,9 +19,9 @@ class Algebra(NamedTuple):
 
     Parameters
     ----------
-    volume : how λ_k differs across components.
-    shape : how a_k differs across components; with `Across.NOTHING` the covariances are spherical.
-    orientation : how D_k differs across components; with `Across.NOTHING` the axes are the coordinate axes.
+    volume : how the volume λ_k differs across components.
+    shape : how the ratios of variances a_k differ across components; `Across.NOTHING` means spherical covariances.
+    orientation : how the axes D_k differ across components; `Across.NOTHING` means the coordinate axes.
     """
 
     volume: Across
@@ -34,20 +34,20 @@ class Algebra(NamedTuple):
         return Across.OWN not in self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters: volumes, n_features − 1 ratios per shape, and the angles of each orientation."""
+        """Count the free parameters: the volumes, n_features − 1 ratios per shape, and the angles per orientation."""
         sizes = 1, n_features - 1, n_features * (n_features - 1) // 2
         counts = {Across.NOTHING: 0, Across.EQUAL: 1, Across.OWN: n_components}
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
 
 
 class OtherAxes(NamedTuple):
-    """Settings of further covariances from which EM begins, with other axes, if the components share their axes.
+    """Settings of further initial covariances with different axes, for structures whose components share axes.
 
     Parameters
     ----------
-    max_components : number of components whose own axes are tried, the largest first.
-    sharp : factor on the variances that suit the axes of the pooled scatter.
-    soft : factor on the variances that suit the axes of a component.
+    max_components : maximum number of components whose axes are tried as shared axes, the largest component first.
+    sharp : factor on the variances if the shared axes are the axes of the pooled scatter.
+    soft : factor on the variances if the shared axes are the axes of one component.
     """
 
     max_components: int
@@ -60,8 +60,8 @@ class FactorAlgebra(NamedTuple):
 
     Parameters
     ----------
-    loadings : how Λ_k differs across components.
-    noise : how Ψ_k differs across components.
+    loadings : how the loadings Λ_k differ across components.
+    noise : how the noise variances Ψ_k differ across components.
     is_isotropic : whether Ψ_k is a multiple of the identity matrix.
     """
 

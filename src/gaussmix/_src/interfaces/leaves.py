@@ -1,4 +1,4 @@
-"""Leaves, blocks of 65,520 consecutive rows, and the tree that adds up their sums (docs/develop/numerics.md)."""
+"""Leaves (65,520 consecutive rows each), and the tree that adds sums over leaves (docs/develop/numerics.md)."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from gaussmix._src.numerics.core import core
 
-LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows, the rows of 455 tiles
-TILE_ROWS = core.TILE_ROWS  # 144 rows that a kernel reads together, so that parts of a leaf end with a tile
+LEAF_ROWS = core.LEAF_ROWS  # 65,520 rows per leaf, which are 455 tiles
+TILE_ROWS = core.TILE_ROWS  # 144 rows, which a kernel reads together
 
 
 class Summable(Protocol):
-    """Value that `+` adds to another value."""
+    """Protocol of values that can be added by `+`."""
 
     def __add__(self, other: Any, /) -> Any:
-        """Merge with the sums of the rows that follow."""
+        """Return the sum over the rows of `self`, followed by the rows of `other`."""
 
 
 S = TypeVar("S", bound=Summable)
 
 
 class Sums(tuple[Any, ...]):
-    """Several sums over the same rows, which `+` adds one by one."""
+    """Tuple of several sums over the same rows. The operator `+` adds the elements pairwise."""
 
     def __add__(self, other: Any) -> Sums:
         return Sums(one + another for one, another in zip(self, other, strict=True))
 
     def split_by_component(self, n_parts: int) -> list[Sums]:
-        """Split every sum into parts by `BlockMoments.split_by_component`, and collect the parts of equal index."""
+        """Split every element by `BlockMoments.split_by_component`, and return the i-th parts as the i-th `Sums`."""
         return [Sums(parts) for parts in zip(*(each.split_by_component(n_parts) for each in self), strict=True)]
 
     @classmethod
     def joined(cls, parts: list[Sums]) -> Sums:
-        """Join the parts that `split_by_component` returned."""
+        """Join the parts that `split_by_component` returned into one `Sums`."""
         return cls(each[0].joined(list(each)) for each in zip(*parts, strict=True))
 
 
 def count_leaves(n_rows: int) -> int:
-    """Count the leaves that `n_rows` rows fill; the last leaf may be short."""
+    """Return the number of leaves of `n_rows` rows; the last leaf may have fewer than 65,520 rows."""
     return -(-n_rows // LEAF_ROWS)
 
 
 def leaves_of(n_rows: int) -> Iterator[slice]:
-    """Yield the slices of the leaves of `n_rows` rows."""
+    """Yield one slice for each leaf of `n_rows` rows."""
     return (slice(first, first + LEAF_ROWS) for first in range(0, n_rows, LEAF_ROWS))
 
 
 class Tree(Generic[S]):
-    """A sum over leaves that has the same bits for any partition of the rows into nodes, added in any order.
+    """Sum over leaves, with bits that depend neither on how rows are divided into nodes nor on the order of nodes.
 
-    A node is a run of 2^l leaves that begins at a multiple of 2^l. Two neighbouring nodes are merged into the node
-    above as soon as both are there. At the end, the remaining nodes are merged from the right. `+` merges trees of
-    different leaves, so that a few workers can merge the nodes of many.
+    A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
+    both halves of a larger node are available, the tree adds these halves. At the end, the remaining nodes are added
+    from the right. The operator `+` merges trees of different leaves, so that few workers can merge the nodes of many.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[int, tuple[int, S]] = {}  # first leaf of each node: its number of leaves, and their sum
-        self._end = 0  # index of the leaf after the last node
+        self._nodes: dict[int, tuple[int, S]] = {}  # first leaf of a node → (number of leaves, sum over these leaves)
+        self._end = 0  # index of the first leaf after the last node
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -70,7 +70,7 @@ class Tree(Generic[S]):
         return tree
 
     def add(self, sums: S, n_leaves: int = 1, first: int | None = None) -> None:
-        """Add a node, the sum of `n_leaves` leaves from leaf `first` on (by default, after the last node)."""
+        """Add the sum of `n_leaves` leaves, of which the first has index `first` (by default, after the last node)."""
         first = self._end if first is None else first
         self._end = max(self._end, first + n_leaves)
         while (beside := self._nodes.get(first ^ n_leaves)) is not None and beside[0] == n_leaves:
@@ -80,7 +80,7 @@ class Tree(Generic[S]):
         self._nodes[first] = n_leaves, sums
 
     def split_by_component(self, n_parts: int) -> list[Tree[Any]]:
-        """Split all sums by `BlockMoments.split_by_component`, and return one tree for each part."""
+        """Split all sums by `BlockMoments.split_by_component`, and return one tree for each group of components."""
         trees = [Tree[Any]() for _ in range(n_parts)]
         for first, (n_leaves, sums) in self._nodes.items():
             splittable: Any = sums
@@ -89,7 +89,7 @@ class Tree(Generic[S]):
         return trees
 
     def closed(self) -> Tree[S]:
-        """Return a tree that holds only the sum of all leaves, to which no leaf is added any more."""
+        """Return a tree with a single node, the sum of all leaves. No more leaves may be added to this tree."""
         tree = Tree[S]()
         tree.add(self.total)
         return tree

@@ -1,4 +1,4 @@
-"""Specification of the moments that a covariance structure needs, and rules that assign rows to components."""
+"""Specification of the second moments that a covariance structure needs, and rules that assign rows to components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 
 class Second(IntEnum):
-    """Kind of second moments of a component about its anchor a. The C++ core uses the same integers."""
+    """Kind of second moments of a component about a reference point a. The C++ core uses the same integers."""
 
     NONE = 0
     TRACE = 1  # Σ γ ‖x − a‖²              (n_components,)
@@ -22,31 +22,31 @@ class Second(IntEnum):
 
     @property
     def n_axes(self) -> int:
-        """Return the number of axes of the second moments of one component, or of pooled second moments."""
+        """Return the number of array axes of one component's second moments, or of pooled second moments."""
         return {Second.TRACE: 0, Second.DIAGONAL: 1}.get(self, 2)
 
     def n_values(self, n_features: int) -> int:
-        """Count the values of one covariance that these moments determine: 1, a diagonal, or a triangle of a matrix."""
+        """Return the number of free values of one covariance: 1, a diagonal, or one triangle of a matrix."""
         return {Second.TRACE: 1, Second.DIAGONAL: n_features}.get(self, n_features * (n_features + 1) // 2)
 
 
 class AssignmentRule(IntEnum):
     """Rule that assigns rows to components. The C++ core uses the same integers."""
 
-    SOFT = 0  # assignment by responsibility, as in EM
-    HARD = 1  # assignment to the most probable component; k-means if all components share a spherical whitening
-    ASSIGNMENT = 2  # assignment as in `Block.assignment`, for an M-step that comes before any E-step
+    SOFT = 0  # each row is divided by responsibilities, as in EM
+    HARD = 1  # most probable component; equals k-means if all components share a spherical covariance
+    ASSIGNMENT = 2  # labels or responsibilities in `Block.assignment`, for an M-step before any E-step
 
 
 @dataclass(frozen=True)
 class MomentSpec:
-    """Specification of the second moments to accumulate.
+    """Specification of the second moments that an engine sums.
 
     Parameters
     ----------
     second : kind of second moments.
-    is_pooled : whether second moments are summed over components, so that their first axis is missing.
-    projection : B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); None otherwise.
+    is_pooled : whether second moments are summed over components; the array then has no axis for components.
+    projection : matrices B_k of `Second.PROJECTED`, (n_components or 1, n_projected, n_features); otherwise None.
     """
 
     second: Second
@@ -54,7 +54,7 @@ class MomentSpec:
     projection: Array | None = field(default=None, compare=False)
 
     def n_values(self, n_components: int, n_features: int) -> int:
-        """Bound the number of values of second moments in a message. Moments may be sent before they are pooled."""
+        """Return the largest number of values in a message with second moments, which may not yet be pooled."""
         if self.second is Second.NONE:
             return 0
         if self.projection is not None:
@@ -62,7 +62,7 @@ class MomentSpec:
         return n_components * self.second.n_values(n_features)
 
     def squares(self, vectors: Array) -> Array:
-        """Return v_k v_kᵀ for each row of `vectors` (n_components, n_features), in the form of the second moments."""
+        """Return v_k v_kᵀ for each row of `vectors` (n_components, n_features), in the form that `second` describes."""
         if self.second is Second.FULL and self.is_pooled:
             return einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:

@@ -1,4 +1,4 @@
-"""Moments, the weighted sums over rows that an E-step accumulates. An M-step sees the rows only through them."""
+"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only moments, and no rows."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts"
 
 @dataclass(frozen=True, eq=False)
 class BlockMoments:
-    """Sums over rows i of weight s_i, shared by responsibilities γ_ik, about one anchor a_k for each component.
+    """Sums over rows i with weights s_i and responsibilities γ_ik, about a reference point a_k per component.
 
-    `+` merges the sums of different rows. `Engine.finish` turns the sums of all rows into `Moments`.
+    The operator `+` merges the sums of different rows. `Engine.finish` converts the sums of all rows to `Moments`.
 
     Parameters
     ----------
-    mass : (n_components,), N_k = Σ_i s_i γ_ik.
-    first : (n_components, n_features), Σ_i s_i γ_ik (x_i − a_k), data units.
-    second : second moments about the anchor, as `spec` defines them, data units²; None for `Second.NONE`.
-    anchor : (n_components, n_features), the points about which the sums are taken.
-    log_likelihood : Σ_i s_i log p(x_i), nats, the sum over rows and not their mean.
-    row_weight : Σ_i s_i.
-    spec : specification of `second`. An engine may sum other second moments than the covariance structure requested;
-        `Engine.finish` then derives the requested ones.
-    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None if it does not.
-    observed : (n_components, n_features), the mass of the rows in which each feature is observed, if the sums contain
-        observed values only; otherwise None. `Engine.finish` completes such sums.
-    background : Σ_i s_i γ_i0, the mass of the background; 0 without a background.
+    mass : sum of the weighted responsibilities of each component, N_k = Σ_i s_i γ_ik, (n_components,).
+    first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), data units.
+    second : second moments about the reference points, in the form of `spec`, data units²; None for `Second.NONE`.
+    anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), data units.
+    log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), nats.
+    row_weight : sum of the row weights, Σ_i s_i.
+    spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
+        `Engine.finish` then computes the requested second moments from the sums.
+    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None without such counts.
+    observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
+        n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
+        for missing values.
+    background : sum of the weighted responsibilities of the noise component, Σ_i s_i γ_i0; 0 without a noise component.
 
     Notes
     -----
-    Sums about a point near the mean avoid the cancellation of Σγxx − μμ; see
-    Chan, Golub & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    Sums about a point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub & LeVeque
+    (1983), The American Statistician 37, eq. 1.5 and 2.1.
     """
 
     mass: Array
@@ -54,15 +55,16 @@ class BlockMoments:
     background: float = 0.0
 
     def __add__(self, other: BlockMoments) -> Self:
-        """Merge with the sums of other rows. The result is about the anchor of the left operand."""
+        """Add the sums over other rows. The result has the reference points (`anchor`) of the left operand."""
         if other.anchor is not self.anchor and not np.array_equal(other.anchor, self.anchor):
             other = other.about(self.anchor)
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def split_by_component(self, n_parts: int) -> list[Self]:
-        """Split the sums into parts of consecutive components, the largest first, which merge to the same bits.
+        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores the same bits.
 
-        The first part also has the sums that belong to no component, such as totals and pooled second moments.
+        The largest parts come first. Only the first part also has the sums that belong to no component, such as totals
+        and pooled second moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -78,7 +80,7 @@ class BlockMoments:
 
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
-        """Join the parts that `split_by_component` returned. The list is emptied on the way to save memory."""
+        """Join the parts that `split_by_component` returned. To save memory, parts are removed from the list."""
         first, end = parts[0], 0
         names = ["mass", "first", "anchor", *([] if parts[-1].second is None else ["second"])]
         shapes = {name: getattr(first, name).shape for name in names}
@@ -91,7 +93,7 @@ class BlockMoments:
         return replace(first, **{name: values[:end] for name, values in whole.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state that is sent between processes, with only a triangle of symmetric second moments."""
+        """Return the state for pickling, with only one triangle of symmetric second moments."""
         state = dict(vars(self))
         second = self.second
         if second is not None and self.spec.second is Second.FULL and np.array_equal(second, second.swapaxes(-1, -2)):
@@ -109,15 +111,16 @@ class BlockMoments:
         vars(self).update(state)
 
     def scaled(self, factor: float) -> Self:
-        """Return the sums of the same rows with their weights multiplied by a factor, without `pass_counts`."""
+        """Return the sums after multiplication of all row weights by `factor`; `pass_counts` becomes None."""
         sums: dict[str, Any] = {name: getattr(self, name) for name in _SUMS} | {"pass_counts": None, "observed": None}
         scaled: dict[str, Any] = {name: None if each is None else factor * each for name, each in sums.items()}
         return replace(self, **scaled)
 
     def about(self, anchor: Array) -> Self:
-        """Return the sums about another `anchor` (n_components, n_features), in closed form.
+        """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
 
-        With f and f' the first moments about the old and the new anchor, S' = S − f fᵀ / N + f' f'ᵀ / N.
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old points) and f' (new
+        points).
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:
@@ -129,28 +132,28 @@ class BlockMoments:
 
 
 def _added(one: Any, other: Any) -> Any:
-    """Add two values, or return the first if either of them is None."""
+    """Return the sum of two values, or the first value if either value is None."""
     return one if one is None or other is None else one + other
 
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass, finished by the engine. An M-step starts from them.
+    """Sums over all rows of a pass, after `Engine.finish`. An M-step starts from these sums.
 
     Parameters
     ----------
-    context : facts about all rows that the engine has collected for the next pass (`Engine.step`).
+    context : facts about all rows that the engine collected, which `Engine.begin_pass` reads before the next pass.
     """
 
     context: Any = None
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:
-        """Convert the sums of all rows if there is nothing left to complete."""
+        """Convert sums over all rows, which need no further completion, to `Moments`."""
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
-        """Return the weighted mean of each component, or `default` (n_components, n_features) if it has no mass."""
+        """Return the weighted means (n_components, n_features); components without responsibilities get `default`."""
         has_mass = self.mass > 0
         if has_mass.all():
             return self.anchor + self.first / self.mass[:, None]
@@ -160,14 +163,14 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second moments about the *new* means with their degrees of freedom, from which a structure computes covariances.
+    """Second moments about the *new* means, with degrees of freedom. A structure computes covariances from a scatter.
 
     Parameters
     ----------
-    degrees : (n_components,), divisors that turn `second` into covariances: the mass N_k plus the degrees of freedom
-        that a prior adds. For pooled moments only the sum of `degrees` has a meaning.
-    second : second moments as `spec` defines them, data units², including the terms of a prior or a ridge.
-    n_features : number of columns.
+    degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
+        that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
+    second : second moments in the form that `spec` describes, data units², including the terms of a prior or a ridge.
+    n_features : number of features.
     spec : specification of `second`.
     """
 
@@ -186,14 +189,14 @@ class Scatter:
         return len(self.degrees), self.n_features
 
     def part(self, components: Sequence[int]) -> Scatter:
-        """Return the scatter of the given components. The second moments must not be pooled."""
+        """Return the scatter of the given components; the second moments must not be pooled."""
         indices, spec = list(components), self.spec
         if spec.projection is not None and len(spec.projection) > 1:
             spec = replace(spec, projection=spec.projection[indices])
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Add `ridge` (n_features,), data units², to every variance that is computed from this scatter."""
+        """Return the scatter whose variances are larger by `ridge` (n_features,), data units²."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees
@@ -202,7 +205,7 @@ class Scatter:
         second = variances = np.array(self.second)
         if self.spec.second is Second.FULL:
             variances = np.einsum("...ii->...i", second)
-        elif self.spec.second is Second.PROJECTED:  # last column, because projections contain no noise
+        elif self.spec.second is Second.PROJECTED:  # the last column contains the second moments of features
             variances = second[..., -1]
         variances += np.multiply.outer(degrees, ridge)
         return replace(self, second=second)

@@ -1,4 +1,4 @@
-"""Mean and scatter of rows that are not divided among components."""
+"""Mean and scatter of rows, without any division into components."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from gaussmix._src.numerics.threads import granted
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Weight, mean and scatter of rows; NaN if a row of positive weight has a missing value.
+    """Weight, mean and scatter of rows. Mean and scatter are NaN if a row of positive weight has a missing value.
 
-    Each leaf is summed about its own mean. Leaves are merged as in Chan, Golub & LeVeque (1983), eq. 2.1.
+    Each leaf (65,520 rows) is summed about the mean of the leaf. The sums of leaves are merged as in Chan, Golub &
+    LeVeque (1983), eq. 2.1.
     """
 
-    mean: Array  # (n_features,), data units
-    # relative_weight and relative_scatter are Σ_i s_i and Σ_i s_i (x_i − mean)(x_i − mean)ᵀ (n_features, n_features),
-    # data units², both divided by `unit`.
+    mean: Array  # mean of the rows, (n_features,), data units
+    # relative_weight is Σ_i s_i / unit, and relative_scatter is Σ_i s_i (x_i − mean)(x_i − mean)ᵀ / unit, (n_features,
+    # n_features), data units².
     relative_weight: float
     relative_scatter: Array
-    unit: float = 1.0  # power of 2 near the largest weight, which prevents overflow of the sums
+    unit: float = 1.0  # power of 2 near the largest row weight; dividing by it prevents overflow
 
     @classmethod
     def from_block(cls, block: Block) -> Spread:
-        """Sum the rows of a block whose first row begins a leaf."""
+        """Compute the spread of a block, whose first row must be the first row of a leaf."""
         return block.sum_of(cls._from_leaf)
 
     @classmethod
@@ -55,7 +56,7 @@ class Spread:
 
     @property
     def weight(self) -> float:
-        """Return Σ_i s_i."""
+        """Return the sum Σ_i s_i of the row weights."""
         return self.relative_weight * self.unit
 
     @property
@@ -65,7 +66,7 @@ class Spread:
 
     @property
     def covariance(self) -> Array:
-        """Return the scatter divided by the weight, (n_features, n_features), data units²."""
+        """Return the covariance: the scatter divided by the sum of weights, (n_features, n_features), data units²."""
         return self.relative_scatter / self.relative_weight
 
     def __add__(self, other: Spread) -> Spread:
@@ -79,15 +80,15 @@ class Spread:
         return Spread(self.mean + fraction * gap, weight + more, scatter, unit)
 
     def scaled(self, factor: float) -> Spread:
-        """Return the spread of the same rows with their weights multiplied by a power of 2."""
+        """Return the spread after multiplication of all row weights by `factor`, a power of 2."""
         return replace(self, unit=self.unit * factor)
 
 
 def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) -> tuple[float, Array, Array | None]:
-    """Sum mass, first moments and, unless `second` is `Second.NONE`, second moments of rows about a point."""
+    """Return the sum of weights, first moments, and second moments (if requested) of rows about a point."""
     labels, anchor = np.broadcast_to(np.int32(0), len(rows)), np.ascontiguousarray(about[None])
     about_point = None if second is Second.NONE else anchor
-    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders for the origin and the parameters
+    unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the core does not read
     _, mass, first, squares, *_ = native_target().step(
         rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, granted()
     )

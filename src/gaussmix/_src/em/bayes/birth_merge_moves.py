@@ -1,8 +1,8 @@
-"""Births, merges and deletions of components in variational Bayes, accepted if the bound rises.
+"""Births, merges and deletions of components in variational Bayes. A move is accepted if the bound rises.
 
-A deletion may also lower the bound by a negligible amount, because the rows then do not determine the component. See
-Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; here the bound on all rows
-decides.
+A deletion is accepted even if it lowers the bound by a negligible amount, because the rows then hardly determine the
+deleted component. See Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this
+module accepts or rejects moves by the bound on all rows.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
-# After a smaller gain, in nats per row, no more steps follow a birth.
+# EM after births stops when a step gains less than this, in nats per row.
 MIN_STEP_GAIN = 1e-4
-# If bounds of few rows and of all rows differ by less than this, in nats per row, both fits end in the same way.
+# If the bounds of a sample and of all rows differ by less than this, in nats per row, both fits count as the same
+# solution.
 MAX_BOUND_DIFFERENCE = 1e-6
-N_RANDOM_CUTS = 256  # number of random draws by which the core splits components of a column
-MAX_ESTIMATION_ROWS = 2**14  # largest number of rows on which the gains of moves are estimated
-# Marks of components: the split was rejected, or no split was found; 0 if no split was tried.
+N_RANDOM_CUTS = 256  # number of random numbers with which the core splits components of one feature
+MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
+# Marks of components: SPLIT_REFUSED if a split was rejected, NO_SPLIT if no split was found, 0 if none was tried.
 SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
 
 
 class EvaluatedModel(NamedTuple):
-    """Model before its E-step, with its bound in nats, and the model after the next M-step."""
+    """Model, its bound in nats, and the model after one more EM step."""
 
     model: Model
     bound: float
@@ -55,7 +56,7 @@ class EvaluatedModel(NamedTuple):
 
 
 class PrunedModel(NamedTuple):
-    """Model after merges or deletions, indices of the remaining components, and merged pairs."""
+    """Model after merges or deletions, indices of the remaining components, and the pairs that were merged."""
 
     model: Model
     retained_components: Indices
@@ -64,15 +65,15 @@ class PrunedModel(NamedTuple):
 
 @dataclass(eq=False)
 class BirthMergeMoves:
-    """Births, merges and deletions that improve a variational posterior.
+    """Search for births, merges and deletions that improve a variational posterior.
 
     Parameters
     ----------
-    source, engine, objective : same as in `run_em`.
-    sample : rows from which proposals are made.
-    max_components : largest number of components after births.
-    rng : generator for splitting components.
-    should_stop : function that is called before each move and returns whether to stop.
+    source, engine, objective : the rows, engine and objective of the fit, as in `run_em`.
+    sample : rows from which births are proposed.
+    max_components : maximum number of components after births.
+    rng : random generator for the splits of components.
+    should_stop : function that is called before each move. If `should_stop` returns true, no more moves are made.
     """
 
     source: Source
@@ -82,13 +83,13 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # bound after the last births of all components
-    sample_bound: float = field(default=-np.inf, init=False)  # bound at which the fit to fewer rows converged
-    split_marks: Marks | None = field(default=None, init=False)  # marks from births on fewer rows
-    _context: Any = field(default=None, init=False)  # context from the engine's last pass
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # bound after births were last tried
+    sample_bound: float = field(default=-np.inf, init=False)  # bound of the converged fit to fewer rows
+    split_marks: Marks | None = field(default=None, init=False)  # marks from the births in the fit to fewer rows
+    _context: Any = field(default=None, init=False)  # context of the engine's last pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
-        """Return the moves for the posterior of some rows."""
+        """Return an object that makes moves on the given sample of rows instead of all rows."""
         source = ArraySource(sample.rows, sample.weight)
         source.may_miss = self.source.may_miss
         objective = replace(self.objective, total_weight=self.objective.weight_unit * float(sample.weight.sum()))
@@ -100,25 +101,25 @@ class BirthMergeMoves:
 
     @cached_property
     def _fast_path(self) -> FastPath:
-        """Return the steps that the engine can make on its own."""
+        """Return the object that makes EM steps in the C++ core, without a Python loop."""
         packed_prior, stopping = self.objective.gauss_wishart, StopRule(MIN_STEP_GAIN, core.STEPS_AFTER_BIRTHS - 1)
         return FastPath(self.source, self.engine, packed_prior.family, self.max_components, self.objective, stopping)
 
     @property
     def n_component_parameters(self) -> int:
-        """Return the number of parameters of one component."""
+        """Return the number of free parameters of one component."""
         packed_prior = self.objective.gauss_wishart
         return packed_prior.family.n_parameters(1, packed_prior.n_features) + packed_prior.n_features + 1
 
     def is_near_sample_bound(self, bound: float) -> bool:
-        """Return whether the bound per row agrees with the bound at which no move improved the fit to fewer rows."""
+        """Return whether the bound per row agrees with the bound of the converged fit to fewer rows."""
         return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
 
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
-        """Apply the moves that raise the bound, and return the model one step later; None if no move raises the bound.
+        """Apply moves that raise the bound, and return the model after one more EM step, or None if no move helps.
 
-        A model with new rows is first improved by EM, and a model is always returned. Components for which fewer rows
-        gave no split are then not tried again.
+        If `has_new_rows`, EM on the new rows improves the model first, and the result is never None. Components for
+        which the fit to fewer rows found no split are then not split again.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
         was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
@@ -133,7 +134,7 @@ class BirthMergeMoves:
             if not chosen.size or room <= 0:
                 break
             state, marks = self._try_births(state, chosen, marks)
-        order = np.argsort(-state.model.weights, kind="stable")  # sticks in descending order
+        order = np.argsort(-state.model.weights, kind="stable")  # stick-breaking order: the heaviest component first
         if (np.diff(order) < 0).any():
             ordered = self.evaluate(state.model.take(order))
             state, marks = (ordered, marks[order]) if ordered.bound >= state.bound else (state, marks)
@@ -150,7 +151,7 @@ class BirthMergeMoves:
         return EvaluatedModel(model, bound, following)
 
     def _run_steps(self, model: Model) -> EvaluatedModel:
-        """Make at most `STEPS_AFTER_BIRTHS` steps from a model, and return the last state."""
+        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its bound."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
             model, _, more = self._fast_path.run_steps(model, len(bounds), last)
@@ -170,7 +171,7 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split components, make steps and prune; return the earlier state and new marks if the bound does not rise."""
+        """Split components, make EM steps and prune. If the bound does not rise, return the old state and new marks."""
         posterior = self.objective.variational_posterior(state.next_model)
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)
@@ -181,21 +182,22 @@ class BirthMergeMoves:
         posterior, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
-        # A component that was not split keeps its mark, so that other draws may find a split. Halves have no mark,
-        # unless they are merged again.
+        # A component that was not split keeps its mark, so that later random cuts may find a split. The two halves of a
+        # split get mark 0, unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
         return (now, following) if self._has_higher_bound(now, state) else (state, tried)
 
     def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
-        """Merge components while the bound rises, and delete components that the bound hardly depends on.
+        """Merge components as long as the bound rises, and delete components on which the bound hardly depends.
 
-        Return the state, and marks that show which components need not be split again.
+        Return the resulting state, and the marks that show which components need not be split again.
         """
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
-            # Rounding errors are not a reason to keep more components.
+            # A change is accepted if it lowers the bound by no more than rounding errors (or `LOSS_OF_DELETION` for
+            # deletions).
             retained = (
                 (change, each)
                 for change, each in tried
@@ -211,9 +213,10 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield sets of merges or deletions that should raise the bound: the largest set, then the best move alone.
+        """Yield models after merges or deletions that should raise the bound: first after all moves, then the best.
 
-        Gains are estimated on few rows first. If these estimates were too high, all rows are used.
+        Gains are first estimated from a sample of the rows. If none of these models is accepted, gains are computed
+        from all rows.
         """
         after = self.objective.variational_posterior(state.next_model)
         pairs, gains, scales = find_merges(after)
@@ -243,7 +246,7 @@ class BirthMergeMoves:
 
     @cached_property
     def _estimation_source(self) -> Source:
-        """Return a source of sampled rows that represent all rows, or of all rows if there are few."""
+        """Return a source with a sample that represents all rows, or with all rows if there are few rows."""
         if self.source.n_rows <= MAX_ESTIMATION_ROWS:
             return self.source
         sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
@@ -254,16 +257,16 @@ class BirthMergeMoves:
     def merge_sums(
         self, source: Source, posterior: VariationalPosterior, pairs: Indices, candidates: Indices
     ) -> tuple[Array, Array]:
-        """Compute the sums of `merges.merge_sums` over a source, nats."""
+        """Compute `merges.merge_sums` over all rows of a source, in nats."""
         engine, parameters, unit = self.engine, posterior.e_step_parameters, self.objective.weight_unit
         of_leaf = partial(merge_sums, engine=engine, parameters=parameters, pairs=pairs, candidates=candidates)
         entropy, left = source.sum_of(of_leaf)
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """Make moves and EM on few rows of one feature in one call of the core; return the model and its bound, nats.
+        """Make moves and EM steps in one call of the core, for a sample of one feature; return model and bound in nats.
 
-        The deadline may end the call early. None if components share a variance.
+        A deadline in `stopping` may end the call early. The result is None if components share a variance.
         """
         target, family = native_target(), self.objective.gauss_wishart.family
         if family.algebra is None or family.is_shared:
@@ -283,7 +286,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Return the indices of pairs with a gain, the best first, such that no component occurs twice."""
+    """Return the indices of pairs with positive gain, best first, without any component in two pairs."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()
@@ -294,5 +297,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return the whole list, and then the list of its first index."""
+    """Return two lists to try: all indices, and only the first index."""
     return [indices, indices[:1]][: min(2, len(indices))]

@@ -1,4 +1,4 @@
-"""Births of components, which replace a component by two halves found from rows of a sample."""
+"""Births of components: a component is split in two, on a sample of the rows."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_AXES, MIN_AXES = 32, 4  # largest and smallest number of axes along which halves are found
-MIN_ROWS_PER_AXIS = 20  # number of rows of a half for each further axis
-# Each half is found from at least 100 rows, 40 rows per axis, and an eighth of all rows.
+MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
+MIN_ROWS_PER_AXIS = 20  # rows per axis, in the half of the sample that determines a split
+# A split is determined from the largest of 100 rows, 40 rows per axis, and an eighth of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
-MIN_DIVISOR = 1e-300  # replacement for 0 in quotients
-# With fewer distinct rows, halves are found from all rows and are not validated on other rows.
+MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
+# With fewer distinct rows than this, a split is determined from all rows, and no rows are left to validate it.
 MIN_VALIDATED_ROWS = 8
-# Outliers are split off using this number of the farthest rows, and at most this number of all other rows.
+# To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, only they are split
-# If a row has more than this many times the mean weight, halves are found from all rows.
+MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, incomplete rows are ignored
+# If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
 MAX_RELATIVE_WEIGHT = 5.0
-# (mean |x|)² / mean x² about the mean is 1 for two points, 3/4 for a uniform and 2/π for a normal distribution.
+# Limit on (mean |x|)² / mean x², with x measured from the mean. The ratio is 1 for two points, 3/4 for a uniform
+# distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
-# A feature with a smaller fraction of the largest variance may be constant up to rounding.
+# A feature whose variance is a smaller fraction of the largest variance may be constant except for rounding errors.
 MIN_RELATIVE_VARIANCE = 1e-9
 
 
 class SplitCandidate(NamedTuple):
-    """Rows of a component with their weights, their projections on the axes of the halves, and the halves."""
+    """Split of a component: its rows, their weights, their projections on the split axes, and the two halves."""
 
     rows: Array
     weight: Array
@@ -51,7 +52,7 @@ class SplitCandidate(NamedTuple):
 
     @property
     def is_validated(self) -> bool:
-        """Return whether halves found from every other row increase the density of the remaining rows."""
+        """Return whether the split, found from every second row, increases the density of the other rows."""
         if not np.isfinite(self.gain):
             return False
         gains = native_target().bisection_gains(self.bisection, self.projected_rows[1::2])
@@ -60,22 +61,24 @@ class SplitCandidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BirthProposals:
-    """Proposals of births from the rows of a sample; `rng` splits components into halves."""
+    """Proposals of births, from the rows of a sample; `rng` draws the positions at which components are cut."""
 
     sample: DistinctRows
     rng: np.random.Generator
 
     @cached_property
     def _feature_scale(self) -> Array:
-        """Return the standard deviations of the sample, (n_features,), data units; always above 0."""
+        """Return the standard deviation of each feature in the sample, (n_features,), data units, never 0."""
         return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
 
     def split_components(
         self, posterior: VariationalPosterior, labels: NDArray[np.int64], components: Indices
     ) -> tuple[VariationalPosterior, Indices] | None:
-        """Split each chosen component into two halves, and return the posterior and each component's parent, or −1.
+        """Split the given components in two; return the new posterior and the parent of each component.
 
-        None if no component can be split. `labels`, (n_distinct,), are the most probable components of the rows.
+        The parent is the index of the component that was split, or −1 for a component that was not split. The result is
+        None if no component can be split. `labels`, (n_distinct,), are the most probable components of the sampled
+        rows.
         """
         splits = {k: pair for k in components.tolist() if (pair := self._halve(posterior, np.flatnonzero(labels == k)))}
         if not splits:
@@ -102,19 +105,19 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if they are not better.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves, or None.
 
-        Halves are found from every other row, along the longest axes. They are not better if they lower the density of
-        the remaining rows. In this case a narrow half within a wide half is tried, because tails may be long. If there
-        are few rows, or if one row has the weight of many, halves are found from all rows. If no halves are found, a
-        few rows may be far from all others.
+        A split is determined from every second row, along the longest axes. The split is rejected if it lowers the
+        density of the other rows. In this case, a split into a narrow component within a wide component is tried,
+        because tails may be long. If there are few rows, or if one row has the weight of many rows, the split is
+        determined from all rows. If no split is found, the function tries to split off a few distant rows.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
             return None
         has_matrices, complete_weight = posterior.prior.covariance_form is Second.FULL, self._complete_weights
         complete = indices[complete_weight[indices] > 0]
         if complete_weight[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
-            # Incomplete rows would be split by the positions of their missing values.
+            # Only complete rows are used, because the split would otherwise separate rows by which values are missing.
             indices = complete
         splits = self._bisect_rows(indices, has_matrices) or self._split_off_outliers(indices, has_matrices)
         if splits is None:
@@ -135,7 +138,7 @@ class BirthProposals:
         return mass / mass.sum(), means, covariances
 
     def _bisect_rows(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Find halves of a group of rows; None if they are not better than one component."""
+        """Find the best split of a group of rows; return None if two components are not better than one component."""
         n_features = len(self._feature_scale)
         max_axes = min(n_features, MAX_AXES)
         chosen = _thin(indices, 2 * max(MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS * max_axes, len(indices) // ROW_DIVISOR))
@@ -159,11 +162,11 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Find halves if a few rows are far from all others, or have most of the weight; otherwise None.
+        """Split off a few rows that are far from all other rows, or have most of the weight; None if there are none.
 
-        A row is far if no half of the least usual weight could contain it, because a half with a fraction p of the rows
-        is at most (1 − p) / p variances from the mean. All of the farthest rows are used, and a sample represents the
-        other rows.
+        A half with a fraction p of the rows has a squared distance from the mean of at most (1 − p) / p variances. A
+        row is far if its squared distance exceeds (1 − p) / p variances for the smallest p that an ordinary split
+        allows. The farthest rows are all used, and a sample represents the other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
@@ -186,17 +189,17 @@ class BirthProposals:
         return splits if 0 < splits.gain < np.inf else None
 
     def _has_even_weights(self, indices: Indices) -> bool:
-        """Return whether no complete row has the weight of many rows. Rows without observed values do not matter."""
+        """Return whether no complete row has the weight of many rows. Incomplete rows are not checked."""
         return bool(self._complete_weights[indices].max() <= MAX_RELATIVE_WEIGHT * self.sample.weight[indices].mean())
 
     @cached_property
     def _complete_weights(self) -> Array:
-        """Return the weights of the rows, (n_distinct,), and 0 for rows with missing values."""
+        """Return the weight of each complete row, and 0 for each row with missing values, (n_distinct,)."""
         return np.where(np.isnan(self.sample.rows).any(axis=1), 0.0, self.sample.weight)
 
 
 def _zero_constant_features(rows: Array) -> Array:
-    """Return the rows with constant features set to 0, so that their means are exact and have no rounding errors."""
+    """Return the rows with each constant feature set to 0, so that means of constant features are exact."""
     is_constant = rows[0] == rows[-1]
     if is_constant.any():
         is_constant = (rows == rows[0]).all(axis=0)
@@ -204,17 +207,17 @@ def _zero_constant_features(rows: Array) -> Array:
 
 
 def _column_maxima(values: Array) -> Array:
-    """Return the largest value of each column; NumPy's argmax is several times as fast as max along the first axis."""
+    """Return the largest value of each column by argmax, which is faster than NumPy's max along the first axis."""
     return np.asarray(values[values.argmax(axis=0), np.arange(values.shape[1])])
 
 
 def _resolvable_spread(rows: Array) -> Array:
-    """Return the least resolvable spread of each feature, relative to its size, (n_features,), data units."""
+    """Return the smallest spread of each feature that rounding errors do not hide, (n_features,), data units."""
     return core.RESOLVED * _column_maxima(np.abs(rows))
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return rows along their longest axes, (n_rows, n_axes), in units of `scale` per feature, and units of 1."""
+    """Return projections (n_rows, n_axes) of the scaled rows on their longest axes, and scales of 1 per axis."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
@@ -222,11 +225,11 @@ def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> t
 
 
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
-    """Return one or two choices of units of the features, (n_features,), for cutting rows across their longest axis.
+    """Return one or two candidate scales of the features, (n_features,), for a cut across the longest axis.
 
-    In standard deviations of the sample, two groups extend no farther along the feature that separates them than along
-    any other feature. The second units therefore stretch the feature in which rows are most similar to two points, by
-    comparing mean |x| with the standard deviation as in Geary (1935), Biometrika 27.
+    If features are measured in standard deviations of the sample, two groups are not longer along the feature that
+    separates them than along any other feature. Therefore, the second scale stretches the feature in which rows are
+    most similar to two points, as measured by mean |x| relative to the standard deviation; Geary (1935), Biometrika 27.
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)
@@ -242,7 +245,7 @@ def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
 
 
 def _thin(indices: Indices, limit: int) -> Indices:
-    """Return at most `limit` of the indices, at equal distances."""
+    """Return at most `limit` of the indices, taken at equal distances."""
     if len(indices) <= limit:
         return indices
     return indices[(2 * np.arange(limit) + 1) * len(indices) // (2 * limit)]

@@ -1,7 +1,8 @@
-"""Merges and deletions of components in variational Bayes, and estimates of the gain of the bound.
+"""Merges and deletions of components in variational Bayes, and estimates of how much a move raises the bound.
 
-A merge is evaluated without EM, from log normalisers of the posterior and from Σ r log r of the pair. One pass collects
-these sums for all pairs whose merge may raise the bound. See Hughes & Sudderth (2013), NIPS 26.
+The gain of a merge is computed without EM, from log normalising constants of the posterior and from Σ r log r over the
+rows, with the responsibilities r of the two components. One pass collects these sums for all pairs whose merge may
+raise the bound. See Hughes & Sudderth (2013), NIPS 26.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Return pairs whose merge may raise the bound, bounds on the gains, nats, and the S of each merged pair.
+    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and the merged scales S.
 
-    S has the form of `ConjugatePrior`. Right after an M-step, the bound is a sum of log normalisers and of −Σ r log r.
-    Because −Σ r log r falls when two components are merged, the change of the normalisers bounds the gain.
+    S has the form of `ConjugatePrior`. Right after an M-step, the bound on the evidence is a sum of log normalising
+    constants and of −Σ r log r. Because a merge lowers −Σ r log r, the change of the log normalising constants is an
+    upper bound on the gain.
     """
     pairs, prior = _nearest_pairs(posterior), posterior.prior
     one, other = pairs.T
@@ -50,7 +52,7 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
-    """Merge pairs of components whose merged S are `scales`; return the posterior and the remaining indices."""
+    """Merge pairs of components, with `scales` as the S of the results; return posterior and remaining indices."""
     prior = posterior.prior
     mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T
@@ -68,10 +70,11 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 
 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
-    """Return the gain of the bound when each small component is deleted, nats; `log_complements` are Σ log (1 − r).
+    """Return the gain of the bound in nats if each component in `removed` is deleted.
 
-    The gain is a lower bound, for rows that are divided among the other components. If components share a covariance,
-    it is an estimate.
+    `log_complements` are the sums Σ log (1 − r) over the rows. The result is a lower bound on the gain, which assumes
+    that the rows are divided among the other components. If components share a covariance, the result is only an
+    estimate.
     """
     own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
     gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))
@@ -84,7 +87,7 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
 
 
 def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
-    """Return pairs of components that may merge, (n_pairs, 2): each component with its nearest by either covariance."""
+    """Return pairs of components that may be merged, (n_pairs, 2): each component with its nearest components."""
     n_components = len(posterior.counts)
     if n_components - 1 <= core.MERGE_NEIGHBOURS:
         return np.column_stack(np.triu_indices(n_components, 1))
@@ -100,7 +103,7 @@ def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
 
 
 def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return the changes of the log normaliser of the weights by merges, nats."""
+    """Return how much each merge changes the log normalising constant of the weights, nats."""
     mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]
@@ -111,7 +114,7 @@ def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: In
 
 
 def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return the posterior mean of each pair of components after its merge."""
+    """Return the posterior mean of the merged component for each pair of components."""
     prior, beta = posterior.prior, posterior.mean_precisions[:, None]
     both = beta[one] + beta[other] - prior.mean_precision
     mean, other_mean = posterior.means[one], posterior.means[other]
@@ -119,7 +122,7 @@ def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices)
 
 
 def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return S of each pair of components after its merge, in the form of sums; a single variance is summed."""
+    """Return S of the merged component for each pair, as sums; single variances are summed over features."""
     prior, spec = posterior.prior, MomentSpec(posterior.prior.covariance_form)
     middle, roots = _merged_means(posterior, one, other), np.sqrt(posterior.mean_precisions)[:, None]
     between = spec.squares(roots[one] * (posterior.means[one] - middle))
@@ -134,13 +137,13 @@ def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices
 
 
 def _scales_to_covariances(scales: Array, dof: Array, prior: Any) -> Array:
-    """Return S / ν for S in the form of sums."""
+    """Convert S, in the form of sums, to covariances S / ν."""
     shape = (-1,) + (1,) * (scales.ndim - 1)
     return scales / (prior.dof_factor * dof).reshape(shape)
 
 
 def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tuple[Array, NDArray[np.bool_]]:
-    """Return log |S / ν|, and whether each S is positive definite, which rounding errors may prevent."""
+    """Return log |S / ν|, and whether each S is positive definite (rounding errors may make it indefinite)."""
     prior, is_usable = posterior.prior, np.ones(len(dof), dtype=bool)
     each = _scales_to_covariances(scales, dof, prior)
     for _ in range(2):
@@ -155,7 +158,7 @@ def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tup
 
 
 def merge_sums(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: Indices, candidates: Indices) -> Sums:
-    """Sum s [(r + r') log (r + r') − r log r − r' log r'] for pairs, and s log (1 − r) for candidates."""
+    """Sum s [(r + r') log (r + r') − r log r − r' log r'] for pairs, and s log (1 − r) for candidate components."""
     responsibilities = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
     weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(candidates))
     is_there = (responsibilities > core.MIN_MERGE_RESPONSIBILITY) & (weight > 0)

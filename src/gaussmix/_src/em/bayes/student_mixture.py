@@ -1,4 +1,4 @@
-"""Mixtures of t distributions, the predictive density of variational Bayes."""
+"""Mixtures of t distributions, which are the predictive densities of variational Bayes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_ASYMPTOTIC_DISTANCE = 1e8  # from this number of standard deviations on, log (1 + z²) equals 2 log z
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # log of a squared distance, above which distances are not squared
-_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are scaled, so that nothing overflows
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # for z above this, log (1 + z²) equals 2 log z in float64
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # above this log of a squared distance, rows are scaled before squaring
+_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
 
 
@@ -27,12 +27,12 @@ class StudentMixture:
 
     Parameters
     ----------
-    weights : (n_components,), with sum 1.
-    means : (n_components, n_features), data units.
-    covariances : C_k, data units².
-    scale_factors : f_k, (n_components,).
+    weights : weights π_k with sum 1, (n_components,).
+    means : locations μ_k of the components, (n_components, n_features), data units.
+    covariances : scale matrices C_k, data units².
+    scale_factors : factors f_k on the scale matrices, (n_components,).
     df : degrees of freedom, (n_components,).
-    has_independent_features : whether features are independent within a component.
+    has_independent_features : whether a component is a product of univariate t distributions, one per feature.
     """
 
     weights: Array
@@ -43,7 +43,7 @@ class StudentMixture:
     has_independent_features: bool
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(x) of the observed values of each row, nats, (n_rows,)."""
+        """Return the log density of each row's observed values, nats, (n_rows,)."""
         if not block.has_missing:
             return self._complete_log_density(np.asarray(block.rows, dtype=np.float64), engine)
         result = np.zeros(block.n_rows)
@@ -76,7 +76,8 @@ class StudentMixture:
         alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
-        # For these rows, an engine would limit squared distances to the largest float64.
+        # Distances of these rows are computed here, because an engine replaces squared distances that overflow by the
+        # largest float64.
         for row in distant.tolist():
             offsets = np.ldexp(rows[row], -_SCALING_BITS) - np.ldexp(self.means, -_SCALING_BITS)
             whitened = self.covariances.whitening.whiten_each(offsets)

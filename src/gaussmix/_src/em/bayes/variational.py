@@ -1,8 +1,9 @@
-"""Variational Bayes as an objective of EM: a lower bound of the log evidence replaces the log-likelihood.
+"""Variational Bayes as an objective of EM: a lower bound on the log evidence replaces the log-likelihood.
 
-The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step
-reads other `Parameters`, so that neither covariance structures nor engines need code for it. Before each step, the
-bound is Σ log Σ exp of the E-step minus KL(q ‖ p), which equals Bishop (2006) eq. 10.70–10.77 in another order.
+The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with different degrees of freedom, and the E-step
+reads `Parameters` with different scales. Therefore, neither covariance structures nor engines need special code for
+variational Bayes. The bound before a step is the E-step's log-likelihood Σ log Σ exp minus KL(q ‖ p). The bound equals
+Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariationalObjective(PosteriorObjective):
-    """Lower bound of the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
+    """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
-    The model and n define the whole posterior. A model may have fewer components than the prior. Because the missing
-    components have no rows, the bound does not change.
+    A model and the number n define the whole posterior. A model may have fewer components than the prior. Omitting
+    components does not change the bound, because the omitted components have no rows.
 
     Parameters
     ----------
-    gauss_wishart : prior, in rows.
-    total_weight : n, in rows.
-    weight_unit : divisor of the row weights.
+    gauss_wishart : prior of the mixture, with precisions and degrees of freedom in numbers of rows.
+    total_weight : total weight n of all rows, before the division by `weight_unit`.
+    weight_unit : number by which the row weights were divided.
     """
 
     objective_name: ClassVar[str] = "bound"
@@ -45,16 +46,16 @@ class VariationalObjective(PosteriorObjective):
         return self.total_weight
 
     def variational_posterior(self, model: Model) -> VariationalPosterior:
-        """Return the posterior q of a model."""
+        """Return the variational posterior q that a model represents."""
         prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
-        if prior is None or prior[0] is not model:  # cached because each step needs q twice
+        if prior is None or prior[0] is not model:  # cached, because each EM step needs q twice
             counts = self.total_weight * model.weights
             result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
             prior = vars(self)["_last"] = model, result
         return prior[1]
 
     def to_model(self, posterior: VariationalPosterior) -> Model:
-        """Return the model that represents q."""
+        """Return the model that represents a variational posterior."""
         mass = posterior.counts
         return Model(mass / self.total_weight, posterior.means, posterior.covariances, self.gauss_wishart.family)
 
@@ -62,7 +63,7 @@ class VariationalObjective(PosteriorObjective):
         return self.variational_posterior(model).e_step_parameters
 
     def log_prior(self, model: Model) -> float:
-        """Return −KL(q ‖ p), the part of the bound that is not a sum over rows."""
+        """Return −KL(q ‖ p), which is the part of the bound that is not a sum over rows."""
         return -self.variational_posterior(model).divergence_from_prior / self.weight_unit
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior]:
@@ -73,14 +74,14 @@ class VariationalObjective(PosteriorObjective):
         return self
 
 
-# Function that makes the prior from the moments of all rows, and the ridge of the steps if their covariance is
+# Function that makes the prior from the moments of all rows, and also a ridge if the covariance of the rows is
 # singular.
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """Prior terms of a Bayesian fit.
+    """Prior terms of a Bayesian fit, which make its objective.
 
     Parameters
     ----------
@@ -99,6 +100,6 @@ class BayesianTerms(PriorTerms):
         assert self.make_prior is not None, "BayesianTerms are made with make_prior"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
-        ridge = ridge if automatic is None else automatic  # replacement for a ridge that is 0 or too small
+        ridge = ridge if automatic is None else automatic  # replaces a ridge that is 0 or too small
         conjugate, total = prior.scaled_conjugate(unit), moments.total_weight
         return VariationalObjective(ridge, conjugate, gauss_wishart=prior, total_weight=total, weight_unit=unit)

@@ -1,8 +1,8 @@
-"""Approximate posterior of a mixture in variational Bayes, with its divergence from the prior, E-step and density.
+"""Approximate posterior of a mixture in variational Bayes: divergence from the prior, E-step, and density.
 
-The posterior is q(π) Π_k q(μ_k, Λ_k) with Λ = Σ⁻¹: Gauss–Wishart for matrices and Gauss–gamma for variances. See Bishop
-(2006) section 10.2 and Attias (2000), NIPS 12. Components that share a covariance share Λ, whose posterior uses all
-rows.
+The posterior is q(π) Π_k q(μ_k, Λ_k) with Λ = Σ⁻¹. Each q(μ_k, Λ_k) is a Gauss–Wishart distribution if covariances are
+matrices, and a Gauss–gamma distribution if they are variances. See Bishop (2006) section 10.2 and Attias (2000), NIPS
+12. If components share a covariance, there is a single Λ, and its posterior depends on all rows.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class GaussWishartPrior:
-    """Prior of a component's mean and covariance, and of the weights: p(μ, Λ) and p(π).
+    """Prior p(μ, Λ) of a component's mean and precision, and prior p(π) of the weights.
 
-    μ | Λ ~ N(m, (β Λ)⁻¹). Λ ~ W(ν, S⁻¹) for matrices; for variances λ_j ~ Γ(ν/2, rate s_j/2) each, and for one variance
-    λ ~ Γ(dν/2, rate d s/2).
+    The mean has μ | Λ ~ N(m, (β Λ)⁻¹). For matrices, Λ ~ W(ν, S⁻¹). For diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2)
+    for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
 
     Parameters
     ----------
     family : covariance structure.
-    weight_prior : prior of the weights.
-    mean : m, (n_features,), data units.
-    mean_precision : β, in rows.
-    dof : ν, in rows; above n_features − 1 for matrices.
-    scale : S, data units²: a matrix, (n_features,), or a number for a single variance.
+    weight_prior : prior on the weights.
+    mean : prior mean m, (n_features,), data units.
+    mean_precision : precision β of the mean, as a number of rows.
+    dof : degrees of freedom ν, as a number of rows; above n_features − 1 for matrices.
+    scale : scale S, data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for spherical
+        ones.
     """
 
     family: Family
@@ -60,22 +61,22 @@ class GaussWishartPrior:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """Return S / ν as the covariance of a component. Factoring it may raise `SingularCovarianceError`."""
+        """Return the covariance S / ν. Using the whitening may raise `SingularCovarianceError`."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
-        """Return the prior in the form of terms that are added to sums of rows whose weights were divided by `unit`."""
+        """Return the prior as terms to add to sums over rows whose weights were divided by `unit`."""
         scale = self.n_features * self.scale if self.covariance_form is Second.TRACE else self.scale
         each, once = (0.0, self.dof) if self.family.is_shared else (self.dof, 0.0)
         return ConjugatePrior(self.mean, self.mean_precision / unit, scale / unit, each / unit, once / unit)
 
     @cached_property
     def conjugate(self) -> ConjugatePrior:
-        """Return the prior in the form of terms that are added to sums of rows."""
+        """Return the prior as terms to add to sums over rows."""
         return self.scaled_conjugate()
 
     def pack(self, total_weight: float, weight_unit: float) -> PackedPrior:
-        """Pack the prior for an engine, for rows of this total weight, whose weights were divided by `weight_unit`."""
+        """Return the prior as plain values for an engine; row weights were divided by `weight_unit`."""
         concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
@@ -86,19 +87,19 @@ class GaussWishartPrior:
 
     @property
     def dof_factor(self) -> float:
-        """Return the factor of the degrees of freedom, which is d for the gamma distribution of a single variance."""
+        """Return the factor on the degrees of freedom: n_features for spherical covariances, and otherwise 1."""
         return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
     def _gamma_arguments(self, dof: Array) -> Array:
-        """Return the arguments of the gamma functions, (n, …)."""
+        """Return the arguments of the gamma functions in the normalising constants, (n, …)."""
         if self.covariance_form is Second.FULL:
             return np.asarray(0.5 * (dof[:, None] - np.arange(self.n_features)))
         return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
 
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
-        """Return E log |Λ| + log |S / ν|, and log normalisers of Λ up to a constant, nats, (n,).
+        """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, nats, (n,) each.
 
-        `dof` are ν, (n,), and `log_dets` are log |S / ν| of the posteriors.
+        `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|.
         """
         d, (logs, derivatives) = self.n_features, gammas(self._gamma_arguments(dof))
         n_each = {Second.FULL: (1, 1), Second.TRACE: (d, 1)}.get(self.covariance_form, (d, d))
@@ -108,7 +109,7 @@ class GaussWishartPrior:
 
     @cached_property
     def log_normaliser(self) -> float:
-        """Return the log normaliser of p(Λ), nats, up to the same constant as in `wishart_expectations`."""
+        """Return the log normalising constant of p(Λ), nats, up to the same constant as in `wishart_expectations`."""
         log_dets = -2.0 * self.covariance.whitening.log_abs_det
         return float(self.wishart_expectations(np.array([self.dof]), log_dets)[1][0])
 
@@ -119,10 +120,10 @@ class VariationalPosterior:
 
     Parameters
     ----------
-    prior : p(π, μ, Λ).
-    counts : (n_components,), N_k, rows.
-    means : (n_components, n_features), the means of q(μ_k), data units.
-    covariances : S_k / ν_k, data units²; their inverses are E Λ_k.
+    prior : prior p(π, μ, Λ) of the parameters.
+    counts : numbers of rows N_k of the components, sums of weighted responsibilities, (n_components,).
+    means : means of q(μ_k), (n_components, n_features), data units.
+    covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, data units².
     """
 
     prior: GaussWishartPrior
@@ -132,12 +133,12 @@ class VariationalPosterior:
 
     @cached_property
     def mean_precisions(self) -> Array:
-        """Return β_k, (n_components,), in rows."""
+        """Return the precisions β_k of the means, (n_components,), as numbers of rows."""
         return self.prior.mean_precision + self.counts
 
     @cached_property
     def dof(self) -> Array:
-        """Return ν_k of each covariance, (n_components,) or (1,), in rows."""
+        """Return the degrees of freedom ν_k of each covariance, (n_components,) or (1,), as numbers of rows."""
         of_rows = self.counts.sum(keepdims=True) if self.prior.family.is_shared else self.counts
         return self.prior.dof + of_rows
 
@@ -161,24 +162,24 @@ class VariationalPosterior:
 
     @property
     def precision_log_normalisers(self) -> Array:
-        """Return the log normalisers of Λ, nats, up to a constant, (n_components,) or (1,)."""
+        """Return the log normalising constants of q(Λ), nats, up to a constant, (n_components,) or (1,)."""
         return self._covariance_moments[1]
 
     @cached_property
     def e_step_log_weights(self) -> Array:
-        """Return logs of the factors that replace weights in the E-step, (n_components,); their sum is below 1."""
+        """Return logs of the factors (with sum below 1) that replace the weights in the E-step, (n_components,)."""
         constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
         return self._weight_moments[0] + constants
 
     @cached_property
     def e_step_parameters(self) -> Parameters:
-        """Return parameters with log p(x, k) = E log π_k + E log N(x | μ_k, Λ_k⁻¹); Bishop (2006) eq. 10.46."""
+        """Return parameters with log p(x, k) = E log π_k + E log N(x | μ_k, Λ_k⁻¹), as in Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
         log_scale = self.e_step_log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """Return KL(q ‖ p) of mean and covariance for each component, nats; their sum, (1,), if components share Λ."""
+        """Return KL(q ‖ p) of mean and precision per component, nats; if components share Λ, return one sum, (1,)."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -187,7 +188,7 @@ class VariationalPosterior:
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def mean_divergences(self) -> Array:
-        """Return KL(q ‖ p) of the means given Λ, (n_components,), nats."""
+        """Return the divergence KL(q ‖ p) of each component's mean, given Λ, (n_components,), nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
@@ -195,22 +196,22 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """Return KL(q ‖ p), nats. The bound is the sum of log Σ exp of the E-step over rows, minus this divergence."""
+        """Return KL(q ‖ p), nats. The bound is the E-step's log-likelihood of all rows minus this divergence."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
     def weights_divergence(self) -> float:
-        """Return KL(q(π) ‖ p(π)), nats."""
+        """Return the divergence KL(q(π) ‖ p(π)) of the weights, nats."""
         expected_logs, normaliser = self._weight_moments
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Return the posterior of some components. A shared covariance keeps the contributions of all components."""
+        """Return the posterior of the given components; a shared covariance still includes all components."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """Return this posterior with `n_empty` more components, which have no rows and keep the prior."""
+        """Return this posterior with `n_empty` more components, whose posterior equals the prior (no rows)."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
@@ -222,14 +223,14 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """Draw a mixture from q with the present components, whose weights are rescaled to sum 1."""
+        """Draw a mixture from q, with the components of this object. Weights are rescaled to sum 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # a shared root serves every component
+            offsets = (roots @ normal[..., None])[..., 0]  # broadcast if components share a covariance
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
@@ -241,7 +242,7 @@ class VariationalPosterior:
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
-        """Draw each Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
+        """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
@@ -249,15 +250,16 @@ class VariationalPosterior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Return W⁻¹ of each covariance, (n, n_features, n_features)."""
+        """Return the inverse whitening factor of each covariance, (n, n_features, n_features)."""
         whitening = self.covariances.whitening
         return np.array([whitening.colour(k, np.eye(self.prior.n_features)).T for k in range(len(self.dof))])
 
     @cached_property
     def predictive_density(self) -> StudentMixture:
-        """Return the density of the next row, integrated over the parameters, a mixture of t; Bishop (2006) eq. 10.81.
+        """Return the predictive density of a new row, which is a mixture of t distributions; Bishop (2006) eq. 10.81.
 
-        A new row may also be the first row of a new component, whose density is that of the prior.
+        The last component stands for all components without rows. The density of this component is computed from the
+        prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

@@ -1,4 +1,4 @@
-"""Remedies for a component that degenerates: freeze it, drop it, repair it, or raise an error."""
+"""Remedies for a component that degenerates: freeze, drop or repair the component, or raise an error."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gaussmix._src.errors import DegenerateError, Outcome
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_REPAIRS = 10  # largest number of repairs in one run
+MAX_REPAIRS = 10  # maximum number of repairs in one run
 
 
 class Remedy(Enum):
-    """Remedy for a component that collapses or loses its mass."""
+    """Remedy for a component that collapses onto too few rows or becomes empty."""
 
     FREEZE = "freeze"
     DROP = "drop"
@@ -30,12 +30,12 @@ class Remedy(Enum):
 def run_with_remedy(
     remedy: Remedy, run: Callable[..., Iterator[EMState]], objective: Objective, initial_state: EMState
 ) -> Iterator[EMState]:
-    """Run EM from a state, apply a remedy to each component that degenerates, and record the events in the traces.
+    """Run EM from a state, apply the remedy to each component that degenerates, and record events in the trace.
 
     `FREEZE` leaves components frozen, as `run_em` does. `DROP` removes the component. `REPAIR` replaces the component
-    by half of the heaviest component, at most `MAX_REPAIRS` times in a run, and then freezes. `ERROR` raises
-    `DegenerateError`, as do `DROP` and `REPAIR` if all components degenerated. `run` is `run_em` with all arguments
-    except model and trace. A run can also continue from any of the states.
+    by half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR`
+    raises `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em`
+    with all arguments except model and trace. A later run may start from any state that this function yields.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
@@ -59,7 +59,7 @@ def run_with_remedy(
 def _apply_remedy(
     remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
 ) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
-    """Return the state to continue from (None if the components stay frozen), and the events to record."""
+    """Return the state from which EM continues (None if components stay frozen), and the events to record."""
     made = _make_events(state, collapsed, remedy.value)
     is_collapsed = np.zeros(state.model.n_components, dtype=np.bool_)
     is_collapsed[list(collapsed)] = True
@@ -76,14 +76,14 @@ def _apply_remedy(
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
     else:
-        index = np.cumsum(~is_collapsed) - 1  # indices among the remaining components
+        index = np.cumsum(~is_collapsed) - 1  # index of each remaining component after the removal
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
-    """Keep some components, and rescale their weights to the sum of all weights."""
+    """Return the model with only the given components, whose weights are rescaled to the old sum of all weights."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
@@ -96,13 +96,13 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """Return, for each component, the feature of least conditional variance relative to its variance in the mixture."""
+    """Return each component's feature with the smallest conditional variance, relative to the mixture's variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 
 
 def mixture_variances(model: Model) -> Array:
-    """Return the variances of the features in the mixture, (n_features,), data units²; 1 in place of 0."""
+    """Return the variance of each feature in the mixture, (n_features,), data units²; 1 replaces a variance of 0."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)
     result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Derivatives of the objective at a mixture, for optimality certificates and standard errors."""
+"""Derivatives of the objective at a mixture, which certificates of optimality and standard errors need."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The optimality certificate of a model, and an estimate of its cost."""
+"""The optimality certificate of a model, and an estimate of the cost of computing the certificate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Costs in multiply-adds: of a product of scores, of a score, of each value of the information matrix per matrix row (in
-# NumPy), and of a pass over few rows. The last constant is the number of other passes, in EM steps.
+# Costs in multiply-adds: PRODUCT_COST for a product of two scores, SCORE_COST for a score, MATRIX_COST n³ for an
+# information matrix (n, n) in NumPy, and PASS_COST for a pass over few rows. N_OTHER_PASSES is the cost of all other
+# passes, in EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
-# With certify="auto", the certificate is computed if it costs at most this fraction of the fit.
+# With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
 MAX_COST_FRACTION = 0.1
 
 
@@ -22,11 +23,13 @@ class OptimalityCertificate:
 
     Parameters
     ----------
-    is_maximum : whether a maximum is so near that Newton's step reaches it. False at a saddle point, on a ridge, and if
-        the model is far from a maximum; None if not checked.
-    remaining_gain : gain of the objective up to the maximum, nats per unit of row weight; only near a maximum.
-    label_change_fraction : fraction of the row weight whose label changes up to the maximum; only near a maximum.
-    why_not : reason why no check was possible, as the end of a sentence; otherwise empty.
+    is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
+        the model is far from a maximum; None if this was not checked.
+    remaining_gain : difference between the objective at the maximum and at the model, nats per unit of row weight; None
+        unless `is_maximum` is true.
+    label_change_fraction : fraction of the row weight whose label would change if the fit went on to the maximum; None
+        unless `is_maximum` is true.
+    why_not : reason why the check was not possible, as the second part of a sentence; empty if the check was made.
     """
 
     is_maximum: bool | None = None
@@ -36,14 +39,14 @@ class OptimalityCertificate:
 
 
 def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
-    """Return whether `certify.find_certificate` costs at most a tenth of a fit of `n_steps` steps, in operations."""
+    """Return whether `certify.find_certificate` needs at most a tenth of the operations of `n_steps` EM steps."""
     second = model.covariances.second
-    # The certificate then needs more than one pass.
+    # With missing values, measurement errors or factors, the certificate needs many passes instead of one.
     if source.is_incomplete or second is Second.PROJECTED:
         return False
     (K, d), is_shared, of_step = model.means.shape, model.covariances.is_shared, step_multiply_adds(model)
     n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * of_step
-    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # for two information matrices
+    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # two matrices
     return bool(cost <= MAX_COST_FRACTION * n_steps * source.n_rows * of_step)

@@ -1,4 +1,4 @@
-"""The check whether a model is near a maximum of the objective, by the gradient and the observed information."""
+"""Check, by gradient and observed information, whether a model is near a maximum of the objective."""
 
 from __future__ import annotations
 
@@ -23,36 +23,37 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# The actual gain of Newton's step may differ from the promised gain by this fraction.
+# Maximum difference between the actual and the predicted gain of Newton's step, as a fraction of the predicted gain.
 MAX_GAIN_ERROR = 0.25
-# The next Newton step may promise at most this fraction of the gain that the first step promises.
+# Maximum predicted gain of the next Newton step, as a fraction of the predicted gain of the first step.
 MAX_NEXT_GAIN_FRACTION = 0.15
-# Smaller gains, in nats per unit of row weight, are hidden by rounding and by the inexact cost of a ridge.
+# Smaller gains, in nats per unit of row weight, cannot be verified: rounding errors and the approximate penalty of a
+# ridge hide such gains.
 MIN_GAIN = 1e-8
-MAX_STEP_LENGTH = 3.0  # longest step of a mean or a log variance, in units of the component
+MAX_STEP_LENGTH = 3.0  # limit on a step of a mean or a log variance, in standard deviations
 
 
 def find_certificate(
     model: Model, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate:
-    """Check whether a model is near a maximum, and return a certificate.
+    """Check whether a model is near a maximum of the objective, and return a certificate.
 
-    The check makes three passes over the rows, or four passes for each parameter, as `ObservedInformation.at_model`
-    does.
+    The check makes three passes over the rows, or four passes per parameter if `ObservedInformation.at_model` has no
+    formulas.
 
-    The promised gain is Newton's decrement, ½ gᵀ I⁻¹ g. It counts only if a pass at the end of Newton's step finds the
-    same gain, and if the next step promises little, because on a slow ridge the objective is not a parabola and the
-    decrement may be wrong by any factor.
+    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
+    Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these tests
+    fails, for example on a slow ridge, the objective is not quadratic, and the decrement may be wrong by any factor.
 
-    With trimmed rows, the objective is the highest over all choices of the same number of rows. It has the same
-    derivatives as the objective of the retained rows, unless rows tie at the cutoff. Both ends of Newton's step are
-    evaluated with the rows that they retain.
+    With trimming, the objective is the maximum over all choices of rows with the same total weight. The maximum has the
+    same derivatives as the objective of the retained rows, unless several rows tie at the cutoff. The models at both
+    ends of Newton's step are evaluated with the rows that each model retains.
     """
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # differences of parameters reach a singular covariance
+    except SingularCovarianceError:  # the numerical differences reached a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
@@ -62,7 +63,7 @@ def find_certificate(
 def _check_newton_step(
     information: ObservedInformation, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate | None:
-    """Check that the objective rises as Newton's step promises; None if it does not, or if there is no such step."""
+    """Return the certificate if Newton's step gains as much as predicted; None otherwise, or without such a step."""
     coords, result = information.coordinates, information.newton_step
     if result is None or not information.is_optimal_at_bounds:
         return None
@@ -89,7 +90,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Sum, for two mixtures, s log p(x) of both, the weight of rows whose label differs, and the weight of all rows."""
+    """Sum s log p(x) under each of two mixtures, the weight of rows with different labels, and all row weights."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

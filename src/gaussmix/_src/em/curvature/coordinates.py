@@ -1,8 +1,8 @@
-"""Coordinates of models near a given model by the free parameters of its structure; the given model is at 0.
+"""Coordinates of the models near a given model, which is at 0, by the free parameters of the covariance structure.
 
-Component k has Σ_k = L_k exp(B_k) L_kᵀ and a mean moved by L_k a_k, with L_k L_kᵀ the covariance of the given model. In
-these component-specific units, the information of rows with known components is the identity matrix for any unit of the
-data.
+Let L_k L_kᵀ be the covariance of component k in the given model. In a model nearby, the covariance is Σ_k = L_k
+exp(B_k) L_kᵀ, and the mean has moved by L_k a_k. Because a_k and B_k are relative to the component, the information of
+rows with known components is the identity matrix, whatever the units of the data.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.threads import cached_property
 
-# A weight stays at its lower bound if it is at most this many times the bound.
+# A weight counts as being at its lower bound if it is at most this many times the bound.
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
-MAX_COORDINATES = 4_000  # largest number, for which the information matrix has 128 MB
-# A smaller weight of the background is falling to 0, and is not a free parameter.
+MAX_COORDINATES = 4_000  # maximum number of coordinates; the information matrix then takes 128 MB
+# If the noise component's weight is smaller than this, it is converging to 0 and is not a free parameter.
 MIN_BACKGROUND_WEIGHT = 1e-9
-_MAX_LOGIT = 600.0  # limit on the logit of the background's weight, at which the odds still have all digits
+_MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
 
 @dataclass(frozen=True, eq=False)
 class FreeWeightGroup:
-    """Group of weights with a fixed sum, and the columns of their coordinates.
+    """Group of weights whose sum is fixed, and the columns of the Jacobian for these weights.
 
     Parameters
     ----------
-    members : indices of the weights; the background has the last index.
-    jacobian_columns : columns of the group in the Jacobian.
-    has_weight_prior : whether a prior of the weights applies to the group.
+    members : indices of the weights in the group; the noise component has the last index.
+    jacobian_columns : columns of the Jacobian that belong to the group.
+    has_weight_prior : whether a prior on the weights applies to the group.
     """
 
     members: Indices
@@ -53,19 +53,22 @@ class FreeWeightGroup:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Coordinates θ (p,) of the models near `model`.
+    """Coordinates θ (p,) of the models near `model`, which is at θ = 0.
 
     Parameters
     ----------
     model : model at θ = 0.
     weight_groups : groups of free weights.
-    jacobian : (n_all, p), from θ to the changes of all log weights, then of a_k, then of the coordinates of B_k.
-    angle_jacobian : (n_pairs, p) for each component, the rotation of its axes by θ; None if B_k is linear in θ.
-    axis_variances : (n_components, n_features), variances along these axes; None if B_k is linear in θ.
-    whitening_factors : W_k = L_k⁻¹, in the form of the covariances: matrices, (…, n_features), or numbers.
-    loadings : Jacobian of factor analysers by the last coordinates; `jacobian` then gives B_k only to first order.
-    variances_at_bounds : masks of the variances along the axes that are at the lower and at the upper bound, (n,
-        n_values) each. All of these variances have one common coordinate. None if no variance is at a bound.
+    jacobian : derivatives by θ of all log weights, then of all a_k, then of the coordinates of all B_k, (n_all, p).
+    angle_jacobian : for each component, derivatives of the angles of its axes by θ, (n_pairs, p); None if B_k is linear
+        in θ.
+    axis_variances : variances along these axes, (n_components, n_features); None if B_k is linear in θ.
+    whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
+        spherical covariances.
+    loadings : Jacobian of loadings and noise variances by the last coordinates, for factor analysers. `jacobian` then
+        describes B_k only to first order. None for all structures without factors.
+    variances_at_bounds : two masks, of the variances along the axes that are at the lower bound and at the upper bound,
+        (n, n_values) each. All these variances share one coordinate. None if no variance is at a bound.
     """
 
     model: Model
@@ -79,7 +82,7 @@ class Coordinates:
 
     @classmethod
     def at_model(cls, model: Model, objective: Objective, trace: Trace) -> Coordinates:
-        """Make the coordinates of the models that EM can reach; raise `NotSmooth` if there are none."""
+        """Make the coordinates of the models that EM can reach, or raise `NotSmooth` if no coordinates exist."""
         why = unsupported_reason(model.family, model.n_components, model.n_features)
         if why:
             raise NotSmooth(why)
@@ -95,7 +98,7 @@ class Coordinates:
         algebra, bounds = model.family.free_algebra, find_variances_at_bounds(model)
         assert algebra is not None, "`unsupported_reason` excludes this structure"
         if bounds is not None and trace.frozen_components:
-            raise NotSmooth(f"the structure {model.family!r} bounds the variances while components are frozen")
+            raise NotSmooth(f"the structure {model.family!r} bounds the variances, and components are frozen")
         if isinstance(algebra, FactorAlgebra):
             factors, loadings, blocks = jacobians.loading_jacobian(model, algebra, free)
             return cls(model, groups, block_diagonal(of_weights, of_means, blocks), factors, loadings=loadings)
@@ -113,18 +116,18 @@ class Coordinates:
 
     @property
     def covariance_form(self) -> Second:
-        """Return the form of second moments that determine changes of the covariances."""
+        """Return the kind of second moments that determine the changes of covariances."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
 
     @property
     def n_weights(self) -> int:
-        """Return the number of components, plus 1 if there is a background."""
+        """Return the number of weights: one per component, plus 1 for a noise component."""
         return self.model.n_components + (self.model.noise is not None)
 
     @property
     def n_covariances(self) -> int:
-        """Return the number of different covariances, which is 1 if all components share one."""
+        """Return the number of covariances, which is 1 if all components share a covariance."""
         return len(self.whitening_factors)
 
     @cached_property
@@ -143,12 +146,12 @@ class Coordinates:
 
     @cached_property
     def inverse_factors(self) -> Array:
-        """Return L_k = W_k⁻¹, in the form of `whitening_factors`."""
+        """Return the inverse factors L_k = W_k⁻¹, in the form of `whitening_factors`."""
         factors = self.whitening_factors
         return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)
 
     def whiten(self, component: int, offsets: Array) -> Array:
-        """Return W_k u for each row u (n_rows, n_features), without BLAS, whose last bits depend on the processor."""
+        """Return W_k u for each row u of `offsets` (n_rows, n_features), with the same bits on every processor."""
         factor = self.whitening_factors[component if len(self.whitening_factors) > 1 else 0]
         if factor.ndim < 2:
             return (factor[:, None] * offsets.T).T
@@ -167,7 +170,7 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if group.has_weight_prior:  # weights without the background, for which `Model.beside` later makes room
+            if group.has_weight_prior:  # weights before `Model.beside` makes room for the noise component
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
@@ -210,16 +213,16 @@ class Coordinates:
         rows, columns = below_diagonal(d)
         turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)
         turns = turns - turns.swapaxes(1, 2)
-        # Cayley's transform is a rotation too, and differs from exp Ω by terms of the third order only.
+        # Cayley's transform is a rotation that differs from exp Ω only by terms of third order.
         turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
         axes = inverse_factors / np.sqrt(self.axis_variances)[:, None, :]
         return composed(axes @ turned, self.axis_variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
-    """Return the reason why mixtures of this structure and size have no coordinates, or "" if they have coordinates."""
+    """Return why mixtures of this structure and size have no coordinates; "" if they have coordinates."""
     if family.free_algebra is None:
-        return f"the structure {family!r} has no formula for it"
+        return f"there is no formula for the structure {family!r}"
     n_values = (1 if family.is_shared else n_components) * family.kind.second.n_values(n_features)
     if n_components * (1 + n_features) + n_values > MAX_COORDINATES:
         return f"a mixture of this size has more than {MAX_COORDINATES:,} parameters"
@@ -227,7 +230,7 @@ def unsupported_reason(family: Family, n_components: int, n_features: int) -> st
 
 
 def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
-    """Return masks of the variances along axes at the lower and the upper bound of a structure; None without any."""
+    """Return masks of the variances that are at the structure's lower and upper bound; None without bounds."""
     if not model.family.is_bounded:
         return None
     each = model.covariances.each
@@ -235,7 +238,7 @@ def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
 
 
 def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks | None) -> bool:
-    """Return whether the same variances are at bounds."""
+    """Return whether two models have the same variances at their bounds."""
     if one is None or other is None:
         return one is other
     return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
@@ -244,7 +247,7 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
 def _weight_jacobian(
     model: Model, weight_update: WeightUpdate, lost: set[int]
 ) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
-    """Return the Jacobian of the log weights, and the groups of free weights with a fixed sum."""
+    """Return the Jacobian of the log weights, and the groups of free weights."""
     K, noise = model.n_components, model.noise
     columns, groups, mean_weights = list[Array](), list[FreeWeightGroup](), model.without_noise.weights
     if noise is not None and MIN_BACKGROUND_WEIGHT < noise.weight < 1:

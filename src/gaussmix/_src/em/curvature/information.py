@@ -1,4 +1,4 @@
-"""The gradient and the observed information of the objective at a model."""
+"""The gradient and the observed information of the objective at a given model."""
 
 from __future__ import annotations
 
@@ -28,27 +28,30 @@ from gaussmix._src.sources.base import Source
 class ObservedInformation:
     """Gradient g and observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
-    Louis (1982), Journal of the Royal Statistical Society B 44, eq. 3.2': I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]
-    with the score S_i and the information B_i of row i and its component, in expectation over the component. With
-    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is instead the derivative of Σ_i E
-    S_i by the parameters of the expectation, with S_i fixed: Oakes (1999), JRSS B 61, eq. 3. Central differences of the
-    sums of EM steps give this derivative in two passes for each parameter.
+    Let S_i and B_i be the score and the information of row i if its component were known, and E the expectation over
+    the component. Then I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With
+    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i by
+    the parameters of the expectation, with S_i fixed; see Oakes (1999), JRSS B 61, eq. 3. The derivative is computed by
+    central differences of the sums of EM steps, in two passes per parameter.
 
-    A ridge counts as a prior with the masses of this model, so that g = 0 at the end of EM with the ridge. This is not
-    exact, because the masses change, too. The error is as small as the ridge compared with the variances.
+    A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
+    so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
+    change, too. The relative error is about the ratio of the ridge to the variances.
 
-    The score of row i is the gradient of log p(x_i) and of its parts of the ridge and the prior. The term of the ridge
-    is divided among rows by responsibility, and the term of the prior equally. With row weights s, g = Σ s score / Σ s.
+    The score of row i is the gradient of log p(x_i) plus the row's share of the terms of ridge and prior. The ridge's
+    term is divided among rows by responsibility, and the prior's term is divided equally. With row weights s, the
+    gradient is g = Σ s score / Σ s.
 
     Parameters
     ----------
-    coordinates : coordinates θ.
-    gradient : (p,).
-    matrix : (p, p), the observed information.
-    score_outer_product : (p, p), Σ s score scoreᵀ / Σ s if weights are frequencies, so that s equal rows are one row of
-        weight s, or Σ s² score scoreᵀ / Σ s if each weight belongs to one row. With this matrix as M, the covariance of
-        θ is I⁻¹ M I⁻¹ / Σ s: White (1982), Econometrica 50, theorem 3.2. (0, 0) if it was not requested.
-    full_gradient : (n_all,), gradient by all values that the rows of the Jacobian belong to, whether free or not.
+    coordinates : coordinates θ of the models near the given model.
+    gradient : gradient g, (p,).
+    matrix : observed information I, (p, p).
+    score_outer_product : matrix M, (p, p), or an array of shape (0, 0) if it was not requested. If weights are
+        frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
+        single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s; see White (1982), Econometrica
+        50, theorem 3.2.
+    full_gradient : gradient by all values for which `Coordinates.jacobian` has a row, free or not, (n_all,).
     """
 
     coordinates: Coordinates
@@ -68,16 +71,17 @@ class ObservedInformation:
         *,
         are_frequency_weights: bool | None = True,
     ) -> ObservedInformation:
-        """Compute the information in one pass if `has_score_formulas` is true, otherwise in 2 p passes.
+        """Compute the information, in one pass if `has_score_formulas` is true, and otherwise in 2 p passes.
 
-        `are_frequency_weights` is whether row weights count rows; with None, `score_outer_product` is not computed.
-        Without formulas, this product costs one more pass, in which each row is evaluated 2 p times. If rows are
-        trimmed, only the rows that this model retains count. Raises `NotSmooth` if there are no coordinates.
+        `are_frequency_weights` should be true if a row of weight s stands for s equal rows. With None,
+        `score_outer_product` is not computed. Without formulas, `score_outer_product` takes one more pass, in which
+        each row is evaluated 2 p times. With trimming, only the rows that this model retains are used. If there are no
+        coordinates, `NotSmooth` is raised.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
         has_squares = are_frequency_weights is False and source.row_totals.largest_weight is not None
-        # Overflow leads to an information matrix that is not positive definite.
+        # Overflow is not reported here, because it leads to an information matrix that is not positive definite.
         with np.errstate(over="ignore", invalid="ignore"):
             if has_score_formulas(model, source):
                 between, within, *squared = source.sum_of(ScoreProducts(engine, coords, has_squares))
@@ -98,10 +102,10 @@ class ObservedInformation:
 
     @property
     def is_optimal_at_bounds(self) -> bool:
-        """Return whether the objective rises beyond every bound that variances meet, so that they stay at the bound.
+        """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
 
-        This holds if the gradient by B_k is definite among the axes at a bound: negative at the lower bound, and
-        positive at the upper bound.
+        The condition is that the gradient by B_k, restricted to the axes whose variances are at a bound, is negative
+        definite at the lower bound and positive definite at the upper bound.
         """
         coords = self.coordinates
         if coords.variances_at_bounds is None:
@@ -113,7 +117,7 @@ class ObservedInformation:
             first = coords.n_weights + K * d + i * n_b
             own = self.full_gradient[first : first + n_b]
             slope = np.diag(own[: low.shape[1]])
-            # In the basis, diagonal entries are scaled by √2 relative to other entries.
+            # In `symmetric_basis`, diagonal entries are √2 times as large as other entries.
             if n_b > low.shape[1]:
                 slope[rows, columns] = slope[columns, rows] = own[d:] / math.sqrt(2)
             for indices, sign in (low[i] & ~high[i], -1.0), (high[i] & ~low[i], 1.0):
@@ -123,9 +127,10 @@ class ObservedInformation:
 
     @property
     def newton_step(self) -> tuple[Array, float] | None:
-        """Return Newton's step to the maximum (p,), and its promised gain, ½ gᵀ I⁻¹ g, nats per unit of row weight.
+        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, nats per unit of row weight.
 
-        None if I is not positive definite to working precision, as at a saddle point or on a ridge without an end.
+        The result is None if I is not positive definite in float64, for example at a saddle point or on an endless
+        ridge.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -138,12 +143,12 @@ class ObservedInformation:
 
 
 def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
-    """Return the rows that a step from a model uses, which are all rows unless rows are trimmed."""
+    """Return the rows that a step from a model uses: the retained rows with trimming, and otherwise all rows."""
     return source.retained_rows(engine, model.parameters) if isinstance(source, TrimmedSource) else source
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether there are formulas for the scores of rows, given their components."""
+    """Return whether formulas exist for the scores of rows given the component: no missing values and no factors."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -152,7 +157,7 @@ def _symmetrise(matrix: Array) -> Array:
 
 
 def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indices]:
-    """Return the rows of the Jacobian that belong to the mean and to the covariance of a component."""
+    """Return the indices of the Jacobian's rows for a component's mean, and for its covariance."""
     K, d = coords.model.means.shape
     n_b = len(coords.symmetric_basis)
     first = coords.n_weights + K * d + (component * n_b if coords.n_covariances > 1 else 0)
@@ -161,7 +166,7 @@ def _jacobian_rows(coords: Coordinates, component: int) -> tuple[Indices, Indice
 
 
 def _assemble_component_blocks(coords: Coordinates, component_products: Array, total_weight: float) -> Array:
-    """Assemble Σ s E(S_i S_iᵀ), (n_all, n_all), from the products of all components, (n_components, n_own, n_own)."""
+    """Assemble Σ s E(S_i S_iᵀ), (n_all, n_all), from products for each component, (n_components, n_own, n_own)."""
     K = coords.model.n_components
     result = np.zeros((len(coords.jacobian),) * 2)
     if coords.n_weights > K:
@@ -175,7 +180,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """Return the information (p, p) of rows with known components and values, and the gradients (p,) and (n_all,)."""
+    """Return the complete-data information (p, p), and the gradients by θ (p,) and by all values (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -197,7 +202,7 @@ def _complete_information(
             of_turns += _sandwich(_hessian_rotation(scatter.second_sum, coords.axis_variances[index]), turned)
             continue
         collect[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
-        if coords.loadings is not None and coords.loadings.log_noise.size:  # nothing moves if all components are frozen
+        if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             of_noise = scatter.dof * _ridge_noise_ratios(coords, objective, k)
             of_turns[last, last] += _hessian_loadings(coords, k, scatter, of_noise)
@@ -219,10 +224,10 @@ def _complete_information(
 def _penalty_scores(
     coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
 ) -> Array:
-    """Return the terms of the ridge and the prior in the scores of rows, (n_values, p), as factors of a row's values.
+    """Return how ridge and prior contribute to scores, as factors (n_values, p) on the values of a row.
 
-    The first values of a row are its responsibilities, with the background's. Because they sum to 1, their factors hold
-    the terms that are equal for all rows of a component, or for all rows.
+    The first values of a row are its responsibilities, including the noise component's. Because responsibilities sum to
+    1, factors on responsibilities can represent terms that are equal for all rows, or for all rows of a component.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
@@ -241,14 +246,14 @@ def _penalty_scores(
 
 @dataclass(frozen=True, eq=False)
 class _ComponentScatter:
-    """Contribution of rows, prior and ridge to a component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
+    """Contribution of rows, prior and ridge to one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
 
     Parameters
     ----------
-    mean_weight : weight of the z that contribute to the mean.
-    first_sum : Σ z, (n_features,), over the z that contribute to the mean.
-    second_sum : Σ z zᵀ, (n_features, n_features), over all z.
-    dof : A, the degrees of freedom.
+    mean_weight : total weight of the vectors z that contribute to the mean.
+    first_sum : sum of the vectors z that contribute to the mean, (n_features,).
+    second_sum : sum of z zᵀ over all vectors z, (n_features, n_features).
+    dof : degrees of freedom A.
     """
 
     mean_weight: float
@@ -257,13 +262,13 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient by the coordinates of B, (n_b,)."""
+        """Return the gradient of this contribution by the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
-    """Compute the scatters of all components."""
+    """Compute the contribution of rows, prior and ridge to each component."""
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, PosteriorObjective) else None
@@ -300,7 +305,7 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J; most columns of J have a single entry that is not 0."""
+    """Return Jᵀ M J, fast for a J (`jacobian`) whose columns mostly have a single nonzero entry."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
@@ -316,7 +321,7 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 
 
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
-    """Return the second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B, ½ tr(E_b E_c S) made symmetric."""
+    """Return the second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
@@ -324,10 +329,10 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
-    """Return second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B and the rotation Ω of the axes (i > j).
+    """Return second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B and by the angles Ω_ij (i > j) of the axes.
 
-    Along the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), with t = √2 times the diagonal. The terms of second order are ½ [Ω,
-    [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
+    In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where t is √2 times the diagonal. The
+    second-order terms are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
     """
     d = len(second_sum)
     rows, columns = below_diagonal(d)
@@ -348,10 +353,10 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
 
 
 def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
-    """Return the second-order terms of B_k in loadings and log noises in the information, (n_b, n_b).
+    """Return what the second-order terms of B_k, in loadings and log noise, add to the information, (n_b, n_b).
 
-    B is W (Σ(θ) − Σ) Wᵀ minus half its square. The terms of second order are M Mᵀ + ½ Ψ n² minus half the square of the
-    terms of first order.
+    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. The second-order terms of Σ(θ) are M Mᵀ
+    + ½ Ψ n², and half the square of the first-order terms of B is subtracted.
     """
     assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0
@@ -369,13 +374,13 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
 
 
 def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:
-    """Return r / ψ of a component, (n_features,), because an M-step adds the ridge to the noise variances alone."""
+    """Return ratios r / ψ of ridge to noise variances, (n_features,). An M-step adds the ridge to noise variances."""
     precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
 
 
 def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
-    """Return the gradient of −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise variances, (n_b,)."""
+    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise, (n_b,)."""
     assert coords.loadings is not None, "only factor analysers have noise variances"
     noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
     return np.asarray(0.5 * noise_ratios @ noise)

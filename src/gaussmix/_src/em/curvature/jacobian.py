@@ -1,4 +1,4 @@
-"""Jacobians of covariances by the free parameters of a structure: of diagonals, axes and loadings."""
+"""Jacobians of covariances by the free parameters of a covariance structure: diagonals, axes and loadings."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-# Smaller slopes are replaced by this value, because a rotation of axes of equal variances changes nothing.
+# Lower limit on slopes: if two axes have equal variances, their rotation changes nothing, and the slope would be 0.
 MIN_ROTATION_SLOPE = 1e-6
-# If rows vary less than this along a factor, relative to the noise, the factor has no direction.
+# If the standard deviation along a factor is below this multiple of the noise, the direction of the factor is
+# undefined.
 MIN_FACTOR_SPREAD = 1e-3
 
 VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
-    """Error for structures or restrictions without free parameters of which the likelihood is a smooth function."""
+    """Error if the likelihood is not a smooth function of free parameters, because of structure or restrictions."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadingJacobian:
-    """Change of the factor analysers of components: Λ_k + Σ_b θ_b M_kb and ψ_k exp(Σ_b θ_b n_kb).
+    """Jacobian of factor analysers: the loadings are Λ_k + Σ_b θ_b M_kb, and the noise is ψ_k exp(Σ_b θ_b n_kb).
 
-    Rotations of the factors do not change the covariance. Therefore M_kb is lower triangular along the directions of
-    the factors, relative to the noise.
+    Rotations of the factors do not change the covariance. To exclude them, M_kb is lower triangular in a basis that
+    begins with the directions of the factors, where features are divided by the noise.
 
     Parameters
     ----------
-    loadings : M, (n, n_features, n_factors, n_b).
-    log_noise : n, (n, n_features, n_b).
+    loadings : derivatives M of the loadings, (n, n_features, n_factors, n_b).
+    log_noise : derivatives of the log noise variances, (n, n_features, n_b).
     """
 
     loadings: Array
@@ -49,9 +50,9 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k, (n_all, m), W_k, and, if axes rotate, angles (n, n_pairs, m) and variances.
+    """Return the Jacobian of all B_k (n_all, m), W_k, and for rotating axes, angles (n, n_pairs, m) and variances.
 
-    `is_free` (n,) is 0 for covariances that do not move, and 1 otherwise. Angles and variances are None if axes do not
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Angles and variances are None if axes do not
     rotate.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
@@ -77,7 +78,7 @@ def covariance_jacobian(
 
 
 def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shape: Across, form: Second) -> Array:
-    """Return the Jacobian of the diagonals of B_k, (n, n_b, …), first for the volume and then for the shape."""
+    """Return the Jacobian of the diagonals of B_k, (n, n_b, …): columns for the volume, then columns for the shape."""
     if form is Second.TRACE:
         return _expand_columns(n_covariances, np.ones((1, 1)), volume)
     if volume is shape:
@@ -90,22 +91,22 @@ def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shap
 
 
 def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
-    """Return the Jacobian of diagonals (n, n_b) in which variances at a bound move together, and all others freely."""
+    """Return the Jacobian of diagonals (n, n_b), with one column for all variances at a bound, then free variances."""
     together = is_met[:, :, None] / math.sqrt(is_met.sum())
     return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 
 
 def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) -> Array:
-    """Make the variances at each bound equal, so that rotations among their axes are not free parameters."""
+    """Set the variances at each bound to the same value, so that rotations of these axes are not free parameters."""
     low, high = bounds
     level = np.where(high, variances.max(), variances)
     return np.where(low, variances.min(), level)
 
 
 def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation: Across) -> tuple[Array, Array]:
-    """Return the Jacobian of the entries of B_k below the diagonal, and of the angles, both (n, n_pairs, …).
+    """Return the Jacobians of the entries of B_k below the diagonal, and of the angles, (n, n_pairs, …) each.
 
-    To first order, a rotation of the axes by Ω changes B_ij by (√(v_j / v_i) − √(v_i / v_j)) Ω_ij.
+    To first order, rotating the axes by Ω changes B_ij by (√(v_j / v_i) − √(v_i / v_j)) Ω_ij.
     """
     n, d = variances.shape
     rows, columns = below_diagonal(d)
@@ -121,7 +122,7 @@ def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation:
 
 
 def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> tuple[Array, LoadingJacobian, Array]:
-    """Return W_k (n, n_features, n_features), the changes of loadings and noises, and the Jacobian of all B_k."""
+    """Return W_k (n, n_features, n_features), the Jacobian of loadings and noise, and the Jacobian of all B_k."""
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
@@ -130,7 +131,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
         frames = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
     roots, directions, spread, rotation = spectrum(*frames)
     if spread.min() < MIN_FACTOR_SPREAD:
-        raise NotSmooth("some factors have no loadings")
+        raise NotSmooth("the loadings of some factor are almost 0")
     each = np.array([_loading_directions(*of_one) for of_one in zip(roots, directions, rotation, strict=True)])
     shifted = each if structure.loadings is Across.EQUAL else _separate_columns(each)
     shifted = np.broadcast_to(shifted, (n, *shifted.shape[1:]))
@@ -154,9 +155,9 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
 
 
 def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
-    """Return the directions (n_features × n_factors, …) in which loadings move, without rotations of the factors."""
+    """Return directions (n_features × n_factors, …) of change of the loadings, excluding rotations of the factors."""
     (d, q), basis = directions.shape, np.eye(len(directions))
-    # After this loop, the columns of the basis are orthogonal to all directions.
+    # After this loop, the columns of `basis` are orthogonal to all columns of `directions`.
     for direction in directions.T:
         inside = direction @ basis
         basis = basis @ orthogonal_complement(inside if inside[0] >= 0 else -inside)
@@ -167,7 +168,7 @@ def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Arr
 
 
 def _separate_columns(columns: Array) -> Array:
-    """Give each component its own coordinates, (n, m, n × c), from the columns (n, m, c) of each component."""
+    """Expand the columns (n, m, c) to separate coordinates for each component, (n, m, n × c)."""
     n, m, c = columns.shape
     own = np.zeros((n, m, n, c))
     own[np.arange(n), :, np.arange(n)] = columns
@@ -183,14 +184,14 @@ def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_n
 
 
 def _basis_coordinates(matrices: Array) -> Array:
-    """Return the coordinates ½ tr(E_b M) of symmetric matrices (m, d, d), (n_b, m)."""
+    """Return the coordinates ½ tr(E_b M), (n_b, m), of symmetric matrices M (m, d, d)."""
     rows, columns = below_diagonal(matrices.shape[1])
     diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
     return np.concatenate((diagonals, matrices[:, rows, columns].T))
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """Repeat the columns (m, c) of a coordinate for all n covariances, or for each covariance separately: (n, m, …)."""
+    """Expand columns (m, c) to (n, m, …): coordinates that n covariances share, or separate ones per covariance."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:
@@ -199,21 +200,21 @@ def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Arra
 
 
 def orthogonal_complement(unit_vector: Array) -> Array:
-    """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, from a Householder reflection."""
+    """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, by a Householder reflection."""
     mirror = np.array(unit_vector)
-    mirror[0] += 1.0  # no cancellation, because unit vectors in this module have no negative entries
+    mirror[0] += 1.0  # no cancellation: unit vectors in this module have no negative entries
     reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 
 
 def _whitening_factors(model: Model) -> Array:
-    """Return W_k in the form of the covariances."""
+    """Return the whitening factors W_k, as matrices, or as numbers per feature or per component."""
     factors = model.whitening.factors
     return factors if isinstance(model.covariances, Dense) else factors.reshape((len(factors), -1))
 
 
 def _axis_whitening_factors(model: Model, *, has_common_axes: bool) -> tuple[Array, Array]:
-    """Return W_k = diag(v_k)^(−½) D_kᵀ for axes D_k, which are common or component-specific, and the variances v_k."""
+    """Return W_k = diag(v_k)^(−½) D_kᵀ for common or component-specific axes D_k, and the variances v_k."""
     covariances = model.covariances.each
     if has_common_axes:
         axes = common_axes(covariances)

@@ -1,4 +1,4 @@
-"""Weights, means and covariances as users see them, and their derivatives by the coordinates of a model."""
+"""Vectors of the parameters that users see, with their names and their derivatives by `Coordinates`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 
 class ParameterKind(Enum):
-    """Kind of a parameter, whose value is the first word of the parameter's name."""
+    """Kind of a parameter. The value of each kind is the first word of the parameter's name."""
 
     WEIGHT = "weight"
     MEAN = "mean"
@@ -32,20 +32,20 @@ class ParameterKind(Enum):
     COVARIANCE = "covariance"
 
 
-# Component of a parameter that all components share.
+# Value of `ParameterTerm.component` if all components share the parameter.
 SHARED_COMPONENT = -2
 
 
 @dataclass(frozen=True)
 class ParameterTerm:
-    """One parameter of a mixture, with its kind, component and features.
+    """One parameter of a mixture, described by kind, component and features.
 
     Parameters
     ----------
     kind : kind of the parameter.
-    component : component of the parameter; −1 for the background, −2 if all components share the parameter.
-    features : one feature for a mean or a variance, and two features for a covariance. Empty for a weight, and for a
-        variance that is the same for all features.
+    component : index of the component; −1 for the noise component, and −2 if all components share the parameter.
+    features : indices of features: one for a mean or a variance, and two for a covariance. Empty for a weight, and for
+        a variance that is the same for all features.
     """
 
     kind: ParameterKind
@@ -53,7 +53,7 @@ class ParameterTerm:
     features: tuple[int, ...] = ()
 
     def name(self, feature_names: Sequence[str]) -> str:
-        """Return a name such as "covariance[0, x1, x0]", with the names of the features."""
+        """Return the parameter's name, such as "covariance[0, x1, x0]", which contains the feature names."""
         owner = {SHARED_COMPONENT: [], NOISE_LABEL: ["noise"]}.get(self.component, [str(self.component)])
         inside = ", ".join([*owner, *(feature_names[feature] for feature in self.features)])
         return f"{self.kind.value}[{inside}]" if inside else self.kind.value
@@ -61,18 +61,18 @@ class ParameterTerm:
 
 @dataclass(frozen=True, eq=False)
 class ParameterLayout:
-    """Order of the parameters of a mixture of a given size and structure in a vector (q,).
+    """Order of the parameters in a vector (q,), for mixtures of one size and covariance structure.
 
-    The vector contains all weights (the background's after them), then the means, then the values of the covariances:
-    lower triangles by rows, variances, or one variance, depending on the structure. A shared covariance occurs only
-    once.
+    The vector contains all weights (the noise component's weight last), then the means, and then the values of each
+    covariance: the lower triangle by rows, the variances, or one variance, depending on the structure. A shared
+    covariance occurs only once.
 
     Parameters
     ----------
-    n_components, n_features : size of the mixture.
-    covariance_form : form of a covariance.
+    n_components, n_features : numbers of components and features of the mixture.
+    covariance_form : kind of second moments, which determines the values of a covariance.
     is_shared : whether all components have the same covariance.
-    has_noise : whether there is a background.
+    has_noise : whether the mixture has a noise component.
     """
 
     n_components: int
@@ -83,13 +83,13 @@ class ParameterLayout:
 
     @classmethod
     def at_model(cls, model: Model) -> ParameterLayout:
-        """Return the layout of a model, and of all models of the same size and structure."""
+        """Return the layout for a model, which holds for all models of the same size and structure."""
         K, d, covariances = model.n_components, model.n_features, model.covariances
         return cls(K, d, covariances.second, covariances.is_shared, model.noise is not None)
 
     @cached_property
     def terms(self) -> tuple[ParameterTerm, ...]:
-        """Return the parameters in their order."""
+        """Return the descriptions of all parameters, in the order of the vector."""
         K, d = self.n_components, self.n_features
         weights = [ParameterTerm(ParameterKind.WEIGHT, k) for k in [*range(K), *[NOISE_LABEL] * self.has_noise]]
         means = [ParameterTerm(ParameterKind.MEAN, k, (j,)) for k, j in product(range(K), range(d))]
@@ -114,18 +114,18 @@ class ParameterLayout:
         return len(self.terms)
 
     def to_vector(self, model: Model) -> Array:
-        """Return the parameters of a model of this size and structure, (q,)."""
+        """Return the parameter vector of a model with this layout, (q,)."""
         columns = self.covariance_vectors(model.covariances)[: 1 if self.is_shared else None]
         return np.concatenate((model.all_weights, model.means.ravel(), columns.ravel()))
 
     def covariance_vectors(self, covariances: Covariances) -> Array:
-        """Return the values of each covariance, (n, n_values)."""
+        """Return the values of each covariance as a row, (n, n_values)."""
         if self._is_matrix:
             return covariances.dense()[:, *self._lower_triangle]
         return covariances.variances()[:, : 1 if self.covariance_form is Second.TRACE else None]
 
     def to_model(self, vector: Array, template: Model) -> Model:
-        """Make a model from parameters, (q,). Factor analysers become unrestricted covariance matrices."""
+        """Make a model from a parameter vector (q,). Factor analysers become unrestricted covariance matrices."""
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
         weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])
@@ -143,15 +143,15 @@ class ParameterLayout:
 
     @property
     def _lower_triangle(self) -> tuple[Indices, Indices]:
-        """Return the indices of the lower triangle of a matrix, by rows."""
+        """Return row and column indices of the lower triangle of a matrix, row by row."""
         rows, columns = np.tril_indices(self.n_features)
         return rows, columns
 
     def jacobian(self, coords: Coordinates) -> Array:
-        """Return the derivatives of the parameters by the coordinates of a model, (q, p), at the model.
+        """Return the derivatives of the parameters by the coordinates, (q, p), at `coords.model`.
 
-        Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ, so dμ_k = L_k da_k and dΣ_k = L_k
-        dB_k L_kᵀ. The coordinates of weights are logarithms.
+        Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ. Therefore, dμ_k = L_k da_k and dΣ_k
+        = L_k dB_k L_kᵀ. Weights have their logarithms as coordinates.
         """
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
@@ -165,7 +165,7 @@ class ParameterLayout:
             first += d
         rest = coords.jacobian[first:]
         n, n_own = coords.n_covariances, (self.n_parameters - first) // coords.n_covariances
-        # The size comes from the Jacobian, because n_parameters is 0 if no parameter is free.
+        # `len(rest)` determines the shape, because NumPy cannot infer it if the number of free parameters is 0.
         blocks = rest.reshape(n, len(rest) // n, coords.n_parameters)
         for colour, changes in zip(colours, blocks, strict=True):
             used = np.flatnonzero(changes.any(axis=0))
@@ -174,7 +174,7 @@ class ParameterLayout:
         return result
 
     def _covariance_changes(self, coords: Coordinates, inverse_factor: Array, changes: Array) -> Array:
-        """Return the changes of the values of a covariance, from changes of the coordinates of its B (n_b, …)."""
+        """Convert changes of the coordinates of B (n_b, …) to changes of the values of the covariance."""
         d = self.n_features
         if self.covariance_form is Second.TRACE:
             return np.asarray(math.sqrt(2 / d) * inverse_factor.ravel()[0] ** 2 * changes)
@@ -192,15 +192,15 @@ def _unwhiten(inverse_factor: Array, changes: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class StackedModels:
-    """Many models of one size and structure, stacked in arrays.
+    """Many models of the same size and covariance structure, stacked in arrays.
 
     Parameters
     ----------
-    template : one of the models.
-    weights : (n, n_components).
-    noise_weights : (n,), the weights of the background; zeros without a background.
-    means : (n, n_components, n_features), data units.
-    covariance_arrays : (n, …), covariances in compact form, data units².
+    template : one of the models, which defines size and structure.
+    weights : weights of all models, (n, n_components).
+    noise_weights : weights of the noise component, (n,); zeros without a noise component.
+    means : means of all models, (n, n_components, n_features), data units.
+    covariance_arrays : covariances of all models in compact form, (n, …), data units².
     """
 
     template: Model
@@ -211,7 +211,7 @@ class StackedModels:
 
     @classmethod
     def from_models(cls, models: Sequence[Model]) -> StackedModels:
-        """Stack models of one size and structure, at least one."""
+        """Stack one or more models of the same size and structure."""
         return cls(
             models[0],
             np.array([model.weights for model in models]),
@@ -221,19 +221,19 @@ class StackedModels:
         )
 
     def select(self, selected: slice) -> StackedModels:
-        """Return some of the models."""
+        """Return the selected models as a stack."""
         each = (self.weights, self.noise_weights, self.means, self.covariance_arrays)
         return StackedModels(self.template, *(values[selected] for values in each))
 
     @cached_property
     def covariances(self) -> Covariances:
-        """Return the covariances of all components, model by model, with one covariance for models that share it."""
+        """Return the covariances of all models, one model after another; shared covariances occur once per model."""
         return self.template.family.stacked(self.covariance_arrays, *self.means.shape[1:])
 
     def responsibilities(self, rows: Block, engine: Engine[Any]) -> Array:
-        """Return p(k | x) for every model, (n_rows, n · n_components), from one call of the engine for all components.
+        """Return p(k | x) under every model, (n_rows, n · n_components), by one call of the engine for all components.
 
-        For the background, missing values count as if they were observed.
+        The noise component's density is the same for all rows, even if values are missing.
         """
         n, K, d = self.means.shape
         covariances = self.covariances
@@ -248,7 +248,7 @@ class StackedModels:
         return np.asarray(softmax(heights)[..., :K].reshape(-1, n * K))
 
     def to_vectors(self, component_orders: Indices) -> Array:
-        """Return the parameters of each model (n, q), with its components in the given order (n, n_components)."""
+        """Return the parameter vector of each model, (n, q), after reordering components by `component_orders`."""
         n, scale = len(self.weights), ParameterLayout.at_model(self.template)
         columns = scale.covariance_vectors(self.covariances)
         columns = columns.reshape(n, -1, columns.shape[1])

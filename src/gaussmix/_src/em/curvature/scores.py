@@ -1,4 +1,4 @@
-"""Sums of the scores of rows, by formulas in one pass, or by differences of the sums of EM steps."""
+"""Sums over the scores of rows, computed by formulas in one pass, or by numerical differences of EM sums."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # number of scores in memory at a time, 8 MB
-# The step of central differences balances their truncation error and rounding.
+MAX_SCORES = 2**20  # maximum number of scores in memory at a time, 8 MB
+# Step of central differences, for which truncation errors and rounding errors are about equal.
 DIFFERENCE_STEP = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreProducts:
-    """Sums of products of scores over a leaf: Σ s S_i S_iᵀ, and Σ s γ_ik c_ik c_ikᵀ for each component.
+    """Function that sums the products of scores s S_i S_iᵀ, and s γ_ik c_ik c_ikᵀ per component, over a leaf.
 
-    The scores of a component are c = (1, z, the products of z) with z = W_k (x − μ_k), and S_i contains γ_ik c_ik of
-    all components. An engine sums products of scores in the same way as second moments. With `has_squares`, Σ s² S_i
-    S_iᵀ is computed, too.
+    The scores of component k are c_ik = (1, z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik
+    c_ik for all components. An engine sums products of scores in the same way as second moments. If `has_squares` is
+    true, Σ s² S_i S_iᵀ is computed, too.
     """
 
     engine: Engine[Any]
@@ -49,9 +49,10 @@ class ScoreProducts:
         return Sums(result[:3])
 
     def _in_jacobian_order(self, products: Array, component_products: Array, total_weight: float) -> Array:
-        """Return an engine's products (n_all, n_all) in the order of the Jacobian, with products of the background.
+        """Reorder an engine's products (n_all, n_all) as in the Jacobian, and insert the noise component.
 
-        The entries of a row that belong to weights sum to 1, which determines the products of the background.
+        Because the entries of S_i for weights sum to 1, the products of the noise component follow from all other
+        products.
         """
         coords = self.coordinates
         K, d = coords.model.means.shape
@@ -60,7 +61,7 @@ class ScoreProducts:
         last = np.arange(K * n_own, len(products))
         order = np.concatenate((of_each[:, 0], of_each[:, 1 : 1 + d].ravel(), of_each[:, 1 + d :].ravel(), last))
         if coords.n_weights > K:
-            order = np.insert(order, K, 0)  # placeholder for the background
+            order = np.insert(order, K, 0)  # placeholder for the noise component
         result: Array = products[order[:, None], order]
         if coords.n_weights == K:
             return result
@@ -72,13 +73,13 @@ class ScoreProducts:
 
 
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the unobserved part of each row.
+    """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the missing values of each row.
 
-    These sums are the moments of an EM step, in the units of the components at θ = 0.
+    The sums are the moments of an EM step, whitened by the components of the model at θ = 0.
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
-    # An anchor in float64 is as fast as other anchors for complete rows.
+    # For complete rows, an explicit `anchor` costs no time.
     anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
@@ -96,7 +97,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
 
 
 def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> Array:
-    """Assemble Σ s S_i, (n_all,), from the score sums of all components, (n_components, n_own)."""
+    """Assemble Σ s S_i, (n_all,), from the score sums of the components, (n_components, n_own)."""
     K, d = coords.model.means.shape
     mass, of_means, rest = score_sums[:, 0], score_sums[:, 1 : 1 + d], score_sums[:, 1 + d :]
     of_noise = [total_weight - mass.sum()] * (coords.n_weights - K)
@@ -105,7 +106,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return ∂ Σ s S_i / ∂θ, (n_all, p), by two passes for each coordinate."""
+    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), by two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
@@ -116,18 +117,18 @@ def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class NumericalScores:
-    """Sums of products of scores over a leaf by differences of log densities, for rows without formulas.
+    """Function that sums products of scores over a leaf by numerical differences, for rows without formulas.
 
-    The values of a row are its responsibilities, the responsibility of the background, and its score (p,). Their
-    products are summed as Σ s and, with `has_squares`, also as Σ s².
+    The values x of a row are its responsibilities, the responsibility of the noise component, and its score (p,). The
+    result is Σ s x xᵀ and, if `has_squares` is true, also Σ s² x xᵀ.
 
     Parameters
     ----------
-    engine : engine for the rows.
-    parameters : parameters at θ = 0.
-    step_parameters : parameters at both ends of the difference of each coordinate.
-    has_noise : whether there is a background.
-    has_squares : whether Σ s² is computed, too.
+    engine : engine that computes densities and responsibilities.
+    parameters : parameters of the model at θ = 0.
+    step_parameters : for each coordinate, the parameters at both ends of the central difference.
+    has_noise : whether the mixture has a noise component.
+    has_squares : whether sums with weights s² are computed, too.
     """
 
     engine: Engine[Any]
@@ -138,7 +139,7 @@ class NumericalScores:
 
     @classmethod
     def at_coordinates(cls, coords: Coordinates, engine: Engine[Any], *, has_squares: bool) -> NumericalScores:
-        """Prepare the differences by all coordinates."""
+        """Make the parameters for central differences by all coordinates."""
         steps, model = DIFFERENCE_STEP * np.eye(coords.n_parameters), coords.model
         ends = [(coords.model_at(step).parameters, coords.model_at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
@@ -158,7 +159,7 @@ class NumericalScores:
 
 
 def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
-    """Return Σ w x xᵀ over the columns x of `scores`, with the same bits on every processor."""
+    """Return the sum of w x xᵀ over the columns x of `scores`, with the same bits on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))

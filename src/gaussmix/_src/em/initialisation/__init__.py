@@ -1,4 +1,4 @@
-"""Initialisation, the first assignment of rows to components."""
+"""Initialisation: methods for the first assignment of rows to components."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Initialisation: the assignment of rows to components for the first M-step, and the registry of starts."""
+"""Initialisation: the assignment of rows to components for the first M-step, and a registry of the methods."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Assignment of rows to components before EM has parameters.
+    """Assignment of rows to components, from which the first M-step computes parameters.
 
     Parameters
     ----------
-    parameters : with `AssignmentRule.HARD`, each row goes to the component that is most probable under `parameters`.
-    rule : with `AssignmentRule.ASSIGNMENT`, the assignment is that of `Block.assignment` or of `responsibilities`.
-    responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block, in the
-        process that has the rows.
-    search_rows : rows on which `em.search.split_and_merge` improves the first model; None for no search.
-    search_seed : seed of that search.
-    unit : (n_features,), units of the distances from the centres, data units; None for 1.
+    parameters : parameters that determine the assignment if `rule` is `AssignmentRule.HARD`: each row is assigned to
+        the most probable component.
+    rule : rule that assigns rows. With `AssignmentRule.ASSIGNMENT`, the assignment is read from `responsibilities` or,
+        if that is None, from `Block.assignment`.
+    responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
+        that holds the rows calls this function.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None without a split-and-merge
+        search.
+    search_seed : random seed of the split-and-merge search.
+    unit : scale by which each feature is divided for distances, (n_features,), data units; None for scales of 1.
     """
 
     parameters: Parameters | None = None
@@ -44,11 +47,11 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, with spheres as wide as the typical distance of its centres.
+        """Return the same partition, with spheres as wide as the typical distance between centres.
 
-        Labels, errors and missing values are compared with distances, and trimming compares sums of densities. With
-        unit spheres both comparisons would depend on the unit of the rows. If all centres coincide, the spheres keep
-        their width.
+        In the assignment, distances are compared with the log densities of labels, measurement errors and missing
+        values, and trimming compares sums of densities. With spheres of width 1, the result would depend on the units
+        of the features. If all centres coincide, the spheres keep their width.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
@@ -61,27 +64,27 @@ class Partition:
 
     @property
     def centres(self) -> Array | None:
-        """Return the centres (n_components, n_features) if each row goes to the nearest one; otherwise None."""
+        """Return centres (n_components, n_features) if each row is assigned to the nearest centre; otherwise None."""
         if self.rule is not AssignmentRule.HARD or self.parameters is None:
             return None
         is_nearest = self.unit is not None or isinstance(self.parameters.whitening, SphericalWhitening)
         return self.parameters.means if is_nearest else None
 
     def hard_assignment(self, block: Block | None) -> Array | NDArray[np.int32] | None:
-        """Return the centres, or labels (n_rows,), that give each row of a block one component; otherwise None."""
+        """Return centres or labels (n_rows,) if the partition assigns each row to one component; otherwise None."""
         centres, values = self.centres, getattr(self.responsibilities, "row_labels", None)
         return centres if block is None or values is None else values(block)
 
 
 class Start(Protocol):
-    """Function that makes a partition from a sample, independently of the order of the rows."""
+    """Function that makes a partition from a sample. The result must not depend on the order of the rows."""
 
     def __call__(
         self, sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
     ) -> Partition: ...
 
 
-# Module of each start and function in that module, by the name that users pass.
+# For each initialisation that users can name: the module, and the function in this module.
 STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
@@ -92,24 +95,24 @@ STARTS = {
     "tree": "tree.tree",
 }
 StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "random_from_data", "random", "tree"]
-# Allowed values of `init_params`: names; labels or responsibilities of the rows; a callable of (X, n_components, rng).
+# Types of `init_params`: a name, labels or responsibilities of the rows, or a callable of (X, n_components, rng).
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # the name for "search" if a search pays, and otherwise for the usual start (fit/plan.py)
-SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the usual start
-DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts that draw nothing, so that one run is enough
+AUTO: Final = "auto"  # "search" if a search is worthwhile, else the default start
+SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default start
+DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
 
 
 def load_start(name: str) -> Start:
-    """Return the start of this name. Its module is imported at the first use."""
+    """Return the start with the given name. The module of the start is imported at its first use."""
     module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 
 
 def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
-    """Repeat each name `n_times`, except names of deterministic starts, which are not repeated."""
+    """Repeat each name `n_times`, except the names of deterministic starts, whose repetition would be useless."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
@@ -119,10 +122,11 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 
 
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
-    """Return the typical distance of centres (n_components, n_features) from their median along a feature, or 1.
+    """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
-    Medians prevent a centre on an outlier from widening the spheres so much that other distances vanish compared with
-    labels, errors and the constants of missing values. The result is 1 if all centres coincide.
+    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that all other distances
+    become negligible compared with the terms of labels, errors and missing values. The result is 1 if all centres
+    coincide.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -130,9 +134,9 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 
 
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
-    """Return spheres about the centres, log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, without a constant.
+    """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows: spheres about the centres.
 
-    With a `unit`, (n_features,), data units, distances are measured in this unit.
+    If `unit` (n_features,), data units, is given, each feature is divided by it before distances are computed.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:

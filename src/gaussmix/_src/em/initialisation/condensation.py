@@ -1,4 +1,4 @@
-"""Condensation of the rows of one feature to a few rows, on which Bayesian mixtures of a column are fitted first."""
+"""Condensation of one feature to a few weighted rows, to which Bayesian mixtures are fitted first."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import numpy as np
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_UNCONDENSED_VALUES = 4_000  # up to this number of values, nothing is condensed
-# Minimum number of runs of neighbours, and number of rows at each end that are runs of their own.
+MAX_UNCONDENSED_VALUES = 4_000  # samples of at most this many values are not condensed
+# Values are condensed in runs of consecutive sorted values. Minimum number of runs, and number of values at each end
+# that form single-value runs.
 MIN_RUNS, N_TAIL_ROWS = 250, 25
-# A run this many times as wide as its neighbours contains a gap; at most `MAX_GAPS` of these runs are kept as rows.
+# A run that is this many times as wide as the neighbouring runs contains a gap. The values of at most `MAX_GAPS` such
+# runs are not condensed.
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20
 
 
 def condense_rows(sample: DistinctRows) -> DistinctRows:
-    """Return fewer rows of one feature with the same mean and variance, and nearly the same density.
+    """Condense rows of one feature to fewer rows with the same mean and variance, and nearly the same density.
 
-    Each run of neighbours becomes two rows, at its mean plus and minus its standard deviation. A run has at most about
-    1 / `MIN_RUNS` of the total weight, and near both ends at most 1 / `N_TAIL_ROWS` of the weight beyond it. Rows
-    around gaps are kept, and rows of negligible weight are left out.
+    Each run of consecutive sorted values is replaced by two rows, at the run's mean plus and minus the run's standard
+    deviation. A run has at most about 1 / `MIN_RUNS` of the total weight, and near both ends at most 1 / `N_TAIL_ROWS`
+    of the weight that is further out. Rows around gaps are kept, and rows of negligible weight are left out.
     """
     sample = sample.without_negligible_rows
     values, weight = sample.rows[:, 0], sample.weight
@@ -32,7 +34,7 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
     is_short = np.diff(ends) <= MAX_UNCONDENSED_VALUES // MAX_GAPS
     over_gaps = np.flatnonzero((spread > MIN_GAP_RATIO * around) & is_short)
     over_gaps = np.sort(over_gaps[np.argsort(-spread[over_gaps], kind="stable")[:MAX_GAPS]])
-    if over_gaps.size:  # runs over gaps are kept as single rows
+    if over_gaps.size:  # the rows of runs with a gap are kept
         is_separate = np.concatenate([np.arange(ends[run], ends[run + 1]) for run in over_gaps])
         mass, means, spread = (np.delete(each, over_gaps) for each in (mass, means, spread))
     is_pair = spread > 0
@@ -43,9 +45,9 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
 
 
 def _find_run_starts(weight: Array) -> Indices:
-    """Return the index at which each run of sorted rows begins."""
+    """Return the index of the first row of each run of sorted rows."""
     n_rows, total = len(weight), weight.sum()
-    indices, index = list[float](), 0.0  # beginnings of the runs of the first half, counted in rows
+    indices, index = list[float](), 0.0  # row numbers at which the runs of the lower half begin
     while index < 0.5 * n_rows:
         indices.append(index)
         index += min(max(1.0, index / N_TAIL_ROWS), n_rows / MIN_RUNS)
@@ -56,7 +58,7 @@ def _find_run_starts(weight: Array) -> Indices:
 
 
 def _run_moments(values: Array, weight: Array, run_starts: Indices) -> tuple[Array, Array, Array]:
-    """Return weight, mean and standard deviation of the rows of each run, given the first index of each run."""
+    """Return the weight, mean and standard deviation of each run, given the index of each run's first row."""
     sizes, mass = np.diff(run_starts, append=len(values)), np.add.reduceat(weight, run_starts)
     offsets = values - np.repeat(values[run_starts], sizes)
     shift = np.add.reduceat(weight * offsets, run_starts) / mass

@@ -1,4 +1,4 @@
-"""Agglomerative clustering, which merges rows to one tree and cuts the tree for any number of components."""
+"""Agglomerative clustering, which merges rows into a tree and cuts the tree for any number of clusters."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MAX_LEAVES = 2000  # largest number of leaves, because time and memory grow with its square
-# Directions with a smaller fraction of the largest eigenvalue of the correlations contain only rounding errors.
+MAX_LEAVES = 2000  # maximum number of leaves, because time and memory grow with the square
+# Principal directions whose eigenvalue is a smaller fraction of the largest eigenvalue contain only rounding errors.
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _WardScaling(NamedTuple):
-    """Scaling of rows by D⁻¹ V Λ^(−¼), with the deviations D of the features and their correlations V Λ Vᵀ.
+    """Scaling of rows by D⁻¹ V Λ^(−¼), with standard deviations D and correlations V Λ Vᵀ of the features.
 
-    Singular values are the square roots of the eigenvalues. Flat directions, in which rows differ only by rounding, are
-    not scaled up. If there are fewer rows than features, there are at most as many directions as rows.
+    Flat directions, in which rows differ only by rounding errors, are not scaled up. If there are fewer rows than
+    features, there are at most as many directions as rows.
 
     Parameters
     ----------
-    inverse_deviations : (n_features,), D⁻¹.
-    eigenvectors : (n_features, n_directions), V.
-    fourth_roots : (n_directions,), Λ^¼; 1 in flat directions.
+    inverse_deviations : inverse standard deviations D⁻¹, (n_features,).
+    eigenvectors : eigenvectors V of the correlations, (n_features, n_directions).
+    fourth_roots : fourth roots Λ^¼ of the eigenvalues, or 1 for flat directions, (n_directions,).
     """
 
     inverse_deviations: Array
@@ -48,12 +48,12 @@ class _WardScaling(NamedTuple):
 
     @property
     def scaling_matrix(self) -> Array:
-        """Return the matrix by which rows are multiplied, (n_features, n_directions)."""
+        """Return the matrix by which rows are multiplied from the right, (n_features, n_directions)."""
         return self.inverse_deviations[:, None] * self.eigenvectors / self.fourth_roots
 
     @property
     def whitening(self) -> TriangularWhitening:
-        """Return a whitening that leads to the same distances."""
+        """Return a whitening under which distances between rows are the same."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
         if len(self.fourth_roots) < len(self.inverse_deviations):  # the remaining directions are flat
@@ -64,14 +64,15 @@ class _WardScaling(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
-    """Binary tree of merged rows.
+    """Binary tree of merged rows, which can be cut into any number of clusters.
 
     Parameters
     ----------
-    leaf_rows : (n_leaves,), index of the distinct row of each leaf; the leaves of one distinct row are consecutive.
-    merges : (n_leaves − 1, 2), the two nodes that become node n_leaves + i.
-    scaling : scaling W of the distance ‖W (x − y)‖ by which rows were merged.
-    has_all_rows : whether every distinct row has a leaf.
+    leaf_rows : index of the distinct row of each leaf of the tree, (n_leaves,). Leaves with the same distinct row are
+        consecutive.
+    merges : the two nodes that merge i combines to node n_leaves + i, (n_leaves − 1, 2).
+    scaling : scaling of the rows before distances between rows were computed.
+    has_all_rows : whether every distinct row of the sample has a leaf.
     """
 
     leaf_rows: NDArray[np.intp]
@@ -80,7 +81,7 @@ class Hierarchy:
     has_all_rows: bool
 
     def cut(self, n_clusters: int) -> NDArray[np.intp]:
-        """Return the cluster of each leaf, (n_leaves,), for a number of clusters; cluster 0 has the most leaves."""
+        """Cut the tree into `n_clusters`; return each leaf's cluster, (n_leaves,). Cluster 0 has the most leaves."""
         n_leaves = len(self.leaf_rows)
         retained = n_leaves - n_clusters
         parent = np.arange(2 * n_leaves - 1)
@@ -94,10 +95,10 @@ class Hierarchy:
 
 @dataclass(eq=False)
 class _CachedHierarchy:
-    """Hierarchy of a sample, shared by threads that each fit another number of components.
+    """Hierarchy of a sample, which threads that fit different numbers of components share.
 
-    Each sample has its own lock, because a common lock could be held while a process is forked, which would then wait
-    for ever.
+    Each sample has a separate lock. If a thread held a common lock while the process is forked, the new process would
+    wait for ever.
     """
 
     lock: Lock = field(default_factory=Lock)
@@ -108,13 +109,13 @@ _CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKey
 
 
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
-    """Build Ward's hierarchy of a sample once, and keep it as long as the sample exists.
+    """Return Ward's hierarchy of a sample, which is cached as long as the sample exists.
 
-    The method is Ward (1963), JASA 58, 236–244, on rows scaled as in mclust's default: each feature to unit variance,
-    then each principal axis by the root of its singular value; Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9,
-    447–460.
+    The method is Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is divided by its
+    standard deviation, and then each principal component by the square root of its singular value. See Scrucca &
+    Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
-    # SciPy's clustering is slow to import.
+    # Imported here because SciPy's clustering is slow to import.
     from scipy.cluster.hierarchy import ward
 
     tree = _CACHED_HIERARCHIES.setdefault(sample, _CachedHierarchy())
@@ -132,7 +133,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 
 @separate_outliers
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign rows by the tree. If the tree lacks some rows, assign every row to the nearest cluster centre."""
+    """Assign rows by Ward's clustering, or by the nearest cluster centre if the tree does not have all rows."""
     if n_components == 1:
         return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
@@ -150,7 +151,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
 
 @dataclass(frozen=True, eq=False)
 class DistinctRowLabels:
-    """Responsibilities of 1 for the component, in `component_labels`, of each row's distinct row."""
+    """Responsibilities from labels: each row has the label that `component_labels` has for its distinct row."""
 
     component_labels: NDArray[np.intp]
     distinct_index: NDArray[np.intp]
@@ -166,12 +167,12 @@ class DistinctRowLabels:
 
 
 def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
-    """Return the distinct row of each leaf, (n_leaves,).
+    """Return the index of the distinct row of each leaf, (n_leaves,).
 
-    A row of weight 2 has two leaves, because SciPy's Ward takes no weights. If there would be more than `MAX_LEAVES`
-    leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. One leaf is
-    drawn from each of equal parts of the cumulative weight, at a position that a hash of its number determines, so that
-    the same sample gives the same leaves.
+    A row of weight 2 has two leaves, because SciPy's `ward` does not accept weights. If there would be more than
+    `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. To
+    draw them, the cumulative weight is divided into equal intervals, and a hash of the interval's number selects a
+    position in each interval. Therefore, the same sample always gives the same leaves.
     """
     times = sample.weight / sample.weight.min()
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
@@ -186,7 +187,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # inner products of rows are then fewer than products of features
+    is_wide = 1 < len(offsets) < len(scale)  # then the products of rows are fewer than the products of features
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

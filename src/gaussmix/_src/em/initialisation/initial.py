@@ -1,4 +1,4 @@
-"""The first M-step, from the responsibilities of a partition to the model from which EM starts."""
+"""The first M-step, which computes the initial model of EM from the responsibilities of a partition."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # if the components lack a larger fraction of the row weight, the rest is background
-SPLIT_DISTANCE = 0.1  # distance between a component and each of its halves, in standard deviations
+MIN_NOISE_FRACTION = 1e-9  # a larger fraction of the row weight outside the components is noise
+SPLIT_DISTANCE = 0.1  # distance by which halves are moved, in standard deviations
 
 
 @dataclass(eq=False)
 class InitialMoments:
-    """Moments of rows under a partition, which are summed only once for all covariance structures.
+    """Moments of the rows under a partition, summed once and shared by all covariance structures that need them.
 
-    Threads read the rows one at a time. The fraction of rows that a partition leaves out is the background's weight.
+    A lock ensures that only one thread reads the rows at a time. If a partition leaves out rows, their fraction becomes
+    the weight of the noise component.
     """
 
     source: Source
@@ -47,12 +48,13 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Sum the moments of `spec` about the means (n_components, n_features), data units, and return both.
+        """Return the moments of `spec` about the means, and the means (n_components, n_features), data units.
 
-        A component without rows gets its mean in the partition, or the mean of all rows if the partition has no means.
+        A component without rows gets the mean that the partition's parameters have, or the mean of all rows if the
+        partition has no parameters.
         """
         with self._lock:
-            if spec.projection is not None:  # moments that no other structure can use
+            if spec.projection is not None:  # only one structure can use these moments
                 return self._sum_moments(spec, self._partition_means), self._partition_means
             if spec not in self._cached_moments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
@@ -61,11 +63,11 @@ class InitialMoments:
     def model(
         self, family: Family, objective: Objective, source: Source | None = None, tolerance: float = MIN_RACE_TOLERANCE
     ) -> Model:
-        """Make the first model by an M-step; raise `SingularCovarianceError` if a component has too few distinct rows.
+        """Make the initial model by an M-step, or raise `SingularCovarianceError` if a covariance is singular.
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
-        These runs read `source`, which has the same rows and is needed if other threads use these moments. Their
-        tolerance, nats per unit of row weight, is not lower than the tolerance of the fit.
+        The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
+        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, at least that of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -90,9 +92,9 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """Make the model of an M-step in the core, with each row in a single component; None if Python must make it.
+        """Make the initial model by an M-step in the core, for a hard assignment; None if the core does not support it.
 
-        `start` are centres (n_components, n_features), of which each row takes the nearest, or labels (n_rows,).
+        `start` contains labels (n_rows,), or centres (n_components, n_features); rows belong to the nearest centre.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
@@ -120,11 +122,12 @@ class InitialMoments:
 
 
 def split_heaviest(model: Model, n_components: int) -> Model:
-    """Split the heaviest component in two until there are `n_components` components.
+    """Split the heaviest component in two, repeatedly, until there are `n_components` components.
 
-    Both halves keep the covariance. Their means move by `SPLIT_DISTANCE` to both sides in the feature in which the
-    component is widest compared with the mixture, and in all other features by regression on this one. The likelihood
-    hardly falls, and EM moves the halves apart if that increases the likelihood.
+    Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
+    `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
+    the means move by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart
+    if this increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:
@@ -139,7 +142,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:
-    """Replace a component by two halves, moved by ± `offset` (n_features,); the second half comes last."""
+    """Replace a component by two halves with means moved by ± `offset` (n_features,). The second half comes last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

@@ -1,4 +1,4 @@
-"""k-means from centres that k-means++ draws, computed by the engine as EM with one unit sphere and hard assignment."""
+"""k-means, initialised by k-means++, which the C++ core computes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # k-means needs hundreds on data without clusters, but EM continues from its centres
-MIN_COMPLETE_FRACTION = 0.25  # least fraction of the weight in rows without missing values, for a search
+MAX_LLOYD_PASSES = 100  # data without clusters need hundreds of passes, but EM continues anyway
+MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows, for a search
 LLOYD_TOLERANCE = 1e-4  # fraction of the mean variance of the features, as in scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Assign each row to the nearest of the centres that greedy k-means++ draws."""
+    """Assign each row to the nearest of the centres that greedy k-means++ chooses."""
     return _nearest(seed_centres(sample.in_unit, n_components, rng), sample)
 
 
 def _nearest(centres: Array, sample: DistinctRows) -> Partition:
-    """Assign each row to the nearest of some centres in the unit of the sample."""
+    """Assign each row to the nearest of `centres`, which are in units of `sample.unit`."""
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
 def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
     """Draw centres (n_components, n_features) by greedy k-means++; Arthur & Vassilvitskii (2007).
 
-    Each centre is the best of 2 + log K rows drawn with probability ∝ D², the row that lowers Σ D² most. The centres
-    are distinct as long as there are distinct rows left.
+    D is a row's distance to the nearest centre so far. For each centre, 2 + log K rows are drawn with probability ∝ D²,
+    and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are enough distinct rows.
     """
     n_candidates, observed = count_candidates(n_components), complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
@@ -46,19 +46,19 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows; if they are too few, return all rows with means in place of missing values."""
+    """Return the complete rows, or if there are too few, all rows with missing values replaced by means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)
 
 
 def count_candidates(n_components: int) -> int:
-    """Return the number of rows that are drawn for each centre but the first."""
+    """Return the number of rows that k-means++ draws for each centre after the first."""
     return 2 + int(math.log(n_components))
 
 
 def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign each row to the nearest centre of k-means (Lloyd 1982) on at most about 65,520 rows."""
+    """Assign each row to the nearest centre that k-means (Lloyd 1982) finds on at most about 65,520 rows."""
     scaled = sample.in_unit
     return _nearest(run_lloyd(scaled, engine, seed_centres(scaled, n_components, rng)), sample)
 
@@ -66,9 +66,9 @@ def kmeans(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np
 def kmeans_and_search(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Run k-means, then merge and split components while that increases the likelihood (Ueda et al. 2000).
+    """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model.
 
-    Moves are evaluated on complete rows. If there are few complete rows, no moves are made.
+    The search uses only complete rows. If there are few complete rows, no search is made.
     """
     result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
     if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
@@ -77,21 +77,21 @@ def kmeans_and_search(
 
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Move centres (n_components, n_features) to the means of their rows until they no longer move."""
+    """Move centres (n_components, n_features) to the means of their nearest rows until the centres converge."""
     sample = complete_rows(sample)
-    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, as the core
+    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
-        if n_left > 0:  # the core stops before a pass in which a centre has no rows
+        if n_left > 0:  # the core returns early if a centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres
 
 
 def _refill_empty_centres(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Move centres without rows to the rows that are farthest from their own centre."""
+    """Move centres without rows to the rows that are farthest from the nearest centre."""
     distances = -2.0 * engine.component_log_density(Block(0, sample.rows), sphere_parameters(centres))
     empty = np.bincount(distances.argmin(axis=1), minlength=len(centres)) == 0
     farthest = np.argsort(-distances.min(axis=1), kind="stable")[: int(empty.sum())]

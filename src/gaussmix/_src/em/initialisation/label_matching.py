@@ -1,4 +1,4 @@
-"""Initialisation with known labels, which matches the clusters of a start with the components in the labels."""
+"""Initialisation with known labels: matches the clusters of a start to the components that labels name."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.sources.base import Source
 
-MAX_KMEANS_PASSES = 20  # largest number of k-means passes over all rows
+MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the background in k-means. It is so low that the background gets only rows that no component may have.
+# Log density of the noise component in k-means. The value is so low that the noise component gets only rows that no
+# other component may have.
 NOISE_LOG_DENSITY = -1e300
 
 
 def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition that ignores labels, so that each row is in a component that its label allows.
+    """Change a partition that ignores labels so that each row is in a component that the row's label allows.
 
-    Unless `is_matched`, the clusters of a start have no order. They are matched with the components so that the most
-    row weight agrees with its label (Kuhn 1955). Constrained k-means then moves the centres. It begins at the means of
-    the labelled rows, which keep their component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without
-    labels, `partition` is returned unchanged.
+    If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components such
+    that the total weight of rows whose label and component agree is as large as possible (Kuhn 1955). Constrained
+    k-means then moves the centres. Constrained k-means starts from the means of the labelled rows, which keep their
+    component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without labels, `partition` is returned
+    unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.with_scaled_spheres
@@ -56,7 +58,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """Order the components of a model so that the most row weight agrees with its label."""
+    """Reorder the components of a model so that as much row weight as possible agrees with its label."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)
@@ -64,8 +66,8 @@ def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
 
 
 def _matching_order(responsibilities: Callable[[Block], Array], source: Source, n_components: int) -> Indices:
-    """Return the index of the cluster that each component gets; Kuhn (1955)."""
-    # SciPy's optimisation is slow to import.
+    """Return the index of the cluster that is matched to each component; Kuhn (1955)."""
+    # Imported here because SciPy's optimisation is slow to import.
     from scipy.optimize import linear_sum_assignment
 
     agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
@@ -74,9 +76,9 @@ def _matching_order(responsibilities: Callable[[Block], Array], source: Source, 
 
 
 def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Source, engine: Engine[Any]) -> Parameters:
-    """Run constrained k-means over all rows, from the means of the rows with exactly one possible component.
+    """Run constrained k-means on all rows, starting from means of the rows with exactly one possible component.
 
-    All components share the `whitening` of distances; None for spheres.
+    `whitening` defines the distances for all components; None means Euclidean distances.
     """
     certain = partial(_certain_responsibilities, n_components=len(centres))
     first = StepTask(
@@ -96,19 +98,19 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
 
 def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:
-    """Return components of equal shape about the centres, which are spheres without a `whitening`."""
+    """Return parameters with the given centres as means and one shared `whitening`; None means spheres."""
     parameters = sphere_parameters(centres, typical_centre_distance(centres))
     return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
 
 
 def _component_possibility(block: Block, n_components: int) -> Array:
-    """Return the plausibility, from 0 to 1, of each component for each row, (n_rows, n_components)."""
+    """Return the plausibility (0 to 1) of each component for each row, (n_rows, n_components)."""
     log_prior = block.row_log_prior(n_components)
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
 
 def _partition_responsibilities(block: Block, partition: Partition, engine: Engine[Any]) -> Array:
-    """Return responsibilities (n_rows, n_components) under a partition, without regard to labels."""
+    """Return responsibilities (n_rows, n_components) under a partition, ignoring labels."""
     block = replace(block, log_prior=None, prior_indices=None)
     if partition.responsibilities is not None:
         return partition.responsibilities(block)
@@ -118,14 +120,14 @@ def _partition_responsibilities(block: Block, partition: Partition, engine: Engi
 
 
 def _certain_responsibilities(block: Block, n_components: int) -> Array:
-    """Return responsibilities of rows with exactly one possible component, and 0 for all other rows."""
+    """Return responsibilities for rows with exactly one possible component, and 0 for all other rows."""
     possible = _component_possibility(block, n_components)
     has_one_component = (possible > 0).sum(axis=1, keepdims=True) == 1
     return np.where(has_one_component, possible, 0.0)
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Restrict responsibilities of a partition to possible components. If nothing is left, use the plausibilities."""
+    """Restrict responsibilities to the possible components; if none is left, return the plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)
@@ -134,7 +136,7 @@ def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array]
 
 
 def _label_agreement(leaf: Block, responsibilities: Callable[[Block], Array], n_components: int) -> Array:
-    """Sum, for each pair of component and cluster, the row weight of the cluster that the component may have."""
+    """Sum, for each component and cluster, the weight of the cluster's rows whose label allows the component."""
     agreement = np.zeros(())
     for piece in pieces((leaf.n_rows, n_components)):
         part = leaf.row_range(*piece.indices(leaf.n_rows)[:2])

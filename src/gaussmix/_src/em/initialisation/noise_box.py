@@ -1,4 +1,4 @@
-"""The volume of the background, estimated from the rows."""
+"""The volume of the noise component (background), computed from the rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> Background:
-    """Make the background in the smaller of two boxes around all rows: along the features or along the principal axes.
+    """Make a noise component with the volume of the smaller box around all rows: along features, or principal axes.
 
-    This is mclust's `hypvol`. The box along the principal axes gives only a volume, so the background has a position
-    only in a box along the features. With missing values the box is along the features.
+    mclust's `hypvol` uses the same volume. The bounds of the box are stored only if the box is along the features; a
+    box along the principal axes gives only a volume. If values are missing, the box along the features is used.
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
@@ -36,7 +36,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
         is_flat = principal is None and _is_flat(source)
     if is_flat:
         raise ValueError(
-            "noise needs a volume, but the rows of X lie in a plane, which has none. Set it: Noise(volume=…)."
+            "noise needs a volume, but the rows of X lie in a plane, so their volume is 0. Set it: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
         return Background.from_bounds(fraction, cells.ends)
@@ -45,7 +45,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_side_lengths(source: Source) -> Array | None:
-    """Return side lengths of the box along principal axes, (n_features,); None if a length is only rounding error."""
+    """Return side lengths of the box along principal axes, (n_features,), or None if a length is a rounding error."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():
@@ -56,7 +56,7 @@ def _principal_side_lengths(source: Source) -> Array | None:
 
 
 def _is_flat(source: Source) -> bool:
-    """Return whether the rows lie in a plane, up to rounding, whatever the units of their features."""
+    """Return whether the rows lie in a plane, except for rounding errors, whatever the scale of the features."""
     covariance = source.collect(Spread).covariance
     deviations = np.sqrt(np.diagonal(covariance))
     variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]
@@ -64,7 +64,7 @@ def _is_flat(source: Source) -> bool:
 
 
 def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | None:
-    """Return the minimum and maximum of the rows along each axis, (2, n_features)."""
+    """Return the minimum and the maximum of the rows along each axis, (2, n_features)."""
     if not block.total_weight:
         return None
     if isinstance(block.rows, DeviceArray):
@@ -73,7 +73,7 @@ def _extremes_along_axes(block: Block, centre: Array, axes: Array) -> Array | No
     ends = np.array([np.full(len(centre), np.inf), np.full(len(centre), -np.inf)])
     indices = np.arange(block.n_rows) if block.row_weight is None else np.flatnonzero(block.row_weight)
     for part in pieces((len(indices), len(centre))):
-        # BLAS is avoided, because its last bits depend on the processor.
+        # `einsum` is used instead of BLAS, because the last bits of BLAS results depend on the processor.
         along = einsum("nd,de->ne", block.rows[indices[part]] - centre, axes)
         ends = np.array([np.minimum(ends[0], along.min(axis=0)), np.maximum(ends[1], along.max(axis=0))])
     return ends

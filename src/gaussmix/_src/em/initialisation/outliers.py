@@ -1,8 +1,8 @@
-"""Outliers, which are so remote that they alone determine mean and covariance of any component with a part of them.
+"""Separate components for extreme outliers, which alone would determine a component's mean and covariance.
 
-A random start divides every row among all components. A single row a million standard deviations away would then give
-each component such a large covariance that it no longer distinguishes the other rows. Outliers therefore get components
-of their own, and all other rows are assigned as if there were no outliers.
+A random start divides every row among all components. If a single row is a million standard deviations away, all
+components then get such large covariances that the remaining rows look alike to all components. Therefore, outliers get
+separate components, and all other rows are assigned as if there were no outliers.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-# Rows that are farther out than this many widths of the middle three quarters of a feature are outliers.
+# A row is an outlier if it is farther from the middle three quarters of a feature than this many times their width.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have a larger fraction of the weight, they are not outliers.
+# If distant rows have a larger fraction of the weight than this, these rows do not count as outliers.
 MAX_OUTLIER_WEIGHT = 0.125
 
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Criterion for outliers, and representatives of the outliers of a sample.
+    """Criterion that defines outliers, and representatives of the outliers of a sample.
 
     Parameters
     ----------
-    low, high : (n_features,), the lower and upper ends of the middle three quarters of each feature.
-    outlier_distance : (n_features,), the distance from the middle above which a row is an outlier, data units; infinite
-        for a feature whose middle three quarters are one number.
-    representatives : (n_points, n_features), outliers that are farther than `outlier_distance` from each other.
+    low, high : lower and upper end of the middle three quarters of each feature's values, (n_features,) each.
+    outlier_distance : distance from the range [low, high] above which a row is an outlier, (n_features,), data units;
+        infinite for a feature with low = high.
+    representatives : outliers that are farther than `outlier_distance` from each other, (n_points, n_features).
     """
 
     low: Array
@@ -48,17 +48,17 @@ class Outliers:
         return _box_distance(rows, self.low, self.high, self.outlier_distance) > 1
 
     def nearest_representative(self, rows: Rows) -> NDArray[np.intp]:
-        """Return the index of the nearest representative of each row, (n_rows,), the first of equals."""
+        """Return the index of the nearest representative of each row, (n_rows,), the first one if there is a tie."""
         distances = [_box_distance(rows, point, point, self.outlier_distance) for point in self.representatives]
         return np.argmin(distances, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
 class OutlierResponsibilities:
-    """Responsibilities of a partition whose last components take the outliers, one component per representative.
+    """Responsibilities under a partition whose last components contain the outliers, one per representative.
 
-    The partition divides all other rows among the first `n_other_components` components. If it has parameters, the
-    engine finds the most probable component of each row.
+    `partition` divides all other rows among the first `n_other_components` components. If `partition` has parameters,
+    the engine finds the most probable component of each row.
     """
 
     outliers: Outliers
@@ -68,7 +68,7 @@ class OutlierResponsibilities:
 
     @property
     def with_scaled_spheres(self) -> OutlierResponsibilities:
-        """Return the same responsibilities, with scaled spheres in the partition of the rows that are not outliers."""
+        """Return the same responsibilities, with `Partition.with_scaled_spheres` for rows that are not outliers."""
         return replace(self, partition=self.partition.with_scaled_spheres)
 
     def __call__(self, block: Block) -> Array:
@@ -85,9 +85,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate a start so that it runs without the outliers and their components, which are added afterwards.
+    """Decorate a start so that it gets no outliers; components for outliers are added afterwards.
 
-    The start makes one component less for each representative of the outliers.
+    For each representative of outliers, the start makes one component fewer.
     """
 
     @wraps(start)
@@ -103,12 +103,13 @@ def separate_outliers(start: Start) -> Start:
 
 
 def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
-    """Find the outliers of a sample; None if there are none.
+    """Find the outliers of a sample, or return None if the sample has no outliers.
 
-    In some feature, an outlier is farther from the middle three quarters of the weight than `MAX_RELATIVE_DISTANCE`
-    times their width. The first representative is the farthest outlier. Each further representative is the row farthest
-    from the middle and from the representatives so far, as long as it is out of their reach: Gonzalez (1985),
-    Theoretical Computer Science 38, 293–306.
+    A row is an outlier if its distance from the middle three quarters of the weight, in some feature, is more than
+    `MAX_RELATIVE_DISTANCE` times their width. The first representative is the farthest outlier. The next representative
+    is always the outlier that is farthest from the middle and from all representatives so far. The search ends when
+    every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical Computer Science
+    38, 293–306.
     """
     if max_outliers == 0:
         return None
@@ -131,17 +132,17 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Return the largest distance of each row from a box over the features, relative to `reach`; negative inside."""
+    """Return each row's distance from the box [low, high], the maximum over features relative to `reach`."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):
             distances = np.maximum(low - rows[part], rows[part] - high) / reach
-            distance[part] = np.fmax.reduce(distances, axis=1)  # maximum over observed values
+            distance[part] = np.fmax.reduce(distances, axis=1)  # maximum over the observed values
     return distance
 
 
 def _without_outliers(sample: DistinctRows, outliers: Outliers) -> DistinctRows:
-    """Return the sample without outliers, with indices that refer to the remaining rows."""
+    """Return the sample without outliers, with indices (`distinct_index`) that refer to the remaining rows."""
     others = ~outliers.are_outliers(sample.rows)
     rank = None if sample.distinct_index is None else (np.cumsum(others) - 1)[sample.distinct_index]
     rows = np.ascontiguousarray(sample.rows[others])

@@ -1,4 +1,4 @@
-"""Random starts, which draw rows as centres or draw responsibilities."""
+"""Random starts, which draw rows as centres, or draw random responsibilities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gaussmix._src.numerics.hashing import mix, uniform
 def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Assign each row to the nearest of K distinct rows, drawn without replacement with probability ∝ weight.
 
-    As in Efraimidis & Spirakis (2006), these are the K rows with the largest log(u) / weight, with u uniform.
+    The K rows with the largest log(u) / weight are chosen, where u is uniform; Efraimidis & Spirakis (2006).
     """
     keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
@@ -33,17 +33,17 @@ def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int,
 def random_responsibilities(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Draw uniform responsibilities and normalise them. Equal rows get the same values at any position."""
+    """Draw uniform responsibilities and normalise them to sum 1. Equal rows get equal responsibilities."""
     key = int(rng.integers(2**63))
     return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 
 
 @dataclass(frozen=True)
 class HashedResponsibilities:
-    """Responsibilities as a hash of the key and of the row.
+    """Random responsibilities, computed as a hash of `hash_key` and of the row.
 
-    The row is hashed by its index among the distinct rows, which does not depend on the units and the origin of the
-    data. Without these indices it is hashed by its values.
+    The hash of a row uses the row's index among the distinct rows, which does not depend on units and origin of the
+    data. If `distinct_index` is None, the hash uses the row's values.
     """
 
     n_components: int
@@ -59,7 +59,7 @@ class HashedResponsibilities:
         row_hash = np.full(block.n_rows, self.hash_key, dtype=np.uint64)
         if self.distinct_index is not None:
             return mix(row_hash ^ self.distinct_index[block.first_row :][: block.n_rows].astype(np.uint64))
-        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # adding 0 turns −0 into 0
+        columns: NDArray[np.uint64] = (block.rows.astype(np.float64) + 0.0).view(np.uint64)  # adding 0 converts −0 to 0
         for column in columns.T:
             row_hash = mix(row_hash ^ column)
         return row_hash

@@ -1,4 +1,4 @@
-"""The weighted empirical distribution of a sample, as its sorted distinct rows with their weights."""
+"""Samples of rows, stored as sorted distinct rows with weights, and robust statistics of such samples."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_RELATIVE_WEIGHT = 1e-9  # rows with a smaller fraction of the mean weight do not count in sums
-NO_SUBSAMPLING_FACTOR = 1.3  # up to this multiple of the requested rows, all rows are taken
+MIN_RELATIVE_WEIGHT = 1e-9  # rows below this fraction of the mean weight are negligible in sums
+NO_SUBSAMPLING_FACTOR = 1.3  # up to this multiple of the requested number, all rows are taken
 
-# With fewer rows, a search takes all of them, and makes moves from two k-means starts.
+# With fewer rows than this, a search uses all rows, and begins from two k-means results.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
-KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for k-means before a further search
-# If fewer distinct rows per component are drawn, because a few heavy rows take the draws, k-means reads all rows.
+KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for the k-means of a further search
+# If fewer distinct rows per component are drawn, because a few heavy rows are drawn repeatedly, k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
-# The automatic ridge of a feature, as a fraction of a robust estimate of its variance.
+# The automatic ridge is this fraction of a robust estimate of the feature's variance.
 RIDGE_FRACTION = 1e-6
-RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that is dropped at each end, in addition to one row
-MAX_RIDGE_TRIM_FRACTION = 0.45  # limit on that fraction, so that some rows are left
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # bounds on a constant column's assumed spread, relative to its value
+RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight, plus one row, that is left out at each end
+MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum of the trimmed fraction, so that some rows are left
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on (assumed spread / value) of a constant column
 
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
-    """Distinct rows of a sample in lexicographic order, with their weights.
+    """Distinct rows of a sample in lexicographic order, with their total weights.
 
     Parameters
     ----------
-    rows : (n_distinct, n_features), float64; NaN is a missing value.
-    weight : (n_distinct,), all positive.
-    distinct_index : (n_rows,), index in `rows` of each source row; None if the sample is only a part of the source.
-    unit : (n_features,), unit of distances in k-means, data units; None for 1.
+    rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
+    weight : total weight of each distinct row, (n_distinct,), always positive.
+    distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
+    unit : scale by which k-means divides each feature, (n_features,), data units; None for scales of 1.
     """
 
     rows: Array
@@ -56,7 +56,7 @@ class DistinctRows:
 
     @property
     def in_unit(self) -> DistinctRows:
-        """Return the rows divided by `unit`."""
+        """Return the sample with its rows divided by `unit`."""
         return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
 
     def _select(self, chosen: Any) -> DistinctRows:
@@ -64,7 +64,7 @@ class DistinctRows:
 
     @cached_property
     def mean_imputed(self) -> Array:
-        """Return the rows with missing values replaced by the mean of their feature."""
+        """Return the rows, with missing values replaced by the weighted mean of the feature."""
         missing = np.isnan(self.rows)
         if not missing.any():
             return self.rows
@@ -75,21 +75,21 @@ class DistinctRows:
 
     @property
     def without_negligible_rows(self) -> DistinctRows:
-        """Return the rows that matter in sums; all other rows have less than `MIN_RELATIVE_WEIGHT` of the weight."""
+        """Return the rows whose weight is at least `MIN_RELATIVE_WEIGHT` times the mean weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """Return the rows selected by numbers in [0, 1) with probability ∝ weight; sorted numbers are faster."""
+        """Draw row indices with probability ∝ weight, by uniform numbers in [0, 1); sorted numbers are faster."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
     def subsample(self, n_rows: int, rng: np.random.Generator) -> DistinctRows:
-        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if that is nearly all.
+        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if there are few more.
 
-        The extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost.
-        An extreme row that is not drawn gets the weight that it would get from draws on average.
+        Extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost. An
+        extreme row gets at least the weight that it would have on average.
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
@@ -106,9 +106,9 @@ class DistinctRows:
 
     @cached_property
     def central_range(self) -> tuple[Array, Array]:
-        """Return the lower and upper ends of the middle three quarters of the weight, (n_features,) each.
+        """Return the ends of the range that contains the middle three quarters of the weight, (n_features,) each.
 
-        The ends are the outermost values with more than an eighth of the weight at or beyond them.
+        Each end is the outermost value with more than an eighth of the weight at or beyond this value.
         """
         ends = np.empty((2, self.rows.shape[1]))
         alike = bool((self.weight == self.weight[0]).all())
@@ -128,13 +128,14 @@ class DistinctRows:
 
 
 def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
-    """Return the distinct rows of a source, or of about `n_rows` rows chosen by weight and a hash of their number.
+    """Return the distinct rows of a source, or of a sample of about `n_rows` rows if the source has more rows.
 
-    Rows of weight 0 count as absent, and their `distinct_index` has no meaning.
+    Rows are sampled by weight and by a hash of the row number. Rows of weight 0 are left out, and their entries of
+    `distinct_index` are meaningless.
     """
     block = source.sample(n_rows)
     missing = np.isnan(block.rows) if source.may_miss else None
-    if missing is not None:  # NaN does not compare; infinity does
+    if missing is not None:  # NaN cannot be sorted, so infinity replaces it
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
     result = DistinctRows(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
@@ -143,10 +144,10 @@ def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
 
 
 def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
-    """Return weighted variances of the observed values of columns, (n_features,), after trimming at each end.
+    """Return the weighted variance of each column's observed values, (n_features,), after trimming at both ends.
 
-    The variances of equal values are exactly 0, because they are taken about a row. With a `trim_fraction`, one more
-    row is dropped at each end. If nothing is left, the variances are 0, too.
+    If all values of a column are equal, the variance is exactly 0. With a `trim_fraction`, this fraction of the weight
+    plus one row is left out at each end. If nothing is left, the variances are 0, too.
     """
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
@@ -154,7 +155,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
         return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
-    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, so that `fit_many` has the same bits
+    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, like `fit_many` in the core
     dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
@@ -162,12 +163,13 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
 
 
 def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
-    """Return 1e-6 of a robust variance of each feature, (n_features,), data units².
+    """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), data units².
 
-    The robust variance leaves out ceil(1 %) + 1 of the weight at each end, and more if `trim_fraction` allows for more
-    outliers. If the robust variance is 0, the whole variance is used. A constant column of value x gets the median of
-    the other columns, within (2⁻⁴⁰ x)² and (2⁻¹⁰ x)², so that digits that a float32 or a text lacks hardly matter. A
-    column of zeros gets the median. If all columns are constant, 1 replaces the median.
+    The robust variance leaves out 1 % of the weight, rounded up, plus 1 at each end, or more if `trim_fraction` is
+    larger. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
+    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². With these limits, rounding of
+    x to float32 or to text hardly matters. For a column of zeros, the median is used without limits. If all columns are
+    constant, the median is replaced by 1.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -181,15 +183,15 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
 
 
 def column_units(ridge: Array) -> Array:
-    """Return robust standard deviations, (n_features,), data units, from the automatic ridge."""
+    """Return the scale of each column, (n_features,): a robust standard deviation, computed from the ridge."""
     return np.sqrt(ridge / RIDGE_FRACTION)
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Return variances for constant columns with these absolute values, given the variances of all other columns."""
+    """Return the variances to assume for constant columns, given their absolute values and the other variances."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
-    # The square of a tiny x may underflow to 0.
+    # If the square of a tiny value underflows to 0, the median is used without limits.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 

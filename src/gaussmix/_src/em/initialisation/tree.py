@@ -1,4 +1,4 @@
-"""Initialisation of many centres by a tree that always splits the cell with the most rows, followed by k-means."""
+"""Initialisation of many centres by a tree that always cuts the cell with the most rows, and then k-means."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ MAX_PASSES = 10
 
 
 def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign each row to the nearest centre of k-means, which starts from the means of the cells of a tree.
+    """Assign each row to the nearest centre of k-means, which starts from the cell means of a tree.
 
-    A cell is cut at its mean along its feature of largest variance, as in Su & Dy (2007), "In search of deterministic
-    methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11, section 3. Su & Dy
-    cut the cell with the largest sum of squares. Cutting the cell with the most rows leads to higher likelihoods,
-    because the gain of a cut grows with the rows of the cell and not with its width. No random numbers are drawn.
+    A cell is cut at the mean of its rows, along the feature with the largest variance; see Su & Dy (2007), "In search
+    of deterministic methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11,
+    section 3. Su & Dy always cut the cell with the largest sum of squares. Here, the cell with the most rows is cut.
+    Cutting the cell with the most rows leads to higher likelihoods, because the gain of a cut increases with the number
+    of rows, but not with the width of the cell. No random numbers are drawn.
     """
-    # Components of outliers need the responsibilities of all components, which would fill the memory.
+    # With truncated EM, outliers are not separated, because their separation needs the responsibilities of all
+    # components, which would fill the memory.
     start = _nearest_cell if engine.is_truncated else separate_outliers(_nearest_cell)
     return start(sample, engine, n_components, rng)
 
@@ -42,7 +44,7 @@ def _nearest_cell(sample: DistinctRows, engine: Engine[Any], n_components: int, 
 
 
 def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
-    """Return the means of the cells, (n_cells, n_features), and rows in place of cells that are missing."""
+    """Return the mean of each cell, (n_cells, n_features); a row replaces the mean of each empty cell."""
     cells = native_target().partition_cells(np.ascontiguousarray(sample.rows), sample.weight, n_cells)
     weight = np.bincount(cells, sample.weight, minlength=n_cells)
     sums = [np.bincount(cells, sample.weight * column, minlength=n_cells) for column in sample.rows.T]
@@ -53,7 +55,7 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
 
 
 def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Make some passes of k-means, in which the engine compares each row only with its candidates."""
+    """Make `MAX_PASSES` passes of k-means, in which each row is compared only with its candidate components."""
     rows, context = ArraySource(sample.rows, sample.weight), None
     task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
     for _ in range(MAX_PASSES):

@@ -1,4 +1,4 @@
-"""Labels with which a user restricts the components of rows."""
+"""Labels with which a user restricts the possible components of rows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ UNKNOWN_LABEL = -1  # label of a row whose component is unknown
 
 @dataclass(frozen=True, eq=False)
 class UserLabels:
-    """Known labels of rows, for a mixture with any number of components.
+    """Labels of rows, for a mixture with any number of components.
 
     Parameters
     ----------
-    allowed_components : for each label, the components that its rows may have; None if there is a table of
-        plausibilities.
-    label_indices : (n_rows,) int32, the index of each row's label in `allowed_components`, −1 for an unknown label;
-        None with a table, or if `Block.assignment` has the labels.
-    plausibilities : (n_rows, n_columns), plausibility ≥ 0 of each component for each row; None with labels.
+    allowed_components : for each label, the components that rows with this label may have; None if `plausibilities` is
+        given.
+    label_indices : index of each row's label in `allowed_components`, or −1 if the label is unknown, (n_rows,) int32.
+        None if `plausibilities` is given, or if `Block.assignment` contains the labels.
+    plausibilities : plausibility (at least 0) of each component for each row, (n_rows, n_columns); None if labels are
+        given.
     """
 
     allowed_components: Sequence[Sequence[int]] | None = None
@@ -46,28 +47,28 @@ class UserLabels:
         return has_one and self.label_indices is not None and not (self.label_indices == UNKNOWN_LABEL).any()
 
     def min_components(self) -> int:
-        """Return the least number of components that the labels need."""
+        """Return the minimum number of components that the labels require."""
         return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
     def check_n_components(self, n_components: int, has_noise: bool) -> None:
-        """Raise ValueError if the labels do not suit this number of components."""
+        """Raise ValueError if the labels need more components, or the table has a wrong number of columns."""
         if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
                 f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "
-                f"0 … {n_components - 1}, or be {UNKNOWN_LABEL} where they are unknown."
+                f"0 … {n_components - 1}, or be {UNKNOWN_LABEL} for rows of unknown component."
             )
         widths = [n_components, n_components + 1] if has_noise else [n_components]
         if self.plausibilities is not None and self.plausibilities.shape[1] not in widths:
             raise ValueError(
                 f"labels has {self.plausibilities.shape[1]} columns; with n_components={n_components} a table of "
-                f"labels has {' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
+                f"labels must have {' or '.join(map(str, widths))}{', the last one for noise' if has_noise else ''}."
             )
 
     def log_prior(self, n_components: int, has_noise: bool) -> tuple[Array, NDArray[np.int32] | None]:
-        """Make `Block.log_prior` for all rows, and the index of each row in it.
+        """Return the table `Block.log_prior`, and the index in this table for each row (`Block.prior_indices`).
 
-        A row with a known label cannot belong to the background. In a table without a column for the background, the
-        background is as plausible as the least plausible component.
+        A row with a known label cannot belong to the noise component. If a table of plausibilities has no column for
+        the noise component, the noise component is as plausible as the least plausible component.
         """
         if self.allowed_components is not None:
             is_allowed = np.zeros((len(self.allowed_components), n_components + has_noise))
@@ -83,7 +84,7 @@ class UserLabels:
         return log(prior), None
 
     def as_arrays(self) -> list[Any]:
-        """Return all values as arrays."""
+        """Return all labels and plausibilities as a list of arrays."""
         groups = [np.array(group, np.int64) for group in self.allowed_components or ()]
         return [*groups, *(array for array in (self.label_indices, self.plausibilities) if array is not None)]
 

@@ -1,4 +1,4 @@
-"""The objective that EM increases: the log-likelihood and the terms that a fit adds."""
+"""The objective that EM increases: the log-likelihood plus terms such as a log prior."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Log-likelihood with a ridge (n_features,), data units², that is added to the variances at each step.
+    """Log-likelihood, with a ridge (n_features,), data units², that every M-step adds to the variances.
 
-    A ridge is not a prior: because its term grows with the mass of a component, EM does not increase any function of
-    the parameters alone. As in scikit-learn, the log-likelihood decides when EM ends and which run is the best.
+    A ridge is not a prior, because its effect grows with the number of rows of a component. EM with a ridge therefore
+    does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood decides when EM has
+    converged and which run is the best.
 
-    Subclasses add terms to each M-step and to the values that EM compares. `objective_name` is the name in messages,
-    and `objective_scale` the factor from values per unit of row weight to reported values.
+    Subclasses add terms to each M-step and to the values that EM compares. `objective_name` is the name of the
+    objective in messages. Values per unit of row weight, multiplied by `objective_scale`, are the reported values.
     """
 
     ridge: Array
@@ -34,58 +35,58 @@ class Objective:
         return 1.0
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
-        """Change the maximum-likelihood values before the structure computes covariances from the scatter.
+        """Change the maximum-likelihood estimates before the covariance structure computes covariances.
 
         Parameters
         ----------
-        weights : (n_components,), with sum 1.
-        means : (n_components, n_features), data units.
-        scatter : scatter about these means, with the masses as `degrees`. A prior adds to `second` and `degrees`, once
-            for pooled moments and otherwise for each component.
+        weights : weights with sum 1, (n_components,).
+        means : means of the components, (n_components, n_features), data units.
+        scatter : scatter about these means, with the components' sums of responsibilities as `degrees`. A prior adds
+            terms to `second` and `degrees`, once for pooled moments and otherwise for each component.
         """
         return weights, means, scatter.with_ridge(self.ridge)
 
     @property
     def variance_floor(self) -> Array:
-        """Return lower bounds on variances, (n_features,), data units²; 0 without a bound."""
+        """Return the lower bound on each feature's variances, (n_features,), data units²; 0 means no bound."""
         return self.ridge
 
     def log_prior(self, model: Model) -> float:
-        """Return the term that is added to the log-likelihood of all rows, nats, up to a constant."""
+        """Return the term that the objective adds to the log-likelihood of all rows, nats, up to a constant."""
         return 0.0
 
     def parameters(self, model: Model) -> Parameters:
-        """Return the parameters of a model for the E-step."""
+        """Return the parameters of a model, as the E-step needs them."""
         return model.parameters
 
     @property
     def fixed_covariance_components(self) -> Collection[int]:
-        """Return the components whose covariance no step changes."""
+        """Return the indices of the components whose covariance is fixed."""
         return ()
 
     def nearest_feasible(self, model: Model) -> Model:
-        """Return the nearest model that an M-step could make, with fixed values and allowed weights."""
+        """Return the nearest model that satisfies all constraints, such as fixed values and bounds on weights."""
         return model
 
     def n_fixed_parameters(self, model: Model) -> int:
-        """Count the parameters of a model that no step changes."""
+        """Return the number of parameters that are fixed, so that no step changes them."""
         return 0
 
     @property
     def without_component_terms(self) -> Objective:
-        """Return the objective without terms for single components, for starts with other numbers of components."""
+        """Return the objective without terms for single components, so that it suits any number of components."""
         return self
 
     def ridge_penalty(self, model: Model) -> float:
-        """Return the cost of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
+        """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹). With N_k = N π_k, a step therefore increases the likelihood minus
-        this cost, though not exactly, because the E-step ignores R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where N_k = N π_k. Therefore, a step approximately increases the
+        log-likelihood minus this penalty. The statement is not exact, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
-        """Return the ridge and the prior, if any; None if the core does not support all terms of the objective."""
+        """Return the ridge and the prior (or None) for the core; None if the core does not support this objective."""
         return (self.ridge, None) if type(self) is Objective else None

@@ -1,4 +1,4 @@
-"""Conditions for stopping EM, and forecasts from the last gains of a run."""
+"""Conditions for stopping EM, and forecasts of further gains from the last gains of a run."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import NamedTuple, Self
 
 from gaussmix._src.errors import Outcome
 
-MIN_RELATIVE_GAIN = 1e-14  # smallest gain, relative to the objective, that is not rounding error
-FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # the first and the last tolerance of runs that end at a maximum
-MAX_REMAINING_GAIN = 1e-4  # largest gain that all further steps of such a run may have, nats per unit of row weight
+MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
+FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # largest and smallest tolerance of runs that seek a maximum
+MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, nats
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """Conditions for stopping: a step that changes the objective by less than a tolerance, `max_steps`, or a deadline.
+    """Conditions for stopping EM: a small change of the objective, `max_steps` steps, or a deadline.
 
     Parameters
     ----------
-    tolerance : convergence threshold, nats per unit of row weight, as scikit-learn's `tol`.
-    max_steps : largest number of steps.
-    deadline : time of `time.monotonic`, seconds, checked after each step and before each move of a search. Sources in
-        other processes also interrupt a step at the deadline.
-    is_watched : whether a callback receives each step, so that an engine may not make several steps on its own.
-    max_remaining_gain : largest gain by Newton's decrement that a run may leave, nats per unit of row weight. A
-        converged run with a larger one continues with the next lower power of ten as tolerance. With infinity, only the
-        tolerance counts.
+    tolerance : threshold on the change of the objective in a step, nats per unit of row weight, like scikit-learn's
+        `tol`.
+    max_steps : maximum number of steps.
+    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step and
+        before each move of a search. Sources in other processes also interrupt a step at the deadline.
+    is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
+    max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
+        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity is no
+        limit.
     """
 
     tolerance: float = 1e-3
@@ -40,19 +41,19 @@ class StopRule:
 
     @classmethod
     def at_maximum(cls, max_steps: int) -> Self:
-        """Return a rule that ends runs at a maximum, or if gains are rounding errors."""
+        """Return a rule that ends a run only at a maximum, or when gains are rounding errors."""
         return cls(FIRST_TOLERANCE, max_steps, max_remaining_gain=MAX_REMAINING_GAIN)
 
     @property
     def seeks_maximum(self) -> bool:
-        """Return whether a run continues until little is left to gain."""
+        """Return whether a run continues until its predicted further gain is small."""
         return self.max_remaining_gain < math.inf
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
-        """Return the rule with the largest tolerance, by powers of ten, that no step of a run has met yet.
+        """Return the rule with the tolerance divided by 10 until no step of the run has changed the objective by less.
 
-        None if this tolerance is below `MIN_TOLERANCE`. Only values of the objective decide, so that a run from a
-        checkpoint continues in the same way.
+        The result is None if this tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
+        objective, so that a run that continues from a checkpoint gets the same rule.
         """
         least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
         while least < tolerance:
@@ -60,12 +61,12 @@ class StopRule:
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Decide whether to end, from all values of the objective and the value before them; None to continue."""
+        """Return why the run ends, given all values of the objective and the value before; None if it continues."""
         before = objective[-2] if len(objective) > 1 else previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
-        """Decide whether to end after `n_steps`, from the last two values of the objective; None to continue."""
+        """Return why the run ends after `n_steps`, given the last two values of the objective; None if it continues."""
         if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
@@ -76,7 +77,7 @@ class StopRule:
 
     @property
     def seconds_left(self) -> float:
-        """Return the seconds until the deadline; infinity without a deadline."""
+        """Return the seconds until the deadline, or infinity if there is no deadline."""
         return max(0.0, self.deadline - monotonic())
 
     def is_past_deadline(self) -> bool:
@@ -85,22 +86,23 @@ class StopRule:
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """Extrapolate the objective by one step that gains as much as the last step, from the values before each step.
+    """Return the last value of the objective plus the last gain, as an estimate of the value after the last step.
 
-    A step rarely gains more than the step before. The core uses the same formula in searches on few rows.
+    `objective` contains the values before each step. A step rarely gains more than the step before. The core uses the
+    same formula in searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 
 
 class ConvergenceForecast(NamedTuple):
-    """Forecast of the rest of a run.
+    """Forecast of how much a run would still gain.
 
     Parameters
     ----------
-    remaining_gain : further gain of the objective, nats per unit of row weight; infinite if gains do not fall, NaN
-        after fewer than three steps.
-    gain_ratio : ratio of two consecutive gains, near 1 for slow runs. It is at least 1, or infinite, if gains do not
-        fall, and NaN for too few steps or gains within rounding.
+    remaining_gain : predicted further gain of the objective, nats per unit of row weight. The value is infinite if
+        gains do not decrease, and NaN after fewer than three steps.
+    gain_ratio : ratio of two consecutive gains, near 1 for slow runs. The ratio is at least 1, or infinite, if gains do
+        not decrease, and NaN after too few steps or if gains are rounding errors.
     """
 
     remaining_gain: float
@@ -108,10 +110,11 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Extrapolate the objective before each step: gains that fall by a constant ratio a sum to g a / (1 − a).
+    """Predict the further gain g a / (1 − a), where g is the last gain, and gains decrease by a factor a.
 
-    The forecast shows whether runs lead to the same maximum, but is too rough for users, because EM is slow along
-    ridges. The larger of the last two ratios is used, because the first gains are large and do not predict later ones.
+    `objective` contains the values before each step. The forecast shows whether runs lead to the same maximum, but it
+    is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two
+    ratios is used, because the first gains are large and do not predict later gains.
     """
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)

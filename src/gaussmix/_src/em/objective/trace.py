@@ -1,4 +1,4 @@
-"""The state of a run of EM: its model, the trace of its steps, and the reason why it ended."""
+"""The state of an EM run: the model, the trace of the steps, and the reason why the run ended."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MIN_SHOWN_GAIN = 5e-6  # smaller gains, in nats per row, round to 0 in a report
+MIN_SHOWN_GAIN = 5e-6  # smaller gains, in nats per row, appear as 0 in a report
 
 
 class FreezeReason(Enum):
-    """Reason why a component is frozen, so that it keeps its mean and covariance."""
+    """Reason why a component is frozen. A frozen component keeps its mean and covariance."""
 
     LOST = "lost its mass"
     COLLAPSED = "collapsed onto too few distinct rows"
@@ -24,15 +24,15 @@ class FreezeReason(Enum):
 
 @dataclass(frozen=True)
 class DegeneracyEvent:
-    """Event of a component that degenerated, and of the remedy.
+    """Record of a component that degenerated, and of the remedy.
 
     Parameters
     ----------
-    component : index of the component at that step.
-    feature : feature in which the component collapsed; None if it lost its mass.
-    step : number of the step in the run, counted from 1.
-    reason : reason for freezing.
-    remedy : applied remedy, the value of an `em.collapse.remedies.Remedy`.
+    component : index of the component at the step when it degenerated.
+    feature : index of the feature in which the component collapsed; None if the component became empty.
+    step : number of the step at which the component degenerated, counted from 1.
+    reason : reason why the component degenerated.
+    remedy : remedy that was applied, a value of `em.collapse.remedies.Remedy`.
     """
 
     component: int
@@ -48,8 +48,8 @@ class SearchReport:
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : number of moves, and number of moves that increased the likelihood.
-    gain : gain over EM from the start, on the rows of the search, nats per unit of row weight; None if not computed.
+    n_moves_tried, n_moves_accepted : number of moves, and number of moves accepted because the likelihood increased.
+    gain : gain over EM without a search, on the rows of the search, nats per unit of row weight; None if not computed.
     """
 
     n_moves_tried: int = 0
@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add numbers of moves."""
+        """Add to the numbers of tried and accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 
@@ -76,8 +76,8 @@ class PosteriorGap:
 
     Parameters
     ----------
-    n_candidates : largest number of components that share a row.
-    gap, standard_error : the difference and its standard error, nats per unit of row weight.
+    n_candidates : number of candidate components of each row in truncated EM.
+    gap, standard_error : estimated difference and standard error of the estimate, nats per unit of row weight.
     """
 
     n_candidates: int
@@ -87,17 +87,17 @@ class PosteriorGap:
 
 @dataclass(frozen=True)
 class Trace:
-    """Record of the steps of a run, and of the data that the next step needs besides the model.
+    """Record of the steps of a run, with the data that the next step needs in addition to the model.
 
     Parameters
     ----------
     log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
-    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior.
-    frozen_components : reason for freezing, by component.
-    path_arrays : path of an accelerated run; empty after the end of the run.
-    events : degenerate components, as `em.collapse.remedies` records them.
-    search : report on the search before the first step; None without a search.
-    posterior_gap : gap at the end of truncated EM; otherwise None.
+    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if any.
+    frozen_components : dict from the index of each frozen component to the reason for freezing.
+    path_arrays : recorded steps of an accelerated run, as arrays; empty after the end of the run.
+    events : records of components that degenerated, made by `em.collapse.remedies`.
+    search : report on the split-and-merge search before the first step; None without a search.
+    posterior_gap : difference between log-likelihood and free energy at the end of truncated EM; None for other fits.
     """
 
     log_likelihood: Sequence[float] = ()
@@ -114,17 +114,17 @@ class Trace:
 
     @property
     def last_objective(self) -> float:
-        """Return the last value of the objective, −inf before the first step."""
+        """Return the last value of the objective, or −inf before the first step."""
         return self.objective[-1] if self.objective else float("-inf")
 
     @property
     def collapsed_components(self) -> list[int]:
-        """Return the collapsed components in ascending order."""
+        """Return the indices of collapsed components in ascending order."""
         return sorted(k for k, why in self.frozen_components.items() if why is FreezeReason.COLLAPSED)
 
 
 class EMState(NamedTuple):
-    """Model after the last step of a run, trace of the steps, and reason for the end (None while the run continues)."""
+    """Model after the last step of a run, trace of the steps, and why the run ended (None while it continues)."""
 
     model: Model
     trace: Trace
@@ -132,7 +132,7 @@ class EMState(NamedTuple):
 
 
 def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:
-    """Return the final state of a run with `earlier_trace` before its own trace."""
+    """Return `final_state` with its trace appended to `earlier_trace`."""
     log_likelihood = *earlier_trace.log_likelihood, *final_state.trace.log_likelihood
     objective = *earlier_trace.objective, *final_state.trace.objective
     trace = replace(final_state.trace, log_likelihood=log_likelihood, objective=objective)

@@ -1,4 +1,4 @@
-"""Priors of the weights in variational Bayes, and their posteriors."""
+"""Priors on the weights in variational Bayes, with the posterior distributions of the weights."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gaussmix._src.numerics.elementary import gammas, log
 
 @dataclass(frozen=True)
 class DirichletWeights:
-    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights. Weights without a mass belong to components without rows.
+    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, of which some may belong to omitted components.
 
-    The concentration α is in rows.
+    The concentration α is a number of rows. Components without rows may be omitted from the arrays of counts (`mass`).
     """
 
     concentration: float
     n_components: int
 
     def posterior_parameters(self, mass: Array) -> tuple[Array, ...]:
-        """Return the parameters of q(π), each (n_components,)."""
+        """Return the parameters of q(π), (n_components,) each, given the number of rows of each component (`mass`)."""
         return (self.concentration + mass,)
 
     def expected_log_weights(self, mass: Array) -> tuple[Array, Array]:
-        """Return E log π_k and the log normaliser of q(π) minus that of p(π), nats, for masses (…, n_components)."""
+        """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), nats."""
         total = self.n_components * self.concentration
         collect = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.concentration], (*mass.shape[:-1], 2))
@@ -34,11 +34,11 @@ class DirichletWeights:
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def mean_weights(self, mass: Array) -> Array:
-        """Return E π_k, (n_components,). Components without rows have the remaining weight, 1 minus the sum."""
+        """Return E π_k, (n_components,). Omitted components have the remaining weight, 1 minus the sum."""
         return (self.concentration + mass) / (self.n_components * self.concentration + mass.sum())
 
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
-        """Draw weights from q(π), (n_components,). Components without rows have the remaining weight."""
+        """Draw weights from q(π), (n_components,). Omitted components have the remaining weight, 1 minus the sum."""
         rest = (self.n_components - len(mass)) * self.concentration
         shape = np.append(self.concentration + mass, rest) if rest > 0 else self.concentration + mass
         return rng.dirichlet(shape)[: len(mass)]
@@ -48,9 +48,9 @@ class DirichletWeights:
 class StickBreakingWeights:
     """Stick-breaking prior of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
-    See Blei & Jordan (2006), Bayesian Analysis 1. The posterior does not end with a stick of length 1: components
-    beyond the masses have no rows, and their sticks keep the prior (Kurihara, Welling & Teh 2007, IJCAI). The number of
-    components is therefore not part of the model.
+    See Blei & Jordan (2006), Bayesian Analysis 1. The posterior is not truncated by v_K = 1 for the last component.
+    Instead, there are infinitely many components, and the fractions v_k of components without rows have their prior
+    distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the number of components is not part of the model.
     """
 
     concentration: float
@@ -77,10 +77,10 @@ class StickBreakingWeights:
         return _break_sticks(rng.beta(here, after))
 
 
-# Prior of the weights. Its posterior depends on the masses N_k, (n_components,), in rows.
+# Prior on the weights. The posterior depends on the numbers of rows N_k of the components, (n_components,).
 WeightPrior = DirichletWeights | StickBreakingWeights
 
 
 def _break_sticks(stick_fractions: Array) -> Array:
-    """Return v_k Π_{j<k} (1 − v_j)."""
+    """Return the weights v_k Π_{j<k} (1 − v_j) for the fractions v_k."""
     return stick_fractions * np.append(1.0, np.cumprod(1.0 - stick_fractions)[:-1])

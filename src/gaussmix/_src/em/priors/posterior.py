@@ -1,6 +1,6 @@
-"""Maximum a posteriori estimation with priors on means, covariances and weights, and with fixed parameters.
+"""Maximum a posteriori (MAP) estimation with priors on means, covariances and weights, or fixed parameters.
 
-Because a conjugate prior only adds to the sums of rows, covariance structures need no code for priors.
+A conjugate prior only adds terms to the sums over rows, so that covariance structures need no special code for priors.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """M-step of the weights, which maximises Σ_k c_k log π_k over the allowed weights.
+    """M-step of the weights, which maximises Σ_k c_k log π_k over all weights that satisfy the restrictions.
 
     Parameters
     ----------
-    concentration : α − 1 ≥ 0 of a Dirichlet prior, in row weight, as a number or (n_components,).
-    is_equal : whether all weights are equal.
-    fixed_weights : fixed weights by component.
-    min_weight : lower bound on the weights.
+    concentration : parameter α − 1 ≥ 0 of a Dirichlet prior, in units of row weight, as a number or an array
+        (n_components,).
+    is_equal : whether all weights are restricted to be equal.
+    fixed_weights : dict from the index of a component to its fixed weight.
+    min_weight : lower bound on every weight.
     """
 
     concentration: float | Array = 0.0
@@ -42,28 +43,28 @@ class WeightUpdate:
 
     @property
     def is_unrestricted(self) -> bool:
-        """Return whether every weight is allowed."""
+        """Return whether there are no restrictions on the weights."""
         return not (self.is_equal or self.fixed_weights or self.min_weight)
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """Return the same settings without terms for single components."""
+        """Return the same settings without fixed weights and without a separate concentration per component."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 
     def update(self, weights: Array, total_weight: float) -> Array:
-        """Return the allowed weights of highest posterior density, from the weights of highest likelihood."""
+        """Return the allowed weights with the highest posterior density, given maximum-likelihood weights."""
         added = np.broadcast_to(self.concentration, weights.shape)
         if added.any():
             weights = (total_weight * weights + added) / (total_weight + added.sum())
         return self.nearest_allowed(weights)
 
     def nearest_allowed(self, weights: Array) -> Array:
-        """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k for given w.
+        """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k, where w are the given weights.
 
-        With a lower bound m the maximum is π_k = max(m, w_k / λ), with the λ for which the sum is 1
-        (Karush–Kuhn–Tucker). Components that fall below m are set to m, and the other weights are rescaled. Each
-        iteration sets at least one further component to m, and none rises again, because λ only grows.
+        With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ is such that the sum is 1
+        (Karush–Kuhn–Tucker). In each iteration, weights below m are set to m, and the other weights are rescaled. Each
+        iteration sets at least one more weight to m. This weight stays at m, because λ only increases.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
@@ -82,13 +83,13 @@ class WeightUpdate:
         return result
 
     def log_prior(self, weights: Array) -> float:
-        """Return Σ_k (α_k − 1) log π_k, nats."""
+        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, nats, up to a constant."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
 
     def n_fixed_weights(self, n_components: int) -> int:
-        """Count how many of the K − 1 free weights are fixed."""
+        """Return how many of the K − 1 free parameters of the weights are fixed."""
         if self.is_equal:
             return n_components - 1
         return min(len(self.fixed_weights), n_components - 1)
@@ -96,18 +97,18 @@ class WeightUpdate:
 
 @dataclass(frozen=True, eq=False)
 class ConjugatePrior:
-    """Normal–inverse Wishart prior in the form of the moments of one covariance structure.
+    """Normal–inverse Wishart prior, in the form of the second moments that a covariance structure uses.
 
-    Its log density is −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]. Λ counts once if all
-    components share a covariance, and otherwise once for each component.
+    The log density of the prior is −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]. If all
+    components share a covariance, the term tr(Λ Σ⁻¹) occurs only once.
 
     Parameters
     ----------
-    mean : μ_p, (n_features,), data units.
-    shrinkage : κ, row weight; 0 without a prior on means.
-    scale : Λ, data units², in the form of the structure: a matrix, (n_features,) for diagonal covariances, or the sum
-        over features for spherical covariances.
-    dof_each, dof_total : degrees of freedom, row weight: a_k = dof_each + dof_total / n_components.
+    mean : prior mean μ_p, (n_features,), data units.
+    shrinkage : strength κ of the prior on means, in units of row weight; 0 without a prior on means.
+    scale : scale Λ, data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
+        covariances the sum over features.
+    dof_each, dof_total : degrees of freedom in units of row weight, with a_k = dof_each + dof_total / n_components.
     """
 
     mean: Array
@@ -117,25 +118,25 @@ class ConjugatePrior:
     dof_total: float
 
     def dof(self, n_components: int) -> float:
-        """Return a_k."""
+        """Return the degrees of freedom a_k."""
         return self.dof_each + self.dof_total / n_components
 
     def posterior_means(self, means: Array, mass: Array) -> Array:
-        """Return (N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
+        """Return the posterior means (N_k x̄_k + κ μ_p) / (N_k + κ), (n_components, n_features)."""
         if not self.shrinkage:
             return means
         part: Array = (self.shrinkage / (mass + self.shrinkage))[:, None]
         return means + part * (self.mean - means)
 
     def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
-        """Add Λ, the squares from the prior of the means, and the degrees of freedom to a scatter about `means`."""
+        """Add the prior to a scatter about `means`: Λ, the term of the prior mean, and the degrees of freedom."""
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
     def _scale_in_moment_form(self, scatter: Scatter) -> Array:
-        """Return Λ in the form of the second moments of a component."""
+        """Return Λ in the form of a component's second moments."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
             return self.scale
@@ -146,18 +147,18 @@ class ConjugatePrior:
         return both[0] if spec.is_pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Return the log density of a model, nats, up to a constant."""
+        """Return the log prior density of a model, nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         traces = float(self.scale_traces(model.covariances).sum())
         total = self.dof(n_components) * float(log_det.sum()) + traces
         if self.shrinkage:
-            with np.errstate(over="ignore"):  # overflow means a density of 0
+            with np.errstate(over="ignore"):  # overflow gives a density of 0
                 total += self.shrinkage * float((whitening.whiten_each(model.means - self.mean) ** 2).sum())
         return -0.5 * total
 
     def scale_traces(self, covariances: Covariances) -> Array:
-        """Return tr(Λ Σ⁻¹) for each covariance, (n,), with n = 1 for a shared covariance."""
+        """Return tr(Λ Σ⁻¹) for each covariance, (n,), where n is 1 for a shared covariance."""
         if self.scale.ndim < 2:
             precisions = covariances.whitening.precision_diagonals()
             if not self.scale.ndim:
@@ -169,12 +170,12 @@ class ConjugatePrior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Return rows r with Λ = Σ r rᵀ."""
+        """Return the rows r of a matrix with Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def scale_roots(self, n_features: int) -> Array:
-        """Return rows r with Λ = Σ r rᵀ, (n_features, n_features), for any form of Λ."""
+        """Return the rows r of a matrix (n_features, n_features) with Λ = Σ r rᵀ, for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
@@ -183,18 +184,18 @@ class ConjugatePrior:
 
 @dataclass(frozen=True, eq=False)
 class PosteriorObjective(Objective):
-    """Log-likelihood plus the log density of a prior, as a function of the free parameters.
+    """Log-likelihood plus log prior density, as an objective with free and fixed parameters.
 
-    A ridge is added in the same way as without a prior. EM provably increases this objective only if the ridge is 0.
+    A ridge is added as in `Objective`. EM is guaranteed to increase this objective only if the ridge is 0.
 
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : allowed weights and their prior, as fractions of the rows that do not belong to the background.
-    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units.
-    fixed_mean_components : components with fixed means.
-    initial_covariances : covariances of all components, of which only the fixed ones are used.
-    fixed_covariance_components : components with fixed covariances.
+    weight_update : restrictions and prior on the weights, which here sum to 1 without the noise component.
+    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units; None if no mean is fixed.
+    fixed_mean_components : indices of the components with fixed means.
+    initial_covariances : covariances of all components, of which only the fixed covariances are used.
+    fixed_covariance_components : indices of the components with fixed covariances.
     """
 
     prior: ConjugatePrior | None = None
@@ -216,7 +217,7 @@ class PosteriorObjective(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
-        """Return the means with the fixed means inserted."""
+        """Return the means, in which fixed means are replaced by their fixed values."""
         if self.fixed_mean_values is None:
             return means
         result = np.array(means)
@@ -225,7 +226,7 @@ class PosteriorObjective(Objective):
 
     @property
     def variance_floor(self) -> Array:
-        """Return the ridge, or the smallest positive number if only the scale of the prior keeps variances positive."""
+        """Return the ridge; where only the prior's scale keeps variances positive, return the smallest float64."""
         if self.prior is None:
             return self.ridge
         scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale
@@ -236,12 +237,12 @@ class PosteriorObjective(Objective):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
-        """Return ridge and prior; None for fixed parameters, weight bounds, and priors that differ among components."""
+        """Return ridge and prior for the core; None with fixed parameters or a prior that the core does not support."""
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
         if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
-            return None  # prior that the core does not support
+            return None  # the core does not support this prior
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots

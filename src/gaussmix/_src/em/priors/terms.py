@@ -1,4 +1,4 @@
-"""Priors and fixed parameters of a fit, and the objective that EM maximises with them."""
+"""Priors and fixed parameters of a fit, from which the objective of EM is made."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ class PriorTerms:
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : restrictions and prior of the weights, with the prior in rows.
-    fixed_mean_components, fixed_covariance_components : components with fixed means, and components with fixed
+    weight_update : restrictions and prior on the weights; the concentration is a number of rows.
+    fixed_mean_components, fixed_covariance_components : indices of components with fixed means, and with fixed
         covariances.
-    initial_means, initial_covariances : initial values of all components; None if nothing is fixed.
+    initial_means, initial_covariances : initial means and covariances of all components; None unless some of them are
+        fixed.
     """
 
     prior: NormalInverseWishart | None = None
@@ -58,20 +59,20 @@ class PriorTerms:
 
     @property
     def has_component_terms(self) -> bool:
-        """Return whether some term applies to a single component."""
+        """Return whether some prior or fixed parameter applies to a single component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
     def row_moments(
         self, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool
     ) -> OverallMoments:
-        """Compute the moments of all rows for the objective; see `OverallMoments.from_source`."""
+        """Compute the moments of all rows that `make_objective` needs; see `OverallMoments.from_source`."""
         return OverallMoments.from_source(source, weight_unit, engine, is_matrix=is_matrix)
 
     def with_initial_values(
         self, weights: Array | None, means: Array | None, covariances: Covariances | None
     ) -> PriorTerms:
-        """Add the values of fixed parameters; raise ValueError if they contradict other parameters."""
+        """Add the initial values of fixed parameters, or raise ValueError if they contradict other parameters."""
         return replace(
             self,
             weight_update=_with_fixed_weights(self.weight_update, weights),
@@ -82,7 +83,7 @@ class PriorTerms:
     def make_objective(
         self, ridge: Array, weight_unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> Objective:
-        """Make the objective of EM for row weights divided by `weight_unit`. A prior needs the moments of all rows."""
+        """Make the objective of EM for row weights divided by `weight_unit`; a prior needs `moments`."""
         if self.is_empty:
             return Objective(ridge)
         prior = None
@@ -103,9 +104,10 @@ class PriorTerms:
 
 @dataclass(frozen=True, eq=False)
 class OverallMoments:
-    """Mean (n_features,) and covariance (diagonal or matrix) of all rows, in data units and data units².
+    """Mean (n_features,), data units, and covariance (diagonal or matrix), data units², of all rows.
 
-    `total_weight` is in the user's unit of weight. `automatic_ridge` computes the automatic ridge, (n_features,).
+    `total_weight` is the total row weight before division by `weight_unit`. The function `automatic_ridge` returns the
+    automatic ridge, (n_features,).
     """
 
     mean: Array
@@ -115,10 +117,10 @@ class OverallMoments:
 
     @classmethod
     def from_source(cls, source: Source, weight_unit: float, engine: Engine[Any], *, is_matrix: bool) -> OverallMoments:
-        """Compute the moments, with Bessel's correction, of rows whose weights were divided by `weight_unit`.
+        """Compute moments with Bessel's correction, for rows whose weights were divided by `weight_unit`.
 
-        A column with the same value in every row gets a variance of exactly 0, because its sums contain only rounding
-        errors.
+        A column with the same value in every row gets a variance of exactly 0, because its computed variance would be
+        only a rounding error.
         """
         low, high = source.collect(Cells).ends
         is_varied = np.where(low == high, 0.0, 1.0)
@@ -143,8 +145,8 @@ class OverallMoments:
 
 
 def _bessel_correction(total_weight: float, source: Source) -> float:
-    """Return Bessel's correction n / (n − 1) for rows of this total weight."""
-    # A total weight below 2 is taken as a sum of fractions, so the rows are counted instead.
+    """Return Bessel's correction n / (n − 1) for rows with the given total weight."""
+    # If the total weight is below 2, weights are probably fractions, so n is the number of rows.
     n_rows = total_weight if total_weight >= 2 else source.row_totals.n_positive
     return n_rows / max(n_rows - 1.0, 1.0)
 
@@ -152,11 +154,11 @@ def _bessel_correction(total_weight: float, source: Source) -> float:
 def _make_conjugate_prior(
     prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
-    """Convert a prior to the moments of a structure, with the defaults of Fraley & Raftery (2007).
+    """Convert a prior to the form that a structure needs. Defaults are from Fraley & Raftery (2007).
 
     Raises
     ------
-    ValueError : the prior has a different number of features, or too few degrees of freedom for the structure.
+    ValueError : the prior and X have different numbers of features, or the structure needs more degrees of freedom.
     """
     n_features, (mean, scale) = len(moments.mean), prior._arrays()
     for values in (mean, scale):
@@ -180,7 +182,7 @@ def _make_conjugate_prior(
 
 
 def _default_scale(family: Family, n_components: int, moments: OverallMoments) -> Array:
-    """Return var(X) / K^(2/d), or the mean of its diagonal for diagonal and spherical structures."""
+    """Return var(X) / K^(2/d); for diagonal and spherical structures, use the mean of the features' variances."""
     second, n_features = family.kind.second, len(moments.mean)
     fraction = n_components ** (-2.0 / n_features)
     if second is Second.FULL:
@@ -191,25 +193,25 @@ def _default_scale(family: Family, n_components: int, moments: OverallMoments) -
 
 
 def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
-    """Convert a scale, (n_features,) or a matrix, to the form that `ConjugatePrior` needs for a structure."""
+    """Convert a scale, (n_features,) or a matrix, to the form that `ConjugatePrior` needs for the structure."""
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spherical structures the scale is one number, because the scale of a single variance is added only once to the
-    # sum of the variances.
+    # For spherical structures, the scale is one number (not n_features times this number), because it is added only
+    # once to the sum over features.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
 def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUpdate:
-    """Add the values of fixed weights; raise ValueError if the initial weights are not allowed."""
+    """Add the values of fixed weights, or raise ValueError if the initial weights violate a restriction."""
     if weights is None:
         return update
     lost = np.flatnonzero((weights == 0) & (np.broadcast_to(update.concentration, weights.shape) > 0))
     if lost.size:
         which = name_components(lost.tolist())
-        raise ValueError(f"weights_init is 0 for {which}, but the prior of the weights needs it above 0.")
+        raise ValueError(f"weights_init is 0 for {which}, but the prior on the weights requires weights above 0.")
     if update.is_equal and not np.allclose(weights, 1 / len(weights), rtol=0, atol=1e-6):
-        raise ValueError("equal_weights=True needs equal weights_init. Remove one of the two.")
+        raise ValueError("equal_weights=True requires equal weights in weights_init. Remove one of the two.")
     if not update.fixed_weights:
         return update
     fixed = {component: float(weights[component]) for component in update.fixed_weights}
@@ -220,6 +222,6 @@ def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUp
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
     if n_others and rest < n_others * update.min_weight:
-        needed = f"less than min_weight={update.min_weight:g} each"
-        raise ValueError(f"fixed_weights leave {rest:.4g} for {n_others} components, {needed}.")
+        needed = f"less than min_weight={update.min_weight:g} for each"
+        raise ValueError(f"The weights in fixed_weights leave {rest:.4g} for {n_others} components, {needed}.")
     return replace(update, fixed_weights=fixed)

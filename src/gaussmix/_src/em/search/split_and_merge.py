@@ -1,6 +1,6 @@
-"""Split-and-merge search for a higher maximum of the likelihood; the C++ core tries the moves (cpp/em/search.cpp).
+"""Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, the background and incomplete rows, and uses the nearest structure that the core supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the core supports.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -39,55 +39,58 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
-# Sizes of the samples of the first and second ascents: rows per parameter, minimum rows per component, and the minimum
-# if components share a covariance, because each move is then evaluated on all rows.
+# Sample sizes of the first and second ascents: rows per parameter, minimum rows per component, and minimum rows per
+# component if components share a covariance. The last minimum is smaller, because each move is then evaluated on all
+# rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of EM from the start
-# Limits of EM after an accepted move, and of longer EM if that is not enough.
+SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run from the start
+# Limits of the EM run after an accepted move, and of a longer run if the first run is not enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of EM on the larger sample
-# Limits of EM that tries a move, and of longer EM while the move is promising.
+REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run on the larger sample
+# Limits of the EM run that tries a move, and of a longer run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if this many further gains like the last would suffice
-# If components share a covariance, each move is evaluated on all rows. A move is then rejected one step earlier if
-# `QUICK_FACTOR` times `PROMISING_FACTOR` further gains like the last would not suffice. A round ends if its first
-# `N_FIRST_MOVES` moves, which have the highest bounds, are all rejected in this way.
+PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would be enough
+# If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one step earlier
+# if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice. A round of moves ends if the first
+# `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # least gain of an accepted move, nats per row
-MIN_PATIENCE = 4  # least number of consecutive moves without success that ends a search
-MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; half the patience is enough if the bound on every split is lower
-MAX_MOVES_PER_COMPONENT = 5  # largest number of moves per component
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum of distinct rows per value of a mean and a variance
-MAX_FLATNESS = 5e-6  # largest variance of a nearly flat component, relative to the mean covariance at the start
-# If the bound on the gain of the best split is more than this multiple of the gain by chance, the model does not fit.
+MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, nats per row
+MIN_PATIENCE = 4  # minimum number of consecutive rejected moves that ends a search
+MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if all bounds on splits are lower, patience is halved
+MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per value of a mean and a variance
+MAX_FLATNESS = 5e-6  # limit on a nearly flat component's variance, relative to the initial mean covariance
+# The model does not fit if the bound on the best split's gain exceeds this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
-N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow, and number of steps from which EM counts as slow
-# Work of a search in steps of EM on all rows, for each step that EM made from k-means and for `MORE_STEPS` further
-# steps. With more work, fits would take longer than in scikit-learn, whose steps take several times as long. For
-# matrices and for variances the work is divided by the number of features plus 2; for one shared covariance it is not.
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow; EM is slow from `MIN_SLOW_STEPS` steps on
+# Limit on the work of a search: `WORK` EM steps on all rows for each step that EM made from k-means, and for each of
+# `MORE_STEPS` further steps. With more work, fits would take longer than in scikit-learn, where a step takes several
+# times as long. `WORK` (for matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2;
+# `WORK_OF_SHARED` (for one shared covariance) is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # factor on the remaining work when crossings begin
-MAX_CLOSING_STEPS = 8  # largest number of EM steps after a search, for each step of EM from k-means
-N_UNIFORM_DRAWS = 1021  # prime number, so that numbers that are used again serve another purpose
-# The ridge of a search is this fraction of the least variance that a bound allows. The whole variance would blur other
-# components, and without a ridge the search would end lower, too.
+CROSSING_WORK_FACTOR = 2  # factor on the remaining work when crossing begins
+MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, per EM step from k-means
+N_UNIFORM_DRAWS = 1021  # prime, so that reused numbers serve a different purpose
+# If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. A ridge of the
+# whole variance would blur other components, and without a ridge the search would find a lower maximum, too.
 RIDGE_BOUND_FRACTION = 0.1
-DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if the actual number is not given
+DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
 
 
 def report_nothing(what: str) -> None:
-    """Ignore a message; this is the default of `report`."""
+    """Ignore a message. This function is the default of `report`."""
 
 
 def ignore(n_tried: int, n_accepted: int) -> None:
-    """Ignore numbers of moves; this is the default of `count`."""
+    """Ignore the numbers of moves. This function is the default of `count`."""
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
-    """Return the structure if the core supports it, and otherwise one with as many covariances of the same form.
+    """Return the structure if the core supports it, and otherwise the nearest structure that the core supports.
 
-    For factor analysers the covariances are matrices. They are variances if there are too few rows per component for
-    the core to split matrices, because the covariances of the halves would be nearly singular.
+    The nearest structure has as many covariances (one, or one per component). For factor analysers, the covariances are
+    matrices. With few rows per component, variances are used instead, because split components would have singular
+    matrices.
     """
     if family.algebra is not None:
         return family
@@ -100,7 +103,7 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
 def _convert_to_family(
     family: Family, model: Model, rows: DistinctRows, engine: Engine[Any], ridge: Array
 ) -> Model | None:
-    """Convert a model to another structure by an M-step from its responsibilities; None if a covariance is singular."""
+    """Convert a model to another structure by an M-step; return None if a covariance is singular."""
     if model.family == family:
         return model
     source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
@@ -119,10 +122,10 @@ def split_and_merge(
     rng: np.random.Generator,
     **options: Any,
 ) -> Model:
-    """Search without the structures and objective terms that the core does not support, and convert the result back.
+    """Search with a structure and an objective that the core supports, and convert the result back.
 
-    If ratios of variances are bounded, `RIDGE_BOUND_FRACTION` of the least variance that the bound allows at the start
-    serves as a ridge, because the search would otherwise find narrow components that the bound excludes.
+    If ratios of variances are bounded, the search uses a ridge: `RIDGE_BOUND_FRACTION` of the smallest variance that
+    the bound allows for the initial model. Without a ridge, the search would find components that the bound excludes.
     """
     if model.n_components == 1:
         return model
@@ -147,28 +150,31 @@ def search_from_model(
     report: Callable[[str], object] = report_nothing,
     count: Callable[[int, int], object] = ignore,
 ) -> Model:
-    """Merge and split components until no move has helped for some time, on a sufficient part of the sample.
+    """Merge and split components until many moves in a row have failed, on a sufficient part of the sample.
 
-    The search begins from the model. With fewer than 10 components, EM also begins from equal groups of rows, ordered
-    by their distance from the overall centre and by the feature with the least kurtosis. With at most 3 components,
-    which have few moves, EM also begins from a core and its tails, and from k-means. If EM ends higher than the search
-    so far, the search begins again there. With few rows and more components, the search begins from another k-means
-    start instead. The better result continues with more patience and, if there are more, with more rows. Without hope
-    of a gain by moves, the second start and the continuation are left out.
+    The search starts from the model. With fewer than 10 components, EM also runs from two partitions into equal groups
+    of rows. One partition orders the rows by their distance from the overall centre, and the other partition by the
+    feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs from a
+    partition into a core and its tails, and from k-means. If one of these runs ends higher than the search so far, the
+    search starts again from the result of this run. With few rows and at least 10 components, a second search starts
+    from another k-means result instead. The better result continues with more patience and, if available, with more
+    rows. If no move promises a gain, the second search and the continuation are omitted.
 
-    A move is rejected if it gains no more than chance, or adds a component with almost no distinct rows, or a nearly
-    flat component with few distinct rows, because the data do not support such maxima. If moves were rejected, the
-    search continues on the whole sample, in which a component may have enough rows.
+    A move is rejected if the gain is no larger than expected by chance. A move is also rejected if it adds a component
+    with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
+    such maxima. If moves were rejected for too few rows, the search continues on the whole sample, which may have
+    enough rows.
 
-    If a split still promises a large gain, the model does not fit the rows, and searches from other starts end
-    elsewhere. The search then begins from `N_ASCENTS` starts and crosses their results, if that takes no longer than
-    fits do: EM made `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and all ascents together read no more rows than
-    the sample has.
+    If a split still promises a large gain, the model does not fit the rows, and searches from other starts find other
+    maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two results).
+    Results are crossed only if this takes no longer than a fit. Therefore, EM must have made at least `MIN_SLOW_STEPS`
+    steps before `model` (`n_steps`), and all ascents together must read no more rows than the sample has.
 
-    The search ends when its EM has visited as many pairs of a row and a component as `search_work_per_step` allows;
-    crossings may visit `CROSSING_WORK_FACTOR` times as many. The search stops early if `should_stop` returns true. At
-    the end `report` is called with a description of each ascent, and `count` with the moves tried and accepted. Return
-    the model after the last successful move and EM, or `model` if EM from each start freezes a component.
+    The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
+    allows. When crossing begins, the remaining number of pairs is multiplied by `CROSSING_WORK_FACTOR`. The search
+    stops early if `should_stop` returns true. At the end, `report` is called with a description of each ascent, and
+    `count` with the numbers of tried and accepted moves. Return the model after the last successful move and EM, or
+    `model` if EM from every start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
@@ -186,20 +192,20 @@ def search_from_model(
 
 
 def search_work_per_step(family: Family, n_features: int) -> float:
-    """Return the work of a search, in steps of EM on all rows, for each step that EM made from its start."""
+    """Return the maximum work of a search, in EM steps on all rows, for each step that EM made before the search."""
     if family.is_shared:
         return WORK_OF_SHARED
     return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
 
 
 def gained_by_chance(model: Model, n_rows: int) -> float:
-    """Return the gain of means and covariances by chance on distinct rows, nats per row; see cpp/em/ascent.hpp."""
+    """Return the gain of log-likelihood that is expected by chance, nats per row; see cpp/em/ascent.hpp."""
     algebra, d = model.family.algebra, model.n_features
     return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """Return the gain over EM, nats per row, up to which the result of a search on distinct rows may be chance."""
+    """Return the gain, nats per row, that a search must exceed, because smaller gains over EM may be chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -212,7 +218,7 @@ def core_search_settings(
     final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
 ) -> SearchSettings:
-    """Convert the settings of `search_from_model`, and draws of each generator, to plain values."""
+    """Return the settings of `search_from_model` as plain values, with random numbers from each generator."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)
@@ -223,7 +229,7 @@ def core_search_settings(
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
-    # If covariances depend on each other, or may depend on each other, the bounds on the gains of splits do not hold.
+    # If components share a property of covariances, the bounds on the gains of splits do not hold.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
@@ -236,7 +242,7 @@ def core_search_settings(
 
 
 def acceptance_settings(n_components: int) -> AcceptanceSettings:
-    """Return the conditions under which the core accepts moves."""
+    """Return the conditions under which the core accepts split-and-merge moves."""
     patience = max(MIN_PATIENCE, n_components // 4)
     return AcceptanceSettings(
         trial_limits=_steps_of(MOVE_TRIAL), long_trial_limits=_steps_of(LONGER_TRIAL),

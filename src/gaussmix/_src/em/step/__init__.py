@@ -1,4 +1,4 @@
-"""Runs of EM, which yield one state per step, and the choice of the best of several runs."""
+"""Runs of EM, which yield a state after each step, and the choice of the best of several runs."""
 
 from typing import TYPE_CHECKING
 

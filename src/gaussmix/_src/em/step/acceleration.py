@@ -1,9 +1,10 @@
-"""Acceleration of slow runs of EM by a quasi-Newton method, which proposes models; EM accepts only higher ones.
+"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model must have a higher objective.
 
-A step of EM is a gradient step of the log-likelihood in the metric of the complete-data information matrix (rows with
-known components). In this metric the Jacobian of a step at a maximum is symmetric, with eigenvalues from 0 to 1, and EM
-is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these eigenvectors from the last steps: Jamshidian
-& Jennrich (1997), JRSS B 59; Nocedal (1980), Mathematics of Computation 35.
+An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
+information if all components were known. In the metric of this matrix, the Jacobian of a step at a maximum is symmetric
+and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these
+directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of
+Computation 35.
 """
 
 from __future__ import annotations
@@ -27,35 +28,37 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
-# The first step after which a run is checked, and the number of steps between checks.
+# A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # predicted number of remaining steps above which a run is accelerated
-PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a step in the core that take as long as a proposal in NumPy
-MAX_LBFGS_PAIRS = 8  # number of past steps that L-BFGS uses
-MAX_PATH_VALUES = 2**23  # largest number of values in these steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # least cosine between a move and a change of the gradient for L-BFGS to use both
-MAX_LOW_GAIN_STEPS = 5  # number of consecutive steps that may gain little while a proposal promises more
-# Limits on the length of a proposal. The first is relative to a step of EM, the others to a refused or accepted
-# proposal.
+MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps than this
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a core step that takes as long as a proposal
+MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
+MAX_PATH_VALUES = 2**23  # maximum number of stored values of these steps, 64 MB
+MIN_CURVATURE_COSINE = 1e-10  # minimum cosine of a step and its gradient change in L-BFGS
+MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
+# Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
+# relative to the last proposal: SHRINK_FACTOR applies after a refusal, and GROWTH_FACTOR after a success.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """Recorded steps and proposals of an accelerated run.
+    """Last steps and state of the proposals of an accelerated run.
 
     Parameters
     ----------
-    points : (n, n_coordinates), models before past steps. The last point is the highest model so far.
-    images : (n, n_coordinates), models after these steps.
-    model_after : model after the step from the last point.
+    points : coordinates of the models before the last steps, (n, n_coordinates). The last point is the highest model so
+        far.
+    images : coordinates of the models after these steps, (n, n_coordinates).
+    model_after : model after the EM step from the last point.
     penalised_objective : objective at the last point minus its `ridge_penalty`, nats per unit of row weight.
-    proposal_length : length of the move from the last point to the model of the next pass, in the units of
-        `_scale_by_information`; 0 if that model is `model_after`.
-    max_length : upper limit on the length of the next proposal.
-    n_refused : consecutive refused proposals.
-    n_steps_to_wait : steps to make before the next proposal.
-    n_low_gain_steps : consecutive steps that gained less than the tolerance although a proposal promised more.
+    proposal_length : length of the move from the last point to the proposed model, as measured by
+        `_scale_by_information`; 0 if nothing is proposed and the next pass uses `model_after`.
+    max_length : upper limit on `proposal_length` for the next proposal.
+    n_refused : number of consecutive proposals that were refused.
+    n_steps_to_wait : number of EM steps to make before the next proposal.
+    n_low_gain_steps : number of consecutive steps that gained less than the tolerance although a proposal promised
+        more.
     """
 
     points: Array
@@ -91,7 +94,7 @@ class EMPath:
         return cls(points, images, after, penalised, length, max_length, *map(int, counts))
 
     def with_step(self, point: Array, image: Array, model_after: Model, penalised_objective: float) -> EMPath:
-        """Return the path with a further step from an accepted point."""
+        """Return the path with one more step, which started from an accepted point."""
         n_retained = min(MAX_LBFGS_PAIRS, MAX_PATH_VALUES // len(point))
         points = np.concatenate((self.points[-n_retained:], point[None]))
         images = np.concatenate((self.images[-n_retained:], image[None]))
@@ -101,7 +104,7 @@ class EMPath:
         return replace(path, penalised_objective=penalised_objective, n_refused=n_refused)
 
     def with_shorter_limit(self) -> EMPath:
-        """Return the path after a refused proposal. Each further refusal doubles the steps before the next proposal."""
+        """Return the path after a refused proposal. Each consecutive refusal doubles the wait for the next proposal."""
         n_refused, max_length = self.n_refused, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_refused=n_refused + 1, n_steps_to_wait=2**n_refused - 1)
         return replace(path, proposal_length=0.0, max_length=max_length)
@@ -109,13 +112,13 @@ class EMPath:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A move from the last point of a path to the predicted maximum.
+    """Proposed move from the last point of a path towards the predicted maximum.
 
     Parameters
     ----------
-    coordinate_change : (n_coordinates,), change of the coordinates, shortened if the full move is too long.
-    length : length of the change, in the units of `_scale_by_information`.
-    predicted_gain : predicted gain of the full move, nats per unit of row weight.
+    coordinate_change : change of the coordinates, shortened if the full move would be too long, (n_coordinates,).
+    length : length of this change, as measured by `_scale_by_information`.
+    predicted_gain : predicted gain of the objective by the full move, nats per unit of row weight.
     """
 
     coordinate_change: Array
@@ -136,13 +139,13 @@ class Proposal:
 
 
 def is_accelerated(trace: Trace) -> bool:
-    """Return whether the run of this trace is accelerated."""
+    """Return whether the run with this trace is being accelerated."""
     return bool(trace.path_arrays)
 
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model of the next pass of an accelerated run. `fast_path` makes the EM steps before it."""
+    """Rule that chooses the model for the next pass. `fast_path` makes EM steps until acceleration begins."""
 
     fast_path: FastPath
 
@@ -153,7 +156,7 @@ class Acceleration:
         return max(MIN_STEPS - trace.n_steps, STEPS_BETWEEN_CHECKS - trace.n_steps % STEPS_BETWEEN_CHECKS)
 
     def choose_next_state(self, before: EMState, state: EMState) -> EMState:
-        """Check the pass from `before` to `state`, one EM step later, and choose the model for the next pass."""
+        """Choose the model for the next pass, given the state before and the state after the last EM step."""
         trace = state.trace
         if not is_accelerated(before.trace):
             return self._start_path(state)
@@ -166,7 +169,7 @@ class Acceleration:
         return self._extend_path(path, before.model, state, penalised)
 
     def _start_path(self, state: EMState) -> EMState:
-        """Begin to accelerate with the next step if the run is slow."""
+        """Begin to record steps for proposals if the run is slow."""
         has_ended = state.outcome is not None or state.trace.frozen_components
         if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
@@ -175,16 +178,17 @@ class Acceleration:
         return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
-        """Return whether gains fall so slowly that many more steps are needed until they are below `tol`.
+        """Return whether gains decrease so slowly that many more steps are needed until a gain is below `tol`.
 
-        If the core makes the steps of EM, a pass after a proposal takes longer than a step, so more steps must remain.
+        If the core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration needs
+        more remaining steps to be worthwhile.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
             return False
         gains = np.diff(trace.objective[-MIN_STEPS:])
         before, last = gains[-2:].tolist()
-        # Rising gains mean that the run is leaving a saddle point.
+        # Increasing gains mean that the run is leaving a saddle point, which needs no acceleration.
         if not last > 0 or (np.diff(gains) >= 0).any():
             return False
         if self.fast_path.supports_model(state.model):
@@ -192,19 +196,19 @@ class Acceleration:
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Return to the EM step from the last point. The refused pass counts as a step."""
+        """Return to the model after the EM step from the last point. The refused pass counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
         return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.with_shorter_limit())
 
     def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
-        """Record a step, and propose a model from the recorded steps."""
+        """Record a step, and propose a model if a proposal is due."""
         tolerance, was_proposed = self.fast_path.stopping.tolerance, bool(path.proposal_length)
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
-        if len(path.points) == 1:  # the move is the EM step itself
+        if len(path.points) == 1:  # with a single recorded step, the move is the EM step
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
@@ -224,7 +228,7 @@ class Acceleration:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
-        """Return the model with these coordinates; None if the coordinates do not define a valid model."""
+        """Return the model with these coordinates, or None if they do not define a valid model."""
         n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
@@ -237,7 +241,7 @@ class Acceleration:
         weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        # The structure may constrain covariances beyond their coordinates, so its M-step is applied.
+        # The covariance structure may impose constraints that the coordinates do not satisfy, so its M-step is applied.
         if not template.family.is_step:
             spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
@@ -250,7 +254,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. A prior may have prevented the component from freezing."""
+    """Return whether a component has almost no weight. With a prior, EM may not have frozen this component."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
@@ -259,16 +263,17 @@ def _store_path(state: EMState, path: EMPath) -> EMState:
 
 
 def _model_coordinates(model: Model) -> Array:
-    """Return log weights, means and coordinates of the covariances, constrained only by the covariance structure."""
-    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the background may have weight 0
+    """Return unconstrained coordinates of a model: log weights, means, and coordinates of the covariances."""
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise component may have weight 0
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
 
 def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
-    """Scale small changes of coordinates (m, n_coordinates) by the root of the complete-data information of a row.
+    """Scale small changes of coordinates (m, n_coordinates) by the square root of the complete-data information.
 
-    Half the squared length of a result is the Kullback–Leibler divergence between the models before and after.
+    Half the squared length of a scaled change is the Kullback–Leibler divergence per row between the models before and
+    after this change.
     """
     n_components, n_features = model.means.shape
     weights, roots = model.all_weights, np.sqrt(model.weights)
@@ -284,10 +289,11 @@ def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
 
 
 def _lbfgs_step(gram: Array) -> Array:
-    """Compute the L-BFGS step, as coefficients of vectors with the inner products `gram`.
+    """Compute the L-BFGS step as a linear combination of vectors, given their inner products `gram`.
 
-    The vectors are m moves (oldest first), the m changes of the gradient along them, and the gradient. In directions
-    without a move the Hessian is taken as minus the identity matrix.
+    The vectors are m moves (oldest first), the m changes of the gradient during these moves, and the gradient. In
+    directions without any move, the Hessian is assumed to be minus the identity matrix. The result contains the
+    coefficients.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

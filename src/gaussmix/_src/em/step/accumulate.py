@@ -1,4 +1,4 @@
-"""One pass over the rows, which applies an engine's step to every block of a source."""
+"""One pass over the rows, which calls `Engine.step` for every block of a source and adds the results."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
-MAX_RESPONSIBILITIES = 2**22  # number of responsibilities that are computed at a time, 32 MB
+MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at a time, 32 MB
 
 
 @dataclass(frozen=True)
 class StepTask:
-    """Arguments of `Engine.step` without the block; picklable if the engine and `responsibilities` are.
+    """Task with all arguments of `Engine.step` except the block; picklable if all fields are picklable.
 
     Parameters
     ----------
-    engine, parameters, spec, rule, anchor : same as in `Engine.step`.
+    engine, parameters, spec, rule, anchor : engine, and arguments of `Engine.step`.
     n_components : number of components.
-    responsibilities : function that computes `Block.assignment` for a part of a block, in the process that has the
-        rows. The rule is then `AssignmentRule.ASSIGNMENT`, under which a single component gets every row that does not
-        belong to the background.
-    context : `Moments.context` of the previous pass; None in the first pass.
+    responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
+        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have an assignment, or `rule`
+        needs none.
+    context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 
     engine: Engine[Any]
@@ -49,7 +49,7 @@ class StepTask:
     context: PassContext | None = None
 
     def sum_moments(self, source: Source) -> Moments:
-        """Make a pass over the source, and return the finished sums of all blocks."""
+        """Make a pass over the source, and return the moments of all rows."""
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
             context = collect_facts(source, self.engine, self.spec)
@@ -62,7 +62,7 @@ class StepTask:
         return self.engine, self.n_components
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """Return the approximate bytes sent for the task and for the sums of a node, and the number of components."""
+        """Return the approximate sizes in bytes of the task and of its result, and the number of components."""
         n_second = self.spec.n_values(self.n_components, n_features)
         was_tried = (
             self.rule is AssignmentRule.SOFT and self.context is not None and self.context.total_spread is not None
@@ -92,7 +92,7 @@ class StepTask:
 
 
 def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
-    """Return responsibilities of a single component: 1 for each row that does not belong to the background."""
+    """Return the assignment for a single component: every row belongs to it except rows of the noise component."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
         return labels
@@ -102,7 +102,7 @@ def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
 
 
 def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
-    """Collect the engine's facts about all rows of a source, only once for each source and `spec`."""
+    """Return the facts about all rows that the engine needs (`Engine.prepare`), cached per source and `spec`."""
 
     def spread() -> Spread:
         with limit_threads(engine.n_threads):

@@ -1,4 +1,4 @@
-"""The best of several runs of EM: runs from several initial models, and races in which runs drop out."""
+"""Choice of the best of several EM runs, and races between runs, in which hopeless runs drop out."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Runs that reach one maximum differ by less, relative to objectives above 1, in any order of the components.
+# Runs that reach the same maximum have objectives that differ by less than this, relative to objectives above 1.
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
-FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, … 512 steps
-MIN_RACE_TOLERANCE = 1e-6  # least tolerance of runs in a race, nats per unit of row weight
-MAX_GAIN_FACTOR = 32.0  # largest further gain of a run, relative to the gain in the second half of its steps
-MAX_MODEL_DIVERGENCE = 0.01  # nats; runs whose components differ by less on average lead to one maximum
+FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
+MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, nats per unit of row weight
+MAX_GAIN_FACTOR = 32.0  # limit on a run's further gain, relative to the gain in the second half of its steps
+MAX_MODEL_DIVERGENCE = 0.01  # nats; runs with a smaller mean divergence lead to the same maximum
 
-# A run of EM from a start, or from the state of an earlier run of the same start.
+# Function that runs EM from the initial model of a start, or from a state of an earlier run of the same start.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
 
 
 def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | None = None) -> EMState:
-    """Make all runs, and return the final state of the best run.
+    """Finish all runs, and return the final state of the best run.
 
-    Among runs that are equal up to rounding the first wins, so that neither the engine nor the number of threads
-    decides. A run without collapsed components beats every run with a collapsed component.
+    If several runs are equal except for rounding errors, the first one is chosen, so that the result depends neither on
+    the engine nor on the number of threads. A run with collapsed components is worse than every other run.
 
     Parameters
     ----------
-    runs : states of each run. A run raises `SingularCovarianceError` if its start has no covariances.
-    finished_traces : list to which the trace of each run with a finite likelihood is appended.
+    runs : for each run, an iterable of its states. The iterable raises `SingularCovarianceError` if an initial
+        covariance is singular.
+    finished_traces : list to which this function appends the trace of each run with a finite likelihood.
 
     Raises
     ------
-    SingularCovarianceError : no start had covariances; the error is that of the last start.
-    NonFiniteLikelihood : the likelihood of the last start was not finite, and no other start succeeded.
+    SingularCovarianceError : in every start, an initial covariance is singular. The error of the last start is raised.
+    NonFiniteLikelihood : no start succeeded, and the likelihood of the last start was not finite.
     """
     best: EMState | None = None
     failure: ValueError | None = None
@@ -68,9 +69,10 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
 
 
 def choose_better(best: EMState | None, candidate: EMState) -> EMState:
-    """Return the better of two final states, or the first if both are equal.
+    """Return the better of two final states, or `best` if both are equal.
 
-    Objectives are compared unless only one run has collapsed, because its objective depends on when it collapsed.
+    A run with collapsed components is always worse than a run without collapsed components, because the objective of a
+    collapsed run depends on the moment of the collapse. In all other cases, the objectives are compared.
     """
     if best is None or bool(candidate.trace.collapsed_components) != bool(best.trace.collapsed_components):
         return candidate if best is None or not candidate.trace.collapsed_components else best
@@ -78,18 +80,18 @@ def choose_better(best: EMState | None, candidate: EMState) -> EMState:
 
 
 def is_higher(objective: float, reference: float) -> bool:
-    """Return whether an objective is higher than a reference by more than rounding."""
+    """Return whether `objective` is higher than `reference` by more than rounding errors."""
     return objective > reference + OBJECTIVE_ROUNDING * max(1.0, abs(reference))
 
 
 def race_models(
     models: list[Model], source: Source, engine: Engine[Any], objective: Objective, tolerance: float
 ) -> Model:
-    """Run EM from several models, and return the model that the best run reached, the first of equal runs.
+    """Run EM from several models, and return the model of the best run (of the first run if runs are equal).
 
-    A run drops out when it cannot become the best any more, or when a component degenerates, until one run is left. If
-    the last run degenerates too, its first model is returned, and the fit from that model reports the degeneracy. See
-    Maron & Moore (1997), Artificial Intelligence Review 11.
+    A run drops out when it cannot become the best run any more, or when a component degenerates, until only one run is
+    left. If the last run degenerates, too, the initial model of this run is returned, and the fit from this model
+    reports the degeneracy. See Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
@@ -104,7 +106,7 @@ def race_models(
 def _continue_runs(
     runs: list[tuple[Model, EMState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StopRule
 ) -> list[tuple[Model, EMState]]:
-    """Continue the runs that have not ended, and return all runs."""
+    """Continue all runs that have not ended, and return the new states of all runs."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], repeat_rows(source, len(going))
     ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _first_degenerate_or_last)
@@ -113,7 +115,7 @@ def _continue_runs(
 
 
 def _first_degenerate_or_last(states: Iterable[EMState]) -> EMState:
-    """Return the first state with a degenerate component, or the last state."""
+    """Return the first state with a degenerate component, or the last state if there is none."""
     for state in states:
         if state.trace.frozen_components:
             break
@@ -125,7 +127,7 @@ def _has_ended(state: EMState) -> bool:
 
 
 def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, EMState]]:
-    """Return the highest run, then runs that may still become higher and do not approach the maximum of another."""
+    """Return the best run, followed by runs that may still become better and that seek different maxima."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last_objective
     contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
@@ -138,16 +140,17 @@ def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, E
 
 
 def _cannot_win(state: EMState, best: float) -> bool:
-    """Return whether a run can no longer become the best."""
+    """Return whether a run can no longer become the best run."""
     return _race_sort_key(state)[0] or _has_ended(state) or _attainable_objective(state.trace) < best
 
 
 def _model_divergences(models: list[Model]) -> Array:
-    """Compute the divergence between each pair of models from one partition, (n_models, n_models), nats.
+    """Compute the divergence between each pair of models, (n_models, n_models), nats.
 
-    The divergence is the mean over components k of ½ (KL(k, k') + KL(k', k)), half of Jeffreys' divergence, with the
-    mean of both models' weights: ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ] with P = Σ⁻¹ and δ the difference of the
-    means.
+    Component k of one model is compared with component k of the other model, which is sensible for models from the same
+    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. This is ¼ [tr(P Σ') +
+    tr(P' Σ) − 2 d + δᵀ (P + P') δ] for each component, with P = Σ⁻¹ and the difference δ of the means. The weights are
+    the means of both models' weights.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])
@@ -157,7 +160,7 @@ def _model_divergences(models: list[Model]) -> Array:
     means = means - means.mean(axis=0)
     pulled = einsum("rkij,rkj->rki", precisions, means)
     rest = einsum("rki,rki->rk", pulled, means) - d
-    # tr(P Σ') − d + δᵀ P δ is one inner product of values of one model with values of another model.
+    # tr(P Σ') − d + δᵀ P δ is computed as one inner product: values of one model times values of the other model.
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
     one_way = einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
@@ -165,17 +168,17 @@ def _model_divergences(models: list[Model]) -> Array:
 
 
 def run_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return a sort key that puts collapsed runs last and rounds objectives, because engines differ by rounding."""
+    """Return a sort key: collapsed runs come last, and objectives are rounded because engines differ by rounding."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return `run_sort_key` with degenerate runs last, because the core does not make their next step."""
+    """Return `run_sort_key`, but with degenerate runs last, because the core cannot continue them."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 
 def _attainable_objective(trace: Trace) -> float:
-    """Bound the objective that a run may still reach by `MAX_GAIN_FACTOR` times the gain of its second half."""
+    """Return an optimistic bound on the objective that a run may still reach, given its gains so far."""
     return trace.last_objective + MAX_GAIN_FACTOR * (trace.last_objective - trace.objective[(trace.n_steps - 1) // 2])

@@ -1,4 +1,4 @@
-"""Several steps of EM in one call of the C++ core, for the parts of a run that need no Python."""
+"""Several EM steps in one call of the C++ core, as long as no step needs the Python loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """Steps of a run that its engine can make without Python. The fields are arguments of `run_em`."""
+    """Object that makes EM steps of a run in the C++ core. The fields are arguments of `run_em`."""
 
     source: Source
     engine: Engine[Any]
@@ -35,12 +35,12 @@ class FastPath:
     def run_steps(
         self, model: Model, n_steps: int, previous_objective: float, max_steps: int | None = None
     ) -> tuple[Model, list[float], list[float]]:
-        """Continue a run from a model for as many steps as the engine can make on its own.
+        """Continue a run from a model by as many EM steps as the core can make in one call.
 
-        `n_steps` is the number of earlier steps of the run, and `previous_objective` the objective before the last of
-        them. The steps are limited by `max_steps` and the stopping rule, and on a busy processor by time, so callers
-        call again until the rule ends the run. Return the model, and the mean log-likelihood and the objective before
-        each step; both lists are empty if Python must make the next step.
+        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the objective before the last
+        earlier step. `max_steps`, the stopping rule and a time limit may end the call, so that callers call again until
+        the stopping rule ends the run. Return the model, and lists of the mean log-likelihood and the objective before
+        each step. Both lists are empty if Python must make the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []
@@ -56,7 +56,7 @@ class FastPath:
         return model_from_history(history, self.family, model.noise), history.log_likelihood, history.objective
 
     def supports_model(self, model: Model) -> bool:
-        """Return whether the engine supports the usual steps from a model."""
+        """Return whether the core supports EM steps from a model."""
         if self._core_task is None:
             return False
         block, _, algebra, control = self._core_task
@@ -65,10 +65,10 @@ class FastPath:
 
     @cached_property
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
-        """Return what steps need besides a model: all rows, the engine's context, and settings as plain values.
+        """Return what the core needs besides a model: all rows, engine context, structure, and EM settings.
 
-        None if the structure, the objective or the stopping rule requires steps in Python, or if there are too many
-        rows.
+        The result is None if the covariance structure, the objective or the stopping rule requires steps in Python, or
+        if there are too many rows.
         """
         algebra, block = self.family.algebra, self.source.whole
         terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
@@ -79,18 +79,18 @@ class FastPath:
 
 
 def model_from_history(history: RunHistory, family: Family, noise: Background | None = None) -> Model:
-    """Make the model at the end of a history, with a background if the run began with a background."""
+    """Return the model after the last step of a history. `noise` is the noise component with which the run began."""
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:
-        vars(covariances)["whitening"] = history.whitening  # cached so that these covariances are not factored again
+        vars(covariances)["whitening"] = history.whitening  # avoids factoring the covariances again
     if noise is None:
         return Model(history.weights, history.means, covariances, family)
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
 
 
 def step_multiply_adds(model: Model) -> float:
-    """Return the measured multiply-adds of an EM step for each row."""
+    """Return the approximate multiply-adds of an EM step per row, from measurements."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
     return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))

@@ -1,4 +1,4 @@
-"""The EM loop, which supports every step; on small tables the core makes the usual steps (`em.step.fast_path`)."""
+"""The EM loop in Python. On small tables, the C++ core makes most of the steps (`em.step.fast_path`)."""
 
 from __future__ import annotations
 
@@ -36,24 +36,23 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. A run from the model and trace of a state continues the run of that state with the
-    same bits.
+    To stop a run, stop iterating. To continue a run with the same bits, pass the model and the trace of a state.
 
     Parameters
     ----------
     source : source of the rows.
-    engine : engine that sums responsibilities and moments over the rows.
-    model : initial model, whose covariance structure is kept.
-    objective : objective that EM increases.
-    stopping : conditions for stopping.
-    previous_objective : objective before the first step, if the fit continues an earlier fit.
-    trace : trace of earlier steps, whose frozen components stay frozen; None for a new run.
-    is_accelerated : whether to accelerate slow runs; see `acceleration`.
+    engine : engine that computes responsibilities and sums moments.
+    model : initial model; all later models have the same covariance structure.
+    objective : objective that EM increases, such as the log-likelihood.
+    stopping : conditions for stopping the run.
+    previous_objective : last objective of an earlier fit, if this run continues that fit.
+    trace : trace of earlier steps, in which frozen components stay frozen, to continue a run; None for a new run.
+    is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields
     ------
-    state : first the initial state, then one state after each step, or after several steps in the core. Only the last
-        state has an outcome.
+    state : first the initial state, and then a state after each step, or after several steps in the core. Only the last
+        state has an outcome other than None.
     """
     trace = trace or Trace()
     state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
@@ -98,7 +97,7 @@ def run_em(
 def run_to_sound_end(
     source: Source, engine: Engine[Any], model: Model, objective: Objective, stopping: StopRule, **run_options: Any
 ) -> EMState | None:
-    """Return the final state of `run_em`; None if a component freezes or the likelihood is not finite."""
+    """Return the final state of `run_em`, or None if a component freezes or the likelihood is not finite."""
     try:
         end = final_state(run_em(source, engine, model, objective, stopping, **run_options))
     except SingularCovarianceError:
@@ -114,11 +113,12 @@ def em_step(
     frozen: Mapping[int, FreezeReason],
     context: Any = None,
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Make one E-step and one M-step, and return the moments, the model, and all frozen components.
+    """Make one E-step and one M-step; return the moments, the new model, and all frozen components.
 
-    The engine chooses the anchor of the sums. The sums are repeated about the new means if a component degenerates, or
-    if moving the sums would lose digits: in a first step with distant means, and for pooled moments of distant
-    components. `context` is `Moments.context` of the previous step; None in a first step.
+    Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
+    converting the sums to the new means would lose precision, the sums are computed again about the new means.
+    Precision is lost in a first step with distant means, and for pooled moments of distant components. `context` is
+    `Moments.context` of the previous step, or None in the first step.
     """
     spec = model.family.moment_spec(model.covariances)
     is_distant = spec.is_pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION
@@ -133,5 +133,5 @@ def em_step(
 
 
 def _mixture_mean(model: Model) -> Array:
-    """Return the mean of the mixture, near which engines sum pooled moments."""
+    """Return the mean of the mixture; the reference point of pooled moments is usually near this mean."""
     return (model.without_noise.weights[:, None] * model.means).sum(axis=0)

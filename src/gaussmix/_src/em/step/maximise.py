@@ -1,4 +1,4 @@
-"""The M-step from moments to a model, which is common to all covariance structures."""
+"""The M-step, which computes a model from moments, in the same way for all covariance structures."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.einsum import einsum
 
-# An empty component gets this fraction of 1/K as its initial weight.
+# The initial weight of an empty component is this fraction of 1 / n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# An empty component gets this fraction of the scatter of all rows, which is too little to change shared covariances.
+# The scatter of an empty component is this fraction of the scatter of all rows, too small to change shared covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
 def maximise_likelihood(moments: Moments, default_means: Array) -> tuple[Array, Array, Scatter]:
     """Compute weights with sum 1, means, and the scatter about the new means; Bishop (2006) eq. 9.17, 9.22.
 
-    A component without mass gets its mean from `default_means`, (n_components, n_features).
+    A component without rows gets its mean from `default_means`, (n_components, n_features).
     """
-    weights = moments.mass / (moments.mass.sum() or 1.0)  # divisor 1 if the background has all rows
+    weights = moments.mass / (moments.mass.sum() or 1.0)  # the divisor is 1 if all rows are noise
     means = moments.means(default_means)
     second = moments.about(means).second
     assert second is not None
@@ -40,25 +40,25 @@ def maximise_likelihood(moments: Moments, default_means: Array) -> tuple[Array, 
 def initial_models(
     moments: Moments, family: Family, objective: Objective, default_means: Array, current: Covariances | None = None
 ) -> list[Model]:
-    """Make the models that EM may start from: first the model of the M-step, then the structure's alternatives.
+    """Return initial models for EM: first the result of the M-step, then models with alternative covariances.
 
-    An empty component starts at its mean in `default_means` (n_components, n_features), with the pooled covariance of
-    the other components and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. For an iterative
-    M-step, `current` are the covariances after the previous update, and there are no alternatives. Raises
-    `SingularCovarianceError` if, in every model, a component has too few distinct rows for a covariance.
+    An empty component gets its mean from `default_means` (n_components, n_features), the pooled covariance of the other
+    components, and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. If the M-step is iterative,
+    `current` contains the covariances after the previous update, and there are no alternatives. If a covariance is
+    singular in every model, because a component has too few distinct rows, `SingularCovarianceError` is raised.
     """
     weights, means, scatter = maximise_likelihood(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
     weights = np.where(empty, EMPTY_COMPONENT_WEIGHT / len(weights), weights)
     scatter = _fill_empty_components(scatter, empty)
     weights, means, scatter = objective.constrain(weights / weights.sum(), means, scatter)
-    # The means of empty components are set again, because a prior would move all of them to its own mean.
+    # The means of empty components are set again, because a prior would move all these means to the prior mean.
     means = np.where(empty[:, None], default_means, means) if empty.any() else means
     first = family.update(scatter, current)
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        indices = np.flatnonzero(empty)  # empty components keep their covariances, and a shared one is kept whole
+        indices = np.flatnonzero(empty)  # empty components keep their covariances
         candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
@@ -75,12 +75,12 @@ def initial_models(
 def next_model(
     moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
 ) -> tuple[Model, dict[int, FreezeReason]]:
-    """Make the model after a step, and return also `frozen` with the components that freeze in this step."""
+    """Make the M-step; return the new model, and `frozen` with the components that freeze in this step added."""
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    # Degrees of freedom decide, because a prior may add degrees of freedom to a component without rows.
+    # The test uses degrees of freedom, because a prior may add degrees of freedom to a component without rows.
     lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
@@ -96,10 +96,10 @@ def next_model(
 
 
 def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collection[int]) -> Covariances:
-    """Update the covariances of all components that are neither frozen nor fixed.
+    """Update the covariances of all components except frozen and fixed components.
 
-    If covariances share only some of their parts, frozen and fixed components do not contribute to these parts, because
-    otherwise the step could lower the likelihood.
+    If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
+    the shared value, because the step could otherwise lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]
@@ -113,11 +113,11 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
 
 
 def anchor_cancellation(anchor: Array, model: Model) -> float:
-    """Bound the ratio of second moments about the anchor to second moments about the means.
+    """Return an upper bound on the ratio of second moments about `anchor` to second moments about the means.
 
-    Moving the moments subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. Because the remainder is N_k I in whitened
-    coordinates, the ratio of a component is ‖W_k δ_k‖². For pooled moments the ratio is the largest eigenvalue of
-    Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
+    The conversion of second moments to the means subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. Because the result is
+    N_k I in whitened coordinates, the ratio for a component is ‖W_k δ_k‖². For pooled moments, the ratio is the largest
+    eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
     """
     offsets = model.means - anchor
     if not offsets.any():
@@ -132,7 +132,7 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
 def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled covariance.
 
-    Covariance structures divide by the degrees of freedom, which therefore must be positive.
+    The degrees of freedom must be positive, because covariance structures divide by them.
     """
     if not empty.any() or scatter.spec.is_pooled:
         return scatter
@@ -142,25 +142,25 @@ def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatte
 
 
 def find_collapsed(model: Model, objective: Objective) -> set[int]:
-    """Return the components of a model that have too few distinct rows for a covariance."""
+    """Return the components whose covariance is singular because they have too few distinct rows."""
     return set(_find_rounding_variances(model, objective.variance_floor)) | set(_find_singular_components(model))
 
 
 def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
-    """Return components whose spread is rounding error of their mean, in some feature without a variance floor."""
+    """Return components whose variance is only rounding error, in some feature without a lower bound on variances."""
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
-    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # true for nearly all models
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # this holds for nearly all models
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # all components add to the shared variance
+    if model.covariances.is_shared:  # all components contribute to the shared variance
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 
 
 def _find_singular_components(model: Model) -> tuple[int, ...]:
-    """Return the components whose covariance has no Cholesky factor, or all components if they share it."""
+    """Return the components whose covariance has no Cholesky factor; if the covariance is shared, all components."""
     try:
         _ = model.whitening
     except SingularCovarianceError as error:

@@ -1,4 +1,4 @@
-"""Runs of EM on many tables, each from its own mixture. Usual runs are made in one call of the core."""
+"""EM runs on many tables, with one initial mixture per table. One call of the core makes most of these runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# With more rows, calls cost little compared with the work, and several runs share one sorted order of the rows.
+# With more rows than this, separate runs are better: the calls cost little compared with the work, and several runs
+# share one sorted order of the rows.
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
@@ -33,15 +34,15 @@ def run_em_on_each(
     groups: RowGroups | None = None,
     choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
 ) -> list[EMState]:
-    """Run EM on each table, and return the final states, with the bits of `run_em`.
+    """Run EM on each table, and return the final states, with the same bits as `run_em`.
 
     Parameters
     ----------
-    engine, objective, stopping : same as in `run_em`.
-    models : initial models, with the same structure and number of components.
-    get_source : function that returns the rows of a table from its index.
-    groups : the same rows for a call of the core; None if rows are not in memory, or if the core does not support them.
-    choose_end : function that chooses the final state of a run that the core does not make.
+    engine, objective, stopping : the same arguments as in `run_em`.
+    models : initial models, one per table, all with the same covariance structure and number of components.
+    get_source : function that takes the index of a table and returns the source of its rows.
+    groups : rows of all tables for one call of the core; None if rows are not in memory, or not supported by the core.
+    choose_end : function that takes the states of a run that the core does not make, and returns the final state.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
@@ -51,7 +52,7 @@ def run_em_on_each(
 
 
 def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
-    """Repeat the rows of a source for runs from several models; None if one call would not be faster."""
+    """Return groups that repeat the rows of a source for several runs, or None if one call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None
@@ -61,7 +62,7 @@ def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
 def _run_in_core(
     engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StopRule, groups: RowGroups
 ) -> dict[int, EMState]:
-    """Return the final states of the runs that the core finishes."""
+    """Return the final state of each run that the core can finish, keyed by the index of the table."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     terms = objective.pack_for_core(n_components)
     if terms is None or algebra is None:

@@ -1,4 +1,4 @@
-"""Online EM, which makes an M-step after a few thousand rows of a stream and gradually forgets earlier rows."""
+"""Online EM: makes an M-step after every few thousand rows of a stream, and gradually forgets earlier rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.value import Value
 
-# A step has 35 tiles of the core, and 13 steps are a leaf.
+# Number of rows of a step, which are 35 tiles of the core; 13 steps are one leaf (65,520 rows).
 STEP_ROWS = 5_040
 
 
@@ -29,17 +29,17 @@ class ForgettingRate(Value):
 
     Parameters
     ----------
-    decay : float, default 0.7
-        Exponent above 0.5 and at most 1. Step t gives its own rows the weight (t + 1)^−decay and all earlier rows
-        together the rest of 1. At 1 all steps have equal weight; lower values forget early steps sooner.
-    half_life : float, default None
-        Number of rows, at least 5,040, after which the weight of a row is at most halved. Use `half_life` for data that
-        drift. None is right if all rows come from one distribution.
+    decay : float, default 0.7 Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay,
+        and all earlier rows together have the remaining weight, so that both weights sum to 1. With 1, all steps have
+        equal weight; with lower values, early steps are forgotten sooner.
+    half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row is halved
+        or lower. Set `half_life` for data whose distribution drifts. Keep None if all rows come from the same
+        distribution.
 
     Raises
     ------
-    ValueError : a number is out of its range.
-    TypeError : a value is not a number.
+    ValueError : `decay` or `half_life` is outside its range.
+    TypeError : `decay` or `half_life` is not a number.
 
     Examples
     --------
@@ -65,20 +65,20 @@ class ForgettingRate(Value):
 
         Parameters
         ----------
-        total_weight : t, the row weight up to the end of the step, relative to the row weight of a usual step; at least
-            1.
-        step_weight : row weight of the step, relative to the row weight of a usual step.
+        total_weight : total weight of all rows up to the end of this step, as a multiple of the weight of a full step;
+            at least 1.
+        step_weight : weight of the rows of this step, as a multiple of the weight of a full step.
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # at 1, rows are too light to change a digit
+        )  # at 1, the rows are too light to change the sums
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay
 
 
 def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Moments:
-    """Compute the moments of rows about the model's means, divided by the total row weight."""
+    """Compute the moments of all rows about the model's means, divided by the total row weight."""
     spec = model.family.moment_spec(model.covariances)
     task = StepTask(engine, model.n_components, model.parameters, spec, anchor=model.means)
     moments = task.sum_moments(source)
@@ -88,11 +88,12 @@ def moments_per_weight(source: Source, engine: Engine[Any], model: Model) -> Mom
 def online_step(
     source: Source, engine: Engine[Any], model: Model, sums: Moments, objective: Objective, log_decay_factor: float
 ) -> tuple[Moments, Model, Mapping[int, FreezeReason]]:
-    """Update the sums of earlier rows with new rows, both per unit of row weight, and make the next model.
+    """Update `sums` with new rows, and make an M-step. All sums are per unit of row weight.
 
-    S ← (1 − γ) S + γ s with log(1 − γ) of `ForgettingRate.log_decay_factor`; Cappé & Moulines (2009), JRSS B 71, eq. 9
-    and 10. The structure's moment specification must not depend on its covariances. Components that degenerate keep
-    their mean and covariance in this step only, because new rows may belong to them.
+    The new sums are (1 − γ) S + γ s, with earlier sums S and sums s of the new rows; `log_decay_factor` is log(1 − γ),
+    from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The moments that the
+    covariance structure needs must not depend on its covariances. A component that degenerates keeps its mean and
+    covariance only in this step, because later rows may belong to it.
     """
     new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))

@@ -1,4 +1,4 @@
-"""Trimmed EM, whose steps leave out the least probable rows."""
+"""Trimmed EM, in which every step leaves out the least probable rows."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Bounds on the change of log densities from one mixture to the next, with which trimming skips most rows."""
+"""Bounds on how much log densities decrease from one mixture to the next, so that trimming can skip most rows."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-# Fraction of a density that may belong to components far from the row, for which there is no bound.
+# Maximum fraction of a row's density that may belong to components without a bound, which are far from the row.
 MAX_UNBOUNDED_FRACTION = 1e-6
 
 
 def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
-    """Make a function from lower bounds on log densities before a step to bounds after it; None without a useful bound.
+    """Return a function that converts lower bounds on log densities before a step to lower bounds after the step.
 
-    A component at distance r = ‖W (x − μ)‖ before the step has at most distance a r + b after it, with a = ‖W' W⁻¹‖ and
-    b = ‖W' (μ − μ')‖. Hence log p(x, k) falls by at most D(r), which increases with r. Choose R with R² / 2 = largest
-    log scale − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R have at most this fraction of
-    p(x). All other log p(x, k) fall by at most D(R), and so does log p(x).
+    The result is None if there is no useful bound. Let r = ‖W (x − μ)‖ be the distance of a row from a component before
+    the step. The distance after the step is at most a r + b, with a = ‖W' W⁻¹‖ and b = ‖W' (μ − μ')‖. Hence, log p(x,
+    k) decreases by at most D(r), which increases with r. Define R by R² / 2 = largest log scale − log p(x) + log K −
+    log `MAX_UNBOUNDED_FRACTION`. Components with r > R contribute at most the fraction `MAX_UNBOUNDED_FRACTION` to
+    p(x). For all other components, log p(x, k) decreases by at most D(R), and therefore log p(x) does, too.
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:
@@ -40,7 +41,7 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
     highest = max(float(before.log_scale.max()), before.log_background) + math.log(
         len(present) / MAX_UNBOUNDED_FRACTION
     )
-    # At any distance, D is at most the sum of the largest value of each of its terms.
+    # For every component, D is at most the polynomial whose coefficients are the maxima over all components.
     quadratic, linear, constant = (
         float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
     )
@@ -50,7 +51,7 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
 
 
 def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
-    """Return bounds after a step, from the largest log scale and the terms of D."""
+    """Return lower bounds after a step, given the largest log scale (`highest`) and the coefficients of D."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.maximum(2.0 * (highest - log_density), 0.0)
         fallen = quadratic * squares + linear * np.sqrt(squares) + constant
@@ -60,7 +61,7 @@ def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: 
 
 @one_blas_thread()
 def _whitening_ratios(before: Parameters, after: Parameters) -> Array:
-    """Return ‖W'_k W_k⁻¹‖ of each component, (n_components,)."""
+    """Return the norm ‖W'_k W_k⁻¹‖ for each component, (n_components,)."""
     old, new = before.whitening, after.whitening
     if old.factor_shape is not FactorShape.TRIANGULAR:
         ratios = np.abs(new.factors / old.factors).reshape(max(len(old.factors), len(new.factors)), -1)

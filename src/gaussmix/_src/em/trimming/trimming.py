@@ -1,8 +1,9 @@
-"""Trimmed EM, in which each pass leaves out the rows that are least probable under its initial mixture.
+"""Trimmed EM, in which each pass leaves out the rows that are least probable under the current mixture.
 
 See Neykov, Filzmoser, Dimova & Neytchev (2007), Computational Statistics & Data Analysis 52, and García-Escudero,
 Gordaliza, Matrán & Mayo-Iscar (2008), Annals of Statistics 36. A step increases the log-likelihood of the rows that it
-keeps, and choosing the most probable rows of the next mixture increases the log-likelihood again.
+keeps. The next pass keeps the rows that are most probable under the new mixture, which increases the log-likelihood
+again.
 """
 
 from __future__ import annotations
@@ -41,27 +42,27 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-# Rows that may be less than this many nats above the last cutoff are evaluated.
+# Rows whose lower bound is less than this many nats above the last cutoff are evaluated.
 CUTOFF_MARGIN = 0.5
-# If a larger fraction of the rows of a leaf must be evaluated, all rows of the leaf are.
+# If a larger fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
 MAX_EVALUATED_LEAF_FRACTION = 0.5
-# Log densities within this relative distance of the cutoff count as equal to the cutoff, because they may be rounded.
+# Log densities within this relative distance of the cutoff count as equal to the cutoff, because of rounding errors.
 CUTOFF_ROUNDING = 2.0**-40
 N_RANDOM_STARTS = 20  # number of starts from random rows
-# Limits of EM from each start, and from the best starts.
+# Limits of the EM run from each start, and of the longer run from the best starts.
 START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)
-MAX_REFINED_STARTS = 3  # number of starts from which EM continues longer
+MAX_REFINED_STARTS = 3  # number of best starts from which a longer EM run is made
 
 
 class TrimmingRule(NamedTuple):
-    """Rule that decides which rows a pass keeps.
+    """Rule that determines which rows a pass keeps, and with what weight.
 
     Parameters
     ----------
-    cutoff : rows with a lower log density, nats, are left out.
-    tie_upper : rows with a log density from the cutoff to this one are tied.
-    tie_fraction : fraction of its weight that each tied row keeps. It is equal for all tied rows so that their order
-        does not matter.
+    cutoff : log density, nats, below which rows are left out.
+    tie_upper : upper limit of ties: rows with a log density from `cutoff` to `tie_upper` are tied.
+    tie_fraction : fraction of its weight that each tied row keeps. All tied rows keep the same fraction, so that the
+        order of the rows does not matter.
     """
 
     cutoff: float
@@ -69,7 +70,7 @@ class TrimmingRule(NamedTuple):
     tie_fraction: float
 
     def row_weights(self, log_density: Array, row_weight: Array | None) -> Array:
-        """Return the row weights in the pass, (n_rows,), from log densities and original row weights."""
+        """Return the weights of the rows in the pass, (n_rows,), given log densities and original weights."""
         weight = np.where(log_density > self.tie_upper, 1.0, self.tie_fraction)
         weight = np.where(log_density < self.cutoff, 0.0, weight)
         return weight if row_weight is None else weight * row_weight
@@ -78,10 +79,10 @@ class TrimmingRule(NamedTuple):
 def find_trimming_rule(
     source: Source, log_density: Task[Array], trimmed_weight: float, cutoff_range: tuple[float, float] = (-inf, inf)
 ) -> TrimmingRule | None:
-    """Find the rule that leaves out the least probable rows, up to a total weight of `trimmed_weight`.
+    """Find the rule that leaves out the least probable rows with a total weight of `trimmed_weight`.
 
-    The row at the cutoff keeps the remaining part of its weight. None if the cutoff is outside `cutoff_range` (log
-    densities), above which `log_density` may return lower bounds.
+    The row at the cutoff keeps a part of its weight, so that the total is exact. The result is None if the cutoff is
+    outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this range.
     """
     tie = 2 * CUTOFF_ROUNDING
     nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
@@ -92,12 +93,12 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    # Unweighted rows are counted exactly, without rounding.
+    # Without weights, sums are counts, which are exact.
     if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    # The bits of these sums must not depend on the way to the cutoff, because a resumed fit finds the cutoff
-    # differently.
+    # With weights, sums are computed in one more pass, because a resumed fit finds the cutoff in other steps and must
+    # get the same bits.
     else:
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
@@ -111,10 +112,10 @@ def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: flo
 
 
 class TrimmedSource(Source):
-    """Source of the rows of another source, without the least probable rows in each pass with parameters.
+    """Source that wraps another source. Each pass with parameters leaves out the least probable rows.
 
-    The rows that are left out have a given fraction of the row weight. Passes without parameters, and all methods other
-    than `map_merge`, use all rows.
+    The omitted rows have the fraction `fraction` of the total row weight. Passes without parameters, and all methods
+    other than `map_merge`, use all rows.
     """
 
     def __init__(self, source: Source, fraction: float) -> None:
@@ -129,7 +130,7 @@ class TrimmedSource(Source):
 
     @property
     def whole(self) -> None:
-        """Return None, because a block does not contain the decision which rows are left out."""
+        """Return None, because a block does not store which rows are left out."""
         return None
 
     def collect(self, kind: type[F]) -> F:
@@ -138,28 +139,28 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        # With an anchor, engines do not use the totals of all rows.
+        # With an anchor, engines do not use the scatter of all rows, which would include omitted rows.
         if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
     def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
-        """Return the rule of a pass with these parameters, and store it for further passes with the same parameters."""
+        """Return the trimming rule of a pass with these parameters, which is cached until the parameters change."""
         return self._find_pass(engine, parameters).rule
 
     def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
-        """Return a source of the rows that a pass with these parameters keeps; all other rows have weight 0."""
+        """Return a source with all rows, in which rows that a pass with these parameters leaves out have weight 0."""
         task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
         change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """Find the rule and the log densities of a pass with these parameters.
+        """Find the trimming rule and the log densities of a pass with these parameters.
 
-        If blocks store log densities under the last parameters, only rows whose log density may have fallen below the
-        cutoff since then are evaluated (`em.trimming.log_density_bounds`). For rows with missing values or errors there
-        are no bounds, so all rows are evaluated.
+        If the log densities under the previous parameters are stored, only those rows are evaluated whose log density
+        may now be below the cutoff (`em.trimming.log_density_bounds`). If rows have missing values or measurement
+        errors, there are no bounds, and all rows are evaluated.
         """
         last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
@@ -188,14 +189,16 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """Task that computes the log densities of a leaf's rows, nats; above `exact_below` they may be lower bounds.
+    """Task that computes the log densities of a leaf's rows, nats; those above `exact_below` may be lower bounds.
 
     Parameters
     ----------
-    engine, parameters : engine and parameters of the log densities.
-    step : index of the parameters. Bounds lead from the parameters of the previous index to these parameters.
-    exact_below : above this log density, results may be lower bounds.
-    bound_function : function from previous log densities, or lower bounds on them, to lower bounds.
+    engine, parameters : engine that computes log densities, and parameters of the mixture.
+    step : index of the parameters, which increases by 1 with each new mixture. Bounds apply only to stored log
+        densities of the previous index.
+    exact_below : log density above which results may be lower bounds.
+    bound_function : function that converts log densities (or lower bounds) under the previous parameters to lower
+        bounds under these parameters; None without bounds.
     """
 
     engine: Engine[Any]
@@ -227,7 +230,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """Log densities of a leaf's rows, (n_rows,), nats; above `exact_below` they may be lower bounds."""
+    """Log densities of a leaf's rows, (n_rows,), nats. Values above `exact_below` may be lower bounds."""
 
     step: int
     exact_below: float
@@ -236,7 +239,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """State stored with a block: log densities by the first row of their leaf, and the state of a step."""
+    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -247,14 +250,14 @@ class _TrimmingState(BlockState):
         return self.task_state.n_bytes + sum(entry.log_density.nbytes for entry in self.densities_by_leaf.values())
 
     def get_task_state(self, task: Task[Any], block: Block) -> Any:
-        """Return the state of a task, and make it if the state of another task is stored."""
+        """Return the stored state of a task, or make a new state if the stored state is from another task."""
         if self.task_key != task.key:
             self.task_key, self.task_state = task.key, task.open(block)
         return self.task_state
 
 
 class _TrimmingPass(NamedTuple):
-    """Log densities and rule of the last pass."""
+    """Log densities and trimming rule of the last pass."""
 
     log_density: _LogDensityTask
     rule: TrimmingRule
@@ -262,7 +265,7 @@ class _TrimmingPass(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _TrimmedStep:
-    """Task that makes a step on the retained rows."""
+    """Task that makes a step on the rows that the trimming rule keeps."""
 
     task: StepTask
     log_density: _LogDensityTask
@@ -276,7 +279,7 @@ class _TrimmedStep:
         return _TrimmingState()
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """Return the sizes of the step, with twice the bytes of the task because it contains the parameters twice."""
+        """Return the sizes of the step task, with doubled bytes because parameters are sent twice."""
         task, node, n_components = self.task.sizes(n_features)
         return 2 * task, node, n_components
 
@@ -294,12 +297,12 @@ def _reweight_rows(
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
-    """Return the log density, nats, below which a pass leaves rows out; None if it keeps all rows."""
+    """Return the log density, nats, below which a pass leaves rows out, or None without trimming."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
-    """Return the widths of the middle three quarters of each feature, (n_features,), data units; 0 if it is constant.
+    """Return the width of the middle three quarters of each feature, (n_features,), data units; 0 if constant.
 
     If the middle three quarters are a single number, the width is the standard deviation.
     """
@@ -309,7 +312,7 @@ def _feature_widths(sample: DistinctRows) -> Array:
 
 @dataclass(frozen=True)
 class RowTrimming:
-    """Setting to leave out a fraction of the row weight in each pass."""
+    """Settings of a trimmed fit, which leaves out a fraction of the row weight in each pass."""
 
     fraction: float
 
@@ -318,13 +321,13 @@ class RowTrimming:
         return TrimmedSource(source, self.fraction)
 
     def retained_sample(self, sample: DistinctRows, model: Model, engine: Engine[Any]) -> DistinctRows:
-        """Return the rows of a sample that a pass with a model keeps."""
+        """Return the rows of a sample that a pass with the given model keeps."""
         rule = TrimmedSource(ArraySource(sample.rows, sample.weight), self.fraction).rule_for(engine, model.parameters)
         weight = rule.row_weights(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign rows as `nearest_centre` does, but with spheres as wide as the rows, so that units do not matter."""
+        """Assign each row to the nearest mean, with spheres as wide as the data, so that trimming ignores units."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(
@@ -336,13 +339,13 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """Choose the start of a trimmed fit: the best of the named start and random starts, by short runs of EM.
+        """Choose the initial partition of a trimmed fit: the best of the named start and of random starts.
 
-        Outliers may spoil a single start, so that many starts are compared. The runs share one variance per feature
-        among all components, because the likelihood would otherwise have peaks at single rows. As in R's tclust, EM
-        makes few steps from each start and many from the best starts. With 10 % outliers and 4 components, two of three
-        starts from random rows contain no outlier. Features are scaled by their widths, so that their units do not
-        matter.
+        Because outliers may spoil a single start, many starts are compared by EM runs. As in R's tclust, EM makes few
+        steps from each start, and many steps from the best starts. In these runs, all components share one variance per
+        feature, because the likelihood would otherwise be unbounded at single rows. With 10 % outliers and 4
+        components, two of three starts from random rows contain no outlier. Features are divided by their widths, so
+        that units do not matter.
         """
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)
@@ -368,6 +371,6 @@ class RowTrimming:
         ends = (final_state(run_em(source, engine, start, objective, BEST_STOPPING)) for start in starts)
         model = best_run([end] for end in ends).model
         whitening = Diagonal.from_array(model.covariances.array * widths**2, n_components, n_features, True).whitening
-        # The log scale stays in scaled units, which only adds a constant to all log densities. Its conversion would
-        # change their last digits.
+        # The log scale is not converted to data units, because the conversion would only add a constant to all log
+        # densities and change the last digits.
         return Partition(Parameters(model.parameters.log_scale, model.means * widths, whitening), AssignmentRule.SOFT)

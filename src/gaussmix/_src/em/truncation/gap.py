@@ -1,4 +1,4 @@
-"""Estimate the difference between the log-likelihood and the free energy of truncated EM from sampled rows."""
+"""Estimate, from sampled rows, the difference between the log-likelihood and the free energy of truncated EM."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_DENSITIES = 2**22  # number of densities that are computed at a time, 32 MB
+MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums, over sampled rows, the log density of all components minus the log density of the candidates.
+    """Task that sums, over sampled rows, the log density minus the log density of the candidate components only.
 
     Parameters
     ----------
     engine, parameters : engine and parameters of the fit.
-    fair : row weight that a sampled row represents.
+    fair : row weight that each sampled row represents.
     """
 
     engine: Engine[Any]
@@ -45,7 +45,7 @@ class GapTask:
 
     def call(self, block: Block, state: Any) -> Sums:
         candidates = state.candidates
-        # Candidates are missing if the process that stored them was lost.
+        # Candidate components are missing if the process that stored them was lost.
         if candidates is None:
             return Sums([0.0, 0.0, 0.0])
         return block.sum_of(lambda leaf: self._sum_leaf(leaf, candidates[leaf.first_row - block.first_row :]))
@@ -61,7 +61,7 @@ class GapTask:
         return total
 
     def _gaps(self, rows: Block, candidates: Any) -> Array:
-        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) of each row, nats."""
+        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, nats."""
         engine, K = self.engine.complete_engine, len(self.parameters.means)
         joint = engine.component_log_density(rows, self.parameters)
         if self.parameters.log_background > -np.inf:
@@ -74,7 +74,7 @@ class GapTask:
 
 
 def estimate_gap(source: Source, engine: Any, parameters: Parameters) -> PosteriorGap:
-    """Estimate the difference between the log-likelihood and the free energy, and its standard error."""
+    """Estimate the difference between the log-likelihood and the free energy, with a standard error."""
     fair = max(1.0, source.n_rows / N_SAMPLED_ROWS) * source.row_totals.total_weight / source.n_rows
     count, first, second = source.map_merge(GapTask(engine, parameters, fair))
     mean = first / count if count else float("nan")

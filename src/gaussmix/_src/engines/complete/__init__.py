@@ -1,1 +1,1 @@
-"""The engine of complete rows, which calls the C++ core."""
+"""The engine for complete rows, which calls the C++ core."""

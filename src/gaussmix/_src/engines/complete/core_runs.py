@@ -1,4 +1,4 @@
-"""Several EM steps, or whole fits, in one call of the core (cpp/em), for structures that `Algebra` describes."""
+"""Functions that make several EM steps, or whole fits, in one call of the C++ core (cpp/em)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # the core begins no step after this time, so that callers can report and stop
+MAX_CALL_SECONDS = 0.05  # the core starts no EM step after this time, so that callers can report progress or stop
 NO_TIME_LIMIT = 1e9  # seconds
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds of a pass
-# If covariances have more values than this, the time of the loop in Python is negligible compared with M-steps.
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # in shorter passes (multiply-adds), the core never returns for a new row order
+# If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
 MAX_COVARIANCE_VALUES = 2**18
 
 
 def supports_core_steps(block: Block, n_components: int, structure: Algebra) -> bool:
-    """Return whether the core can make many steps in one call: no decision is due between them, and M-steps are short.
+    """Return whether the core should make many EM steps in one call, without a return to Python between steps.
 
-    The decision between steps is about the order of the rows (`complete/row_order.py`), and only Python makes it. On a
-    short pass an order does not pay, and below `MIN_ORDERED_WORK` steps in the core save more time than an order.
+    Only Python can choose a better order of the rows between steps (`complete/row_order.py`). In passes with less work
+    than `MIN_ORDERED_WORK`, staying in the core saves more time than a better order of the rows. Rows with prior
+    information about their components, and structures with long M-steps, are left to Python.
     """
     n_features, factor_shape = block.rows.shape[1], _factor_shape(structure)
     if block.log_prior is not None:
@@ -50,7 +51,7 @@ def _factor_shape(structure: Algebra) -> FactorShape:
 
 
 def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_features: int) -> Whitening:
-    """Make a `Whitening` of the values that the core computed, as covariance structures do."""
+    """Make a `Whitening` from factors that the core computed, of the class that the covariance structure uses."""
     factor_shape, factors = _factor_shape(structure), factors.reshape(len(log_abs_det), -1)
     if factor_shape is FactorShape.TRIANGULAR:
         return TriangularWhitening(factors.reshape(-1, n_features, n_features), log_abs_det)
@@ -60,10 +61,10 @@ def _make_whitening(structure: Algebra, factors: Array, log_abs_det: Array, n_fe
 
 
 class CoreRuns:
-    """Methods of an engine that make steps and fits in one call of the core; see `Engine`."""
+    """Base class of engines with the methods that make many EM steps, or whole fits, in one call of the core."""
 
     n_threads: int
-    is_incomplete: ClassVar[bool] = False  # whether rows may have missing values or errors
+    is_incomplete: ClassVar[bool] = False  # whether rows may have missing values or measurement errors
     is_truncated: ClassVar[bool] = False
 
     @property
@@ -79,7 +80,7 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        total = context.total_spread if log_volume == np.inf else None  # a background takes a part of the scatter
+        total = context.total_spread if log_volume == np.inf else None  # not valid with a noise component
         assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)

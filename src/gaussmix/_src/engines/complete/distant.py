@@ -1,9 +1,9 @@
-"""Responsibilities of complete rows that are far from every mean.
+"""Accurate responsibilities of complete rows that are extremely far from every mean.
 
-At a distance of D standard deviations from a mean, rounding changes a squared distance by about ε D², and squared
-distances beyond 1e154 standard deviations overflow. Squared distances then no longer show which component is nearest.
-However, their *difference* keeps its digits in the form (b − a)·(b + a), with a = W_r (x − μ_r) and b = W_k (x − μ_k),
-if b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
+If a row is D standard deviations from a mean, the rounding error of the squared distance is about ε D², and beyond D =
+1e154 the square overflows. Squared distances then no longer show which component is nearest. However, the *difference*
+of two squared distances can be computed accurately. With a = W_r (x − μ_r) and b = W_k (x − μ_k), this difference is (b
+− a)·(b + a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax
 from gaussmix._src.numerics.rows import extremes
 
-# Up to this number of rows, each row is compared with the box; with more, only the extremes of the features are.
+# Up to this number of rows, each row is compared with the box; for more rows, only the minimum and maximum of each
+# feature.
 MAX_ROWS_COMPARED_SINGLY = 256
-MAX_FACTOR_VALUES = 2**22  # largest number of values in the factors of the pairs of a row and a component
-# The first round finds the nearest component up to rounding, the second resolves ties, and the third is a reserve.
+MAX_FACTOR_VALUES = 2**22  # maximum number of values in the whitening factors that are gathered at a time
+# The first round finds the nearest component up to rounding, the second round resolves ties, and the third is for
+# safety.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -35,20 +37,21 @@ RowResult = TypeVar("RowResult", Array, NDArray[np.int64])
 
 
 def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters, log_density: LogDensity) -> RowResult:
-    """Replace results for rows that are far from every mean by results from their log odds.
+    """Recompute the results for rows that are far from every mean; log odds are accurate for such rows.
 
     The engine of complete rows calls this function at the end of `responsibilities` and `labels`.
 
     Parameters
     ----------
-    result : responsibilities (n_rows, n_components) or labels (n_rows,) of the rows of the block; written to.
+    result : responsibilities (n_rows, n_components) or labels (n_rows,) of the block's rows. The array is changed in
+        place.
     block : the rows.
     parameters : parameters of the mixture.
     log_density : log p(x) of rows, as the engine computes it.
 
     Returns
     -------
-    result : the same array.
+    result : the corrected array, which is the same object.
     """
     indices, log_odds = distant_log_odds(block, parameters, log_density)
     if indices.size:
@@ -58,7 +61,7 @@ def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters
 
 
 def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
-    """Find the rows that are far from every mean, and the log odds of their components.
+    """Find the rows that are far from every mean, and compute the log odds of the components for these rows.
 
     Parameters
     ----------
@@ -68,12 +71,12 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 
     Returns
     -------
-    indices : (n_far,), indices of the far rows in the block, without rows that have missing values.
-    log_odds : log p(x, k) − log p(x, r) with the nearest component r of each row, (n_far, n_components), nats.
+    indices : indices of the far rows in the block, (n_far,); rows with missing values are left out.
+    log_odds : log p(x, k) − log p(x, r), nats, where r is the row's nearest component, (n_far, n_components).
     """
     indices = distant_rows(block, parameters, log_density)
     if indices.size:
-        # Rows with missing values keep the results of squared distances.
+        # Rows with missing values keep the results that were computed from squared distances.
         indices = indices[~np.isnan(block.rows[indices]).any(axis=1)]
     if not indices.size:
         return indices, np.empty((0, len(parameters.means)))
@@ -83,20 +86,21 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Return the indices of rows that are far from every mean, (n_far,).
 
-    If there are such rows, `step` counts some, because it tests max_k log p(x, k), which exceeds log p(x) only by
-    rounding. For most blocks, the minimum and maximum of each feature already show that no row is far.
+    `step` counts far rows by max_k log p(x, k), which exceeds log p(x) only by rounding. Therefore, if there are far
+    rows, `step` counts at least some far rows. For most blocks, the minimum and maximum of each feature already show
+    that no row is far.
     """
     limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
         return np.empty(0, dtype=np.intp)
-    # A background is near to every row, so that no row is far.
+    # If the noise component's density is above the limit, it is above the limit for every row, so that no row is far.
     if block.log_prior is None and (parameters.log_background >= limit or _are_in_inner_box(block, parameters)):
         return np.empty(0, dtype=np.intp)
     return np.flatnonzero(np.concatenate([log_density(part, parameters) for part in block.split()]) < limit)
 
 
 def _are_in_inner_box(block: Block, parameters: Parameters) -> bool:
-    """Return whether all rows are in a box in which no row is far."""
+    """Return whether all rows are inside `parameters.inner_box`, because rows in this box are not far."""
     (low, high), rows = parameters.inner_box, block.rows
     if len(rows) > MAX_ROWS_COMPARED_SINGLY:
         rows = extremes(rows)
@@ -105,7 +109,7 @@ def _are_in_inner_box(block: Block, parameters: Parameters) -> bool:
 
 
 def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
-    """Divide a block into all rows, with weight 0 for rows at `indices`, (n_far,), and the rows at `indices` alone."""
+    """Return the block with weight 0 for the rows at `indices` (n_far,), and a block of only these rows."""
     weight = np.array(block.weight)
     distant = replace(block.take(indices, block.first_row), row_weight=weight[indices])
     weight[indices] = 0.0
@@ -115,26 +119,27 @@ def split_block(block: Block, indices: NDArray[np.intp]) -> tuple[Block, Block]:
 def sum_distant_rows(
     distant: Block, engine: Engine[Any], parameters: Parameters, spec: MomentSpec, anchor: Array
 ) -> BlockMoments:
-    """Sum far rows about an anchor with their responsibilities."""
+    """Sum the moments of far rows about `anchor`, with responsibilities that are accurate for such rows."""
     resp = softmax(_log_odds_of_nearest(distant, parameters))
     weight, distant = distant.weight, replace(distant, assignment=_drop_negligible(resp))
     sums = engine.step(distant, engine.make_state(distant, len(anchor)), None, spec, AssignmentRule.ASSIGNMENT, anchor)
     log_density = engine.log_density(distant, parameters)
-    # The log-likelihood may be −∞, which the caller reports.
+    # The log-likelihood may overflow to −∞, which the caller reports.
     with np.errstate(over="ignore"):
         return replace(sums, log_likelihood=float((weight * log_density)[weight > 0].sum()))
 
 
 def _drop_negligible(resp: Array) -> Array:
-    """Set responsibilities to 0 that are at most 2⁻⁶⁰ of the row's largest, as `step` does."""
+    """Set every responsibility to 0 that is at most 2⁻⁶⁰ of the row's largest one, as `step` does."""
     retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
 
 
 def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
-    """Return log p(x, k) − log p(x, r) with the nearest component r of each row, (n_rows, n_components).
+    """Return log p(x, k) − log p(x, r), where r is the row's nearest component, (n_rows, n_components).
 
-    With a log prior, r is the nearest component that is allowed, and log p(x, r) does not include the log prior.
+    If there is a log prior, r is the nearest component that the prior allows, and log p(x, r) does not include the log
+    prior.
     """
     rows, prior = block.rows.astype(np.float64), block.row_log_prior(len(parameters.means))
     nearest = np.zeros(len(rows), dtype=np.intp) if prior is None else prior.argmax(axis=1)
@@ -149,9 +154,9 @@ def _log_odds_of_nearest(block: Block, parameters: Parameters) -> Array:
 
 
 def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
-    """Return log p(x, k) − log p(x, reference), (n_rows, n_components); ± the largest float64 on overflow."""
+    """Return log p(x, k) − log p(x, reference), (n_rows, n_components); overflow gives ± the largest float64."""
     means, whitening, largest = parameters.means, parameters.whitening, float(np.finfo(np.float64).max)
-    # Powers of 2 are taken out of all values that could overflow, because scaling by them rounds nothing.
+    # All values that could overflow are scaled by powers of 2, because this scaling causes no rounding errors.
     exponent = np.frexp(np.maximum(np.abs(rows).max(axis=1), np.abs(means).max()))[1]
     rows = np.ldexp(rows, -exponent[:, None])
     offsets = rows - np.ldexp(means[reference], -exponent[:, None])
@@ -159,7 +164,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     distance, size = _normalise_scale(means[reference] - means)
     shifted, of_reference = whitening.whiten_each(distance), whitening.take([reference]).whiten_each(offsets)
     n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
-    for first in range(0, len(rows), n_at_once):  # pairs of row i and component k
+    for first in range(0, len(rows), n_at_once):  # all pairs of a row i and a component k
         i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
         i += first
         difference = whitening.whiten_change(k, reference, offsets[i])
@@ -175,6 +180,6 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
 
 
 def _normalise_scale(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Scale rows to a size of at most 1, and return the exponents of 2 that were taken out."""
+    """Divide each row by a power of 2 so that its values are below 1, and return the exponents of these powers."""
     exponent = np.frexp(np.abs(vectors).max(axis=1))[1]
     return np.ldexp(vectors, -exponent[:, None]), exponent.astype(np.intp)

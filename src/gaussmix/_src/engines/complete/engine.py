@@ -1,4 +1,4 @@
-"""The engine of complete rows: it plans a step, lays out the arrays and calls the C++ core."""
+"""The engine for complete rows, which plans a step, prepares arrays and calls the C++ core."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-PANEL_SIZE = 4  # number of values that the core multiplies together
-LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # outputs of `Target.evaluate`
+PANEL_SIZE = 4  # number of values to whose multiples the core pads its arrays
+LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
 _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 
 @dataclass(frozen=True)
 class OrderedContext(PassContext):
-    """Facts about all rows that a step needs, and the order in which the next pass visits them (`ordering`)."""
+    """Facts about all rows that a step needs, and in `ordering` the order in which the next pass visits rows."""
 
     ordering: RowOrdering = field(default_factory=RowOrdering)
 
@@ -51,7 +51,7 @@ class CompleteState(BlockState):
 
     Parameters
     ----------
-    order_cache : orders in which passes visit the rows.
+    order_cache : cache of the order in which passes visit the rows of the block.
     """
 
     order_cache: RowOrderCache = field(kw_only=True)
@@ -62,17 +62,17 @@ class CompleteState(BlockState):
 
 
 class StepPlan(NamedTuple):
-    """Arguments with which one step calls the core.
+    """Arguments for the core in one step.
 
     Parameters
     ----------
-    mixture : parameters in the form that the core reads.
-    anchor : (n_components, n_features), the points about which sums are taken.
-    spec : the second moments that the core sums.
+    mixture : parameters of the mixture, as the core expects them.
+    anchor : reference points about which moments are summed, (n_components, n_features).
+    spec : specification of the second moments that the core sums.
     rule : rule that assigns rows to components.
-    origin : (n_features,), the point that the core subtracts from every row; None for 0.
-    is_ordered : whether the rows may be visited in another order.
-    log_background : as in `Parameters`.
+    origin : point that the core subtracts from every row, (n_features,), or None.
+    is_ordered : whether the pass may visit the rows in an order other than that of the data.
+    log_background : log of the noise component's weight times its density, as in `Parameters`.
     """
 
     mixture: PackedMixture
@@ -86,7 +86,7 @@ class StepPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class CompleteEngine(CoreRuns):
-    """Engine that fuses E-step and M-step sums in C++ (docs/develop/performance.md), with `n_threads` threads."""
+    """Engine for complete rows. The C++ core computes E-step and sums in one pass (docs/develop/performance.md)."""
 
     n_threads: int = 1
 
@@ -139,7 +139,8 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    second = np.add.accumulate(second, axis=1)[:, -1]  # `sum` would add in another order
+                    # `sum` would add the features in a different order, and round differently.
+                    second = np.add.accumulate(second, axis=1)[:, -1]
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
             counts = PassCounts(*sums.pass_counts.tolist())
@@ -148,7 +149,7 @@ class CompleteEngine(CoreRuns):
         return replace(Moments.from_sums(sums), second=second, spec=spec, pass_counts=None, context=context)
 
     def _sum_block(self, block: Block, plan: StepPlan, row_pass: RowPass) -> tuple[BlockMoments, int, float]:
-        """Return the sums of the core, the number of far rows, and roughly the number of responsibilities above 0."""
+        """Return the core's sums, the number of far rows, and the approximate number of responsibilities above 0."""
         spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
@@ -165,8 +166,8 @@ class CompleteEngine(CoreRuns):
     def _sum_leaves(
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
-        """Sum leaf by leaf, so that far rows change the last bits of the sums of their own leaf only."""
-        from gaussmix._src.engines.complete import distant  # needed by few fits
+        """Sum leaf by leaf, with accurate sums for far rows, so that far rows change no bit of other leaves' sums."""
+        from gaussmix._src.engines.complete import distant  # imported here because few fits need it
 
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.split()):
@@ -184,7 +185,7 @@ class CompleteEngine(CoreRuns):
         return tree.total, n_active
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
-        """Return the most probable component of each row, as a pass with these parameters wrote it."""
+        """Return each row's most probable component, with the same result as a pass with these parameters."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
             block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
@@ -196,12 +197,14 @@ class CompleteEngine(CoreRuns):
         self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
     ) -> tuple[Array, Array]:
         likeliest = self._evaluate(replace(block, log_prior=None, prior_indices=None), parameters, LABELS)
-        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)  # for skipping more components
+        # If rows of the same component are visited together, the core can skip more components.
+        order = likeliest.astype(np.uint16).argsort(kind="stable").astype(np.uint16)
         between, within = native_target().score_products(
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # The core returns panels: z and products of each component (or all z, then products), then responsibilities.
+        # The core returns padded panels: z and products of each component (or all z, all products), then
+        # responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
@@ -228,12 +231,12 @@ class CompleteEngine(CoreRuns):
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call that also shows whether rows are far
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # a single call also shows whether rows are far
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        best = best.view(np.int64)  # the core returns C++'s long long, which NumPy prints under another name
+        best = best.view(np.int64)  # the core returns C++'s long long, which NumPy may not print as int64
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -250,7 +253,7 @@ class CompleteEngine(CoreRuns):
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
-        if prior is not None:  # a rare case, in which speed does not matter
+        if prior is not None:  # this case is rare, so that speed does not matter
             unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
             return joint if output == COMPONENTS else _JOINT_FUNCTIONS[output](joint, block, parameters)
@@ -271,23 +274,23 @@ def _plan_step(
     anchor: Array | None,
     context: OrderedContext,
 ) -> StepPlan:
-    """Choose origin and anchor of a step; the number of features is all that the block contributes to the choice."""
+    """Choose the origin and the anchor of a step. The choice does not depend on the values in the block."""
     shape = n_components, block.rows.shape[1]
-    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` adds the features
-    if second is Second.NONE:  # without second moments any anchor is equally good
+    second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
+    if second is Second.NONE:  # without second moments, every anchor is equally accurate
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
     else:
         about = np.zeros(shape) if parameters is None else np.ascontiguousarray(parameters.means)
-    each = replace(spec, second=second, is_pooled=False)  # pooling is left to `finish`
+    each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # if true, the components do not have the scatter of all rows
+    has_background = parameters.log_background > -np.inf  # then the components do not have the scatter of all rows
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:
-            # Pooled moments about one common point are the scatter of all rows: Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ.
+            # Pooled moments about a common point equal the scatter of all rows, because Σ_k Σ_i γ_ik uuᵀ = Σ_i uuᵀ.
             centred = replace(parameters, means=parameters.means - centre)
             arguments, about = pack_parameters(centred, whiten_once=True), np.broadcast_to(centre, shape)
             return StepPlan(arguments, about, MomentSpec(Second.NONE), rule, centre)

@@ -1,4 +1,4 @@
-"""Parameters of a mixture in the form that the C++ core reads."""
+"""Conversion of the parameters of a mixture to the arguments of the C++ core."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gaussmix._src.numerics.arrays import Array
 
 
 class PackedMixture(NamedTuple):
-    """Parameters as four arguments of `Target.step` and `Target.evaluate`.
+    """Parameters of a mixture as four arguments of `Target.step` and `Target.evaluate`.
 
-    `factors` has one factor for each component, or a single one if the core whitens each row only once.
+    `factors` has one whitening factor per component, or a single factor if the core whitens each row only once.
     """
 
     log_scale: Array
@@ -24,7 +24,7 @@ class PackedMixture(NamedTuple):
     factors: Array
 
     def is_same(self, other: PackedMixture) -> bool:
-        """Return whether another mixture gives every row the same densities."""
+        """Return whether the other mixture has the same parameters, and therefore the same densities."""
         return self is other or (
             self.factor_shape == other.factor_shape
             and np.array_equal(self.log_scale, other.log_scale)
@@ -34,11 +34,11 @@ class PackedMixture(NamedTuple):
 
 
 def common_origin(parameters: Parameters, centre: Array | None = None) -> Array | None:
-    """Return the point about which rows are whitened once for all components; None if each component whitens them.
+    """Return a point about which each row is whitened once for all components, or None if that is not accurate.
 
     Parameters
     ----------
-    centre : (n_features,), the point to use unless digits would be lost; by default the mean of the means.
+    centre : point to return if it is near enough to all means, (n_features,); by default the mean of the means.
     """
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
@@ -48,21 +48,21 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
 
 
 def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> PackedMixture:
-    """Convert parameters for the core, with one factor for each component or, with `whiten_once`, the shared factor."""
+    """Convert parameters for the core, with one factor per component, or if `whiten_once` with the shared factor."""
     whitening, means = parameters.whitening, np.ascontiguousarray(parameters.means)
     factors = whitening.factors if whiten_once else repeat_factors(whitening, len(means))
     return PackedMixture(parameters.log_scale, means, int(whitening.factor_shape), factors)
 
 
 def repeat_factors(whitening: Whitening, n_components: int) -> Array:
-    """Return one factor for each component, repeating a shared factor."""
+    """Return one whitening factor for each component; a shared factor is repeated."""
     if not whitening.is_shared or n_components == 1:
         return np.ascontiguousarray(whitening.factors)
     return whitening.factors.repeat(n_components, axis=0)
 
 
 def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
-    """Return B_kᵀ for each component, (n_components, n_features, n_projected); None without a projection."""
+    """Return B_kᵀ for each component, (n_components, n_features, n_projected), or None without a projection."""
     if spec.projection is None:
         return None
     each = np.broadcast_to(spec.projection, (n_components, *spec.projection.shape[1:]))
@@ -70,6 +70,6 @@ def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
 
 
 def placeholder_parameters(anchor: Array) -> PackedMixture:
-    """Return placeholders for `AssignmentRule.ASSIGNMENT`, under which the core reads no parameters."""
+    """Return placeholder parameters for `AssignmentRule.ASSIGNMENT`, because the core does not read them then."""
     n = len(anchor)
     return PackedMixture(np.zeros(n), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n))

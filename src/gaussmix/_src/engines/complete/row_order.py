@@ -1,8 +1,8 @@
-"""The order in which passes visit rows, and bounds on distances, which a pass stores for the next one.
+"""The order in which a pass visits rows, and the bounds on distances that a pass stores for the next pass.
 
-Rows that are visited together can skip the same components, so rows of one component should be neighbours
-(docs/develop/numerics.md). The order decides which rows are summed first and so changes the last bits of sums.
-Therefore one decision holds for all rows, at fixed passes, by counts over all blocks. Bounds change no bit.
+If rows of the same component are visited together, the core can skip other components for all these rows
+(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
+for all blocks at once, from counts over all blocks. Bounds on distances change no bit.
 """
 
 from __future__ import annotations
@@ -23,34 +23,37 @@ from gaussmix._src.numerics.core import core, native_target
 Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
-# A pass with fewer multiply-adds, which takes about a millisecond, gains nothing by another order of the rows, so that
-# the core may make many steps in one call. `core_runs.MIN_ORDERED_WORK` extends this to some longer passes.
+# A pass with fewer multiply-adds than this takes at most about a millisecond, and a different order of the rows would
+# not make it faster. The core may then make many steps in one call, and also in some longer passes
+# (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
-GROUP_ROWS = core.GROUP_ROWS  # number of rows that share their bounds
-MAX_DISTANCE_BOUNDS = 2**23  # largest number of values, which take 32 MB
-MAX_LABELLED_COMPONENTS = 2**16  # largest number of components that labels of two bytes distinguish
+GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share their bounds on distances
+MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB
+MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels have two bytes
 
-# In an order by component, each pair of row and component that is not skipped takes ORDERED_PAIR_COST times its usual
-# work, because a group of rows has several components. Each row takes ORDERED_ROW_COST more multiply-adds, because it
-# is not read sequentially and its bounds are compared. An order pays if it takes less than MAX_ORDERED_WORK_RATIO times
-# the work without one.
+# Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
+# is multiplied by ORDERED_PAIR_COST, because a group of rows contains rows of several components. Each row costs
+# ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must be compared. Rows are
+# visited by component if this takes less than MAX_ORDERED_WORK_RATIO times the work in the order of the data.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-MIN_ROWS_PER_FEATURE = 8  # with fewer rows, measuring how components move costs more than bounds save
-# An old order is kept unless a fresh order has fewer mixed groups, by more than this fraction of all groups.
+MIN_ROWS_PER_FEATURE = 8  # with fewer rows, computing how far components moved takes longer than bounds save
+# A new order replaces the old one only if it reduces the number of groups with rows of several components by more than
+# this fraction of all groups.
 MAX_MIXED_FRACTION = 0.1
 
 
 class RowPass(NamedTuple):
-    """Order, labels and bounds of a pass, four arguments of `Target.step`. All are None for rows in their own order.
+    """Order, labels and bounds of a pass, as arguments of `Target.step`; all None if rows are visited in data order.
 
     Parameters
     ----------
-    order : (n_rows,), index in its leaf of each row, in the order of the visits.
-    labels : (n_rows,), output: the most probable component of each row.
-    distance_bounds : (n_groups, n_components), lower bounds on distances, which the core moves, uses and updates.
-    component_motion : (2, n_components), change of each component since the bounds were computed.
+    order : row indices within each leaf (65,520 rows), in the order in which rows are visited, (n_rows,).
+    labels : output array for the most probable component of each row, (n_rows,).
+    distance_bounds : lower bounds on distances, (n_groups, n_components). The core adjusts the bounds by
+        `component_motion`, uses the bounds to skip components, and writes new bounds.
+    component_motion : change of each component since the bounds were computed, (2, n_components).
     """
 
     order: NDArray[np.uint16] | None = None
@@ -59,24 +62,24 @@ class RowPass(NamedTuple):
     component_motion: NDArray[np.float32] | None = None
 
     def for_leaves(self, rows: slice) -> RowPass:
-        """Return the order and labels of some leaves of the block. Bounds exist only for whole blocks."""
+        """Return the order and labels of the given rows, but no bounds, because these exist only for whole blocks."""
         order = None if self.order is None else self.order[rows]
         return RowPass(order, None if self.labels is None else self.labels[rows])
 
 
 def can_skip_components(whitening: Whitening) -> bool:
-    """Return whether the core can skip components, because each has its own factor that is not of low rank."""
+    """Return whether the core can skip components: factors must be neither shared nor of low rank."""
     return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
 class PassCounts(NamedTuple):
-    """Counts over all rows of a pass, from which the order of the next pass is chosen.
+    """Counts over all rows of one pass, which decide the order of the rows in the next pass.
 
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without labels.
-    new_label_changes : the same number, if the rows were visited in the order of the new labels.
+    old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
+    new_label_changes : number of label changes from row to row if the rows were sorted by the labels of this pass.
     """
 
     n_active: float
@@ -84,21 +87,21 @@ class PassCounts(NamedTuple):
     new_label_changes: int = 0
 
     def prefers_new_order(self, n_rows: int) -> bool:
-        """Return whether the order of the new labels would have clearly fewer mixed groups of rows."""
+        """Return whether sorting by the new labels clearly reduces the number of groups with several components."""
         return self.old_label_changes > self.new_label_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
 class RowOrdering(NamedTuple):
-    """Choice of the order in which the next pass visits rows, the same for all blocks of a source.
+    """Choice of the order in which the next pass visits rows. The choice is the same for all blocks of a source.
 
-    Because the order is a function of the rows of a leaf and of `label_mixture`, a lost order can be computed again.
+    The order depends only on the rows of each leaf and on `label_mixture`, so that a lost order can be computed again.
 
     Parameters
     ----------
-    label_mixture : mixture whose most probable components label the rows. Rows are visited label by label; None for
-        rows in their own order.
-    n_passes : number of passes so far.
-    writes_labels : whether the next pass writes labels.
+    label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. With
+        None, rows are visited in the order of the data.
+    n_passes : number of finished passes.
+    writes_labels : whether the next pass stores the label of each row.
     """
 
     label_mixture: PackedMixture | None = None
@@ -117,7 +120,7 @@ class RowOrdering(NamedTuple):
 
 @dataclass(eq=False)
 class RowOrderCache:
-    """Orders and bounds that are stored with a block. A lost order or bound changes no bit of the results.
+    """Order and bounds that are stored with a block. If this cache is lost, no bit of the results changes.
 
     Parameters
     ----------
@@ -127,20 +130,20 @@ class RowOrderCache:
     n_rows: int
     n_components: int
     n_features: int
-    # The order that the next pass probably uses, and the parameters that labelled its rows.
+    # Order that the next pass will probably use, after the mixture that labelled the rows for this order.
     _order: tuple[PackedMixture, NDArray[np.uint16]] | None = None
-    # Bounds, the parameters that labelled the rows of their order, and the parameters for which the bounds hold.
+    # Bounds, the mixture that labelled the rows for their order, and the mixture for which the bounds hold.
     _bounds: tuple[NDArray[np.float32], PackedMixture, PackedMixture] | None = None
 
     @property
     def n_bytes(self) -> int:
-        """Return the memory that orders and bounds take, in bytes."""
+        """Return the memory that the stored order and bounds take, in bytes."""
         arrays = (self._order and self._order[1], self._bounds and self._bounds[0])
         return sum(array.nbytes for array in arrays if array is not None)
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
-        """Choose order and bounds of a pass; `label_rows` computes labels if the order of the rows is not stored."""
-        bounds, self._bounds = self._bounds, None  # the core writes to them, so an interrupted pass leaves none
+        """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
+        bounds, self._bounds = self._bounds, None  # an interrupted pass must leave no bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:
@@ -165,7 +168,8 @@ class RowOrderCache:
             fresh = _sort_by_label(row_pass.labels)
             old_changes = 0 if row_pass.order is None else _count_label_changes(row_pass.labels, row_pass.order)
             counts = PassCounts(n_active, old_changes, _count_label_changes(row_pass.labels, fresh))
-            # All blocks decide about the next order. Storing only the order that suits this block halves the memory.
+            # Counts over all blocks decide the next order. Each block stores only the order that this block prefers,
+            # because storing both orders would double the memory.
             if row_pass.order is None or counts.prefers_new_order(self.n_rows):
                 self._order = mixture, fresh
         if row_pass.distance_bounds is not None and ordering.label_mixture is not None:
@@ -180,7 +184,7 @@ class RowOrderCache:
 
 
 def _does_ordering_pay(n_active: float, mixture: PackedMixture, n_rows: int) -> bool:
-    """Return whether an order pays if `n_active` responsibilities are above 0."""
+    """Return whether visiting rows by component saves time if `n_active` responsibilities are above 0."""
     n_components, n_features = mixture.means.shape
     work = work_per_row(FactorShape(mixture.factor_shape), n_components, n_features)
     visited = ORDERED_PAIR_COST * n_active * (work / n_components) + ORDERED_ROW_COST * n_rows
@@ -188,7 +192,7 @@ def _does_ordering_pay(n_active: float, mixture: PackedMixture, n_rows: int) -> 
 
 
 def can_ordering_pay(n_rows: int, factor_shape: FactorShape, n_components: int, n_features: int) -> bool:
-    """Return whether an order would pay if every row belonged to a single component."""
+    """Return whether visiting rows by component would save time if every row had a single component."""
     work = work_per_row(factor_shape, n_components, n_features)
     if not 1 < n_components <= MAX_LABELLED_COMPONENTS or n_rows * work < MIN_LONG_WORK:
         return False
@@ -196,7 +200,7 @@ def can_ordering_pay(n_rows: int, factor_shape: FactorShape, n_components: int, 
 
 
 def _sort_by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return the indices of rows in their leaf, sorted by label; rows with the same label keep their order."""
+    """Return row indices within each leaf, sorted by label; rows with equal labels stay in data order."""
     order = np.empty(len(labels), dtype=np.uint16)
     for part in leaves_of(len(labels)):
         order[part] = np.argsort(labels[part], kind="stable")
@@ -204,12 +208,12 @@ def _sort_by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _count_label_changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) -> int:
-    """Count the rows whose label differs from the label of the row visited before."""
+    """Count the rows whose label differs from that of the row visited just before, within each leaf."""
     in_order = (labels[part][order[part]] for part in leaves_of(len(labels)))
     return sum(int(np.count_nonzero(visited[1:] != visited[:-1])) for visited in in_order)
 
 
 @lru_cache(maxsize=64)
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
-    """Return the multiply-adds of a step per row, if each component has a factor; an exponential counts as 20."""
+    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20."""
     return native_target().work_per_row(factor_shape, n_components, n_features)

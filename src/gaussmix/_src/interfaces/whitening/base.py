@@ -1,4 +1,4 @@
-"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k, the form in which an E-step takes covariances."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step needs covariances in the form of W_k."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class FactorShape(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Whitening(ABC):
-    """Factors W_k of the precisions, one per component or one for all.
+    """Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k: one per component, or one for all components.
 
     Parameters
     ----------
-    factors : 1 or n_components factors on the first axis, 1 / data units; see `FactorShape`.
-    log_abs_det : (1,) or (n_components,), log |det W_k| = −½ log det Σ_k.
+    factors : 1 or n_components factors along the first axis, 1 / data units; `FactorShape` defines the other axes.
+    log_abs_det : log |det W_k| = −½ log det Σ_k of each factor, (1,) or (n_components,).
     """
 
     factors: Array
@@ -39,35 +39,38 @@ class Whitening(ABC):
 
     @property
     def is_shared(self) -> bool:
-        """Return whether one factor serves every component."""
+        """Return whether all components share one factor."""
         return len(self.factors) == 1
 
     def factor(self, component: int) -> Array:
-        """Return the factor of a component, without the first axis."""
+        """Return the factor of one component, as an array without the first axis of `factors`."""
         return self.factors[0 if self.is_shared else component]
 
     @abstractmethod
     def whiten(self, component: int, offsets: Array) -> Array:
-        """Return W_k u for each row u = x − μ_k of `offsets` (n_rows, n_features)."""
+        """Return W_k u for each row u of `offsets` (n_rows, n_features), where u = x − μ_k."""
 
     @abstractmethod
     def whiten_each(self, offsets: Array) -> Array:
-        """Return W_k u_k for one row u_k per component, (n_components, n_features)."""
+        """Return W_k u_k for each component, where u_k is row k of `offsets` (n_components, n_features)."""
 
     @abstractmethod
     def colour(self, component: int, whitened: Array) -> Array:
-        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features). This is the inverse of `whiten`."""
+        """Solve W_k u = z for each row z of `whitened` (n_rows, n_features), as the inverse of `whiten`."""
 
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
-        """Return (W_k − W_r) u for each row u of `offsets` (n_rows, n_features) with component k and reference r."""
+        """Return (W_k − W_r) u for each row u of `offsets` (n_rows, n_features).
+
+        `components` (n_rows,) has a component k for each row, and r is `reference`.
+        """
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the factors of some components. Unlike `whiten`, `whiten_each` of the result does not use BLAS."""
+        """Return the whitening of the given components. A shared factor returns `self`."""
         return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:
-        """Bound |W_k u| over all |u| ≤ `offsets` (n_components, n_features), element by element."""
+        """Return upper bounds on the elements of |W_k u| over all u with |u| ≤ `offsets` (n_components, n_features)."""
         return replace(self, factors=np.abs(self.factors)).whiten_each(offsets)
 
     @abstractmethod
@@ -76,8 +79,8 @@ class Whitening(ABC):
 
     @abstractmethod
     def precisions(self) -> Array:
-        """Return W_kᵀ W_k in the shape of the factors, (…, d, d), (…, d) or (…,); as matrices for low-rank factors."""
+        """Return the precisions W_kᵀ W_k in the shape of the factors; for low-rank factors, as matrices (…, d, d)."""
 
     @abstractmethod
     def precision_diagonals(self) -> Array:
-        """Return the diagonals of W_kᵀ W_k, (…, n_features) or (…, 1), for 1 or n_components factors."""
+        """Return the diagonals of W_kᵀ W_k for each factor, (…, n_features), or (…, 1) for spherical factors."""

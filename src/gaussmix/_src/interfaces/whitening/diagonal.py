@@ -1,4 +1,4 @@
-"""Whitening that multiplies each feature by its own factor, or all features by one factor."""
+"""Whitening by one factor per feature (diagonal), or by one factor for all features (spherical)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaussmix._src.numerics.elementary import inverse_root, log
 
 
 class ElementWise(Whitening):
-    """Whitening factors that multiply each feature by a number."""
+    """Base class of whitening factors that multiply each feature by a number."""
 
     def whiten(self, component: int, offsets: Array) -> Array:
         return offsets * self.factor(component)
@@ -26,13 +26,13 @@ class ElementWise(Whitening):
 
 
 class DiagonalWhitening(ElementWise):
-    """Whitening of Σ_k = diag(v_k) by W_k = diag(v_k^(−½))."""
+    """Whitening factors W_k = diag(v_k^(−½)) for diagonal covariances Σ_k = diag(v_k)."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.DIAGONAL
 
     @classmethod
     def from_variances(cls, variances: Array) -> DiagonalWhitening:
-        """Invert variances (n, n_features), data units²; raise `SingularCovarianceError` unless all are positive."""
+        """Compute factors from variances (n, n_features), data units², which must all be positive."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
 
@@ -44,13 +44,13 @@ class DiagonalWhitening(ElementWise):
 
 
 class SphericalWhitening(ElementWise):
-    """Whitening of Σ_k = v_k I by W_k = v_k^(−½) I."""
+    """Whitening factors W_k = v_k^(−½) I for spherical covariances Σ_k = v_k I."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.SPHERICAL
 
     @classmethod
     def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
-        """Invert variances (n,), data units²; raise `SingularCovarianceError` unless all are positive."""
+        """Compute factors from variances (n,), data units², which must all be positive."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))
 

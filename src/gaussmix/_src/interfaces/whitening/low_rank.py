@@ -1,4 +1,4 @@
-"""Whitening for the covariances ΛΛᵀ + Ψ of factor analysers, without computing these covariances as matrices."""
+"""Whitening for the covariances ΛΛᵀ + Ψ of factor analysers, without matrices of n_features × n_features."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from gaussmix._src.numerics.factorise import MAX_INFLATION
 
 
 class LowRankWhitening(Whitening):
-    """Whitening of Σ_k = Λ_k Λ_kᵀ + diag(ψ_k) by W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½).
+    """Whitening factors W_k = (I − F_k F_kᵀ) diag(w_k), w_k = ψ_k^(−½), for Σ_k = Λ_k Λ_kᵀ + diag(ψ_k).
 
-    With the singular value decomposition diag(w) Λ = U diag(s) Vᵀ, Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Then F = U
-    C^½ with C = I − (I + s²)^(−½): the columns of F are orthogonal, and C holds their squared norms. Whitened rows are
-    z − F (Fᵀz) with z = w u. They are squared after this subtraction, because a difference of squared norms would lose
-    the digits of s².
+    The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
+    = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
+    norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
+    subtraction, because a difference of squared norms would lose precision if s is large.
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
     def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
-        """Compute factors from loadings Λ (n, n_features, n_factors), data units, and their `spectrum` (w, U and s).
+        """Compute factors from loadings Λ (n, n_features, n_factors), data units, and w, U and s from `spectrum`.
 
         Raises
         ------
-        SingularCovarianceError : Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some feature j, the same condition as for matrices.
-            The message names the components.
+        SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε). The same limit applies to covariance
+            matrices. The error lists the components.
         """
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
@@ -92,38 +92,38 @@ class LowRankWhitening(Whitening):
         return (1.0 - (self._gram_factor() ** 2).sum(axis=2)) * self.factors[..., -1] ** 2
 
     def _gram_factor(self) -> Array:
-        """Return G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
+        """Return the matrices G with Σ⁻¹ = diag(w) (I − G Gᵀ) diag(w), (n, n_features, n_factors)."""
         directions = self.factors[..., :-1]
         shrinkage = (directions**2).sum(axis=1, keepdims=True)
         return directions * np.sqrt(2.0 - shrinkage)
 
 
 def _shrunk(rows: Array, directions: Array) -> Array:
-    """Return (I − F Fᵀ) z for each row z."""
+    """Return (I − F Fᵀ) z for each row z of `rows`; F is `directions`."""
     return rows - (rows @ directions) @ directions.T
 
 
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
-    """Decompose loadings scaled by the noise: w = ψ^(−½), diag(w) Λ = U diag(s) Vᵀ.
+    """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method, whose sums have a fixed order and therefore the same bits on every
-    processor.
+    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits on every processor.
 
     Parameters
     ----------
-    loadings : Λ, (n, n_features, n_factors), data units.
-    noise : ψ, (n, n_features), data units².
+    loadings : loadings Λ, (n, n_features, n_factors), data units.
+    noise : noise variances ψ, (n, n_features), data units².
 
     Returns
     -------
     roots : w, (n, n_features).
-    directions : U, (n, n_features, n_factors), with orthonormal columns, or columns of zeros where s is 0.
-    spread : s, (n, n_factors), largest first: the standard deviation along each direction in multiples of the noise.
-    rotation : V, (n, n_factors, n_factors), with orthonormal columns.
+    directions : matrices U with orthonormal columns, (n, n_features, n_factors). If s is 0, the column is zeros.
+    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction in
+        multiples of the noise.
+    rotation : matrices V with orthonormal columns, (n, n_factors, n_factors).
 
     Raises
     ------
-    SingularCovarianceError : some noise variances are not positive, or loadings divided by the noise overflow float64.
+    SingularCovarianceError : some noise variance is not positive, or the squares of diag(w) Λ overflow float64.
     """
     roots = inverse_root(noise)
     scaled = loadings * roots[..., None]
@@ -132,12 +132,12 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):  # the second round removes rounding errors of large columns from small ones
+    for _ in range(2):  # the second round removes rounding errors of large columns from small columns
         axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for following in range(1, directions.shape[2]):  # removes rounding errors of small columns along large ones
+    for following in range(1, directions.shape[2]):  # makes small columns orthogonal to large columns
         larger, small = directions[..., :following], directions[..., following]
         small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

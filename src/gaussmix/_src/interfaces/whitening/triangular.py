@@ -1,4 +1,4 @@
-"""Whitening by a lower triangular matrix per component."""
+"""Whitening by one lower triangular matrix per component."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 
-COMPONENTS = 2  # code of weighted log densities among the outputs of `Target.evaluate`
+COMPONENTS = 2  # code of the output log p(x, k) of `Target.evaluate`
 
 
 class TriangularWhitening(Whitening):
-    """Whitening of Σ_k = L_k L_kᵀ (Cholesky) by W_k = L_k⁻¹."""
+    """Whitening factors W_k = L_k⁻¹ from the Cholesky decomposition Σ_k = L_k L_kᵀ."""
 
     factor_shape: ClassVar[FactorShape] = FactorShape.TRIANGULAR
 
     @classmethod
     def from_covariances(cls, covariances: Array) -> TriangularWhitening:
-        """Factorise covariances (n, n_features, n_features), data units².
+        """Compute factors from covariance matrices (n, n_features, n_features), data units².
 
         Raises
         ------
-        SingularCovarianceError : some covariances are not positive definite to working precision, or have variances so
-            small that their digits are incomplete. The message names the components.
+        SingularCovarianceError : some covariance matrix is not positive definite in float64, or has a variance below
+            the smallest number that float64 stores with full precision. The error lists the components.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
@@ -44,15 +44,15 @@ class TriangularWhitening(Whitening):
         return einsum("kij,kj->ki", self.factors, offsets)  # without BLAS, whose last bits depend on the processor
 
     def total_squares(self, vectors: Array) -> Array:
-        """Return Σ |W_k v|² over the rows v of `vectors` (n_vectors, n_features), for each factor."""
+        """Return, for each factor W_k, the sum of |W_k v|² over the rows v of `vectors` (n_vectors, n_features)."""
         n_factors, n_features = self.factors.shape[:2]
-        # Log densities without their constants are −½ |W_k v|².
+        # With constants of 0, log densities are −½ |W_k v|².
         leading = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
         factors = np.ascontiguousarray(self.factors)
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))
 
     def colour(self, component: int, whitened: Array) -> Array:
-        from scipy.linalg import solve_triangular  # slow to import, and needed only for draws
+        from scipy.linalg import solve_triangular  # imported here because the import is slow and only draws need it
 
         return solve_triangular(self.factor(component), whitened.T, lower=True).T
 

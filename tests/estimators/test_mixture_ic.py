@@ -84,7 +84,7 @@ def test_a_row_is_what_gaussian_mixture_gives(criterion, X):
 
 @pytest.mark.filterwarnings("ignore")
 def test_neither_order_nor_other_candidates_nor_threads_change_a_row(X):
-    # so many rows that several threads share them
+    # enough rows for several threads
     tall = np.vstack([X] * 80) + np.arange(80).repeat(len(X))[:, None] * 1e-6
     settings = {"random_state": 5, "init_params": ["kmeans", "hierarchical"], "max_iter": 5}
     first = GaussianMixtureIC([2, 3], covariance_type=["diag", "full"], n_jobs=1, **settings).fit(tall)

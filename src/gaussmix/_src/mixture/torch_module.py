@@ -54,7 +54,7 @@ class MixtureModule(torch.nn.Module):
         return torch.softmax(self.component_log_density(x), -1)
 
     def sample(self, n_rows: int, generator: Any = None) -> Tensor:
-        """Draw rows (n_rows, n_features) by PyTorch's random numbers, or those of a `torch.Generator`."""
+        """Draw rows (n_rows, n_features) with random numbers of PyTorch or of a `torch.Generator`."""
         component = torch.multinomial(self.weights, n_rows, replacement=True, generator=generator)
         shape = n_rows, self.means.shape[1], 1
         normal = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)

@@ -79,7 +79,7 @@ class DeviceSource(Source):
         return sampled(self._blocks[0].take(chosen, 0).on_host(), np.isin(chosen, indices), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """As for every source, but the changed blocks are kept, and not made again in every pass."""
+        """Return a source of the changed blocks, which are computed once and stored."""
         blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
         is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # what the change reads by NumPy comes back so
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))

@@ -37,7 +37,7 @@ class DeviceState(BlockState):
 class DeviceEngine(CompleteEngine):
     """An engine for rows in a `DeviceArray`. Rows in NumPy's arrays, such as samples, go to the C++ core.
 
-    Sums of leaves are merged in the order of the tree. Unlike those of the core, their last bits depend on the array
+    Sums of leaves are merged in the order of the tree. Unlike the core's sums, their last bits depend on the array
     library, on the device, and on the blocks that the rows are split into.
     """
 

@@ -1,4 +1,4 @@
-"""Write checkpoints, so that a killed fit can resume; the result is bit-identical if passes keep the order of rows."""
+"""Write checkpoints from which a killed fit resumes, with a bit-identical result if rows keep their order."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FitProgress:
     Parameters
     ----------
     n_runs_done : number of finished runs, which is the index of the current run.
-    generator_state : state of the initialisations' generator when the current run began or was last recorded.
+    generator_state : state of the random generator when the current run began or was last recorded.
     run_state : state of the current run; None before it begins.
     best_state : final state of the best finished run.
     final_states : final states of the finished runs with a finite likelihood.
@@ -71,9 +71,9 @@ class FitProgress:
 class Checkpoint(FitOption):
     """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
 
-    A model selection has many fits. The file also stores finished fits, so the selection resumes at the current one. If
-    the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails in a way that would
-    repeat, the file is removed.
+    A model selection has many fits; therefore the file also stores finished fits, and the selection resumes at the
+    current fit. If the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails with
+    an error that would occur again, the file is removed.
     """
 
     is_sequential = True
@@ -134,7 +134,7 @@ class Checkpoint(FitOption):
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
         if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
-            raise self._unusable_error(Damaged(f"it is at run {status.n_runs_done} of {len(runs)}"))
+            raise self._unusable_error(Damaged(f"its run index {status.n_runs_done} is invalid"))
         self._progress[key], self._current_key = status, key
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
@@ -169,7 +169,7 @@ class Checkpoint(FitOption):
             raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
-        """Return the recorded progress of a fit; the progress of a new fit if the file does not contain it."""
+        """Return the recorded progress of a fit, or the progress of a new fit if the file has no record of the fit."""
         record = self._pending.pop(key, None)
         if record is None:
             return FitProgress(generator_state=generator.bit_generator.state)
@@ -191,7 +191,7 @@ class Checkpoint(FitOption):
     ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            last[:] = [state]  # before the yield, because consumers may request nothing after the final state
+            last[:] = [state]  # stored before the yield, because a consumer may stop at the final state
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
@@ -236,7 +236,7 @@ class Checkpoint(FitOption):
         """Resume from the file of a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
-            raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
+            raise ValueError(f"checkpoint={name!r} is not a regular file. Pass the path of a file.")
         try:
             record = read(self._path)
         except Damaged as damage:
@@ -246,7 +246,7 @@ class Checkpoint(FitOption):
 
     def _unusable_error(self, damage: Damaged) -> ValueError:
         return ValueError(
-            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
+            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or pass another path."
         )
 
 
@@ -296,7 +296,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Restore the state of a run with a model, for finished runs the best one; raise `Damaged` if it is invalid."""
+    """Restore the state of a run with a model (of the best run if finished); raise `Damaged` if it is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -305,12 +305,12 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
-        raise Damaged("its steps are of the wrong shape")
+        raise Damaged("its arrays of steps have the wrong shape")
     search = SearchReport(*run.search) if run.search else None
     gap = None
     if (of_gap := run.arrays.get("posterior_gap")) is not None:
         if of_gap.shape != (3,) or not 1 <= of_gap[0] < 2**31:
-            raise Damaged("its number of candidates is damaged")
+            raise Damaged("its number of candidate components is damaged")
         gap = PosteriorGap(int(of_gap[0]), *of_gap[1:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)
@@ -389,6 +389,6 @@ def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, J
             is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)
             how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
-                f"{path} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
-                "it, remove the file to begin anew, or name another."
+                f"{path} is the checkpoint of another fit: {what} {how}. Pass the same data and settings to resume "
+                "that fit, remove the file to begin anew, or pass another path."
             )

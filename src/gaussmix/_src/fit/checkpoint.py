@@ -134,7 +134,7 @@ class Checkpoint(FitOption):
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
         if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
-            raise self._unusable_error(Damaged(f"its run index {status.n_runs_done} is invalid"))
+            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist among its {len(runs)} runs"))
         self._progress[key], self._current_key = status, key
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)

@@ -16,7 +16,7 @@ from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class StreamFit(FitOption):
-    """The fit option for the first fit to a stream, with a seed drawn at its beginning; other fits ignore the option."""
+    """The fit option for the first fit to a stream, with a seed drawn at its start; other fits ignore this option."""
 
     def check_parameters(self) -> Sequence[str]:
         check_forgetting(self.estimator.forgetting)

@@ -81,7 +81,7 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # progress of fits that have not been requested yet
+        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that were not resumed yet
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
@@ -155,7 +155,7 @@ class Checkpoint(FitOption):
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:
-        """Set a random generator to its state at the beginning of the model selection, with which every fit begins."""
+        """Set a random generator to its recorded state at the beginning of the model selection."""
         record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
             self._set_generator_state(generator, record.generator)
@@ -233,7 +233,7 @@ class Checkpoint(FitOption):
         return CheckpointRecord(self._identity, self._pending | made)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
-        """Resume from the file of a fit with this identity."""
+        """Resume from the checkpoint file, which must come from a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
             raise ValueError(f"checkpoint={name!r} is not a regular file. Pass the path of a file.")
@@ -364,7 +364,7 @@ def _to_json(name: str, value: Any) -> Json:
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
-        return "a RandomState"  # the file stores the generator made from it
+        return "a RandomState"  # the file stores the state of its generator
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
         return plain(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):

@@ -83,7 +83,7 @@ def aicc(inputs: CriterionInputs) -> float:
 CRITERIA: dict[str, Callable[[CriterionInputs], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
 CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # highest value wins, in contrast to `CRITERIA`
+HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # criteria whose highest value wins
 
 
 def criterion_title(criterion: str) -> str:

@@ -88,8 +88,8 @@ class Ending:
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.
     traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
-    n_moves_tried, n_moves_accepted : number of split-and-merge moves at the beginning of the best run, and number of
-        moves that raised the likelihood; None without a split-and-merge search.
+    n_moves_tried, n_moves_accepted : number of moves that the split-and-merge search of the best run tried, and number
+        of moves that raised the likelihood; None without a search.
     search_gain : how much higher the split-and-merge search ended than EM from the same initialisation, in nats per
         row; None if unknown.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
@@ -213,7 +213,7 @@ class RowSummary:
     row_weight : total weight, as used by the criteria: n_rows if there are no weights, or the number of rows of
         positive weight if the weights are proportions that sum to about 1.
     log_likelihood : total log-likelihood of the rows before the last EM step, in nats, or of the final mixture if model
-        selection evaluated it. None if EM maximised another objective: with a prior, labels or trimming.
+        selection evaluated it. None if EM maximised another objective, because of a prior, labels or trimming.
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values.
     frame_library : library of the user's data frame; None for an array or a file.
@@ -387,7 +387,7 @@ def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Return records from a table with one column per field; raise TypeError or ValueError for an invalid record."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    # Fields with a default may be newer than the file.
+    # A file may lack fields with a default, because these may be newer than the file.
     needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError

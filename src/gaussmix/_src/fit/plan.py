@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 # Limit on the ridge's fraction of a variance given the other features; above this limit the ridge's effect is checked.
 MIN_RIDGE_FRACTION = 1e-3
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # for EM after a split-and-merge search
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]

@@ -36,14 +36,14 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """Work on a block of rows, with results that add up. A task is pickled, because it is sent to the rows."""
+    """A computation on blocks of rows, whose results add up. Tasks are picklable, because they are sent to workers."""
 
     @property
     def key(self) -> Hashable:
         """Return a key; tasks with equal keys share the states that are stored with blocks."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state of a block. A source may keep the state between passes, or drop it and call `open` again."""
+        """Create the state of a block. A source keeps the state between passes, or drops it and calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
@@ -65,10 +65,11 @@ class LeafReduction(Generic[S]):
 
 
 class Source(ABC):
-    """The rows of a data set, wherever they are stored: the only view of the data in fits and predictions.
+    """The rows of a data set, stored in memory or elsewhere. Fits and predictions access data only through sources.
 
-    A new source sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in
-    other processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
+    A subclass sets the attributes and implements `blocks`; all other methods have default implementations. A source
+    with rows in other processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these
+    processes.
 
     Attributes
     ----------
@@ -82,8 +83,8 @@ class Source(ABC):
     has_log_prior : whether blocks have prior knowledge about the components of their rows.
     memory : bytes for the states that are stored with blocks; states beyond this limit are recomputed in every pass.
     is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
-    is_remote : whether a pass costs more than the work on the rows, so that the first pass collects all row statistics.
-    max_fits : maximum number of concurrent fits whose states other processes keep; None if rows are in this process.
+    is_remote : whether passes themselves are expensive, so that the first pass collects all row statistics at once.
+    max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
     is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
     """
@@ -104,7 +105,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and states by first row
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and the state of each block by its first row
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
@@ -114,8 +115,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or none
-        has.
+        `Block.first_row` is the index in the whole data. Values are finite or NaN. Either all blocks have row weights,
+        or no block has row weights.
         """
 
     @cached_property
@@ -169,9 +170,9 @@ class Source(ABC):
         return value
 
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the result of `each_row`. For a lazy array, the result is a lazy array with the same chunks.
+        """Return the result of `each_row`; for lazy data, the result is a lazy array with the same chunks.
 
-        A lazy array requires `dtype` and `shape` of the result for one row.
+        For lazy data, `dtype` and `shape` must be those of the result for one row.
         """
         return self.each_row(task)
 
@@ -181,12 +182,12 @@ class Source(ABC):
         return self.may_miss or self.has_errors
 
     def array_like(self) -> Any:
-        """Return an empty array of the library, on the device and of the type of the rows; None for NumPy's."""
+        """Return an empty array that shows the array library, device and type of the rows; None for NumPy arrays."""
         return None
 
     @property
     def kind(self) -> dict[str, bool]:
-        """The properties of the rows by which `make_engine` chooses an engine."""
+        """Return the properties of the rows by which `make_engine` chooses an engine."""
         return {"is_incomplete": self.is_incomplete, "is_on_device": self.is_on_device}
 
     @cached_property
@@ -241,14 +242,15 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the blocks that a picklable function makes of each block, with `n_rows` rows in total.
+        """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices begin at 0 again. `columns` lists the indices of the remaining columns; None means all.
+        Row indices of the new source begin at 0. `columns` lists the indices of the remaining columns; None means all
+        columns.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
-        """Return a source of the same rows without stored states, because each concurrent fit needs its own."""
+        """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
         self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics, which both sources then share
         twin = object.__new__(type(self))  # copy.copy takes longer than all steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
@@ -261,7 +263,9 @@ class Source(ABC):
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return the same rows with prior knowledge of their components; see `Block`.
 
-        `indices` (n_rows,) are of all rows. Without indices, the labels in `Block.assignment` are the indices.
+        `indices` (n_rows,) has, for each row of the data, the index of the row in `log_prior` that applies. Without
+        `indices`, the labels in `Block.assignment` are these indices; without labels, `log_prior` has one row per row
+        of the data.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -269,9 +273,9 @@ class Source(ABC):
         return twin
 
     def reweighted(self, factor: float) -> Source:
-        """Return the same rows with their weights multiplied by a factor, or without weights if they have none."""
+        """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # otherwise sums have other bits
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # exact only for powers of 2
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
@@ -279,7 +283,7 @@ class Source(ABC):
         return twin
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
-        """Return the `n_rows` rows for which a picklable function of their block is true, indexed again from 0."""
+        """Return a source of the `n_rows` rows that a picklable function selects in each block, indexed from 0."""
         return self.changed(partial(_part, choose=choose), n_rows)
 
 

@@ -202,7 +202,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
 
 
 def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[EMState]:
-    """Refit the mixture to the same rows with other weights, (n, n_rows), and return the final states."""
+    """Refit the mixture to the same rows with `n` sets of new weights, (n, n_rows), and return the final states."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     data, known = problem.data, problem.data.labels

@@ -68,7 +68,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns, whose variance is only the ridge (n_features,)."""
+    """Return the constant columns, in which all variance of the mixture comes from `ridge` (n_features,)."""
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False everywhere without a ridge
     if not is_ridge.any():  # avoids a pass over the rows
         return []

@@ -98,7 +98,7 @@ class _ContingencyTables:
         return Sums((own, *self._contingency_tables(leaf)))
 
     def _contingency_tables(self, leaf: Block) -> Iterator[Sums]:
-        """Yield the tables of all pairs of repeats, for each pair of candidates."""
+        """Yield, for each pair of candidates, the contingency tables of the compared pairs of repeats."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
             # The labels with K + 1 components are reused as the labels with K in the next step.

@@ -75,8 +75,8 @@ class ArrowFileTable(TypedTable):
         """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
-        # Only the rows of one column are counted in compressed batches. Arrow would copy data if only some columns were
-        # selected.
+        # In compressed batches, only one column is loaded, to count its rows. Otherwise all columns are selected,
+        # because Arrow would copy data if only some columns were selected.
         options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
         with (
             reading(self.source, "Arrow or Feather"),
@@ -113,7 +113,7 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at an offset."""
+    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at `start`."""
 
     start: int = 0
 

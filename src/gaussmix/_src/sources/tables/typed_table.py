@@ -102,8 +102,8 @@ class ParquetTable(TypedTable):
         how = {"columns": list(columns), "use_threads": False}
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
-        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Small files are read
-        # without one.
+        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Therefore small files are
+        # read without a buffer.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:

@@ -38,10 +38,10 @@ class Result:
     Parameters
     ----------
     candidate : structure and number of components.
-    final_state : final state of the best run; None if there is none.
+    final_state : final state of the best run; None if there is no such run.
     n_parameters : number of free parameters, which is set even if the fit failed.
     criterion_inputs : inputs of the criteria; None if the fit failed.
-    failure : reason of the failure; None if the fit succeeded.
+    failure : reason for the failure; None if the fit succeeded.
     seconds : duration of the fit.
     run_traces : trace of each run that ended with a finite likelihood.
     """
@@ -141,7 +141,7 @@ class Folds:
     key: int
 
     def assign_folds(self, rows: slice) -> NDArray[np.intp]:
-        """Return the fold of each row in a slice of all rows."""
+        """Return the index of the fold of each row in a slice of all rows."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)

@@ -152,7 +152,7 @@ def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) 
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if there is an obstacle to certifying that a fit has reached a maximum."""
+    """Raise ValueError if an obstacle makes it impossible to certify that a fit has reached a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 

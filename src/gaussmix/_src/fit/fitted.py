@@ -71,19 +71,15 @@ class Ending:
     ----------
     reason : why the fit ended, as one sentence.
     is_maximum : True if the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle point, on a ridge or far from a maximum. None if the fit was not checked for a maximum; see
-        `check_maximum`.
+        saddle point, on a ridge or far from a maximum. None if this is unknown; see `check_maximum`.
     remaining_gain : estimate, by Newton's decrement, of how much all further steps would raise `lower_bound_`, in nats
         per row; None unless `is_maximum` is True.
-    label_change_fraction : fraction of the row weight whose most probable component may still change; None unless
-        `is_maximum` is True.
-    rate : convergence rate: the ratio of the gains of consecutive steps. The rate is at least 1 if gains did not fall,
-        and None if it is unknown.
+    label_change_fraction : fraction of the row weight whose label may still change; None unless `is_maximum` is True.
+    rate : convergence rate: ratio of the gains of consecutive steps, at least 1 if gains did not fall; None if unknown.
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
         runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (by Aitken's extrapolation). If the number is 1 although there were many runs, more runs may
-        find a better fit.
+        two remaining gains (by Aitken's extrapolation). If it is 1 for many runs, more runs may find a better fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.

@@ -118,8 +118,8 @@ class Plan:
     stopping : stopping rule of EM.
     user_init : initial parameters from the user, which replace drawn parameters; None if the user passed none.
     is_accelerated : whether EM is accelerated, as in `run_em`.
-    should_stop : function that is called after each EM step and before each split-and-merge move; if it returns True,
-        the fit ends without a result.
+    should_stop : function, called after each EM step and before each split-and-merge move; if True, the fit ends
+        without a result.
     ends_at_collapse : whether a run ends when a component collapses, because the likelihood is then not comparable.
     shared_starts : draws shared with other structures of the same size; None outside of model selection.
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.

@@ -224,7 +224,7 @@ class Search:
 
         Returns
         -------
-        results : results of the fits to all rows, or a failure if the candidate failed without some fold.
+        results : results of the fits to all rows, with a failure if the fit without some fold failed.
         mean : (n_candidates,), mean log-likelihood of held-out rows, in nats per unit of weight; NaN after a failure.
         error : (n_candidates,), standard error of the mean.
         """

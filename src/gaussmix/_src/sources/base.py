@@ -76,7 +76,7 @@ class Source(ABC):
     n_rows : number of rows, at least 1.
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
-    feature_names : names of the columns; None if they have no names.
+    feature_names : names of the columns; None if the columns have no names.
     may_miss : whether values may be missing (NaN).
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
     has_errors : whether blocks have measurement errors.
@@ -224,8 +224,8 @@ class Source(ABC):
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
         The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
-        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the row gets the weight weight / p.
-        Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
+        p = min(1, weight / fair), where fair = total weight / `n_rows`, and a chosen row gets the new weight (weight /
+        p). Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
         maximum of each feature are also chosen and weighted like random rows, so that no initialisation misses an
         outlier.
         """
@@ -244,7 +244,7 @@ class Source(ABC):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices of the new source begin at 0. `columns` lists the indices of the remaining columns; None means all
+        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all
         columns.
         """
         return _Changed(self, change, n_rows, columns)
@@ -263,9 +263,8 @@ class Source(ABC):
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return the same rows with prior knowledge of their components; see `Block`.
 
-        `indices` (n_rows,) has, for each row of the data, the index of the row in `log_prior` that applies. Without
-        `indices`, the labels in `Block.assignment` are these indices; without labels, `log_prior` has one row per row
-        of the data.
+        `indices` (n_rows,) are the indices in `log_prior` of all rows of the data. If `indices` is None, the labels in
+        `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))

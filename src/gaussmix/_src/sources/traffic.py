@@ -55,7 +55,7 @@ class Traffic:
 
     @property
     def memory(self) -> int:
-        """Return the memory in this process, in bytes: two copies of the task, and sums as received and in full."""
+        """Return the memory in this process, in bytes: two copies of the task, and the sums as received and in full."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:

@@ -58,7 +58,7 @@ class Refits(NamedTuple):
         count rows, the factor is (N − 1) / N, where N is the number of rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
-    n_relabelled : number of refits whose components had to be reordered.
+    n_relabelled : number of refits whose components had to be reordered to match `model`.
     n_at_other_maximum : number of refits that ended at another maximum: the rows of some component in the refit and in
         `model` have a similarity below one half.
     n_unconverged : number of refits that did not converge within `MAX_REFIT_STEPS` steps.
@@ -276,7 +276,7 @@ class _ComponentMatcher:
     Parameters
     ----------
     rows : a sample of the rows.
-    engine : engine of the problem.
+    engine : engine that sums over the rows.
     responsibilities : (n_rows, n_components), responsibilities of the original mixture.
     has_labels : whether labels name the components, so that their order is fixed.
     """
@@ -296,8 +296,8 @@ class _ComponentMatcher:
         """Match each mixture's components to the original ones; return indices and similarities, (n, n_components).
 
         The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which generalises Jaccard's
-        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved below
-        ½.
+        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved if the
+        similarity is below ½.
         """
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))

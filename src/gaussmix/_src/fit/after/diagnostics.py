@@ -34,7 +34,7 @@ _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is
 _MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
 _MIN_PART = 0.01  # columns with a smaller entry in a direction, relative to the largest entry, are not named
 _MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
-Names = Sequence[str] | None  # names of the features; None if they have no names
+Names = Sequence[str] | None  # names of the features; None if features have no names
 
 
 def find_constant_columns(source: Source) -> list[int]:
@@ -108,7 +108,7 @@ class SingularColumns:
     ----------
     constant : columns with a single value.
     dependent : maps each column that is a linear function of other columns to the list of these other columns.
-    two_valued : columns with two values.
+    two_valued : columns with only two distinct values.
     n_rows : number of rows if there are too few rows for linearly independent columns; otherwise None.
     """
 
@@ -161,7 +161,7 @@ class SingularColumns:
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
-    """Return "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    """Return the beginning of a sentence: "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
     return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
@@ -190,7 +190,7 @@ def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, ro
     ----------
     final_state : final state of the run.
     constant : constant columns, whose variance is only the ridge.
-    names : names of the features; None if they have no names.
+    names : names of the features; None if features have no names.
     rows_note : the sentence of `distinct_rows_sentence` if there are few distinct rows; otherwise None.
     """
     result = diagnose_components(final_state, names)

@@ -71,7 +71,7 @@ class LocalMaximum:
 
         Parameters
         ----------
-        problem : problem with the objective.
+        problem : problem whose objective is maximised.
         model : initial model.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
         is_frequency : whether row weights count rows in the outer product of the scores; None to skip the product.
@@ -114,7 +114,7 @@ class LocalMaximum:
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return orthonormal columns: the directions in which the objective falls, and the other directions."""
+        """Return orthonormal columns: directions in which the objective falls, and directions in which it does not."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")

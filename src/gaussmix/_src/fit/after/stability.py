@@ -83,7 +83,7 @@ class _ContingencyTables:
 
     Parameters
     ----------
-    repeats : parameters of the repeats of each candidate.
+    repeats : parameters of all repeated fits of each candidate.
     compared_pairs : pairs of indices of candidates; every repeat of the first candidate is compared with the earlier
         repeats of the second candidate.
     """

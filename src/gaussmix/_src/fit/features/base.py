@@ -27,7 +27,7 @@ class FitOption(ABC):
     Parameters
     ----------
     estimator : estimator with its parameters.
-    arguments : arguments of `fit` by name; for a stream, only `partial_fit`.
+    arguments : arguments of `fit` by name; for a stream, the only key is `partial_fit`.
 
     Raises
     ------

@@ -72,7 +72,7 @@ class TypedTable(Table):
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Add the part of the file that can't be read to error messages."""
+        """Name, in error messages, the part of the file that can't be read."""
         try:
             yield
         except MemoryError as error:

@@ -1,12 +1,16 @@
 """All engines by name: the engines of the package, and the reference engine that they are compared with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import array_api_strict as strict
+import numpy as np
 from reference_engine import OneStep, ReferenceEngine
 
 from gaussmix._src.engines.complete.engine import CompleteEngine
+from gaussmix._src.engines.device.engine import DeviceEngine
 from gaussmix._src.engines.truncated import TruncatedEngine
+from gaussmix._src.numerics.device_array import DeviceArray
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,34 @@ class AllCandidates(TruncatedEngine):
         return super().step(block, state, parameters, *arguments)
 
 
+class OnStrictDevice(DeviceEngine):
+    """Engine of rows on a device that no NumPy function reads: of array_api_strict, whose operations NumPy computes."""
+
+    def make_state(self, block: Any, n_components: int) -> Any:
+        return super().make_state(on_strict_device(block), n_components)
+
+    def step(self, block: Any, *arguments: Any) -> Any:
+        return super().step(on_strict_device(block), *arguments)
+
+    def _evaluate_rows(self, on_host: Any, function: Any, block: Any, parameters: Any) -> Any:
+        return np.asarray(super()._evaluate_rows(on_host, function, on_strict_device(block), parameters))
+
+
+def on_strict_device(block: Any) -> Any:
+    """Move the rows and the weights of a block to a device; a block without rows stays, because no source has it."""
+    if not block.n_rows or isinstance(block.rows, DeviceArray):
+        return block
+    rows, weight = (None if each is None else to_strict(each) for each in (block.rows, block.row_weight))
+    return replace(block, rows=DeviceArray(rows), row_weight=None if weight is None else DeviceArray(weight))
+
+
+def to_strict(values: Any) -> Any:
+    """Copy an array to a device of array_api_strict."""
+    return strict.asarray(np.array(values), device=strict.Device("device1"))
+
+
 ENGINES: dict[str, Any] = {"complete": CompleteEngine, "reference": lambda n_threads: ReferenceEngine()}
-ENGINES |= {"truncated": TruncatedEngine, "all candidates": AllCandidates}
+ENGINES |= {"truncated": TruncatedEngine, "all candidates": AllCandidates, "device": OnStrictDevice}
 
 
 @dataclass(frozen=True)

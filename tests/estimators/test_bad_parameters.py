@@ -262,7 +262,7 @@ PROMPT = {
     "GaussianMixture(covariance_type='all').fit(ROWS)": (ValueError, "use GaussianMixtureIC(n_components)."),
     "GaussianMixture(covariance_type=Full).fit(ROWS)": (TypeError, "is the class Full. Give a structure: Full()."),
     "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),
-    "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Leave one of them out."),
+    "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Set one of them."),
     "GaussianMixtureDetector(mass=0.9)": (TypeError, "Use coverage."),
     "fit_many([ROWS], GaussianMixture())": (TypeError, "Name the estimator: estimator=…."),
     "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),

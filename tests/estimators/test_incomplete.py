@@ -215,7 +215,7 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="missing='drop'"):
         GaussianMixture(2, missing="drop").fit(ROWS)
     np.save(tmp_path / "rows.npy", ROWS)
-    with pytest.raises(ValueError, match="X_error needs X to be an array or a data frame"):
+    with pytest.raises(ValueError, match="X_error needs X to be a NumPy array or a data frame"):
         GaussianMixture(2).fit(gaussmix.open(tmp_path / "rows.npy"), X_error=1.0)
 
 

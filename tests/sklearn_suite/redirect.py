@@ -42,9 +42,6 @@ def _is_not_ours(item: pytest.Item) -> bool:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     estimator = parameters.get("estimator")
     is_other_estimator = estimator is not None and not isinstance(estimator, tuple(OURS.values()))
-    library = parameters.get("array_namespace", "numpy")
-    return is_other_estimator or library not in ("numpy", "array_api_strict", *_with_torch())
-
-
-def _with_torch() -> list[str]:
-    return ["torch"] if find_spec("torch") else []
+    library, device = parameters.get("array_namespace", "numpy"), parameters.get("device_name")
+    is_absent = library not in ("numpy", "array_api_strict", "torch") or find_spec(library) is None
+    return is_other_estimator or is_absent or device in ("cuda", "mps", "xpu")

@@ -315,9 +315,8 @@ class TestSentences:
 
     @pytest.mark.parametrize("many", [False, True])
     def test_an_unknown_object_is_called_by_its_class(self, many):
-        told = (
-            rf"Input X is a {'list of ' if many else ''}threading\.Event, not a table\. The help of gaussmix\.open says"
-        )
+        name = "list of threading" if many else "threading"
+        told = rf"Input X is a {name}\.Event, not a table\. The help of gaussmix\.open lists"
         with pytest.raises(TypeError, match=told):
             GaussianMixture().fit([threading.Event(), threading.Event()] if many else threading.Event())
 

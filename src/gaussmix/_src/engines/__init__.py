@@ -60,12 +60,12 @@ def _count_cpus() -> int:
     return int(cpu_count())
 
 
-def make_engine(*, is_incomplete: bool = False, is_on_device: bool = False, n_jobs: int | None) -> Engine[Any]:
+def make_engine(n_jobs: int | None, is_incomplete: bool = False, is_on_device: bool = False) -> Engine[Any]:
     """Make an engine for rows that are on a device, or that may have missing values or measurement errors."""
     if is_on_device:
-        from gaussmix._src.engines.array_api import ArrayApiEngine
+        from gaussmix._src.engines.device.engine import DeviceEngine
 
-        return ArrayApiEngine(count_threads(n_jobs))
+        return DeviceEngine(count_threads(n_jobs))
     if not is_incomplete:
         return CompleteEngine(count_threads(n_jobs))
     from gaussmix._src.engines.incomplete import IncompleteEngine

@@ -297,7 +297,9 @@ class Estimator(BaseEstimator):
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
         """Return the engine for rows of a source; without a source, the engine for complete rows."""
-        return make_engine(**({} if source is None else source.kind), n_jobs=self.n_jobs)
+        if source is None:
+            return make_engine(self.n_jobs)
+        return make_engine(self.n_jobs, source.is_incomplete, source.is_on_device)
 
     def _rng(self) -> np.random.Generator:
         """Return a generator seeded by `random_state`."""

@@ -140,7 +140,7 @@ def make_fitted(
         lower_bounds=[times * each for each in trace.objective],
         outcome=replace(ending, reason=reason, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
         row_summary=facts,
-        array_like=rows.array_like(),
+        array_like=rows.array_like,
     )
 
 

@@ -20,7 +20,6 @@ from gaussmix._src.errors import LIKELIHOOD, FailureKind, Outcome, name_componen
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, from_plain, instance, list_reader
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.device_array import DeviceArray
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
@@ -290,8 +289,8 @@ class FitResult:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
-            kept = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
-            return cls(model, names, previous.dtype, **kept)
+            retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
+            return cls(model, names, previous.dtype, **retained)
         facts = None if facts is None else replace(facts, log_likelihood=None)  # the value was the old model's
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
@@ -300,6 +299,8 @@ class FitResult:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
+        from gaussmix._src.numerics.device_array import DeviceArray  # Other fits don't need the module.
+
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
 

@@ -94,7 +94,8 @@ class Search:
 
     def __post_init__(self) -> None:
         at_a_time, threads = self._thread_counts
-        self._engine = make_engine(**self.problem.data.raw_source.kind, n_jobs=threads)
+        rows = self.problem.data.raw_source
+        self._engine = make_engine(threads, rows.is_incomplete, rows.is_on_device)
         self._generator_state = self.plan.rng.bit_generator.state
         self._idle_generators = [deepcopy(self.plan.rng) for _ in range(at_a_time)]  # creating a generator takes 40 µs
         self._shared_starts = {candidate.n_components: SharedStarts() for candidate in self.candidates}
@@ -233,7 +234,8 @@ class Search:
         if n_rows < data.raw_source.n_rows:
             data = data.select_rows(_has_positive_weight, n_rows)
         folds, by_fold, validated = Folds(n_folds, int(self.plan.rng.integers(2**63))), [], list(results)
-        engine = make_engine(**data.raw_source.kind, n_jobs=count_threads(self.n_jobs))
+        source, n_threads = data.raw_source, count_threads(self.n_jobs)
+        engine = make_engine(n_threads, source.is_incomplete, source.is_on_device)
         for index in range(n_folds):
             size = folds.fold_size(index, n_rows)
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
@@ -272,7 +274,7 @@ class Search:
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
         rows = self.problem.data.raw_source
-        engine = make_engine(**rows.kind, n_jobs=count_threads(self.n_jobs))
+        engine = make_engine(count_threads(self.n_jobs), rows.is_incomplete, rows.is_on_device)
         return compute_stability(self.candidates, repeats, rows, engine)
 
     def _fit_candidate(self, candidate: Candidate, should_stop: Callable[[], bool]) -> Result:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
     from gaussmix._src.mixture.sampling import Labels
+    from gaussmix._src.mixture.torch_module import MixtureModule
 
 _MAX_SPARSE_VALUES = 2**24  # dense responsibilities that are made sparse at a time, 128 MB
 
@@ -422,6 +423,37 @@ class Mixture(SciPyNames, Comparisons):
         array([0, 1])
         """
         return mixture.conversion.to_sklearn(self._model, self.feature_names)
+
+    @of_components
+    def to_torch(self) -> MixtureModule:
+        """Return the density as a PyTorch module, through which gradients flow to the rows.
+
+        Returns
+        -------
+        module : `torch.nn.Module` in float64, whose buffers are the parameters. `module(x)` is log p(x), nats, for rows
+            `x` (…, n_features) on its device. It also has `component_log_density`, `responsibilities` and `sample`;
+            `module.to("cuda")` and `module.float()` work as for every module.
+
+        Raises
+        ------
+        ImportError : PyTorch is not installed.
+        ValueError : the mixture has noise.
+
+        Examples
+        --------
+        >>> import torch  # doctest: +SKIP
+        >>> from gaussmix import FAMILIES, Mixture
+        >>> m = Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"])
+        >>> x = torch.tensor([[2.5]], dtype=torch.float64, requires_grad=True)  # doctest: +SKIP
+        >>> m.to_torch()(x).sum().backward()  # doctest: +SKIP
+        >>> torch.allclose(x.grad, torch.tensor(m.gradient([[2.5]])))  # doctest: +SKIP
+        True
+        """
+        try:
+            from gaussmix._src.mixture.torch_module import MixtureModule
+        except ImportError:
+            raise ImportError("to_torch needs PyTorch: pip install torch.") from None
+        return MixtureModule(self._model)
 
     def save(self, path: PathOrFile) -> None:
         """Write the mixture to a model file. If writing fails, no partial file remains.

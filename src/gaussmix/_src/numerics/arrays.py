@@ -69,7 +69,7 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-_CPU = 1  # DLPack's number for the CPU
+CPU = 1  # DLPack's number for the CPU
 
 
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
@@ -80,7 +80,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     Raises TypeError if the array can't be copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
-        if values.__dlpack_device__()[0] != _CPU:
+        if values.__dlpack_device__()[0] != CPU:
             return _copied(values)
         try:
             np.asarray(values)

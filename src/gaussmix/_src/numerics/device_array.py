@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from gaussmix._src.numerics.arrays import Indices
+from gaussmix._src.numerics.arrays import CPU, Indices
 
 
 def namespace_of(values: Any) -> Any:
@@ -55,7 +55,13 @@ class DeviceArray(NDArrayOperatorsMixin):
     def computing_type(self) -> Any:
         """The type that sums are computed in: float64, or float32 if the device has no float64."""
         xp = self.namespace
-        return xp.float64 if "float64" in self._float_types() else xp.float32
+        known = xp.__array_namespace_info__().dtypes(device=self.values.device, kind="real floating")
+        return xp.float64 if "float64" in known else xp.float32
+
+    @property
+    def is_on_cpu(self) -> bool:
+        """Whether the device is the processor."""
+        return bool(self.values.__dlpack_device__()[0] == CPU)
 
     @property
     def precision(self) -> float:
@@ -65,10 +71,6 @@ class DeviceArray(NDArrayOperatorsMixin):
     @property
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
-
-    def _float_types(self) -> Any:
-        info = self.namespace.__array_namespace_info__()
-        return info.dtypes(device=self.values.device, kind="real floating")
 
     def send(self, values: Any) -> Any:
         """Copy a NumPy array of any type, or an array on this device, to an array on this device."""

@@ -87,6 +87,7 @@ class Source(ABC):
     max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
     is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
+    array_like : empty array that shows the array library, device and type of the rows; None for NumPy arrays.
     """
 
     n_rows: int
@@ -102,6 +103,7 @@ class Source(ABC):
     is_remote: bool = False
     max_fits: int | None = None
     is_on_device: bool = False
+    array_like: Any = None
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
@@ -180,15 +182,6 @@ class Source(ABC):
     def is_incomplete(self) -> bool:
         """Return whether values may be missing or have measurement errors."""
         return self.may_miss or self.has_errors
-
-    def array_like(self) -> Any:
-        """Return an empty array that shows the array library, device and type of the rows; None for NumPy arrays."""
-        return None
-
-    @property
-    def kind(self) -> dict[str, bool]:
-        """Return the properties of the rows by which `make_engine` chooses an engine."""
-        return {"is_incomplete": self.is_incomplete, "is_on_device": self.is_on_device}
 
     @cached_property
     def row_totals(self) -> RowStatistics:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
 
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block, RowStatistics
@@ -17,18 +16,11 @@ from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices, ha
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, largest_of
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Change, Source, T, counted_anew
-from gaussmix._src.sources.row_statistics import Cells, DistinctDigests, RowStatistic
+from gaussmix._src.sources.row_statistics import Cells, RowStatistic
 from gaussmix._src.sources.survey import sampled
 
 F = TypeVar("F", bound=RowStatistic)
 ROWS_HASHED_AT_ONCE = 2**22  # so that hashes take less than 100 MB
-
-
-def is_on_device(X: Any) -> bool:
-    """Whether X is an array of a library other than NumPy, and scikit-learn's `array_api_dispatch` is set."""
-    if isinstance(X, np.ndarray) or not hasattr(X, "__dlpack_device__"):
-        return False
-    return bool(get_config()["array_api_dispatch"])
 
 
 class DeviceSource(Source):
@@ -45,6 +37,7 @@ class DeviceSource(Source):
     def __init__(self, rows: DeviceArray, row_weight: DeviceArray | None = None) -> None:
         self._blocks: Sequence[Block] = [Block(0, rows, row_weight)]  # type: ignore[arg-type]
         (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
+        self.array_like = rows.values[:0, ...]
 
     @property
     def whole(self) -> None:
@@ -54,24 +47,19 @@ class DeviceSource(Source):
     def blocks(self) -> Sequence[Block]:
         return self._blocks
 
-    def array_like(self) -> Any:
-        return self._rows.values[:0, ...]
-
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:
         return (task(leaf) for block in self._blocks for leaf in block.split())
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the results for all rows, on the device if they are numbers."""
+        """Return the results for all rows, on the device if they are numbers, floats in the type of the rows."""
         (result,) = (task(block) for block in self._blocks)
-        return self._rows.send(result) if result.dtype.kind in "biuf" else result
+        if result.dtype.kind not in "biuf":
+            return result
+        values, xp = self._rows.send(result), self._rows.namespace
+        return xp.astype(values, self._rows.values.dtype) if result.dtype.kind == "f" else values
 
     def collect(self, kind: type[F]) -> F:
-        compute = {
-            RowStatistics: self._row_statistics,
-            Cells: self._cells,
-            Spread: self._spread,
-            DistinctDigests: self._digests,
-        }.get(kind)
+        compute = {RowStatistics: self._row_statistics, Cells: self._cells, Spread: self._spread}.get(kind)
         if compute is None or self._origin is not None:
             return super().collect(kind)
         return self.cached(kind, compute)  # type: ignore[return-value]
@@ -139,14 +127,6 @@ class DeviceSource(Source):
         mean = mean + block.sum_of(sum_leaf)[0] / total
         scatter = block.sum_of(sum_leaf)[1]
         return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
-
-    def _digests(self) -> DistinctDigests:
-        found = DistinctDigests(frozenset())
-        for leaf in self._blocks[0].split():
-            found += DistinctDigests.from_block(leaf)
-            if len(found.digests) == DistinctDigests.MAX_DIGESTS:
-                break
-        return found
 
 
 def open_device(X: Any, sample_weight: Any) -> DeviceSource:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
+from gaussmix._src.numerics.device_array import concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
 COARSE_BITS = 42  # number of low bits of the scores' keys that the first pass ignores
@@ -81,8 +81,8 @@ def find_neighbourhood(
     near : quantile and scores near it; None if the quantile is outside `between`, or if no row counts.
     """
     if source.is_on_device:
-        on_device = source.map_merge(ScoreReduction(task, _ScoresOnDevice.from_scores))
-        return _sorted_neighbourhood(*on_device.arrays, limit, between, tie)
+        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # a list: + joins
+        return _sorted_neighbourhood(parts, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
     for index in range(N_PASSES):
@@ -108,42 +108,25 @@ def find_neighbourhood(
     return QuantileNeighbourhood(position, _scores(scores.keys), scores.weights, scores.below)
 
 
-@dataclass(frozen=True, eq=False)
-class _ScoresOnDevice:
-    """Scores of rows on a device, and their weights."""
-
-    arrays: tuple[DeviceArray, DeviceArray]
-
-    @classmethod
-    def from_scores(cls, scores: Any, weight: Any) -> _ScoresOnDevice:
-        """Build the object from the scores of a block of rows; all weights are 1 if the rows have no weights."""
-        return cls((scores, DeviceArray(scores.namespace.ones_like(scores.values)) if weight is None else weight))
-
-    def __add__(self, other: _ScoresOnDevice) -> _ScoresOnDevice:
-        return _ScoresOnDevice(
-            (concatenated([self.arrays[0], other.arrays[0]]), concatenated([self.arrays[1], other.arrays[1]]))
-        )
-
-
 def _sorted_neighbourhood(
-    scores: DeviceArray, weights: DeviceArray, limit: Callable[[float], float], between: tuple[float, float], tie: float
+    parts: list[tuple[Any, Any]], limit: Callable[[float], float], between: tuple[float, float], tie: float
 ) -> QuantileNeighbourhood | None:
-    """Return the same result as `find_neighbourhood`, by sorting the scores on the device."""
+    """Sort the scores of blocks on the device, and return the same result as `find_neighbourhood`."""
+    scores = concatenated([part for part, _ in parts])
     xp, counts = scores.namespace, scores.values <= between[1]
-    counted = xp.where(counts, weights.values, xp.zeros_like(weights.values))
-    order = xp.argsort(xp.where(counts, scores.values, xp.full_like(scores.values, xp.inf)))
-    rising, reached = xp.take(scores.values, order), xp.cumulative_sum(xp.take(counted, order))
-    (position,) = to_host(xp.searchsorted(reached, scores.send([limit(float(reached[-1]))]), side="right"))
-    if position == len(scores) or not between[0] <= (value := float(rising[int(position)])) <= between[1]:
+    ones = xp.ones_like(scores.values)
+    weights = ones if parts[0][1] is None else concatenated([weight for _, weight in parts]).values
+    order = xp.argsort(xp.where(counts, scores.values, xp.inf * ones))
+    rising, rising_weights = (xp.take(each, order) for each in (scores.values, xp.where(counts, weights, 0.0 * ones)))
+    reached = xp.cumulative_sum(rising_weights)
+    position = int(xp.searchsorted(reached, scores.send([limit(float(reached[-1]))]), side="right")[0])
+    if position == len(scores) or not between[0] <= (value := float(rising[position])) <= between[1]:
         return None
     width = tie * max(1.0, abs(value)) if isfinite(value) else 0.0
-    first, end = (
-        int(xp.searchsorted(rising, scores.send([at]), side=side)[0])
-        for at, side in ((value - width, "left"), (value + width, "right"))
-    )
-    near = DeviceArray(rising)[np.arange(first, end)].astype(np.float64)
-    weight = DeviceArray(xp.take(counted, order))[np.arange(first, end)].astype(np.float64)
-    return QuantileNeighbourhood(int(position) - first, near, weight, float(reached[first - 1]) if first else 0.0)
+    first = int(xp.searchsorted(rising, scores.send([value - width]), side="left")[0])
+    end = int(xp.searchsorted(rising, scores.send([value + width]), side="right")[0])
+    near, weight = (to_host(each[first:end]).astype(np.float64) for each in (rising, rising_weights))
+    return QuantileNeighbourhood(position - first, near, weight, float(reached[first - 1]) if first else 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
@@ -20,7 +21,6 @@ from gaussmix._src.numerics.arrays import Array, Rows, copied, plain_array
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, bad_cell, in_whole_steps, merging_error
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.device import is_on_device, open_device
 from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
@@ -52,10 +52,13 @@ def check_source(
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
-    if is_on_device(X):
-        X, sample_weight = open_device(X, sample_weight), None
-    elif type(X) is not np.ndarray and is_table(X):
-        X = open(X, missing=may_miss)
+    if type(X) is not np.ndarray:
+        if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
+            from gaussmix._src.sources.device import open_device  # Other fits don't need the module.
+
+            X, sample_weight = open_device(X, sample_weight), None
+        elif is_table(X):
+            X = open(X, missing=may_miss)
     if isinstance(X, Source):
         if X.may_miss and not may_miss:
             raise ValueError(

@@ -104,7 +104,7 @@ class Merging:
         """
         mixture, clusters = self.mixture, self._clusters(n_clusters)
         block = as_block(rows, mixture.n_features, mixture.feature_names, may_miss=True)
-        engine = make_engine(is_incomplete=bool(np.isnan(block.rows).any()), n_jobs=None)
+        engine = make_engine(None, is_incomplete=bool(np.isnan(block.rows).any()))
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:

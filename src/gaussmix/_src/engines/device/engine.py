@@ -1,0 +1,128 @@
+"""The engine of rows on a device: sums and densities by matrix products of their array library.
+
+With features φ = (y_i y_j, y, 1) of standardised rows y, log p(x, k) = φ · θ_k, and the sums of a step are γᵀ φ. So a
+pass is two matrix products, and reads n (D + K) values for D features in place of n K d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaussmix._src.engines.base import NOISE_LABEL
+from gaussmix._src.engines.calls import PackedPrior
+from gaussmix._src.engines.complete.engine import CompleteEngine, OrderedContext
+from gaussmix._src.engines.device.passes import MeasuredBlock, Pass
+from gaussmix._src.interfaces.algebra import Algebra
+from gaussmix._src.interfaces.block import Block, BlockState
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
+from gaussmix._src.interfaces.moments import BlockMoments
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.device_array import DeviceArray
+
+
+@dataclass(eq=False)
+class DeviceState(BlockState):
+    """The rows of a block with their standardisation; None before the first pass."""
+
+    measured: MeasuredBlock | None = field(default=None, kw_only=True)
+
+
+class DeviceEngine(CompleteEngine):
+    """An engine for rows in a `DeviceArray`. Rows in NumPy's arrays, such as samples, go to the C++ core.
+
+    Sums of leaves are merged in the order of the tree. Unlike those of the core, their last bits depend on the array
+    library, on the device, and on the blocks that the rows are split into.
+    """
+
+    def make_state(self, block: Block, n_components: int) -> Any:
+        return DeviceState(n_components) if _is_on_device(block) else super().make_state(block, n_components)
+
+    def step(
+        self,
+        block: Block,
+        state: Any,
+        parameters: Parameters | None,
+        spec: MomentSpec,
+        rule: AssignmentRule = AssignmentRule.SOFT,
+        anchor: Array | None = None,
+        context: OrderedContext | None = None,
+    ) -> BlockMoments:
+        if not _is_on_device(block):
+            return super().step(block, state, parameters, spec, rule, anchor, context)
+        second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features.
+        measured = state.measured = state.measured or MeasuredBlock(block)
+        total = None if context is None else context.total_spread
+        shape = state.n_components, block.rows.shape[1]
+        if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
+            # Pooled moments about a common point are the scatter of all rows, which `finish` reads from the context.
+            second, anchor = Second.NONE, np.broadcast_to(total.mean, shape)
+        elif anchor is None:
+            centre = measured.standardisation.centre
+            anchor = np.broadcast_to(centre, shape) if parameters is None else parameters.means
+        assigned_by = None if rule is AssignmentRule.ASSIGNMENT else parameters
+        spec = replace(spec, second=second, is_pooled=False)
+        return Pass(block, measured, assigned_by, state.n_components).sum_moments(spec, rule, anchor)
+
+    def log_density(self, block: Block, parameters: Parameters) -> Array:
+        return self._evaluate_rows(super().log_density, _log_density, block, parameters)
+
+    def component_log_density(self, block: Block, parameters: Parameters) -> Array:
+        K = len(parameters.means)
+        return self._evaluate_rows(super().component_log_density, lambda xp, joint: joint[:, :K], block, parameters)
+
+    def responsibilities(self, block: Block, parameters: Parameters) -> Array:
+        function = partial(_responsibilities, n_components=len(parameters.means))
+        return self._evaluate_rows(super().responsibilities, function, block, parameters)
+
+    def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
+        function = partial(_labels, n_components=len(parameters.means))
+        labels: NDArray[np.int64] = self._evaluate_rows(super().labels, function, block, parameters)
+        return labels
+
+    def supports_core_steps(
+        self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
+    ) -> bool:
+        of_mixture = n_components, structure, prior, has_background
+        return not _is_on_device(block) and super().supports_core_steps(block, *of_mixture)
+
+    def score_products(
+        self, block: Block, parameters: Parameters, whitening: Array, score_form: Second
+    ) -> tuple[Array, Array]:
+        return super().score_products(block.on_host(), parameters, whitening, score_form)
+
+    def _evaluate_rows(
+        self, on_host: Callable[..., Any], function: Callable[..., Any], block: Block, parameters: Parameters
+    ) -> Any:
+        """Compute a function of log p(x, k) for each row on its device, or call `on_host` for NumPy's rows."""
+        if not _is_on_device(block):
+            return on_host(block, parameters)
+        return Pass(block, MeasuredBlock(block), parameters, len(parameters.means)).evaluate(function)
+
+
+def _is_on_device(block: Block) -> bool:
+    return isinstance(block.rows, DeviceArray)
+
+
+def _log_density(xp: Any, joint: Any) -> Any:
+    """Return log p(x) of each row, nats."""
+    highest = xp.max(joint, axis=1, keepdims=True)
+    return highest[:, 0] + xp.log(xp.sum(xp.exp(joint - highest), axis=1))
+
+
+def _responsibilities(xp: Any, joint: Any, n_components: int) -> Any:
+    """Return p(k | x) of each row and component."""
+    likelihoods = xp.exp(joint - xp.max(joint, axis=1, keepdims=True))
+    return (likelihoods / xp.sum(likelihoods, axis=1, keepdims=True))[:, :n_components]
+
+
+def _labels(xp: Any, joint: Any, n_components: int) -> Any:
+    """Return the most probable component of each row, `NOISE_LABEL` for the background."""
+    labels = xp.astype(xp.argmax(joint, axis=1), xp.int64)
+    return xp.where(labels < n_components, labels, xp.full_like(labels, NOISE_LABEL))

@@ -1,0 +1,113 @@
+"""log p(x, k) of rows on a device, by matrix products where these are precise, and else from differences x − μ_k."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.engines.device.standardisation import Standardisation, StandardisedRows
+from gaussmix._src.interfaces.moment_spec import Second
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.interfaces.whitening.base import FactorShape
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.device_array import DeviceArray
+
+MAX_DENSITY_ERROR = 1e-9  # nats: a component whose density might be wrong by more is computed from differences
+MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # the same on a device without float64, as a multiple of the precision of float32
+MAX_SQUARE = float(np.finfo(np.float32).max)  # squared distances that are larger, or overflow, count as this number
+
+
+class JointDensity:
+    """Computes log p(x, k), nats, of rows on a device.
+
+    With features φ of standardised rows, log p(x, k) = φ · θ_k. This loses digits for components that are narrow
+    compared with the distances of the rows, because large terms cancel.
+
+    Parameters
+    ----------
+    rows : some of the rows.
+    parameters : parameters of the mixture.
+    standardisation : standardisation of the rows, in NumPy's arrays.
+    longest : the largest length of a standardised row.
+
+    Attributes
+    ----------
+    second : `Second.FULL` or `DIAGONAL`, the products in the features.
+    is_by_products : (n_components,), whether the density of a component is computed by products.
+    """
+
+    def __init__(
+        self, rows: DeviceArray, parameters: Parameters, standardisation: Standardisation, longest: float
+    ) -> None:
+        self._rows, self._parameters = rows, parameters
+        whitening, K = parameters.whitening, len(parameters.means)
+        self._shape = whitening.factor_shape
+        self._whitens_once = self._shape is FactorShape.TRIANGULAR and whitening.is_shared
+        self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
+        self.is_by_products = np.zeros(K, np.bool_)
+        if self._shape is not FactorShape.LOW_RANK:
+            theta, errors = _natural_parameters(parameters, standardisation, longest)
+            self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
+        by_products, self._others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
+        self._order = np.argsort(np.concatenate((by_products, self._others)), kind="stable")
+        self._theta = self._constants = None
+        if self._whitens_once:
+            whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
+            constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
+            self._theta, self._constants = rows.send(whitened.T), rows.send(constants)
+        elif len(by_products):
+            self._theta = rows.send(theta[by_products].T)
+
+    def __call__(self, rows: StandardisedRows) -> Any:
+        """Compute log p(x, k), (n_rows, n_components)."""
+        xp, send, columns = self._rows.namespace, self._rows.send, list[Any]()
+        if self._whitens_once:
+            whitened = self._whiten(0, rows.offsets)
+            squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
+            columns.append(whitened @ self._theta + self._constants - 0.5 * squares)
+        elif self._theta is not None:
+            columns.append(rows.features(self.second) @ self._theta)
+        for k in self._others.tolist():
+            whitened = self._whiten(k, rows.rows - send(self._parameters.means[k]))
+            squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
+            squares = xp.where(squares <= MAX_SQUARE, squares, xp.full_like(squares, MAX_SQUARE))
+            columns.append(float(self._parameters.log_scale[k]) - 0.5 * squares)
+        joint = columns[0] if len(columns) == 1 else xp.concat(columns, axis=1)
+        is_mixed = 0 < len(self._others) < len(self._order)
+        return xp.take(joint, send(self._order), axis=1) if is_mixed else joint
+
+    def _whiten(self, k: int, offsets: Any) -> Any:
+        """Return W_k u for each row u of `offsets`."""
+        factor, send = self._parameters.whitening.factor(k), self._rows.send
+        if self._shape is FactorShape.TRIANGULAR:
+            return offsets @ send(factor.T)
+        if self._shape is not FactorShape.LOW_RANK:
+            return offsets * send(np.broadcast_to(factor, offsets.shape[1:]))
+        scaled, directions = offsets * send(factor[:, -1]), factor[:, :-1]
+        return scaled - (scaled @ send(directions)) @ send(directions.T)
+
+
+def _natural_parameters(
+    parameters: Parameters, standardisation: Standardisation, longest: float
+) -> tuple[Array, Array]:
+    """Return θ of each component, (n_components, n_values), and bounds on rounding errors, per unit of precision.
+
+    With W' = W S and P = W'ᵀ W', log p(y, k) = −½ yᵀ P y + yᵀ P μ + constant. No term exceeds |P| (|y| + |μ|)².
+    """
+    whitening, offsets = parameters.whitening, parameters.means - standardisation.centre
+    factors = np.repeat(whitening.factors, len(offsets), axis=0) if whitening.is_shared else whitening.factors
+    with np.errstate(all="ignore"):  # A bound that overflows, or is NaN, excludes products.
+        if whitening.factor_shape is FactorShape.TRIANGULAR:
+            scaled, means = factors @ standardisation.scale, offsets @ standardisation.inverse
+            precisions = np.swapaxes(scaled, 1, 2) @ scaled
+            linear, sizes = np.einsum("kij,kj->ki", precisions, means), np.linalg.norm(precisions, axis=(1, 2))
+            i, j = np.triu_indices(offsets.shape[1])
+            quadratic = precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
+        else:
+            precisions = (factors.reshape(len(offsets), -1) * standardisation.deviations) ** 2
+            means = offsets / standardisation.deviations
+            linear, sizes, quadratic = precisions * means, np.linalg.norm(precisions, axis=1), -0.5 * precisions
+        constants = parameters.log_scale - 0.5 * (linear * means).sum(axis=1)
+        errors = sizes * (longest + np.linalg.norm(means, axis=1)) ** 2
+    return np.column_stack((quadratic, linear, constants)), np.where(np.isnan(errors), np.inf, errors)

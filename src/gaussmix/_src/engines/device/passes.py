@@ -1,0 +1,155 @@
+"""A pass over rows on a device: sums of moments, or a result for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from gaussmix._src.engines.base import NEGLIGIBLE_NATS
+from gaussmix._src.engines.device.joint_density import JointDensity
+from gaussmix._src.engines.device.standardisation import Standardisation, StandardisedRows
+from gaussmix._src.engines.joint import one_hot
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import Sums
+from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
+from gaussmix._src.interfaces.moments import BlockMoments
+from gaussmix._src.interfaces.parameters import Parameters
+from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
+
+# Number of values that a pass keeps at a time: 512 MB in float64 on a GPU, and what fits into the cache of a processor.
+MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
+
+
+class MeasuredBlock:
+    """The rows of a block on a device, with their standardisation.
+
+    Parameters
+    ----------
+    block : the rows.
+    """
+
+    def __init__(self, block: Block) -> None:
+        rows: Any = block.rows
+        self.rows: DeviceArray = rows
+        self.standardisation = Standardisation.from_block(block)
+        self.on_device = Standardisation(*map(rows.send, self.standardisation))
+        self.longest = self.on_device.longest(block)
+
+
+class Pass:
+    """A pass over the rows of a block.
+
+    Parameters
+    ----------
+    block : the rows.
+    measured : the same rows, with their standardisation.
+    parameters : parameters of the mixture; None if `Block.assignment` assigns the rows.
+    n_components : K.
+    """
+
+    def __init__(self, block: Block, measured: MeasuredBlock, parameters: Parameters | None, n_components: int) -> None:
+        self._block, self._measured, self._parameters, self._K = block, measured, parameters, n_components
+        self._xp, self._send = measured.rows.namespace, measured.rows.send
+        self._joint_density = None
+        if parameters is not None:
+            self._joint_density = JointDensity(measured.rows, parameters, measured.standardisation, measured.longest)
+
+    def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:
+        """Compute `function(namespace, log p(x, k))` for each row."""
+        parts = [part for leaf in self._block.split() for part in self._parts(leaf)]
+        return concatenated([DeviceArray(function(self._xp, self._joint(part, self._rows_of(part)))) for part in parts])
+
+    def sum_moments(self, spec: MomentSpec, rule: AssignmentRule, anchor: Array) -> BlockMoments:
+        """Sum the moments of all rows about the anchor (n_components, n_features)."""
+        is_by_products = np.full(self._K, spec.second is Second.NONE)
+        if self._joint_density is not None and spec.second in (self._joint_density.second, Second.DIAGONAL):
+            is_by_products |= self._joint_density.is_by_products  # These moments lose as many digits as the densities.
+        by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
+
+        def sum_part(part: Block) -> Sums:
+            xp, send, rows = self._xp, self._send, self._rows_of(part)
+            log_density, resp = self._assign_rows(part, rows, rule)
+            weight = xp.ones_like(log_density) if part.row_weight is None else send(part.row_weight)
+            resp = resp * weight[:, None]
+            sums = [xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
+            if len(by_products):
+                some = xp.take(resp, send(by_products), axis=1) if others else resp[:, : self._K]
+                sums.append(xp.matrix_transpose(some) @ rows.features(spec.second))
+            for k in others:
+                sums += self._sum_offsets(rows.rows - send(anchor[k]), resp[:, k, None], spec, k)
+            return Sums(sums)
+
+        on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
+        log_likelihood, row_weight, mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
+        first = np.zeros(anchor.shape)
+        second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
+        if len(by_products):
+            products = sums.pop(0)
+            centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
+            moments = self._measured.standardisation.moments(products, spec.second)
+            some = BlockMoments(products[:, -1], *moments, centre, 0.0, 0.0, spec).about(anchor[by_products])
+            first[by_products] = some.first
+            if second is not None:
+                second[by_products] = some.second
+        for k, first_k, second_k in zip(others, sums[::2], sums[1::2], strict=True):
+            first[k] = first_k
+            if second is not None:
+                second[k] = second_k
+        background = float(mass[self._K :].sum())
+        totals = float(log_likelihood), float(row_weight)
+        return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
+
+    def _parts(self, leaf: Block) -> Iterator[Block]:
+        """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` or `MAX_CACHED_VALUES` values."""
+        d, max_values = leaf.rows.shape[1], MAX_CACHED_VALUES if self._measured.rows.is_on_cpu else MAX_PASS_VALUES
+        return leaf.split(max(1, max_values // (4 * self._K + 4 * d + d * d)))
+
+    def _rows_of(self, part: Block) -> StandardisedRows:
+        return StandardisedRows(part, self._measured.on_device)
+
+    def _joint(self, part: Block, rows: StandardisedRows) -> Any:
+        """Compute log p(x, k), nats, with a last column for the background if there is one."""
+        assert self._joint_density is not None, "densities need parameters"
+        assert self._parameters is not None, "densities need parameters"
+        joint, background = self._joint_density(rows), self._parameters.log_background
+        if background > -np.inf:
+            joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], background)], axis=1)
+        prior = part.row_log_prior(joint.shape[1])
+        return joint if prior is None else joint + self._send(prior)
+
+    def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
+        """Return the log-likelihood of each row and responsibilities, with a column for a background.
+
+        Under the hard rule, the log-likelihood of a row is that of its most probable component.
+        """
+        xp = self._xp
+        if self._joint_density is None:
+            resp = self._send(one_hot(np.asarray(part.assignment), self._K))
+            return xp.zeros_like(resp[:, 0]), resp
+        joint = self._joint(part, rows)
+        highest = xp.max(joint, axis=1, keepdims=True)
+        if rule is AssignmentRule.HARD:
+            labels, indices = xp.argmax(joint, axis=1, keepdims=True), self._send(np.arange(joint.shape[1]))
+            return highest[:, 0], xp.astype(labels == indices[None, :], joint.dtype)
+        likelihoods = xp.exp(joint - highest)
+        total = xp.sum(likelihoods, axis=1, keepdims=True)
+        is_negligible = joint - highest <= -NEGLIGIBLE_NATS
+        return highest[:, 0] + xp.log(total[:, 0]), xp.where(is_negligible, xp.zeros_like(joint), likelihoods / total)
+
+    def _sum_offsets(self, offsets: Any, resp: Any, spec: MomentSpec, k: int) -> list[Any]:
+        """Return Σ γ u, and the second moments that `spec` names, of the offsets u of rows from the anchor of k."""
+        xp, weighted, squares = self._xp, resp * offsets, None
+        if spec.second is not Second.FULL:
+            squares = xp.sum(weighted * offsets, axis=0)
+        if spec.second is not Second.DIAGONAL:
+            other = offsets
+            if spec.projection is not None:
+                other = offsets @ self._send(spec.projection[min(k, len(spec.projection) - 1)].T)
+            products = xp.matrix_transpose(weighted) @ other
+            squares = products if squares is None else xp.concat([products, squares[:, None]], axis=1)
+        return [xp.sum(weighted, axis=0), squares]

@@ -1,0 +1,61 @@
+"""A mixture as a PyTorch module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gaussmix._src.interfaces.parameters import LOG_2PI
+from gaussmix._src.model import Model
+
+
+class MixtureModule(torch.nn.Module):
+    """The density of a Gaussian mixture, p(x) = Σ_k π_k N(x | μ_k, Σ_k), whose methods PyTorch can differentiate.
+
+    The parameters are buffers, which an optimizer does not change: `weights` (n_components,), `means` (n_components,
+    n_features) and `cholesky` (n_components, n_features, n_features), the lower triangular L_k with Σ_k = L_k L_kᵀ.
+
+    Parameters
+    ----------
+    model : mixture without a background.
+    """
+
+    weights: Tensor
+    means: Tensor
+    cholesky: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        factors = np.linalg.cholesky(model.covariances.dense())
+        for name, values in (("weights", model.weights), ("means", model.means), ("cholesky", factors)):
+            self.register_buffer(name, torch.tensor(np.array(values)))
+
+    def component_log_density(self, x: Tensor) -> Tensor:
+        """Return log π_k + log N(x | μ_k, Σ_k), nats, (…, n_components), of rows (…, n_features)."""
+        offsets = (x[..., None, :] - self.means)[..., None]
+        whitened = torch.linalg.solve_triangular(self.cholesky, offsets, upper=False)[..., 0]
+        log_det = torch.log(torch.diagonal(self.cholesky, dim1=-2, dim2=-1)).sum(-1)
+        constants = torch.log(self.weights) - log_det - 0.5 * self.means.shape[1] * LOG_2PI
+        return constants - 0.5 * (whitened**2).sum(-1)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        return torch.logsumexp(self.component_log_density(x), -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        return self.log_density(x)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """Return p(k | x), (…, n_components), of rows (…, n_features)."""
+        return torch.softmax(self.component_log_density(x), -1)
+
+    def sample(self, n_rows: int, generator: Any = None) -> Tensor:
+        """Draw rows (n_rows, n_features) by PyTorch's random numbers, or those of a `torch.Generator`."""
+        component = torch.multinomial(self.weights, n_rows, replacement=True, generator=generator)
+        shape = n_rows, self.means.shape[1], 1
+        normal = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
+        return self.means[component] + (self.cholesky[component] @ normal)[..., 0]

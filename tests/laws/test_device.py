@@ -1,0 +1,212 @@
+"""Tests of the engine of rows on a device: results agree with the reference to 1e-9, and few rows are copied."""
+
+from dataclasses import replace
+
+import check_engine
+import numpy as np
+import pytest
+from check_moments import check_moments
+from common import Block, FactorShape
+from every_engine import ENGINES, on_strict_device, to_strict
+from random_parameters import SPECS, random_parameters
+
+from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
+from gaussmix._src.engines.device.passes import MeasuredBlock, Pass
+from gaussmix._src.numerics import device_array
+
+DEVICE = ENGINES["device"](1)
+TOLERANCE = 1e-9  # as docs/develop/numerics.md states it
+CHECKS = [check for check in check_engine.CHECKS if check is not check_engine.check_leaves]  # promises no bits
+
+
+@pytest.mark.heavy(but=2)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_engine_agrees_with_the_reference(check, rng, monkeypatch):
+    monkeypatch.setattr(check_engine, "TOLERANCE", TOLERANCE)
+    check(DEVICE, rng)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_moments_merge_move_and_weigh(spec, rng):
+    check_moments(DEVICE, spec, rng)
+
+
+@pytest.mark.parametrize("factor_shape", [FactorShape.TRIANGULAR, FactorShape.DIAGONAL, FactorShape.SPHERICAL])
+@pytest.mark.parametrize(("ratio", "is_by_products"), [(1.0, True), (1e3, False), (1e5, False)])
+def test_narrow_components_lose_no_digits(factor_shape, ratio, is_by_products, rng):
+    """Check densities against differences in long double. Products would be wrong by 1e-8 and 1e-3 nats."""
+    parameters = random_parameters(rng, 4, 5, factor_shape)
+    parameters = replace(parameters, means=parameters.means * 2 * ratio)
+    rows = parameters.means[rng.integers(4, size=300)] + rng.standard_normal((300, 5))
+    whitened = [
+        _whiten_precisely(parameters.whitening, k, np.longdouble(rows) - np.longdouble(parameters.means[k]))
+        for k in range(4)
+    ]
+    expected = parameters.log_scale - 0.5 * np.stack([(each**2).sum(axis=1) for each in whitened], axis=1)
+    found, highest = DEVICE.component_log_density(Block(0, rows), parameters), expected.max(axis=1, keepdims=True)
+    is_near = expected > highest - 100
+    assert np.abs(found - expected)[is_near].max() < TOLERANCE
+    block = on_strict_device(Block(0, rows))
+    density = Pass(block, MeasuredBlock(block), parameters, 4)._joint_density
+    assert density.is_by_products.tolist() == [is_by_products] * 4
+
+
+def _whiten_precisely(whitening, component, offsets):
+    factor = np.longdouble(whitening.factor(component))
+    return offsets @ factor.T if factor.ndim == 2 else offsets * factor
+
+
+@pytest.fixture
+def dispatch(monkeypatch):
+    """Set scikit-learn's switch for arrays of other libraries."""
+    from sklearn import config_context
+
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with config_context(array_api_dispatch=True):
+        yield
+
+
+def rows_of(rng, n_rows=1_200, n_features=3):
+    """Draw four groups of correlated rows."""
+    parts = [
+        rng.normal(size=(n_rows // 4, n_features)) @ rng.normal(size=(n_features, n_features)) + 4 * rng.normal(size=3)
+        for _ in range(4)
+    ]
+    return rng.permutation(np.concatenate(parts))
+
+
+OPTIONS = {
+    "default": {},
+    "kmeans": {"init_params": "kmeans"},
+    "random": {"init_params": "random"},
+    "noise": {"noise": True},
+    "trim": {"trim": 0.05},
+    "prior": {"prior": "default"},
+    "weights": {"sample_weight": True},
+    "accelerated": {"acceleration": "auto", "tol": 1e-7},
+    "labels": {"labels": True},
+    **{name: {"covariance_type": name} for name, family in FAMILIES.items() if family.in_all},
+    "factors": {"covariance_type": "factor_analyzer"},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
+    X, parameters, with_rows = rows_of(rng), dict(options), {}
+    if parameters.pop("sample_weight", False):
+        with_rows["sample_weight"] = rng.uniform(0.5, 2.0, len(X))
+    if parameters.pop("labels", False):
+        with_rows["labels"] = np.where(X[:, 0] > np.quantile(X[:, 0], 0.9), 0, -1)
+    expected = GaussianMixture(4, random_state=0, **parameters).fit(X, **with_rows)
+    on_device = {name: to_strict(each) if name == "sample_weight" else each for name, each in with_rows.items()}
+    found = GaussianMixture(4, random_state=0, **parameters).fit(to_strict(X), **on_device)
+    assert found.n_iter_ == expected.n_iter_
+    for name in ("weights_", "means_", "covariances_"):
+        values = getattr(found, name)
+        assert values.device == to_strict(X).device
+        np.testing.assert_allclose(device_array.to_host(values), getattr(expected, name), rtol=1e-8, atol=1e-8)
+    for method in ("predict_proba", "score_samples", "predict"):
+        values = device_array.to_host(getattr(found, method)(to_strict(X)))
+        np.testing.assert_allclose(values, getattr(expected, method)(X), rtol=1e-8, atol=1e-8)
+    assert found.bic(to_strict(X)) == pytest.approx(expected.bic(X), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_device_without_float64_computes_in_float32(dtype, rng, dispatch):
+    X = rows_of(rng)
+    device = device_array.namespace_of(to_strict(X)).Device("no_float64" if dtype == "f4" else "device2")
+    rows = device_array.namespace_of(to_strict(X)).asarray(X.astype(dtype), device=device)
+    found, expected = (GaussianMixture(4, random_state=0).fit(each) for each in (rows, X))
+    np.testing.assert_allclose(
+        device_array.to_host(found.means_), expected.means_, atol=1e-3 if dtype == "f4" else 1e-8
+    )
+    assert device_array.to_host(found.predict_proba(rows)).dtype == dtype
+
+
+COPIES = {
+    "default": (GaussianMixture(4), {}),
+    "kmeans": (GaussianMixture(4, init_params="kmeans"), {}),
+    "tied": (GaussianMixture(4, covariance_type="tied"), {}),
+    "noise": (GaussianMixture(4, noise=True), {}),
+    "trim": (GaussianMixture(4, trim=0.05), {}),
+    "prior": (GaussianMixture(4, prior="default"), {}),
+    "bayes": (BayesianGaussianMixture(4), {}),
+    "several": (GaussianMixtureIC([3, 4], covariance_type=["full", "diag"]), {}),
+    "weights": (GaussianMixture(4), {"sample_weight": True}),
+}
+
+
+@pytest.mark.parametrize(("estimator", "options"), COPIES.values(), ids=COPIES)
+def test_a_sample_and_no_more_leaves_the_device(estimator, options, rng, dispatch, monkeypatch):
+    """Count the rows that are copied from and to the device during a fit and predictions."""
+    n_rows, d, copied = 200_000, 3, []
+    X, to_host, send = rows_of(rng, n_rows), device_array.to_host, device_array.DeviceArray.send
+
+    def counted_copy(values):
+        copied.append(values.shape[0] if values.ndim else 0)
+        return to_host(values)
+
+    def counted_send(self, values):
+        copied.append(0 if isinstance(values, device_array.DeviceArray) or not np.ndim(values) else len(values))
+        return send(self, values)
+
+    rows, weight = to_strict(X), to_strict(rng.uniform(0.5, 2.0, n_rows)) if options else None
+    for module in ("numerics.device_array", "sources.device", "engines.device.passes", "sources.quantile"):
+        monkeypatch.setattr(f"gaussmix._src.{module}.to_host", counted_copy)
+    monkeypatch.setattr("gaussmix._src.engines.device.standardisation.to_host", counted_copy)
+    monkeypatch.setattr(device_array.DeviceArray, "send", counted_send)
+    fitted = estimator.set_params(random_state=0).fit(rows, sample_weight=weight)
+    # The sample, its indices and its weights, and with weights a leaf in which distinct rows are counted.
+    in_fit = sum(each for each in copied if each > 1_000)
+    assert 65_000 < in_fit < (8 if options else 4) * 66_000
+    copied.clear()
+    if isinstance(fitted, BayesianGaussianMixture):  # whose predictions pass through NumPy
+        return
+    for method in (fitted.predict_proba, fitted.score_samples, fitted.predict, fitted.score):
+        method(rows)
+    assert max(copied) <= 2 * d * (d + 5)
+
+
+MISTAKES = {
+    "missing": (lambda X: [to_strict(np.where(X > 6, np.nan, X))], "finite numbers: fill in missing values"),
+    "infinite": (lambda X: [to_strict(np.where(X > 6, np.inf, X).astype("f4"))], "Input X contains inf: row"),
+    "vector": (lambda X: [to_strict(X[:, 0])], "must be a table of shape"),
+    "complex": (lambda X: [to_strict(X + 0j)], "complex128. Convert them to float32 or float64"),
+    "negative weight": (lambda X: [to_strict(X), None, to_strict(-np.ones(len(X)))], "finite and non-negative.*row 0"),
+    "few weights": (lambda X: [to_strict(X), None, to_strict(np.ones(3))], "must have shape"),
+    "one row": (lambda X: [to_strict(X[:1])], "minimum of 2 is required"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_what_cannot_be_fitted_is_said_in_a_sentence(arguments, sentence, rng, dispatch):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        GaussianMixture(2).fit(*arguments(rows_of(rng)))
+
+
+def test_what_needs_rows_on_the_host_says_so(rng, dispatch):
+    X = rows_of(rng)
+    with pytest.raises(ValueError, match="rows on a device: copy them to NumPy"):
+        GaussianMixture(4, posterior=2).fit(to_strict(X))
+    with pytest.raises(ValueError, match="Copy the rows there first"):
+        GaussianMixture(4).fit(to_strict(X), X_error=np.ones(3))
+    with pytest.raises(ValueError, match="X has 2 features"):
+        GaussianMixture(2).fit(to_strict(X)).predict(to_strict(X[:, :2]))
+
+
+def test_without_the_switch_rows_become_numpy_arrays(rng):
+    X = rows_of(rng)
+    strict = device_array.namespace_of(to_strict(X))
+    found = GaussianMixture(4, random_state=0).fit(strict.asarray(X))
+    assert isinstance(found.means_, np.ndarray)
+    assert isinstance(found.predict(strict.asarray(X)), np.ndarray)
+
+
+def test_arrays_set_by_hand_and_draws_are_on_the_device(rng, dispatch):
+    X = to_strict(rows_of(rng))
+    gm = GaussianMixture(4, random_state=0).fit(X)
+    gm.means_ = gm.means_ + 1.0
+    assert gm.mixture_.means[0, 0] == pytest.approx(float(gm.means_[0, 0]))
+    drawn, component = gm.sample(10)
+    assert (drawn.device, component.device) == (X.device, X.device)
+    assert isinstance(gm.predict(np.ones((2, 3))), np.ndarray)  # in the library of the rows

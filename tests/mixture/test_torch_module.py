@@ -1,0 +1,47 @@
+"""Tests of `Mixture.to_torch`: the same density, responsibilities and gradients, and draws from the same mixture."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from gaussmix import FAMILIES, GaussianMixture, Mixture, Noise
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.in_all])
+def test_a_module_computes_what_the_mixture_computes(name, rng):
+    X = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3))
+    mixture = GaussianMixture(3, covariance_type=name, init_params="kmeans", random_state=0).fit(X).mixture_
+    module, rows = mixture.to_torch(), 3 * X
+    x = torch.tensor(rows, requires_grad=True)
+    log_density = module(x)
+    log_density.sum().backward()
+    np.testing.assert_allclose(log_density.detach(), mixture.log_density(rows), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(x.grad, mixture.gradient(rows), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(module.responsibilities(x).detach(), mixture.responsibilities(rows), atol=1e-12)
+    np.testing.assert_allclose(module(x.reshape(2, 100, 3)).detach().reshape(-1), log_density.detach(), rtol=1e-14)
+
+
+def test_a_module_draws_from_the_mixture(rng):
+    mixture = Mixture([0.3, 0.7], [[0.0, 0.0], [9.0, 5.0]], [[[2.0, 1.0], [1.0, 1.0]], np.eye(2)], FAMILIES["full"])
+    drawn = mixture.to_torch().sample(20_000, torch.Generator().manual_seed(0)).numpy()
+    near = drawn[mixture.predict(drawn) == 0]
+    assert abs(len(near) / 20_000 - 0.3) < 0.02
+    np.testing.assert_allclose(np.cov(near.T), [[2.0, 1.0], [1.0, 1.0]], atol=0.1)
+
+
+def test_a_module_can_be_stored_and_has_nothing_to_train(rng):
+    mixture = GaussianMixture(2, random_state=0).fit(rng.normal(size=(50, 2))).mixture_
+    module = mixture.to_torch()
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    assert torch.equal(pickle.loads(pickle.dumps(module))(x), module(x))
+    assert list(module.parameters()) == []
+    assert module.float()(x.float()).dtype == torch.float32
+
+
+def test_noise_is_refused(rng):
+    gm = GaussianMixture(2, noise=Noise(volume=100.0), random_state=0).fit(rng.normal(size=(50, 2)))
+    with pytest.raises(ValueError, match="noise"):
+        gm.mixture_.to_torch()

@@ -380,9 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    With a search, the result is the better of two EM runs on the sample: one without the search and one after the
-    search. Returns None if a component freezes, or if there are too few rows and the initialisation does not request a
-    search.
+    With a search, the result is the better of two EM runs on the sample, one without the search and one after it.
+    Returns None if a component freezes, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)

@@ -85,8 +85,7 @@ class Ending:
     traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
     n_moves_tried, n_moves_accepted : number of moves that the split-and-merge search of the best run tried, and number
         of moves that raised the likelihood; None without a search.
-    search_gain : how much higher the split-and-merge search ended than EM from the same initialisation, in nats per
-        row; None if unknown.
+    search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
     posterior_gap, posterior_gap_error : with truncated EM, an estimate from sampled rows of how far `lower_bound_` is
         below the log-likelihood, in nats per row, and its standard error; otherwise None.

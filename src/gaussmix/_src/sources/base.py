@@ -67,9 +67,8 @@ class LeafReduction(Generic[S]):
 class Source(ABC):
     """The rows of a data set, stored in memory or elsewhere. Fits and predictions access data only through sources.
 
-    A subclass sets the attributes and implements `blocks`; all other methods have default implementations. A source
-    with rows in other processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these
-    processes.
+    A subclass sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in other
+    processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
 
     Attributes
     ----------
@@ -117,8 +116,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index in the whole data. Values are finite or NaN. Either all blocks have row weights,
-        or no block has row weights.
+        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or no
+        block has weights.
         """
 
     @cached_property
@@ -217,10 +216,9 @@ class Source(ABC):
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
         The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
-        p = min(1, weight / fair), where fair = total weight / `n_rows`, and a chosen row gets the new weight (weight /
-        p). Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
-        maximum of each feature are also chosen and weighted like random rows, so that no initialisation misses an
-        outlier.
+        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the new weight is weight / p. Therefore
+        heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the maximum of
+        each feature are also chosen and weighted like random rows, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -237,8 +235,7 @@ class Source(ABC):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all
-        columns.
+        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all.
         """
         return _Changed(self, change, n_rows, columns)
 

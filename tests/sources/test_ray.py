@@ -368,7 +368,7 @@ def busy(monkeypatch):
     ray.kill(other)
 
 
-IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for one\. Add nodes, or see by"
+IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for a worker\. Add nodes, or see by"
 
 
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(busy, whole):

@@ -60,7 +60,7 @@ class Result:
         return self.failure is None or self.failure.kind.was_started
 
 
-CRITERION_ROUNDING = 1e-10  # relative rounding error, for example of one Gaussian under two structures
+CRITERION_ROUNDING = 1e-10  # criteria with a smaller relative difference count as equal
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:

@@ -243,7 +243,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the initial model: the user's parameters, and the others from an M-step on initial responsibilities.
+    """Return the initial model: the user's parameters, completed by an M-step on initial responsibilities.
 
     With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample used for
     initialisation, so that few passes over all rows remain.
@@ -435,7 +435,7 @@ def _read_only_rows(source: Source) -> Rows:
         return on_device.values
     block = source.whole
     if block is None:
-        raise ValueError("A callable init_params needs X to be one array in memory. Pass init_params a name instead.")
+        raise ValueError("A callable init_params needs X to be one array in memory. Pass a named initialisation.")
     view = block.rows.view()
     view.flags.writeable = False
     return view

@@ -50,7 +50,7 @@ class Diagnosis:
 
     Parameters
     ----------
-    component : index of the component at that step; None if the event concerns all components.
+    component : index of the component at the step of the event; None if the event concerns all components.
     feature : name of the feature, or its index if features have no names; None if the event concerns all features.
     step : EM step of the event, counted from 1; None if the event was found at the end of the fit.
     cause : description of the event.
@@ -402,7 +402,7 @@ def _read_row_summary(table: Any) -> RowSummary:
     """Read the summary of rows from a file; raise ValueError if its numbers are impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
-        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} can't be the rows of a fit.")
+        raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")
     return facts
 
 

@@ -81,9 +81,9 @@ def open(
 
     Returns
     -------
-    source : the rows. CSV files, tables with slow compression (zstd, gzip, brotli) and tables that can be read only
-        once are first copied to a temporary .npy file in TMPDIR. A warning reports the location and size of this copy,
-        which is deleted together with the source.
+    source : source of the rows, for use as `X`. CSV files, tables with slow compression (zstd, gzip, brotli) and tables
+        that can be read only once are first copied to a temporary .npy file in TMPDIR. A warning reports the location
+        and size of this copy, which is deleted together with the source.
 
     Raises
     ------

@@ -59,7 +59,7 @@ class Traffic:
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:
-        """Return this object; raise MemoryError, with the sizes, if a pass can't succeed."""
+        """Return this object; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
         sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:

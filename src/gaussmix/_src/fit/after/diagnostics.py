@@ -102,7 +102,7 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
 
 @dataclass(frozen=True)
 class SingularColumns:
-    """Columns that make covariance matrices singular, sorted by the cause.
+    """Columns that make covariance matrices singular, grouped by the cause.
 
     Parameters
     ----------

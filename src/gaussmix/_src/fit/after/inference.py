@@ -98,7 +98,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # squared weights contain one more factor of the weight unit
+        if is_frequency is False:  # w² was divided by the unit twice, but the total weight once
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)

@@ -270,7 +270,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each worker adds up its sums; a few then add up these totals."""
+        """Sum over all rows, as in the base class. Each worker adds up its sums; then a few workers add up totals."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 

@@ -22,7 +22,7 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
     Raises FileNotFoundError: no file matches. ValueError: the files have several extensions, or belong to a Delta
-    table. URLs also raise the errors of `stored`.
+    table. For a URL, the errors of `stored` may be raised, too.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: pass the name of a file", name)

@@ -59,7 +59,7 @@ class Store:
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return the version and size of a file, and `count` bytes from `first`, or the last bytes if it is None."""
+        """Return version and size of a file, and `count` bytes from `first`, or the last bytes if `first` is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns

@@ -200,7 +200,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each actor adds up its sums; a few then add up these totals."""
+        """Sum over all rows, as in the base class. Each actor adds up its sums; then a few actors add up the totals."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)

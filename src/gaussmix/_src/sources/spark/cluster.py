@@ -120,7 +120,7 @@ class SparkCluster(Remote):
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each task adds up its sums; a few then add up these totals."""
+        """Sum over all rows, as in the base class. Each task adds up its sums; then a few tasks add up these totals."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Run work on all partitions, and return results by partition and part; `change` transforms their frame."""
+        """Run work on all partitions, and return the results by partition and part; `change` may merge results."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()

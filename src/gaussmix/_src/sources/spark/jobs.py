@@ -50,7 +50,7 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Exclude all living objects, mainly modules, from garbage collection; once for each number of modules.
+    """Exclude all existing objects, mainly modules, from garbage collection, and again if more modules are loaded.
 
     Spark runs the garbage collector after each task, which takes as long as a step over a million rows because it
     examines all modules. Objects that exist before a task were already examined after the previous task.

@@ -29,7 +29,7 @@ from gaussmix._src.sources.spark.table import FILE, ROW
 MAX_PIECE_BYTES = 2**25  # maximum number of bytes of rows that pass through Java as one value
 ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-INCOMPLETE_DIGEST = -1  # replaces the digest of a partition with missing rows
+INCOMPLETE_DIGEST = -1  # stands for the digest of a partition that has lost rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
@@ -270,7 +270,7 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the partial sums of each part; the first partition with sums gets the total, others get empty bytes."""
+    """Merge the sums of each part into the record of its first partition; other records get an empty result."""
     # Maps each part to its first partition, and to the merged tree, or to pickled bytes if there is only one tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()

@@ -171,7 +171,7 @@ def read_arrow(source: Input) -> TypedTable:
 def codec_of(file: pa.NativeFile) -> bytes:
     """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed."""
     start, body = 8, b""
-    for _ in range(2):  # the first message, with the types, has no body, but the next one has
+    for _ in range(2):  # the first message, with the types, has no body, but the next message has a body
         size = int.from_bytes(file.read_at(8, start)[4:], "little")
         start += 8 + size
         body = file.read_at(12, start)

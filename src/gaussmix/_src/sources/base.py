@@ -173,7 +173,7 @@ class Source(ABC):
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
         """Return the result of `each_row`; for lazy data, the result is a lazy array with the same chunks.
 
-        For lazy data, `dtype` and `shape` must be those of the result for one row.
+        For lazy data, `dtype` and `shape` must describe the result for one row.
         """
         return self.each_row(task)
 

@@ -489,7 +489,7 @@ def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")
-    assert any("components that refits keep" in note for note in found.notes) == (why == "refits collapse")
+    assert any("needs refits without collapse" in note for note in found.notes) == (why == "refits collapse")
 
 
 @pytest.mark.filterwarnings("ignore")

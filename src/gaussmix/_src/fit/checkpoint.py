@@ -197,7 +197,7 @@ class Checkpoint(FitOption):
             yield state
 
     def _write_after_interrupt(self) -> None:
-        """Write a checkpoint if the fit has made progress since the last one."""
+        """Write a checkpoint if the fit has made progress since the last checkpoint."""
         status = self._progress.get(self._current_key)
         outcome = None if status is None or status.run_state is None else status.run_state.outcome
         if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
@@ -210,7 +210,7 @@ class Checkpoint(FitOption):
         return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
     def _write_async(self) -> None:
-        """Write a checkpoint in a thread while the fit continues, unless the previous one is still being written."""
+        """Write a checkpoint in a thread while the fit continues, unless the previous thread is still writing."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
@@ -290,7 +290,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     if reason is not None:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it names a frozen component that it does not have")
+        raise Damaged("a frozen component does not exist in its mixture")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return _restore_state(run, model)
 
@@ -305,12 +305,12 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
-        raise Damaged("its arrays of steps have the wrong shape")
+        raise Damaged("the arrays of steps have the wrong shape")
     search = SearchReport(*run.search) if run.search else None
     gap = None
     if (of_gap := run.arrays.get("posterior_gap")) is not None:
         if of_gap.shape != (3,) or not 1 <= of_gap[0] < 2**31:
-            raise Damaged("its number of candidate components is damaged")
+            raise Damaged("the number of candidate components is damaged")
         gap = PosteriorGap(int(of_gap[0]), *of_gap[1:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)

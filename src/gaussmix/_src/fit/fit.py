@@ -61,7 +61,7 @@ class BestRun(NamedTuple):
     ----------
     final_state : final state of the run with the highest objective.
     run_traces : trace of each run that ended with a finite likelihood.
-    problem : problem that the final state solves; it has no automatic ridge if EM ended without the ridge.
+    problem : problem that the final state solves, without automatic ridge if EM ended without the ridge.
     """
 
     final_state: EMState
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # no prior: it would need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    With a search, the result is the better of two EM runs on the sample, one without the search and one after it.
-    Returns None if a component freezes, or if there are too few rows and the initialisation requests no search.
+    With a search, the result is the better of two EM runs on the sample, without and after the search. Returns None if
+    a component freezes, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)

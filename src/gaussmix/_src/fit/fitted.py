@@ -70,7 +70,7 @@ class Ending:
     ----------
     reason : why the fit ended, as one sentence.
     is_maximum : True if the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle point, on a ridge or far from a maximum. None if this is unknown; see `check_maximum`.
+        saddle point, on a ridge or far from a maximum. None if unknown; see `check_maximum`.
     remaining_gain : estimate, by Newton's decrement, of how much all further steps would raise `lower_bound_`, in nats
         per row; None unless `is_maximum` is True.
     label_change_fraction : fraction of the row weight whose label may still change; None unless `is_maximum` is True.
@@ -78,7 +78,8 @@ class Ending:
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
         runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (by Aitken's extrapolation). If it is 1 for many runs, more runs may find a better fit.
+        two remaining gains (by Aitken's extrapolation). If only one of many runs agrees, more runs may find a better
+        fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.
@@ -349,7 +350,7 @@ class FitResult:
             fields["outcome"] = replace(fields["outcome"], **of_runs)
         fitted = cls(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)
         if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
-            raise Damaged("its 'collapsed_' lists components that its mixture does not have")
+            raise Damaged("'collapsed_' lists components that the mixture does not have")
         if fitted.results is not None:
             _check_results(fitted.results, fitted.best_index)
         return fitted
@@ -359,12 +360,12 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("its 'results_' is not a table that has a row 'best_index_'")
+        raise Damaged("'results_' is not a table with a row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
-        raise Damaged("its 'results_' has a value of the wrong type in a column of numbers")
+        raise Damaged("'results_' has a value of the wrong type in a column of numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
-        raise Damaged("its 'results_' has failures of an unknown kind")
+        raise Damaged("'results_' has failures of an unknown kind")
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -237,7 +237,7 @@ class CallbackTask:
         return int(self.context.max_subtasks)
 
     def begin_subtask(self, task_name: str) -> CallbackTask:
-        """Begin a subtask and return it."""
+        """Begin a subtask, and return the subtask."""
         context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
         part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)

@@ -198,7 +198,7 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Return whether an initialisation scales each column; this requires a structure that allows scaling."""
+    """Return whether an initialisation scales each column, which requires a structure that allows scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 

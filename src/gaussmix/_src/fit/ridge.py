@@ -1,4 +1,4 @@
-"""Examine the ridge at the end of a fit, and continue EM without it if each component has enough rows."""
+"""Examine the ridge at the end of a fit, and continue EM without the ridge if each component has enough rows."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Task(Protocol[S_co]):
         """Return a key; tasks with equal keys share the states that are stored with blocks."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state of a block. A source keeps the state between passes, or drops it and calls `open` again."""
+        """Create the state of a block. A source may drop a state between passes, and call `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
@@ -253,7 +253,7 @@ class Source(ABC):
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return the same rows with prior knowledge of their components; see `Block`.
 
-        `indices` (n_rows,) are the indices in `log_prior` of all rows of the data. If `indices` is None, the labels in
+        `indices` (n_rows,) has the index in `log_prior` for each row of the data. If `indices` is None, the labels in
         `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)

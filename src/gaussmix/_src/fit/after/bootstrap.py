@@ -53,9 +53,9 @@ class Refits(NamedTuple):
     initial_objective : objective of the original fit, in nats per unit of row weight.
     parameter_draws : (n_kept, q), natural parameters of each refit in which no component collapsed, with components in
         the order of `model`.
-    draw_weights : (n_kept,), factor of the squared deviation of each draw. The factor is 1 except in the jackknife.
-        There it is w / g² · (N − g) / N if a row's weight w is reduced by g and the total weight is N. If weights don't
-        count rows, the factor is (N − 1) / N, where N is the number of rows.
+    draw_weights : (n_kept,), factor of the squared deviation of each draw. The factor is 1 except in the jackknife. In
+        the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by g and the total weight is N.
+        If weights don't count rows, the factor is (N − 1) / N, where N is the number of rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
     n_relabelled : number of refits whose components had to be reordered to match `model`.
@@ -149,7 +149,7 @@ def refit_resamples(
     n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
-            f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
+            f"bootstrap needs refits without collapse, but a component collapsed in {tally[0]:,} of {n:,} refits. Lower "
             f"n_components, raise {'concentration or ' if resampling.concentration < 1 else ''}reg_covar, or set "
             "prior='default'."
         )

@@ -107,7 +107,7 @@ class SingularColumns:
     Parameters
     ----------
     constant : columns with a single value.
-    dependent : maps each column that is a linear function of other columns to the list of these other columns.
+    dependent : map from each column that is a linear function of other columns to the list of these columns.
     two_valued : columns with only two distinct values.
     n_rows : number of rows if there are too few rows for linearly independent columns; otherwise None.
     """
@@ -283,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """Replace the feature's index in an error by its name, or by the name of a constant column if there is one."""
+    """Replace a feature's index in an error by the feature's name, or by the name of a constant column, if any."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

@@ -8,7 +8,7 @@ from gaussmix._src.numerics.arrays import Array
 
 INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # initial weights of the second component
 VARIANCE_PENALTY = 0.25  # factor of the penalty on variances far from the variance of all values
-FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # numbers of EM steps with fixed weights, and then with free ones
+FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # numbers of EM steps, first with fixed and then with free weights
 MIN_VARIANCE = 0.05  # smallest initial variance, as a fraction of the variance of all values
 CHI2_DOF = 2  # degrees of freedom of the limiting χ² distribution
 

@@ -30,7 +30,7 @@ MAX_EM_STEPS = 10_000  # maximum number of EM steps between attempts of Newton's
 MAX_NEWTON_STEPS = 20
 # If the remaining gain of all rows, in nats, is smaller, no parameter would move by more than 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the gain before it; otherwise EM continues
+MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the remaining gain; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
 MIN_CURVATURE = 1e-9  # smaller curvatures per unit of row weight count as 0; rows with known components have about 1
 # A parameter is undetermined if a larger fraction of its squared derivative lies in flat directions.
@@ -66,7 +66,7 @@ class LocalMaximum:
     ) -> LocalMaximum:
         """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM runs with falling tolerances until Newton's method converges from its result. If Newton's method never
+        EM runs with falling tolerances until Newton's method converges from the result of EM. If Newton's method never
         converges, EM ended at a saddle point or on a ridge of the objective, along `flat_directions`.
 
         Parameters

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
 # The fit options in the order in which they apply. A key names a module in `fit`, which is imported at the first use,
-# and a class in it. The value lists the parameters that request the option if they differ from their default.
+# and a class in that module. The value lists the parameters that request the option if they differ from their default.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),

@@ -57,7 +57,7 @@ def _client() -> Any:
 class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # description of the selected columns, called x0, x1 … in arrays; its number of rows is not used
+    about: About  # description of the selected columns, called x0, x1 … in arrays; the number of rows is not used
     parts: Sequence[Any] = field(repr=False)  # delayed `Block` of each partition, whose `first_row` is not used
     sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not know them
     left_out: Sequence[str] = ()  # messages about columns that are left out because they are not numeric
@@ -194,7 +194,7 @@ def _frame_block(frame: Any, index: int, names: Sequence[Any], weights: Any, dty
         values = frame[name].dropna()
         if len(values) and (kind := infer_dtype(values)) not in _NUMERIC_KINDS:
             raise ValueError(
-                f"partition {index} of the Dask frame, column {name!r}: it holds {kind}, not real numbers: convert it."
+                f"partition {index} of the Dask frame, column {name!r}: it holds {kind}. Convert it to real numbers."
             )
     rows = np.empty((len(frame), len(names)), dtype, order="F")
     for column, name in enumerate(names):

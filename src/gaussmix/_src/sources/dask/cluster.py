@@ -50,7 +50,7 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
 
 class DaskWorkers:
-    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if it joins later.
+    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if a worker joins later.
 
     A worker that can't import a module of a task dies, and the task waits for another worker. A worker with another
     version might compute results that differ in the last bits.
@@ -189,7 +189,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; cancel them if this call is cancelled, because `gather` would log an error."""
+        """Return the results of futures, or cancel the futures if this call is cancelled: `gather` would log an error."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)

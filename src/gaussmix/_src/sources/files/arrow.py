@@ -204,7 +204,7 @@ class DatasetReader(BatchReader):
         return super().describe_location(row)
 
     def _unlike(self) -> str | None:
-        """Return the first file with a column that is not numeric, and this column; None if all are numeric."""
+        """Return the first file with a column that is not numeric, and this column; None if all columns are numeric."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:
                 if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):

@@ -173,5 +173,5 @@ class _Open(NamedTuple):
         while room:
             n_read = stream.readinto(room)
             if not n_read:
-                raise OSError(EIO, f"became shorter while it was read and ends at byte {stream.tell()}", str(file.path))
+                raise OSError(EIO, f"became shorter during the read and ends at byte {stream.tell()}", str(file.path))
             room = room[n_read:]

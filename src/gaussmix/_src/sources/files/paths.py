@@ -42,7 +42,7 @@ def without_secrets(name: str) -> str:
 
 
 def is_among(path: Path, name: str) -> bool:
-    """Return whether a path, pattern or folder matches a file, or will match it after it is written."""
+    """Return whether a path, pattern or folder matches a file, or will match the file after it is written."""
     if is_url(name):
         return False
     name = local_name(name)

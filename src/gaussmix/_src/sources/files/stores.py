@@ -133,9 +133,9 @@ class StoredFile:
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
     """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
 
-    A warning is issued if this takes long, because the library of a store may itself repeat a request for many seconds.
-    If the server can't be reached by the first request (`is_first`), the request is not repeated. Raises OSError:
-    nothing exists at this address, or the store denies access or does not answer.
+    A warning is issued if success takes long, because the library of a store may itself repeat a request for many
+    seconds. If the server can't be reached by the first request (`is_first`), the request is not repeated. Raises
+    OSError: nothing exists at this address, or the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -336,7 +336,7 @@ class _Opened:
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; it doubles with each request
+        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; doubled after each request
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
         """Keep bytes from an offset, or the last bytes of the file, until they are read."""

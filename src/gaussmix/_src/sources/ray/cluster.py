@@ -54,7 +54,8 @@ class RayWorkers:
     """The workers of a Ray cluster: one actor on each node that has processors.
 
     The actors keep states of fits, and Ray's object store keeps the rows. Actors reserve no processors, so that they do
-    not block other work while no pass is running. Ray restarts an actor that dies, on another node if its node is gone.
+    not block other work while no pass is running. If an actor dies, Ray restarts the actor, on another node if
+    necessary.
     """
 
     def __init__(self, table: str) -> None:

@@ -58,8 +58,8 @@ class SparkCluster(Remote):
 
     Spark stores the rows of the data frame on disk as *pieces* (`pieces.PIECES`). The pieces of a partition are joined
     and written to a local file, which the Python workers map into memory in every pass. Spark sends work to the machine
-    with the file, and rebuilds the partitions of lost executors on other executors. If a task does not find its file,
-    the partition is joined from its pieces again.
+    with the file, and rebuilds the partitions of lost executors on other executors. If a task does not find the file,
+    the partition is joined from the pieces again.
     """
 
     def __init__(self, frame: Any, about: About) -> None:

@@ -1,4 +1,4 @@
-"""Open tables in files and pipes. To add a format, write a function that reads it and an entry of `FORMATS`."""
+"""Open tables in files and pipes. To add a format, write a function that reads the format, and add it to `FORMATS`."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ _UNREADABLE = (  # extensions, first bytes, and the message
 def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
     """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
 
-    `format` is a key of FORMATS. By default it is determined by the extension of the first file, then by its first
-    bytes, and otherwise it is "csv". Settings that are missing in the dialect are guessed from the first lines.
+    `format` is a key of FORMATS. By default the format is found by the extension of the first file, then by the first
+    bytes; otherwise "csv" is assumed. Settings that are missing in the dialect are guessed from the first lines.
 
     Raises BadTable: a file does not have the expected or a supported format, or files have different columns. OSError:
     a file can't be opened.

@@ -37,7 +37,7 @@ def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:
     size = (count + 7) // 8
     result = file.read_at(size, start + first // 8)
     if len(result) < size:
-        raise OSError("it became shorter while it was read")
+        raise OSError("the file became shorter while it was read")
     return pa.py_buffer(result)
 
 

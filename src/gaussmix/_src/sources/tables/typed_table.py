@@ -35,7 +35,7 @@ class TypedTable(Table):
 
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """Build a table from its schema; raise BadTable if it has no columns, or two with the same name."""
+        """Build a table from its schema; raise BadTable if there are no columns, or two columns with the same name."""
         index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
@@ -211,7 +211,7 @@ class NpyTable(TypedTable):
     def _read_values(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
         raw = opened.read_at(count * self.file.dtype.itemsize, self.file.start + start)
         if len(raw) < count * self.file.dtype.itemsize:
-            raise OSError(EIO, "became shorter while it was read", self.name)
+            raise OSError(EIO, "the file became shorter while it was read", self.name)
         return np.frombuffer(raw, self.file.dtype)
 
 

@@ -149,7 +149,7 @@ def refit_resamples(
     n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
-            f"bootstrap needs refits without collapse, but a component collapsed in {tally[0]:,} of {n:,} refits. Lower "
+            f"bootstrap needs refits without collapse, but components collapsed in {tally[0]:,} of {n:,} refits. Lower "
             f"n_components, raise {'concentration or ' if resampling.concentration < 1 else ''}reg_covar, or set "
             "prior='default'."
         )

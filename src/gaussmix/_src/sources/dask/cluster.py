@@ -189,7 +189,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; cancel the futures if the call is cancelled, since `gather` would log errors."""
+        """Return the results of futures; cancel the futures if the call is cancelled, or `gather` logs errors."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)

@@ -173,7 +173,7 @@ CANNOT = [
     ("fit none.csv", "none.csv: No such file or directory."),
     ("fit *.npy", "*.npy: no file has such a name."),
     ("fit empty", "empty: the folder holds no file."),
-    ("fit data", "'.b' and '.c' and '.csv' and '.d' and 1 more: name one kind, as in 'data/*.csv'."),
+    ("fit data", "'.b' and '.c' and '.csv' and '.d' and 1 more: choose one kind, for example 'data/*.csv'."),
     ("fit x.csv -k 1 -o nowhere/m.gmm", "nowhere: there is no such folder to write to."),
     ("fit x.csv -k 1 -o .", ".: is a folder, so it can't be written."),
     ("fit x.csv -o s3://bucket/m.gmm", "s3://bucket/m.gmm: only tables are read from URLs; name a file of this"),

@@ -311,7 +311,7 @@ def test_what_changes_no_bit_may_change(kept, rows):
 
 def test_damaged_files_are_refused(kept, rows, path, rng):
     estimator, contents = kept
-    not_usable = r"is not a usable checkpoint: .*Remove the file to begin anew, or name another\."
+    not_usable = r"is not a usable checkpoint: .*Remove the file to begin anew, or pass another path\."
     for length in [0, 5, 200, *rng.integers(len(contents), size=5).tolist()]:
         path.write_bytes(contents[:length])
         assert_refused(estimator, rows, path, not_usable)

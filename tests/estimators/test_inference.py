@@ -336,7 +336,7 @@ def test_a_search_has_it_too():
 
 def test_what_it_does_not_know_is_refused():
     X = rows()
-    with pytest.raises(ValueError, match=r"trim leaves out other rows.*bootstrap"):
+    with pytest.raises(ValueError, match=r"trim leaves out different rows.*bootstrap"):
         fitted(X, trim=0.05).inference(X)
     with pytest.raises(ValueError, match="'hessian', 'outer', 'sandwich'"):
         fitted(X).inference(X, kind="louis")
@@ -489,7 +489,7 @@ def test_without_refits_it_says_what_formulas_are_worth(why, monkeypatch):
     found = gm.inference(X)
     assert isinstance(found, Inference)
     assert found.notes[0].endswith("Use bootstrap(X).")
-    assert any("components that refits keep" in note for note in found.notes) == (why == "refits collapse")
+    assert any("needs refits without collapse" in note for note in found.notes) == (why == "refits collapse")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -55,7 +55,8 @@ def test_streams_and_groups_are_refused(rows):
 
 def test_candidates_that_fill_the_memory_are_refused(monkeypatch, rows):
     monkeypatch.setattr("gaussmix._src.fit.features.posterior._memory_bytes", lambda: 23_999)
-    with pytest.raises(ValueError, match=r"posterior=3 needs 0 GB for the candidates of 2,000 rows\. Lower it"):
+    needed = r"posterior=3 needs 0 GB for the candidate components of 2,000 rows\. Lower posterior"
+    with pytest.raises(ValueError, match=needed):
         fitted(rows, 3)
     fitted(rows[:-1], 3)
 

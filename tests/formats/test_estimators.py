@@ -177,7 +177,7 @@ def test_a_mixture_set_by_hand_is_saved(rng, tmp_path):
 
 @pytest.mark.parametrize("lacks", ["bic", "icl", "log_likelihood", "structure", "failure", "all", "bic_", "name"])
 def test_a_header_that_lacks_something_is_refused(lacks, rng):
-    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "its 'results_' are not a table"
+    rows, file, said = rng.normal(size=(60, 2)), io.BytesIO(), "'results_' is not a table"
     model = (
         gaussmix.GaussianMixtureClassifier() if lacks in ("bic_", "name") else GaussianMixtureIC([1, 2], random_state=0)
     )

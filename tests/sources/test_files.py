@@ -168,7 +168,7 @@ class TestSentences:
     def test_no_such_file(self):
         with pytest.raises(FileNotFoundError, match=r"no file has such a name: 'nowhere/\*\.parquet'"):
             GaussianMixture().fit("nowhere/*.parquet")
-        with pytest.raises(FileNotFoundError, match="path is empty: name a file"):
+        with pytest.raises(FileNotFoundError, match="path is empty: pass the name of a file"):
             open("")
 
     @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
@@ -210,7 +210,7 @@ class TestSentences:
         blocks = open(path, memory=SMALL).blocks()
         next(blocks)
         os.truncate(path, 2_000)
-        with pytest.raises(OSError, match=r"(became shorter|changed) while it was read.*rows.npy"):
+        with pytest.raises(OSError, match=r"(became shorter|changed) .*rows.npy"):
             list(blocks)
 
     @pytest.mark.parametrize("suffix", ["parquet", "feather", "npy"])
@@ -237,7 +237,7 @@ class TestSentences:
         for name in "", "*", "**":
             offered = re.escape(str(tmp_path / ("**" if name == "**" else "") / "*.npy"))
             with pytest.raises(
-                ValueError, match=rf"several kinds, '\.csv' and '\.npy': name one kind, as in '{offered}'"
+                ValueError, match=rf"several kinds, '\.csv' and '\.npy': choose one kind, for example '{offered}'"
             ):
                 open(tmp_path / name)
 
@@ -248,7 +248,7 @@ class TestSentences:
         (tmp_path / "day=1").mkdir()
         for file in tmp_path / "1.parquet", tmp_path / "day=1" / "2.parquet":
             pa.parquet.write_table(pa.table({"a": [1.0]}), file)
-        with pytest.raises(ValueError, match=re.escape(f"give deltalake.DeltaTable({str(tmp_path)!r}) instead")):
+        with pytest.raises(ValueError, match=re.escape(f"pass deltalake.DeltaTable({str(tmp_path)!r}) instead")):
             open(tmp_path / name)
         assert open(file).n_rows == 1
 
@@ -303,7 +303,7 @@ class TestSentences:
     def test_other_things_are_no_tables(self):
         with pytest.raises(TypeError, match="open takes a path, a pattern or a table that is not in memory, not set"):
             open({1.0})
-        several = r"Name several files by a pattern, by their folder, or by pyarrow\.dataset\.dataset\(files\)"
+        several = r"To open several files, pass a pattern, their folder or pyarrow\.dataset\.dataset\(files\)"
         with pytest.raises(TypeError, match=rf"not in memory, not list\. {several}"):
             open(["a.csv", "b.csv"])
         with pytest.raises(TypeError, match=rf"Input X is a list of text\. {several}"):
@@ -323,7 +323,7 @@ class TestSentences:
     def test_memory(self, tmp_path):
         assert [check_memory(each) for each in (5, "512 MB", "2GiB", "1.5 k")] == [5, 512 * 10**6, 2 * 1024**3, 1500]
         for wrong in ("much", 0, -1, 0.5, "1.2.3 MB"):
-            with pytest.raises(ValueError, match="memory must be bytes or a text such as '512 MB'"):
+            with pytest.raises(ValueError, match="memory must be a number of bytes or a string such as '512 MB'"):
                 check_memory(wrong)
 
 
@@ -446,7 +446,7 @@ def slow_tables(folder, table):
     "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )
 def test_what_is_slow_to_decode_is_decoded_once(name, folder, table):
-    with pytest.warns(RuntimeWarning, match="is slow to read, so its values are in"):
+    with pytest.warns(RuntimeWarning, match="is slow to read, so its values are copied to"):
         source = open(slow_tables(folder, table)[name], columns=NAMES, memory=SMALL)
     np.testing.assert_array_equal(source.sample(N_ROWS).rows, table[0])
 
@@ -576,9 +576,9 @@ def test_an_offset_outside_its_buffer_is_not_followed(write, is_dictionary, tmp_
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a,b\n1,2\n" + "0" * (2**20 + 1), r", line 3 has more than 1,048,576 characters: .* a larger memory=\.$"),
-        ("," * 2**14, r" has 16,385 columns, which take 135 MB to read\. Give memory= as much\.$"),
-        ("   1 " * 2**15, r" has 32,768 columns, which take 269 MB to read"),
+        ("a,b\n1,2\n" + "0" * (2**20 + 1), r", line 3 has more than 1,048,576 characters: .* a larger value\.$"),
+        ("," * 2**14, r" has 16,385 columns, and needs 135 MB\. Set memory= to at least that\.$"),
+        ("   1 " * 2**15, r" has 32,768 columns, and needs 269 MB"),
     ],
 )
 def test_what_a_line_may_take_is_bounded(text, sentence, tmp_path):
@@ -623,7 +623,7 @@ def test_numbers_outside_their_buffer_are_not_read():
 @pytest.mark.parametrize("compression", ["lz4", "zstd"])
 def test_a_compressed_batch_that_exceeds_the_memory_is_refused(compression, table, one_batch):
     path = one_batch(table[2], compression)
-    sentence = f"one.arrow has {N_ROWS} rows in a batch that can only be read as a whole: 3 MB. Give memory= as much"
+    sentence = f"one.arrow has {N_ROWS} rows in a batch that can only be read as a whole: 3 MB. Set memory= to at least"
     with pytest.raises(ValueError, match=sentence):
         open(path, columns=NAMES, memory=SMALL)
     assert open(path, columns=NAMES, memory="8 MB").n_rows == N_ROWS
@@ -636,7 +636,7 @@ def no_room(*how, size=1000000, **more):
 class TestNoMemory:
     """Errors of missing memory, which is not a fault of the file, so that they suggest a remedy."""
 
-    SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Give a smaller memory=\.$"
+    SENTENCE = r": there is not enough memory to read it \(realloc of size 1000000 failed\)\. Lower memory=\.$"
 
     def test_in_parquet(self, folder, monkeypatch):
         source = open(folder / "part-*.parquet", columns=NAMES, memory=SMALL)
@@ -702,7 +702,7 @@ class TestSpool:
             open(tmp_path / "a.csv")
 
     def test_it_is_said_and_removed(self, folder):
-        with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read, so its values are in .* \(4 MB\)"):
+        with pytest.warns(RuntimeWarning, match=r"table.csv is slow to read, so its values are copied to .* \(4 MB\)"):
             source = open(folder / "table.csv", columns=NAMES, weights="w", memory=SMALL)
         place = source.reader.files[0].path
         assert place.exists()

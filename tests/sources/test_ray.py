@@ -203,7 +203,7 @@ def test_results_of_rows_are_those_in_memory(whole, ragged, frames):
         flat = column.flatten() if name == "predict_proba" else column
         order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # index of its rows in memory
         assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[order], f"{name} of a data set")
-    with pytest.raises(ValueError, match="the Ray data set has a column 'result', which predictions add: rename it"):
+    with pytest.raises(ValueError, match="the Ray data set has a column 'result', which predictions would add"):
         gm.predict(open(gm.predict(chosen), columns=NAMES))
 
 
@@ -253,9 +253,9 @@ def test_what_is_no_table_of_numbers_is_refused(whole, frames):
         mixture().fit(ray.put({"a": 1}))
     with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x2'; it has 'x0', 'x1'"):
         mixture().fit([one, two])
-    with pytest.raises(ValueError, match="partition 1 of the Ray list is an array of 3 columns, and the first has 2"):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list is an array of 3 columns, but the first has 2"):
         mixture().fit([two, one])
-    with pytest.raises(ValueError, match="partition 1 of the Ray list has features of float64, and the first has f"):
+    with pytest.raises(ValueError, match="partition 1 of the Ray list has features of float64, but the first has f"):
         mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
     with pytest.raises(ValueError, match="the Ray list has no rows"):
         mixture().fit([ray.put(whole[:0, :3])])
@@ -368,7 +368,7 @@ def busy(monkeypatch):
     ray.kill(other)
 
 
-IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for one\. Add nodes, or see by"
+IDLE = r"The Ray cluster at .* has had no worker for \d+ s, and the work waits for a worker\. Add nodes, or see by"
 
 
 def test_a_fit_without_workers_says_so_and_goes_on_when_one_comes(busy, whole):
@@ -410,7 +410,7 @@ def test_a_partition_that_kills_its_workers_is_given_up_by_name(tmp_path):
         with tempfile.NamedTemporaryFile(dir=folder, delete=False):
             os._exit(1)
 
-    with pytest.raises(RuntimeError, match=r"died repeatedly with partition 3 of the Ray list\. Usually they"):
+    with pytest.raises(RuntimeError, match=r"died repeatedly with partition 3 of the Ray list\. Usually the cause"):
         mixture().fit([read.remote(number) for number in range(5)])
     assert len([*tmp_path.iterdir()]) == 3
 

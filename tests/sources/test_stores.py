@@ -290,7 +290,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("name", "kind", "sentence"),
         [
-            ("s3://", ValueError, "s3:// names no bucket or server: give one, as in 's3://bucket/rows"),
+            ("s3://", ValueError, "s3:// has no bucket or server: add one, as in 's3://bucket/rows"),
             ("nothing://a/b", ValueError, "nothing://a/b can't be opened: Protocol not known"),
             ("hdfs://nowhere/a.npy", OSError, "the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set"),
             ("ftp://127.0.0.1:1/a.npy", OSError, "no server is there; check the address and the network ([Errno"),
@@ -312,7 +312,7 @@ def test_the_copy_in_a_cache_is_read_instead(bucket, table, tmp_path):
     assert len(os.listdir(tmp_path / "kept")) == 1
     put(bucket, "kept.parquet", lambda file: pa.parquet.write_table(table[1].slice(1), file))
     np.testing.assert_array_equal(rows_of(open_kept()), table[0][1:])
-    with pytest.raises(ValueError, match="cache= keeps the numbers of files, not of a RecordBatchReader"):
+    with pytest.raises(ValueError, match="cache= stores copies of files, not of a RecordBatchReader"):
         gaussmix.open(table[1].to_reader(), cache=tmp_path)
     assert len(os.listdir(tmp_path / "kept")) == 2
 

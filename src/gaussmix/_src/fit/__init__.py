@@ -1,4 +1,4 @@
-"""Run a fit: the problem, the plan, the run itself and the result."""
+"""Define the problem and the plan of a fit, run the fit, and store its result."""
 
 from typing import TYPE_CHECKING
 

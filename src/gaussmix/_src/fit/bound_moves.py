@@ -16,16 +16,16 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, where a step takes a twentieth of the time
+CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, because a step takes a twentieth of the time
 
 
 class VariationalMoves:
-    """The birth and merge moves of one fit.
+    """Birth and merge moves of one variational fit, which change the number of components.
 
     Parameters
     ----------
     max_components : largest number of components.
-    problem, plan : what to fit, and how to fit it.
+    problem, plan : problem and settings of the fit.
     """
 
     def __init__(self, max_components: int, problem: Problem, plan: Plan) -> None:
@@ -36,7 +36,7 @@ class VariationalMoves:
         self._moves = BirthMergeMoves(*of_fit, plan.should_end_moves)
 
     def improve_first(self, initial: EMState, *, is_first: bool) -> EMState:
-        """Apply moves before the first step and return the state; `is_first` is False after an earlier fit."""
+        """Apply moves before the first EM step and return the state; `is_first` is False in a continued fit."""
         if is_first:
             initial = self._improve_on_subsamples(initial)
         if self._moves.bound_at_last_births == float("-inf"):
@@ -50,8 +50,9 @@ class VariationalMoves:
     def _improve_on_subsamples(self, initial: EMState) -> EMState:
         """Return the state after moves on growing subsamples and then on all rows; `initial` if no move helps.
 
-        With one feature, condensed rows represent all rows, and the C++ core also runs EM. Births that failed on
-        condensed rows are not tried again, and these rows also show which merges raise the bound.
+        With one feature, the moves use condensed rows that represent all rows, and the C++ core runs EM on the
+        condensed rows. Births that failed on condensed rows are not tried again on all rows. Condensed rows also show
+        which merges raise the bound.
         """
         data, plan, moves = self._problem.data, self._plan, self._moves
         condensed = data.condensed_rows

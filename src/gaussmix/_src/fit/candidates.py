@@ -38,10 +38,10 @@ class Result:
     Parameters
     ----------
     candidate : structure and number of components.
-    final_state : final state of the best run; None if there is none.
+    final_state : final state of the best run; None if there is no such run.
     n_parameters : number of free parameters, which is set even if the fit failed.
     criterion_inputs : inputs of the criteria; None if the fit failed.
-    failure : reason of the failure; None if the fit succeeded.
+    failure : reason for the failure; None if the fit succeeded.
     seconds : duration of the fit.
     run_traces : trace of each run that ended with a finite likelihood.
     """
@@ -60,15 +60,15 @@ class Result:
         return self.failure is None or self.failure.kind.was_started
 
 
-CRITERION_ROUNDING = 1e-10  # relative; one Gaussian under two structures has equal criteria except for rounding
+CRITERION_ROUNDING = 1e-10  # criteria with a smaller relative difference count as equal
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """Return the index of the result with the lowest value (n_results,); the fewest parameters win ties.
+    """Return the index of the result with the lowest of `values` (n_results,); the fewest parameters win ties.
 
     Raises
     ------
-    ValueError : no value is finite. The message counts the reasons.
+    ValueError : no value is finite. The message lists the reasons and their counts.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -78,7 +78,7 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
-    """Return the simplest result within one standard error of the highest value; raise the errors of `select_lowest`.
+    """Return the index of the simplest result within one standard error of the best; errors as in `select_lowest`.
 
     Breiman et al. (1984), CART, section 3.4.3, recommend this rule.
     """
@@ -90,7 +90,7 @@ def select_within_error(results: Sequence[Result], values: Array, errors: Array)
 
 
 def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -> int:
-    """Return the index with the fewest parameters; ties go to fewer components, then to the order of `FAMILIES`."""
+    """Return the index of the simplest result: fewest parameters, then fewest components, then first in `FAMILIES`."""
     order = list(FAMILIES)
 
     def size(index: int) -> tuple[int, int, int]:
@@ -126,10 +126,10 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
 
 @dataclass(frozen=True)
 class Folds:
-    """Random folds that depend only on the indices of rows, so that no array of all rows is made.
+    """Random folds that are computed from row indices, so that the folds of all rows need not be stored.
 
-    With n folds, each group of n consecutive rows has one row in each fold, in the order of a hash. Therefore the sizes
-    of folds differ by at most one.
+    With n folds, each group of n consecutive rows has one row in each fold, and a hash determines which row is in which
+    fold. Therefore the sizes of folds differ by at most one.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Folds:
     key: int
 
     def assign_folds(self, rows: slice) -> NDArray[np.intp]:
-        """Return the fold of each row in a slice of all rows."""
+        """Return the index of the fold of each row in a slice of all rows."""
         first, end = rows.start // self.n_folds, -(-rows.stop // self.n_folds)
         numbers = np.arange(first * self.n_folds, end * self.n_folds, dtype=np.uint64)
         hashed = mix(mix(numbers) ^ np.uint64(self.key)).reshape(-1, self.n_folds)
@@ -154,7 +154,7 @@ class Folds:
         return n_whole + int(np.count_nonzero(self.assign_folds(slice(n_whole * self.n_folds, n_rows)) == fold))
 
     def is_in_fold(self, block: Block, fold: int, *, complement: bool = False) -> NDArray[np.bool_]:
-        """Return whether each row of a block is in a fold, or outside of it if `complement` is True."""
+        """Return whether each row of a block is in the fold, or outside of the fold if `complement` is True."""
         return np.equal(self.assign_folds(block.row_slice), fold) != complement
 
 
@@ -171,7 +171,7 @@ def fold_likelihoods(results: Sequence[Result], source: Source, engine: Engine[A
 
 
 def mean_and_error(fold_values: Array) -> tuple[Array, Array]:
-    """Compute the mean of (n_folds, n_candidates) values over folds and its standard error, (n_candidates,) each."""
+    """Average values (n_folds, n_candidates) over folds; return means and standard errors, (n_candidates,) each."""
     n_folds, mean = len(fold_values), fold_values.mean(axis=0)
     return mean, np.sqrt(((fold_values - mean) ** 2).sum(axis=0) / (n_folds * (n_folds - 1)))
 
@@ -188,7 +188,7 @@ def make_table(results: Sequence[Result]) -> ResultsTable:
 
 
 def _structure_names(families: Collection[Family]) -> dict[Family, str]:
-    """Return a name for each structure; if structures differ only in options besides `n_factors`, their repr."""
+    """Return a name for each structure, or its repr if structures of this name differ in more than `n_factors`."""
     options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
     several = Counter(name for name, _ in kinds)

@@ -1,4 +1,4 @@
-"""Write checkpoints, so that a killed fit can resume; the result is bit-identical if passes keep the order of rows."""
+"""Write checkpoints from which a killed fit resumes, with a bit-identical result if rows keep their order."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class FitProgress:
     Parameters
     ----------
     n_runs_done : number of finished runs, which is the index of the current run.
-    generator_state : state of the initialisations' generator when the current run began or was last recorded.
+    generator_state : state of the random generator when the current run began or was last recorded.
     run_state : state of the current run; None before it begins.
     best_state : final state of the best finished run.
     final_states : final states of the finished runs with a finite likelihood.
@@ -71,9 +71,9 @@ class FitProgress:
 class Checkpoint(FitOption):
     """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
 
-    A model selection has many fits. The file also stores finished fits, so the selection resumes at the current one. If
-    the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails in a way that would
-    repeat, the file is removed.
+    A model selection has many fits; therefore the file also stores finished fits, and the selection resumes at the
+    current fit. If the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails with
+    an error that would occur again, the file is removed.
     """
 
     is_sequential = True
@@ -81,7 +81,7 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # progress of fits that have not been requested yet
+        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that were not resumed yet
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
@@ -134,7 +134,7 @@ class Checkpoint(FitOption):
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
         if not 0 <= status.n_runs_done <= len(runs) or (status.n_runs_done == len(runs) and not status.final_states):
-            raise self._unusable_error(Damaged(f"it is at run {status.n_runs_done} of {len(runs)}"))
+            raise self._unusable_error(Damaged(f"run {status.n_runs_done} does not exist among its {len(runs)} runs"))
         self._progress[key], self._current_key = status, key
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
@@ -155,7 +155,7 @@ class Checkpoint(FitOption):
             del self._progress[key]
 
     def _restore_generator(self, generator: np.random.Generator) -> None:
-        """Set a random generator to its state at the beginning of the model selection, with which every fit begins."""
+        """Set a random generator to its recorded state at the beginning of the model selection."""
         record = self._pending.pop(_SEARCH_KEY, None)
         if record is not None:
             self._set_generator_state(generator, record.generator)
@@ -169,7 +169,7 @@ class Checkpoint(FitOption):
             raise self._unusable_error(Damaged("the state of its random generator is invalid")) from None
 
     def _read_progress(self, key: str, family: Family, generator: np.random.Generator) -> FitProgress:
-        """Return the recorded progress of a fit; the progress of a new fit if the file does not contain it."""
+        """Return the recorded progress of a fit, or the progress of a new fit if the file has no record of the fit."""
         record = self._pending.pop(key, None)
         if record is None:
             return FitProgress(generator_state=generator.bit_generator.state)
@@ -191,13 +191,13 @@ class Checkpoint(FitOption):
     ) -> Iterator[EMState]:
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
-            last[:] = [state]  # before the yield, because consumers may request nothing after the final state
+            last[:] = [state]  # stored before the yield, because a consumer may stop at the final state
             if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
 
     def _write_after_interrupt(self) -> None:
-        """Write a checkpoint if the fit has made progress since the last one."""
+        """Write a checkpoint if the fit has made progress since the last checkpoint."""
         status = self._progress.get(self._current_key)
         outcome = None if status is None or status.run_state is None else status.run_state.outcome
         if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
@@ -210,7 +210,7 @@ class Checkpoint(FitOption):
         return self._current_key, status.n_runs_done, 0 if status.run_state is None else status.run_state.trace.n_steps
 
     def _write_async(self) -> None:
-        """Write a checkpoint in a thread while the fit continues, unless the previous one is still being written."""
+        """Write a checkpoint in a thread while the fit continues, unless the previous thread is still writing."""
         if self._writer is not None and self._writer.is_alive():
             return
         if self.failure is not None and not self._has_warned:
@@ -233,10 +233,10 @@ class Checkpoint(FitOption):
         return CheckpointRecord(self._identity, self._pending | made)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
-        """Resume from the file of a fit with this identity."""
+        """Resume from the checkpoint file, which must come from a fit with this identity."""
         name = os.fspath(self._path)
         if not self._path.is_file():
-            raise ValueError(f"checkpoint={name!r} is not a regular file: name a file.")
+            raise ValueError(f"checkpoint={name!r} is not a regular file. Pass the path of a file.")
         try:
             record = read(self._path)
         except Damaged as damage:
@@ -246,7 +246,7 @@ class Checkpoint(FitOption):
 
     def _unusable_error(self, damage: Damaged) -> ValueError:
         return ValueError(
-            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or name another."
+            f"{self._path} is not a usable checkpoint: {damage}. Remove the file to begin anew, or pass another path."
         )
 
 
@@ -290,13 +290,13 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     if reason is not None:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("it names a frozen component that it does not have")
+        raise Damaged("a frozen component does not exist in its mixture")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return _restore_state(run, model)
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Restore the state of a run with a model, for finished runs the best one; raise `Damaged` if it is invalid."""
+    """Restore the state of a run with a model (of the best run if finished); raise `Damaged` if it is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -305,12 +305,12 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
         raise Damaged("its header is damaged") from None
     log_likelihood, objective = run.arrays["log_likelihood"], run.arrays["objective"]
     if log_likelihood.ndim != 1 or objective.shape != log_likelihood.shape:
-        raise Damaged("its steps are of the wrong shape")
+        raise Damaged("the arrays of steps have the wrong shape")
     search = SearchReport(*run.search) if run.search else None
     gap = None
     if (of_gap := run.arrays.get("posterior_gap")) is not None:
         if of_gap.shape != (3,) or not 1 <= of_gap[0] < 2**31:
-            raise Damaged("its number of candidates is damaged")
+            raise Damaged("the number of candidate components is damaged")
         gap = PosteriorGap(int(of_gap[0]), *of_gap[1:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
     return EMState(model, trace, outcome)
@@ -364,7 +364,7 @@ def _to_json(name: str, value: Any) -> Json:
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
-        return "a RandomState"  # the file stores the generator made from it
+        return "a RandomState"  # the file stores the state of its generator
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
         return plain(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
@@ -389,6 +389,6 @@ def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, J
             is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)
             how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
-                f"{path} is the checkpoint of another fit: {what} {how}. Give the same data and settings to resume "
-                "it, remove the file to begin anew, or name another."
+                f"{path} is the checkpoint of another fit: {what} {how}. Pass the same data and settings to resume "
+                "that fit, remove the file to begin anew, or pass another path."
             )

@@ -1,4 +1,4 @@
-"""Fit mixtures of classes to rows whose class is known for all rows or for some.
+"""Fit one mixture per class to rows; the class is known for all rows or for some of the rows.
 
 mclust calls a model with one component per class EDDA, and a model with one mixture per class MclustDA; Fraley &
 Raftery (2002), JASA 97, section 4; Scrucca et al. (2023), chapter 4.
@@ -72,7 +72,7 @@ class ClassFit:
         return replace(self, classes=classes, log_likelihood=log_likelihood, n_parameters=n_parameters)
 
     def bic(self, row_weight: float) -> float:
-        """Compute −2 log L + p log Σs; lower is better. mclust has the opposite sign and other p."""
+        """Compute −2 log L + p log Σs; lower is better. mclust reports the opposite sign and counts p differently."""
         return -2 * self.log_likelihood + self.n_parameters * float(np.log(row_weight))
 
 
@@ -119,7 +119,8 @@ class LabelledRows:
 
         Raises
         ------
-        SingularCovarianceError : no structure has regular covariances; it lists the classes with too few distinct rows.
+        SingularCovarianceError : every structure has singular covariances; the error lists the classes with too few
+            distinct rows.
         """
         start = Partition(responsibilities=None if self.is_fully_labelled else self._initial_responsibilities())
         shared, class_index, fits = SharedStarts(), np.arange(self.n_classes), list[ClassFit]()
@@ -167,7 +168,7 @@ class LabelledRows:
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Return a function for responsibilities: 1 for the known class, otherwise by distances to the class means."""
+        """Return a function that computes responsibilities: 1 for a known class, else by distances to class means."""
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
@@ -209,7 +210,8 @@ def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters)
 def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
     """Sum the weights and count the rows of each known class in `Block.assignment`, (n_classes,) each.
 
-    If a function for predicted labels is given, the two groups are instead the wrong labels (0) and the right ones (1).
+    If `labels` is given, a function that predicts labels, rows are grouped by whether the label is wrong (0) or right
+    (1).
     """
     assert block.assignment is not None, "rows have labels"
     known = block.assignment >= 0

@@ -40,7 +40,7 @@ class CriterionInputs:
 
 
 def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine[Any], unit: float) -> CriterionInputs:
-    """Compute the inputs in one pass over the rows. Row weights were divided by `unit` before."""
+    """Compute the inputs in one pass over the rows. Row weights were divided by `unit`."""
     spec, parameters = MomentSpec(Second.NONE), model.parameters
     context = collect_facts(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
@@ -65,7 +65,7 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute BIC of the classification likelihood, mclust's −ICL; Biernacki, Celeux & Govaert (2000), IEEE PAMI 22."""
+    """Compute ICL (−ICL in mclust): BIC by the classification likelihood; Biernacki et al. (2000), IEEE PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 
@@ -83,7 +83,7 @@ def aicc(inputs: CriterionInputs) -> float:
 CRITERIA: dict[str, Callable[[CriterionInputs], float]] = {"bic": bic, "icl": icl, "aic": aic, "aicc": aicc}
 CROSS_VALIDATION = "cv"
 STABILITY = "stability"
-HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # highest value wins, in contrast to `CRITERIA`
+HIGHER_IS_BETTER = (CROSS_VALIDATION, STABILITY)  # criteria whose highest value wins
 
 
 def criterion_title(criterion: str) -> str:

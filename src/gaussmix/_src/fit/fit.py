@@ -61,7 +61,7 @@ class BestRun(NamedTuple):
     ----------
     final_state : final state of the run with the highest objective.
     run_traces : trace of each run that ended with a finite likelihood.
-    problem : problem that the final state solves: without the automatic ridge if the fit did not need the ridge.
+    problem : problem that the final state solves, without automatic ridge if EM ended without the ridge.
     """
 
     final_state: EMState
@@ -74,13 +74,13 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
 
     Parameters
     ----------
-    problem, plan : what to fit, and how to fit it.
+    problem, plan : problem and settings of the fit.
     options : options of the fit, in the order in which they apply.
 
     Raises
     ------
-    SingularCovarianceError, NonFiniteLikelihood : in the same cases as `best_run`.
-    DegenerateError : in the same cases as `run_with_remedy`.
+    SingularCovarianceError, NonFiniteLikelihood : raised in the same cases as by `best_run`.
+    DegenerateError : raised in the same cases as by `run_with_remedy`.
     ValueError : the fit must end at a maximum, but a maximum could not be certified.
     """
     plan, ends = plan.resolve_auto(problem), list[Trace]()
@@ -121,7 +121,7 @@ def _run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMS
 
 
 def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
-    """Yield the states of a run. A run that seeks a maximum continues with lower tolerances until it reaches one."""
+    """Yield the states of a run, which continues with lower tolerances to a maximum if the plan requires this."""
     stopping: StopRule | None = plan.stopping
     moves = None if plan.make_moves is None or not plan.stopping.max_steps else plan.make_moves(problem, plan)
     if moves is not None:
@@ -152,7 +152,7 @@ def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) 
 
 
 def check_certifiable(obstacle: str) -> None:
-    """Raise ValueError if there is an obstacle to certifying that a fit has reached a maximum."""
+    """Raise ValueError if an obstacle makes it impossible to certify that a fit has reached a maximum."""
     if obstacle:
         raise ValueError(f'tol="auto" is not possible here: {obstacle}. Set tol to a number.')
 
@@ -167,12 +167,12 @@ def find_certificate(
     problem : problem that was solved.
     final_state : final state of the best run.
     run_traces : traces of all runs; the total number of steps measures the cost of the fit.
-    is_requested : whether to compute the certificate; None if this costs at most a tenth of the fit.
+    is_requested : whether to compute the certificate; None to compute it only if it costs at most a tenth of the fit.
     """
     if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
-    is_remote = problem.data.raw_source.is_on_device  # the certificate copies all rows
+    is_remote = problem.data.raw_source.is_on_device  # a certificate would copy all rows
     if is_requested is None and (is_remote or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
@@ -209,7 +209,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A split-and-merge search reads at most the sample. If progress is reported, larger ones begin in Python.
+    # A search reads at most a sample of the rows. If progress is reported, searches in more rows begin in Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -243,7 +243,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the initial model: the user's parameters, and the rest from an M-step on initial responsibilities.
+    """Return the initial model: the user's parameters, completed by an M-step on initial responsibilities.
 
     With more than `MIN_PREFIT_ROWS` rows and no initial parameters, EM first runs on the sample used for
     initialisation, so that few passes over all rows remain.
@@ -263,7 +263,7 @@ def _initial_model(problem: Problem, plan: Plan, start: Start, start_index: int)
 
 
 def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: int) -> Model:
-    """Return the model after an M-step on the initial partition, or after EM that begins there on the sample."""
+    """Return the model after an M-step on the initial partition, or after EM on the sample from this partition."""
     data, user_init = problem.data, plan.user_init
     # Covariances given by the user are not estimated, so they can't become singular.
     has_covariances = user_init is not None and user_init.covariances is not None
@@ -293,7 +293,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # the next EM step finds what collapses
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then handles the collapse
 
 
 def _split_and_merge(
@@ -318,7 +318,7 @@ def _start_moments(problem: Problem, source: Source, partition: Partition) -> In
 
 
 def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> StartDraw:
-    """Return the draw of an initialisation, which structures of the same size share; generators end in equal states."""
+    """Draw an initialisation, or reuse the draw of another structure of the same size and its generator state."""
     if plan.shared_starts is None:
         return _make_draw(problem, plan, start, problem.source)
     with plan.shared_starts.lock:
@@ -334,7 +334,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    if isinstance(start, str) and some is not None:  # births need only the moments of these rows
+    if isinstance(start, str) and some is not None:  # births need only the moments of condensed rows
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    With a search, the result is the better of two EM runs on the sample: one without the search and one after it.
-    Returns None if a component freezes, or if there are too few rows and the initialisation does not request a search.
+    With a search, the result is the better of two EM runs on the sample, without and after the search. Returns None if
+    a component freezes, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -408,7 +408,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if end is None or searched is None:
         return next((state.model for state in (end, searched) if state is not None), None)
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
-        # One more step shows which value EM has reached.
+        # One more EM step computes the objective of the model that EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
     # Compare the two ends exactly. A relative tolerance would be a fraction of the log-likelihood, which depends on the
     # unit of the data, so the unit would decide which end is kept.
@@ -435,7 +435,7 @@ def _read_only_rows(source: Source) -> Rows:
         return on_device.values
     block = source.whole
     if block is None:
-        raise ValueError("A callable init_params needs X to be one array in memory. Name a start instead.")
+        raise ValueError("A callable init_params needs X to be one array in memory. Pass a named initialisation.")
     view = block.rows.view()
     view.flags.writeable = False
     return view

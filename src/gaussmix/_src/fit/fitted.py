@@ -50,9 +50,9 @@ class Diagnosis:
 
     Parameters
     ----------
-    component : index of the component in that step; None for all components.
-    feature : name of the feature, or its index if features have no names; None for all features.
-    step : EM step of the event, counted from 1; None for the end of the fit.
+    component : index of the component at the step of the event; None if the event concerns all components.
+    feature : name of the feature, or its index if features have no names; None if the event concerns all features.
+    step : EM step of the event, counted from 1; None if the event was found at the end of the fit.
     cause : description of the event.
     """
 
@@ -68,24 +68,24 @@ class Ending:
 
     Parameters
     ----------
-    reason : one sentence.
+    reason : why the fit ended, as one sentence.
     is_maximum : True if the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle point, on a ridge or far from a maximum. None if this was not checked; see `check_maximum`.
-    remaining_gain : increase of `lower_bound_` by all further steps, in nats per row, by Newton's decrement; None
-        unless the fit is at a maximum.
-    label_change_fraction : fraction of the row weight whose most probable component may still change; None as above.
-    rate : convergence rate, which is the ratio of consecutive gains, at least 1 if gains did not fall; None if unknown.
+        saddle point, on a ridge or far from a maximum. None if unknown; see `check_maximum`.
+    remaining_gain : estimate, by Newton's decrement, of how much all further steps would raise `lower_bound_`, in nats
+        per row; None unless `is_maximum` is True.
+    label_change_fraction : fraction of the row weight whose label may still change; None unless `is_maximum` is True.
+    rate : convergence rate: ratio of the gains of consecutive steps, at least 1 if gains did not fall; None if unknown.
     n_starts : number of runs.
-    n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run: their
-        final values differ by at most `tol` plus the larger remaining gain by Aitken's extrapolation, and no component
-        collapsed. If only 1 of many agrees, more runs may find a better fit.
+    n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
+        runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
+        two remaining gains (Aitken's extrapolation). If only 1 of many runs agrees, more runs may find a better fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
-    diagnostics : unusual events.
+    diagnostics : unusual events of the fit.
     traces : values of `lower_bounds_` for each run that ended with a finite likelihood.
-    n_moves_tried, n_moves_accepted : number of split-and-merge moves at the beginning of the best run, and number of
-        moves that raised the likelihood; None without a split-and-merge search.
-    search_gain : gain by the split-and-merge search over EM from the same initialisation, in nats per row, if known.
+    n_moves_tried, n_moves_accepted : number of moves that the split-and-merge search of the best run tried, and number
+        of moves that raised the likelihood; None without a search.
+    search_gain : gain of the split-and-merge search over EM from the same start, in nats per row; None if unknown.
     n_candidates : maximum number of components per row at the end of truncated EM; None if EM was not truncated.
     posterior_gap, posterior_gap_error : with truncated EM, an estimate from sampled rows of how far `lower_bound_` is
         below the log-likelihood, in nats per row, and its standard error; otherwise None.
@@ -110,7 +110,7 @@ class Ending:
     posterior_gap_error: float | None = None
 
     def __repr__(self) -> str:
-        """Return all fields except the traces; long lists are cut, with the number of omitted entries."""
+        """Return all fields except the traces as text; a cut list ends with the number of omitted entries."""
         shown = []
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
             more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
@@ -131,8 +131,8 @@ class Ending:
     ) -> Ending:
         """Build the report from the final state of the best run and the traces of all runs.
 
-        `skip_reason` is why further runs were skipped. `objective_name` and `objective_scale` are used in reported
-        values.
+        `skip_reason` is the reason why further runs were skipped. `reason` names the objective `objective_name`, and
+        the values in `traces` are multiplied by `objective_scale`.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -190,7 +190,7 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
     return abs(one.last_objective - other.last_objective) <= tolerance
 
 
-# Messages by the reason for skipping the remaining runs.
+# Messages, keyed by the reason why the remaining runs were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
     Outcome.TIME_LIMIT: "max_time seconds were over before the other starts were made; raise max_time or try fewer.",
@@ -204,10 +204,10 @@ class RowSummary:
     Parameters
     ----------
     n_rows : number of rows.
-    row_weight : total weight as criteria count it: n_rows without weights, and the number of rows with positive weight
-        if the weights are proportions that sum to about 1.
+    row_weight : total weight, as used by the criteria: n_rows if there are no weights, or the number of rows of
+        positive weight if the weights are proportions that sum to about 1.
     log_likelihood : total log-likelihood of the rows before the last EM step, in nats, or of the final mixture if model
-        selection evaluated it. None if EM maximised another objective: with a prior, labels or trimming.
+        selection evaluated it. None if EM maximised another objective, because of a prior, labels or trimming.
     has_errors : whether the rows have measurement errors.
     n_missing : number of missing values.
     frame_library : library of the user's data frame; None for an array or a file.
@@ -228,7 +228,7 @@ class RowSummary:
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # the mean is over all rows
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # a mean over all rows
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)
@@ -251,7 +251,7 @@ _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """Everything that a fit found. The estimator attribute `name_` is the field `name`; None means unknown.
+    """The complete result of a fit. The field `name` becomes the estimator attribute `name_`; None means unknown.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ class FitResult:
     outcome, cutoff : see `GaussianMixture`.
     row_summary : summary of the rows.
     results, best_index : results of a model selection; see `GaussianMixtureIC`.
-    array_like : empty array of the library, the device and the type of the rows; None for NumPy's arrays.
+    array_like : empty array that shows the array library, device and type of the rows; None for NumPy arrays.
     """
 
     model: Model
@@ -283,19 +283,19 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; facts about the run are kept if its size is the same."""
+        """Return the previous result with the user's model; the facts about the run are kept if the sizes are equal."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # the old model's value
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # the value was the old model's
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
     def in_library_of_rows(self, values: Any) -> Any:
-        """Return an array in the library and on the device of the rows of the fit, in their type if it has floats."""
+        """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
         from gaussmix._src.numerics.device_array import DeviceArray  # Other fits don't need the module.
@@ -306,7 +306,7 @@ class FitResult:
     @cached_property
     def mixture(self) -> Mixture:
         """Return the fitted mixture."""
-        from gaussmix._src.mixture.mixture import Mixture  # with many methods that fits don't need
+        from gaussmix._src.mixture.mixture import Mixture  # imported late, because fits don't need this large class
 
         return Mixture._from_model(self.model, self.feature_names)
 
@@ -349,7 +349,7 @@ class FitResult:
             fields["outcome"] = replace(fields["outcome"], **of_runs)
         fitted = cls(model, feature_names, dtype, model.n_parameters - n_parameters, **fields)
         if not set(of_runs.get("collapsed", [])) <= {*range(model.n_components)}:
-            raise Damaged("its 'collapsed_' are not components of its mixture")
+            raise Damaged("'collapsed_' lists components that the mixture does not have")
         if fitted.results is not None:
             _check_results(fitted.results, fitted.best_index)
         return fitted
@@ -359,16 +359,16 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("its 'results_' are not a table with a row 'best_index_'")
+        raise Damaged("'results_' is not a table with a row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
-        raise Damaged("its 'results_' don't hold numbers")
+        raise Damaged("'results_' has a value of the wrong type in a column of numbers")
     words = tuple(kind.words for kind in FailureKind)
     if not all(why is None or (isinstance(why, str) and why.startswith(words)) for why in results["failure"]):
-        raise Damaged("its 'results_' hold unknown failures")
+        raise Damaged("'results_' has failures of an unknown kind")
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values in a file for which there are readers; raise `Damaged` if one has the wrong type."""
+    """Return the values in a file for which there are readers; raise `Damaged` if a value has the wrong type."""
     values = {}
     for key in readers.keys() & saved.keys():
         value = from_plain(key, saved[key])
@@ -380,10 +380,10 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
 
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
-    """Return records from a table with one column per field; raise TypeError or ValueError if one is invalid."""
+    """Return records from a table with one column per field; raise TypeError or ValueError for an invalid record."""
     hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
     kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
-    # Fields with a default may be newer than the file.
+    # A file may lack fields with a default, because these may be newer than the file.
     needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
         raise TypeError
@@ -402,7 +402,7 @@ def _read_row_summary(table: Any) -> RowSummary:
     """Read the summary of rows from a file; raise ValueError if its numbers are impossible."""
     facts = _read_record(RowSummary, table)
     if not (facts.n_rows > 0 and 0 < facts.row_weight < math.inf):
-        raise ValueError(f"{facts.n_rows} rows of total weight {facts.row_weight} can't be the rows of a fit.")
+        raise ValueError(f"A fit can't have {facts.n_rows} rows with the total weight {facts.row_weight}.")
     return facts
 
 
@@ -421,7 +421,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-# By key in a file: the name of a field, and the functions that write and read its value.
+# Maps a key in a file to the name of a field and to the functions that write and read the field's value.
 _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "converged_": ("converged", _unchanged, instance(bool)),
     "n_iter_": ("n_iter", _unchanged, count),

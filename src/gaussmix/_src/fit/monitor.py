@@ -66,7 +66,7 @@ class Monitor(FitOption):
         self._max_time = None if estimator.max_time is None else CHECKS["max_time"](estimator.max_time)
         self._deadline = math.inf if self._max_time is None else monotonic() + self._max_time
         self._callbacks = check_callbacks(getattr(estimator, "callbacks", None))
-        # Scikit-learn's callbacks do not follow streams.
+        # Scikit-learn's callbacks are not called by `partial_fit`.
         self._has_tasks = "_skl_callbacks" in vars(estimator) and "X" in self.arguments
         self._verbose = check_verbose(getattr(estimator, "verbose", 0))
         self._verbose_interval = check_count("verbose_interval", getattr(estimator, "verbose_interval", 10), 1)
@@ -106,7 +106,7 @@ class Monitor(FitOption):
         return replace(plan, report_progress=self._print_message)
 
     def _stop_reason(self) -> Outcome | None:
-        """Return why no further run may begin; None if it may begin."""
+        """Return the reason why no further run may begin; None if another run may begin."""
         if self._was_stopped:
             return Outcome.STOPPED
         return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
@@ -143,7 +143,7 @@ class Monitor(FitOption):
             print(f"  {message}{lapse}")
 
     def _next_task(self, candidate: int | None) -> CallbackTask | None:
-        """Return the task for the next runs; None for all fits of a candidate except the first."""
+        """Return scikit-learn's task for the next runs; None if the same candidate was fitted before."""
         self._best_end, self._was_last_start = None, False
         if self._fit_task is None or candidate is None:
             return self._fit_task
@@ -177,7 +177,7 @@ class Monitor(FitOption):
                 mixture = Mixture._from_model(state.model).with_feature_names(self._feature_names)
                 value = state.trace.log_likelihood[-1]
                 step = Step(start, n_steps, value, mixture, now - self._start_time, speed, candidate)
-                was_called = is_last and index == 0  # already called before the checkpoint that stores this state
+                was_called = is_last and index == 0  # the callback was called before this state went into a checkpoint
                 is_ended = not was_called and self._is_stopped_at(step)
                 if len(open_parts) > 1:
                     is_ended |= open_parts.pop().end(mixture)
@@ -237,14 +237,14 @@ class CallbackTask:
         return int(self.context.max_subtasks)
 
     def begin_subtask(self, task_name: str) -> CallbackTask:
-        """Begin a subtask and return it."""
+        """Begin a subtask, and return the subtask."""
         context = self.context.subcontext(task_name, max_subtasks=self.max_parts.get(task_name, 0))
         part = CallbackTask(context, self.arguments, self.max_parts)
         part.context.call_on_fit_task_begin(**self.arguments)
         return part
 
     def end(self, mixture: Mixture | None) -> bool:
-        """End the task, with a mixture or without one; return whether a callback ends the enclosing task."""
+        """End the task, with a mixture if there is one; return whether a callback ends the enclosing task."""
         attributes = None if mixture is None else {"mixture_": mixture}
         return bool(self.context.call_on_fit_task_end(**self.arguments, reconstruction_attributes=attributes))
 

@@ -36,9 +36,9 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# Fraction of the ridge in a variance, given the other features. Above this limit, the effect of the ridge is checked.
+# Limit on the ridge's fraction of a variance given the other features; above this limit the ridge's effect is checked.
 MIN_RIDGE_FRACTION = 1e-3
-AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # for EM after a split-and-merge search
+AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
 MIN_SEARCH_STEPS = 20  # with a lower `max_iter`, "auto" does not run a split-and-merge search
 StartFunction = Callable[[Rows, int, np.random.Generator], Assignment]
@@ -68,7 +68,7 @@ class ModelStart:
 
 @dataclass(frozen=True)
 class SizedStart:
-    """A named initialisation with its own number of components, for fits whose moves change this number."""
+    """A named initialisation with a number of components, for fits in which moves change the number of components."""
 
     name: str
     n_components: int
@@ -95,7 +95,7 @@ class StartDraw:
 
 @dataclass(frozen=True, eq=False)
 class SharedStarts:
-    """Draws shared by structures of the same size: the first fit that needs a draw makes it.
+    """Drawn initialisations that structures of the same size share; the first fit that needs a draw makes it.
 
     Parameters
     ----------
@@ -116,24 +116,24 @@ class Plan:
     starts : one initialisation per run.
     rng : random generator of the initialisations, which draw one after the other.
     stopping : stopping rule of EM.
-    user_init : initial parameters, which replace drawn parameters; None if there are none.
-    is_accelerated : same as in `run_em`.
-    should_stop : called after each EM step and before each split-and-merge move; True ends the fit without a result.
-    ends_at_collapse : whether a run ends when a component collapses, because its likelihood is then not comparable.
+    user_init : initial parameters from the user, which replace drawn parameters; None if the user passed none.
+    is_accelerated : whether EM is accelerated, as in `run_em`.
+    should_stop : function, called after each EM step and before each split-and-merge move; if True, the fit ends
+        without a result.
+    ends_at_collapse : whether a run ends when a component collapses, because the likelihood is then not comparable.
     shared_starts : draws shared with other structures of the same size; None outside of model selection.
-    candidate : in a model selection, the row of `results_`; otherwise None.
+    candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
     stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
-    fallback_start : initialisation that replaces a split-and-merge search chosen by "auto" if this has singular
-        covariances; None if there is none.
-    make_moves : makes the moves of variational Bayes, which change the number of components; None without moves.
+    fallback_start : initialisation if the search chosen by "auto" has singular covariances; None to raise the error.
+    make_moves : function that makes the birth and merge moves of variational Bayes; None for fits without moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
     may_search : whether "auto" may run a split-and-merge search.
     has_sample_fit : whether EM may first run on the sample used for initialisation.
     can_run_in_engine : whether the C++ core may make the first state of a run, or the whole run, in one call.
-    stop_reason : function that returns why no further run may begin; None if it may.
+    stop_reason : function that returns the reason why no further run may begin, or None if a run may begin.
     skip_reasons : reasons for skipping runs, by candidate; the key of a single fit is None.
-    report_progress : called with a message about work before the first step on all rows.
+    report_progress : function that is called with a message about work before the first EM step on all rows.
     search : report that the split-and-merge search of a run fills; None without a search.
     """
 
@@ -165,7 +165,7 @@ class Plan:
         return f"{self.stage_name}{'' if self.candidate is None else self.candidate}"
 
     def should_end_moves(self) -> bool:
-        """Return whether the moves must end."""
+        """Return whether moves of components must end now, because the fit must stop or the deadline has passed."""
         return self.should_stop() or self.stopping.is_past_deadline()
 
     def resolve_auto(self, problem: Problem) -> Plan:
@@ -198,7 +198,7 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 
 
 def is_scaled(start: object, family: Family) -> bool:
-    """Return whether an initialisation scales each column; this requires a structure that allows scaling."""
+    """Return whether an initialisation scales each column, which requires a structure that allows scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
     return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
 
@@ -233,8 +233,8 @@ def fit_settings(
     ----------
     init_params : the value of `init_params`, which may be a name.
     family, n_components, n_features : structure and size of the mixture.
-    ridge : added to every variance, data units²; None for the automatic ridge.
-    stopping : stopping rule. With callbacks, or another type of rule, the fit ends after the first M-step.
+    ridge : number that is added to every variance, in squared units of the data; None for the automatic ridge.
+    stopping : stopping rule. With callbacks or a subclass of `StopRule`, the fit ends after the first M-step.
     rng : random generator for the draws.
     n_starts : number of runs; the run with the highest likelihood is the result.
     """
@@ -265,7 +265,7 @@ def fit_settings(
 def label_settings(
     assignment: Array | NDArray[np.int32] | None, family: Family, n_components: int, ridge: Array, stopping: StopRule
 ) -> FitSettings | None:
-    """Return settings for a fit from the result of `Partition.hard_assignment` in the C++ core; None if impossible."""
+    """Return settings for a fit in the C++ core from a hard assignment of rows; None if the core can't make the fit."""
     if assignment is None or family.algebra is None or family.has_alternatives:
         return None
     return FitSettings(family.algebra, n_components, assignment, _make_control(ridge, stopping), *_RIDGE_SETTINGS)

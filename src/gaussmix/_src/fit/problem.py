@@ -36,7 +36,7 @@ MIN_SUBSAMPLE_VALUES, MIN_SUBSAMPLE_ROWS_PER_FEATURE = 2**16, 20  # smaller subs
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The rows of a fit, and facts about them that all mixtures share.
+    """The rows of a fit, and facts about these rows that all mixtures share.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class TrainingData:
     labels: UserLabels | None = None
     noise: Background | None = None
     trimming: RowTrimming | None = None
-    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # by `is_matrix`
+    _overall_moments: dict[bool, OverallMoments] = field(default_factory=dict, init=False)  # keyed by `is_matrix`
 
     @cached_property
     def weight_unit(self) -> float:
@@ -106,7 +106,7 @@ class TrainingData:
         return replace(subset, weight=subset.weight * (total / subset.weight.sum()))
 
     def draw_subsamples(self, rng: np.random.Generator) -> Iterator[DistinctRows]:
-        """Yield growing subsamples of the sample, each weighted to its proportion of the total weight.
+        """Yield subsamples of increasing size; the weights of each sum to its proportion of the total weight.
 
         Nothing is yielded if there are few rows, or if rows have measurement errors.
         """
@@ -123,14 +123,14 @@ class TrainingData:
 
     @cached_property
     def default_ridge(self) -> Array:
-        """Return the automatic ridge (n_features,). It depends on the user's weights, because these count rows."""
+        """Return the automatic ridge (n_features,), which depends on row weights, because row weights count rows."""
         sample = self.sample
         if self.weight_unit != 1.0:
             sample = replace(sample, weight=sample.weight * self.weight_unit)
         return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
     def likelihood_objective(self, ridge: float | None) -> Objective:
-        """Return the likelihood with this ridge on every variance, in data units²; None means the automatic ridge."""
+        """Return the likelihood with a ridge on every variance, in squared data units; None for the automatic ridge."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))
 
     def posterior_objective(self, terms: PriorTerms, problem: Problem) -> Objective:
@@ -140,12 +140,12 @@ class TrainingData:
             rows = self.make_source(), self.weight_unit, problem.engine
             self._overall_moments[is_matrix] = terms.row_moments(*rows, is_matrix=is_matrix)
         plain, moments = self.likelihood_objective(problem.ridge), self._overall_moments.get(is_matrix)
-        if moments is not None:  # not in `_overall_moments`, because a cycle would keep the rows
+        if moments is not None:  # not in `_overall_moments`, because a reference cycle would keep the rows in memory
             moments = replace(moments, automatic_ridge=lambda: self.default_ridge)
         return terms.make_objective(plain.ridge, self.weight_unit, problem.n_components, problem.family, moments)
 
     def select_rows(self, is_selected: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> TrainingData:
-        """Return the `n_rows` rows for which a picklable function of their block is true."""
+        """Return the rows that a picklable function selects from each block; `n_rows` is the number of these rows."""
         labels = self.labels
         if labels is not None and (labels.label_indices is not None or labels.plausibilities is not None):
             labels = labels.take(self.raw_source.each_row(is_selected))
@@ -161,7 +161,7 @@ class Problem:
     data : the rows.
     family, n_components : covariance structure and number of components.
     engine : engine that sums over the rows.
-    ridge : added to each variance, data units²; None for the automatic ridge.
+    ridge : number that is added to each variance, in squared units of the data; None for the automatic ridge.
     remedy : remedy for a degenerate component.
     terms : priors and fixed parameters; None if there are none.
     """

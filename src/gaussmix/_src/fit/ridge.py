@@ -1,4 +1,4 @@
-"""Examine the ridge at the end of a fit, and continue EM without it if each component has enough rows."""
+"""Examine the ridge at the end of a fit, and continue EM without the ridge if each component has enough rows."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gaussmix._src.numerics.threads import one_blas_thread
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-# No covariance needs a ridge if each component has this number times (n_features + 1) of distinct rows.
+# No covariance needs a ridge if each component has at least this number times (n_features + 1) distinct rows.
 MIN_DISTINCT_ROWS = 5
-MAX_RIDGE_COST = 1e-5  # cost of the ridge, in nats per row, above which the fit ends without it
-MAX_RIDGE_FRACTION = 0.9  # limit on the ridge's fraction of a variance, given the other features
+MAX_RIDGE_COST = 1e-5  # if the ridge costs more than this, in nats per row, EM continues without the ridge
+MAX_RIDGE_FRACTION = 0.9  # if the ridge is a larger fraction of a conditional variance, the component is degenerate
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Compute the fraction of the ridge in each variance given the other features, (n_components, n_features)."""
+    """Compute the ridge's fraction of each variance given the other features, (n_components, n_features)."""
     fractions: Array = model.covariances.ridge_precisions() * ridge
     return fractions
 
@@ -40,7 +40,7 @@ def ridge_cost(model: Model, ridge: Array) -> float:
     """Approximate how much a ridge lowers the mean log-likelihood, in nats per unit of row weight.
 
     A component with the covariance S + R instead of S loses ½ [log|S + R| − log|S| + tr((S + R)⁻¹ S) − d]. To second
-    order this is ¼ tr((R Σ⁻¹)²), which is at most ¼ (tr R Σ⁻¹)².
+    order in R, the loss is ¼ tr((R Σ⁻¹)²), which is at most ¼ (tr R Σ⁻¹)².
     """
     return 0.25 * float(model.without_noise.weights @ ridge_fractions(model, ridge).sum(axis=1) ** 2)
 
@@ -50,7 +50,8 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
     """Find the direction of each component in which the ridge is the largest fraction of the variance.
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
-    the features. Features without a ridge are left out. Without matrices, each direction is one feature.
+    the features. Features without a ridge are left out. If covariances are not stored as matrices, each direction is
+    one feature.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_fractions(model, ridge)
@@ -84,8 +85,8 @@ def has_enough_rows(problem: Problem, model: Model) -> bool:
 def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMState, Problem]:
     """Continue a run without the automatic ridge, if the ridge costs likelihood and every component has enough rows.
 
-    Returns the final state and the problem that it solves. Both are the old ones if a component of the new state is
-    unsound, or if the likelihood is not higher than with the ridge.
+    Returns the final state and the problem that it solves. The original state and problem are returned if a component
+    of the new state is degenerate, or if the likelihood is not higher without the ridge.
     """
     stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
     is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1

@@ -45,11 +45,12 @@ def map_parallel(
 ) -> Generator[Returned, None, None]:
     """Yield the result of each item as soon as it is computed. Items are started in their order.
 
-    If `function` fails, on an interrupt, or if the iterator is closed, the threads end.
+    The threads end if `function` raises an error, if the user interrupts, or if the iterator is closed.
 
     Parameters
     ----------
-    function : called with an item and a function that returns whether to stop, after which any result will do.
+    function : function of an item and of a function `should_stop`; results after `should_stop` returned True are
+        ignored.
     items : arguments of the calls.
     n_threads : maximum number of concurrent calls; 1 runs everything in the calling thread.
 
@@ -82,7 +83,7 @@ class Search:
     problem : rows and objective; each candidate replaces the structure and the number of components.
     plan : settings of each fit; the generator has the same state at the beginning of every candidate.
     n_jobs : number of threads, counted as in scikit-learn.
-    options : optional features of the fits.
+    options : fit options, in the order in which they apply.
     """
 
     candidates: Sequence[Candidate]
@@ -120,13 +121,14 @@ class Search:
     def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate.
 
-        With callbacks or `max_time`, the candidates with the fewest components come first. If time is up before any
-        candidate is fitted, the model selection continues until one is.
+        With callbacks or `max_time`, the candidates with the fewest components come first. If `max_time` is over before
+        any candidate is fitted, the model selection continues until one candidate is fitted.
 
         Parameters
         ----------
-        criterion : criterion of the choice. With an information criterion, "auto" runs a split-and-merge search only
-            for candidates that could win; otherwise for all candidates.
+        criterion : criterion that chooses the best candidate, or "" for none. With an information criterion, "auto"
+            runs a split-and-merge search only for candidates that could win; otherwise it runs the search for all
+            candidates.
 
         Yields
         ------
@@ -138,7 +140,7 @@ class Search:
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            _ = self.problem.data.sample  # used by every initialisation, in each thread
+            _ = self.problem.data.sample  # computed before threads use it
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -153,12 +155,12 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Order candidates by decreasing size, so that no large fit is left to one thread; reversed with callbacks."""
+        """Sort candidates by decreasing size, so that no large fit ends last; by increasing size with callbacks."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
     def _make_monotone(self, results: dict[Candidate, Result]) -> None:
-        """Refit candidates whose likelihood is lower than with fewer components of the same structure."""
+        """Refit candidates whose likelihood is lower than in a fit of the same structure with fewer components."""
         by_family: dict[Family, list[Result]] = {}
         for result in sorted(results.values(), key=lambda result: result.candidate.n_components):
             by_family.setdefault(result.candidate.family, []).append(result)
@@ -167,10 +169,11 @@ class Search:
                 results |= {result.candidate: result for result in fits}
 
     def _search_winners(self, results: dict[Candidate, Result], criterion: str) -> None:
-        """Improve all candidates that could win by a split-and-merge search, until no further candidate could win.
+        """Run a split-and-merge search for every candidate that could win, until no further candidate could win.
 
-        A candidate could win if it has the best structure, or if it would be best after its criterion fell as much as
-        the largest fall so far. If time or a callback ends the searches, `plan.skip_reasons` stores the reason.
+        A candidate could win if it has the best structure, or if it would be the best after its criterion had improved
+        by the largest improvement so far. If time or a callback ends the searches, `plan.skip_reasons` stores the
+        reason.
         """
         searched, max_gain, is_cut_short = set[Candidate](), 0.0, False
         searches = [start for start in self.plan.starts if start == AUTO]
@@ -197,7 +200,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return all candidates of the best structure, and all with a criterion within `max_gain` of the best."""
+        """Return all candidates of the best structure, and all whose criterion is within `max_gain` of the best."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
@@ -222,7 +225,7 @@ class Search:
 
         Returns
         -------
-        results : results of the fits to all rows, or a failure if the candidate failed without some fold.
+        results : results of the fits to all rows, with a failure if the fit without some fold failed.
         mean : (n_candidates,), mean log-likelihood of held-out rows, in nats per unit of weight; NaN after a failure.
         error : (n_candidates,), standard error of the mean.
         """
@@ -249,10 +252,10 @@ class Search:
         return validated, np.where(failed, np.nan, mean), np.where(failed, np.nan, error)
 
     def repeat_fits(self, n_repeats: int) -> Generator[Result, None, tuple[Array, Array]]:
-        """Repeat the fits of every candidate, and with one component less and one more, with new random draws.
+        """Fit every candidate, and its neighbours with one component fewer and more, several times with new draws.
 
-        Here "auto" means k-means with random draws. Other fits would be too similar to distinguish numbers of
-        components.
+        Here "auto" means k-means with random draws, because fits from other initialisations would be too similar to
+        distinguish numbers of components.
 
         Yields
         ------
@@ -260,7 +263,7 @@ class Search:
 
         Returns
         -------
-        mean, deviation : same as in `stability`.
+        mean, deviation : same as in `compute_stability`.
         """
         with_labels = self.problem.data.labels is not None
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
@@ -300,8 +303,8 @@ class Search:
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
         """Refit candidates of one structure that end below a candidate with fewer components.
 
-        The maximum of the likelihood never falls with the number of components. If a fit ends lower than a smaller one,
-        its initialisation was poor, or its last gains were below the tolerance. EM then runs once more from the smaller
+        The maximum of the likelihood never falls with the number of components. If a fit ends lower than a fit with
+        fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more from the smaller
         model with its heaviest component split.
 
         Parameters
@@ -339,7 +342,7 @@ class Search:
         return replace(self.plan, should_stop=should_stop, ends_at_collapse=True, candidate=index, **changes)
 
     def _run_plan(self, problem: Problem, plan: Plan, candidate: Candidate, start_time: float) -> Result:
-        """Run a plan; a candidate fails if a component of its best run collapsed, as the likelihood is incomparable."""
+        """Run a plan; a candidate fails if its best run has a collapsed component, whose likelihood would mislead."""
         run: EMState | None = None
         ends: Sequence[Trace] = ()
         failure: Failure | None = None

@@ -28,10 +28,10 @@ class StreamState:
     Parameters
     ----------
     moments : moments of all rows so far, scaled to a total row weight of 1.
-    ridge : (n_features,), added to every variance, data units².
-    weight_unit : mean weight of the first rows; weights of later rows are divided by it.
+    ridge : (n_features,), numbers that are added to the variances of each feature, in squared units of the data.
+    weight_unit : mean weight of the first rows; weights of later rows are divided by this mean.
     seen_weight : row weight since the first fit, divided by the weight of `STEP_ROWS` rows. The first fit counts as 1,
-        whatever its number of rows, so that moments from before it converged are soon forgotten.
+        whatever its number of rows, so that moments from before its convergence are soon forgotten.
     """
 
     moments: Moments
@@ -42,14 +42,14 @@ class StreamState:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """The state of a stream.
+    """The state of a stream of rows between two calls of `partial_fit`.
 
     Parameters
     ----------
     dtype : type of the rows, taken from the first rows.
     seed : seed of the initialisation.
     waiting_blocks : waiting rows and their weights. Each block has more than twice as many rows as the next one, so
-        that a row is copied few times even if calls are short.
+        that each row is copied only a few times even if calls add few rows.
     state : sums and settings; None until the first `LEAF_ROWS` rows have arrived.
     n_rows_seen : number of rows of all calls, including rows of weight 0.
     """
@@ -79,7 +79,7 @@ class Stream:
         Returns
         -------
         stream : stream with copies of the rows that are waiting now.
-        portion : rows for the fit or step; None if there are too few.
+        portion : rows for the next fit or step; None if too few rows are waiting.
         rest : rows that were not used.
         """
         missing = (LEAF_ROWS if self.state is None else STEP_ROWS) - self.n_waiting_rows

@@ -49,7 +49,7 @@ class ArraySource(Source):
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> ArraySource:
-        """Return a source of the changed blocks, which are kept instead of being made again in every pass."""
+        """Return a source of the changed blocks, which are stored, so that later passes do not make them again."""
         twin = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         twin._blocks = list(counted_anew(changed for block in self._blocks for changed in change(block)))
         twin.n_rows = n_rows

@@ -36,14 +36,14 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """Work on a block of rows, with results that add up. A task is pickled, because it is sent to the rows."""
+    """A computation on blocks of rows, whose results add up. Tasks are picklable, because they are sent to workers."""
 
     @property
     def key(self) -> Hashable:
         """Return a key; tasks with equal keys share the states that are stored with blocks."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state of a block. A source may keep the state between passes, or drop it and call `open` again."""
+        """Create the state of a block. A source may drop a state between passes, and call `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
@@ -65,28 +65,28 @@ class LeafReduction(Generic[S]):
 
 
 class Source(ABC):
-    """The rows of a data set, wherever they are stored: the only view of the data in fits and predictions.
+    """The rows of a data set, stored in memory or elsewhere. Fits and predictions access data only through sources.
 
-    A new source sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in
-    other processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
+    A subclass sets the attributes and implements `blocks`; all other methods have defaults. A source with rows in other
+    processes also overrides `map_merge`, `map_rows` and `changed`, and sends the work to these processes.
 
     Attributes
     ----------
     n_rows : number of rows, at least 1.
     n_features : number of columns.
     dtype : float32 or float64, the type of the rows in every block.
-    feature_names : names of the columns; None if they have no names.
+    feature_names : names of the columns; None if the columns have no names.
     may_miss : whether values may be missing (NaN).
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
     has_errors : whether blocks have measurement errors.
     has_log_prior : whether blocks have prior knowledge about the components of their rows.
     memory : bytes for the states that are stored with blocks; states beyond this limit are recomputed in every pass.
     is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
-    is_remote : whether a pass costs more than the work on the rows, so that the first pass collects all row statistics.
-    max_fits : maximum number of concurrent fits whose states other processes keep; None if rows are in this process.
+    is_remote : whether passes themselves are expensive, so that the first pass collects all row statistics at once.
+    max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
     is_lazy : whether `per_row` returns a lazy result, which needs no memory yet.
     is_on_device : whether the rows of blocks are a `DeviceArray`.
-    array_like : empty array of the library, the device and the type of the rows; None for NumPy's arrays.
+    array_like : empty array that shows the array library, device and type of the rows; None for NumPy arrays.
     """
 
     n_rows: int
@@ -106,7 +106,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and states by first row
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and the state of each block by its first row
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
@@ -116,8 +116,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or none
-        has.
+        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or no
+        block has weights.
         """
 
     @cached_property
@@ -171,9 +171,9 @@ class Source(ABC):
         return value
 
     def per_row(self, task: Callable[[Block], NDArray[RowResult]], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the result of `each_row`. For a lazy array, the result is a lazy array with the same chunks.
+        """Return the result of `each_row`; for lazy data, the result is a lazy array with the same chunks.
 
-        A lazy array requires `dtype` and `shape` of the result for one row.
+        For lazy data, `dtype` and `shape` must describe the result for one row.
         """
         return self.each_row(task)
 
@@ -216,10 +216,9 @@ class Source(ABC):
         """Return all rows if there are at most `n_rows`, otherwise a sample of about `n_rows` rows.
 
         The sample does not depend on the partition into blocks. A hash of the row index chooses a row with probability
-        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the row gets the weight weight / p.
-        Therefore heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the
-        maximum of each feature are also chosen and weighted like random rows, so that no initialisation misses an
-        outlier.
+        p = min(1, weight / fair), where fair = total weight / `n_rows`, and the new weight is weight / p. Therefore
+        heavy rows are always chosen, and rows of weight 0 never. The first rows with the minimum and the maximum of
+        each feature are also chosen and weighted like random rows, so that no initialisation misses an outlier.
         """
         if self.n_rows <= n_rows:
             return Block.concatenate(self.blocks())
@@ -234,14 +233,14 @@ class Source(ABC):
         return sampled(Block.concatenate(blocks), np.concatenate(is_drawn), fair)
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
-        """Return a source of the blocks that a picklable function makes of each block, with `n_rows` rows in total.
+        """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices begin at 0 again. `columns` lists the indices of the remaining columns; None means all.
+        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all.
         """
         return _Changed(self, change, n_rows, columns)
 
     def without_states(self) -> Self:
-        """Return a source of the same rows without stored states, because each concurrent fit needs its own."""
+        """Return a source of the same rows without stored states, because each concurrent fit needs its own states."""
         self.__dict__.setdefault("_cache", {})  # creates the cache of row statistics, which both sources then share
         twin = object.__new__(type(self))  # copy.copy takes longer than all steps of a small fit
         twin.__dict__.update(self.__dict__, _states=(None, {}))
@@ -254,7 +253,8 @@ class Source(ABC):
     def with_log_prior(self, log_prior: Array, indices: NDArray[np.int32] | None = None) -> Source:
         """Return the same rows with prior knowledge of their components; see `Block`.
 
-        `indices` (n_rows,) are of all rows. Without indices, the labels in `Block.assignment` are the indices.
+        `indices` (n_rows,) has the index in `log_prior` for each row of the data. If `indices` is None, the labels in
+        `Block.assignment` are these indices; without labels, `log_prior` has one entry per row.
         """
         change = partial(_with_log_prior, log_prior=log_prior, indices=indices)
         twin = self._with_origin(self.changed(change, self.n_rows))
@@ -262,9 +262,9 @@ class Source(ABC):
         return twin
 
     def reweighted(self, factor: float) -> Source:
-        """Return the same rows with their weights multiplied by a factor, or without weights if they have none."""
+        """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # otherwise sums have other bits
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # exact only for powers of 2
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
@@ -272,7 +272,7 @@ class Source(ABC):
         return twin
 
     def part(self, choose: Callable[[Block], NDArray[np.bool_]], n_rows: int) -> Source:
-        """Return the `n_rows` rows for which a picklable function of their block is true, indexed again from 0."""
+        """Return a source of the `n_rows` rows that a picklable function selects in each block, indexed from 0."""
         return self.changed(partial(_part, choose=choose), n_rows)
 
 

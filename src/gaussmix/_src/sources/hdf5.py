@@ -1,4 +1,4 @@
-"""Read rows of an HDF5 data set, such as X of an AnnData on disk; in every pass if they do not fit into memory."""
+"""Read rows of an HDF5 data set, such as X of an AnnData; if the rows exceed the memory, in every pass."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _DatasetReader(Reader):
         self.names, self._indices, self._weight_index, self.dtype, self.integer_columns = chosen
 
     def parts(self) -> Iterator[Block]:
-        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # counts all columns
+        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # size of a row with all columns
         if self._data.chunks is not None:  # because HDF5 reads whole chunks
             n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
         n_rows = min(n_rows, LEAF_ROWS)

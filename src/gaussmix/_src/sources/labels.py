@@ -22,9 +22,10 @@ def values_in(source: Source, column: int) -> Array:
 
 
 def labelled(source: Source, column: int, values: Array, indices: NDArray[np.int32]) -> Source:
-    """Return the rows without a column, and with the index of its value in `Block.assignment`.
+    """Return the rows without the column of labels, whose indices are in `Block.assignment` instead.
 
-    `values` must be increasing, and `indices` has shape (n_values,). A row with any other value gets −1.
+    `values` (n_values,) must be increasing. A row with the value `values[i]` gets `indices[i]`, and a row with any
+    other value gets −1.
     """
     retained = [each for each in range(source.n_features) if each != column]
     change = partial(_labelled, column=column, values=values, indices=indices)

@@ -1,4 +1,4 @@
-"""Implement `gaussmix.open`, which opens tables that need not fit into memory, by registered names."""
+"""Implement `gaussmix.open`, which opens tables that need not fit into memory, by functions for types of tables."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DEFAULT_MEMORY = "512 MB"
 
 _BATCHES = "gaussmix._src.sources.files.batches"
 
-# Functions that open tables, by the name of the table (its library and class, or the extension of its file). A text is
-# the module and name of a function that is imported when it is first used. Other packages can add entry points.
+# Functions that open tables, by the name of the table (its library and class, or the extension of its file). A string
+# is the module and name of a function that is imported when it is first used. Other packages can add entry points.
 SOURCES: dict[str, Opener | str] = {
     "gaussmix.Files": f"{_BATCHES}:open_files",
     "pyarrow.Dataset": f"{_BATCHES}:open_dataset",
@@ -43,7 +43,7 @@ SOURCES: dict[str, Opener | str] = {
     "list of ray.ObjectRef": "gaussmix._src.sources.ray:open_ray",
 }
 IN_MEMORY = {"builtins", "numpy", "pandas", "scipy"}  # libraries whose tables other packages can't open
-SEVERAL = "Name several files by a pattern, by their folder, or by pyarrow.dataset.dataset(files)."
+SEVERAL = "To open several files, pass a pattern, their folder or pyarrow.dataset.dataset(files)."
 _SIZE_SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*([0-9.]+)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
@@ -59,21 +59,21 @@ def open(
 ) -> Source:
     """Open a table with rows that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
 
-    A table that fits into half of the memory is read once. A larger one is read again in every EM step, in blocks of a
-    few times 65,520 rows, while earlier blocks are processed. Both ways give bit-identical results.
+    A table that fits into half of the memory is read once. A larger table is read again in every EM step, in blocks of
+    a few times 65,520 rows, while earlier blocks are processed. Both ways give bit-identical results.
 
     Parameters
     ----------
-    data : table to open. It can be a path, a pattern such as ``"data/*.parquet"``, a folder or a URL such as
+    data : table to open. `data` can be a path, a pattern such as ``"data/*.parquet"``, a folder or a URL such as
         ``"s3://bucket/rows/*.parquet"`` of Parquet, Arrow (Feather), .npy or CSV files, which are read in the order of
-        their names. It can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
+        their names. `data` can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
         polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
-        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in the last two, are called
-        x0, x1 ….
+        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in Dask arrays and HDF5, are
+        called x0, x1 ….
     columns : names of the features; by default all numeric columns.
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
-    memory : memory for rows and data stored with them, in bytes or as a text such as "512 MB". The libraries need about
-        200 MB more.
+    memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". The libraries need
+        about 200 MB more.
     missing : whether feature values may be missing (NaN or null). Otherwise a missing value raises an error with its
         location.
     cache : folder for .npy copies of the values in files, or None. With a cache, the files are read once; later passes,
@@ -81,9 +81,9 @@ def open(
 
     Returns
     -------
-    source : the rows. CSV files, tables with slow compression (zstd, gzip, brotli) and tables that can be read only
-        once are first copied to a temporary .npy file in TMPDIR. A warning reports its location and size. The file is
-        deleted with the source.
+    source : source of the rows, for use as `X`. CSV files, tables with slow compression (zstd, gzip, brotli) and tables
+        that can be read only once are first copied to a temporary .npy file in TMPDIR. A warning reports the location
+        and size of this copy, which is deleted together with the source.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def open(
         wrong = f"open takes a path, a pattern or a table that is not in memory, not {type(data).__name__}."
         raise ParameterTypeError(f"{wrong} {SEVERAL}" if isinstance(data, list | tuple) else wrong)
     if cache is not None and not isinstance(data, str | os.PathLike) and _kind(data) != "gaussmix.Files":
-        raise ValueError(f"cache= keeps the numbers of files, not of a {type(data).__name__}: leave it out.")
+        raise ValueError(f"cache= stores copies of files, not of a {type(data).__name__}: leave out cache=.")
     return opener(data, request)
 
 
@@ -117,7 +117,7 @@ def is_table(data: Any) -> bool:
 
 
 def check_memory(memory: int | str) -> int:
-    """Convert a number of bytes, or a text such as "512 MB" or "2 GiB", to bytes."""
+    """Convert a number of bytes, or a string such as "512 MB" or "2 GiB", to a number of bytes."""
     result = _SIZE.fullmatch(str(memory))
     try:
         index = float(result[1]) if result else 0.0
@@ -126,12 +126,12 @@ def check_memory(memory: int | str) -> int:
     unit = _SIZE_SUFFIXES[result[2].upper()] if result else 1
     n_bytes = int(index * (1024 ** round(np.log10(unit) / 3) if result and result[3] else unit))
     if n_bytes < 1:
-        raise ValueError(f"memory must be bytes or a text such as '512 MB', got {memory!r}.")
+        raise ValueError(f"memory must be a number of bytes or a string such as '512 MB', got {memory!r}.")
     return n_bytes
 
 
 def _kind(data: Any) -> str:
-    """Return the registered name of a table's library and class; "" if there is none. No library is imported."""
+    """Return the registered name of a table's library and class, without importing the library; "" if unregistered."""
     if isinstance(data, list | tuple) and data:
         name = f"list of {_kind(data[0])}"
         return name if name in SOURCES else ""
@@ -143,7 +143,7 @@ def _kind(data: Any) -> str:
 
 
 def _registered(name: str) -> Opener | None:
-    """Return the function that opens tables of this name, from gaussmix or another package; None if there is none."""
+    """Return the function that opens tables of this name, from gaussmix or another package; None if unknown."""
     result = SOURCES.get(name)
     if not isinstance(result, str):
         return result or plugins.load("gaussmix.sources", name)
@@ -176,6 +176,6 @@ def _of_files(name: str) -> Opener | None:
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())
-    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # no pipe
+    if opener is None and isinstance(first, Path) and first.is_file() and is_numeric_array(first):  # not a pipe
         return open_npy
     return opener or _registered("gaussmix.Files")

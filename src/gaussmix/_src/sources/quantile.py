@@ -1,4 +1,4 @@
-"""Compute a quantile of scores of rows by passes that count, so that no array of all scores is made."""
+"""Compute a quantile of the rows' scores by passes that count rows, without an array of the scores of all rows."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import concatenated, to_host
 from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
-COARSE_BITS = 42  # number of low bits of keys that a first pass ignores
+COARSE_BITS = 42  # number of low bits of the scores' keys that the first pass ignores
 MAX_INTERVALS = 1 << 14  # maximum number of intervals or scores that this process receives; more intervals are merged
-N_PASSES = 4  # the last pass returns all scores of an interval, in case many values near 0 are almost tied
+N_PASSES = 4  # maximum; the last pass returns all scores of an interval, because many may be almost tied near 0
 SLACK = 1 + 1e-12  # compensates rounding: in doubles, 0.29 · 100 is less than 29, and sums of weights are also rounded
 SIGN_BIT = np.uint64(1 << 63)
 
@@ -61,7 +61,7 @@ def find_neighbourhood(
     between: tuple[float, float] = (-inf, inf),
     tie: float = 0.0,
 ) -> QuantileNeighbourhood | None:
-    """Return the lowest score such that rows with scores up to it exceed a limit of weight, and the scores near it.
+    """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
     Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next pass divides the interval of the
     quantile, until every score has its own interval. This takes two passes for most tables, and one if few scores are
@@ -70,10 +70,11 @@ def find_neighbourhood(
     Parameters
     ----------
     source : rows and weights.
-    task : returns a score for each row of a block, NaN for rows that do not count.
+    task : task that returns a score for each row of a block, and NaN for rows that do not count.
     limit : function that returns the limit of weight, given the total weight of rows that count.
     between : interval in which the quantile is expected; rows with higher scores do not count.
-    tie : two scores are near if they differ by at most this value, or by this fraction of scores above 1.
+    tie : scores are near the quantile if they differ from the quantile by at most this value, or by this fraction of
+        the quantile if it is above 1.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def find_neighbourhood(
 def _sorted_neighbourhood(
     parts: list[tuple[Any, Any]], limit: Callable[[float], float], between: tuple[float, float], tie: float
 ) -> QuantileNeighbourhood | None:
-    """Return the same as `find_neighbourhood`, by a sort on the device, from the scores and the weights of leaves."""
+    """Sort the scores of blocks on the device, and return the same result as `find_neighbourhood`."""
     scores = concatenated([part for part, _ in parts])
     xp, counts = scores.namespace, scores.values <= between[1]
     ones = xp.ones_like(scores.values)
@@ -130,7 +131,7 @@ def _sorted_neighbourhood(
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
-    """The total weights of rows by their keys, of which some low bits are removed.
+    """Total weights of rows, grouped by the keys of their scores, from which some low bits are removed.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ class _Weights:
         return scores
 
     def shifted(self, shift: int) -> _Weights:
-        """Return the weights by keys of which `shift` low bits in total are removed; equal keys are merged."""
+        """Remove low bits of the keys, until `shift` bits are removed in total, and merge keys that become equal."""
         if shift == self.shift or not len(self.keys):
             return replace(self, shift=shift)
         keys = self.keys >> np.uint64(shift - self.shift)
@@ -184,7 +185,7 @@ class ScoreReduction(Generic[S]):
 
     Parameters
     ----------
-    task : returns the scores of a block.
+    task : task that returns the scores of a block.
     of_leaf : function of scores and weights; the weights are None if all are 1.
     """
 
@@ -203,7 +204,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """Return the weights of rows by their scores; `low` and `high` are full keys that limit the rows of interest."""
+    """Return the weights of rows by their scores; `low` and `high` are keys with all bits that limit the rows."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])
@@ -221,5 +222,5 @@ def _keys(scores: Array) -> Keys:
 
 
 def _scores(keys: Keys) -> Array:
-    """Return the scores with these keys."""
+    """Convert keys back to the scores that `_keys` converted."""
     return np.where(keys & SIGN_BIT, keys & ~SIGN_BIT, ~keys).astype(np.uint64).view(np.float64)

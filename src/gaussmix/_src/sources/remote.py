@@ -1,4 +1,4 @@
-"""Sources of rows in a table that the first pass reads, or in other processes."""
+"""Sources of rows in other processes, and of tables that are not read before the first pass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_FITS = 4  # maximum number of fits whose states are stored with the same row
 MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker while the worker assembles it
 # The number of partitions per worker, if there are enough rows, so that workers have about the same load.
 TARGETS_PER_WORKER = 4
-# Modules that gaussmix imports, or that Spark imports to call it; another missing module says nothing about gaussmix.
+# Modules that gaussmix or Spark's calls of gaussmix import. If another module is missing, gaussmix is not the cause.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
 _OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
 
@@ -41,7 +41,7 @@ class Target(NamedTuple):
     ----------
     owner : worker that will store the partition; None if there is no worker.
     first_row : index of the first row of the partition.
-    spans : indices of old partitions, each with the first row and the end of the span in it.
+    spans : indices of old partitions, each with the first row and the end of the span in this partition.
     """
 
     owner: str | None
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
 
 def laid_out(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str, int]) -> list[Target]:
-    """Return new partitions for old ones with these sizes; `n_threads` is the number of threads of each worker."""
+    """Return new partitions for old partitions of these sizes; `n_threads` is the number of threads of each worker."""
     n_leaves = leaves_of_target(sum(sizes), row_bytes, TARGETS_PER_WORKER * max(len(n_threads), 1))
     cuts = targets(sizes, n_leaves * LEAF_ROWS)
     return [Target(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
@@ -65,8 +65,8 @@ def leaves_of_target(n_rows: int, row_bytes: int, n_tasks: int) -> int:
 def targets(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tuple[int, int, int]]]]:
     """Return the first row of each new partition of `n_rows` rows, and the spans of its rows in old partitions.
 
-    `sizes` are the numbers of rows of the old partitions. A span is the index of an old partition, its first row and
-    end.
+    `sizes` are the numbers of rows of the old partitions. A span consists of the index of an old partition, and of the
+    first row and the end in this partition.
     """
     ends = [*accumulate(sizes)]
     result = []
@@ -103,13 +103,13 @@ def merged(trees: Iterable[Tree[S]]) -> Tree[S]:
 
 
 def split_by_component(trees: Iterable[Tree[Any]], n_parts: int) -> Any:
-    """Merge trees of partial sums into one tree; for several parts, into one tree per part of the components."""
+    """Merge trees of partial sums into one tree, or into `n_parts` trees, each for a group of components."""
     tree = merged(trees)
     return tree if n_parts == 1 else tree.split_by_component(n_parts)
 
 
 def check_version(version: str, worker: str, hosts: str) -> None:
-    """Raise ImportError, in a worker, if it has another version of gaussmix."""
+    """Raise ImportError in a worker whose version of gaussmix is not `version`."""
     if (ours := package_version()) != version:
         raise ImportError(
             f"The {worker} on {platform.node()} has gaussmix {ours}. Install {version}, as here, on all {hosts}."
@@ -139,8 +139,9 @@ def _of_rows(name: str) -> Any:
 class LazySource(Source):
     """A source of a table that is read in the first pass, which calls `read` and checks the rows.
 
-    The function `results` takes a task, and the type and shape of its result for one row. It returns the results of all
-    rows in the same kind of container as the table, such as a lazy array. The notices describe what was guessed.
+    The function `results` takes a task, and the type and shape of the task's result for one row. The function returns
+    the results of all rows in the same kind of container as the table, such as a lazy array. `notices` are messages
+    about guesses.
     """
 
     is_lazy = True
@@ -195,7 +196,7 @@ class LazySource(Source):
         return self._results(task, dtype, shape)
 
 
-States = dict[Hashable, tuple[Hashable, list[Any]]]  # by fit: the key of a task, and the state of each block
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: the key of a task, and the state of each block
 
 
 class WorkerPartition:
@@ -209,7 +210,7 @@ class WorkerPartition:
 
     def sums(self, task: Task[S], fit: Hashable) -> Tree[S]:
         """Run a task on each block, and return a tree of the results."""
-        # A concurrent thread does not find the states and makes its own.
+        # The states are removed during the call, so that a concurrent thread makes its own states.
         key, states = self._states.pop(fit, (None, []))
         if key != task.key:
             states = [task.open(block) for block in self.blocks]
@@ -244,13 +245,13 @@ class Remote(Source):
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
         """Sum the trees of results that a function of `WorkerPartition` and arguments returns for all partitions.
 
-        The trees are merged on the workers. They are split into parts by component before the trees of several workers
-        are merged, and each part is merged in separate tasks.
+        The trees are merged on the workers. Before the trees of several workers are merged, each tree is split by
+        component into `n_parts` parts, and each part is merged in separate tasks.
         """
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the traffic of a pass, given the bytes of its task and of a node's sums with `n_components`."""
+        """Return the traffic of a pass, given the bytes of a task and of one node's sums over `n_components`."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:
@@ -260,7 +261,7 @@ class Remote(Source):
             sent = sizes(self.n_features)
             n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
-        # Both `BlockMoments` and `Sums` of them have this method.
+        # `BlockMoments` and `Sums` of `BlockMoments` both have the method `joined`.
         return parts[0] if n_parts == 1 else parts[0].joined(parts)
 
     def map_rows(self, task: Callable[[Block], T]) -> Iterator[T]:

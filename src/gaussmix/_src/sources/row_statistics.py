@@ -45,7 +45,7 @@ class Cells:
     ends: Array
     n_seen: Array  # (n_features,), number of rows of positive weight in which the feature is observed
     n_missing: Array  # (n_features,), number of rows in which the feature is missing
-    # Number and total weight of rows of positive weight without any observed value.
+    # Number and total weight of the rows that have positive weight but no observed value.
     n_empty: int
     empty_weight: float
 
@@ -100,7 +100,7 @@ class PairwiseObservedCounts(RowStatistic):
 
 @dataclass(frozen=True)
 class DistinctDigests(RowStatistic):
-    """Digests of the distinct rows of positive weight, at most `MAX_DIGESTS` of them."""
+    """Digests of up to `MAX_DIGESTS` distinct rows of positive weight."""
 
     MAX_DIGESTS: ClassVar[int] = 64
     digests: frozenset[bytes]
@@ -117,7 +117,8 @@ class DistinctDigests(RowStatistic):
 class Fingerprint(RowStatistic):
     """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
 
-    It sums, modulo 2⁶⁴, hashes of the index and CRC-32 of each 65,520 rows. It misses a change with probability 2⁻³².
+    The number is the sum, modulo 2⁶⁴, of hashes of the index and the CRC-32 of each block of 65,520 rows. A change is
+    missed with probability 2⁻³².
     """
 
     total: int

@@ -47,8 +47,8 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
 class Survey:
     """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
 
-    A row is sampled if the hash of its index, divided by its weight, is less than 1 over the weight that a sampled row
-    represents. Because that weight is known only at the end, the rows with the smallest quotients are kept until then.
+    A row is sampled if the hash of its index, divided by its weight, is less than 1 / w, and w is the weight that a
+    sampled row represents. Because w is known only at the end, the rows with the smallest quotients are kept.
     """
 
     n_rows: int  # total number of rows in all blocks
@@ -56,7 +56,7 @@ class Survey:
     _findings: Tree[Any] = field(default_factory=Tree)
     _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of row indices, and the rows
     _n_rows: int = 0
-    _limit: float = np.inf  # rows with larger keys were dropped or will be
+    _limit: float = np.inf  # rows with larger keys are dropped
 
     def add(self, block: Block) -> None:
         """Process the next block, which must be a node of the summation tree."""

@@ -1,4 +1,4 @@
-"""Predict the bytes that a pass over rows on other machines sends, and the memory that it takes."""
+"""Predict the bytes that a pass over rows on other machines sends, and the memory that the pass takes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-FAN_IN = 8  # number of trees merged in one task, each with about the same number of nodes
+FAN_IN = 8  # number of trees of sums that one task merges, each with about the same number of nodes
 MAX_MERGE_BYTES = 2**30  # limit in bytes per merging task, if there are enough components to split the sums
 UNITS = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """The number of bytes that a pass sends.
+    """The sizes of the data that a pass sends, and limits on these sizes.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Traffic:
 
     @property
     def n_parts(self) -> int:
-        """Return the number of parts into which components are split, so that tasks merge `MAX_MERGE_BYTES` bytes."""
+        """Return the number of parts into which components are split, which limits the bytes that a task merges."""
         return max(min(-(-self.merging // MAX_MERGE_BYTES), self.n_components), 1)
 
     @property
@@ -55,22 +55,22 @@ class Traffic:
 
     @property
     def memory(self) -> int:
-        """Return the memory in this process, in bytes: two copies of the task, and sums as received and in full."""
+        """Return the memory in this process, in bytes: two copies of the task, and the sums as received and in full."""
         return 2 * self.task + 3 * self.up
 
     def checked(self) -> Self:
-        """Return this object; raise MemoryError, with the sizes, if a pass can't succeed."""
+        """Return this object; raise MemoryError, with the sizes, if a pass would send or store too many bytes."""
         sums = f"A pass brings {format_bytes(self.up)} of sums to this process"
         advice = "lower n_components, or choose a covariance_type with fewer parameters, such as 'diag'"
         if self.up > self.largest:
             raise MemoryError(
-                f"{sums}, and {self.setting} is {format_bytes(self.largest)}. Set it to {format_bytes(2 * self.up)} "
-                f"where the session begins, {advice}."
+                f"{sums}, but {self.setting} is {format_bytes(self.largest)}. Set it to {format_bytes(2 * self.up)} "
+                f"when the session begins, {advice}."
             )
         if self.memory > physical_memory():
             raise MemoryError(
                 f"{sums}, which takes {format_bytes(self.memory)} of memory. This machine has "
-                f"{format_bytes(physical_memory())}. Use a larger one, {advice}."
+                f"{format_bytes(physical_memory())}. Use a larger machine, {advice}."
             )
         return self
 

@@ -78,7 +78,7 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
                 raise TimeoutError(f"{idle}, and max_time is over. {advice}")
             if not has_warned:
                 has_warned = True
-                warn(f"{idle}, and the work waits for one. {advice}")
+                warn(f"{idle}, and the work waits for a worker. {advice}")
         return work.result()
     except BaseException:
         work.cancel()

@@ -1,4 +1,4 @@
-"""Run a bootstrap: continue EM from a fitted mixture, on rows with other weights or on drawn rows."""
+"""Run a bootstrap: refit a mixture by EM to the same rows with new weights, or to rows drawn from the mixture."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from gaussmix._src.sources.base import Source
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
-MAX_DRAWN_VALUES = 2**22  # number of weights, or of values in drawn rows, that are in memory at a time: 32 MB
-MAX_COMPARED_ROWS = 2**13  # number of rows by which the components of a refit are matched
+MAX_DRAWN_VALUES = 2**22  # maximum number of drawn weights, or of values of drawn rows, in memory at a time: 32 MB
+MAX_COMPARED_ROWS = 2**13  # number of sampled rows that match the components of a refit to the original ones
 REFIT_START_TOL = 1e-9  # tolerance of EM before the first refit, in nats per unit of row weight
-MIN_SIMILARITY = 0.5  # a component whose rows before and after the refit are less similar counts as another one
-# A row with a smaller weight, relative to the largest, would change a refit only by rounding.
+MIN_SIMILARITY = 0.5  # below this similarity of a component's rows before and after a refit, the component has changed
+# Leaving out a row with a smaller weight, relative to the largest weight, would change a refit only by rounding error.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # largest acceptable fraction of refits in which a component collapses
-# Below this rows · components · (features² + 8), 200 refits in the C++ core take a few seconds.
+# If rows · components · (features² + 8) is below this limit, 200 refits in the C++ core take at most a few seconds.
 MAX_FAST_REFIT_COST = 1_000_000
-PYTHON_COST_FACTOR = 40  # relative cost of refits to few rows that the C++ core can't make
-INCOMPLETE_COST_FACTOR = 8  # relative cost of refits to incomplete rows
+PYTHON_COST_FACTOR = 40  # cost of a refit in Python relative to a refit in the C++ core, for few rows
+INCOMPLETE_COST_FACTOR = 8  # cost of a refit to incomplete rows relative to a refit to complete rows
 
 
 class Refits(NamedTuple):
@@ -51,15 +51,16 @@ class Refits(NamedTuple):
     ----------
     model : mixture at its maximum, from which all refits start.
     initial_objective : objective of the original fit, in nats per unit of row weight.
-    parameter_draws : (n_kept, q), natural parameters of each refit without collapsed components, in the component order
-        of `model`.
-    draw_weights : (n_kept,), factor of the square of each draw. It is 1, or in the jackknife w / g² · (N − g) / N for a
-        row of weight w that is reduced by g, with total weight N; or (N − 1) / N if weights don't count rows.
+    parameter_draws : (n_kept, q), natural parameters of each refit in which no component collapsed, with components in
+        the order of `model`.
+    draw_weights : (n_kept,), factor of the squared deviation of each draw. The factor is 1 except in the jackknife. In
+        the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by g and the total weight is N.
+        If weights don't count rows, the factor is (N − 1) / N, where N is the number of rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
-    n_relabelled : number of refits whose components had to be reordered.
-    n_at_other_maximum : number of refits at another maximum, in which the rows of some component have a similarity
-        below one half to its rows in `model`.
+    n_relabelled : number of refits whose components had to be reordered to match `model`.
+    n_at_other_maximum : number of refits that ended at another maximum: the rows of some component in the refit and in
+        `model` have a similarity below one half.
     n_unconverged : number of refits that did not converge within `MAX_REFIT_STEPS` steps.
     degenerate_components : components that had collapsed or become empty in the original fit.
     """
@@ -77,17 +78,17 @@ class Refits(NamedTuple):
 
 
 class Resampling(NamedTuple):
-    """The settings of resampling.
+    """Settings of a bootstrap or of a jackknife.
 
     Parameters
     ----------
     kind : "weighted" draws row weights from a Dirichlet distribution (Newton & Raftery 1994, JRSS B 56);
         "nonparametric" draws rows with replacement (Efron 1979); "parametric" draws rows from the mixture; "jackknife"
         leaves out each row in turn.
-    n_resamples : number of refits; the jackknife makes one per row.
-    concentration : concentration of the Dirichlet distribution; 1 for the uniform distribution.
+    n_resamples : number of refits; not used by the jackknife, which makes one refit per row.
+    concentration : concentration parameter of the Dirichlet distribution of "weighted"; 1 for the uniform distribution.
     em_tolerance : tolerance of EM, in nats per unit of row weight.
-    is_frequency : whether row weights count rows.
+    is_frequency : whether row weights count rows, so that a row of weight 2 stands for two rows.
     """
 
     kind: str
@@ -101,7 +102,7 @@ RefitBatches = Iterator[tuple[list[EMState], Array]]
 
 
 def is_refit_fast(problem: Problem, model: Model) -> bool:
-    """Return whether 200 refits to weighted rows take a few seconds, according to their estimated cost."""
+    """Estimate from the size of a problem whether 200 refits to reweighted rows take at most a few seconds."""
     source, objective = problem.source, problem.objective
     terms, data = objective.pack_for_core(model.n_components), problem.data
     is_usual = terms is not None
@@ -116,11 +117,12 @@ def is_refit_fast(problem: Problem, model: Model) -> bool:
 def refit_resamples(
     problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator, collapsed: Collection[int] = ()
 ) -> Refits:
-    """Refit a mixture to many resamples, starting from the maximum near a model.
+    """Refit a mixture to many resamples; every refit starts from the maximum of the objective near `model`.
 
     Raises
     ------
-    ValueError : a component collapsed in more than a third of the refits, or the kind does not support these rows.
+    ValueError : a component collapsed in more than a third of the refits, or the kind of resampling does not support
+        the rows.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     ascent = ObjectiveMaximiser(problem, total)
@@ -147,7 +149,7 @@ def refit_resamples(
     n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
         raise ValueError(
-            f"bootstrap needs components that refits keep, but one collapsed in {tally[0]:,} of {n:,} refits. Lower "
+            f"bootstrap needs refits without collapse, but components collapsed in {tally[0]:,} of {n:,} refits. Lower "
             f"n_components, raise {'concentration or ' if resampling.concentration < 1 else ''}reg_covar, or set "
             "prior='default'."
         )
@@ -157,7 +159,7 @@ def refit_resamples(
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
-    """Yield the final states of some refits at a time, and the weight of each."""
+    """Run the refits in batches, and yield the final states and the draw weights of each batch."""
     if resampling.kind == "parametric":
         yield from _refit_drawn_rows(problem, model, resampling, rng)
         return
@@ -178,7 +180,7 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
 
 
 def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
-    """Draw new row weights (n, n_rows) for some refits, given the weights (n_rows,) of the fit."""
+    """Draw new row weights (n, n_rows) for `n` refits from the row weights (n_rows,) of the original fit."""
     if how.kind == "jackknife":
         weights = np.repeat(row_weight[None], n, axis=0)
         removed = np.minimum(row_weight[omitted], 1.0) if how.is_frequency else row_weight[omitted]
@@ -190,7 +192,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
         return drawn if how.is_frequency else drawn * row_weight
     if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
-        # A row of weight w stands for w rows of weight 1, whose gamma variates have a sum with shape concentration · w.
+        # The gamma variates of w rows of weight 1 add up to one gamma variate of shape concentration · w.
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
         gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
@@ -200,7 +202,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
 
 
 def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resampling, row_weights: Array) -> list[EMState]:
-    """Refit the mixture to the same rows with other weights, (n, n_rows), and return the final states."""
+    """Refit the mixture to the same rows with `n` sets of new weights, (n, n_rows), and return the final states."""
     source, n_rows = problem.source, problem.source.n_rows
     block, groups = source.whole, None
     data, known = problem.data, problem.data.labels
@@ -208,14 +210,14 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         nothing, each = np.zeros(len(row_weights), np.int64), np.arange(len(row_weights)) * n_rows
         unit = unit_of_weights(float(row_weights.max()))
         below_1 = row_weights / unit
-        # priors are weighted in this unit
+        # The prior of the objective is scaled to row weights that are divided by `data.weight_unit`.
         totals = below_1.sum(axis=1), np.full(len(row_weights), unit / data.weight_unit)
         groups = RowGroups(block.rows, below_1.ravel(), nothing, nothing + n_rows, *totals, each, block.error)
 
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # priors are weighted in this unit
+        weight = row_weights[index] / problem.data.weight_unit  # the prior is scaled to weights in this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
@@ -228,11 +230,11 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
     """Refit the mixture to tables of drawn rows as large as the original data, and yield the final states."""
     n_rows = max(2, round(problem.source.row_totals.total_weight * problem.data.weight_unit))
     if problem.data.labels is not None:
-        raise ValueError("kind='parametric' draws rows without labels. Use kind='weighted'.")
+        raise ValueError("kind='parametric' does not support labels. Use kind='weighted'.")
     if problem.source.is_incomplete:
-        raise ValueError("kind='parametric' needs complete rows without errors. Use kind='weighted'.")
+        raise ValueError("kind='parametric' does not support missing values or X_error. Use kind='weighted'.")
     if model.noise is not None and model.noise.bounds is None:
-        raise ValueError("kind='parametric' needs noise in a box to draw from. Use kind='weighted'.")
+        raise ValueError("kind='parametric' can draw noise only from a box. Use kind='weighted'.")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)
@@ -242,7 +244,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
 def simulate_tables(
     model: Model, n_rows: int, n_tables: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> Iterator[list[Array]]:
-    """Yield lists of tables with rows drawn from a mixture, `n_tables` tables in total."""
+    """Draw `n_tables` tables of rows from a mixture, and yield lists of tables that are small enough for memory."""
     at_once = max(1, MAX_DRAWN_VALUES // (n_rows * model.n_features))
     for first in range(0, n_tables, at_once):
         yield [sample(model, n_rows, rng, None, engine)[0] for _ in range(min(at_once, n_tables - first))]
@@ -251,7 +253,7 @@ def simulate_tables(
 def fit_tables(
     problem: Problem, models: list[Model], tables: Sequence[Rows], table_indices: Indices, stopping: StopRule
 ) -> list[EMState]:
-    """Run EM from each model on the table with its index, and return the final states. Tables have equal sizes."""
+    """Run EM from `models[i]` on `tables[table_indices[i]]`, and return the final states; tables have equal sizes."""
     n_rows, n, groups = len(tables[0]), len(models), None
     if n_rows <= LEAF_ROWS and problem.data.trimming is None:
         size, rows = np.full(n, n_rows), tables[0] if len(tables) == 1 else np.concatenate(tables)
@@ -269,12 +271,12 @@ def _replace_row_weight(block: Block, row_weight: Array) -> Iterable[Block]:
 
 @dataclass(frozen=True, eq=False)
 class _ComponentMatcher:
-    """A matcher that finds the components of a mixture in other mixtures, by the rows that belong to them.
+    """A matcher that finds the components of one mixture in refitted mixtures, by the rows of each component.
 
     Parameters
     ----------
     rows : a sample of the rows.
-    engine : engine of the problem.
+    engine : engine that sums over the rows.
     responsibilities : (n_rows, n_components), responsibilities of the original mixture.
     has_labels : whether labels name the components, so that their order is fixed.
     """
@@ -291,11 +293,11 @@ class _ComponentMatcher:
         return cls(rows, problem.engine, responsibilities, problem.data.labels is not None)
 
     def match_components(self, mixtures: StackedModels) -> tuple[Indices, Array]:
-        """Match the components of each mixture to the original ones; return indices and similarities (n, n_components).
+        """Match each mixture's components to the original ones; return indices and similarities, (n, n_components).
 
         The similarity of responsibilities is Tanimoto's, Σ γ γ' / (Σ γ² + Σ γ'² − Σ γ γ'), which generalises Jaccard's
-        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved below
-        ½.
+        similarity of sets. Hennig (2007, Computational Statistics & Data Analysis 52) calls a cluster dissolved if the
+        similarity is below ½.
         """
         n, K = mixtures.weights.shape
         orders, similarities = np.tile(np.arange(K), (n, 1)), np.empty((n, K))

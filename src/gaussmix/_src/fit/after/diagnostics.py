@@ -28,13 +28,13 @@ from gaussmix._src.sources.row_statistics import Cells
 if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem
 
-_MIN_RESIDUAL_VARIANCE = 1e-10  # fraction of a column's variance, given other columns, that is attributed to rounding
-_MIN_COEFFICIENT = 1e-4  # smallest absolute standardised coefficient with which a column counts as determining another
+_MIN_RESIDUAL_VARIANCE = 1e-10  # columns with a smaller unexplained fraction of the variance are linearly dependent
+_MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as the cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
-_MIN_PART = 0.01  # relative to the largest entry of a direction; columns with a smaller entry are not named
+_MIN_PART = 0.01  # columns with a smaller entry in a direction, relative to the largest entry, are not named
 _MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
-Names = Sequence[str] | None  # names of the features; None if they have no names
+Names = Sequence[str] | None  # names of the features; None if features have no names
 
 
 def find_constant_columns(source: Source) -> list[int]:
@@ -44,7 +44,7 @@ def find_constant_columns(source: Source) -> list[int]:
 
 
 def find_two_valued_columns(source: Source) -> list[int]:
-    """Return the columns with only two observed values in rows of positive weight; [] if there are few rows."""
+    """Return the columns with only two distinct values in rows of positive weight; [] if fewer than 10 rows."""
     low, high = source.collect(Cells).ends
     if source.row_totals.n_positive < _MIN_ROWS_OF_TWO:
         return []
@@ -59,7 +59,7 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 
 
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
-    """Return a message that columns have only two values, with advice."""
+    """Return a message that lists columns with only two values and gives advice."""
     return (
         f"Only two values are in {_columns_text(columns, names)}: labels, not measurements; a component of one value "
         "has no variance there. Leave them out and compare them with the components, or fit the rows of each value "
@@ -68,7 +68,7 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns, whose variance is only the ridge (n_features,)."""
+    """Return the constant columns, in which all variance of the mixture comes from `ridge` (n_features,)."""
     is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False everywhere without a ridge
     if not is_ridge.any():  # avoids a pass over the rows
         return []
@@ -76,7 +76,7 @@ def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int
 
 
 def find_dependent_columns(source: Source) -> dict[int, list[int]]:
-    """Return columns that are linear functions of earlier columns, with these; {} if the rows are incomplete."""
+    """Map each column that is a linear function of earlier columns to those columns; {} if the rows are incomplete."""
     if source.is_incomplete:
         return {}
     return _find_dependent_in_covariance(source.collect(Spread).covariance)
@@ -84,7 +84,7 @@ def find_dependent_columns(source: Source) -> dict[int, list[int]]:
 
 @one_blas_thread()
 def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
-    """Find dependent columns in a covariance matrix, with a Cholesky factor of the independent columns."""
+    """Find linearly dependent columns in a covariance matrix by a Cholesky factor of the independent columns."""
     deviations = np.sqrt(np.diagonal(covariance))
     d, basis, result = len(covariance), list[int](), dict[int, list[int]]()
     inverse = np.zeros((d, d))  # inverse of the Cholesky factor of the independent columns
@@ -102,14 +102,14 @@ def _find_dependent_in_covariance(covariance: Array) -> dict[int, list[int]]:
 
 @dataclass(frozen=True)
 class SingularColumns:
-    """The columns because of which covariances are not positive definite.
+    """Columns that make covariance matrices singular, grouped by the cause.
 
     Parameters
     ----------
     constant : columns with a single value.
-    dependent : columns that are linear functions of other columns, each with the list of the other columns.
-    two_valued : columns with two values.
-    n_rows : number of rows if it is too small for linearly independent columns; otherwise None.
+    dependent : map from each column that is a linear function of other columns to the list of these columns.
+    two_valued : columns with only two distinct values.
+    n_rows : number of rows if there are too few rows for linearly independent columns; otherwise None.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -119,7 +119,7 @@ class SingularColumns:
 
     @classmethod
     def find(cls, source: Source, failed_families: Collection[Family]) -> SingularColumns:
-        """Find the singular columns in the rows of a source, for the structures whose fits failed."""
+        """Find the columns of a source that make covariances singular in the structures whose fits failed."""
         if not failed_families:
             return cls()
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
@@ -132,7 +132,7 @@ class SingularColumns:
         return cls(constant, find_dependent_columns(source), two_valued)
 
     def describe(self, names: Names) -> str:
-        """Return a message that names the columns and gives advice; "" if there are none."""
+        """Return a message that names the singular columns and gives advice; "" if there are no singular columns."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
@@ -152,7 +152,7 @@ class SingularColumns:
         return " ".join(sentences)
 
     def diagnose_columns(self, names: Names) -> list[Diagnosis]:
-        """Return a record for each column because of which candidates of a model selection failed."""
+        """Return a record for each column that made candidates of a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
         sentences |= {index: f"follows from {_columns_text(others, names)}" for index, others in self.dependent.items()}
@@ -161,7 +161,7 @@ class SingularColumns:
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:
-    """Return "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
+    """Return the beginning of a sentence: "Column 2 (counted from 0) of X is" or "Columns 'a', 'b' of X are"."""
     several = len(columns) > 1
     return f"Column{'s' * several} {_list_columns(columns, names)} of X {'are' if several else 'is'}"
 
@@ -190,7 +190,7 @@ def diagnose_run(final_state: EMState, constant: Sequence[int], names: Names, ro
     ----------
     final_state : final state of the run.
     constant : constant columns, whose variance is only the ridge.
-    names : names of the features; None if they have no names.
+    names : names of the features; None if features have no names.
     rows_note : the sentence of `distinct_rows_sentence` if there are few distinct rows; otherwise None.
     """
     result = diagnose_components(final_state, names)
@@ -225,8 +225,8 @@ def diagnose_ridge(
 ) -> list[Diagnosis]:
     """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
 
-    In such a component, the ridge is nearly all of the variance in some direction, or there are fewer distinct rows
-    than a matrix needs. `constant` lists the columns with one value, which are reported separately.
+    In such a component, the ridge makes up nearly all of the variance in some direction, or there are too few distinct
+    rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
@@ -240,12 +240,12 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # a sample would have fewer distinct rows than the data
+        counts = np.floor(model.weights * n_rows)  # not counted in the sample, which has fewer distinct rows
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
-    # Eigenvectors are needed for few components, because no direction has a larger fraction than the sum over all
-    # features.
+    # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features, so
+    # only few components need eigenvectors.
     some = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
     if not some.size:
         return []
@@ -275,7 +275,7 @@ def feature_name(feature: int | None, names: Names) -> str | int | None:
 def explain_singular(
     error: SingularCovarianceError, source: Source, family: Family, names: Names
 ) -> SingularCovarianceError:
-    """Return the error with a sentence on singular columns, if there are any; leave a DegenerateError unchanged."""
+    """Return an error whose message also names singular columns, if any; return a DegenerateError unchanged."""
     if isinstance(error, DegenerateError):
         return error
     sentence = SingularColumns.find(source, [family]).describe(names)
@@ -283,7 +283,7 @@ def explain_singular(
 
 
 def add_feature_name(error: DegenerateError, source: Source, names: Names) -> DegenerateError:
-    """Return the error with the name of its feature, or of a constant column if there is one."""
+    """Replace a feature's index in an error by the feature's name, or by the name of a constant column, if any."""
     feature = error.feature if isinstance(error.feature, int) else None
     constant = [] if feature is None else find_constant_columns(source)
     name = feature_name(constant[0] if constant else feature, names)

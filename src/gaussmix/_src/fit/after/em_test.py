@@ -8,17 +8,18 @@ from gaussmix._src.numerics.arrays import Array
 
 INITIAL_SECOND_WEIGHTS = 0.1, 0.3, 0.5  # initial weights of the second component
 VARIANCE_PENALTY = 0.25  # factor of the penalty on variances far from the variance of all values
-FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # EM steps with fixed weights, and EM steps after them with free weights
+FIXED_WEIGHT_STEPS, FREE_WEIGHT_STEPS = 300, 3  # numbers of EM steps, first with fixed and then with free weights
 MIN_VARIANCE = 0.05  # smallest initial variance, as a fraction of the variance of all values
 CHI2_DOF = 2  # degrees of freedom of the limiting χ² distribution
 
 
 def em_test_statistic(values: Array) -> float:
-    """Compute the test statistic of values (n,), in nats: twice the gain in penalised likelihood by a second component.
+    """Compute the test statistic of values (n,): twice the gain in penalised likelihood by a second component, in nats.
 
     The penalty of a weight α is log(1 − |1 − 2 α|). The penalty of a variance σ² is −¼ (s² / σ² + log(σ² / s²)), where
-    s² is the variance of all values; sections 2.1 and 3. For one normal distribution the limit is χ² with two degrees
-    of freedom. Weights, penalties and numbers of steps agree with the authors' R package MixtureInf 1.1.
+    s² is the variance of all values (sections 2.1 and 3). If the values come from one normal distribution, the
+    statistic has a χ² distribution with two degrees of freedom in the limit. Initial weights, penalties and numbers of
+    steps are the same as in the authors' R package MixtureInf 1.1.
     """
     x = values / np.abs(values).max()  # the statistic is invariant to scale, and scaling avoids overflow
     x = (x - x.min()) / np.ptp(x)
@@ -41,7 +42,7 @@ def em_test_statistic(values: Array) -> float:
 
 
 def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
-    """Return initial weights (m,), means and variances (m, 2), with separate or with equal means for each weight."""
+    """Return m initial values: weights (m,), means and variances (m, 2). Some initial values have equal means."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
     for weight in INITIAL_SECOND_WEIGHTS:
         cut = max(1, round(weight * len(x)))
@@ -53,14 +54,14 @@ def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
 
 
 def _joint_log_density(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """Compute log p(x, k), (m, n, 2)."""
+    """Compute log p(x, k) of n values and two components for each of m mixtures, (m, n, 2)."""
     parts = np.log(np.stack((1 - weights, weights), axis=1))[:, None, :]
     distances = (x[:, None] - means[:, None, :]) ** 2 / variances[:, None, :]
     return parts - 0.5 * (distances + np.log(2 * np.pi * variances)[:, None, :])
 
 
 def _second_responsibilities(x: Array, weights: Array, means: Array, variances: Array) -> Array:
-    """Compute the responsibility of the second component, (m, n)."""
+    """Compute the responsibility of the second component for each value, (m, n)."""
     joint = _joint_log_density(x, weights, means, variances)
     return 1 / (1 + np.exp(joint[:, :, 0] - joint[:, :, 1]))
 

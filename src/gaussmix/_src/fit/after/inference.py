@@ -28,15 +28,15 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
 MAX_EM_STEPS = 10_000  # maximum number of EM steps between attempts of Newton's method
 MAX_NEWTON_STEPS = 20
-# A smaller remaining gain, in nats of all rows, moves no parameter by more than 1e-6 standard errors.
+# If the remaining gain of all rows, in nats, is smaller, no parameter would move by more than 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
-MAX_GAIN_RATIO = 0.5  # Newton's method must leave less than this fraction of the gain per step; otherwise EM continues
+MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the remaining gain; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
-MIN_CURVATURE = 1e-9  # smallest positive curvature per unit of row weight; rows with known components have about 1
-# parameters with a larger fraction of their squared derivative in flat directions are undetermined
+MIN_CURVATURE = 1e-9  # smaller curvatures per unit of row weight count as 0; rows with known components have about 1
+# A parameter is undetermined if a larger fraction of its squared derivative lies in flat directions.
 MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
-# A negative variance up to this size, relative to the inverse information, is a 0 with rounding error.
+# A negative variance up to this size, relative to the inverse information, counts as 0 with rounding error.
 MAX_VARIANCE_ROUNDING = 1e-8
 OBJECTIVE_ROUNDING = 1e-6  # rounding error in nats per unit of row weight, including the effect of float32 rows
 
@@ -51,7 +51,7 @@ class LocalMaximum:
     frozen_components : components whose mean and covariance are frozen, with the reasons.
     information : observed information at the maximum.
     initial_objective : objective of the initial model, in nats per unit of row weight.
-    total_weight : total weight of the rows, as passed by the user.
+    total_weight : sum of the row weights that the user passed.
     """
 
     model: Model
@@ -66,22 +66,22 @@ class LocalMaximum:
     ) -> LocalMaximum:
         """Maximise the objective from a model until the remaining gain is negligible.
 
-        EM runs with falling tolerances until Newton's method converges from its result. If this never happens, EM ended
-        at a saddle point or on a ridge, with the directions in `flat_directions`.
+        EM runs with falling tolerances until Newton's method converges from the result of EM. If Newton's method never
+        converges, EM ended at a saddle point or on a ridge of the objective, along `flat_directions`.
 
         Parameters
         ----------
-        problem : problem with the objective.
+        problem : problem whose objective is maximised.
         model : initial model.
         collapsed : components that are frozen, unless a ridge keeps them from collapsing.
         is_frequency : whether row weights count rows in the outer product of the scores; None to skip the product.
 
         Raises
         ------
-        NotSmooth : there is no formula for the information.
+        NotSmooth : the information matrix of this problem has no formula.
         """
         if problem.data.trimming:
-            raise NotSmooth("trim leaves out other rows at each step")
+            raise NotSmooth("trim leaves out different rows at each step")
         if why := unsupported_reason(model.family, *model.means.shape):
             raise NotSmooth(why)
         unit = problem.data.weight_unit
@@ -98,7 +98,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # the square of a weight has the squared unit
+        if is_frequency is False:  # w² was divided by the unit twice, but the total weight once
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
@@ -109,12 +109,12 @@ class LocalMaximum:
 
     @property
     def flat_directions(self) -> Array:
-        """Return directions in which the objective does not fall, as orthonormal columns; none at a maximum."""
+        """Return the directions in which the objective doesn't fall, as orthonormal columns; no column at a maximum."""
         return self._steep_and_flat_directions[1]
 
     @cached_property
     def _steep_and_flat_directions(self) -> tuple[Array, Array]:
-        """Return orthonormal columns: the directions in which the objective falls, and the other directions."""
+        """Return orthonormal columns: directions in which the objective falls, and directions in which it does not."""
         matrix = self.information.matrix
         if not np.isfinite(matrix).all():
             raise ValueError("The second derivatives of the likelihood are not finite. Rescale the columns of X.")
@@ -130,7 +130,7 @@ class LocalMaximum:
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the natural parameters; NaN for degenerate components, 0 if known."""
+        """Compute the covariance (q, q) of the natural parameters: NaN for degenerate components, 0 if fixed."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
@@ -148,11 +148,12 @@ class LocalMaximum:
         return np.array([term.component in of_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
-        """Compute the covariance (q, q) of parameters, given their derivatives (q, p) by the coordinates.
+        """Compute the covariance (q, q) of parameters from their derivatives (q, p) with respect to the coordinates.
 
-        The covariance of the coordinates is the inverse of the information I or of the outer product G of the scores,
-        or I⁻¹ G I⁻¹: White (1982), Econometrica 50, theorem 3.2; Boldea & Magnus (2009), JASA 104, section 3. The
-        result is NaN for parameters that move along flat directions, and for negative variances beyond rounding.
+        The covariance of the coordinates is I⁻¹ for "hessian", G⁻¹ for "outer" and I⁻¹ G I⁻¹ for "sandwich", where I is
+        the information matrix and G is the outer product of the scores; White (1982), Econometrica 50, theorem 3.2;
+        Boldea & Magnus (2009), JASA 104, section 3. The result is NaN for parameters that move along flat directions,
+        and for negative variances beyond rounding.
         """
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
@@ -176,7 +177,7 @@ class LocalMaximum:
             result = along @ outer @ along.T
             variances = np.diagonal(result)
             wrong = variances < -MAX_VARIANCE_ROUNDING * (whitened**2).sum(axis=1)
-            # The variance is 0 up to rounding if rows fit exactly.
+            # If the model fits the rows exactly, variances are 0 except for rounding error, which may be negative.
             np.fill_diagonal(result, np.maximum(variances, 0.0))
             result[wrong] = result[:, wrong] = np.nan
         else:
@@ -184,7 +185,7 @@ class LocalMaximum:
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Draw models whose coordinates have the normal distribution with the covariance of the given kind."""
+        """Draw models with coordinates normally distributed around the maximum, with the covariance of this kind."""
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -192,7 +193,7 @@ class LocalMaximum:
         return [at.model_at(point) for point in points]
 
     def differentiate(self, function: Callable[[Model], Array]) -> Array:
-        """Compute derivatives (m, p) of a function of the model by the coordinates, using central differences."""
+        """Compute derivatives (m, p) of a function of the model with respect to coordinates by central differences."""
         at = self.information.coordinates
         curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
         steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
@@ -233,7 +234,7 @@ class ObjectiveMaximiser:
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Return a mask (n, n_components) of the components of other models that `find_degenerate` would return."""
+        """Return a mask (n, n_components) of components that are degenerate in the sense of `find_degenerate`."""
         lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
@@ -242,7 +243,7 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute the ridge's fraction of each variance given the other features, (n, n_components, n_features).
+        """Compute the ridge's fraction of each variance given the other features: (n, n_components, n_features).
 
         The result is 0 if components share their covariance, because a single component can't collapse.
         """

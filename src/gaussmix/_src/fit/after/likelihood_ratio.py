@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.axes import principal_axes
 
 MAX_SPLIT_AXES_PER_COMPONENT = 3  # number of axes along which each component is split
-TEST_SPLIT_DISTANCE = 1.0  # distance from a component to the means of its halves, in standard deviations
+TEST_SPLIT_DISTANCE = 1.0  # distance between a component's mean and the means of its halves, in standard deviations
 SPLIT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM from each split
 MAX_CONTINUED_SPLITS = 2  # number of splits from which EM continues to convergence
 
@@ -46,10 +46,10 @@ class LikelihoodRatioTest(NamedTuple):
 def run_likelihood_ratio_test(
     problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
-    """Compare a mixture with one that has one more component, starting from the mixture with each component split.
+    """Test a mixture against a mixture with one more component, which EM fits after splitting each component in turn.
 
-    The larger mixture of drawn rows is found in the same way, because otherwise the test would not have its nominal
-    level.
+    The larger mixtures of the drawn rows are fitted in the same way, because otherwise the test would not have its
+    nominal level.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ def _compute_statistics(
 ) -> Array:
     """Compute 2 (log L' − log L) for tables with the same number of rows, in nats.
 
-    Statistics are at least 0, because the larger mixture includes the smaller one. With `names`, raises ValueError if
-    each larger mixture has a collapsed component.
+    Statistics are at least 0, because the larger mixture includes the smaller mixture as a special case. ValueError is
+    raised if `names` is given and every larger mixture has a collapsed component.
     """
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
@@ -111,14 +111,14 @@ def _final_objectives(problem: Problem, states: Sequence[EMState], n_rows: int) 
 
 
 def all_repeat_rows(problem: Problem, models: list[Model], n_rows: int) -> bool:
-    """Return whether every model has a collapsed component with more than 2 d + 1 rows, so that rows repeat."""
+    """Return whether every model has a collapsed component with over 2 d + 1 rows, which is a sign of repeated rows."""
     stacked = StackedModels.from_models(models)
     is_on_ridge = ObjectiveMaximiser(problem, n_rows).ridge_fractions(stacked).max(axis=2) > MAX_RIDGE_FRACTION
     return bool((is_on_ridge & (n_rows * stacked.weights > 2 * stacked.template.n_features + 1)).any(axis=1).all())
 
 
 def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence[str]) -> ValueError:
-    """Return the error for mixtures with collapsed or empty components; it names a column without variance."""
+    """Return the error for mixtures with collapsed or empty components; the message names a column without variance."""
     fractions = ObjectiveMaximiser(problem, 1).ridge_fractions(StackedModels.from_models(models)).max(axis=(0, 1))
     sizes = f"likelihood_ratio_test needs rows that vary in each component, but of {models[0].n_components}"
     if fractions.max() > MAX_RIDGE_FRACTION:
@@ -131,7 +131,7 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
 
 
 def _split_models(model: Model) -> list[Model]:
-    """Return all mixtures with one component split in two along one of its longest axes."""
+    """Return the mixtures in which one component is split in two; each is split along up to 3 of its longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])

@@ -21,7 +21,7 @@ RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each re
 
 
 def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list[Candidate]:
-    """Return the candidates and their neighbours with one component less and one more, in order of structure and size.
+    """Return the candidates, and candidates with one component fewer or more, sorted by structure and size.
 
     With labels, no neighbour has fewer components than the smallest candidate, because a label might name a component
     that the neighbour lacks.
@@ -38,10 +38,10 @@ def compute_stability(
 ) -> tuple[Array, Array]:
     """Compute the mean and standard deviation of label agreement with K − 1 and K + 1 components, (n_candidates,) each.
 
-    The index of Fowlkes & Mallows (1983) compares each repeat with K components to every earlier repeat with K + 1;
-    Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024), Nature Genetics 56, as CellCharter computes it.
-    One pass over the rows suffices. The result is NaN for one component, and if there are no fits to compare on one
-    side.
+    Each repeat with K components is compared with every earlier repeat with K + 1 components by the index of Fowlkes &
+    Mallows (1983), as in the package CellCharter; Varrone, Tavernari, Santamaria-Martínez, Walsh & Ciriello (2024),
+    Nature Genetics 56. One pass over the rows suffices. The result is NaN for K = 1, and if there are no successful
+    fits with K − 1 or with K + 1 components.
     """
     steps = [(low, high) for low in repeats if (high := low._replace(n_components=low.n_components + 1)) in repeats]
     indices = {each: index for index, each in enumerate(repeats)}
@@ -57,7 +57,7 @@ def compute_stability(
 
 
 def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
-    """Return whether each value (n_candidates,) exceeds the values with one component less and one more."""
+    """Return whether each candidate's value exceeds the values with one component fewer and with one more."""
     by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
     def value_at(each: Candidate, more: int) -> float:
@@ -69,8 +69,9 @@ def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
 def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
-    T, P and Q count the pairs of rows with equal labels in both fits, in the first and in the second; Fowlkes & Mallows
-    (1983), JASA 78, section 2. A pair counts with the product of its weights; `self_pairs` of single rows are left out.
+    T counts the pairs of rows with equal labels in both fits, P in the first fit and Q in the second fit; Fowlkes &
+    Mallows (1983), JASA 78, section 2. Each pair counts with the product of its row weights. `self_pairs`, the weight
+    of pairs of a row with itself, is subtracted.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
@@ -78,12 +79,13 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _ContingencyTables:
-    """A function of a block: the weight of pairs of a row with itself, and contingency tables of labels.
+    """A function that returns, for a block, the weight of pairs of a row with itself and contingency tables of labels.
 
     Parameters
     ----------
-    repeats : parameters of the repeats of each candidate.
-    compared_pairs : indices of two candidates; every repeat of the first is compared with earlier ones of the second.
+    repeats : parameters of all repeated fits of each candidate.
+    compared_pairs : pairs of indices of candidates; every repeat of the first candidate is compared with the earlier
+        repeats of the second candidate.
     """
 
     engine: Engine[Any]
@@ -96,7 +98,7 @@ class _ContingencyTables:
         return Sums((own, *self._contingency_tables(leaf)))
 
     def _contingency_tables(self, leaf: Block) -> Iterator[Sums]:
-        """Yield the tables of all pairs of repeats, for each pair of candidates."""
+        """Yield, for each pair of candidates, the contingency tables of the compared pairs of repeats."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
             # The labels with K + 1 components are reused as the labels with K in the next step.

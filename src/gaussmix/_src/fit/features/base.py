@@ -21,13 +21,13 @@ class FitOption(ABC):
     """An option of a fit, which is also a context manager for the duration of the fit.
 
     The option is created before rows are read, and checks the parameters that request it. The attribute `used_names`
-    has the names in `UNSUPPORTED_PAIRS` that the fit uses. If it is empty, because the values are equivalent to the
-    defaults, the option is dropped.
+    lists the names in `UNSUPPORTED_PAIRS` that apply to this fit. If `used_names` is empty, because the parameters are
+    equivalent to their defaults, the option is dropped.
 
     Parameters
     ----------
     estimator : estimator with its parameters.
-    arguments : arguments of `fit` by name; for a stream, only `partial_fit`.
+    arguments : arguments of `fit` by name; for a stream, the only key is `partial_fit`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class FitOption(ABC):
         return source
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
-        """Return the problem of the fit; `candidates` lists all structures with numbers of components."""
+        """Return the problem of the fit; `candidates` lists all pairs of a structure and a number of components."""
         return problem
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:

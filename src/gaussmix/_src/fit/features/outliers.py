@@ -1,4 +1,4 @@
-"""Implement `noise`, a uniform background, and `trim`, which leaves out outliers."""
+"""Implement `noise`, a uniform noise component, and `trim`, which leaves out outliers."""
 
 from __future__ import annotations
 

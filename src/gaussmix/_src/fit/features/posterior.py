@@ -24,10 +24,10 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
-MIN_PAIRS = 2**27  # number of pairs of rows and components below which an exact fit takes seconds
-# If the gap exceeds this, in nats per row, by more than two standard errors, the number of candidates is doubled.
+MIN_PAIRS = 2**27  # with fewer pairs of a row and a component, an exact fit takes only seconds
+# If the gap (nats per row) exceeds this by two standard errors, the number of candidate components is doubled.
 MAX_GAP = 2e-3
-# The number is not doubled beyond this, because an outlier far from all components would require ever more.
+# Limit on the doubling, because an outlier far from all components would require ever more candidate components.
 MAX_AUTO_CANDIDATES = 64
 
 
@@ -51,8 +51,8 @@ class TruncatedPosterior(FitOption):
             self._check(wanted, problem, obstacle)
             if problem.family.is_shared:
                 warn(
-                    f"posterior={wanted} has no effect, because all components have one covariance: the fit is exact. "
-                    'Set posterior="exact".'
+                    f"posterior={wanted} has no effect, because all components have one covariance, so that the fit is "
+                    'exact. Set posterior="exact".'
                 )
         if obstacle or problem.family.is_shared:
             return problem
@@ -72,19 +72,19 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run, which doubles the number of candidates and continues while the gap is large."""
+        """Yield the states of a run that doubles the number of candidate components as long as the gap is large."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
-        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # the number in the checkpoint
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
-        # A finished run has no candidates from which to estimate the gap again.
+        # A finished run stores no candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
             yield initial
             return
         while True:
             problem, source = replace(problem, engine=engine), problem.source
-            vars(problem)["source"] = source  # keeps the candidates of the rows
+            vars(problem)["source"] = source  # keeps the candidate components of each row
             gap = PosteriorGap(engine.n_candidates, nan, nan)  # not estimated yet
             is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
@@ -108,25 +108,25 @@ class TruncatedPosterior(FitOption):
         return fitted if self._engine is None else fitted.without_likelihood()
 
     def _check(self, n_candidates: int, problem: Problem, obstacle: str) -> None:
-        """Raise ValueError for a number of candidates that the fit can't use."""
+        """Raise ValueError if the fit can't use this number of candidate components per row."""
         source, n_components = problem.data.raw_source, problem.n_components
         if n_candidates > n_components:
             raise ValueError(
-                f"posterior={n_candidates} must be at most n_components={n_components}: these are the components that "
-                'share a row. Set posterior="exact".'
+                f"posterior={n_candidates} must be at most n_components={n_components}, because a row can't have more "
+                'candidate components. Set posterior="exact".'
             )
         n_bytes = 4 * n_candidates * source.n_rows
         if not source.is_remote and n_bytes > _memory_bytes():
             raise ValueError(
-                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidates of {source.n_rows:,} "
-                "rows. Lower it, or fit fewer rows."
+                f"posterior={n_candidates} needs {n_bytes / 2**30:,.0f} GB for the candidate components of "
+                f"{source.n_rows:,} rows. Lower posterior, or fit fewer rows."
             )
         if obstacle:
             raise ValueError(f'posterior={n_candidates} does not support {obstacle}. Set posterior="exact".')
 
 
 def _measure_gap(problem: Problem, plan: Plan, state: EMState) -> PosteriorGap:
-    """Estimate the gap of a state, and report it."""
+    """Estimate how far the bound of a state is below the log-likelihood, and report this gap."""
     gap = estimate_gap(problem.source, problem.engine, problem.objective.parameters(state.model))
     amount = f"{gap.gap:.5f} ± {gap.standard_error:.5f} nats per row"
     plan.report_progress(f"With {gap.n_candidates} candidates, the bound is {amount} below the log-likelihood")

@@ -20,7 +20,7 @@ from gaussmix._src.validation.parameters import check_counts, check_family
 from gaussmix._src.validation.restrictions import check_terms, set_terms
 
 _INIT_PREFIXES = "weights", "means", "covariances", "precisions"
-MIN_EXPECTED_ROWS = 0.5  # a component with fewer expected rows describes no row
+MIN_EXPECTED_ROWS = 0.5  # a component with fewer expected rows is determined only by its prior
 
 
 class Priors(FitOption):
@@ -28,7 +28,7 @@ class Priors(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        # Model selection checks its structures itself.
+        # Model selection checks structures itself.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
@@ -57,12 +57,12 @@ class Priors(FitOption):
         diagnoses[index:index] = [Diagnosis(k, None, None, cause) for k in idle]
         outcome = replace(fitted.outcome, diagnostics=diagnoses)
         fitted = replace(fitted, outcome=outcome, n_fixed=problem.objective.n_fixed_parameters(run.model))
-        # Model selection stores the likelihood of the mixture, but other fits stored another objective.
+        # Only model selection stores the log-likelihood of the mixture; other fits store the objective with the prior.
         return fitted if fitted.results is not None else fitted.without_likelihood()
 
 
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
-    """Return the components with less than half a row, which only the prior of means and covariances determines."""
+    """Return the components with an expected number of rows below one half, which only the prior determines."""
     objective = problem.objective
     # Variational fits report such components themselves.
     if type(objective) is not PosteriorObjective or objective.prior is None:
@@ -77,7 +77,7 @@ def find_prior_only_components(problem: Problem, final_state: EMState) -> list[i
 
 
 def describe_prior_only_components(components: Sequence[int]) -> str | None:
-    """Return a warning about components that only the prior determines, with advice; None if there are none."""
+    """Return a warning, with advice, about components that only the prior determines; None without such components."""
     if not components:
         return None
     return (

@@ -42,7 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """The fit option for accelerated EM, except for truncated EM, whose candidates a rejected step would worsen."""
+    """The fit option for acceleration, which truncated EM ignores: rejected steps would spoil candidate components."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)
@@ -53,7 +53,7 @@ class AcceleratedRuns(FitOption):
 
 
 class CertifiedMaximum(FitOption):
-    """The fit option that continues a fit to a maximum, or that always or never checks for a maximum."""
+    """The fit option for ``tol="auto"``, which continues EM until it reaches a maximum, and for `check_maximum`."""
 
     def check_parameters(self) -> Sequence[str]:
         self._is_requested = check_maximum_option(getattr(self.estimator, "check_maximum", "auto"))

@@ -29,7 +29,7 @@ class InitialValues(FitOption):
 
 
 class WarmStart(FitOption):
-    """The fit option for starting from the previous mixture, if this has the same size and structure."""
+    """The fit option for starting from the previous mixture, if that mixture has the same size and structure."""
 
     def check_parameters(self) -> Sequence[str]:
         self._restore_seed = seed_restorer(self.estimator.random_state)

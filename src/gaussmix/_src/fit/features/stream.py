@@ -16,7 +16,7 @@ from gaussmix._src.validation.parameters import check_nonnegative, seed_restorer
 
 
 class StreamFit(FitOption):
-    """The fit option for the first fit to a stream, with the seed drawn at its beginning. Other fits do not use it."""
+    """The fit option for the first fit to a stream, with a seed drawn at its start; other fits ignore this option."""
 
     def check_parameters(self) -> Sequence[str]:
         check_forgetting(self.estimator.forgetting)
@@ -37,6 +37,6 @@ def check_forgetting(forgetting: Any) -> ForgettingRate:
     half_life = check_nonnegative("forgetting", forgetting, " (rows), None or a ForgettingRate")
     if half_life < STEP_ROWS:
         raise ValueError(
-            f"forgetting={forgetting!r} must be None, a ForgettingRate or at least {STEP_ROWS} rows, one step."
+            f"forgetting={forgetting!r} must be None, a ForgettingRate, or a number of rows of at least {STEP_ROWS}."
         )
     return ForgettingRate(half_life=half_life)

@@ -13,8 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from gaussmix._src.fit.features.base import FitOption, FitOptions
 
-# The fit options in the order in which they apply. A key is the module in `fit`, which is imported at the first use,
-# and the class. The value lists the parameters that request the option if they differ from their default.
+# The fit options in the order in which they apply. A key names a module in `fit`, which is imported at the first use,
+# and a class in that module. The value lists the parameters that request the option if they differ from their default.
 OPTION_PARAMETERS = {
     "features.rows:MeasurementErrors": ("X_error",),
     "features.rows:WeightType": ("weight_type",),

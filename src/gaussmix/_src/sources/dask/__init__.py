@@ -22,7 +22,7 @@ from gaussmix._src.sources.files.base import About, Chosen, Reader, check_column
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
-# Types of objects in a column, by pandas, that can be converted to numbers.
+# Names by which pandas describes objects in a column that can be converted to numbers.
 _NUMERIC_KINDS = {"boolean", "decimal", "floating", "integer", "mixed-integer-float"}
 
 
@@ -42,7 +42,7 @@ def _read(table: DaskTable, memory: int) -> Source:
 
 
 def _client() -> Any:
-    """Return the client of a cluster; None if there is none."""
+    """Return the client of a Dask cluster; None if there is no client."""
     if "distributed" not in sys.modules:
         return None
     from distributed import default_client
@@ -57,10 +57,10 @@ def _client() -> Any:
 class DaskTable:
     """A description of a Dask array or data frame before any partition is computed."""
 
-    about: About  # selected features, x0, x1 … for arrays; the number of rows is not used
+    about: About  # description of the selected columns, called x0, x1 … in arrays; the number of rows is not used
     parts: Sequence[Any] = field(repr=False)  # delayed `Block` of each partition, whose `first_row` is not used
     sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not know them
-    left_out: Sequence[str] = ()  # sentences on columns that are not numeric
+    left_out: Sequence[str] = ()  # messages about columns that are left out because they are not numeric
 
     @classmethod
     def from_data(cls, data: Any, request: OpenOptions) -> DaskTable:
@@ -75,7 +75,8 @@ class DaskTable:
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array, whose chunks are the partitions.
 
-        Raises ImportError, as in a fit: a worker without gaussmix would die of the task, and Dask would try another.
+        Raises ImportError, as in a fit, if a worker lacks gaussmix: the task would kill this worker, and Dask would
+        then send the task to the next worker.
         """
         client = _client()
         if client is not None:
@@ -176,7 +177,7 @@ def _array_block(
     if array.ndim != 2 or array.shape[1] != n_columns or array.dtype.kind not in "biuf":
         raise ValueError(
             f"partition {index} of the Dask array has the shape {array.shape} and holds {array.dtype}, not real "
-            f"numbers in {n_columns} columns. Make all partitions alike."
+            f"numbers in {n_columns} columns. Give all partitions the same columns."
         )
     rows = array if indices is None else array[:, indices]
     weight = None if weight_index is None else array[:, weight_index].astype(np.float64)
@@ -193,7 +194,7 @@ def _frame_block(frame: Any, index: int, names: Sequence[Any], weights: Any, dty
         values = frame[name].dropna()
         if len(values) and (kind := infer_dtype(values)) not in _NUMERIC_KINDS:
             raise ValueError(
-                f"partition {index} of the Dask frame, column {name!r}: it holds {kind}, not real numbers. Convert it."
+                f"partition {index} of the Dask frame, column {name!r}: it holds {kind}. Convert it to real numbers."
             )
     rows = np.empty((len(frame), len(names)), dtype, order="F")
     for column, name in enumerate(names):

@@ -34,14 +34,14 @@ MAX_GRAPH_BYTES = 100_000  # tasks with more bytes are sent to each worker once 
 MAX_ATTEMPTS = 10  # limit on repetitions of a pass after data were lost
 MAX_KILLED = 3  # limit on passes in which Dask gives up because workers die
 RETRY_PAUSE = 0.5  # seconds before a pass is repeated
-# Addresses of workers, by client, on which the version of gaussmix was checked.
+# For each client, the addresses of the workers whose version of gaussmix was checked.
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
 
 def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
     """Return a source of rows on the workers of a cluster.
 
-    Raises ImportError: a worker has no gaussmix, or another version of it.
+    Raises ImportError: a worker has no gaussmix, or a version other than that of this process.
     """
     workers, name = DaskWorkers(client, about.name), _unique("load")
     workers.n_threads()
@@ -50,7 +50,7 @@ def loaded(client: Any, parts: Sequence[Any], about: About) -> Source:
 
 
 class DaskWorkers:
-    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if it joins later.
+    """The workers of a cluster. The version of gaussmix is checked once for each worker, even if a worker joins later.
 
     A worker that can't import a module of a task dies, and the task waits for another worker. A worker with another
     version might compute results that differ in the last bits.
@@ -62,9 +62,10 @@ class DaskWorkers:
         self._cluster = f"The Dask cluster at {client.scheduler.address}"
 
     def n_threads(self) -> dict[str, int]:
-        """Return the number of threads of each worker, by its address.
+        """Return the number of threads of each worker, keyed by the worker's address.
 
-        Raises ImportError: a worker has no gaussmix, or another version of it. ConnectionError: there is no scheduler.
+        Raises ImportError: a worker has no gaussmix, or a version other than that of this process. ConnectionError: the
+        scheduler is gone.
         """
         if self.client.scheduler is None:  # the client was closed
             raise self._lost()
@@ -87,7 +88,7 @@ class DaskWorkers:
         return result
 
     def answer(self, call: Coroutine[Any, Any, T]) -> T:
-        """Wait for an answer of the scheduler, and return it; raise ConnectionError if there is no scheduler."""
+        """Wait for the scheduler's answer, and return the answer; raise ConnectionError if the scheduler is gone."""
         from distributed.core import CommClosedError
 
         work = self._submit(call)
@@ -103,8 +104,8 @@ class DaskWorkers:
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
-        The cluster recomputes lost results of the futures `needed`, which the tasks read. It gives up if workers die
-        several times in the meantime, and then the futures are retried.
+        The tasks read the results of the futures `needed`. Dask recomputes such results if they are lost, but gives up
+        if workers die several times in the meantime; in this case the futures are retried here.
 
         Raises
         ------
@@ -131,9 +132,9 @@ class DaskWorkers:
                     raise self._lost() from error
                 if any(future.status == "cancelled" for future in needed):  # Dask does not restore cancelled futures
                     raise RuntimeError(
-                        f"{self._cluster} has discarded rows of {self._table}: its client was restarted or has "
-                        "cancelled them, or they were put there by hand and their worker died. Open the table again, "
-                        "where its rows can be computed again."
+                        f"{self._cluster} has discarded rows of {self._table}: the client was restarted or "
+                        "cancelled the rows, or the rows were scattered and a worker died. Open the table again, from "
+                        "data that Dask can recompute."
                     ) from error
                 n_attempts, n_killed = n_attempts + 1, n_killed + isinstance(error, KilledWorker)
                 if n_attempts == MAX_ATTEMPTS or n_killed == MAX_KILLED:
@@ -143,13 +144,14 @@ class DaskWorkers:
                 if failed is not None and failed not in str(error):
                     error.add_note(f"It happened in {failed} of {self._table}.")
                 raise
-            sleep(RETRY_PAUSE)  # until the client is notified of other losses
+            sleep(RETRY_PAUSE)  # gives the client time to learn of other lost workers
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
-        """Make the scheduler give up tasks, and the tasks that they depend on, after two workers died with them.
+        """Make the scheduler give up tasks, and tasks on which these depend, after two workers have died running them.
 
-        Then `gathered` retries the tasks one by one, and a third death identifies one. Dask would wait for four deaths.
+        Then `gathered` retries the tasks one by one, so that a third death identifies the task that kills workers. By
+        default, Dask would give up only after four deaths.
         """
         keys = [future.key for future in futures]
 
@@ -187,7 +189,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; cancel them if this call is cancelled, because `gather` would log an error."""
+        """Return the results of futures; cancel the futures if the call is cancelled, or `gather` logs errors."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
@@ -207,15 +209,15 @@ class DaskWorkers:
     def _lost(self) -> ConnectionError:
         return ConnectionError(
             f"{self._cluster} can't be reached: its scheduler has ended, the client was closed, or the network has "
-            "failed, and what the workers held is lost. Connect a Client to a cluster, and fit again."
+            "failed. The rows on the workers are lost. Connect a Client to a cluster, and fit again."
         )
 
     def _died(self, where: str, error: BaseException) -> RuntimeError:
         last = getattr(error, "last_worker", None)
         name = "" if last is None else f" (the last was {last.address})"
         return RuntimeError(
-            f"Workers of the Dask cluster died repeatedly {where}{name}. Usually they lack memory: give smaller "
-            "partitions, or workers with more memory. Their logs say how they ended."
+            f"Workers of the Dask cluster died repeatedly {where}{name}. Usually the cause is a lack of memory: "
+            "use smaller partitions, or workers with more memory. The workers' logs show how they ended."
         )
 
 
@@ -223,7 +225,7 @@ class DaskCluster(Remote):
     """A source of rows in the memory of workers, in partitions of 2^m × 65,520 rows with neighbours on the same worker.
 
     Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Dask recomputes
-    lost rows from their source. Each result has a key, so that it is counted once.
+    lost rows from their source. Each result has a key, so that no result is counted twice.
 
     The rows come from `parts`: one future per original partition, in the order of the rows, whose result is a list of
     blocks. `Block.first_row` is not used.
@@ -268,7 +270,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Workers merge their own trees, and some then merge others' trees."""
+        """Sum over all rows, as in the base class. Each worker adds up its sums; then a few workers add up totals."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 
@@ -277,7 +279,7 @@ class DaskCluster(Remote):
             parts = [all_workers] if n_parts == 1 else [of_part(all_workers, number) for number in range(n_parts)]
             return [self._client.submit(_total, merge_in_rounds(trees, merge), key=_unique("merge")) for trees in parts]
 
-        def of_part(parts: list[Any], index: int) -> Any:  # avoids that merging tasks receive all parts
+        def of_part(parts: list[Any], index: int) -> Any:  # so that merging tasks receive one part each
             # a group of few tasks, because Dask would spread the tasks of a larger group over all workers
             group = _unique("deal")
             return map_all(_part, parts, index=index, key=[(group, worker) for worker in range(len(parts))])
@@ -330,7 +332,8 @@ def _named(future: Any) -> str:
 def _aligned(client: Any, parts: Sequence[Any], cuts: Sequence[Target]) -> list[Any]:
     """Return a future of `WorkerPartition` for each new partition. Rows are moved once, from the old partitions.
 
-    Neighbouring partitions are requested on the same worker, so that the sums of a worker have few nodes.
+    Neighbouring partitions are requested on the same worker, so that the sums of a worker consist of few nodes of the
+    summation tree.
     """
     taken = [(parts[index], first, end) for _, _, indices in cuts for index, first, end in indices]
     cut, join, map_all = _unique("cut"), _unique("join"), client.map
@@ -396,7 +399,7 @@ def _total(trees: Iterable[Tree[Any]]) -> Any:
 
 
 def _leaf(partition: WorkerPartition, index: int) -> list[Block]:
-    """Return a block of 65,520 rows in a partition by its index, in a list; [] after the last block."""
+    """Return the 65,520-row block with this index in a partition, in a list; [] after the last block."""
     leaves = (leaf for block in partition.blocks for leaf in block.split())
     return list(islice(leaves, index, index + 1))
 

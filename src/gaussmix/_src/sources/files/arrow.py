@@ -32,8 +32,8 @@ _INDEX_OR_EMPTY = base.INDEX_OF_FRAME, describe_type(pa.null())
 class Columns:
     """The selected columns of an Arrow table: features and weights.
 
-    By default, all numeric columns except the weights are features. The attribute `notices` has sentences on what was
-    guessed and which columns are left out.
+    By default, all numeric columns except the weights are features. The attribute `notices` lists messages about
+    guesses and about columns that are left out.
     """
 
     def __init__(self, name: str, schema: pa.Schema, columns: Sequence[str] | None, weights: str | None) -> None:
@@ -68,7 +68,7 @@ class Columns:
         return [*self.names, *([self.weights] if self.weights else [])]
 
     def put(self, batch: pa.RecordBatch, rows: Rows, row_weight: Array | None) -> None:
-        """Copy the rows of a record batch, and their weights; null becomes NaN."""
+        """Copy the rows and weights of a record batch into arrays; null becomes NaN."""
         targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
         batch = base.valid(batch, self.name)
         for name, target in zip(self.read_columns, targets, strict=False):
@@ -100,9 +100,9 @@ def column_of_results(results: NDArray[Any]) -> pa.Array:
 class BatchReader(Columns, Reader):
     """A reader of a table that yields record batches, from the first row to the last, in every pass; see `Columns`."""
 
-    is_slow: bool  # true if reading takes longer than an EM step or is possible only once; then `n_rows` is 0
+    is_slow: bool  # whether reading takes longer than an EM step, or is possible only once; if so, `n_rows` is 0
     n_rows = 0
-    identity: tuple[Any, ...] = ()  # changes when the rows change; empty if this is unknown
+    identity: tuple[Any, ...] = ()  # changes when the rows change; empty if changes can't be detected
     n_together = 0  # largest number of rows that can only be read together; 0 if there is no such limit
 
     @abstractmethod
@@ -204,7 +204,7 @@ class DatasetReader(BatchReader):
         return super().describe_location(row)
 
     def _unlike(self) -> str | None:
-        """Return the first file with a column that is not numeric, and its name; None if there is none."""
+        """Return the first file with a column that is not numeric, and this column; None if all columns are numeric."""
         for fragment in self._fragments():
             for field in fragment.physical_schema:
                 if field.name in self.read_columns and not (is_numeric(field.type) or pa.types.is_null(field.type)):
@@ -212,7 +212,7 @@ class DatasetReader(BatchReader):
         return None
 
     def _fragments(self) -> list[Any]:
-        """Return the fragments of the data set; [] if its rows are filtered, because fragments have all rows."""
+        """Return the fragments of the data set; [] if the data set is filtered, because fragments have all rows."""
         try:
             return list(self._dataset.get_fragments())
         except ValueError:

@@ -1,4 +1,4 @@
-"""Read rows that do not fit into memory in every pass, ahead of the work, into buffers that are reused."""
+"""Read rows that do not fit into memory again in every pass, ahead of the work, into buffers that are reused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gaussmix._src.sources.files.listing import FileVersions
 from gaussmix._src.sources.row_statistics import RowStatistic
 from gaussmix._src.sources.survey import Survey
 
-N_BUFFERS = 2  # one is filled while the other is processed; a third buffer would not be faster
+N_BUFFERS = 2  # one buffer is filled while the other is processed; a third buffer would save no time
 MAX_CHUNK_BYTES = 2**23  # maximum number of bytes read at a time; larger reads are not faster
 STATES_FRACTION = 0.14  # fraction of the memory for states that engines store with blocks
 WAIT_SECONDS = 0.05  # interval at which Ctrl-C is handled
@@ -36,7 +36,7 @@ WAIT_SECONDS = 0.05  # interval at which Ctrl-C is handled
 
 @dataclass(frozen=True)
 class About:
-    """A description of a table without files, with the attributes of `Reader`. It can be sent to other processes."""
+    """A description of a table with the attributes of a `Reader`, but without files, for other processes."""
 
     name: str
     names: Sequence[str]
@@ -48,7 +48,7 @@ class About:
     integer_columns: Sequence[int] = ()
 
     def only(self, columns: Sequence[int] | None) -> About:
-        """Return the description of the table with the columns at some indices; None for all columns."""
+        """Return the description of a table with only the columns at these indices; None stands for all columns."""
         return self if columns is None else replace(self, names=[self.names[column] for column in columns])
 
     def describe_location(self, row: int) -> str:
@@ -83,7 +83,7 @@ class Reader(ABC):
     order: str = "F"  # memory order, "C" or "F", in which buffers are filled fastest
     has_names: bool = True  # whether the names come from the table
     may_miss: bool = False  # whether feature values may be missing
-    integer_columns: Sequence[int] = ()  # as in `Source`
+    integer_columns: Sequence[int] = ()  # indices of columns of 64-bit integers
     versions: FileVersions = FileVersions(())  # versions of the files, which must not change
 
     @abstractmethod
@@ -129,7 +129,7 @@ class Cursor:
             if self._row == self._n_rows:
                 self._part, self._row = next(self._parts, None), 0
                 if self._part is None:
-                    raise OSError(EIO, f"has fewer rows than the {reader.n_rows} it had before", reader.name)
+                    raise OSError(EIO, f"has fewer rows than the {reader.n_rows} rows that it had before", reader.name)
                 self._n_rows = getattr(self._part, "num_rows" if hasattr(self._part, "num_rows") else "n_rows")
             some = block.row_range(first, first + self._n_rows - self._row)
             reader.put_part(self._part, self._row, some.rows, some.row_weight)
@@ -148,8 +148,8 @@ class Cursor:
 class FileSource(Source):
     """A source of the rows of a reader, which keeps a few blocks of 65,520 rows in memory at a time.
 
-    A thread reads ahead. The rows are not kept between passes, so the caller must not keep blocks either. The memory,
-    in bytes, is for buffers and for states that engines store with blocks.
+    A thread reads ahead. Because buffers are reused, the caller must not keep blocks. `memory` is the number of bytes
+    for buffers and for states that engines store with blocks.
     """
 
     whole = None
@@ -221,7 +221,7 @@ class _Ahead:
             try:
                 result = self._results.get(timeout=WAIT_SECONDS)
             except Empty:
-                continue  # gives Ctrl-C a chance
+                continue  # lets Python handle Ctrl-C
             if isinstance(result, BaseException):
                 raise result
             return result
@@ -247,7 +247,7 @@ class _Ahead:
 
 
 def opened(reader: Reader, memory: int) -> Source:
-    """Return a source of a reader, in memory if the rows fit into half of it, and otherwise reading in every pass.
+    """Return a source of the rows of a reader: in memory if half of `memory` suffices, otherwise read in every pass.
 
     Raises ValueError: there are no rows, or a row is invalid. OSError: rows can't be read.
     """
@@ -277,7 +277,7 @@ class Chosen(NamedTuple):
     def from_columns(
         cls, name: str, all_columns: Sequence[str], columns: Sequence[str] | None, weights: str | None, kind: Any
     ) -> Self:
-        """Select features, by default all columns but the weights, of an array; raise ValueError if this fails."""
+        """Select the features of an array, by default all columns but the weights; raise ValueError for wrong names."""
         check_columns(name, all_columns, columns, weights)
         indices = {column: index for index, column in enumerate(all_columns)}
         names = list(columns or (column for column in all_columns if column != weights))

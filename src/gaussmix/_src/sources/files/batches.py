@@ -25,7 +25,7 @@ from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
 from gaussmix._src.sources.tables.base import BATCH_ROWS, Dialect, batch_rows
 
-HEADER_BYTES = 128  # size of the header, which has space for any number of rows
+HEADER_BYTES = 128  # size of the header of a .npy file, which has space for any number of rows
 
 
 def open_files(data: Any, request: OpenOptions) -> Source:
@@ -47,7 +47,7 @@ def open_delta(data: Any, request: OpenOptions) -> Source:
 
 
 def open_iceberg(data: Any, request: OpenOptions) -> Source:
-    """Open an Iceberg table, or a scan of one."""
+    """Open an Iceberg table, or a scan of an Iceberg table."""
     scan = data if hasattr(data, "to_arrow_batch_reader") else data.scan()
     return _opened(OnceReader("the Iceberg table", scan.to_arrow_batch_reader(), request), request)
 
@@ -80,7 +80,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
     if together > request.memory:
         raise ValueError(
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
-            f"{together / 1e6:.0f} MB. Give memory= as much, or write the file with smaller batches."
+            f"{together / 1e6:.0f} MB. Set memory= to at least that, or write the file with smaller batches."
         )
     reader = spooled(table) if table.is_slow and request.cache is None else table
     if request.cache is not None:
@@ -91,7 +91,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
         if isinstance(source, FileSource):
             file = reader.files[0].path
             size = f"{file.stat().st_size / 1e6:.0f} MB"
-            warn(f"{reader.name} is slow to read, so its values are in {file} ({size}) until they are no longer used.")
+            warn(f"{reader.name} is slow to read, so its values are copied to the temporary file {file} ({size}).")
         else:
             reader.spool.remove()
     return source
@@ -115,12 +115,12 @@ def spooled(table: BatchReader) -> NpyReader:
 
 
 def cached(table: BatchReader, folder: Path) -> NpyReader:
-    """Copy the numbers of files to a .npy file in a folder, if it does not exist yet, and return its reader.
+    """Copy the numbers of files to a .npy file in a folder unless this copy exists, and return a reader of the copy.
 
     Raises OSError: the disk is full, or the table can't be read. ValueError: the table does not come from files.
     """
     if not table.identity:
-        raise ValueError(f"cache= keeps the numbers of files, not of {table.name}: leave it out.")
+        raise ValueError(f"cache= stores copies of files, not of {table.name}: leave out cache=.")
     folder.mkdir(parents=True, exist_ok=True)
     what = (table.identity, table.read_columns, table.weights, table.dtype.str)
     path = folder / f"gaussmix-{sha256(repr(what).encode()).hexdigest()[:32]}.npy"
@@ -135,7 +135,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
 
 
 def _copied(table: BatchReader, path: Path) -> NpyReader:
-    """Return a reader of a file that is a copy of the numbers of a table."""
+    """Return a reader of a file with a copy of the numbers of a table."""
     reader = NpyReader([path], table.read_columns, table.names, table.weights, table.dtype)
     reader.name, reader.origin, reader.has_names = table.name, table, table.has_names
     reader.integer_columns = table.integer_columns
@@ -143,7 +143,7 @@ def _copied(table: BatchReader, path: Path) -> NpyReader:
 
 
 class _Spool:
-    """A temporary folder that is deleted once no reader in this process, or copy of a reader, refers to it."""
+    """A temporary folder that is deleted as soon as no reader (or copy of a reader) in this process refers to it."""
 
     def __init__(self, path: str) -> None:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)

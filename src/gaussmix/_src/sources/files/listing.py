@@ -21,11 +21,11 @@ _MAX_KINDS = 4  # maximum number of extensions in an error message
 def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
-    Raises FileNotFoundError: there is none. ValueError: the files have several extensions, or belong to a Delta table.
-    URLs also raise the errors of `stored`.
+    Raises FileNotFoundError: no file matches. ValueError: the files have several extensions, or belong to a Delta
+    table. For a URL, the errors of `stored` may be raised, too.
     """
     if not name:
-        raise FileNotFoundError(ENOENT, "the path is empty: name a file", name)
+        raise FileNotFoundError(ENOENT, "the path is empty: pass the name of a file", name)
     result: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else paths.matching_files(name)
     name = paths.without_secrets(name)
     if not result:
@@ -46,8 +46,8 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
         readable = [kind for kind in kinds if any(kind in each for each in EXTENSIONS.values())]
         others = f" and {len(kinds) - _MAX_KINDS} more" if len(kinds) > _MAX_KINDS else ""
         raise ValueError(
-            f"{name} names files of several kinds, {' and '.join(map(repr, kinds[:_MAX_KINDS]))}{others}: name one "
-            f"kind, as in '{_of_one_kind(name, (readable or kinds)[-1])}'."
+            f"{name} matches files of several kinds, {' and '.join(map(repr, kinds[:_MAX_KINDS]))}{others}: choose "
+            f"one kind, for example '{_of_one_kind(name, (readable or kinds)[-1])}'."
         )
     return result
 
@@ -72,7 +72,7 @@ def _stored(url: str) -> list[StoredFile]:
 
 
 class FileVersions:
-    """The versions of files when they were opened. Files in stores are compared in each request instead."""
+    """The versions of local files when they were opened; versions of files in stores are checked by each request."""
 
     def __init__(self, files: Sequence[Path | StoredFile]) -> None:
         self._stored = [file for file in files if not isinstance(file, Path)]
@@ -86,7 +86,7 @@ class FileVersions:
 
     @property
     def identity(self) -> list[tuple[str, Hashable]]:
-        """Return the names and versions of all files, which change if a file changes; [] if there are none."""
+        """Return the names and versions of all files, which change if a file changes; [] if there are no files."""
         local = [(os.path.abspath(path), version) for path, version in self._versions.items()]
         return local + [(str(file), file.version) for file in self._stored]
 

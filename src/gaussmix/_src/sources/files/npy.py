@@ -78,12 +78,12 @@ def is_numeric_array(path: Path) -> bool:
 class NpyReader(Reader):
     """A reader of .npy files, one after the other, in which every column but the weights is a feature by default.
 
-    `names` names all columns; by default they are x0, x1 …. `columns` selects the features. `dtype` is the type of the
-    rows, by default float32 if the files have float32.
+    `names` lists the names of all columns, by default x0, x1 …. `columns` selects the features. `dtype` is the type of
+    the rows, by default float32 if the files have float32.
     """
 
     origin: Reader | None = None  # table of which the file is a copy
-    spool: object = None  # deletes the file when the last reference to it is gone
+    spool: object = None  # object that deletes the file when nothing refers to the object any more
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class NpyReader(Reader):
         for file in self.files:
             if (file.n_columns, file.dtype) != (first.n_columns, first.dtype):
                 raise ValueError(
-                    f"{file.path} has {file.n_columns} columns of {file.dtype}, and {first.path} {first.n_columns} of "
-                    f"{first.dtype}: all files must have the same columns."
+                    f"{file.path} has {file.n_columns} columns of {file.dtype}, but {first.path} has {first.n_columns} "
+                    f"of {first.dtype}: all files must have the same columns."
                 )
         all_names = names or invented_names(first.n_columns)
         chosen = Chosen.from_columns(self.name, all_names, columns, weights, first.dtype)
@@ -173,5 +173,5 @@ class _Open(NamedTuple):
         while room:
             n_read = stream.readinto(room)
             if not n_read:
-                raise OSError(EIO, f"became shorter while it was read and ends at byte {stream.tell()}", str(file.path))
+                raise OSError(EIO, f"became shorter during the read and ends at byte {stream.tell()}", str(file.path))
             room = room[n_read:]

@@ -26,7 +26,7 @@ def check_versions(name: str | None) -> None:
     """Raise ValueError for a Delta table, whose files may contain rows that were deleted."""
     if name is not None:
         raise ValueError(
-            f"{name} is a Delta table, and its files may hold rows that were deleted: give "
+            f"{name} is a Delta table, and its files may contain rows that were deleted: pass "
             f"deltalake.DeltaTable({name!r}) instead."
         )
 
@@ -42,7 +42,7 @@ def without_secrets(name: str) -> str:
 
 
 def is_among(path: Path, name: str) -> bool:
-    """Return whether a path, pattern or folder matches a file, or will match it once written to its existing folder."""
+    """Return whether a path, pattern or folder matches a file, or will match the file after it is written."""
     if is_url(name):
         return False
     name = local_name(name)

@@ -1,4 +1,4 @@
-"""Read files in object stores and on web servers, which are found by URLs, with many concurrent requests."""
+"""Read files in object stores and on web servers, which are named by URLs, with many concurrent requests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 MAX_REQUESTS = 16  # maximum number of concurrent requests
 MAX_REQUEST_BYTES, MIN_REQUEST_BYTES = 2**22, 2**16  # limits on the number of bytes in one request
 RETRY_WAITS = (0.1, 0.4, 1.6, 6.4)  # seconds before each repetition of a failed request
-MAX_SILENT_SECONDS = 5.0  # duration of failures in seconds after which a warning is issued
+MAX_SILENT_SECONDS = 5.0  # if a request fails for more seconds than this, a warning is issued
 _WILDCARD = re.compile(r"[*\[]")
 # Patterns in the messages of store libraries that raise no specific exception.
 _REFUSED = re.compile(
@@ -41,7 +41,7 @@ _QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # removed from messages before
 
 
 class Store:
-    """A file store that PyArrow supports. Its methods raise any exception of the store's library."""
+    """A file store that PyArrow supports. Its methods may raise any exception of the store's library."""
 
     def __init__(self, system: Any) -> None:
         self._system = system
@@ -52,14 +52,14 @@ class Store:
         return result.is_file if result.type else None
 
     def below(self, folder: str, depth: int | None) -> list[str]:
-        """Return the files in a folder and `depth - 1` levels of subfolders; None for all levels."""
+        """Return the files in a folder and in `depth - 1` levels of subfolders; with depth None, in all levels."""
         from pyarrow.fs import FileSelector
 
         result = self._system.get_file_info(FileSelector(folder, recursive=depth != 1))
         return [each.path for each in result if each.is_file]
 
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
-        """Return the version and size of a file, and `count` bytes from `first`; the last bytes if `first` is None."""
+        """Return version and size of a file, and `count` bytes from `first`, or the last bytes if `first` is None."""
         with self._system.open_input_file(path) as file:
             size, message = file.size(), file.metadata()
             version = message.get("ETag", repr(message)) if message else self._system.get_file_info(path).mtime_ns
@@ -79,13 +79,13 @@ class _Fsspec(Store):
     def read(self, path: str, first: int | None, count: int) -> tuple[Hashable, int, bytes]:
         about = self._info(path)
         if about["size"] is None:
-            raise OSError(EINVAL, "the server does not say how large the file is; download it first", path)
+            raise OSError(EINVAL, "the server does not report the size of the file; download the file first", path)
         start = max(about["size"] - count, 0) if first is None else first
         end = min(start + count, about["size"])
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        # The URL is excluded because it may be redirected.
+        # The URL is left out, because a redirection may change it.
         version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result
 
@@ -112,7 +112,7 @@ class StoredFile:
         return self._url
 
     def read(self, first: int | None, count: int) -> bytes:
-        """Read `count` bytes from offset `first`; the last bytes if `first` is None.
+        """Read `count` bytes from offset `first`, or the last `count` bytes if `first` is None.
 
         Raises OSError, with advice: the file has changed or is not accessible, or the store does not answer.
         """
@@ -131,11 +131,11 @@ class StoredFile:
 
 
 def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
-    """Call a function that makes a request to a store, and repeat it with increasing waiting times until it succeeds.
+    """Call a function that makes a request to a store, and repeat the call with increasing pauses until it succeeds.
 
-    A warning is issued if this takes long, because the library of a store may itself try for seconds. If the server
-    can't be reached by the first request (`is_first`), the request is not repeated. Raises OSError: nothing exists at
-    this address, or the store denies access or does not answer.
+    A warning is issued if success takes long, because the library of a store may itself repeat a request for many
+    seconds. If the server can't be reached by the first request (`is_first`), the request is not repeated. Raises
+    OSError: nothing exists at this address, or the store denies access or does not answer.
     """
     began = time.monotonic()
     for wait in (*RETRY_WAITS, None):
@@ -189,17 +189,17 @@ def stored_in(system: Any, path: str) -> StoredFile:
 
 
 def stored(url: str) -> list[StoredFile]:
-    """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if there is none.
+    """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if no file matches.
 
-    In a pattern, * matches any part of a name, [ab] one of several letters, and ** any folders. Raises OSError in the
-    same cases as `patiently`. ImportError: the store needs a library. ValueError: the URL is invalid.
+    In a pattern, * matches any part of a name, [ab] matches one of the letters, and ** matches any folders. Raises
+    OSError in the same cases as `patiently`. ImportError: the store needs a library. ValueError: the URL is invalid.
     """
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")
     base, wanted = _split(address)
     shown = without_secrets(url)
     if not base:
-        raise ValueError(f"{shown} names no bucket or server: give one, as in '{scheme}://bucket/rows/*.parquet'.")
+        raise ValueError(f"{shown} has no bucket or server: add one, as in '{scheme}://bucket/rows/*.parquet'.")
     store, base, name = _store(scheme, base, mark + query)
     if not wanted:
         is_file = patiently(shown, partial(store.is_file, base), is_first=True)
@@ -240,7 +240,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     url = f"{scheme}://{base}"
     shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=5"  # instead of 15 minutes
+        query += ("&" if query else "?") + "retry_limit_seconds=5"  # the default is 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
         open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket
@@ -307,7 +307,7 @@ class Requests:
         self._next: tuple[StoredFile, int, bytes] | None = None
 
     def take(self, file: StoredFile) -> tuple[bytes, int] | None:
-        """Return the next bytes of a file and their offset; None if no more were requested. Later files are kept."""
+        """Return the next bytes of a file and their offset; None if no more bytes were requested."""
         while True:
             self._next = self._next or next(self._coming, None)
             if self._next is None or self._order[self._next[0]] > self._order[file]:
@@ -336,7 +336,7 @@ class _Opened:
     def __init__(self, file: StoredFile, requests: Requests | None) -> None:
         self._file, self._requests, self._position, self.closed = file, requests, 0, False
         self._chunks: list[_Chunk] = []
-        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; it grows with each one
+        self._step = MIN_REQUEST_BYTES  # size of a request that was not made in advance; doubled after each request
 
     def hold(self, data: bytes, first: int | None) -> _Chunk:
         """Keep bytes from an offset, or the last bytes of the file, until they are read."""

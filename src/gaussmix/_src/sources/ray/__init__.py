@@ -1,4 +1,4 @@
-"""Sources of Ray data sets, and of arrays and tables that Ray references, with work on the nodes of a cluster."""
+"""Sources of Ray data sets, and of references to arrays and tables in Ray, with work on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class RayTable:
     def from_data(cls, data: Any, request: OpenOptions) -> RayTable:
         """Build the description of a data set, or of one or several references.
 
-        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is to something else.
+        Raises ValueError: a column does not exist or is not numeric. TypeError: a reference is to neither an array nor
+        a table.
         """
         is_set = _is_set(data)
         data = data if is_set else [data] if isinstance(data, ray.ObjectRef) else list(data)
@@ -63,12 +64,12 @@ class RayTable:
         return loaded(_parts(self.data), self.about, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
-        """Return the results of a task for all rows, as a data set with another column or one reference per part."""
+        """Return the results of a task for all rows, as a new column of the data set or one reference per partition."""
         answer = partial(_answers, task=task, columns=self.columns, about=self.about)
         if not _is_set(self.data):
             return [start_task("answer", answer, part, index) for index, part in enumerate(self.data)]
         if RESULT in self.data.columns():
-            raise ValueError(f"{self.about.name} has a column {RESULT!r}, which predictions add: rename it.")
+            raise ValueError(f"{self.about.name} has a column {RESULT!r}, which predictions would add: rename it.")
         return self.data.map_batches(partial(_widened, answer=answer), batch_size=None, batch_format="pyarrow")
 
 
@@ -92,12 +93,12 @@ def _table(part: Any, where: str) -> pa.Table:
     """Convert an array, or a table of any library, to an Arrow table whose columns hold single values."""
     if isinstance(part, np.ndarray):
         if part.ndim != 2 or part.dtype.kind not in "biuf":
-            raise ValueError(f"{where} is an array {part.shape} of {part.dtype}, not of real numbers with two axes.")
+            raise ValueError(f"{where} is an array {part.shape} of {part.dtype}. It needs real numbers and two axes.")
         return pa.table(list(map(np.ascontiguousarray, part.T)), names=invented_names(part.shape[1]))
     try:
         return _flat(pa.table(part))
     except pa.ArrowException as error:
-        raise ValueError(f"{where} can't be made an Arrow table: {': '.join(map(str, error.args))}.") from None
+        raise ValueError(f"{where} can't be converted to an Arrow table: {': '.join(map(str, error.args))}.") from None
     except TypeError:
         raise ParameterTypeError(
             f"{where} is a {type(part).__name__}, not an array, an Arrow table or a data frame."
@@ -119,9 +120,10 @@ def _flat(table: pa.Table) -> pa.Table:
 
 
 def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
-    """Return the schema of the first part with rows, and whether its columns have their own names.
+    """Return the schema of the first partition with rows, and whether its columns have their own names.
 
-    A column of nulls alone gets its type from the next part with values; then all parts are examined.
+    A column that has only nulls gets its type from the next partition with values; for this all partitions are
+    examined.
     """
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data
     if not parts:
@@ -140,13 +142,13 @@ def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
 
 
 def _schema(part: Any, index: int, name: str) -> tuple[pa.Schema, bool, int]:
-    """Return the schema of a part, whether its columns have their own names, and its number of rows."""
+    """Return the schema of a partition, whether its columns have their own names, and its number of rows."""
     table = _table(part, f"partition {index} of {name}")
     return table.schema, not isinstance(part, np.ndarray), table.num_rows
 
 
 def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
-    """Convert columns of nulls alone, which have no type, to numbers."""
+    """Convert columns that have only nulls, and therefore no type, to the type of the other partitions."""
     for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
             kind = pa.float64() if name == columns.weights else pa.from_numpy_dtype(columns.dtype)
@@ -155,21 +157,21 @@ def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
 
 
 def _count(part: Any, index: int, columns: Columns, n_columns: int) -> int:
-    """Return the number of rows of a part; raise ValueError if its columns differ from the first part."""
+    """Return the number of rows of a partition; raise ValueError if its columns differ from the first partition."""
     where = f"partition {index} of {columns.name}"
     table = _like_first(_table(part, where), columns)
     if not table.num_rows:  # if a Ray filter removes all rows, it also removes the columns
         return 0
     result = Columns(where, table.schema, columns.names, columns.weights)
     if result.dtype != columns.dtype:
-        raise ValueError(f"{where} has features of {result.dtype}, and the first has {columns.dtype}: convert them.")
+        raise ValueError(f"{where} has features of {result.dtype}, but the first has {columns.dtype}: convert them.")
     if isinstance(part, np.ndarray) and table.num_columns != n_columns:
-        raise ValueError(f"{where} is an array of {table.num_columns} columns, and the first has {n_columns}.")
+        raise ValueError(f"{where} is an array of {table.num_columns} columns, but the first has {n_columns}.")
     return int(table.num_rows)
 
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
-    """Return rows first … end − 1 of a part."""
+    """Return rows first … end − 1 of a partition."""
     table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)

@@ -37,11 +37,12 @@ _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 def loaded(
     parts: Sequence[Any], about: About, count: Callable[[Any, int], int], cut: Callable[[Any, int, int], Block]
 ) -> Source:
-    """Return a source of rows on the nodes of a cluster, given Ray references to parts.
+    """Return a source of rows on the nodes of a cluster, given Ray references to partitions.
 
-    `count` returns the number of rows of a part, given its index too. `cut` returns a range of rows of a part.
+    `count` returns the number of rows of a partition, given the partition and its index. `cut` returns a range of rows
+    of a partition.
 
-    Raises ImportError: a worker has no gaussmix, or another version of it.
+    Raises ImportError: a worker has no gaussmix, or a version other than that of this process.
     """
     workers = RayWorkers(about.name)
     counts = [start_task("count", count, part, index) for index, part in enumerate(parts)]
@@ -50,10 +51,11 @@ def loaded(
 
 
 class RayWorkers:
-    """One actor on each node that has processors.
+    """The workers of a Ray cluster: one actor on each node that has processors.
 
     The actors keep states of fits, and Ray's object store keeps the rows. Actors reserve no processors, so that they do
-    not block other work while no pass is running. Ray restarts an actor that dies, on another node if its node is gone.
+    not block other work while no pass is running. If an actor dies, Ray restarts the actor, on another node if
+    necessary.
     """
 
     def __init__(self, table: str) -> None:
@@ -73,8 +75,8 @@ class RayWorkers:
     def passed(self, submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of calls that `submit` makes to actors, and repeat all calls if an actor dies.
 
-        After `MAX_DEATHS` deaths the pass fails. Ray's own retries end before Ray detects that a node is gone. Raises
-        the errors of `results`.
+        After `MAX_DEATHS` deaths the pass fails. Ray's own retries are not enough, because they end before Ray detects
+        that a node is gone. The errors are the same as in `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -91,12 +93,12 @@ class RayWorkers:
         where: Callable[[int], str] = lambda _: "in a pass",
         has_workers: Callable[[], object] = lambda: _n_threads(),
     ) -> list[Any]:
-        """Return the results of tasks, and cancel the others if one fails; `where` describes a task by its index.
+        """Return the results of tasks, and cancel the other tasks if one fails; `where` describes a task by its index.
 
         Raises
         ------
         RuntimeError : workers died repeatedly, or rows are lost.
-        ImportError : a worker has no gaussmix, or another version of it.
+        ImportError : a worker has no gaussmix, or a version other than that of this process.
         TimeoutError : there is no worker, and `max_time` is over.
         """
         value: list[Any] = []
@@ -119,20 +121,20 @@ class RayWorkers:
                 ray.cancel(future)
 
     def _describe_error(self, error: Exception, where: str) -> BaseException:
-        """Return a clear error for an error of Ray; the worker's own error if the work failed."""
+        """Return a clear error for an error of Ray, or the worker's own error if the work itself failed."""
         cause = _cause(error)
         version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:
             return version
         if isinstance(cause, exceptions.ObjectLostError):
             return RuntimeError(
-                f"Rows of {self._table} are lost with a node, and Ray can't compute them again, because ray.put made "
-                "them or their owner has ended. Make them anew, by tasks or by ray.data."
+                f"Rows of {self._table} were lost with a node, and Ray can't recompute them, because ray.put created "
+                "them or their owner has ended. Create the rows again, by tasks or by ray.data."
             )
         if isinstance(cause, _DEATH_ERRORS):
             return RuntimeError(
-                f"Workers of the Ray cluster died repeatedly {where}. Usually they lack memory: give smaller "
-                "partitions, or nodes with more memory. The logs of Ray say how they ended."
+                f"Workers of the Ray cluster died repeatedly {where}. Usually the cause is a lack of memory: use "
+                "smaller partitions, or nodes with more memory. The logs of Ray show how the workers ended."
             )
         messages: BaseException = cause
         index = where.removeprefix("with ")
@@ -145,8 +147,8 @@ class RayCluster(Remote):
     """A source of rows in the object store of Ray's nodes, in partitions of 2^m × 65,520 rows.
 
     Neighbouring partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that made
-    them. Each result is a named object, so that it is counted once. The rows come from `parts`, which are references in
-    the order of the rows. `cut` returns a range of rows of a part.
+    them. Each result is a named object, so that no result is counted twice. The rows come from `parts`, which are
+    references in the order of the rows. `cut` returns a range of rows of a partition.
     """
 
     def __init__(
@@ -172,7 +174,7 @@ class RayCluster(Remote):
         """Return a reference to the block of each partition."""
         if not ray.is_initialized():
             raise ConnectionError(
-                f"Ray was shut down, and the rows of {self._about.name} are lost. Call ray.init, and make them anew."
+                f"Ray was shut down, and the rows of {self._about.name} are lost. Call ray.init, and create them again."
             )
         return self._blocks
 
@@ -199,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Actors merge their own trees, and some then merge others' trees."""
+        """Sum over all rows, as in the base class. Each actor adds up its sums; then a few actors add up the totals."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -224,7 +226,7 @@ class RayCluster(Remote):
     def _visits(
         self, work: Callable[..., Any], arguments: Sequence[Any], gather: Callable[[Iterable[Any]], Any], n_results: int
     ) -> list[Any]:
-        """Call each actor for its partitions, and return the futures of its results in the order of the rows."""
+        """Call each actor for its partitions, and return the futures of the results in the order of the rows."""
         groups = groupby(zip(self._nodes, self._references, strict=True), itemgetter(0))
         sent = ray.put((work, arguments))
         return [
@@ -287,7 +289,7 @@ def _on(node: Any) -> Any:
 
 
 def _n_threads() -> dict[str, int]:
-    """Return the number of processors of each node that has any."""
+    """Return the number of processors of each node that has processors."""
     names = {node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]}
     return {node: n_threads for node, n_threads in sorted(names.items()) if n_threads}
 

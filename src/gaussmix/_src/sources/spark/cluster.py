@@ -38,7 +38,7 @@ from gaussmix._src.sources.traffic import Traffic
 TASKS_PER_CORE = 2  # tasks per core, if there are enough rows, so that all cores finish at about the same time
 MAX_TASKS = 16  # maximum number of tasks per core; if there are more partitions, a task handles several of them
 RESULT_SIZE_KEY = "spark.driver.maxResultSize"
-MAX_TREES = 16  # maximum number of trees that this process receives; more trees are first merged on executors
+MAX_TREES = 16  # maximum number of trees of sums that this process receives; more trees are first merged on executors
 
 
 def open_spark(data: Any, request: OpenOptions) -> Source:
@@ -58,8 +58,8 @@ class SparkCluster(Remote):
 
     Spark stores the rows of the data frame on disk as *pieces* (`pieces.PIECES`). The pieces of a partition are joined
     and written to a local file, which the Python workers map into memory in every pass. Spark sends work to the machine
-    with the file, and rebuilds the partitions of lost executors on others. If a task does not find its file, the
-    partition is joined from its pieces again.
+    with the file, and rebuilds the partitions of lost executors on other executors. If a task does not find the file,
+    the partition is joined from the pieces again.
     """
 
     def __init__(self, frame: Any, about: About) -> None:
@@ -115,12 +115,12 @@ class SparkCluster(Remote):
         )
 
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
-        """Run the work on each partition, and again on partitions whose files are not found."""
+        """Run a function on each partition, and again on partitions whose files were not found."""
         result = self._results(1, work, arguments, lambda results: results)
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Tasks merge their own trees, and some then merge others' trees."""
+        """Sum over all rows, as in the base class. Each task adds up its sums; then a few tasks add up these totals."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame so that `n_together` consecutive partitions, or equal parts, are together."""
+        """Repartition a data frame so that each task gets `n_together` consecutive partitions, and only one part."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Return the results of work on all partitions, by partition and part; `change` transforms their data frame."""
+        """Run work on all partitions, and return the results by partition and part; `change` may merge results."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -162,7 +162,8 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # The trees of one part were merged with trees of other partitions, so all must be computed again.
+            # The trees of one part were merged with trees of other partitions, so all partitions must be computed
+            # again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -173,7 +174,7 @@ class SparkCluster(Remote):
         return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
-        """Return the results by the indices of their partition and part, without missing results."""
+        """Return the results that are not missing, keyed by the indices of the partition and of the part."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in result:
             self._check(target["number"], target["digest"])
@@ -185,7 +186,7 @@ class SparkCluster(Remote):
             raise OSError(self._layout.changed)
 
     def _joined(self, work: Callable[..., Any], schema: str, targets: Sequence[int] | None = None) -> Any:
-        """Return a data frame of a function's results for partitions, all or `targets`, joined from their pieces."""
+        """Join partitions from their pieces, all or only `targets`, and return a data frame of a function's results."""
         cut = partial(pieces.parts, layout=self._layout, targets=targets)
         parts = self._pieces.mapInArrow(cut, pieces.PARTS)
         gathered = self._sent_together(parts, "target", self._layout.n_together)
@@ -199,7 +200,7 @@ class _Life:
 
     def __init__(self, session: Any, store: StateStore) -> None:
         self._frames: list[Any] = []
-        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # Spark removes all at exit
+        weakref.finalize(self, _forget, session, store, self._frames).atexit = False  # Spark removes all data at exit
 
     def keep(self, frame: Any, level: StorageLevel) -> Any:
         """Persist a data frame for the lifetime of this object."""
@@ -218,7 +219,7 @@ def _count_cores(session: Any) -> int:
 
 
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
-    """Return the layout of pieces by file and row, or else by Spark partition, and the first error message, if any."""
+    """Return the layout of pieces in the order of files or Spark partitions, and the first error message, if any."""
     files = table["file"].combine_chunks().dictionary_encode()
     # The paths are sorted as in `gaussmix.open`.
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
@@ -253,7 +254,7 @@ def _first(reasons: pa.ChunkedArray) -> str | None:
 def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
     """Remove the data that executors keep, in a thread, because this function is called by the garbage collector.
 
-    A task runs on each executor with a free core; the files of other executors are removed when the executor ends.
+    A task runs on each executor with a free core; the files of other executors are removed when these executors end.
     """
 
     def forget() -> None:

@@ -23,7 +23,7 @@ from gaussmix._src.version import package_version
 
 WORKER_NOUNS = "Spark executor", "executors"  # nouns for error messages about missing modules
 PYTHON = (
-    " If they have it, Spark runs another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
+    " If they have it, Spark uses another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."
 )
 _DEATH_MESSAGES = re.compile(
@@ -38,7 +38,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def on_executors(frame: Any, work: Callable[..., Batches], schema: str) -> Any:
-    """Return the data frame of a function's results for batches, on executors with the same version of gaussmix."""
+    """Return a data frame of a function's results for batches; executors must have the same version of gaussmix."""
     return frame.mapInArrow(partial(_checked, work=work, version=package_version()), schema)
 
 
@@ -50,7 +50,7 @@ def _checked(batches: Batches, work: Callable[[Batches], Batches], version: str)
 
 @cache
 def _leave_alone(n_modules: int) -> None:
-    """Exclude all living objects, mainly modules, from garbage collection; once for each number of modules.
+    """Exclude all existing objects, mainly modules, from garbage collection, and again if more modules are loaded.
 
     Spark runs the garbage collector after each task, which takes as long as a step over a million rows because it
     examines all modules. Objects that exist before a task were already examined after the previous task.
@@ -64,8 +64,8 @@ def answered(frame: Any, doing: str) -> pa.Table:
     Raises
     ------
     TimeoutError : there is no executor, and `max_time` is over.
-    ImportError : an executor has no gaussmix, or another version of it.
-    RuntimeError : workers died repeatedly with a partition.
+    ImportError : an executor has no gaussmix, or a version other than that of this process.
+    RuntimeError : the work on a partition killed workers repeatedly.
     FileNotFoundError : a file of the data frame no longer exists.
     ValueError : a file has a column of another type.
     MemoryError : the rows exceed `spark.driver.maxResultSize`.
@@ -111,7 +111,7 @@ class _Progress:
     """A handler of progress reports that the Spark Connect server sends for the query of one thread."""
 
     thread = 0
-    waits = False  # whether no task is running although some are not done
+    waits = False  # whether no task is running although some tasks are not done
 
     def __call__(self, stages: Iterable[Any], inflight_tasks: int, operation_id: str | None, done: bool) -> None:
         if get_ident() == self.thread:
@@ -124,11 +124,11 @@ class _Progress:
 def _has_executors(context: Any) -> bool:
     if re.fullmatch(r"local(\[.*\])?", context.master):
         return True
-    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of them is the driver
+    return len(context._jsc.sc().statusTracker().getExecutorInfos()) > 1  # one of the executors is the driver
 
 
 def _advice(context: Any) -> str:
-    if context is None:  # the server reports only tasks
+    if context is None:  # the Spark Connect server reports only tasks
         return "See in its UI whether it gets executors, and whether other work holds all of them."
     index = context.uiWebUrl or "its UI"
     return f"See at {index} and in the logs of the cluster manager why it gets no executors."
@@ -142,23 +142,23 @@ def _describe_error(error: str) -> Exception | None:
     deaths = _DEATH_MESSAGES.search(error)
     if deaths is not None:
         return RuntimeError(
-            f"Partition {deaths[1]} of a job of Spark killed its worker {deaths[2]} times, as often as "
-            "spark.task.maxFailures allows. Usually workers lack memory: give smaller partitions, or larger executors."
+            f"Partition {deaths[1]} of a Spark job killed its worker {deaths[2]} times, the limit that "
+            "spark.task.maxFailures sets. Usually memory is short: use smaller partitions, or larger executors."
         )
     missing_file = _MISSING_FILE.search(error)
     if missing_file is not None:
-        reason = "a file of the Spark frame is gone or was written anew; read the frame again"
+        reason = "a file of the Spark frame was deleted or replaced; read the frame again"
         return FileNotFoundError(ENOENT, reason, missing_file[1])
     unlike = _UNLIKE.search(error)
     if unlike is not None:
         file, column, wanted, result = unlike.groups()
         return ValueError(
-            f"{file}, column {column!r}: it holds {result}, and the Spark frame {wanted}: "
+            f"{file}, column {column!r}: it holds {result}, but the Spark frame has {wanted}: "
             "all files must have the same columns."
         )
     if "spark.driver.maxResultSize" in error:
         return MemoryError(
-            "The results of a pass are more than spark.driver.maxResultSize allows. Set it higher or to 0, which is no "
-            "limit, or fit fewer components or a simpler covariance_type."
+            "The results of a pass exceed spark.driver.maxResultSize. Raise this limit, or set it to 0 (no limit), or "
+            "fit fewer components or a simpler covariance_type."
         )
     return None

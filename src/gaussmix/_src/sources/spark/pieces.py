@@ -1,4 +1,4 @@
-"""Functions for executors: turn rows of a Spark partition into pieces, and pieces into nodes of the tree of leaves."""
+"""Functions for executors: cut Spark partitions into pieces, and join pieces into nodes of the summation tree."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from gaussmix._src.sources.spark.table import FILE, ROW
 MAX_PIECE_BYTES = 2**25  # maximum number of bytes of rows that pass through Java as one value
 ROWS_CHANGED = "has other rows than when it was first computed: order it by a key, or write it to Parquet files first"
 
-INCOMPLETE_DIGEST = -1  # replaces the digest of a partition with missing rows
+INCOMPLETE_DIGEST = -1  # stands for the digest of a partition that has lost rows
 
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
-RESULTS = "number int, part int, digest long, result binary"  # schema of results, with their partition and part
+RESULTS = "number int, part int, digest long, result binary"  # schema of results, with indices of partition and part
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 
@@ -45,7 +45,7 @@ class Layout:
 
     about: About  # description of the table
     piece_keys: NDArray[np.int64] = field(repr=False)  # `piece_key` of each piece, in increasing order
-    starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the same order
+    starts: NDArray[np.int64] = field(repr=False)  # first row of each piece, in the order of `piece_keys`
     n_leaves: int  # number of leaves (blocks of 65,520 rows) in a partition
     n_together: int  # number of partitions in a task, a power of 2
     store: StateStore  # store for the rows of partitions
@@ -85,7 +85,7 @@ class Layout:
 
 
 def piece_key(part: NDArray[np.int64] | np.int64, index: NDArray[np.int64] | np.int64) -> Any:
-    """Combine the Spark partition and the index of a piece in one number."""
+    """Combine the Spark partition and the index of a piece into one number."""
     return (part << 32) | index
 
 
@@ -149,7 +149,7 @@ class _Made:
         self.n_rows += batch.num_rows
 
     def piece(self) -> Batches:
-        """Yield the rows since the last piece as one piece; nothing if there are none."""
+        """Yield the rows since the last piece as one piece; yield nothing if there are no rows."""
         if not self.n_rows:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
@@ -171,7 +171,7 @@ class _Made:
 def make_piece(
     block: Block, part: int, index: int, file: str = "", row: int = 0, invalid_reason: str | None = None
 ) -> pa.RecordBatch:
-    """Return a block as a piece."""
+    """Return a block as a piece: a record batch of one row, which contains the pickled block."""
     return _record(PIECES, file, row, part, index, block.n_rows, invalid_reason, pickle.dumps(block, 5))
 
 
@@ -270,8 +270,8 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the partial sums of each part; the first partition with sums gets the total, and others an empty result."""
-    # By part: the first partition, and the merged tree, or the bytes of a single tree.
+    """Merge the sums of each part into the record of its first partition; other records get an empty result."""
+    # Maps each part to its first partition, and to the merged tree, or to pickled bytes if there is only one tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:

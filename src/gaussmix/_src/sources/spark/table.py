@@ -34,7 +34,7 @@ class _Columns(Columns):
     def why_not_numeric(self, field: pa.Field) -> str:
         names = [each.name for each in field.type] if pa.types.is_struct(field.type) else []
         if names == ["type", "size", "indices", "values"]:
-            return "it holds vectors; fit them by gaussmix.spark.GaussianMixture, or give the columns they came from"
+            return "it holds vectors; use gaussmix.spark.GaussianMixture for vectors, or pass the original columns"
         return super().why_not_numeric(field)
 
 
@@ -50,11 +50,12 @@ class SparkTable:
     def from_data(cls, frame: Any, request: OpenOptions) -> SparkTable:
         """Build the description of a Spark data frame.
 
-        Raises ValueError: a column does not exist or is not numeric. TypeError: it is a pandas-on-Spark data frame.
+        Raises ValueError: a column does not exist or is not numeric. TypeError: `frame` is a pandas-on-Spark data
+        frame.
         """
         if not isinstance(frame, DataFrame):
             raise ParameterTypeError(
-                "X is a pandas-on-Spark data frame, to which no results can be added: give X.to_spark()."
+                "X is a pandas-on-Spark data frame, to which results can't be added: pass X.to_spark()."
             )
         schema = pa.schema([(field.name, to_arrow_type(field.dataType)) for field in frame.schema.fields])
         result = _Columns("the Spark frame", schema, request.columns, request.weights)
@@ -71,7 +72,7 @@ class SparkTable:
     def values(self) -> Any:
         """Return a data frame of the features and weights, and of the positions of rows that come from files.
 
-        Its columns are named by their indices, because `mapInArrow` does not accept names with dots.
+        The columns are named by their indices, because `mapInArrow` does not accept names with dots.
         """
         chosen = [column_of(name).alias(str(index)) for index, name in enumerate(self.columns.read_columns)]
         if self.is_of_files:

@@ -1,4 +1,4 @@
-"""Open tables in files and pipes. To add a format, write a function that reads it and an entry of `FORMATS`."""
+"""Open tables in files and pipes. To add a format, write a function that reads the format, and add it to `FORMATS`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from gaussmix._src.sources.tables.typed_table import read_npy, read_parquet
 class Format:
     """A file format of tables."""
 
-    # Function that makes a table from bytes. It raises BadTable if the bytes do not have this format, and OSError if
-    # they can't be read.
+    # Function that makes a table from bytes. The function raises BadTable if the bytes do not have this format, and
+    # OSError if the bytes can't be read.
     read: Callable[[Input], Table]
     extensions: tuple[str, ...]  # extensions of file names, in lower case
     beginnings: tuple[bytes, ...] = ()  # first bytes of files
@@ -62,11 +62,11 @@ _UNREADABLE = (  # extensions, first bytes, and the message
 def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_DIALECT) -> Files:
     """Open a file, a pipe ("-" for standard input), or the files of a pattern, a folder or a URL as one table.
 
-    `format` is a key of FORMATS. By default it is determined by the extension of the first file, then by its first
-    bytes, and otherwise it is "csv". Settings that are missing in the dialect are guessed from the first lines.
+    `format` is a key of FORMATS. By default the format is found by the extension of the first file, then by the first
+    bytes; otherwise "csv" is assumed. Settings that are missing in the dialect are guessed from the first lines.
 
-    Raises BadTable: a file does not have its format or a supported one, or the columns of files differ. OSError: a file
-    can't be opened.
+    Raises BadTable: a file does not have the expected or a supported format, or files have different columns. OSError:
+    a file can't be opened.
     """
     inputs = [Input.from_file(file, dialect) for file in ([STANDARD] if name == STANDARD else list_files(name))]
     start = inputs[0].first_bytes(8)
@@ -83,13 +83,13 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
 
 
 def format_by_name(path: str) -> str | None:
-    """Return the format with the extension of a path; None if there is none."""
+    """Return the format with the extension of a path; None if no format has this extension."""
     extension = PurePath(path).suffix.lower()
     return next((name for name, format in FORMATS.items() if extension in format.extensions), None)
 
 
 def _check_readable(name: str, start: bytes) -> None:
-    """Raise BadTable, with advice, for a file that is certainly not a readable table, by its name or first bytes."""
+    """Raise BadTable, with advice, for a file whose name or first bytes show that it is not a readable table."""
     extension = PurePath(name).suffix.lower()
     for extensions, beginnings, advice in _UNREADABLE:
         if extension in extensions or start.startswith(beginnings):
@@ -100,12 +100,12 @@ def _check_readable(name: str, start: bytes) -> None:
 class Files(Table):
     """Tables with the same columns, one after the other, in files that may not change while they are read."""
 
-    # The files, and their sizes and times of modification.
+    # The table in each file, and the versions of the files (size and time of modification).
     tables: Sequence[Table]
     versions: FileVersions
     dialect: Dialect = DEFAULT_DIALECT  # settings for reading text
-    memory: int = 2**27  # in bytes; up to half of it is for data of stored files that are requested in advance
-    complete: tuple[str, ...] = ()  # columns; rows with a missing value in one of them are left out
+    memory: int = 2**27  # limit in bytes; up to half of it is for bytes that are requested from stores in advance
+    complete: tuple[str, ...] = ()  # columns in which rows must have values; other rows are left out
     # Number of rows that the last complete pass left out, under the key "rows".
     n_left_out: dict[str, int] = field(default_factory=dict)
 
@@ -161,7 +161,7 @@ class Files(Table):
                 raise
         self.versions.check()
         if n_left_out and not n_retained:
-            raise BadTable(f"{self.name}: each row misses a value in {listed(self.complete)}.")
+            raise BadTable(f"{self.name}: each row has a missing value in one of {listed(self.complete)}.")
         self.n_left_out["rows"] = n_left_out
 
     def _under_way(self, columns: Collection[str]) -> Iterable[Table]:

@@ -37,7 +37,7 @@ def _bits(file: pa.NativeFile, start: int, first: int, count: int) -> pa.Buffer:
     size = (count + 7) // 8
     result = file.read_at(size, start + first // 8)
     if len(result) < size:
-        raise OSError("it became shorter while it was read")
+        raise OSError("the file became shorter while it was read")
     return pa.py_buffer(result)
 
 
@@ -75,8 +75,8 @@ class ArrowFileTable(TypedTable):
         """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
-        # Only the rows of one column are counted in compressed batches. Arrow would copy data if only some columns were
-        # selected.
+        # In compressed batches, only one column is loaded, to count its rows. Otherwise all columns are selected,
+        # because Arrow would copy data if only some columns were selected.
         options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
         with (
             reading(self.source, "Arrow or Feather"),
@@ -113,7 +113,7 @@ class ArrowFileTable(TypedTable):
 
 @dataclass(frozen=True, kw_only=True)
 class ArrowStreamTable(TypedTable):
-    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at an offset."""
+    """An Arrow stream, whose number of rows is unknown until its end. A stored Arrow file has a stream at `start`."""
 
     start: int = 0
 
@@ -171,7 +171,7 @@ def read_arrow(source: Input) -> TypedTable:
 def codec_of(file: pa.NativeFile) -> bytes:
     """Return the first bytes of compressed buffers in an Arrow file; b"" if they are not compressed."""
     start, body = 8, b""
-    for _ in range(2):  # the first message, with the types, has no body, but the next one has
+    for _ in range(2):  # the first message, with the types, has no body, but the next message has a body
         size = int.from_bytes(file.read_at(8, start)[4:], "little")
         start += 8 + size
         body = file.read_at(12, start)

@@ -52,7 +52,7 @@ class BadTable(ValueError):
 
 @dataclass(frozen=True)
 class Dialect:
-    """The settings for reading text."""
+    """Settings for reading a table from text, such as CSV."""
 
     has_header: bool | None = None  # whether the first line has names; None to guess
     delimiter: str | None = None  # delimiter of fields, " " for any run of blanks and tabs; None to guess
@@ -72,7 +72,7 @@ class Dialect:
         """Raise BadTable if opening a table with `n_columns` columns would take more than the memory limit."""
         if n_columns > max(2**14, self.memory // COLUMN_BYTES):
             needed = f"{-(-n_columns * COLUMN_BYTES // 10**6)} MB"
-            raise BadTable(f"{name} has {n_columns:,} columns, which take {needed} to read. Give memory= as much.")
+            raise BadTable(f"{name} has {n_columns:,} columns, and needs {needed}. Set memory= to at least that.")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Input:
         return self._file(pa.OSFile) if self.stored is None else self.stored.opened(self.requests)
 
     def mapped(self) -> pa.NativeFile:
-        """Map the file into memory. If the file is truncated while it is mapped, reading it ends the process."""
+        """Map the file into memory. If the file is truncated while it is mapped, a read can kill the process."""
         return self._file(pa.memory_map)
 
     def _file(self, of_path: Callable[[bytes], pa.NativeFile]) -> pa.NativeFile:
@@ -148,7 +148,7 @@ def no_memory(what: str, error: MemoryError) -> Exception:
     size = re.search(r"of size (\d+)", str(error))
     if size and int(size[1]) > physical_memory():
         return BadTable(f"{what} is damaged: it claims a part of {int(size[1]):,} bytes, more than this machine has.")
-    return MemoryError(f"{what}: there is not enough memory to read it ({first_line(error)}). Give a smaller memory=.")
+    return MemoryError(f"{what}: there is not enough memory to read it ({first_line(error)}). Lower memory=.")
 
 
 def first_line(error: Exception) -> str:
@@ -163,7 +163,7 @@ class Table(ABC):
     name: str  # name of the file for messages
     names: tuple[str, ...]  # names of the columns; x0, x1 … if the table has no names
     has_names: bool = True  # whether the names come from the table
-    notices: tuple[str, ...] = ()  # sentences on what was guessed
+    notices: tuple[str, ...] = ()  # messages about guesses
     # Delimiter of fields and decimal mark for writing the table as CSV.
     delimiter: str = ","
     decimal: str = "."
@@ -203,7 +203,7 @@ class Table(ABC):
         """Return why a column is not numeric, as the end of a sentence."""
 
     def is_slow(self, columns: Collection[str]) -> bool:
-        """Return whether reading some columns takes longer than an EM step, or their number of rows is unknown."""
+        """Return whether reading some columns takes longer than an EM step, or the number of rows is unknown."""
         return self.n_rows is None
 
     def n_together(self, columns: Collection[str]) -> int:
@@ -243,7 +243,7 @@ class Table(ABC):
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Return the columns that number the rows, judged by their first batch and by their names."""
+        """Return the columns that only count rows (1, 2, 3 …), judged by their first batch and by their names."""
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
@@ -255,11 +255,11 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Return cells of a text column that are not numbers, as the end of a sentence, if they are few; else None."""
+        """Return the cells that are not numbers, as the end of a sentence, if a text column has few; otherwise None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
-        """Raise BadTable if a text column is nearly numeric, because a typing error would otherwise exclude it."""
+        """Raise BadTable if a text column is nearly numeric, because a typing error would exclude the column."""
         for name in self.names:
             result = None if name in without else self.bad_cells(name)
             if result is not None:
@@ -300,7 +300,7 @@ class Table(ABC):
             raise BadTable(f"{self.name} has no rows.")
 
     def all_rows(self, columns: Sequence[str], *, may_miss: bool = False) -> NDArray[np.float64]:
-        """Return columns as numbers in memory, (n_rows, n_columns), with the errors of `rows`."""
+        """Return columns as numbers in memory, (n_rows, n_columns); raise the same errors as `rows`."""
         return np.concatenate(list(self.rows(columns, BATCH_ROWS, may_miss=may_miss)))
 
 
@@ -362,7 +362,7 @@ def is_numeric(kind: Any) -> bool:
 
 
 def typed(schema: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
-    """Return the schema, with a type for each column of nulls from the first other schema that has a type."""
+    """Return the schema with types for columns of only nulls, taken from the first of `others` that has a type."""
     empty = {field.name for field in schema if pa.types.is_null(field.type)}
     result: dict[str, pa.Field] = {}
     for other in others if empty else ():

@@ -45,7 +45,7 @@ _MAX_HEADER_LINES = 1000  # limit on the lines of a header whose quoted names ha
 _MAX_GUESS_RECORDS = 20  # number of records from which the delimiter is guessed
 _MIN_BLOCK_ROWS = 16  # minimum number of rows in a block if all lines are about as long as the first
 _MAX_HEADER_CHARACTERS = 2**22  # limit on the characters of the lines that are examined before the other rows
-_TOO_LONG = "has more than {:,} characters: close the quote that is open, or give a larger memory=."
+_TOO_LONG = "has more than {:,} characters: close the open quote, or set memory= to a larger value."
 _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line in CSV files of Excel
 
 
@@ -53,9 +53,9 @@ _NAMED = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # first line in CSV files of
 class _Cells:
     """The cells of a text column that are not numbers, and hints on how they could be read as numbers."""
 
-    n_cells: int = 0  # without missing values
+    n_cells: int = 0  # number of cells without missing values
     n_bad: int = 0
-    bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first ones
+    bad: list[tuple[int, str]] = field(default_factory=list)  # line and text of the first cells that are not numbers
     hints: set[str] = field(default_factory=set)
 
     def add(self, line: int, text: str, hint: str) -> None:
@@ -74,10 +74,11 @@ class _Cells:
 class CsvTable(Table):
     """A CSV file, or a table whose columns are separated by blanks.
 
-    If the user does not set the delimiter, it is guessed from the comma, semicolon, tab and bar. The best of them
-    splits the first lines into equal numbers of fields, with most numbers and fewest texts that contain another
-    delimiter. If none does, the first of them in the first line is taken. Without any of them, the delimiter is any run
-    of blanks if the first two lines then have the same number of fields. Excel's first line "sep=;" sets the delimiter.
+    If the user does not set the delimiter, the comma, semicolon, tab and bar are tried in this order. The guess is the
+    delimiter that splits the first lines into equal numbers of fields, with most numbers and fewest texts that contain
+    another delimiter. If no delimiter splits the lines equally, the guess is the first delimiter that occurs in line 1.
+    If line 1 has no delimiter, any run of blanks is the delimiter, provided that the first two lines then have the same
+    number of fields. A first line "sep=;", as written by Excel, sets the delimiter.
     """
 
     source: Input  # bytes of the file
@@ -122,7 +123,7 @@ class CsvTable(Table):
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
-        """Return the line on which a row ends, which differs from its number if fields span several lines."""
+        """Return the line on which a row ends, which differs from the row's number if fields span several lines."""
         return f"{self.name}, line {next(line for at, (line, _) in enumerate(self._data()) if at == row)}"
 
     def why_not_numeric(self, name: str, kind: pa.DataType) -> str:
@@ -226,7 +227,7 @@ class CsvTable(Table):
         return _is_numeric(text, self.decimal, self.thousands)
 
     def _grouped_type(self, column: int) -> pa.DataType | None:
-        """Return the type of a column if its first values are numbers, some with thousands; otherwise None."""
+        """Return the type of a column if its first values are numbers, some with thousands separators; else None."""
         rows = islice(self._data(), _MAX_CHECKED_ROWS)
         cells = [text for _, fields in rows if (text := fields[column].strip()) not in self.missing]
         if not cells or not all(map(self._is_numeric, cells)):
@@ -277,7 +278,7 @@ def read_csv(source: Input) -> CsvTable:
     """Read the first lines of a CSV file; the rest is read when columns are requested.
 
     If the user does not set whether there is a header, the first line is a header unless it has only numbers and
-    missing values. The header of R's `write.table` has one name less than there are columns. The header of
+    missing values. The header of R's `write.table` has one name fewer than there are columns. The header of
     `numpy.savetxt` begins with "#", and columns without names are numbered as in pandas.
 
     Raises BadTable: the file is empty or not text, two columns have the same name, or the first line has numbers with
@@ -379,7 +380,7 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
     first, more, decimal, thousands = lines[0], lines[1:], dialect.decimal or ".", dialect.thousands
     marks = _DELIMITERS.replace(decimal, "")
     if thousands and all(_is_numeric(line, decimal, thousands) for line in more or [first]):
-        marks = marks.replace(thousands, "")  # there is one column
+        marks = marks.replace(thousands, "")  # a single column has no delimiter
     delimiter = dialect.delimiter or _guess_delimiter(lines, marks)
     delimiter = delimiter or next((mark for mark in marks if mark in first), None)
     if delimiter is None:
@@ -391,11 +392,11 @@ def _delimiter(lines: Sequence[str], dialect: Dialect, path: str) -> str:
 
 
 def _decimal(lines: Sequence[str], delimiter: str, thousands: str | None) -> str:
-    """Return "," if the first records have numbers with a decimal comma and none with a point; otherwise "."."""
+    """Return "," if the first records have decimal commas but no decimal points; otherwise "."."""
     if "," in (delimiter, thousands):
         return "."
     cells = [text.strip() for record in _records(lines, delimiter) for text in record]
-    are_thousands = _grouped(",", ".").fullmatch  # may be thousands instead of decimals
+    are_thousands = _grouped(",", ".").fullmatch  # the comma may separate thousands instead
     has_comma = any("," in text and _is_numeric(text, ",", thousands) and not are_thousands(text) for text in cells)
     has_point = any("." in text and _is_numeric(text, ".") for text in cells)
     return "," if has_comma and not has_point else "."
@@ -411,7 +412,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, best into numbers or plain texts; or None."""
+    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts, or None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -444,7 +445,8 @@ def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]
 def _encoding(source: Input) -> tuple[str, list[str]]:
     """Return the encoding of text, set by the user or guessed, and a list of notices.
 
-    The guess is a byte order mark's encoding, UTF-8 or cp1252. Raises BadTable: Python does not have the encoding.
+    The guess is the encoding of a byte order mark, otherwise UTF-8, or cp1252 if the text is not valid UTF-8. Raises
+    BadTable: Python does not have the encoding.
     """
     message = source.dialect.encoding
     if message is not None:
@@ -453,7 +455,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
             return codecs.lookup(message).name, []
         except LookupError:
             raise BadTable(
-                f"Python has no encoding {message!r} for text: name one such as 'cp1252' or 'utf-16'."
+                f"Python has no encoding {message!r} for text: use a name such as 'cp1252' or 'utf-16'."
             ) from None
     with reading(source, "CSV"), source.stream() as stream:
         start = stream.read(_MAX_DECODED_BYTES)
@@ -476,7 +478,7 @@ def _is_text(start: bytes, encoding: str) -> bool:
 
 
 def _stream(source: Input, delimiter: str) -> Any:
-    """Open the bytes of a table in UTF-8; for a table with blanks, each run of blanks becomes one."""
+    """Open the bytes of a table in UTF-8; if blanks are the delimiter, each run of blanks becomes one blank."""
     stream, encoding = source.stream(), source.dialect.encoding or "utf-8"
     if encoding != "utf-8":
         stream = pa.transcoding_input_stream(stream, encoding, "utf-8")
@@ -531,7 +533,7 @@ def _decoded(lines: TextIOWrapper, source: Input) -> Iterator[str]:
 
 
 def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
-    """Return the fields of the first record in some lines."""
+    """Return the fields of the first record of the given lines."""
     if delimiter == _BLANKS:
         lines = [" ".join(line.split()) for line in lines[:1]]
     try:

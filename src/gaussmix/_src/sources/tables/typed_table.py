@@ -35,7 +35,7 @@ class TypedTable(Table):
 
     @classmethod
     def from_input(cls, source: Input, types: pa.Schema, *, has_names: bool = True, **more: Any) -> TypedTable:
-        """Build a table from its schema; raise BadTable if it has no columns, or two with the same name."""
+        """Build a table from its schema; raise BadTable if there are no columns, or two columns with the same name."""
         index = [column for column in types.names if _PANDAS_INDEX.fullmatch(column)]
         names = [column for column in types.names if column not in index]
         if not names:
@@ -72,7 +72,7 @@ class TypedTable(Table):
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Add the part of the file that can't be read to error messages."""
+        """Name, in error messages, the part of the file that can't be read."""
         try:
             yield
         except MemoryError as error:
@@ -102,8 +102,8 @@ class ParquetTable(TypedTable):
         how = {"columns": list(columns), "use_threads": False}
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
-        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Small files are read
-        # without one.
+        # With a buffer, Arrow allocates the size that a page claims before it reads the page. Therefore small files are
+        # read without a buffer.
         buffer = 2**16 if max(sizes, default=0) > MAX_UNBUFFERED_BYTES else 0
         reading = {"metadata": self.footer, "pre_buffer": False, "buffer_size": buffer}
         with self.source.opened() as opened, parquet.ParquetFile(opened, **reading) as file:
@@ -211,7 +211,7 @@ class NpyTable(TypedTable):
     def _read_values(self, opened: pa.NativeFile, start: int, count: int) -> NDArray[Any]:
         raw = opened.read_at(count * self.file.dtype.itemsize, self.file.start + start)
         if len(raw) < count * self.file.dtype.itemsize:
-            raise OSError(EIO, "became shorter while it was read", self.name)
+            raise OSError(EIO, "the file became shorter while it was read", self.name)
         return np.frombuffer(raw, self.file.dtype)
 
 

@@ -342,5 +342,5 @@ def test_what_cannot_be_judged_is_one_sentence(regressor, data):
     with pytest.raises(ValueError, match="X has 300 rows, but y has 2"):
         CoverageDisplay.from_estimator(regressor, data[0], data[1][:2])
     two = GaussianMixtureRegressor().fit(data[0], np.column_stack([data[1], data[1] ** 2]))
-    with pytest.raises(ValueError, match="needs one target, and the regressor has several"):
+    with pytest.raises(ValueError, match="needs one target, but the regressor has several"):
         CoverageDisplay.from_estimator(two, data[0], np.column_stack([data[1], data[1]]))

@@ -1,4 +1,7 @@
-"""Reports on a fit: summaries, tables, estimates and warnings. Each module is imported when it is first used."""
+"""Reports on a fit: summaries, tables, estimates and warnings.
+
+Each module of this package is imported only when it is first used.
+"""
 
 from typing import TYPE_CHECKING
 

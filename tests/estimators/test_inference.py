@@ -348,7 +348,7 @@ def test_what_it_does_not_know_is_refused():
     with pytest.raises(ValueError, match="alpha"):
         fitted(X).inference(X).conf_int(1.5)
     for function, error in ((3, TypeError), (lambda mixture: "a", ValueError), (lambda mixture: None, ValueError)):
-        with pytest.raises(error, match=r"of a mixture that returns numbers, not 3|must return finite numbers"):
+        with pytest.raises(error, match=r"takes a mixture and returns numbers, not 3|must return finite numbers"):
             fitted(X).inference(X).estimate(function)
     with pytest.raises(ValueError, match="wald"):
         fitted(X).inference(X).conf_int(method="percentile")

@@ -107,7 +107,7 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
     mass, full = random_scatters(rng, n_components, n_features)
     actual = updated(family, mass, full)
 
-    def value(point: Array) -> float:  # of the update with scatter `point`, on `full`
+    def value(point: Array) -> float:  # log-likelihood of `full` after an update with `point`
         covariances = family.update(as_needed(family, mass, point), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 

@@ -59,7 +59,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     if drops.size:
         step = int(drops[0])
         raise AssertionError(
-            f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(history)[step]:.3g} nats"
+            f"{problem}: step {step + 1} lowers the mean log-likelihood by {-np.diff(history)[step]:.3g}"
         )
     numbers = {"weights": mixture.weights, "means": mixture.means, "covariances": mixture.covariances.each}
     for name, values in numbers.items():

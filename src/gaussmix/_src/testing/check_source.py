@@ -74,7 +74,7 @@ def _check_profile(source: Source, block: Block) -> None:
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
-        raise AssertionError(f"(n_positive, largest_weight) must be {expected}, but row_totals is {profile}")
+        raise AssertionError(f"row_totals is {profile}, but n_positive and largest_weight must be {expected}")
     _check_findings(source, ArraySource(block.rows, block.row_weight), "rows")
     factor = 1.0 if block.row_weight is None else 0.25
     quarter = ArraySource(block.rows, None if block.row_weight is None else factor * block.row_weight)
@@ -82,7 +82,7 @@ def _check_profile(source: Source, block: Block) -> None:
 
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
-    """Check that the statistics that a source collects are bit-identical to those of the same rows in memory."""
+    """Check that a source collects bit-identical statistics to a source with the same rows in memory."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
         actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():

@@ -13,8 +13,7 @@ from gaussmix._src.families.base import FAMILIES, Family, family_named
 from gaussmix._src.formats.record import Damaged, Json
 from gaussmix._src.value import VALUES, Value
 
-# A `Reader` is a function that checks and converts the value of one attribute, and raises TypeError or ValueError for a
-# wrong type.
+# A function that checks and converts the value of one attribute, and raises TypeError or ValueError for a wrong type.
 Reader = Callable[[Any], Any]
 
 _MAX_NUMBERS = 3_000_000  # maximum size of an array parameter, because a header may have at most 100 MB
@@ -57,9 +56,7 @@ def list_reader(kinds: str) -> Reader:
 
 
 def plain(name: str, value: Any) -> Json:
-    """Convert a value to JSON.
-
-    A value of a type that JSON does not have becomes an object whose first key names the type.
+    """Convert a value to JSON, where a type that JSON does not have becomes an object whose first key names the type.
 
     Lists, tuples and ranges of numbers are written in the same way as arrays, so that earlier versions of gaussmix can
     read them. An additional entry "as" stores the type of the container at each level of nesting.

@@ -419,7 +419,7 @@ def test_a_unit_in_which_errors_of_variances_are_no_numbers_is_refused(unit):
     X = rows() * [1.0, unit]
     gm = fitted(X, reg_covar=0.0)
     for find in gm.inference, gm.bootstrap:
-        with pytest.raises(ValueError, match=r"the variance of x1 in component 0 .* in another unit"):
+        with pytest.raises(ValueError, match=r"the variance of x1 in component 0 .* Rescale this column"):
             find(X)
 
 

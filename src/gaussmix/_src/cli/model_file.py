@@ -33,7 +33,7 @@ class ModelFile:
 
     Parameters
     ----------
-    name : name of the file, which messages use.
+    name : name of the file, as shown in messages.
     mixture, details : the mixture, and the details of the fit. For a Bayesian fit, the mixture does not contain the
         empty components.
     layout : version of the file's layout.
@@ -115,7 +115,7 @@ class ModelFile:
                 raise unknown_name("targets", target, self.names)
         inputs = tuple(name for name in self.names if name not in targets)
         if not inputs:
-            raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
+            raise ValueError(f"--targets names every feature of {self.name}: at least one is needed to predict from.")
         return inputs
 
     def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:

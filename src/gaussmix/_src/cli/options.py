@@ -164,14 +164,14 @@ def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, .
     """Parse column names, separated by commas or passed by repeated options, and remove duplicates."""
     names = [name.strip() for part in value for name in part.split(",")]
     if "" in names:
-        raise click.BadParameter("a column needs a name.")
+        raise click.BadParameter("a column name must not be empty.")
     return tuple(dict.fromkeys(names))
 
 
 def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Check that a column name is not empty."""
     if value is not None and not value.strip():
-        raise click.BadParameter("a column needs a name.")
+        raise click.BadParameter("a column name must not be empty.")
     return None if value is None else value.strip()
 
 
@@ -244,7 +244,7 @@ class Reading:
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """Return the columns that only number the rows, and print a notice about each.
+        """Return the columns that only number the rows, and print a notice about each of these columns.
 
         Such columns are used as features only if the user names them.
         """
@@ -296,7 +296,7 @@ class Reading:
 
 
 def option(declaration: str, help: str, **more: Any) -> Decorator:
-    """Declare an option; `declaration` lists the flags and, if its name differs, the parameter."""
+    """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name."""
     return click.option(*declaration.split(), help=help, **more)
 
 

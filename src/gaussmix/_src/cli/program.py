@@ -50,7 +50,7 @@ class Program(click.Group):
         """Run a verb; raise SystemExit if the verb fails."""
         _replace_closed()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # or "±" could raise an error
+            if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not raise an error
                 stream.reconfigure(errors="replace")
         options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:

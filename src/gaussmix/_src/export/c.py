@@ -124,8 +124,8 @@ def to_c(model: Any, name: str = "gmm") -> str:
 
     Returns
     -------
-    header : C99 code that has no global state and allocates no memory. Its results, in double precision, agree with
-        those of gaussmix to 1e-12.
+    header : C99 code that has no global state and allocates no memory. The results of the C functions, which use double
+        precision, agree with gaussmix to 1e-12.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Graph:
     n_features : number of columns of X.
     nodes : operation type, input names, output names and attributes of each node.
     constants : constant arrays of the graph by name.
-    outputs : name, dtype and number of columns of each output; a vector has 0 columns.
+    outputs : name, dtype and number of columns of each output; 0 columns mean that the output is a vector.
     """
 
     dtype: np.dtype[Any]

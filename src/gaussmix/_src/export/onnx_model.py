@@ -17,16 +17,10 @@ from gaussmix._src.export.graph import OPSET, Graph
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
     """Export a mixture, a fitted estimator, or a pipeline that ends with an estimator, as an ONNX model of opset 17.
 
-    The input is `X` (n_rows, n_features), and the outputs are:
-
-    ============== ========================== =======================================================
-    name           shape                      what
-    ============== ========================== =======================================================
-    label          (n_rows,), int64           component, −1 for noise; for a detector 1 or −1 (outlier)
-    probabilities  (n_rows, n_components)     p(k | x); not for a detector
-    log_density    (n_rows,)                  log p(x), nats
-    p_value        (n_rows,)                  for a detector: the probability of a lower density
-    ============== ========================== =======================================================
+    The input is `X` (n_rows, n_features). The output `label` (n_rows,), int64, is the most probable component, or −1
+    for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier. The output `probabilities` (n_rows,
+    n_components) contains p(k | x); a detector does not have this output. The output `log_density` (n_rows,) is log
+    p(x) in nats. Only a detector has the output `p_value` (n_rows,), which is the probability of a lower density.
 
     The graph first subtracts the average of the components' means from the rows, so that float32 is accurate even if
     all rows are far from the origin.

@@ -130,7 +130,7 @@ def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
     if not is_right or not all(isinstance(text, str) for text in texts):
         raise Damaged("a key, a name or an error in the header has the wrong type")
-    # The tensors are copied, because without a copy they may be views of all bytes of the file.
+    # The tensors are copied, because they may be views of the bytes that were read from the file.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
     lists = {i: tuple(sentences) for i, sentences in notes}
     return MixturesRecord(family, arrays, tuple(keys), dict(errors), lists, None if names is None else tuple(names))

@@ -18,7 +18,7 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-# Dictionaries contain these entries, by which they are recognised; the headers of files contain them, too.
+# Dictionaries contain these entries, by which they are recognised; the headers of files contain the same entries.
 _MARKER = {"format": "gaussmix-mixture", "version": 1}
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 
@@ -50,7 +50,7 @@ def read(path: PathOrFile) -> tuple[Model, Record]:
     wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
         raise not_usable(path, wrong)
-    # The arrays are copied, because the arrays of a record may be views of all bytes of the file.
+    # The arrays are copied, because they may be views of the bytes that were read from the file.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
     return _model(*arrays, family, record.noise), record
 
@@ -80,7 +80,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     try:
         noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
-        raise ValueError("Not a valid mixture: its noise is not two numbers and a box.") from error
+        raise ValueError("Not a valid mixture: its noise must be two numbers and a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
         raise ValueError(f"Not a valid mixture: {wrong}.")

@@ -22,7 +22,7 @@ class Damaged(Exception):
 
 
 def are_lists(items: Iterable[Any], *types: Any) -> bool:
-    """Return whether every item is a list with one value of each of the given types."""
+    """Return whether every item is a list with one value of each given type, in the order of `types`."""
     return all(isinstance(one, list) and len(one) == len(types) and all(map(isinstance, one, types)) for one in items)
 
 
@@ -55,7 +55,7 @@ class Details:
     # One name for each feature, in order; None if the features of the training data had no names.
     feature_names: tuple[str, ...] | None = None
     dtype: str | None = None  # type of the training data, such as "float64"; None if unknown
-    fit: FitRecord | None = None  # record of the fit; None if there was no fit or it was not recorded
+    fit: FitRecord | None = None  # record of the fit; None if no fit was recorded
     # Parameters and attributes of the estimator; None if only a mixture was saved.
     estimator: EstimatorRecord | None = None
     package_version: str = field(default_factory=package_version)  # version of gaussmix that wrote the file

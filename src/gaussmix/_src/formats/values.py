@@ -21,7 +21,7 @@ _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
 def instance(*types: type) -> Reader:
-    """Return a reader for values of the given types; a bool is accepted only if bool is one of the types."""
+    """Return a `Reader` for values of the given types; a bool is accepted only if bool is one of the types."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -39,7 +39,7 @@ def count(value: Any) -> int:
 
 
 def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
-    """Return a reader for arrays whose `dtype.kind` is one of the letters `kinds`, such as "U" for text."""
+    """Return a `Reader` for arrays whose `dtype.kind` is one of the letters `kinds`, such as "U" for text."""
 
     def read(value: Any) -> Any:
         array = np.asarray(value)
@@ -51,7 +51,7 @@ def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
 
 
 def list_reader(kinds: str) -> Reader:
-    """Return a reader for lists of values; the letters `kinds` have the same meaning as in `array_reader`."""
+    """Return a `Reader` for lists of values; the letters `kinds` have the same meaning as in `array_reader`."""
     return lambda value: array_reader(kinds)(value).tolist()
 
 
@@ -96,7 +96,7 @@ def plain(name: str, value: Any) -> Json:
         raise ValueError(f"{name} is {value!r:.80}, which can't be saved: set another value, or save only mixture_.")
     if array.size > _MAX_NUMBERS:
         what = f"{name} has {array.size:,} numbers"
-        raise ValueError(f"{what}, too many for a file: set it to None, or save only mixture_.")
+        raise ValueError(f"{what}, too many for a file: set the parameter to None, or save only mixture_.")
     return {"array": array.tolist(), "dtype": array.dtype.name} | types
 
 

@@ -1,4 +1,4 @@
-"""A display of the components of a mixture, drawn over rows."""
+"""A display of the components of a mixture together with rows."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def default_levels(n_components: int, usual: list[float]) -> list[float]:
 
 
 def checked_levels(levels: Any) -> list[float]:
-    """Return levels in standard deviations in ascending order; raise ValueError or TypeError if they are invalid."""
+    """Return levels in standard deviations in ascending order; raise ValueError or TypeError if a level is invalid."""
     radii = check_real("levels", levels)
     if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
         raise ValueError(f"levels={levels!r:.60} must be a list of positive numbers, in standard deviations.")

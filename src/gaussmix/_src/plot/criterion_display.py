@@ -30,10 +30,10 @@ class CriterionDisplay(Display):
     Create a display with `from_estimator`. A ring marks the chosen model. A text such as ×3 above a number of
     components means that three candidates with this number of components failed; the legend lists the reasons. A square
     marks a candidate whose criterion is unreliable, because some of its components have few distinct rows or depend on
-    `reg_covar`. If the criterion is stability, triangles mark its peaks. If the ten best candidates are close together
-    compared with the range of all candidates, the axis shows only the range of the ten best. The legend lists the
-    covariance structures whose lines are visible. Each structure has a different marker, and visible structures get
-    colours before other structures.
+    `reg_covar`. If the criterion is stability, triangles mark the numbers of components at which stability has a peak.
+    If the ten best candidates are close together compared with the range of all candidates, the axis shows only the
+    range of the ten best. The legend lists the covariance structures whose lines are visible. Each structure has a
+    different marker, and visible structures get colours before other structures.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class CriterionDisplay(Display):
         failures.
     weak_ : the squares that mark unreliable candidates.
     best_ : the ring that marks the chosen model.
-    peaks_ : the triangles at the peaks; None if the criterion is not stability.
+    peaks_ : the triangles at the peaks of stability; None if the criterion is not stability.
     note_ : the text that counts candidates outside the range of the axis; None if the axis shows all candidates.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 

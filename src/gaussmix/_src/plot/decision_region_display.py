@@ -26,10 +26,10 @@ class DecisionRegionDisplay(FeatureDisplay):
     """Plot of the decision regions of a classifier, a detector or a mixture.
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
-    regions show the classes of a classifier, the components of a mixture, or where a detector reports outliers. The
-    regions are computed from the marginal distribution of the features shown. If the mixture has no other features, the
-    regions agree with `predict`. The colour of each row shows the decision that is based on all features. For a
-    detector the colour depends only on the features shown; a separate colour marks rows that are outliers by all
+    regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
+    detector. The regions are computed from the marginal distribution of the features shown. If the mixture has no other
+    features, the regions agree with `predict`. The colour of each row shows the decision that is based on all features.
+    For a detector the colour depends only on the features shown; a separate colour marks rows that are outliers by all
     features together, but not by the features shown. If only one feature is shown, a line for each decision shows the
     probability of the decision.
 
@@ -42,7 +42,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         detector the score of "inside" is 0, and the score of "outlier" is the log density at the detector's limit minus
         the log density, in nats.
     rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
-    labels : (n_rows,), the decision for each row, as an index of `region_names`.
+    labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the features shown, used to label the axes.
     has_noise : whether the last decision is the noise component.
 
@@ -158,7 +158,7 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
                 names.append(f"outlier by all {subject.mixture.n_features} only")
-                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # this decision has no region
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # only rows have this decision
         return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
@@ -174,8 +174,8 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
 def _level(subject: Subject, mixture: Mixture) -> float:
     """Return the log density at the boundary of a detector's region.
 
-    For a marginal mixture, the density level is chosen such that its region has the same probability as with all
-    features.
+    For a marginal mixture, the density level is chosen such that the region has the same probability as the detector's
+    region of all features.
     """
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:

@@ -25,7 +25,7 @@ else:  # so that this module can be imported without matplotlib
 MAX_LEGEND_ENTRIES = 20
 NAME_WIDTH = 20  # maximum number of characters in a line of a feature name if there is little room
 _LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
-_MAX_NAME_LENGTH = 60  # maximum number of characters, because laying out thousands takes minutes
+_MAX_NAME_LENGTH = 60  # maximum number of characters of a name, because the layout of very long names takes minutes
 
 
 class Display:
@@ -47,7 +47,7 @@ class Display:
                 if name[0] != "_" and hasattr(vars(self).get(part), name):
                     text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
                     raise AttributeError(text, name=name, obj=None)
-            return object.__getattribute__(self, name)  # raises Python's own AttributeError
+            return object.__getattribute__(self, name)  # raises Python's standard AttributeError
 
     def _on(self, ax: Axes | None) -> Axes:
         """Store the axes to draw on and return them; create new axes if `ax` is None."""

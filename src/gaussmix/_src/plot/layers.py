@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Draw up to 20,000 rows as points; draw more rows as an image of `box`, (2, 2), with points outside the box."""
+    """Draw up to 20,000 rows as points; draw more rows as an image of `box`, (2, 2), and rows outside it as points."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]

@@ -22,15 +22,15 @@ class MergingDisplay(Display):
 
     Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters that this display shows. The
     entropy falls as long as overlapping components are merged. A ring marks the proposed number of clusters, which is
-    the largest number at which no two clusters overlap. The text above each point names the components of the cluster
-    that was created last, and the overlap of the two clusters from which it was created.
+    the largest number at which no two clusters overlap. The text above each point names the components of the newest
+    cluster, and the overlap of the two clusters that were joined into it.
 
     Parameters
     ----------
-    entropy : (n_components,), entropy of the responsibilities of 1, 2, … clusters, in nats.
-    merged_components : (n_components − 1,), components of the cluster that was created by the merge that left 1, 2, …
-        clusters, such as "0+3".
-    overlap : (n_components − 1,), overlap, from 0 to 1, of the two clusters whose merge left 1, 2, … clusters.
+    entropy : (n_components,), entropy of the responsibilities for 1, 2, … clusters, in nats.
+    merged_components : (n_components − 1,), components that the step to 1, 2, … clusters joined into one cluster, such
+        as "0+3".
+    overlap : (n_components − 1,), overlap, from 0 to 1, of the two clusters that the step to 1, 2, … clusters joined.
     n_clusters : the proposed number of clusters.
 
     Attributes
@@ -97,7 +97,7 @@ class MergingDisplay(Display):
 
 
 def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
-    """Name the components of the cluster that was created by the merge that left `row` + 1 clusters."""
+    """Name the components that the step to `row` + 1 clusters joined into one cluster."""
     now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()

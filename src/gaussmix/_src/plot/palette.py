@@ -24,7 +24,7 @@ class Pen(NamedTuple):
 
 
 def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
-    """Return a pen for each component; raise ValueError if an entry of `colors` is not a colour.
+    """Return a `Pen` for each component; raise ValueError if an entry of `colors` is not a colour.
 
     Whenever the list of colours starts again, the marker and the line style change, so that many components can be
     distinguished. On a dark background, lighter versions of the six default colours are used.

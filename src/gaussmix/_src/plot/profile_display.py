@@ -41,7 +41,7 @@ class ProfileDisplay(Display):
     means, deviations : (n_components, n_shown), means and standard deviations of the components in the features shown,
         in data units.
     rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
-    labels : (n_rows,), the most probable component; −1 for noise.
+    labels : (n_rows,), the most probable component of each row; −1 for noise.
     feature_names : names of the features shown.
 
     Attributes
@@ -137,8 +137,8 @@ class ProfileDisplay(Display):
         Parameters
         ----------
         standardize : whether to show each feature relative to the mean of the whole mixture, in standard deviations of
-            the mixture. If all features have the same unit, such as the points of a curve, set it to False to show data
-            units.
+            the mixture. If all features have the same unit, such as the points of a curve, use `standardize=False` to
+            show data units.
         level : half the height of the bands, in standard deviations of the component; positive. With `level=1.64` a
             band contains 90% of the component's probability for each feature.
         """
@@ -185,7 +185,7 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
         undone = steps.inverse_transform(np.vstack([centre, ends]))
         origin, moves = np.split(undone, [1])
         axes = (moves - origin)[:n] / spread[:, None]
-        with catch_warnings(action="ignore"):  # scikit-learn warns that the arrays have no feature names
+        with catch_warnings(action="ignore"):  # hides the warning that arrays have no feature names
             gap = np.asarray(steps.transform(undone))[1:] - ends  # large if `inverse_transform` is not the true inverse
         is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
         if is_affine and (abs(gap) <= 1e-4 * spread).all():
@@ -193,5 +193,5 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
             return moves[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(
         "Means and variances are known only before steps with an affine inverse_transform, such as PCA and "
-        f"StandardScaler, not before {steps!r:.90}. Give the last step and its rows."
+        f"StandardScaler, not before {steps!r:.90}. Pass the last step and its rows."
     )

@@ -68,9 +68,9 @@ class ProjectionDisplay(ComponentDisplay):
         Parameters
         ----------
         n_directions : number of directions to show, 1 or 2.
-        mean_fraction : from 0 to 1, as in `gaussmix.GaussianMixtureDimensionReducer`. With 1 the directions separate
-            the components only by their means; with smaller values they separate the components by their covariances,
-            too.
+        mean_fraction : a number from 0 to 1, with the same meaning as in `gaussmix.GaussianMixtureDimensionReducer`.
+            With 1 the directions separate the components only by their means; with smaller values they separate the
+            components by their covariances, too.
 
         Raises
         ------

@@ -23,8 +23,8 @@ class ResponsibilityDisplay(Display):
     """Stacked bar plot with a bar for each row, which is divided into the probabilities p(k | x) of the components.
 
     Create a display with `from_estimator`. Rows are sorted by their most probable component. The rows of each component
-    are sorted from certain to uncertain, so that uncertain rows are on the right. If there are more than 1,000 rows,
-    each bar shows the average of several neighbouring rows.
+    are sorted from certain to uncertain, so that each component's uncertain rows are on the right of its certain rows.
+    If there are more than 1,000 rows, each bar shows the average of several neighbouring rows.
 
     Parameters
     ----------

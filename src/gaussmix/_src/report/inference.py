@@ -38,7 +38,7 @@ MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distances from the fit to the maximum, in standard errors
 MAX_VARIANCE = 1e140  # largest variance, in data units², for which errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
-MIN_RELIABLE_CURVATURE = 15.0  # in nats, summed over rows; below it, intervals by formula are too narrow
+MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
 MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured coverage
 WEAK_NOTE = "The rows determine some of the parameters only weakly."
 _COVERAGE = " In simulations, 95 % intervals by formula contained 90 % of the true values"
@@ -64,8 +64,8 @@ class ParameterEstimates:
     method : one-line description of how the estimates were computed.
     notes : caveats, one sentence each.
     draws : (n, q), estimates from each bootstrap or jackknife refit; None if the covariance comes from a formula.
-    draw_weights : (n,), for a jackknife, the weight of each refit's squared deviation in the covariance; None for a
-        bootstrap, because only its draws have quantiles.
+    draw_weights : (n,), for jackknife refits, which have no quantiles, the factor of each squared deviation in the
+        covariance; None for bootstrap refits.
     frame_library : library of the data frame that `tidy` returns; None for the first supported library that is
         installed.
     """
@@ -230,7 +230,7 @@ class MixtureEstimates(ParameterEstimates):
     mixture: Mixture = field(kw_only=True)
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
-        """Return the largest distance of a chosen parameter (q,) of a model from its estimate, in standard errors."""
+        """Return the largest distance of a model's chosen parameters (q,) from the estimates, in standard errors."""
         errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
@@ -358,8 +358,8 @@ def check_unit(mixture: Mixture) -> None:
     if wrong.any():
         k, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, and the variance of "
-            f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Give this column in another unit."
+            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, but the variance of "
+            f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Rescale this column."
         )
 
 
@@ -389,7 +389,7 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     try:
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
-        raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
+        raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
     covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)

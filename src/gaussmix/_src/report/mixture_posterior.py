@@ -28,7 +28,7 @@ class MixturePosterior:
     Parameters
     ----------
     approximation : variational posterior of the components that have rows.
-    mixture : mixture of these components at the posterior means.
+    mixture : mixture of the components that have rows, whose parameters are the posterior means.
     frame_library : library of the data frames in results; None for the first supported library that is installed.
 
     Examples

@@ -106,7 +106,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 
 
 def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
-    """Count distant rows, without noise and incomplete rows.
+    """Count distant rows among the complete rows that are not noise.
 
     A row is distant if its density is so far below the lowest of the components' peak densities that its p-value is
     below 1e-6.
@@ -150,7 +150,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
 
 
 def one_line(fitted: FitResult) -> str:
-    """Describe a fit in one line, with the known values among size, rows, log-likelihood, steps and time."""
+    """Describe a fit in one line: size, rows, log-likelihood, steps and time; unknown values are left out."""
     mixture, facts = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
@@ -174,7 +174,8 @@ def as_html(fitted: FitResult) -> str:
 def described(estimator: BaseEstimator, n_char_max: int) -> str:
     """Return scikit-learn's repr of an estimator.
 
-    The repr comes from a plain class, because scikit-learn does not wrap lines for a class that overrides `__repr__`.
+    The repr is computed for a class that does not override `__repr__`, because scikit-learn wraps lines only for such a
+    class.
     """
     kind = type(estimator)
     plain = type(kind.__name__, (BaseEstimator,), {"__init__": kind.__init__})

@@ -65,8 +65,8 @@ class Summary:
         Parameters
         ----------
         width : maximum length of a line in characters. If the table is too wide, it is transposed or columns are left
-            out. The number of omitted columns, and of rows after the fortieth, is stated. None shows at most ten
-            columns and two hundred rows.
+            out. The number of omitted columns, and of rows after the fortieth, is stated. None, the default, shows at
+            most ten columns and two hundred rows.
         """
         header, rows = self._table() if width is None else self._cells()
         if width is None:
@@ -127,7 +127,7 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table of up to ten columns and two hundred rows, with counts of omitted ones."""
+        """Return header and rows of a table with up to ten columns and two hundred rows; omitted ones are counted."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 

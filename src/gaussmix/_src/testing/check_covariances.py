@@ -76,7 +76,7 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
-    """Check a whitening against the covariances that it was computed from.
+    """Check a whitening against the covariances from which the whitening was computed.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from gaussmix._src.testing.check_covariances import check_covariances
 from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
 from gaussmix._src.testing.closeness import EPS, assert_close
 
-SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
+SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # pairs of n_components and n_features
 GAIN = 1e-12  # largest relative gain of the expected log-likelihood that `update` may miss
 DIFF_STEP = 1e-5  # step of numerical differentiation, whose relative errors are DIFF_STEP² and ε / DIFF_STEP
 SLOPE = 1e-7  # allowed slope, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
@@ -95,7 +95,7 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
-        raise AssertionError(f"update returns {actual}, not what kind and is_shared declare")
+        raise AssertionError(f"update returns {actual}, which differs from the structure's kind, is_shared or size")
     assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
     back = family.covariances(covariances.array, n_components, n_features)
     assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")
@@ -187,7 +187,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter gives a whitening that is not finite, or an unspecific error")
+                raise AssertionError("singular scatter gives a non-finite whitening, or an error without components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:

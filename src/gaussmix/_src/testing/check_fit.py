@@ -24,14 +24,14 @@ N_STEPS = 20
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> EMState:
-    """Run `n_steps` steps of EM without a ridge, from the mixture `start` or, if it is None, the problem's labels."""
+    """Run `n_steps` steps of EM without a ridge from the mixture `start`, by default from the problem's labels."""
     stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Check that no step lowers the likelihood by more than rounding, and that all parameters are finite.
+    """Check that no step lowers the likelihood by more than rounding errors, and that all parameters are finite.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Check that an affine map of the rows maps the fit likewise, for maps that `equivariance` of the structure allows.
+    """Check that mapping the rows maps the fit in the same way, for maps that the structure's `equivariance` allows.
 
     The fits to the original and to the mapped rows start from the same labels. Only factor analysers start from the
     mapped initial mixture, because an initialisation from labels puts factors in fixed directions, which do not follow
@@ -95,7 +95,8 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
 
     Raises
     ------
-    AssertionError : weights, means, covariances or likelihoods of the mapped rows are not the mapped results.
+    AssertionError : the fit to the mapped rows differs from the mapped fit in weights, means, covariances or
+        likelihoods.
     """
     problem_data = PROBLEMS["overlapping"]
     n_features = problem_data.rows.shape[1]

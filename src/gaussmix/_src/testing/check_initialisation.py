@@ -47,7 +47,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
         }
         for what, (form, weight) in ways.items():
             actual = _started(start, engine, family, n_components, form, weight, seed)
-            tolerance = 8 * len(repeated) * EPS  # for sums in another order
+            tolerance = 8 * len(repeated) * EPS  # rounding error of sums in another order
             assert_close(actual.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
             assert_close(actual.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
             size = rows.var(axis=0).max() + np.abs(rows).max() ** 2
@@ -60,5 +60,5 @@ def _started(
 ) -> Model:
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
-    objective = Objective(np.full(rows.shape[1], 1e-3))  # a ridge, as a component may have a single row
+    objective = Objective(np.full(rows.shape[1], 1e-3))  # a ridge, since a component may have a single row
     return InitialMoments(source, engine, n_components, partition).model(family, objective)

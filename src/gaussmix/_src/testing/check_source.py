@@ -165,7 +165,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     present = np.flatnonzero(weight)
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
-    if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # 6 σ
+    if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
         raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, instead of about {chance.sum():.0f}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
     actual = np.array([indices[row.tobytes()] for row in some.rows])

@@ -33,7 +33,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Take without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice for users of Python, which commands replace
+_FILL = "Remove or fill such rows first."  # advice for users of Python; commands replace this text
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,

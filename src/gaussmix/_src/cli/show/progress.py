@@ -1,4 +1,4 @@
-"""Progress bars on standard error, which are shown only if it is a terminal."""
+"""Progress bars on standard error, which are shown only if standard error is a terminal."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # probability of the region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
+_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # grades by Kass & Raftery (1995), JASA 90, p. 777
 _MAX_NAMED = 3
 _MAX_SCORE_PRODUCTS = 2e9  # number of multiplications that `inference` does in about a second
 
@@ -39,9 +39,9 @@ class ReportData:
     ----------
     mixture : the mixture.
     names : names of the features.
-    rows : (n_rows, n_features), in data units, with NaN for missing values.
+    rows : (n_rows, n_features), the rows in data units, with NaN for missing values.
     search : model selection that chose the mixture; None if the mixture was read from a file.
-    row_weight : (n_rows,), weights ≥ 0; None if all weights are 1.
+    row_weight : (n_rows,), row weights ≥ 0; None if all weights are 1.
     """
 
     mixture: Mixture
@@ -103,7 +103,7 @@ class ReportData:
 
     @cached_property
     def standardised_means(self) -> Array:
-        """Return (μ_kj − μ_j) / σ_j for each component k and feature j; μ_j and σ_j are those of the whole mixture."""
+        """Return (μ_kj − μ_j) / σ_j for each component k and feature j; μ_j and σ_j describe the whole mixture."""
         weights = self.mixture.weights / self.mixture.weights.sum()
         centre = weights @ self.mixture.means
         within = weights @ self.deviations**2

@@ -179,7 +179,7 @@ def _written(what: str, model: str | None, example: str) -> str:
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
-        # The hint at `results_` is removed, because the table that follows shows the reasons of failures.
+        # The hint at `results_` is removed, because the table that follows shows the reasons for failures.
         sentences = str(warning).removesuffix(" results_ has the reason of each.")
         yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
     table = search.results_

@@ -42,7 +42,7 @@ def classify(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
+    """Learn a mixture for each class from LABELLED, and add the class and its probability to each row of DATA.
 
     \b
       gaussmix classify known.csv new.csv --labels species
@@ -60,7 +60,7 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # BIC chooses from a list
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # BIC chooses from several
     settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
     classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:

@@ -231,11 +231,13 @@ def convert(
     """Convert the mixture in a file to another format. The extensions of IN and OUT determine the formats:
 
     \b
-      .gmm              gaussmix
-      .joblib .pkl      scikit-learn; reading one needs --trust
-      .json             gaussmix, or mclust (recognised; --mclust writes it)
-      .npz              NumPy: weights, means, covariances, covariance_type
-      .onnx .h .sql     ONNX, a C header, a query for DuckDB: written only
+      .gmm           model of gaussmix
+      .joblib .pkl   model of scikit-learn (reading it requires --trust)
+      .json          model of gaussmix or of mclust (add --mclust to write it)
+      .npz           NumPy arrays weights, means, covariances, covariance_type
+      .onnx          ONNX model (only for OUT)
+      .h             C header (only for OUT)
+      .sql           DuckDB query (only for OUT)
 
     Only the mixture and its feature names are converted, not the settings of a fit. If the file contains a detector,
     ONNX, C and SQL also contain the density limit below which rows are outliers.

@@ -115,7 +115,7 @@ def fit(
     'data/*.parquet', a folder, or a URL such as 's3://bucket/*.parquet' names several files. Tables need not fit into
     memory.
 
-    With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
+    With --by, fit one mixture of K components to each group of rows, and write all mixtures to one file.
     """
     _check_usage(data, model, checkpoint, as_json=as_json)
     _check_columns(reading.columns, weights, by, labels)
@@ -156,7 +156,7 @@ def fit(
 
 
 def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
-    """Return a table and what to read the rows from: (table, table), or (None, path) if the path is sufficient."""
+    """Return a table, or None if only its path is needed, and the table or path from which rows are read."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
         return None, data

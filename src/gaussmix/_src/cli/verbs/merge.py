@@ -24,7 +24,7 @@ _above_0 = options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25")
 @options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
-    """Merge several models, such as models of parts of the data, into one model with all of their components.
+    """Merge several models, such as models of parts of the data, into one model with the components of all models.
 
     \b
       gaussmix merge january.gmm february.gmm -o both.gmm -k 5
@@ -48,7 +48,7 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
 
 
 def _row_weights(models: list[ModelFile]) -> list[float]:
-    """Return the total weight of the rows of each model; raise ValueError if a file does not store it."""
+    """Return the total weight of the rows of each model; raise ValueError if a file does not store this weight."""
     fits = [model.details.fit for model in models]
     if len(models) > 1 and any(fit is None for fit in fits):
         names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)

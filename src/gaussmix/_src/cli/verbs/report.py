@@ -46,7 +46,7 @@ def report(
     reading: options.Reading,
     **parameters: Any,
 ) -> None:
-    """Fit mixtures to DATA, choose the best one, and write a page about it, with text, tables and pictures.
+    """Fit mixtures to DATA, and write a page about the best mixture, with text, tables and pictures.
 
     \b
       gaussmix report faithful.csv -o report.html

@@ -49,9 +49,9 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
             low = int(first)
             high = int(last) if colon else low
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not a count; write, for example, 3, 1:6 or 2,4,8.") from None
+            raise click.BadParameter(f"{value!r} is not a number or range, such as 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
-            raise click.BadParameter(f"{part!r} must be a range from a number ≥ 1 to a larger number, for example 1:6.")
+            raise click.BadParameter(f"{part!r} must be a number of at least 1, or an ascending range such as 1:6.")
         if high - low + len(chosen) >= _MAX_CANDIDATES:
             raise click.BadParameter(f"{value!r} would need more than {_MAX_CANDIDATES} fits; use fewer numbers.")
         chosen.update(range(low, high + 1))

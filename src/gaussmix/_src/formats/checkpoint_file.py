@@ -34,7 +34,7 @@ class RunRecord:
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # arrays of the path of an accelerated run; otherwise empty
     frozen: Mapping[int, str]  # maps each frozen component to the reason for freezing
-    outcome: str | None  # reason why the run ended; None if it has not ended
+    outcome: str | None  # reason why the run ended; None if the run has not ended
     # For each component that became empty or collapsed: component, feature, step, reason and remedy.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
     search: Sequence[Any] = ()  # fields of the search report if the run began with a split-and-merge search

@@ -193,7 +193,7 @@ class TestConvert:
         np.savez_compressed(tmp_path / "x.npz", weights=np.zeros(10**6), means=np.zeros((1, 1)), covariances=np.eye(1))
         result = cli("convert", tmp_path / "x.npz", tmp_path / "m.gmm", "--memory", "4MB")
         assert result.exit_code == 1
-        assert "x.npz can't be read as .npz: its arrays take 8 MB, and --memory is 4 MB. Raise" in result.stderr
+        assert "x.npz can't be read as .npz: the arrays take 8 MB, but --memory is 4 MB. Raise" in result.stderr
 
     def test_a_pickle_is_not_read_without_trust(self, cli, tmp_path):
         class Evil:
@@ -203,7 +203,7 @@ class TestConvert:
         (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
         result = cli("convert", tmp_path / "evil.pkl", tmp_path / "m.gmm")
         assert result.exit_code == 2
-        assert "reading one runs the code that is in it: add --trust" in result.stderr
+        assert "reading it runs code from the file: add --trust" in result.stderr
         assert not (tmp_path / "harm").exists()
 
     def test_the_json_of_mclust(self, cli, tmp_path):

@@ -585,7 +585,7 @@ def test_credible_intervals(three) -> None:
     assert str(at).startswith("Estimates by 50 draws from the posterior")
     with pytest.raises(TypeError, match="posterior_ for all parameters, not ParameterEstimates"):
         found.tidy(at)
-    with pytest.raises(TypeError, match="Give a function of a mixture that returns numbers, not 'means'"):
+    with pytest.raises(TypeError, match="Pass a function that takes a mixture and returns numbers, not 'means'"):
         posterior.estimate("means")
     with pytest.raises(ValueError, match="n_samples=1 must be an integer ≥ 2"):
         posterior.estimates(1)

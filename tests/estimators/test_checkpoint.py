@@ -378,7 +378,7 @@ def test_a_folder_or_nothing_is_no_file(rows, tmp_path):
         GaussianMixture(checkpoint=tmp_path).fit(rows)
     with pytest.raises(FileNotFoundError, match="no such folder to write to"):
         GaussianMixture(checkpoint=tmp_path / "none" / "fit.ckpt").fit(rows)
-    with pytest.raises(FileNotFoundError, match=r"only tables are read from URLs; name a file of this machine"):
+    with pytest.raises(FileNotFoundError, match=r"only tables can be read from URLs; give a local path"):
         GaussianMixture(checkpoint="s3://bucket/fit.ckpt").fit(rows)
     for place in (3, "", True):
         with pytest.raises(TypeError, match=r"checkpoint must be the path of a file or None, not"):

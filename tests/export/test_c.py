@@ -95,7 +95,7 @@ def test_features_without_names_are_called_as_in_summaries():
 def test_the_name_is_one_of_c():
     mixture = Mixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
     assert "gauss_label(const double *x)" in to_c(mixture, "gauss")
-    with pytest.raises(ValueError, match="name='2d' must be a name of C"):
+    with pytest.raises(ValueError, match="name='2d' must be a C identifier"):
         to_c(mixture, "2d")
 
 

@@ -114,7 +114,7 @@ def test_what_is_no_numbers_or_names_is_refused_by_its_name(change, said):
 
 @pytest.mark.parametrize("values", [3, None, [("format", "gaussmix-mixture")]])
 def test_what_is_no_dictionary_is_refused(values):
-    with pytest.raises(TypeError, match="Give a dictionary that `to_dict` made, not"):
+    with pytest.raises(TypeError, match="Pass a dictionary returned by `to_dict`, not"):
         Mixture.from_dict(values)
 
 

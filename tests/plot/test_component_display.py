@@ -250,11 +250,11 @@ def test_colours_are_lighter_on_a_dark_page(mixture, rows):
         ({"features": [1, "x1"]}, ValueError, "must be 1 to 2 different features"),
         ({"features": [0.5, 1]}, TypeError, r"A feature is a number or a name, not 0\.5"),
         ({"feature_names": ["a", "b"]}, ValueError, "must be a list of 3 names"),
-        ({"levels": [1, 0]}, ValueError, "must be positive numbers of standard deviations"),
-        ({"levels": 2}, ValueError, "levels=2 must be positive numbers of standard deviations, in a list"),
+        ({"levels": [1, 0]}, ValueError, "must be a list of positive numbers, in standard deviations"),
+        ({"levels": 2}, ValueError, "levels=2 must be a list of positive numbers, in standard deviations"),
         ({"levels": ["a"]}, TypeError, "levels must be real numbers, not"),
-        ({"colors": []}, ValueError, "at least one colour"),
-        ({"colors": ["red", "blau"]}, ValueError, "colour that matplotlib knows"),
+        ({"colors": []}, ValueError, "one or more colours"),
+        ({"colors": ["red", "blau"]}, ValueError, "colours that matplotlib recognises"),
     ],
     ids=str,
 )
@@ -281,16 +281,16 @@ def test_every_estimator_of_a_mixture_shows_its_components(Estimator, rng):
 def test_what_is_no_fitted_mixture_is_refused():
     with pytest.raises(NotFittedError):
         ComponentDisplay.from_estimator(GaussianMixture(), MEANS)
-    with pytest.raises(TypeError, match=r"GaussianMixture.* is not drawn: give a gaussmix estimator"):
+    with pytest.raises(TypeError, match=r"GaussianMixture.* can.t be drawn: pass a gaussmix estimator"):
         ComponentDisplay.from_estimator(sklearn.mixture.GaussianMixture().fit(MEANS), MEANS)
     pipeline = make_pipeline(GaussianMixture()).fit(MEANS)
-    with pytest.raises(TypeError, match=r"^Pipeline.* is not drawn: give its last step, pipeline\[-1\], and pipeline"):
+    with pytest.raises(TypeError, match=r"^Pipeline.* can.t be drawn: pass its last step, pipeline\[-1\], and"):
         ComponentDisplay.from_estimator(pipeline, MEANS)
-    with pytest.raises(TypeError, match=r"^GridSearchCV.* is not drawn: give its best_estimator_\.$"):
+    with pytest.raises(TypeError, match=r"^GridSearchCV.* can.t be drawn: pass its best_estimator_\.$"):
         ComponentDisplay.from_estimator(GridSearchCV(GaussianMixture(), {}, cv=2).fit([*MEANS, *MEANS]))
-    with pytest.raises(TypeError, match=r"^ComponentDisplay has no option 'color'\. There are levels, .*colors"):
+    with pytest.raises(TypeError, match=r"^ComponentDisplay has no option 'color'\. The options are levels, .*colors"):
         ComponentDisplay.from_estimator(GaussianMixture().fit([*MEANS, *MEANS]), color="red")
-    with pytest.raises(TypeError, match=r"^Rows come second\. Give a gaussmix estimator"):
+    with pytest.raises(TypeError, match=r"^Pass a gaussmix estimator or a gaussmix.Mixture first"):
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 
 

@@ -118,7 +118,7 @@ def test_convergence_is_the_trace(mixture):
 
 
 def test_convergence_of_what_made_no_step(mixture):
-    with pytest.raises(TypeError, match="Mixture keeps no trace of EM"):
+    with pytest.raises(TypeError, match="Mixture has no trace of EM"):
         ConvergenceDisplay.from_estimator(mixture)
 
 
@@ -168,7 +168,7 @@ def test_the_most_uncertain_of_many_rows_are_drawn(mixture_two, rng):
 
 
 def test_it_needs_rows(mixture_two):
-    with pytest.raises(ValueError, match=r"UncertaintyDisplay needs rows\. Give X, of shape"):
+    with pytest.raises(ValueError, match=r"UncertaintyDisplay needs rows\. Pass X of shape"):
         UncertaintyDisplay.from_estimator(mixture_two, None)
 
 
@@ -214,7 +214,7 @@ def test_failures_are_crosses_above_their_number(rng):
 
 def test_what_searched_for_nothing_is_refused(search):
     gm = GaussianMixture(1).fit(np.arange(3.0)[:, None])
-    with pytest.raises(TypeError, match="GaussianMixture compares no candidates: give a fitted GaussianMixtureIC"):
+    with pytest.raises(TypeError, match="GaussianMixture does not compare candidates: pass a fitted GaussianMixtureIC"):
         CriterionDisplay.from_estimator(gm)
 
 
@@ -293,7 +293,7 @@ def test_other_features_are_integrated_out():
     with pytest.raises(AttributeError, match=r"^ConditionalDisplay has no savefig\. Use figure_\.savefig\.$"):
         display.savefig("a.png")
     regressor = GaussianMixtureRegressor().fit(np.eye(3), [0.0, 1.0, 3.0])
-    with pytest.raises(ValueError, match="X has the predictors alone: give y too"):
+    with pytest.raises(ValueError, match="X has only the predictors: pass the target, too"):
         ConditionalDisplay.from_estimator(regressor, np.eye(3))
     with pytest.raises(ValueError, match="feature and target are both 'c'"):
         ConditionalDisplay.from_estimator(mixture, feature="c")
@@ -339,8 +339,8 @@ def test_coverage_of_a_mixture_is_that_of_its_regions():
 def test_what_cannot_be_judged_is_one_sentence(regressor, data):
     with pytest.raises(ValueError, match='kind=\'both\' must be "coverage" or "pit"'):
         CoverageDisplay.from_estimator(regressor, *data, kind="both")
-    with pytest.raises(ValueError, match="X has 300 rows and y has 2"):
+    with pytest.raises(ValueError, match="X has 300 rows, but y has 2"):
         CoverageDisplay.from_estimator(regressor, data[0], data[1][:2])
     two = GaussianMixtureRegressor().fit(data[0], np.column_stack([data[1], data[1] ** 2]))
-    with pytest.raises(ValueError, match="needs one target, and the regressor has several"):
+    with pytest.raises(ValueError, match="needs one target, but the regressor has several"):
         CoverageDisplay.from_estimator(two, data[0], np.column_stack([data[1], data[1]]))

@@ -103,7 +103,7 @@ def test_it_draws_on_axes_that_are_given(mixture_pairs):
     assert (display.figure_, display.legend_) == (figure, None)
     assert axes[1, 0].get_xlabel() == "mass"
     with pytest.raises(
-        ValueError, match=r"ax must be \(3, 3\) axes, one for each picture, not an array of shape \(2, 2\)"
+        ValueError, match=r"ax must be \(3, 3\) axes, one for each plot, not an array of shape \(2, 2\)"
     ):
         PairDisplay.from_estimator(mixture_pairs, ax=axes)
 

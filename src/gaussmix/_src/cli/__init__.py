@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with code 0 for success, 1 for an error, 2 for wrong usage, 130 if interrupted."""
+    """Run the command line; exit with code 0 for success, 1 for an error, 2 for wrong usage, 130 after an interrupt."""
     try:
         from gaussmix._src.cli.program import program
 

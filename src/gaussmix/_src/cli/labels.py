@@ -13,7 +13,7 @@ _NO_LABEL = ("", "na", "n/a", "nan", "null", "none")
 def label_cells(table: Table, column: str) -> list[Any]:
     """Return the text of each cell of a column of labels, with None for empty cells and words such as "NA".
 
-    Raises BadTable or OSError if there is no such column, or if it can't be read.
+    Raises BadTable or OSError if the table has no such column, or if the column can't be read.
     """
     table.check_has(column)
     cells = (str(cell).strip() for batch in table.batches([column]) for cell in batch[0].to_pylist())
@@ -21,11 +21,11 @@ def label_cells(table: Table, column: str) -> list[Any]:
 
 
 def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[str, list[int]] | None]:
-    """Return the label of each row, with None for missing labels and −1, and the component indices of text labels.
+    """Return the label of each row (None for missing labels and −1), and the component index of each text label.
 
-    At most `limit` different text labels are allowed, and they are assigned to components in alphabetical order. The
+    At most `limit` different text labels are allowed; text labels are assigned to components in alphabetical order. The
     second result maps each text label to its component, or is None if the labels are numbers. Raises the errors of
-    `label_cells`, and BadTable if there are too many labels or a number is not an integer.
+    `label_cells`, and BadTable if there are too many different labels or a label is a decimal number.
     """
     texts = [None if text == "-1" else text for text in label_cells(table, column)]
     distinct = {text: parse_number(text) for text in sorted({text for text in texts if text is not None})}
@@ -33,10 +33,10 @@ def read_labels(table: Table, column: str, limit: int) -> tuple[list[Any], dict[
     if any(isinstance(index, str) for index in distinct.values()):
         if len(distinct) > limit:
             raise BadTable(
-                f"{where} has {len(distinct)} different labels, and each needs a component: give -k {len(distinct)} or "
+                f"{where} has {len(distinct)} different labels, and each needs a component: set -k {len(distinct)} or "
                 "more."
             )
         return texts, {text: [index] for index, text in enumerate(distinct)}
     if not all(float(index).is_integer() for index in distinct.values()):
-        raise BadTable(f"{where} holds decimals, and labels are names or numbers of components.")
+        raise BadTable(f"{where} holds decimal numbers, but labels must be component names or indices.")
     return [None if text is None else int(distinct[text]) for text in texts], None

@@ -1,4 +1,4 @@
-"""Model files, as the verbs of the command line read and write them."""
+"""Code with which the verbs of the command line read and write model files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gaussmix._src.sources.tables.base import STANDARD, Table
 from gaussmix._src.validation.parameters import MISSING
 from gaussmix._src.value import Value
 
-# Parameters that are not stored as settings: the mixture has n_components, n_jobs does not change results, and the
-# values of the other two cannot be written to a file.
+# Parameters that are not stored as settings: n_components is stored in the mixture, n_jobs does not change results, and
+# the values of label_components and callbacks cannot be written to a file.
 _OWN_PARAMETERS = ("n_components", "n_jobs", "label_components", "callbacks")
 
 
@@ -33,9 +33,9 @@ class ModelFile:
 
     Parameters
     ----------
-    name : name of the file, for messages.
-    mixture, details : the mixture and the details of the fit. For a Bayesian fit, the mixture has only the components
-        that have rows.
+    name : name of the file, as shown in messages.
+    mixture, details : the mixture, and the details of the fit. For a Bayesian fit, the mixture does not contain the
+        empty components.
     layout : version of the file's layout.
     posterior : the estimator of a Bayesian fit; None if the fit is not Bayesian.
     """
@@ -48,9 +48,9 @@ class ModelFile:
 
     @classmethod
     def open(cls, path: str) -> ModelFile:
-        """Read a file, or standard input for "-". Raises InvalidModelFileError or OSError."""
+        """Read a model file, or standard input if `path` is "-"; raise InvalidModelFileError or OSError."""
         if path != STANDARD and format_by_name(path) is not None:
-            raise ValueError(f"{path} is a table, not a model. Name the model first, and then the table.")
+            raise ValueError(f"{path} is a table, not a model. Pass the model first, and then the table.")
         model, record = model_file.read(sys.stdin.buffer if path == STANDARD else path)
         name = "standard input" if path == STANDARD else path
         mixture, saved, posterior = Mixture._from_model(model), record.details.estimator, None
@@ -63,7 +63,7 @@ class ModelFile:
         return cls(name, mixture, record.details, record.layout, posterior)
 
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
-        """Return an estimator that labels and scores rows whose columns are in the order of the features."""
+        """Return an estimator that can label and score rows whose columns are in the order of the model's features."""
         if self.posterior is None:
             return as_estimator(self.mixture.with_feature_names(None), jobs)
         self.posterior.set_params(n_jobs=jobs, missing=MISSING[0])
@@ -71,12 +71,12 @@ class ModelFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the features, or x0, x1, … if they have no names."""
+        """Return the names of the features, or x0, x1, … if the model has no names."""
         return self.details.feature_names or invented_names(self.mixture.n_features)
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters; equal weights and empty components do not count."""
+        """Return the number of free parameters, without equal weights and parameters of empty components."""
         estimator = self.details.estimator
         n = None if estimator is None or self.posterior is not None else estimator.attributes.get("n_parameters_")
         return n if isinstance(n, int) else self.mixture.n_parameters
@@ -84,16 +84,16 @@ class ModelFile:
     def match_columns(
         self, table: Table, columns: tuple[str, ...] = (), without: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
-        """Return the table's columns that are the model's features except `targets`, in the model's order.
+        """Return the table's columns that correspond to the model's features except `targets`, in the model's order.
 
-        Columns are matched by name. If the table or the model has no names, or if `columns` differ from the model's
-        names, they are matched by position; the column `without` is not a feature. Raises ValueError if a column is
-        missing or not numeric, the number of columns is wrong, or a target is not a feature.
+        Columns are matched with features by name. If the table or the model has no names, or if `columns` differ from
+        the model's names, columns are matched by position, and the column `without` is not used. Raises ValueError if a
+        column is missing or not numeric, the number of columns is wrong, or a target is not a feature of the model.
         """
         inputs = self._input_features(targets)
         wanted = None if self.details.feature_names is None else inputs
         if wanted is not None and set(columns) == set(wanted):
-            columns = wanted  # the model's names in another order are still matched by name
+            columns = wanted  # if only the order differs, columns are matched by name
         if columns or wanted is None or not table.has_names:
             candidates = columns or table.numeric_names(without=[without] if without is not None else [])
             matched = self._by_position(table.name, candidates, inputs)
@@ -101,7 +101,7 @@ class ModelFile:
             missing = [name for name in wanted if name not in table.column_indices]
             if missing:
                 raise ValueError(
-                    f"{table.name} has no column {listed(missing)}, which {self.name} needs; it has "
+                    f"{table.name} has no column {listed(missing)}, which {self.name} needs; the columns are "
                     f"{listed(table.names)}."
                 )
             matched = wanted
@@ -109,17 +109,20 @@ class ModelFile:
         return matched
 
     def _input_features(self, targets: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the features that are not targets."""
+        """Return the names of the features that are not targets."""
         for target in targets:
             if target not in self.names:
                 raise unknown_name("targets", target, self.names)
         inputs = tuple(name for name in self.names if name not in targets)
         if not inputs:
-            raise ValueError(f"--targets names every feature of {self.name}: leave at least one to predict from.")
+            raise ValueError(f"--targets names every feature of {self.name}: at least one is needed to predict from.")
         return inputs
 
     def _by_position(self, table: str, columns: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns of the input features, by position, if a table has only the inputs or all features."""
+        """Return the columns of the input features by position.
+
+        The columns may be all features of the model, or only the input features.
+        """
         if len(columns) == len(inputs):
             return columns
         if len(columns) != self.mixture.n_features:
@@ -132,7 +135,7 @@ class ModelFile:
 def write_search(
     file: BinaryIO, search: GaussianMixtureIC, names: tuple[str, ...] | None, n_rows: int, row_weight: float
 ) -> None:
-    """Write the chosen model of a model selection as an equivalent `GaussianMixture`, with facts about its rows."""
+    """Write the chosen model of a model selection as an equivalent `GaussianMixture`, with a record of the fit."""
     single = as_single(search)
     shared = search.get_params(deep=False).keys() - _OWN_PARAMETERS
     settings = {key: value for key, value in single.get_params(deep=False).items() if key in shared}

@@ -1,4 +1,4 @@
-"""Callbacks that check the values of options, and options that several verbs share."""
+"""Callbacks that check values of options, and definitions of options that several verbs share."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from gaussmix._src.validation.parameters import ALL, CHECKS, MISSING
 from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
-_MIN_MEMORY = 1000  # in bytes; a smaller number most likely lacks its unit
-_OF_STRUCTURES = {  # options of the command line, and the names of the same parameters of covariance structures
+_MIN_MEMORY = 1000  # in bytes; for a smaller number the user most likely forgot the unit
+_OF_STRUCTURES = {  # options of the command line, with the names of these parameters in covariance structures
     "n_factors": "n_factors",
     "noise_variance": "noise",
     "shared_loadings": "shared_loadings",
@@ -39,7 +39,7 @@ _OF_STRUCTURES = {  # options of the command line, and the names of the same par
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Parse counts of components or factors, such as 3, 1:6 (with both ends) or 2,4,8, and sort them."""
+    """Parse numbers of components or factors, such as 3, 1:6 (which includes 6) or 2,4,8, and sort them."""
     if value is None:
         return None
     chosen: set[int] = set()
@@ -49,11 +49,11 @@ def counts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
             low = int(first)
             high = int(last) if colon else low
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not a count; write 3, 1:6 or 2,4,8.") from None
+            raise click.BadParameter(f"{value!r} is not a number or range, such as 3, 1:6 or 2,4,8.") from None
         if not 1 <= low <= high:
-            raise click.BadParameter(f"{part!r} must start at 1 or more and increase; write 3, 1:6 or 2,4,8.")
+            raise click.BadParameter(f"{part!r} must be a number of at least 1, or an ascending range such as 1:6.")
         if high - low + len(chosen) >= _MAX_CANDIDATES:
-            raise click.BadParameter(f"{value!r} means more than {_MAX_CANDIDATES} fits.")
+            raise click.BadParameter(f"{value!r} would need more than {_MAX_CANDIDATES} fits; use fewer numbers.")
         chosen.update(range(low, high + 1))
     return tuple(sorted(chosen))
 
@@ -65,19 +65,19 @@ def structures(ctx: click.Context, param: click.Parameter, value: str) -> str | 
         return ALL
     for name in names:
         if name == ALL:
-            raise click.BadParameter(f"{ALL!r} tries each structure: give it alone.")
+            raise click.BadParameter(f"{ALL!r} already includes every structure: use it alone.")
         if not is_family(name):
             raise click.BadParameter(not_one_of(name, (*family_names(), ALL)))
     return names
 
 
 def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of an estimator for the options of the command line; raise UsageError if they conflict."""
+    """Convert options of the command line to parameters of an estimator; raise UsageError if options conflict."""
     settings = dict(parameters)
     if settings.pop("equal_weights", False):
         settings["restrictions"] = Restrictions(equal_weights=True)
     if not settings.get("check_maximum", True):
-        del settings["check_maximum"]  # the estimator's default applies if the flag is not set
+        del settings["check_maximum"]  # without the flag, the estimator's default applies
     passed = {name: settings.pop(name, None) for name in _OF_STRUCTURES}
     passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
     if not passed:
@@ -90,7 +90,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
             flag = f"--{name.replace('_', '-')}"
             example = "full" if name == "max_condition" else "factor_analyzer"
             advice = "" if lacking else f": name a structure that has it, as in -s {example}"
-            raise click.UsageError(f"{flag} has no meaning with --structure {', '.join(lacking) or ALL}{advice}.")
+            raise click.UsageError(f"{flag} has no effect with --structure {', '.join(lacking) or ALL}{advice}.")
     numbers = passed.pop("n_factors", (1,))
     settings["covariance_type"] = []
     for structure, own in takers.items():
@@ -104,7 +104,7 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """Parse a number, a text, or a comma-separated list, and check the value as the estimator's parameter."""
+    """Parse a number, a text, or a comma-separated list, and check the value like the estimator's parameter."""
     parts = [] if value is None else [parse_number(part.strip()) for part in value.split(",")]
     checked = None if not parts else parts if len(parts) > 1 else parts[0]
     try:
@@ -116,7 +116,7 @@ def by_rule(ctx: click.Context, param: click.Parameter, value: str | None) -> An
 
 
 def parse_number(text: str) -> int | float | str:
-    """Return a text as a number if possible, otherwise unchanged."""
+    """Convert a text to a number if possible; otherwise return the text unchanged."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -126,7 +126,7 @@ def parse_number(text: str) -> int | float | str:
 
 
 def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...]]:
-    """Return a callback that parses comma-separated numbers above 0 and below `end`, and keeps their texts."""
+    """Return a callback that checks comma-separated numbers above 0 and below `end`, and returns them as texts."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
         texts = [part.strip() for part in value.split(",")] if value else []
@@ -139,13 +139,13 @@ def numbers(end: float, what: str) -> Callable[[click.Context, click.Parameter, 
     return read
 
 
-quantile_levels = numbers(1, "a number between 0 and 1; write 0.05,0.5,0.95")
+quantile_levels = numbers(1, "a number between 0 and 1; write, for example, 0.05,0.5,0.95")
 
 
 def threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """Check a number of threads, where -1 means every processor, as in scikit-learn."""
+    """Check the number of threads; as in scikit-learn, -1 means all processors."""
     if value == 0:
-        raise click.BadParameter("0 threads can't work; use 1, or -1 for every processor.")
+        raise click.BadParameter("the number of threads can't be 0; use 1, or -1 for all processors.")
     return value
 
 
@@ -156,45 +156,45 @@ def size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if n_bytes < _MIN_MEMORY:
-        raise click.BadParameter(f"{value!r} is {counted(n_bytes, 'byte')}; write 512MB or 3GB.")
+        raise click.BadParameter(f"{value!r} is {counted(n_bytes, 'byte')}; write, for example, 512MB or 3GB.")
     return n_bytes
 
 
 def column_names(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Parse distinct column names, separated by commas or given by repeated options."""
+    """Parse column names, separated by commas or passed by repeated options, and remove duplicates."""
     names = [name.strip() for part in value for name in part.split(",")]
     if "" in names:
-        raise click.BadParameter("a column needs a name.")
+        raise click.BadParameter("a column name must not be empty.")
     return tuple(dict.fromkeys(names))
 
 
 def column_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Check a column name."""
+    """Check that a column name is not empty."""
     if value is not None and not value.strip():
-        raise click.BadParameter("a column needs a name.")
+        raise click.BadParameter("a column name must not be empty.")
     return None if value is None else value.strip()
 
 
 def delimiter(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Parse a delimiter, which is a character or its name; " " stands for any run of blanks."""
+    """Parse a delimiter, which is a character or the name of a character; " " stands for one or more blanks."""
     if value is None:
         return None
     mark = _MARK_NAMES.get(value.lower(), value)
     if len(mark) != 1 or mark in '"\r\n':
-        raise click.BadParameter(f"{value!r} is not a single character, tab or blanks.")
+        raise click.BadParameter(f"{value!r} is not a delimiter: use a single character, 'tab' or 'blanks'.")
     return mark
 
 
 def open_probability(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Parse a number between 0 and 1."""
+    """Parse a number above 0 and below 1."""
     number = None if value is None else parse_number(value)
     if isinstance(number, str) or (number is not None and not 0 < number < 1):
-        raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write 0.01.")
+        raise click.BadParameter(f"{value!r} is not a number between 0 and 1; write, for example, 0.01.")
     return number
 
 
 def set_flags(names: Collection[str]) -> list[str]:
-    """Return the options of the named parameters that the user has set on the command line."""
+    """Return the flags of those parameters among `names` that the user has set on the command line."""
     context = click.get_current_context()
     return [
         param.opts[0]
@@ -210,18 +210,18 @@ _MARK_NAMES = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespac
 
 @dataclass(frozen=True)
 class Reading:
-    """Options of a verb for the table that it reads.
+    """Values of the options by which a verb reads its table.
 
     Parameters
     ----------
     columns : names of the features; empty for all numeric columns.
     exclude : names of columns that are not features.
     drop_missing : whether rows with a missing value in a feature are left out.
-    missing : whether rows with missing values are used; otherwise they are an error.
+    missing : whether rows with missing values are used; if False, a missing value is an error.
     format, dialect : arguments for `open_table`.
     memory : maximum number of bytes of rows in memory at the same time.
-    cache : folder in which the values of files are cached; None for no cache.
-    jobs : number of threads; None for every processor.
+    cache : folder in which values that were read from files are cached; None to cache nothing.
+    jobs : number of threads; None for all processors.
     """
 
     columns: tuple[str, ...]
@@ -236,15 +236,18 @@ class Reading:
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the rows can be read without opening a table, because no option needs one."""
+        """Return whether no option needs an open table, so that rows can be read directly from the path."""
         return not (self.exclude or self.drop_missing or self.format) and self.dialect == Dialect()
 
     def open(self, data: str) -> Files:
-        """Open the table with all of its columns and rows; raise BadTable or OSError."""
+        """Open the table `data` with all columns and rows; raise BadTable or OSError."""
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """Return columns that only number the rows, with a notice; they are features only if the user names them."""
+        """Return the columns that only number the rows, and print a notice about each of these columns.
+
+        Such columns are used as features only if the user names them.
+        """
         if self.columns:
             return []
         names = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
@@ -255,7 +258,7 @@ class Reading:
         return names
 
     def features(self, table: Files, without: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the columns that the user names, or all numeric columns with notices about the columns left out."""
+        """Return the columns that the user named, or all numeric columns; print notices about columns left out."""
         if self.columns:
             return self.columns
         rest = table.without([*self.exclude, *self.counting(table, without)])
@@ -269,14 +272,14 @@ class Reading:
         return names
 
     def of_features(self, table: Files, features: tuple[str, ...], *others: str | None) -> Files:
-        """Return the table, without rows that have missing values in these columns if --drop-missing is set."""
+        """Return the table; with --drop-missing, rows that have missing values in the given columns are left out."""
         columns = [name for name in (*features, *others) if name is not None]
         return table.complete_in(columns) if self.drop_missing else table
 
     def matched(
         self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
     ) -> tuple[Files, tuple[str, ...]]:
-        """Open a table, print its notices, and return it with the names of the columns that a model needs."""
+        """Open a table, print the table's notices, and return the table with the columns that a model needs."""
         table = self.open(data)
         rest = table.without(self.exclude)
         if weights is not None:
@@ -287,18 +290,18 @@ class Reading:
         return table, features
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
-        """Return columns of a table as a source of rows with weights."""
+        """Return a source of rows, with the given columns as features and the column `weights` as row weights."""
         how = partial(open, memory=self.memory, missing=self.missing, cache=self.cache)
         return how(table, columns=columns or None, weights=weights)
 
 
 def option(declaration: str, help: str, **more: Any) -> Decorator:
-    """Declare an option; the declaration lists its flags and, if it has another name, its parameter."""
+    """Declare an option; `declaration` lists the flags and, if the parameter has another name, this name."""
     return click.option(*declaration.split(), help=help, **more)
 
 
 def flag(declaration: str, help: str, **more: Any) -> Decorator:
-    """Declare an option without a value."""
+    """Declare an option that takes no value."""
     return option(declaration, help, is_flag=True, **more)
 
 
@@ -357,10 +360,10 @@ _OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} - {"jo
 
 
 class OnTables(click.Command):
-    """Verb that reads tables, whose help lists the options for tables separately at the end."""
+    """Verb that reads tables; its help lists the options for tables in a separate section at the end."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of general options and the list of options for tables."""
+        """Write the help text of general options, followed by the help text of options for tables."""
         shown = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         for title, of_tables in (("Options", False), ("Options of tables", True)):
             records = [each.get_help_record(ctx) for each in shown if (each.name in _OF_TABLES) is of_tables]
@@ -369,7 +372,7 @@ class OnTables(click.Command):
 
 
 def reading(verb: Verb) -> Verb:
-    """Add the options for reading a table to a verb, which receives them as one `Reading`."""
+    """Add the options for reading a table to a verb, which receives the values as one `Reading` object."""
 
     @wraps(verb)
     def wrapped(**options: Any) -> None:
@@ -379,14 +382,14 @@ def reading(verb: Verb) -> Verb:
         values = Reading(**{each.name: options.pop(each.name) for each in fields(Reading) if each.name in options})
         for name in values.columns:
             if name in values.exclude:
-                raise click.UsageError(f"{name!r} is named by --columns and by --exclude.")
+                raise click.UsageError(f"{name!r} is both in --columns and in --exclude: name it only once.")
         if values.drop_missing and not values.missing:
-            raise click.UsageError("--missing error refuses the rows that --drop-missing leaves out.")
+            raise click.UsageError("--missing error and --drop-missing contradict each other: use one.")
         decimal, delimiter, thousands = values.dialect.decimal, values.dialect.delimiter, values.dialect.thousands
         if decimal is not None and decimal == delimiter:
-            raise click.UsageError(f"{decimal!r} can't be the delimiter and the decimal mark.")
+            raise click.UsageError(f"{decimal!r} can't be both the delimiter and the decimal mark.")
         if thousands is not None and thousands in (decimal, delimiter):
-            raise click.UsageError(f"{thousands!r} can't mark thousands and be the decimal mark or the delimiter.")
+            raise click.UsageError(f"{thousands!r} can't mark thousands if it is also the decimal mark or delimiter.")
         verb(reading=values, **options)
 
     added: Verb = wrapped
@@ -395,7 +398,7 @@ def reading(verb: Verb) -> Verb:
     return added
 
 
-_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # fields of `Dialect` besides `missing`
+_OF_TEXT = "has_header", "delimiter", "decimal", "thousands", "encoding"  # fields of `Dialect` except `missing`
 _HEADER_HELP = "The first line of CSV holds names, or data.  [default: names, unless it holds numbers only]"
 _MISSING_HELP = "Whether rows with empty cells are used, by their other cells, or are an error."
 _NA_HELP = "Text of CSV that means an empty cell, as NA, N/A, NaN and null do; can be given several times."
@@ -403,7 +406,7 @@ _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its m
 _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
-    is_flag=False, flag_value=MISSING[0],  # the value of a bare --missing
+    is_flag=False, flag_value=MISSING[0],  # value if --missing has no value
     callback=lambda ctx, param, value: value == MISSING[0],
 )  # fmt: skip
 _READING = (
@@ -422,20 +425,20 @@ _READING = (
 
 
 def structure(more: str, default: str) -> Decorator:
-    """Declare the option --structure; `more` is the end of its help."""
+    """Declare the option --structure, whose help text ends with `more`."""
     help = f"Structures of the covariances, several by commas, or all{more}"
     return option("-s --structure covariance_type", help, callback=structures, default=default, metavar="S")
 
 
 def choosing(verb: Verb) -> Verb:
-    """Add -k and --structure to a verb that compares several mixtures for one table."""
+    """Add the options -k and --structure to a verb that compares several mixtures of the same table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
 
 
 def writing(verb: Verb) -> Verb:
-    """Add the options for writing a table to a verb, which receives them as one `Writing`."""
+    """Add the options for writing a table to a verb, which receives the values as one `Writing` object."""
 
     @wraps(verb)
     def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
@@ -460,5 +463,5 @@ seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 
 
 def row_by_row(verb: Verb) -> Verb:
-    """Add the options for reading and writing to a verb that writes a result for each row."""
+    """Add the options for reading and writing tables to a verb that writes a result for each row."""
     return writing(memory(reading(jobs(verb))))

@@ -1,4 +1,4 @@
-"""Functions that write tables in several formats, to standard output or to a file that appears when it is complete."""
+"""Functions that write tables in several formats, to standard output or to a file that is never left incomplete."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-# The same compression formats that `open_table` reads.
+# File extensions of the compression formats, which `open_table` can read, too.
 _SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
 def check_target(target: str, *inputs: str | None) -> None:
-    """Check before long work that the result can be written and does not overwrite an input file.
+    """Check, before the work begins, that the result can be written and does not overwrite an input file.
 
-    An input is a file, a pattern or a folder. Raises OSError if the target can't be written, and UsageError if it is
-    an input file or if two inputs are standard input.
+    An input is a file, a pattern or a folder. Raises OSError if the target can't be written, and UsageError if the
+    target is an input file or if two inputs are standard input.
     """
     path = Path(target)
     if inputs.count(STANDARD) > 1:
-        raise click.UsageError("only one input can be standard input.")
+        raise click.UsageError("only one input can be read from standard input.")
     if target == STANDARD:
         return
     check_local(target)
     if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, so it can't be written", target)
+        raise IsADirectoryError(errno.EISDIR, "is a folder; give the path of a file to write", target)
     if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to write to", str(path.parent))
+        raise FileNotFoundError(errno.ENOENT, "the folder of the output does not exist", str(path.parent))
     for input_path in inputs:
         if input_path not in (None, "", STANDARD) and is_among(path, input_path):
             sentence = f"{target} is among the files of the input {input_path}: write the output elsewhere."
@@ -56,33 +56,33 @@ def check_target(target: str, *inputs: str | None) -> None:
 
 
 def output_format(target: str, to: str | None, *, as_json: bool) -> str:
-    """Return the format of an output table: `to`, or the format of the target's extension, or CSV.
+    """Return the format of an output table: `to` if it is set, otherwise the format of the target's extension, or CSV.
 
-    Raises UsageError if --json contradicts the format, if the extension is unknown, or if the extension demands a
+    Raises UsageError if --json contradicts the format, if the extension is unknown, or if the extension stands for a
     compression that the format does not support.
     """
     path = Path(target)
     name = path.stem if _codec(target) else path.name
     by_name = "json" if name.lower().endswith(".json") else format_by_name(name)
     if as_json and (to or by_name or "json") not in FOR_PEOPLE:
-        raise click.UsageError(f"--json contradicts {to or by_name}.")
+        raise click.UsageError(f"--json contradicts the output format {to or by_name}.")
     if target != STANDARD and not (to or by_name or as_json) and Path(name).suffix:
         extensions = listed([f".{each}" for each in WRITERS])
-        raise click.UsageError(f"{target}: gaussmix writes no {Path(name).suffix}. Use {extensions}, or add --to.")
+        raise click.UsageError(f"{target}: gaussmix can't write {Path(name).suffix}. Use {extensions}, or add --to.")
     format = "json" if as_json else to or by_name or "csv"
     if _codec(target) and format not in FOR_PEOPLE:
-        raise click.UsageError(f"{target}: only csv and json can be written as {path.suffix}, not {format}.")
+        raise click.UsageError(f"{target}: only csv and json can be compressed as {path.suffix}, not {format}.")
     return format
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Options of a verb for the table that it writes.
+    """Values of the options by which a verb writes its table.
 
     Parameters
     ----------
     output : path of the output, or "-" for standard output.
-    format : key of `WRITERS`.
+    format : name of the output format, a key of `WRITERS`.
     as_json : whether --json is set.
     is_plain : whether neither -o nor --to is set.
     """
@@ -93,14 +93,14 @@ class Writing:
     is_plain: bool
 
     def numbers(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the columns to copy as numbers: none for CSV, which keeps the original text of cells."""
+        """Return the columns whose cells are copied as numbers; none for CSV, because CSV keeps the original texts."""
         return () if self.format == "csv" else columns
 
     def write(self, parts: Iterable[pa.Table], read: Files | None = None) -> None:
-        """Write a table in one or more parts, and compress the output if its extension demands a compression.
+        """Write a table that is passed in one or more parts; compress it if the output's extension is .gz or similar.
 
-        CSV has the delimiter and the decimal mark of the table `read`, or "," and "." by default. Raises ValueError if
-        the format can't represent the table, and OSError if the output can't be written.
+        CSV is written with the delimiter and the decimal mark of the input table `read`, or "," and "." if `read` is
+        None. Raises ValueError if the format can't represent the table, and OSError if the output can't be written.
         """
         codec, write = _codec(self.output), WRITERS[self.format]
         if self.format == "csv" and read is not None:
@@ -109,7 +109,7 @@ class Writing:
             if codec is None:
                 write(file, parts)
                 return
-            # The file is duplicated, because the stream closes the file that it writes to.
+            # The file descriptor is duplicated, because the compressing stream closes the file to which it writes.
             with pa.CompressedOutputStream(open(os.dup(file.fileno()), "wb"), codec) as stream:
                 write(stream, parts)
 
@@ -120,9 +120,9 @@ def _codec(target: str) -> str | None:
 
 @contextmanager
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
-    """Open a file, or standard output for "-"; raise ValueError if the output is a terminal and the format is binary.
+    """Open a file, or standard output for "-"; raise ValueError for a binary format on a terminal.
 
-    On standard output, text appears while it is written, and binary formats appear when they are complete.
+    On standard output, text is visible while it is written, but binary formats are written only when they are complete.
     """
     if target != STANDARD:
         with whole_file(target) as file:
@@ -132,7 +132,7 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     if for_people:
         yield stream
     elif stream.isatty():
-        raise ValueError("standard output is a terminal, which can't show this: add -o FILE, or send it on by | or >.")
+        raise ValueError("a terminal can't show this format: add -o FILE, or redirect the output with | or >.")
     else:
         with TemporaryFile() as whole:
             yield whole
@@ -142,7 +142,7 @@ def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
 
 
 def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", decimal: str = ".") -> None:
-    """Write CSV with unchanged texts, numbers with all their digits, and LF at the end of lines."""
+    """Write CSV: texts are unchanged, numbers have all digits, and lines end with LF."""
     writer = csv.writer(codecs.getwriter("utf-8")(file), delimiter=delimiter, lineterminator="\n")
     for index, table in enumerate(parts):
         if not index:
@@ -151,7 +151,7 @@ def write_csv(file: BinaryIO, parts: Iterable[pa.Table], delimiter: str = ",", d
 
 
 def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write a JSON array with one object for each row, and one object per line."""
+    """Write a JSON array with one object per row, each on a separate line."""
     text, before = codecs.getwriter("utf-8")(file), "[\n"
     for table in parts:
         for row in _rows(table):
@@ -162,14 +162,14 @@ def write_json(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
 
 
 def write_parquet(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write a Parquet file with a row group for each part."""
-    from pyarrow import parquet  # imported here because the import is slow
+    """Write a Parquet file with one row group for each part of the table."""
+    from pyarrow import parquet  # imported late, because the import is slow
 
     _write_parts(partial(parquet.ParquetWriter, pa.PythonFile(file, "w")), parts)
 
 
 def write_arrow(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
-    """Write an Arrow file, which is also a Feather file of version 2."""
+    """Write an Arrow file; the same format is known as Feather version 2."""
     _write_parts(partial(pa.ipc.new_file, pa.PythonFile(file, "w")), map(_without_dictionaries, parts))
 
 
@@ -183,7 +183,7 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """Decode dictionary columns, because an Arrow file can store only one dictionary per column for all parts."""
+    """Decode dictionary columns, because an Arrow file stores one dictionary per column, but parts may differ."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type
@@ -194,13 +194,13 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # a temporary file, because the header needs the total number of rows
+    with TemporaryFile() as numbers:  # needed, because the header has the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):
                 if not is_numeric(table[name].type):
                     raise BadTable(
-                        f"column {name!r} holds no numbers, and .npy holds nothing else: write another format."
+                        f"column {name!r} does not hold numbers, but .npy can only store numbers: use another format."
                     )
                 rows[:, at] = doubles(table[name])
             numbers.write(rows.data)
@@ -218,26 +218,26 @@ WRITERS: dict[str, Callable[[BinaryIO, Iterable[pa.Table]], None]] = {
     "arrow": write_arrow,
     "npy": write_npy,
 }
-FOR_PEOPLE = ("csv", "json")  # text formats, which a terminal can show
+FOR_PEOPLE = ("csv", "json")  # text formats that a terminal can show
 
 
 def rows_at_once(n_numbers: int, memory: int) -> int:
     """Return the number of rows to process at the same time, if each row has `n_numbers` values.
 
-    The rows take at most 32 MB and at most a 16th of the memory. The number is a power of two, so that BLAS rounds the
-    products of the last rows as if all rows were in memory.
+    The rows take at most 32 MB and at most a sixteenth of `memory`. The number of rows is a power of two, so that BLAS
+    rounds the products of the last rows in the same way as if all rows were in memory.
     """
     n_rows = min(2**25, memory // 16) // (8 * n_numbers)
     return 1 << min(16, max(0, n_rows.bit_length() - 1))
 
 
 def json_value(value: Any) -> Any:
-    """Return a value for JSON, with None for NaN and infinity."""
+    """Return the value, or None instead of NaN and infinity, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def free_name(name: str, columns: list[str]) -> str:
-    """Return a name for a new column, with underscores appended until the table does not have it."""
+    """Return a name for a new column; underscores are appended until no column has this name."""
     while name in columns:
         name += "_"
     return name

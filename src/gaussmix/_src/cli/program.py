@@ -1,4 +1,4 @@
-"""The whole command: its verbs, and the conversion of errors into a sentence and an exit code."""
+"""The command `gaussmix` with its verbs, and code that turns errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import click
 
 from gaussmix._src.version import package_version
 
-VERBS = {  # the verbs, with the lines that describe them in the program's help
+VERBS = {  # maps each verb to its description in the program's help
     "fit": "Fit mixtures to a table and choose the best.",
     "predict": "Add component, probability and log density to each row, or predict columns.",
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
@@ -32,25 +32,25 @@ VERBS = {  # the verbs, with the lines that describe them in the program's help
     "report": "Write an HTML page about a table, with text, tables and pictures.",
 }
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-# Importing these packages takes more than half of scikit-learn's own import time, and most verbs never use them.
+# These packages take more than half of the time in which scikit-learn is imported, and most verbs never use them.
 SLOW_PACKAGES = "scipy.stats", "pandas"
 _LOCK = Lock()
 
 
 class Program(click.Group):
-    """Group of verbs whose errors are printed as one sentence on standard error.
+    """Command with verbs; an error is printed as one sentence on standard error.
 
-    `commands` has only the name of each verb and a line of help; the verb's module, which is imported when the verb
-    runs, has the command itself. `running` is the verb that runs.
+    The attribute `commands` has only the name and a line of help for each verb. The command of a verb is defined in the
+    verb's module, which is imported when the verb runs. The attribute `running` is the verb that runs.
     """
 
     running: click.Command | None = None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a verb; raise SystemExit unless it succeeds."""
+        """Run a verb; raise SystemExit if the verb fails."""
         _replace_closed()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not end a fit
+            if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not raise an error
                 stream.reconfigure(errors="replace")
         options = {"prog_name": self.name, **options, "standalone_mode": False}
         try:
@@ -68,11 +68,9 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import only the verb that runs, so that help, version and errors in the name need no libraries."""
+        """Import only the module of the verb that runs, so that help, version and wrong names import no libraries."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
-            raise click.UsageError(
-                f"{args[0]} is a file: say first what to do with it, as in 'gaussmix fit FILE'.", ctx
-            )
+            raise click.UsageError(f"{args[0]} is a file: name a verb first, as in 'gaussmix fit FILE'.", ctx)
         name, verb, rest = super().resolve_command(ctx, args)
         if name is not None:
             import_lazily()
@@ -81,7 +79,7 @@ class Program(click.Group):
         return name, verb, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb, and add the verb's context to usage errors for which click omits it."""
+        """Run a verb; if click raises a usage error without a context, add the context of the verb."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -91,7 +89,7 @@ class Program(click.Group):
             raise
 
 
-# Options of other programs, and the options of this program with the same meaning.
+# Maps options of other programs to options of this program with the same meaning.
 _SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
 )
@@ -119,7 +117,7 @@ class _Closed(RawIOBase):
 
 
 def _replace_closed() -> None:
-    """Replace closed standard streams, which are None in Python; if standard error is closed, messages are lost."""
+    """Replace closed standard streams, which Python sets to None; discard messages if standard error is closed."""
     if sys.stdin is None:
         sys.stdin = TextIOWrapper(_Closed("standard input"))
     if sys.stdout is None:
@@ -129,7 +127,7 @@ def _replace_closed() -> None:
 
 
 def _report(error: BaseException, verb: click.Command | None) -> int:
-    """Print the error of a verb, and return the exit code."""
+    """Print the error that a verb raised, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE
@@ -147,7 +145,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         click.echo(f"gaussmix: {' '.join(error.format_message().split())} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return EXIT_ERROR  # the reader of the pipe has ended
+        return EXIT_ERROR  # the program that read from the pipe has ended
     if isinstance(error, OSError) and error.strerror:
         sentence = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     elif isinstance(error, MemoryError):
@@ -156,7 +154,7 @@ def _report(error: BaseException, verb: click.Command | None) -> int:
         sentence = str(error)
     else:
         raise error
-    # These modules import the libraries that a fit needs, which would make --help slow.
+    # These modules are imported late, because they import the libraries of a fit, which would make --help slow.
     from gaussmix._src.cli.show.notices import in_options
     from gaussmix._src.sources.tables.base import BadTable
 
@@ -174,10 +172,10 @@ def _discard_unwritten_output() -> None:
 
 
 class LazyModule(ModuleType):
-    """Placeholder that imports the package of the same name when an attribute is first used.
+    """Placeholder for a package, which imports the package when an attribute is first used.
 
     Modules inside the package, such as `scipy.stats.qmc`, can be imported without importing the package itself. If the
-    package is broken, the ImportError is raised when an attribute is used.
+    package can't be imported, ImportError is raised when an attribute is first used.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -188,7 +186,7 @@ class LazyModule(ModuleType):
 
 
 def import_lazily(names: tuple[str, ...] = SLOW_PACKAGES) -> None:
-    """Install placeholders for packages that are installed but not imported yet, so that importing them is fast."""
+    """Put placeholders for installed packages that are not imported yet into `sys.modules`, to make imports fast."""
     for name in names:
         spec = None if name in sys.modules else find_spec(name)
         if spec is not None:
@@ -199,7 +197,7 @@ def import_lazily(names: tuple[str, ...] = SLOW_PACKAGES) -> None:
 @click.group("gaussmix", cls=Program, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_version(), "--version", message="gaussmix %(version)s")
 def program() -> None:
-    """Fit Gaussian mixtures to tables, and use them.
+    """Fit Gaussian mixtures to tables, and use fitted mixtures.
 
     \b
       gaussmix fit faithful.csv -k 1:6 -o faithful.gmm

@@ -1,1 +1,1 @@
-"""The functions of `gaussmix.export`, with one module for each function, and the code that they share."""
+"""The functions of `gaussmix.export`, one module for each function, and modules that several functions use."""

@@ -1,4 +1,4 @@
-"""Export of a mixture as a C header, which needs only the mathematical functions of the standard library."""
+"""Export of a mixture as a C header that needs nothing except the standard mathematical functions."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ static inline int {name}_is_outlier(const double *x) {{ return {name}_log_densit
 
 
 def to_c(model: Any, name: str = "gmm") -> str:
-    """Write a mixture as a C header: log density, responsibilities and label of a row, in double precision.
+    """Write a mixture as a C header whose functions compute log density, responsibilities and label of a row.
 
     Parameters
     ----------
@@ -124,18 +124,20 @@ def to_c(model: Any, name: str = "gmm") -> str:
 
     Returns
     -------
-    header : C99 code without global state or memory allocation, whose results agree with gaussmix to 1e-12.
+    header : C99 code that has no global state and allocates no memory. The results of the C functions, which use double
+        precision, agree with gaussmix to 1e-12.
 
     Raises
     ------
     NotFittedError, TypeError : the model is not fitted, or its type is not supported.
-    ValueError : name is not a C identifier.
+    ValueError : `name` is not a C identifier.
 
     Notes
     -----
-    Covariances of factor analysers are written as matrices. For a row with NaN, log density and responsibilities are
-    NaN, the label is −2 and `is_outlier` is 0. For a row so far away that its density is 0 in double precision, the
-    log density is −inf, responsibilities are NaN, the label is −2 and `is_outlier` is 1.
+    Covariances of factor analysers are written as matrices. If a feature of a row is NaN, log density and
+    responsibilities are NaN, the label is −2 and `is_outlier` is 0. If a row is so far from all components that its
+    density is 0 in double precision, the log density is −inf, responsibilities are NaN, the label is −2 and
+    `is_outlier` is 1.
 
     Examples
     --------
@@ -146,7 +148,7 @@ def to_c(model: Any, name: str = "gmm") -> str:
     True
     """
     if not (name.isidentifier() and name.isascii()):
-        raise ValueError(f"name={name!r} must be a name of C: letters, digits and underscores.")
+        raise ValueError(f"name={name!r} must be a C identifier: letters, digits and underscores.")
     coefficients = Coefficients.from_model(model)
     mixture, offset, names = coefficients.mixture, coefficients.offset, names_of(coefficients.mixture)
     indices = np.tril_indices(mixture.n_features)
@@ -182,7 +184,7 @@ def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
 
 
 def _in_comment(name: str) -> str:
-    """Replace characters that could end a comment or a line by "?", but never by "??", because "??/" is a trigraph."""
+    """Replace groups of characters that could end a comment or a line by a single "?", because "??/" is a trigraph."""
     return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 

@@ -1,4 +1,4 @@
-"""The coefficients that a program needs to compute log p(x, k), for any covariance structure."""
+"""The coefficients from which a program can compute log p(x, k), for any covariance structure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Linear form of log p(x, k) without the term that all components share: levels_k + slopes_k · (x − centre), nats.
+    """Coefficients of log p(x, k), up to a term common to all k, as levels_k + slopes_k · (x − centre), in nats.
 
-    Far from all means, the rounding of squared distances hides which component is nearest. The linear form avoids this,
-    because no large terms cancel.
+    Far from all means, rounding errors of the squared distances are larger than the differences between components. The
+    linear form is accurate there, because it does not subtract large terms from each other.
 
     Parameters
     ----------
     centre : (n_features,), origin of the linear form, in data units.
-    slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), 1 / data units.
+    slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), in 1 / data units.
     levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
-    limit : rows whose largest log p(x, k) is below this limit, in nats, need this form, because rounding exceeds √ε.
+    limit : the linear form is needed for rows whose largest log p(x, k), in nats, is below this limit, because rounding
+        errors of the quadratic form then exceed √ε.
     """
 
     centre: Array
@@ -40,11 +41,11 @@ class Coefficients:
 
     Parameters
     ----------
-    mixture : the mixture, which has the means.
-    constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), nats; −inf for a component of weight 0.
-    factors : whitening factors in 1 / data units, (n_components, n_features, n_features), lower triangular;
-        (n_components, n_features) for diagonal covariances.
-    noise : log π₀ / V, nats; None if there is no noise component.
+    mixture : the mixture; its means are part of the formula.
+    constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), in nats; −inf for a component of weight 0.
+    factors : whitening factors in 1 / data units: lower triangular matrices (n_components, n_features, n_features), or
+        (n_components, n_features) if covariances are diagonal.
+    noise : log density π₀ / V of the noise component, in nats; None if there is no noise component.
     offset : log density below which a detector reports a row as an outlier; None if the model is not a detector.
     """
 
@@ -75,10 +76,10 @@ class Coefficients:
         return cls(model, model.parameters.log_scale, np.broadcast_to(factors, wanted), noise, offset)
 
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
-        """Return the linear form about a centre for rows of type `dtype`, or None if the covariances differ.
+        """Return the linear form about `centre` for rows of type `dtype`; None if the components' covariances differ.
 
-        The result is None, too, for a single component and for a mixture with noise, because every row then has a
-        clear label, however far it is from the means.
+        The result is also None for a single component and for a mixture with noise, because the label of a row that is
+        far from all means is then clear.
         """
         factor = self.factors[0]
         if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():
@@ -92,7 +93,7 @@ class Coefficients:
         return Linear(centre, slopes, self.constants - 0.5 * squares, limit)
 
     def check_range(self, dtype: np.dtype[Any]) -> None:
-        """Raise ValueError if `dtype` cannot represent the means and factors because they are too large or small."""
+        """Raise ValueError if the means or factors are too large or too small for `dtype`."""
         scales = np.diagonal(self.factors, axis1=1, axis2=2) if self.is_matrix else self.factors
         largest = max(np.abs(self.mixture.means).max(), np.abs(self.factors).max())
         if largest > np.finfo(dtype).max or np.abs(scales).min() < np.finfo(dtype).tiny:
@@ -103,5 +104,5 @@ class Coefficients:
 
     @property
     def is_matrix(self) -> bool:
-        """Return whether the factors are matrices, not diagonals."""
+        """Return whether the factors are stored as matrices instead of diagonals."""
         return self.factors.ndim == 3

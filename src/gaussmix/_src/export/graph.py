@@ -15,21 +15,22 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 
 OPSET = 17
-# Size of the table of p-values, and its largest radius: exp(−38² / 2) is about the smallest float64.
+# Number of values in the table of p-values, and the largest radius in the table; exp(−38² / 2) is about the smallest
+# positive float64.
 _KNOTS, _MAX_RADIUS = 8192, 38.0
 
 
 @dataclass
 class Graph:
-    """Nodes and constants of a computation whose input is "X".
+    """Nodes and constants of an ONNX graph whose input is "X".
 
     Parameters
     ----------
     dtype : type of the input and of the computation.
     n_features : number of columns of X.
     nodes : operation type, input names, output names and attributes of each node.
-    constants : arrays by name.
-    outputs : name, dtype and number of columns of each output; the number is 0 for a vector.
+    constants : constant arrays of the graph by name.
+    outputs : name, dtype and number of columns of each output; 0 columns mean that the output is a vector.
     """
 
     dtype: np.dtype[Any]
@@ -91,14 +92,14 @@ class Graph:
         return self.add("Concat", joint, noise, axis=1)
 
     def linear(self, form: Linear, centred: str) -> str:
-        """Add nodes for log p(x, k) without the term that all components share, (n_rows, n_components)."""
+        """Add nodes for log p(x, k), up to a term that is the same for all k, (n_rows, n_components)."""
         result = self.add("MatMul", centred, self.real(form.slopes.T))
         result = self.add("Add", result, self.real(form.levels))
-        largest = float(np.finfo(self.dtype).max) / 4  # a finite limit, because ∞ − ∞ would be NaN
+        largest = float(np.finfo(self.dtype).max) / 4  # values are limited, because ∞ − ∞ would be NaN
         return self.add("Clip", result, self.real(-largest), self.real(largest))
 
     def labels(self, coefficients: Coefficients, joint: str) -> None:
-        """Add the output "label" with the most probable component, or −1 for noise, which is the last column."""
+        """Add the output "label": the most probable component, or −1 for noise, which is the last column of `joint`."""
         label = self.add("ArgMax", joint, axis=1, keepdims=0)
         if coefficients.noise is not None:
             last = self.constant(np.array(coefficients.mixture.n_components, np.int64))
@@ -106,15 +107,15 @@ class Graph:
         self.set_output("label", label, np.dtype(np.int64))
 
     def sides(self, log_density: str, offset: float) -> None:
-        """Add the output "label" of a detector: 1 for usual rows, −1 for outliers."""
+        """Add the output "label" of a detector: 1 for an inlier, −1 for an outlier."""
         is_outlier = self.add("Less", log_density, self.real(offset))
         sides = self.constant(np.array(-1, np.int64)), self.constant(np.array(1, np.int64))
         self.set_output("label", self.add("Where", is_outlier, *sides), np.dtype(np.int64))
 
     def p_values(self, log_density: str, mixture: Mixture) -> str:
-        """Add nodes for the p-value, the probability of points with a lower density than the row.
+        """Add nodes for the p-value, which is the probability that a draw has a lower density than the row.
 
-        The log p-value is interpolated linearly in r, where the log density of the row is its maximum − r² / 2.
+        The log p-value is interpolated linearly in r, which is defined by log density = largest log density − r² / 2.
         """
         check_alone("p_value", [mixture])
         top = float(np.asarray(mixture.highest_density_level(0.0)))
@@ -151,7 +152,7 @@ class Graph:
         return self.constant(np.array(values, np.int64))
 
     def constant(self, values: Any) -> str:
-        """Add a constant unless an equal constant exists, and return its name."""
+        """Return the name of an equal constant or, if there is none, add the constant and return its name."""
         for name, known in self.constants.items():
             if known.dtype == values.dtype and np.array_equal(known, values):
                 return name

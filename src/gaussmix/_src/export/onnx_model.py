@@ -17,18 +17,13 @@ from gaussmix._src.export.graph import OPSET, Graph
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
     """Export a mixture, a fitted estimator, or a pipeline that ends with an estimator, as an ONNX model of opset 17.
 
-    The input is `X` (n_rows, n_features), and the outputs are:
+    The input is `X` (n_rows, n_features). The output `label` (n_rows,), int64, is the most probable component, or −1
+    for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier. The output `probabilities` (n_rows,
+    n_components) contains p(k | x); a detector does not have this output. The output `log_density` (n_rows,) is log
+    p(x) in nats. Only a detector has the output `p_value` (n_rows,), which is the probability of a lower density.
 
-    ============== ========================== =======================================================
-    name           shape                      what
-    ============== ========================== =======================================================
-    label          (n_rows,), int64           component, −1 for noise; for a detector 1 or −1 (outlier)
-    probabilities  (n_rows, n_components)     p(k | x); not for a detector
-    log_density    (n_rows,)                  log p(x), nats
-    p_value        (n_rows,)                  for a detector: the probability of a lower density
-    ============== ========================== =======================================================
-
-    The mean of all components is subtracted from the rows first, so that float32 keeps its digits far from the origin.
+    The graph first subtracts the average of the components' means from the rows, so that float32 is accurate even if
+    all rows are far from the origin.
 
     Parameters
     ----------
@@ -45,14 +40,14 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     ------
     ImportError : onnx, or skl2onnx for a pipeline, is not installed.
     NotFittedError, TypeError : the model is not fitted, or its type is not supported.
-    ValueError : dtype is neither float32 nor float64 or cannot represent the parameters, or a detector has noise, for
-        which there are no p-values.
+    ValueError : `dtype` is neither float32 nor float64, `dtype` cannot represent the parameters, or the model is a
+        detector with noise, for which p-values are not defined.
 
     Notes
     -----
     Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8192
-    values. Their relative error is 1e-5 for a single component, and 1 percent for several components, because the table
-    is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
+    values. The relative error of p-values is 1e-5 for a single component. For several components it is 1 percent,
+    because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
 
     Examples
     --------
@@ -77,7 +72,7 @@ def _convert(graph: Graph) -> Any:
         import onnx
         from onnx import helper, numpy_helper
     except ImportError:
-        raise ImportError("to_onnx needs onnx: pip install 'gaussmix[onnx]'.") from None
+        raise ImportError("to_onnx needs onnx: use pip install 'gaussmix[onnx]'.") from None
     kinds = {np.dtype(np.int64): onnx.TensorProto.INT64, np.dtype(np.float32): onnx.TensorProto.FLOAT}
     kinds[np.dtype(np.float64)] = onnx.TensorProto.DOUBLE
     made = helper.make_graph(
@@ -91,18 +86,18 @@ def _convert(graph: Graph) -> Any:
         [numpy_helper.from_array(np.ascontiguousarray(values), name) for name, values in graph.constants.items()],
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gaussmix")
-    model.ir_version = 8  # the version for opset 17
+    model.ir_version = 8  # version of the file format that belongs to opset 17
     onnx.checker.check_model(model)
     return model
 
 
 def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
-    """Convert a fitted pipeline to ONNX; raise ImportError, or skl2onnx's error if it does not support a step."""
+    """Convert a fitted pipeline to ONNX; raise ImportError, or the error of skl2onnx for a step without a converter."""
     try:
         from skl2onnx import convert_sklearn, update_registered_converter
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
     except ImportError:
-        raise ImportError("to_onnx of a pipeline needs skl2onnx: pip install 'gaussmix[onnx]'.") from None
+        raise ImportError("to_onnx of a pipeline needs skl2onnx: use pip install 'gaussmix[onnx]'.") from None
     last = pipeline[-1]
     is_detector = Coefficients.from_model(last).offset is not None
     names = ("label", "log_density", "p_value") if is_detector else ("label", "probabilities", "log_density")
@@ -114,10 +109,10 @@ def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
 
 
 def _make_parser(names: Sequence[str]) -> Any:
-    """Return a parser for skl2onnx that declares the outputs of the pipeline's last step."""
+    """Return a function for skl2onnx that declares the outputs of the pipeline's last step."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-        from skl2onnx._supported_operators import get_model_alias  # returns the name under which a step is registered
+        from skl2onnx._supported_operators import get_model_alias  # returns a registered name
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
         operator = scope.declare_local_operator(get_model_alias(type(model)), model)

@@ -35,24 +35,26 @@ SELECT "row".*,
 FROM shares
 """
 _LOG_DENSITY = '"largest" + ln(CASE WHEN isfinite("top") THEN "total" ELSE 1 END)'
-# Each row of the table becomes a struct of this name. No other name is in scope, so that column names cannot clash.
+# Each row of the table is read as a struct with this name. No other name is in scope, so that names of columns cannot
+# clash with names in the query.
 _ROW = '"one row of gaussmix"'
 
 
 def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None) -> str:
     """Write a mixture as a SELECT statement for DuckDB that adds columns to a table.
 
-    The columns are component (−1 for noise), probability_0, probability_1 … and log_density; a detector adds outlier.
-    All new columns are NULL if a feature is NULL. For a feature of NaN, and for a row so far away that its density is 0
-    in double precision, the component is NULL. In both cases the probabilities are NaN, and the log density is NaN or
-    −inf.
+    The new columns are component (−1 for noise), probability_0, probability_1 … and log_density; for a detector there
+    is also a column outlier. All new columns are NULL if a feature is NULL. The component is NULL if a feature is NaN,
+    or if the row is so far from all components that its density is 0 in double precision. The probabilities are then
+    NaN, and the log density is NaN for a feature that is NaN, −inf for a distant row.
 
     Parameters
     ----------
     model : a `Mixture`, or a fitted `GaussianMixture`, `GaussianMixtureIC` or `GaussianMixtureDetector`.
-    table : table to select from, as SQL: the name of a table, or a call such as "read_parquet('rows.parquet')".
-    columns : names of the columns that hold the features, in the order of the features. The default is the names of
-        the features, or x0, x1, … if they have no names.
+    table : SQL for the table from which the query selects: a table name, or a call such as
+        "read_parquet('rows.parquet')".
+    columns : names of the columns that hold the features, in the order of the features. The default is the names of the
+        features, or x0, x1, … if the features have no names.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
         raise ValueError(f"columns must name {n_features} columns, one for each feature, not {len(names)}.")
     _check_distinct(names)
     values = [_joint(coefficients, k, names) for k in range(n_components)]
-    if coefficients.noise is not None:  # noise needs an explicit NULL, because `greatest` ignores NULL
+    if coefficients.noise is not None:  # explicit NULL, because `greatest` ignores NULL
         is_null = " OR ".join(f"{_column(name)} IS NULL" for name in names)
         values.append(f"CASE WHEN {is_null} THEN NULL ELSE {_literal(coefficients.noise)} END")
     joint = [f'"joint_{k}"' for k in range(len(values))]
@@ -107,7 +109,7 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
 
 def _check_distinct(names: Sequence[str]) -> None:
-    """Raise ValueError if two names denote the same column, because DuckDB ignores the case of A to Z."""
+    """Raise ValueError if two names are equal apart from the case of A to Z, because DuckDB ignores case."""
     known: dict[bytes, str] = {}
     for name in names:
         other = known.setdefault(name.encode(errors="surrogatepass").lower(), name)
@@ -119,7 +121,7 @@ def _check_distinct(names: Sequence[str]) -> None:
 
 
 def _compared(joint: Sequence[str], linear: Linear | None) -> str:
-    """Return SQL that selects the values by which components are compared, and their maximum "top"."""
+    """Return SQL that selects the values by which components are compared, and the maximum of the values as "top"."""
     if linear is None:
         return '    SELECT *, "largest" AS "top" FROM largest'
     is_outer, n_components = f'"largest" < {_literal(linear.limit)}', len(joint)
@@ -130,7 +132,7 @@ def _compared(joint: Sequence[str], linear: Linear | None) -> str:
 
 
 def _linear(linear: Linear, names: Sequence[str]) -> list[str]:
-    """Return an SQL expression of log p(x, k), without the term that all components share, for each component."""
+    """Return an SQL expression of log p(x, k), up to a term that is the same for all k, for each component."""
     offsets = [f"({_column(name)} - {_literal(at)})" for name, at in zip(names, linear.centre.tolist(), strict=True)]
     return [
         " + ".join([_literal(level), *(f"{_literal(w)} * {o}" for w, o in zip(slopes, offsets, strict=True))])
@@ -154,7 +156,7 @@ def _column(name: str) -> str:
 
 
 def _literal(value: float) -> str:
-    """Write a literal that DuckDB reads as a double, such as 0.1e0, because 0.1 would be a decimal."""
+    """Write a number as a literal that DuckDB reads as a DOUBLE: 0.1e0, because 0.1 would be a DECIMAL."""
     if not np.isfinite(value):
         return f"CAST('{value}' AS DOUBLE)"
     text = repr(value)

@@ -1,7 +1,7 @@
-"""Model files store records of arrays and built-in types.
+"""Code that stores models in files, as records of arrays and built-in types.
 
-Modules that read and write them are imported when first used. `gaussmix._src.mixture` and `gaussmix._src.estimators`
-check whether a record is a valid mixture or estimator.
+The modules that read and write files are imported only when they are first used. `gaussmix._src.mixture` and
+`gaussmix._src.estimators` check whether a record is a valid mixture or estimator.
 """
 
 from typing import TYPE_CHECKING

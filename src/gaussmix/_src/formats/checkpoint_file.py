@@ -1,8 +1,8 @@
-"""Checkpoint files store the progress of a fit, in the same envelope as model files.
+"""Read and write checkpoint files, which store the progress of a fit in the same envelope as model files.
 
-The name of a tensor begins with its owner: "0.state.means" belongs to the current run of the first fit, "0.best.means"
-to the best of the previous runs. The header stores everything else. Only the version of gaussmix that wrote a file
-reads it, because results of another version might differ in the last bits.
+The name of a tensor begins with the run to which it belongs: "0.state.means" belongs to the current run of the first
+fit, and "0.best.means" to the best finished run. The header stores everything except the arrays. A checkpoint can only
+be read by the version of gaussmix that wrote it, because results of another version might differ in the last bits.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _MEMORY = "memory."
 class RunRecord:
     """The state of an EM run, as arrays and built-in types."""
 
-    # The arrays of the model and its noise component ("weights", "means" …), and "log_likelihood" and "objective" of
-    # the steps. Truncated EM adds "posterior_gap": number of candidates, gap and standard error.
+    # Arrays of the model and of the noise component ("weights", "means" …), and the values "log_likelihood" and
+    # "objective" before each step. Truncated EM adds "posterior_gap", with the number of candidate components, the gap
+    # and the standard error of the gap.
     arrays: Mapping[str, Array]
-    memory: Mapping[str, Array]  # path of an accelerated run
-    frozen: Mapping[int, str]  # reason why each frozen component is frozen, by component
-    outcome: str | None  # reason why the run ended; None if it has not ended
-    # Component, feature, step, reason and remedy of each component that became empty or collapsed.
+    memory: Mapping[str, Array]  # arrays of the path of an accelerated run; otherwise empty
+    frozen: Mapping[int, str]  # maps each frozen component to the reason for freezing
+    outcome: str | None  # reason why the run ended; None if the run has not ended
+    # For each component that became empty or collapsed: component, feature, step, reason and remedy.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
     search: Sequence[Any] = ()  # fields of the search report if the run began with a split-and-merge search
 
@@ -43,7 +44,7 @@ class RunRecord:
 class ProgressRecord:
     """The progress of fitting one mixture or one candidate of a model selection, as arrays and built-in types."""
 
-    n_done: int  # number of finished runs, which is the index of the current or next run
+    n_done: int  # number of finished runs, and so the index of the current or next run
     generator: Json  # state of the random generator that draws the initialisations
     state: RunRecord | None = None  # state of the current run; None if the next run has not begun
     best: RunRecord | None = None  # final state of the best finished run
@@ -54,14 +55,16 @@ class ProgressRecord:
 class CheckpointRecord:
     """The progress of a fit or of a model selection, as arrays and built-in types."""
 
-    # Parameters and rows of the fit, as JSON values by name. Only a fit with the same identity can resume.
+    # JSON values that identify the parameters and the rows of the fit. A fit can resume from a checkpoint only if the
+    # fit has the same identity.
     identity: Mapping[str, Json]
-    # Progress of each fit that has begun, by its key. Without model selection, there is one fit.
+    # Maps the key of each fit that has begun to the progress of the fit. Without model selection, there is a single
+    # fit.
     fits: Mapping[str, ProgressRecord]
 
 
 def write(path: Path, record: CheckpointRecord) -> None:
-    """Write a checkpoint, which appears complete or not at all; raise OSError."""
+    """Write a checkpoint file in one step, so that no incomplete file is ever visible; raise OSError."""
     header: Header = {"format": CHECKPOINT_FORMAT, "version": CHECKPOINT_VERSION, "identity": dict(record.identity)}
     tensors: Tensors = {}
     header["fits"] = [_packed_fit(key, fit, f"{i}.", tensors) for i, (key, fit) in enumerate(record.fits.items())]
@@ -87,11 +90,11 @@ def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
 def read(path: Path) -> CheckpointRecord:
     """Read a checkpoint.
 
-    Raises Damaged: the file is damaged, truncated or of another kind. OSError: the file can't be read.
+    Raises `Damaged` if the file is damaged, truncated or not a checkpoint, and OSError if the file can't be read.
     """
     header, tensors = unpacked(path, CHECKPOINT_FORMAT)
     if header.get("version") != CHECKPOINT_VERSION:
-        raise Damaged("another version of gaussmix wrote it")
+        raise Damaged("the file was written by another version of gaussmix")
     records = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]
     return CheckpointRecord(get_value(header, "identity", dict), dict(records))
 
@@ -111,7 +114,7 @@ def _dicts(header: Header, key: str) -> list[Header]:
     """Return a list of objects from a header; raise `Damaged` if an item is not an object."""
     records: list[Header] = get_value(header, key, list)
     if not all(isinstance(each, dict) for each in records):
-        raise Damaged(f"{key!r} in its header is of the wrong type")
+        raise Damaged(f"{key!r} in the header has the wrong type")
     return records
 
 
@@ -119,13 +122,13 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
     own = {name.removeprefix(prefix): copied(array) for name, array in tensors.items() if name.startswith(prefix)}
     memory = {name.removeprefix(_MEMORY): array for name, array in own.items() if name.startswith(_MEMORY)}
     if not set(names) <= set(own):
-        raise Damaged("it lacks some of its numbers")
+        raise Damaged("required arrays are missing")
     frozen, events = get_value(header, "frozen", list), get_value(header, "events", list)
     if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
-        raise Damaged("a frozen component or an event in its header is of the wrong type")
+        raise Damaged("a frozen component or an event in the header has the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS, "posterior_gap") if name in own}
     outcome = get_value(header, "outcome", str, type(None))
     search = get_value(header, "search", list)
     if search and not are_lists([search], int, int, float | None):
-        raise Damaged("the search in its header is of the wrong type")
+        raise Damaged("the search report in the header has the wrong type")
     return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events], search)

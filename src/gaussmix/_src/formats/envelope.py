@@ -1,8 +1,8 @@
-"""The envelope of every layout: a safetensors file with one JSON header, and a checksum of the header and the tensors.
+"""The envelope of all file layouts: a safetensors file with a JSON header and a checksum of header and tensors.
 
-The JSON header is a single value of the safetensors metadata, because safetensors writes several values in random order
-but equal models should give equal files. The checksum detects damage, not forgery. It is needed because a changed digit
-of a mean is still a number, so no other check would detect the change.
+The JSON header is stored as a single value of the safetensors metadata. Several values would be written in random
+order, but equal models should give equal files. The checksum detects damage, not forgery. A checksum is needed because
+no other check would notice if a digit of a mean changed: the mean would still be a number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OTHER_FORMATS = {
     FORMAT: "it holds a single mixture, which gaussmix.Mixture.load reads",
     MIXTURES_FORMAT: "it holds the mixtures of many groups, which gaussmix.Mixtures.load reads",
 }
-_MAX_HEADER_BYTES = 100_000_000  # limit of safetensors, which does not read a longer header
+_MAX_HEADER_BYTES = 100_000_000  # safetensors does not read longer headers
 
 Header = dict[str, Any]
 Tensors = dict[str, Array]
@@ -36,23 +36,25 @@ Tensors = dict[str, Array]
 def pack(header: Header, tensors: Mapping[str, Array]) -> bytes:
     """Return the bytes of a file with this header and these float64 tensors.
 
-    Raises ValueError: the header holds NaN or infinity, which JSON cannot express, or is too long to be read again.
+    Raises ValueError if the header contains NaN or infinity, which JSON cannot express, or is too long to be read
+    again.
     """
     contents = {name: np.asarray(tensor, dtype="<f8", order="C") for name, tensor in tensors.items()}
     header = {"format": FORMAT, **header}
     sealed = {**header, "sha256": _digest(header, contents)}
     packed = save(contents, {_KEY: _canonical(sealed)})
     if int.from_bytes(packed[:8], "little") > _MAX_HEADER_BYTES:
-        raise ValueError("The header would be longer than 100 MB, and no program could read it.")
+        raise ValueError("The file's header would be longer than 100 MB, so no program could read the file.")
     return packed
 
 
 def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
-    """Read a file written by `pack`. If the file is of another kind, only its beginning is read.
+    """Read a file written by `pack`, or only the beginning of the file if it has another format.
 
-    The file is not mapped into memory, because a bus error would end the process if a mapped file were truncated.
+    The file is read instead of mapped into memory, because a bus error would end the process if a mapped file were
+    truncated.
 
-    Raises Damaged: the file has another format, or its contents have changed. OSError: the file can't be read.
+    Raises `Damaged` if the file has another format or its contents have changed, and OSError if the file can't be read.
     """
     beginning = _beginning(file)
     header, seal = _header(beginning[8:], format)
@@ -62,7 +64,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     except SafetensorError:
         raise _broken() from None
     if seal != _digest(header, tensors):
-        raise Damaged("its contents don't match its checksum, so it was damaged after it was written")
+        raise Damaged("the contents don't match the checksum, so the file was damaged after it was written")
     return header, tensors
 
 
@@ -79,7 +81,7 @@ def get_value(header: Header, key: str, *types: type) -> Any:
     """Return a value from a header; raise `Damaged` if the value is missing or not of one of the given types."""
     value = header.get(key)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise Damaged(f"{key!r} in its header is missing or of the wrong type")
+        raise Damaged(f"{key!r} in the header is missing or has the wrong type")
     return value
 
 
@@ -88,12 +90,12 @@ def _broken() -> Damaged:
 
 
 def _beginning(file: BinaryIO) -> bytes:
-    """Read the length of the header, and the header."""
+    """Read the beginning of a file: the length of the header, and the header."""
     start = file.read(9)
     if not start:
         raise Damaged("it is empty")
     if len(start) < 9 or start[8:] != b"{":
-        raise Damaged("it is another kind of file")
+        raise Damaged("the file does not have the format of gaussmix models")
     length = int.from_bytes(start[:8], "little")
     if not 1 < length <= _MAX_HEADER_BYTES:
         raise _broken()
@@ -101,7 +103,7 @@ def _beginning(file: BinaryIO) -> bytes:
 
 
 def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
-    """Return gaussmix's header from the safetensors metadata, and the checksum stored in it."""
+    """Return gaussmix's header, which the safetensors metadata contain, and the checksum that the header contains."""
     try:
         metadata = json.loads(contents).get("__metadata__")
     except (ValueError, RecursionError):
@@ -111,7 +113,7 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
         raise Damaged(_FOREIGN)
     try:
         header = json.loads(text)
-        _canonical(header)  # raises for NaN and endless nesting, which `pack` never writes
+        _canonical(header)  # raises an error for NaN and for extreme nesting, which `pack` never writes
     except (ValueError, RecursionError):
         raise Damaged("its header is damaged") from None
     name = header.get("format") if isinstance(header, dict) else None
@@ -122,10 +124,10 @@ def _header(contents: bytes, format: str) -> tuple[Header, str | None]:
 
 def _tensor(tensor: Mapping[str, Any]) -> Array:
     if tensor["dtype"] != "F64":
-        raise Damaged("its numbers are not float64")
+        raise Damaged("the arrays are not of type float64")
     try:
         return np.frombuffer(tensor["data"], "<f8").reshape(tensor["shape"]).astype(np.float64, copy=False)
-    except (ValueError, OverflowError):  # safetensors accepts shapes such as (0, 2**63)
+    except (ValueError, OverflowError):  # for shapes such as (0, 2**63), which safetensors accepts
         raise _broken() from None
 
 

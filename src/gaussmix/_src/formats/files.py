@@ -1,4 +1,4 @@
-"""Write model files completely or not at all, and read and check them without running code from the file."""
+"""Write model files so that no incomplete file is ever visible, and read them without running code from the file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from gaussmix._src.errors import InvalidModelFileError, ParameterTypeError
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, has_format, pack, unpack
 from gaussmix._src.formats.record import Damaged, PathOrFile
 
-# A URL, or the remains of a URL in a Path. A single letter before the colon, as in C:, is a Windows drive.
+# Matches a URL, and a URL that `Path` has normalised. The scheme needs two letters, because a single letter, as in C:,
+# is a Windows drive.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
 
 
 def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
-    """Write a header and tensors to a path, or to a binary file that is open for writing, without rounding any number.
+    """Write a header and tensors without rounding to a path, or to a binary file that is open for writing.
 
-    A file at the path appears complete or not at all: an existing file is replaced in one step once the new file is
+    No incomplete file is ever visible at a path: an existing file is replaced in one step when the new file is
     complete.
 
-    Raises ValueError: the header holds a value that JSON cannot express. TypeError: the target is neither a path nor a
-    binary file. OSError: the file can't be written.
+    Raises ValueError if JSON cannot express a value of the header, TypeError if the target is neither a path nor a
+    binary file, and OSError if the file can't be written.
     """
     _check_path(target, "write")
     contents = pack(header, tensors)
@@ -41,19 +42,20 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
 
 
 def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
-    """Read the record in a file of the given format, with the function for the layout of the file.
+    """Read a record from a file of the given format, with the function that `layouts` has for the file's layout.
 
-    The target is a path or a binary file that is open for reading. The record is bit-identical to the saved one, but
-    not checked to be a mixture. Layouts are never removed from `layouts`, so old files stay readable.
+    The target is a path or a binary file that is open for reading. The result is bit-identical to the saved record, but
+    this function does not check that it is a valid mixture. No layout is ever removed from `layouts`, so that old files
+    stay readable.
 
-    Raises InvalidModelFileError: the file is damaged, truncated, of a later layout or of another kind; the message
-    names the fault. OSError: the file does not exist or can't be read.
+    Raises InvalidModelFileError, whose message names the fault, if the file is damaged or truncated, or if it has a
+    later layout or another format. Raises OSError if the file does not exist or can't be read.
     """
     try:
         header, tensors = unpacked(target, format)
         version = header.get("version")
         if not isinstance(version, int) or version not in layouts:
-            raise Damaged(f"it has layout version {version!r:.20}, which this gaussmix can't read; a newer one may")
+            raise Damaged(f"this version of gaussmix can't read layout version {version!r:.20}; a newer version may")
         record = layouts[version](header, tensors)
         wrong = record.invalid_reason()
         if wrong is not None:
@@ -64,7 +66,7 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
 
 
 def holds_mixtures(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file begins like a file of many mixtures; False if the file does not exist."""
+    """Return whether a file begins like a file with the mixtures of many groups; False if the file does not exist."""
     if not os.path.isfile(path):
         return False
     with Path(path).open("rb") as file:
@@ -72,21 +74,21 @@ def holds_mixtures(path: str | os.PathLike[str]) -> bool:
 
 
 def not_usable(target: PathOrFile, why: str) -> InvalidModelFileError:
-    """Return the error for a file that is not a model; `why` is the end of the sentence in its message."""
+    """Return the error for a file that is not a model; its message ends with the reason `why`."""
     return InvalidModelFileError(f"{describe_file(target)} is not a usable gaussmix model: {why}.")
 
 
 def describe_file(target: PathOrFile) -> str:
-    """Return the name of a file for messages."""
+    """Return the path or name of a file for use in messages."""
     return os.fspath(target) if isinstance(target, str | os.PathLike) else str(getattr(target, "name", "the file"))
 
 
 def _check_path(target: object, wanted: str) -> None:
-    """Raise TypeError unless the target is a path or a binary file with the method `wanted`; reject URLs."""
+    """Raise TypeError unless the target is a path or a binary file with the method `wanted`; raise OSError for URLs."""
     is_binary = hasattr(target, wanted) and not isinstance(target, TextIOBase)
     if not isinstance(target, str | os.PathLike) and not is_binary:
         shown = "a text file" if isinstance(target, TextIOBase) else f"{target!r:.40}"
-        raise ParameterTypeError(f"Give a path as str or pathlib.Path, or a binary file to {wanted}, not {shown}.")
+        raise ParameterTypeError(f"Pass a path as str or pathlib.Path, or a binary file to {wanted}, not {shown}.")
     if isinstance(target, str | os.PathLike):
         check_local(target)
 
@@ -94,7 +96,7 @@ def _check_path(target: object, wanted: str) -> None:
 def check_local(path: str | os.PathLike[str]) -> None:
     """Raise FileNotFoundError for a URL, because models and checkpoints are always local files."""
     if _URL.match(os.fspath(path)):
-        raise FileNotFoundError(ENOENT, "only tables are read from URLs; name a file of this machine", os.fspath(path))
+        raise FileNotFoundError(ENOENT, "only tables can be read from URLs; give a local path", os.fspath(path))
 
 
 def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
@@ -103,8 +105,8 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
     if not isinstance(target, str | os.PathLike):
         return unpack(target, format)
     path = Path(target)
-    if path.exists() and not path.is_file() and not path.is_dir():  # reading from a pipe would block
-        raise Damaged("it is not a regular file")
+    if path.exists() and not path.is_file() and not path.is_dir():  # such as a pipe, which would block
+        raise Damaged("the path is not a regular file")
     with path.open("rb") as file:
         return unpack(file, format)
 
@@ -113,12 +115,13 @@ def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file for writing, and rename it to the target if the block ends without an error.
 
-    If the block or the writing fails, the target is unchanged. Symbolic links are followed. A target that is not a
-    regular file, such as a terminal or /dev/null, is written directly, because renaming would replace it.
+    If the block raises an error or the file can't be written, the target stays unchanged. If the target is a symbolic
+    link, the file that the link points to is replaced. A target that is not a regular file, such as a terminal or
+    /dev/null, is written directly, because renaming a temporary file would replace the target.
 
-    Raises OSError, which names the target: the file can't be written.
+    Raises OSError with the name of the target if the file can't be written.
     """
-    names_no_file = not os.path.basename(path)  # "" or "folder/", for which `open` raises a suitable error
+    names_no_file = not os.path.basename(path)  # as in "" or "folder/"; `open` raises an error
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             yield file
@@ -137,7 +140,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError):
-            # The system reports no file name for files that are open.
+            # If writing to an open file fails, the error of the system contains no file name.
             is_full = error.filename is None and error.errno in (ENOSPC, EFBIG)
             if is_full or str(error.filename) in (str(beside), str(target)):
                 raise OSError(error.errno, error.strerror, os.fspath(path)) from None
@@ -145,7 +148,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
-    """Remove temporary files that killed processes left next to a target to which no process is writing."""
+    """Remove temporary files that killed processes left next to a target; no process may be writing to the target."""
     target = Path(os.path.realpath(path))
     for beside in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):
@@ -153,5 +156,5 @@ def remove_unfinished(path: str | os.PathLike[str]) -> None:
 
 
 def _beginning(target: Path) -> str:
-    """Return the common beginning of the names of all temporary files for a target."""
+    """Return the prefix with which the names of all temporary files for a target begin."""
     return f".{target.name[:100]}."

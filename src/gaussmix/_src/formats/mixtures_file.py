@@ -1,13 +1,13 @@
-"""Read and write files of many mixtures: one tensor for all weights, one for all means, and so on.
+"""Read and write files with the mixtures of many groups: one tensor for all weights, one for all means, and so on.
 
-The header, in the same envelope as in model files, is::
+Files have the same envelope as model files. The header is a JSON object with the keys "format" ("gaussmix-mixtures"),
+"version" (1), "package_version", "family" (the covariance structure), "family_options", "feature_names" (a list or
+null), "keys" (the keys of the groups), "errors" (a list of pairs of a group's index and a text), "notes" (a list of
+pairs of a group's index and a list of texts) and "sha256".
 
-    {"format": "gaussmix-mixtures", "version": 1, "package_version": "0.1.0", "family": …, "family_options": {…},
-     "feature_names": […] | null, "keys": […], "errors": [[i, "…"], …], "notes": [[i, ["…", …]], …], "sha256": …}
-
-The first axis of every tensor is the group. The tensors are "weights", "means", "covariances" (in the compact form of
-the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of a group with an error are NaN. This
-module must always be able to read version 1.
+In all tensors, the index along the first axis is the index of the group. The tensors are "weights", "means",
+"covariances" (in the compact form of the structure), "converged" (0 or 1), "n_iter" and "lower_bound". The values of
+groups that could not be fitted are NaN. All later versions of this module must be able to read version 1.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ _KEY_TYPES = (str, int, float, type(None))
 
 @dataclass(frozen=True, eq=False)
 class MixturesRecord:
-    """Mixtures of one covariance structure and one size, as arrays and built-in types."""
+    """Mixtures of many groups with the same structure and size, as arrays and built-in types."""
 
     family: Family  # covariance structure of all mixtures
-    tensors: Mapping[str, Array]  # tensors by name, as in the docstring of this module
+    tensors: Mapping[str, Array]  # tensors by name, as described in the docstring of this module
     keys: Sequence[Any]  # keys of the groups
-    errors: Mapping[int, str]  # error message of each group without a mixture, by the index of the group
-    notes: Mapping[int, Sequence[str]]  # remarks about a group, by the index of the group
+    errors: Mapping[int, str]  # maps the index of each group without a mixture to an error message
+    notes: Mapping[int, Sequence[str]]  # maps the index of a group to remarks about the group
     # Names of the features, shared by all groups; None if the features have no names.
     feature_names: tuple[str, ...] | None = None
 
     def invalid_reason(self) -> str | None:
-        """Return why the values are not valid mixtures, as the end of a sentence; None if they are valid."""
+        """Return the reason why the mixtures are invalid, as the end of a sentence; None if all mixtures are valid."""
         weights, means, covariances = (self.tensors[name] for name in _GROUP_TENSORS[:3])
         n_groups = len(self.keys)
         if weights.ndim != 2 or means.ndim != 3 or any(each.shape[:1] != (n_groups,) for each in self.tensors.values()):
@@ -69,7 +69,7 @@ class MixturesRecord:
         return None
 
     def _are_sound(self) -> bool:
-        """Return whether all mixtures are valid, checked together because this is faster than one by one."""
+        """Return whether all mixtures are valid; they are checked together, because this is faster than one by one."""
         has_mixture = [i not in self.errors for i in range(len(self.keys))]
         weights, means, covariances = (self.tensors[name][has_mixture] for name in _GROUP_TENSORS[:3])
         shape = means.shape[1:]
@@ -84,14 +84,14 @@ class MixturesRecord:
 
 
 def write(i: PathOrFile, record: MixturesRecord) -> None:
-    """Write mixtures to a file, which appears complete or not at all.
+    """Write mixtures to a file in one step, so that no incomplete file is ever visible.
 
-    Raises ValueError: a key is neither text nor a number, the numbers are not valid mixtures, or their structure is not
-    registered. OSError: the file can't be written.
+    Raises ValueError if a key is neither text nor a finite number, a mixture is invalid, or the covariance structure is
+    not registered. Raises OSError if the file can't be written.
     """
     for key in record.keys:
         if not isinstance(key, _KEY_TYPES) or (isinstance(key, float) and not isfinite(key)):
-            raise ValueError(f"A file can't hold the key {key!r:.40}: make keys text or finite numbers.")
+            raise ValueError(f"The key {key!r:.40} can't be saved in a file: keys must be text or finite numbers.")
     wrong = record.invalid_reason()
     if record.family.name not in FAMILIES:
         wrong = f"their structure {record.family.name!r} is not registered, so no program could read it"
@@ -118,19 +118,19 @@ def read(i: PathOrFile) -> MixturesRecord:
 
 def _record(header: Header, tensors: Tensors) -> MixturesRecord:
     if set(tensors) != set(_GROUP_TENSORS):
-        raise Damaged("it lacks some of its numbers, or has unknown tensors")
+        raise Damaged("required arrays are missing, or there are unknown arrays")
     name = get_value(header, "family", str)
     family = build_family(name, get_value(header, "family_options", dict))
     if family is None:
-        raise Damaged(f"it holds covariances of the structure {name!r:.40}, which this gaussmix lacks")
+        raise Damaged(f"its covariance structure {name!r:.40} is not registered in this version of gaussmix")
     keys, names = get_value(header, "keys", list), get_value(header, "feature_names", list, type(None))
     errors, notes = get_value(header, "errors", list), get_value(header, "notes", list)
     is_right = are_lists(errors, int, str) and are_lists(notes, int, list)
     texts = chain(names or (), *(sentences for _, sentences in notes)) if is_right else ()
     is_right = is_right and all(isinstance(key, _KEY_TYPES) for key in keys)
     if not is_right or not all(isinstance(text, str) for text in texts):
-        raise Damaged("a key, a name or an error in its header is of the wrong type")
-    # The tensors are copied because they may be views of the file's bytes.
+        raise Damaged("a key, a name or an error in the header has the wrong type")
+    # The tensors are copied, because they may be views of the bytes that were read from the file.
     arrays = {name: copied(tensor) for name, tensor in tensors.items()}
     lists = {i: tuple(sentences) for i, sentences in notes}
     return MixturesRecord(family, arrays, tuple(keys), dict(errors), lists, None if names is None else tuple(names))

@@ -1,4 +1,4 @@
-"""Write models to files or dictionaries and read them back, with checks in both directions."""
+"""Convert models to files or dictionaries and back, with checks in both directions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.numerics.arrays import Array, copied
 
-# Dictionaries have this marker, and the headers of files have the same entries.
+# Dictionaries contain these entries, by which they are recognised; the headers of files contain the same entries.
 _MARKER = {"format": "gaussmix-mixture", "version": 1}
 _MODEL_ARRAYS = ("weights", "means", "covariances")
 
@@ -26,10 +26,10 @@ _MODEL_ARRAYS = ("weights", "means", "covariances")
 def write(path: PathOrFile, model: Model, details: Details | None = None) -> None:
     """Write a model and its details to a path or to a binary file that is open for writing.
 
-    A file at a path appears complete or not at all, and replaces an existing file.
+    No incomplete file is ever visible at a path, and an existing file is replaced.
 
-    Raises ValueError: the numbers are not a valid mixture, or its structure is not registered. OSError: the file can't
-    be written.
+    Raises ValueError if the model is not a valid mixture, or if its covariance structure is not registered. Raises
+    OSError if the file can't be written.
     """
     family, weights, means, covariances = _saveable(model)
     details, options = details or Details(), dict(family.non_default_params)
@@ -41,22 +41,22 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
-    """Return the model in a file, and the record from which it was built; raise InvalidModelFileError or OSError."""
+    """Return the model in a file and the record that the file contains; raise InvalidModelFileError or OSError."""
     record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
-        why = f"it holds covariances of the structure {record.family!r:.40}, which this gaussmix lacks"
+        why = f"its covariance structure {record.family!r:.40} is not registered in this version of gaussmix"
         raise not_usable(path, why)
     wrong = invalid_reason(record.weights, record.means, record.covariances, family, noise=record.noise)
     if wrong is not None:
         raise not_usable(path, wrong)
-    # The arrays are copied because a record's arrays may be views of the file's bytes.
+    # The arrays are copied, because they may be views of the bytes that were read from the file.
     arrays = copied(record.weights), copied(record.means), copied(record.covariances)
     return _model(*arrays, family, record.noise), record
 
 
 def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
-    """Return a model as a dictionary of built-in types; raise ValueError in the same cases as `write`."""
+    """Convert a model to a dictionary of built-in types; raise ValueError in the same cases as `write`."""
     family, *arrays = _saveable(model)
     named = {} if names is None else {"feature_names": list(names)}
     options = {"family_options": dict(family.non_default_params)} if family.non_default_params else {}
@@ -68,10 +68,10 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
     """Return the model in a dictionary written by `to_dict`, and its feature names; raise TypeError or ValueError."""
     if not isinstance(values, Mapping):
-        raise ParameterTypeError(f"Give a dictionary that `to_dict` made, not {values!r:.60}.")
+        raise ParameterTypeError(f"Pass a dictionary returned by `to_dict`, not {values!r:.60}.")
     for key, wanted in _MARKER.items():
         if values.get(key) != wanted:
-            raise ValueError(f"Not a mixture that this gaussmix can read: its {key!r} is not {wanted!r}.")
+            raise ValueError(f"This version of gaussmix can't read the dictionary: its {key!r} is not {wanted!r}.")
     name = values.get("family")
     family = build_family(name, values.get("family_options", {}))
     if family is None:
@@ -80,7 +80,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     try:
         noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
-        raise ValueError("Not a valid mixture: its noise is not two numbers and a box.") from error
+        raise ValueError("Not a valid mixture: its noise must be two numbers and a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
         raise ValueError(f"Not a valid mixture: {wrong}.")
@@ -97,7 +97,7 @@ def _model(weights: Array, means: Array, covariances: Array, family: Family, noi
 
 
 def build_family(name: object, options: object) -> Family | None:
-    """Return the covariance structure with this name and these options; None if there is none."""
+    """Return the covariance structure with the given name and options; None if the name or an option is invalid."""
     if not isinstance(name, str) or not is_family(name) or name in ALIASES or not isinstance(options, Mapping):
         return None
     try:
@@ -107,7 +107,7 @@ def build_family(name: object, options: object) -> Family | None:
 
 
 def _saveable(model: Model) -> tuple[Family, Array, Array, Array]:
-    """Return the structure and arrays of a model; raise ValueError if a file of the model could not be read again."""
+    """Return structure and arrays of a model; raise ValueError if a file with this model could not be read again."""
     weights, means, covariances = model.weights, model.means, model.covariances.array
     wrong = invalid_reason(weights, means, covariances, model.family, noise=model.noise)
     if model.family.name not in FAMILIES:
@@ -123,6 +123,6 @@ def _array(values: Mapping[str, Any], name: str) -> Array:
         array = check_real(name, values.get(name))
         if array.dtype.kind != "b":
             return array.astype(np.float64)
-    except (TypeError, ValueError):  # ValueError: lists of unequal length
+    except (TypeError, ValueError):  # ValueError is raised for lists of unequal length
         pass
-    raise ValueError(f"Not a valid mixture: its {name!r} are missing, or not an array of numbers.")
+    raise ValueError(f"Not a valid mixture: its {name!r} must be an array of numbers.")

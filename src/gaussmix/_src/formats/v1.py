@@ -1,15 +1,16 @@
-"""Layout 1: tensors "weights", "means" and "covariances" (in the compact form of their structure), and a header.
+"""Layout 1 of model files: three tensors, "weights", "means" and "covariances", and a header.
 
-Files with a noise component also have "noise" (its weight and the logarithm of its volume), and possibly "noise_box".
-The header::
+The covariances have the compact form of the covariance structure. If the mixture has a noise component, there is a
+fourth tensor "noise" (the weight of the noise and the logarithm of its volume), and possibly a fifth, "noise_box".
 
-    {"format": "gaussmix-mixture", "version": 1, "package_version": "0.1.0", "family": …,
-     "family_options": {…} | absent, "feature_names": […] | null, "dtype": "float64" | null,
-     "fit": {"n_rows", "row_weight", "log_likelihood", "n_steps", "has_converged", "settings": {…}} | null,
-     "estimator": {"name", "parameters": {…}, "attributes": {…}} | absent, "sha256": …}
+The header is a JSON object with the keys "format" ("gaussmix-mixture"), "version" (1), "package_version", "family" (the
+covariance structure), "feature_names" (a list or null), "dtype" (text or null), "fit" and "sha256", and optionally
+"family_options" and "estimator". The value of "fit" is null, or an object with the keys "n_rows", "row_weight",
+"log_likelihood", "n_steps", "has_converged" and "settings". The value of "estimator" is an object with the keys "name",
+"parameters" and "attributes".
 
-This module must always be able to read layout 1. Keys may be added, because readers ignore unknown keys. Any other
-change needs a new layout in a new module.
+All later versions of this module must be able to read layout 1. Keys may be added to the header, because unknown keys
+are ignored when a file is read. Any other change needs a new layout in a new module.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def write(record: Record) -> tuple[Header, Tensors]:
 
 
 def read(header: Header, tensors: Tensors) -> Record:
-    """Build a record from a header and tensors; raise `Damaged` if they don't match layout 1."""
+    """Create a record from a header and tensors; raise `Damaged` if the header or the tensors don't match layout 1."""
     if not set(_TENSORS) <= set(tensors) <= {*_TENSORS, *NOISE_ARRAYS}:
-        raise Damaged("it lacks some of its numbers, or has unknown tensors")
+        raise Damaged("required arrays are missing, or there are unknown arrays")
     try:
         noise = Background.from_arrays({name: copied(array) for name, array in tensors.items() if name in NOISE_ARRAYS})
     except ValueError as error:
@@ -61,7 +62,7 @@ def read(header: Header, tensors: Tensors) -> Record:
 def _details(header: Header) -> Details:
     names = get_value(header, "feature_names", list, type(None))
     if names is not None and not all(isinstance(name, str) for name in names):
-        raise Damaged("a feature's name is not text")
+        raise Damaged("the name of a feature is not text")
     fit = get_value(header, "fit", dict, type(None))
     estimator = get_value({"estimator": None, **header}, "estimator", dict, type(None))
     return Details(
@@ -76,10 +77,10 @@ def _details(header: Header) -> Details:
 def _fit_record(header: Header) -> FitRecord:
     settings = get_value(header, "settings", dict)
     if not all(isinstance(value, str | int | float | None) for value in settings.values()):
-        raise Damaged("a setting in its header is not a plain value")
+        raise Damaged("a setting in the header is not a text, a number or null")
     numbers = [get_value(header, name, float, int) for name in ("n_rows", "row_weight", "n_steps")]
     if not (1 <= numbers[0] <= 2**53 and 0 < numbers[1] < inf and 0 <= numbers[2] <= 2**53):
-        raise Damaged("its numbers of rows or steps are out of range")
+        raise Damaged("the number of rows, the row weight or the number of steps is out of range")
     return FitRecord(
         n_rows=get_value(header, "n_rows", int),
         row_weight=get_value(header, "row_weight", float, int),
@@ -93,5 +94,5 @@ def _fit_record(header: Header) -> FitRecord:
 def _estimator_record(header: Header) -> EstimatorRecord:
     name = get_value(header, "name", str)
     if not name.isidentifier():
-        raise Damaged("the name of its estimator is not a name of a class")
+        raise Damaged("the estimator's name is not the name of a class")
     return EstimatorRecord(name, get_value(header, "parameters", dict), get_value(header, "attributes", dict))

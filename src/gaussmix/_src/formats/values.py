@@ -13,15 +13,15 @@ from gaussmix._src.families.base import FAMILIES, Family, family_named
 from gaussmix._src.formats.record import Damaged, Json
 from gaussmix._src.value import VALUES, Value
 
-# A function that checks and converts the value of one attribute. It raises TypeError or ValueError for a wrong type.
+# A function that checks and converts the value of one attribute, and raises TypeError or ValueError for a wrong type.
 Reader = Callable[[Any], Any]
 
-_MAX_NUMBERS = 3_000_000  # largest size of an array parameter, because a header has at most 100 MB
+_MAX_NUMBERS = 3_000_000  # maximum size of an array parameter, because a header may have at most 100 MB
 _DTYPE_NAMES = {np.dtype(kind).name for kind in "?bBhHiIlLqQefd"}
 
 
 def instance(*types: type) -> Reader:
-    """Return a reader for values of the given types; a bool is accepted only if bool is one of the types."""
+    """Return a `Reader` for values of the given types; a bool is accepted only if bool is one of the types."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -32,14 +32,14 @@ def instance(*types: type) -> Reader:
 
 
 def count(value: Any) -> int:
-    """Return an integer from 0 to 2**53, which a double represents exactly; raise ValueError for any other value."""
+    """Return the value if it is an integer from 0 to 2**53, all of which float64 represents; else raise ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
         raise ValueError
     return value
 
 
 def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
-    """Return a reader for arrays whose `dtype.kind` is one of the given letters; "U" is text."""
+    """Return a `Reader` for arrays whose `dtype.kind` is one of the letters `kinds`, such as "U" for text."""
 
     def read(value: Any) -> Any:
         array = np.asarray(value)
@@ -51,17 +51,17 @@ def array_reader(kinds: str, n_dimensions: int = 1) -> Reader:
 
 
 def list_reader(kinds: str) -> Reader:
-    """Return a reader for lists of values that `array_reader` accepts."""
+    """Return a `Reader` for lists of values; the letters `kinds` have the same meaning as in `array_reader`."""
     return lambda value: array_reader(kinds)(value).tolist()
 
 
 def plain(name: str, value: Any) -> Json:
-    """Convert a value to JSON. A value that JSON lacks becomes an object whose first key names its type.
+    """Convert a value to JSON, where a type that JSON does not have becomes an object whose first key names the type.
 
-    Lists, tuples and ranges of numbers are written as arrays, which earlier versions of gaussmix can read. The entry
-    "as" stores the type of the container at each depth.
+    Lists, tuples and ranges of numbers are written in the same way as arrays, so that earlier versions of gaussmix can
+    read them. An additional entry "as" stores the type of the container at each level of nesting.
 
-    Raises ValueError: a file can't hold the value; the message begins with the name of the parameter.
+    Raises ValueError, whose message begins with the name of the parameter, if the value can't be stored in a file.
     """
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
@@ -77,7 +77,7 @@ def plain(name: str, value: Any) -> Json:
     if isinstance(value, Value):
         is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
         if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
-            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so no program could read its file.")
+            raise ValueError(f"{name} is {value!r:.80}, which is not registered, so a saved file could not be read.")
         parameters = [[key, plain(key, each)] for key, each in value.non_default_params.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
@@ -93,21 +93,21 @@ def plain(name: str, value: Any) -> Json:
     except ValueError:
         array = np.asarray(None)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
-        raise ValueError(f"{name} is {value!r:.80}, which a file can't hold: set another, or save mixture_ alone.")
+        raise ValueError(f"{name} is {value!r:.80}, which can't be saved: set another value, or save only mixture_.")
     if array.size > _MAX_NUMBERS:
         what = f"{name} has {array.size:,} numbers"
-        raise ValueError(f"{what}, too many for a file: set it to None, or save mixture_ alone.")
+        raise ValueError(f"{what}, too many for a file: set the parameter to None, or save only mixture_.")
     return {"array": array.tolist(), "dtype": array.dtype.name} | types
 
 
 def from_plain(name: str, value: Json) -> Any:
-    """Return the value that `plain` converted; raise `Damaged`, with the name, if `plain` never writes such a value."""
+    """Convert JSON back to the value that was passed to `plain`; raise `Damaged` for JSON that `plain` never writes."""
     try:
         match value:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # RandomState would read beyond its keys if the position were too large
+                state = np.random.RandomState()  # `place` is limited above, as RandomState does not check it
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:
@@ -127,29 +127,29 @@ def from_plain(name: str, value: Json) -> Any:
                 return value
     except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
         pass
-    raise Damaged(f"{name!r:.60} in its header is not a value that a file can hold")
+    raise Damaged(f"{name!r:.60} in the header is not a value that gaussmix writes to files")
 
 
 def _plain_key(name: str, key: Any) -> str | int:
-    """Return a column's name or number as a JSON key; raise ValueError if `_key` could not restore the key."""
+    """Return the name or number of a column as a JSON key; raise ValueError if `_key` could not restore it."""
     key = key.item() if isinstance(key, np.generic) else key
     if isinstance(key, float) and key.is_integer():
-        return int(key)  # an equal key, because 1.0 == 1
+        return int(key)  # 1.0 and 1 are the same key of a dict
     if not isinstance(key, str | int) or isinstance(key, bool):
         raise ValueError(
-            f"{name} has the key {key!r:.60}, and a file holds keys that are text or whole numbers: set others, or "
-            "save mixture_ alone."
+            f"{name} has the key {key!r:.60}, but keys in a file must be text or whole numbers: use other keys, or "
+            "save only mixture_."
         )
     return key
 
 
 def _key(key: Any) -> str | int:
-    """Return a column's name as text, or its number as an integer."""
+    """Return the key of a column: its number as an integer, or its name as text."""
     return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
 
 
 def _types(value: Any) -> list[str]:
-    """Return the type names of nested lists, tuples and ranges, outermost first; arrays and numbers end the nesting."""
+    """Return the type names of nested lists, tuples and ranges, outermost first, down to the first array or number."""
     for kind in (list, tuple, range):
         if isinstance(value, kind):
             return [kind.__name__, *(_types(value[0]) if len(value) else [])]
@@ -157,7 +157,7 @@ def _types(value: Any) -> list[str]:
 
 
 def _as_types(array: Any, types: Sequence[Any]) -> Any:
-    """Convert an array to nested lists and tuples or to a range; return the array unchanged if `types` is empty."""
+    """Convert an array to the nested lists and tuples or the range that `types` names, or return it for no types."""
     if not isinstance(array, np.ndarray):
         return array
     match list(types):
@@ -172,7 +172,7 @@ def _as_types(array: Any, types: Sequence[Any]) -> Any:
 
 
 def _range(integers: list[int]) -> range:
-    """Return the range with exactly these integers; raise ValueError if there is none."""
+    """Return the range that consists of exactly these integers; raise ValueError if no range does."""
     step = integers[1] - integers[0] if len(integers) > 1 else 1
     candidates = range(integers[0], integers[-1] + step, step) if integers else range(0)
     if list(candidates) != integers:

@@ -1,1 +1,1 @@
-"""The displays of `gaussmix.plot`, with one module for each display, and the code that they share."""
+"""The displays of `gaussmix.plot`, one module for each display, and helper modules that several displays use."""

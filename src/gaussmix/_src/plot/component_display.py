@@ -1,4 +1,4 @@
-"""A display of the components of a mixture, drawn over rows."""
+"""A display of the components of a mixture together with rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gaussmix._src.plot.palette import Pen, component_pens
 from gaussmix._src.plot.subject import Subject
 
 Options = Mapping[str, Any] | None
-N_MANY = 5  # number of components from which fills and several levels would hide one another
+N_MANY = 5  # minimum number of components at which each component has only one ellipse, without a fill
 UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # width and opacity of lines that show the uncertainty of the fit
 
 
@@ -27,10 +27,11 @@ UNCERTAIN_WIDTH, UNCERTAIN_ALPHA = 0.5, 0.35  # width and opacity of lines that 
 class ComponentDisplay(FeatureDisplay):
     """Plot of rows in the colours of their components, and of the components by their 1, 2 and 3 σ ellipses.
 
-    Create a display with `from_estimator`. If there are five or more components, each has a single unfilled ellipse of
-    2 σ. More than 20,000 rows are drawn as an image that is darker where there are more rows. With one feature the
-    display shows a histogram of the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves.
-    The levels are then intervals about the mean.
+    Create a display with `from_estimator`. If there are five or more components, each component has only its 2 σ
+    ellipse, without a fill, so that the ellipses do not hide each other. If there are more than 20,000 rows, an image
+    is drawn instead of points; it is darker where rows are denser. With one feature the display shows a histogram of
+    the rows, the curve π_k N(x | μ_k, σ_k²) of each component, and the sum of the curves. The 1, 2 and 3 σ levels are
+    then intervals about each mean.
 
     Parameters
     ----------
@@ -41,17 +42,20 @@ class ComponentDisplay(FeatureDisplay):
     means : (n_components, 1) or (n_components, 2), means of the features shown, in data units.
     covariances : (n_components, 1, 1) or (n_components, 2, 2), covariances of the features shown, in data units².
     feature_names : names of the features shown, used to label the axes.
-    features : indices of the features shown, counted among the features of the mixture.
+    features : indices of the features shown, among all features of the mixture.
 
     Attributes
     ----------
-    ax_ : the `matplotlib.axes.Axes` that were drawn on. `plot` sets all these attributes.
-    figure_ : the `matplotlib.figure.Figure` of these axes.
-    rows_ : a collection of points for each component, and one for noise if there are noise rows. With more than 20,000
-        rows, an image and a collection of the rows far from all components. With one feature, the histogram's bars.
-    components_ : a list for each component, with an ellipse for each level, or with the component's curve.
-    uncertain_ : for each mixture in `uncertainty` a list like `components_`, but with a single level.
-    texts_ : the component numbers drawn at the means; empty unless there are more components than colours.
+    ax_ : the `matplotlib.axes.Axes` that were drawn on. The method `plot` sets all attributes listed here.
+    figure_ : the `matplotlib.figure.Figure` that contains the axes.
+    rows_ : a collection of points for each component, and one for noise if there are noise rows. If there are more than
+        20,000 rows, `rows_` has an image, and a collection of points for the rows far from all components. If only one
+        feature is shown, `rows_` has the bars of the histogram.
+    components_ : one list for each component; the list has an ellipse for each level or, with one feature, the
+        component's curve.
+    uncertain_ : for each mixture in the argument `uncertainty`, a list like `components_`, but with a single level.
+    texts_ : the component numbers that are drawn at the means if there are more components than colours; otherwise
+        empty.
     legend_ : the legend at the right of the axes, or None if there is no legend.
     colors_ : the colour of each component.
 
@@ -79,7 +83,7 @@ class ComponentDisplay(FeatureDisplay):
 
     @classmethod
     def from_fit(cls, subject: Subject, shown: Sequence[int], known: tuple[Any, Any] | None = None) -> Self:
-        """Create the display without drawing it; `known` is (labels, certainty) if these have been computed before."""
+        """Create the display without drawing it; `known` holds labels and certainty if they are already known."""
         labels, certainty = subject.labels_and_certainty() if known is None else known
         rows, components = subject.shown(shown), subject.components(shown)
         return cls(rows=rows, labels=labels, certainty=certainty, features=shown, **components)
@@ -102,14 +106,15 @@ class ComponentDisplay(FeatureDisplay):
         ax : axes to draw on; new axes by default. The legend is placed to the right of the axes.
         levels : radii of the ellipses, or half-widths of the intervals, in standard deviations; all positive. The
             default is 1, 2 and 3, or 2 alone if there are five or more components.
-        colors : colours of the components. By default six colours that people with any kind of colour vision can
-            distinguish, lighter on a dark background. If there are more components than colours, the colours repeat
-            with other markers and line styles, and the number of each component is drawn at its mean.
-        legend : whether to draw a legend with the components, their weights, and the fraction of a component within
-            each level. More than 20 components are not listed.
+        colors : colours of the components. The default is six colours that people with any kind of colour vision can
+            distinguish; on a dark background lighter colours are used. If there are more components than colours,
+            colours are reused with other markers and line styles, and each component's number is drawn at the
+            component's mean.
+        legend : whether to draw a legend that lists the components with their weights, and the fraction of a component
+            within each level. If there are more than 20 components, the legend does not list the components.
         uncertainty : result of ``gm.inference(X)`` or ``gm.bootstrap(X)``, or a list of plausible mixtures of all
-            features, such as ``posterior_.sample(50)``. Thin lines show the ellipse of the smallest level, or the
-            curve, of each component of these mixtures.
+            features, such as ``posterior_.sample(50)``. For each component of each of these mixtures, a thin line shows
+            the ellipse of the smallest level or, with one feature, the curve.
         row_kwargs : keyword arguments passed to `Axes.scatter` or, with one feature, to `Axes.hist`.
         component_kwargs : keyword arguments passed to each `matplotlib.patches.Ellipse` or, with one feature, to
             `Axes.plot` for each curve.
@@ -121,8 +126,9 @@ class ComponentDisplay(FeatureDisplay):
         Raises
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
-        ValueError : a level is not positive and finite, or colors is empty or has an entry that is not a colour.
-        TypeError : levels are not numbers, ax is not matplotlib axes, or uncertainty does not consist of mixtures.
+        ValueError : a level is not positive and finite, `colors` is empty, or an entry of `colors` is not a colour.
+        TypeError : `levels` are not numbers, `ax` is not a matplotlib Axes object, or `uncertainty` does not consist of
+            mixtures.
         """
         radii = checked_levels(default_levels(len(self.weights), [1, 2, 3]) if levels is None else levels)
         ax = self._on(ax)
@@ -159,22 +165,22 @@ class ComponentDisplay(FeatureDisplay):
         return [*handles, *total, *level_handles(levels, self.means.shape[1])]
 
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:
-        """Draw another mixture with thin lines; raise ValueError if its numbers of features or components differ."""
+        """Draw another mixture with thin lines; raise ValueError if it has another number of features or components."""
         if other.n_components != len(pens) or other.n_features <= max(self.features):
-            raise ValueError("uncertainty must hold mixtures with the components and features of the drawn one.")
+            raise ValueError("uncertainty must hold mixtures with as many components and features as the drawn one.")
         covariances = other._model.covariances.marginal(np.array(self.features)).dense()
         means, style = other.means[:, list(self.features)], {"linewidth": UNCERTAIN_WIDTH, "alpha": UNCERTAIN_ALPHA}
         return draw_components(ax, other.weights, means, covariances, pens, levels, style, has_fill=False)
 
 
 def default_levels(n_components: int, usual: list[float]) -> list[float]:
-    """Return the usual levels, or 2 σ alone if there are many components."""
+    """Return the levels `usual`, or only 2 σ if there are many components."""
     return usual if n_components < N_MANY else [2.0]
 
 
 def checked_levels(levels: Any) -> list[float]:
-    """Return levels in standard deviations in ascending order; raise ValueError or TypeError if they are invalid."""
+    """Return levels in standard deviations in ascending order; raise ValueError or TypeError if a level is invalid."""
     radii = check_real("levels", levels)
     if radii.ndim != 1 or not ((radii > 0) & (radii < np.inf)).all():
-        raise ValueError(f"levels={levels!r:.60} must be positive numbers of standard deviations, in a list.")
+        raise ValueError(f"levels={levels!r:.60} must be a list of positive numbers, in standard deviations.")
     return sorted(radii.tolist())

@@ -1,4 +1,4 @@
-"""A display of one feature given another: the regression that follows from a mixture."""
+"""A display of the regression of one feature on another that follows from a mixture."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _GRID_SIZE = 201
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConditionalDisplay(Display):
-    """Plot of the mean and the median of a target for each value of a feature, with bands of given probabilities.
+    """Plot of the conditional mean and median of a target feature over another feature, with probability bands.
 
-    Create a display with `from_estimator`. The curves and bands describe p(target | feature). Any other features are
-    marginalised out. The band of 90% lies between the 5% and the 95% quantiles of the target.
+    Create a display with `from_estimator`. The curves and bands describe p(target | feature). All other features of the
+    mixture are marginalised out. The 90% band extends from the 5% quantile to the 95% quantile of the target.
 
     Parameters
     ----------
-    x : (n_points,), values of the feature, in data units.
+    x : (n_points,), values of the feature at which the curves are computed, in data units.
     mean : (n_points,), conditional mean E[target | x], in data units.
     quantiles : (n_points, 2 n_coverages + 1), ascending quantiles of the target, with the median in the middle.
     coverages : (n_coverages,), probability of each band, ascending.
-    rows : (n_rows, 2), feature and target, in data units; empty if no rows are shown.
+    rows : (n_rows, 2), values of the feature and of the target in each row, in data units; empty if no rows are shown.
     feature_names : names of the feature and of the target.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
-    mean_, median_ : the lines of the mean and of the median.
-    bands_ : a filled band for each coverage, the widest first.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    mean_, median_ : the line of the conditional mean, and the line of the conditional median.
+    bands_ : the filled bands, one for each coverage, from the widest to the narrowest.
     rows_ : the matplotlib artists that show the rows.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -88,15 +88,16 @@ class ConditionalDisplay(Display):
             or a `gaussmix.Mixture`.
         X, y : rows to show: (n_samples, n_predictors) and (n_samples,) as in `fit` of the regressor, or X alone with
             all features of the mixture. By default no rows are shown.
-        feature : index in the mixture, or name, of the feature on the horizontal axis.
-        target : index or name of the predicted feature; by default the (first) target of the regressor, or the last
-            feature of the mixture.
+        feature : name of the feature on the horizontal axis, or its index among the features of the mixture.
+        target : name or index of the predicted feature. The default is the regressor's first target or, without a
+            regressor, the last feature of the mixture.
         coverages : probabilities of the bands, above 0 and below 1.
-        feature_names : a name for each feature of the mixture; by default the names that the mixture has.
+        feature_names : a name for each feature of the mixture; the default is the mixture's own feature names.
 
         Raises
         ------
-        ValueError, TypeError : feature and target are the same, or coverages are not numbers between 0 and 1.
+        ValueError, TypeError : `feature` and `target` are the same feature, or `coverages` are not numbers between 0
+            and 1.
         """
         mixture = get_mixture(estimator)
         names = choose_names(mixture.n_features, feature_names, mixture.feature_names)
@@ -106,7 +107,7 @@ class ConditionalDisplay(Display):
         if indices[0] == indices[1]:
             raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different ones.")
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):
-            raise ValueError("X has the predictors alone: give y too, from_estimator(regressor, X, y).")
+            raise ValueError("X has only the predictors: pass the target, too: from_estimator(regressor, X, y).")
         probabilities = checked_masses(coverages)
         subject = make_subject(mixture, beside(X, y, mixture.feature_names), feature_names)
         rows = subject.shown(indices)
@@ -156,7 +157,7 @@ class ConditionalDisplay(Display):
 
 
 def _span(means: Array, deviations: Array, rows: Array) -> Array:
-    """Return the range of the feature to predict over: the range of the rows or, without rows, all means ± 3 σ."""
+    """Return the range of the horizontal axis: the range of the rows or, without rows, of all intervals mean ± 3 σ."""
     rows = rows[~np.isnan(rows)]
     ends = rows if len(rows) else np.concatenate([means - 3 * deviations, means + 3 * deviations])
     return np.linspace(ends.min(), ends.max(), _GRID_SIZE)

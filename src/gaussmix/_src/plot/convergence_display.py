@@ -18,18 +18,19 @@ from gaussmix._src.plot.display import Axes, Display
 class ConvergenceDisplay(Display):
     """Plot of the objective of EM, such as the mean log-likelihood, after each step of each start.
 
-    Create a display with `from_estimator`. The run that was kept is highlighted. Runs that end at the same height
-    probably found the same mixture, and a run that ends lower reached a worse local maximum.
+    Create a display with `from_estimator`. The run that was kept is highlighted. Runs that end at the same value
+    probably found the same mixture. A run that ends at a lower value reached a worse local maximum.
 
     Parameters
     ----------
-    traces : a sequence of objective values for each start, in nats. A start that failed is not shown.
+    traces : one sequence for each start, with the value of the objective after each step, in nats. A start that failed
+        is not shown.
     best_index : index of the run that was kept.
     objective_name : name of the objective, used to label the vertical axis.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     lines_ : a line for each trace.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -50,23 +51,24 @@ class ConvergenceDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, **options: Any) -> Self:
-        """Draw the runs of a fitted estimator.
+        """Draw the EM runs of a fitted estimator.
 
         The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
         Parameters
         ----------
-        estimator : a fitted gaussmix estimator. If its `outcome_` has no traces, only the run that was kept is drawn.
+        estimator : a fitted gaussmix estimator. If the estimator's `outcome_` has no traces, only the run that was kept
+            is drawn.
 
         Raises
         ------
         TypeError : `estimator` does not store a trace.
-        ValueError : EM made no steps.
+        ValueError : EM made no step, so that there is nothing to draw.
         """
         if hasattr(estimator, "fit"):
             check_is_fitted(estimator)
         if not hasattr(estimator, "lower_bounds_"):
-            raise ParameterTypeError(f"{type(estimator).__name__} keeps no trace of EM: give a fitted GaussianMixture.")
+            raise ParameterTypeError(f"{type(estimator).__name__} has no trace of EM: pass a fitted GaussianMixture.")
         best_trace = list(estimator.lower_bounds_)
         traces = [list(trace) for trace in getattr(getattr(estimator, "outcome_", None), "traces", [])]
         if not best_trace:
@@ -80,8 +82,8 @@ class ConvergenceDisplay(Display):
         """Draw the display.
 
         Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the run
-        that was kept; all other runs are grey. The legend gives the index of this run, its number of steps, and its
-        final value.
+        that was kept; all other runs are grey. The legend shows the number of steps and the final value of the kept
+        run, and the number of other starts.
         """
         ax = self._on(ax)
         color = self._line_color(color)

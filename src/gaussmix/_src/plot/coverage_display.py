@@ -22,26 +22,28 @@ _CONFIDENCE = 0.95
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class CoverageDisplay(Display):
-    """Plot of the fraction of rows inside each predicted region, over the region's predicted probability.
+    """Plot that compares the predicted probability of regions with the fraction of rows that fall inside them.
 
-    Create a display with `from_estimator`, using rows that `fit` has not seen. For a regressor the regions are central
-    intervals of p(y | x); for other estimators and mixtures they are highest-density regions of p(x). `kind="pit"`
-    shows the histogram of the probability integral transform (Dawid 1984, J. R. Stat. Soc. A 147, 278–292), which is
-    flat if the model is correct. For a regressor the transform is the predicted probability of values below y: the
-    shape ∪ means that the predicted distributions are too narrow, and ∩ that they are too wide. The grey band contains
-    95% of the random variation of a correct model.
+    Create a display with `from_estimator`, using rows that were not used for the fit. For a regressor the regions are
+    central intervals of p(y | x). For other estimators and for mixtures the regions are highest-density regions of
+    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, J. R. Stat. Soc. A 147,
+    278–292), which is flat if the model is correct. For a regressor the transform is the predicted probability of
+    values below y. A histogram shaped like ∪ means that the predicted distributions are too narrow, and a histogram
+    shaped like ∩ means that the distributions are too wide. If the model is correct, random variation stays within the
+    grey band with a probability of 95% at each point.
 
     Parameters
     ----------
-    values : (n_rows,), predicted probability of values below y given x, or of points with a higher p(x) than the row.
+    values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, of points with
+        a higher p(x) than the row.
     is_central : True for central intervals, as for a regressor; False for highest-density regions.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
-    line_ : the line of observed over predicted fractions; with `kind="pit"` the bars of the histogram.
-    reference_ : the line of a correct model.
-    band_ : the band of random variation.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    line_ : the line of observed fractions over predicted probabilities; with `kind="pit"`, the bars of the histogram.
+    reference_ : the line that a correct model would follow.
+    band_ : the grey band of the random variation that is expected for a correct model.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -74,12 +76,13 @@ class CoverageDisplay(Display):
 
         Raises
         ------
-        ValueError : X and y do not have the mixture's features, the regressor has several targets, or there is noise.
+        ValueError : X and y do not have the features of the mixture, the regressor has several targets, or the mixture
+            has noise.
         """
         is_regressor = hasattr(estimator, "predict_quantiles")
         if is_regressor:
             values = _masses_below(estimator, X, y)
-        else:  # the probability of the region with a higher density
+        else:  # probability of the region in which the density is higher than at the row
             subject = make_subject(estimator, X)
             values = 1.0 - density_p_value(subject.needed_rows(cls.__name__), subject.mixture)
         return cls(values=values, is_central=is_regressor).plot(ax, **options)
@@ -91,7 +94,7 @@ class CoverageDisplay(Display):
 
         Parameters
         ----------
-        kind : "coverage" for the fraction of rows inside each region, or "pit" for the histogram.
+        kind : "coverage" to show the fraction of rows inside each region, or "pit" to show the histogram.
 
         Raises
         ------
@@ -142,7 +145,7 @@ def _masses_below(regressor: Any, X: ArrayLike, y: ArrayLike | None) -> Array:
     """Compute P(target ≤ y | x) for each row."""
     mixture, indices = get_mixture(regressor), np.atleast_1d(regressor.targets_)
     if len(indices) > 1:
-        raise ValueError("CoverageDisplay needs one target, and the regressor has several. Fit it with one.")
+        raise ValueError("CoverageDisplay needs one target, but the regressor has several. Fit one per target.")
     subject = make_subject(mixture, beside(X, y, mixture.feature_names))
     rows = subject.needed_rows(CoverageDisplay.__name__)
     target, inputs = rows[:, indices[0]], np.delete(rows, indices, axis=1)

@@ -1,4 +1,4 @@
-"""A display of a model selection criterion over the number of components and the covariance structure."""
+"""A display of a model selection criterion for each number of components and each covariance structure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gaussmix._src.fit.criteria import HIGHER_IS_BETTER, STABILITY, criterion_ti
 from gaussmix._src.plot.display import Axes, Display, handle
 from gaussmix._src.plot.palette import MARKERS, component_pens
 
-_N_BEST = 10  # number of best candidates that set the range of the axis
+_N_BEST = 10  # number of best candidates that determine the range of the axis
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of their range
-_MAX_RANGE_RATIO = 3.0  # the axis shows all candidates if their range is at most this multiple of the best ones' range
+_MAX_RANGE_RATIO = 3.0  # the axis shows all candidates if their range is at most 3 times the range of the best
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen structures
 _REASON_WIDTH = 26  # maximum number of characters in a line of a failure reason in the legend
 
@@ -27,12 +27,13 @@ _REASON_WIDTH = 26  # maximum number of characters in a line of a failure reason
 class CriterionDisplay(Display):
     """Plot of a model selection criterion over the number of components, with a line for each covariance structure.
 
-    Create a display with `from_estimator`. A ring marks the chosen model. The text ×3 above the axes means that three
-    candidates with this number of components failed, for reasons that the legend lists. A square marks a candidate
-    whose criterion is unreliable, because components have few distinct rows or depend on `reg_covar`.
-    Triangles mark the peaks of stability. If the ten best candidates are close together compared with the range of all
-    candidates, the axis shows only the range of the ten best. The legend lists the structures in view. Each structure
-    has its own marker, and structures in view take the colours first.
+    Create a display with `from_estimator`. A ring marks the chosen model. A text such as ×3 above a number of
+    components means that three candidates with this number of components failed; the legend lists the reasons. A square
+    marks a candidate whose criterion is unreliable, because some of its components have few distinct rows or depend on
+    `reg_covar`. If the criterion is stability, triangles mark the numbers of components at which stability has a peak.
+    If the ten best candidates are close together compared with the range of all candidates, the axis shows only the
+    range of the ten best. The legend lists the covariance structures whose lines are visible. Each structure has a
+    different marker, and visible structures get colours before other structures.
 
     Parameters
     ----------
@@ -42,13 +43,14 @@ class CriterionDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
-    lines_ : dictionary with the line of each structure.
-    failures_ : dictionary with the text that counts the failures, for each number of components with failures.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    lines_ : dictionary that maps the name of each covariance structure to its line.
+    failures_ : dictionary that maps each number of components with failed candidates to the text that counts the
+        failures.
     weak_ : the squares that mark unreliable candidates.
     best_ : the ring that marks the chosen model.
     peaks_ : the triangles at the peaks of stability; None if the criterion is not stability.
-    note_ : the text that counts candidates beyond the axis, or None if the axis shows all candidates.
+    note_ : the text that counts candidates outside the range of the axis; None if the axis shows all candidates.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -70,7 +72,7 @@ class CriterionDisplay(Display):
     def from_estimator(
         cls, estimator: Any, *, criterion: str | None = None, ax: Axes | None = None, **options: Any
     ) -> Self:
-        """Draw the model selection of a fitted estimator.
+        """Draw the criterion of all candidates of a fitted estimator.
 
         The other parameters, the return value and the errors are the same as in `ComponentDisplay.from_estimator`.
 
@@ -78,16 +80,16 @@ class CriterionDisplay(Display):
         ----------
         estimator : a fitted `gaussmix.GaussianMixtureIC`.
         criterion : "bic", "icl", "aic", "aicc" or, if it was computed, "cv" or "stability". The default is the
-            criterion that the model was chosen by.
+            criterion by which the model was chosen.
 
         Raises
         ------
         ValueError : the criterion was not computed.
-        TypeError : `estimator` does not compare candidates.
+        TypeError : `estimator` did not compare candidate models.
         """
         if not hasattr(estimator, "fit") or not hasattr(type(estimator), "_fits"):
             raise ParameterTypeError(
-                f"{type(estimator).__name__} compares no candidates: give a fitted GaussianMixtureIC."
+                f"{type(estimator).__name__} does not compare candidates: pass a fitted GaussianMixtureIC."
             )
         check_is_fitted(estimator)
         results, wanted = estimator.results_, estimator.criterion if criterion is None else criterion
@@ -140,7 +142,7 @@ class CriterionDisplay(Display):
             beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
             how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
             text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
-            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # inside the margin beyond the best candidate
+            y, side = (0.99, "top") if is_high else (0.01, "bottom")  # at the edge next to the best candidate
             self.note_ = ax.text(0.99, y, text, va=side, **how)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
@@ -148,7 +150,7 @@ class CriterionDisplay(Display):
         return self._with_legend([*shown, self.best_, *weak, *peaks, *reasons], legend)
 
     def _view(self, values: Any) -> tuple[float, float]:
-        """Return the ends of the axis, from the best candidates and the chosen one; infinite ends show all values."""
+        """Return the ends of an axis that shows the best and the chosen candidates, or ∓∞ to show all candidates."""
         finite = values[~np.isnan(values)]
         cost = -finite if self.criterion in HIGHER_IS_BETTER else finite
         best, last = (finite[np.argsort(cost, kind="stable")[[0, min(_N_BEST, len(finite)) - 1]]]).tolist()
@@ -160,7 +162,7 @@ class CriterionDisplay(Display):
         return low, high
 
     def _count_failures(self) -> list[Any]:
-        """Write the number of failures above each number of components, and return legend entries for the reasons."""
+        """Write above each number of components how many candidates failed; return legend entries with the reasons."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
         how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}

@@ -18,7 +18,7 @@ from gaussmix._src.plot.subject import Subject, named_probabilities
 
 Labels = NDArray[np.intp]
 _REGION_ALPHA = 0.22
-_REACH = 3.0  # distance from the means that the picture covers, in standard deviations
+_REACH = 3.0  # the picture extends to this distance from all means, in standard deviations
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -26,26 +26,29 @@ class DecisionRegionDisplay(FeatureDisplay):
     """Plot of the decision regions of a classifier, a detector or a mixture.
 
     Create a display with `from_estimator` from a fitted classifier, detector or other estimator, or from a mixture. The
-    regions show the classes of a classifier, the components of a mixture, or the inside and the outside of a detector.
-    The regions follow from the marginal distribution of the features shown; if the mixture has only these features,
-    the regions agree with `predict`. The colour of a row is the decision based on all features. For a detector the
-    colour depends on the features shown, and rows that are outliers only in all features have a separate colour. With
-    one feature the height of a line is the probability of a decision.
+    regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
+    detector. The regions are computed from the marginal distribution of the features shown. If the mixture has no other
+    features, the regions agree with `predict`. The colour of each row shows the decision that is based on all features.
+    For a detector the colour depends only on the features shown; a separate colour marks rows that are outliers by all
+    features together, but not by the features shown. If only one feature is shown, a line for each decision shows the
+    probability of the decision.
 
     Parameters
     ----------
     region_names : names of the decisions, such as classes.
     x, y : coordinates of the grid on which the regions were computed, in data units; y is empty with one feature.
-    scores : (n_decisions, n_y, n_x) or (n_decisions, n_x); each point belongs to the decision with the largest score.
-        The scores of mixtures and classifiers are probabilities; a detector has 0 and level − log density, in nats.
+    scores : (n_decisions, n_y, n_x) or (n_decisions, n_x), score of each decision at each grid point; each point
+        belongs to the decision with the largest score. For mixtures and classifiers the scores are probabilities. For a
+        detector the score of "inside" is 0, and the score of "outlier" is the log density at the detector's limit minus
+        the log density, in nats.
     rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units; empty if no rows are shown.
-    labels : (n_rows,), the decision for each row, as an index of `region_names`.
+    labels : (n_rows,), the decision for each row, as an index into `region_names`.
     feature_names : names of the features shown, used to label the axes.
-    has_noise : whether the last decision means noise.
+    has_noise : whether the last decision is the noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     regions_ : a `matplotlib.collections.QuadMesh` of the regions or, with one feature, a line for each decision.
     boundaries_ : the contours, or vertical lines, between the regions.
     rows_ : the matplotlib artists that show the rows.
@@ -142,7 +145,7 @@ class DecisionRegionDisplay(FeatureDisplay):
 
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:
-    """Return the decisions' names, their scores at the points, (n_points, n_decisions), and each row's decision."""
+    """Return the names of the decisions, scores (n_points, n_decisions), and the index of each row's decision."""
     estimator, X = subject.estimator, subject.data
     if hasattr(estimator, "offset_") and hasattr(estimator, "p_values"):
         level, names = _level(subject, mixture), ["inside", "outlier"]
@@ -155,7 +158,7 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
                 names.append(f"outlier by all {subject.mixture.n_features} only")
-                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # a decision without a region
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # only rows have this decision
         return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
@@ -169,7 +172,11 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
 
 
 def _level(subject: Subject, mixture: Mixture) -> float:
-    """Return the log density at the edge of a detector's region; a marginal region keeps the same probability."""
+    """Return the log density at the boundary of a detector's region.
+
+    For a marginal mixture, the density level is chosen such that the region has the same probability as the detector's
+    region of all features.
+    """
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:
         return float(detector.offset_)

@@ -15,16 +15,17 @@ from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, 
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Subject
 
-_OPACITY = 0.25  # opacity of one region; inner regions are drawn on top of outer ones, so that opacities add up
+_OPACITY = 0.25  # opacity of each region; inner regions are drawn over outer regions, so they look darker
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class DensityDisplay(FeatureDisplay):
     """Contour plot of the density of a mixture in two features, with one contour for each highest-density region.
 
-    Create a display with `from_estimator`. The region of 95% is the smallest region that contains 95% of the mixture's
-    probability; it may consist of several pieces (Hyndman 1996, The American Statistician 50, 120–126). With one
-    feature the density is drawn as a curve over the regions. The display omits the noise component.
+    Create a display with `from_estimator`. The 95% region is the smallest region that contains 95% of the mixture's
+    probability, and may consist of several separate pieces (Hyndman 1996, The American Statistician 50, 120–126). If
+    only one feature is shown, the density is drawn as a curve, and the regions are filled below the curve. The display
+    omits the noise component.
 
     Parameters
     ----------
@@ -34,10 +35,12 @@ class DensityDisplay(FeatureDisplay):
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
-    levels_ : (n_coverages,), log densities of the contours in nats, ascending, so that the largest region is first.
-    contours_ : the `matplotlib.contour.QuadContourSet` of two features, or the curve of one feature.
-    regions_ : the filled contours of two features, or a filled area for each coverage of one feature.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    levels_ : (n_coverages,), log density of each contour in nats, in ascending order, so that the largest region comes
+        first.
+    contours_ : the `matplotlib.contour.QuadContourSet` if two features are shown; the density curve if one feature is
+        shown.
+    regions_ : the filled contours if two features are shown; one filled area for each coverage if one feature is shown.
     rows_ : the matplotlib artists that show the rows.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -81,7 +84,7 @@ class DensityDisplay(FeatureDisplay):
 
         Raises
         ------
-        ValueError, TypeError : coverages are not numbers above 0 and below 1, or color is not a colour.
+        ValueError, TypeError : `coverages` are not numbers above 0 and below 1, or `color` is not a colour.
         """
         probabilities = checked_masses(coverages)
         ax = self._on(ax)
@@ -97,7 +100,7 @@ class DensityDisplay(FeatureDisplay):
     def _draw_plane(self, ax: Axes, color: Any, shades: list[Any]) -> None:
         x, y, points = make_grid(self.mixture, self.rows)
         density = self.mixture.log_density(points).reshape(len(y), len(x))
-        levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # strictly ascending, even if two values are equal
+        levels = self.levels_ + np.arange(len(self.levels_)) * 1e-12  # matplotlib needs strictly ascending levels
         top = max(float(density.max()), float(levels[-1])) + 1.0
         self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
         style: dict[str, Any] = {"colors": [color], "linewidths": 1.2, "linestyles": "-", "zorder": 3}
@@ -108,7 +111,7 @@ class DensityDisplay(FeatureDisplay):
         self._view(density >= levels[0], x, y)
 
     def _view(self, inside: Any, x: Array, y: Array) -> None:
-        """Show the outermost region and all rows, with a margin."""
+        """Set the limits of the axes so that they show the outermost region and all rows, with a margin."""
         rows = self.rows[~np.isnan(self.rows).any(axis=1)]
         for axis, values, own, name in ((0, x, rows[:, 0], "x"), (1, y, rows[:, 1], "y")):
             seen = values[inside.any(axis=axis)]

@@ -1,4 +1,4 @@
-"""The base classes of all displays, and helpers for axes, colours on a background, and legends next to the data."""
+"""The base classes of all displays, and helper functions for axes, colours, names and legends."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from gaussmix._src.plot.subject import Features, Subject, chosen_features, make_
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
-else:  # this module can be imported without matplotlib
+else:  # so that this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
-NAME_WIDTH = 20  # characters per line of a feature name if there is little room
-_LABEL_WIDTH = 40  # characters per line of an axis label
-_MAX_NAME_LENGTH = 60  # in characters, because the layout of a name with thousands of characters takes minutes
+NAME_WIDTH = 20  # maximum number of characters in a line of a feature name if there is little room
+_LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
+_MAX_NAME_LENGTH = 60  # maximum number of characters of a name, because the layout of very long names takes minutes
 
 
 class Display:
-    """Base class of the displays. A display is computed when it is created, and can be drawn repeatedly by `plot`."""
+    """Base class of the displays.
+
+    The contents of a display are computed when it is created; `plot` can then draw the display any number of times.
+    """
 
     ax_: Axes
     figure_: Any
@@ -44,7 +47,7 @@ class Display:
                 if name[0] != "_" and hasattr(vars(self).get(part), name):
                     text = f"{type(self).__name__} has no {name}. Use {part}.{name}."
                     raise AttributeError(text, name=name, obj=None)
-            return object.__getattribute__(self, name)  # raises Python's own AttributeError
+            return object.__getattribute__(self, name)  # raises Python's standard AttributeError
 
     def _on(self, ax: Axes | None) -> Axes:
         """Store the axes to draw on and return them; create new axes if `ax` is None."""
@@ -62,11 +65,11 @@ class Display:
 
     @property
     def _ink(self) -> Any:
-        """Return the text colour of the axes, which is visible on their background."""
+        """Return the text colour of the axes, which is visible on any background."""
         return self.ax_.xaxis.label.get_color()
 
     def _line_color(self, color: Any) -> Any:
-        """Return `color` or, if it is None, the first colour of the palette, adapted to the background."""
+        """Return `color`, or the first colour of the palette if `color` is None, adapted to the axes' background."""
         return on_page(COLORS[0], self.ax_.get_facecolor()) if color is None else color
 
     def _with_legend(self, handles: Sequence[Any], is_shown: bool) -> Self:
@@ -75,7 +78,7 @@ class Display:
         return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
-        """Draw a ring around the chosen point."""
+        """Draw a ring around the point (x, y) to mark it as chosen."""
         how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
         return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
 
@@ -87,7 +90,7 @@ class Display:
 
 
 class FeatureDisplay(Display):
-    """Base class of the displays that show a mixture in some of its features, with or without rows."""
+    """Base class of the displays that show a mixture's distribution of some features, with or without rows."""
 
     _max_features: ClassVar[int] = 2  # maximum number of features that are shown
     _is_colored_by_all = True  # whether the colours of rows depend on features that are not shown
@@ -110,11 +113,13 @@ class FeatureDisplay(Display):
         estimator : a fitted gaussmix estimator that has a `mixture_`, or a `gaussmix.Mixture`.
         X : (n_samples, n_features), rows with all features of the mixture, in data units; None to draw no rows. Rows
             with a missing value (NaN) among the features shown are omitted.
-        features : indices or names of the features to show. Most displays show one or two, by default the two whose
-            means separate the components best; a grid shows at most 8, by default all. The display shows the marginal
-            distribution of these features, and the title of the legend names their number.
-        feature_names : a name for each feature of X; by default the names of the mixture or of X.
-        ax : axes to draw on, (n_shown, n_shown) for a grid; new axes by default.
+        features : indices or names of the features to show. Most displays show one or two features; the default is the
+            two features whose means separate the components best. A grid shows at most 8 features, by default all. The
+            display shows the marginal distribution of the chosen features, and the legend's title gives the number of
+            features.
+        feature_names : a name for each feature of X. The default is the names stored in the mixture or, if it has none,
+            the column names of X.
+        ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. The default is new axes.
         **options : keyword arguments passed to `plot`.
 
         Returns
@@ -125,10 +130,10 @@ class FeatureDisplay(Display):
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
         NotFittedError : `estimator` is not fitted.
-        ValueError : a feature does not exist, X does not have the shape (n_samples, n_features), X is None although
-            the display needs rows, or a grid would have more than 8 features.
-        TypeError : `estimator` has no mixture, X is not numeric, `plot` does not have one of the options, or a feature
-            is neither an index nor a name.
+        ValueError : a feature does not exist, X does not have the shape (n_samples, n_features), X is None although the
+            display needs rows, or more than 8 features are chosen for a grid.
+        TypeError : `estimator` has no mixture, X is not numeric, one of the options is not a parameter of `plot`, or a
+            feature is neither an index nor a name.
         """
         subject = make_subject(estimator, X, feature_names)
         shown, n_features = chosen_features(features, subject, cls._max_features), len(subject.names)
@@ -140,7 +145,7 @@ class FeatureDisplay(Display):
         _, *known = signature(display.plot).parameters
         unknown = [] if "options" in known else [name for name in options if name not in known]
         if unknown:
-            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}. There are {', '.join(known)}.")
+            raise TypeError(f"{cls.__name__} has no option {unknown[0]!r}. The options are {', '.join(known)}.")
         return display.plot(ax, **options)
 
     @classmethod
@@ -150,9 +155,10 @@ class FeatureDisplay(Display):
 
 
 def as_text(name: str) -> str:
-    """Return a shortened name in which matplotlib finds neither mathematics between dollars nor control characters.
+    """Return a shortened name without control characters, in which dollar signs do not mark formulas.
 
-    Every name that comes from the data must pass through this function. matplotlib draws "\\$" as a dollar sign.
+    Every name that comes from the data must pass through this function, because matplotlib would read text between two
+    dollar signs as a formula. matplotlib draws "\\$" as a dollar sign.
     """
     short = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
     return "".join(mark if mark.isprintable() or mark == "\n" else "?" for mark in short).replace("$", r"\$")
@@ -164,7 +170,7 @@ def in_lines(name: str, width: int) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """Create a figure and axes whose layout leaves room for a legend; raise ImportError if matplotlib cannot do so."""
+    """Create a figure and axes with room for a legend beside them; raise ImportError if matplotlib can't create one."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
@@ -186,7 +192,7 @@ def import_pyplot() -> Any:
 
 
 def checked_masses(masses: Any) -> Array:
-    """Return the distinct coverages of regions in ascending order; raise ValueError or TypeError if any is invalid."""
+    """Return the distinct coverages in ascending order; raise ValueError or TypeError if a coverage is invalid."""
     probabilities = np.unique(check_probabilities("coverages", masses))
     if not len(probabilities) or probabilities[0] == 0 or probabilities[-1] == 1:
         raise ValueError(f"coverages={masses!r:.60} must be numbers above 0 and below 1.")
@@ -194,9 +200,10 @@ def checked_masses(masses: Any) -> Array:
 
 
 def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
-    """Draw a legend to the right of a new figure, or at `x` widths of the axes, so that the legend hides no data.
+    """Draw a legend to the right of the data, so that the legend hides nothing.
 
-    Returns the legend, or None if there are no entries.
+    If `target` is a figure, its layout makes room for the legend. If `target` is axes, the legend begins at `x` widths
+    of the axes. Returns the legend, or None if there are no entries.
     """
     if not handles:
         return None
@@ -211,7 +218,7 @@ def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float
 def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines: bool, noise: bool) -> list[Any]:
     """Return legend entries for the components, with their markers, lines, numbers and weights.
 
-    More than 20 components get no entries, because the legend would be taller than the picture.
+    If there are more than 20 components, the result is empty, because the legend would be taller than the picture.
     """
     if len(pens) > MAX_LEGEND_ENTRIES:
         return []
@@ -223,7 +230,7 @@ def component_handles(pens: Sequence[Pen], weights: Any, *, points: bool, lines:
 
 
 def level_handles(levels: Sequence[float], n_shown: int) -> list[Any]:
-    """Return legend entries that give the fraction of a component inside each ellipse or interval."""
+    """Return legend entries that state the fraction of a component within each level of its ellipse or interval."""
     masses = 100 * gammainc(0.5 * n_shown, 0.5 * np.square(levels))
     labels = [f"{mass:.3g}% within {level:g} σ" for mass, level in zip(masses.tolist(), levels, strict=True)]
     width = 1.5 if n_shown > 1 else 5.0  # a wide line looks like the fill of an interval

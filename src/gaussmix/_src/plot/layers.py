@@ -1,4 +1,4 @@
-"""Functions that draw the elements of a display: rows, ellipses, curves and component numbers; and grids of points."""
+"""Functions that draw the elements of a display (rows, ellipses, curves and component numbers), and compute grids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Options = Mapping[str, Any]
 MAX_POINTS = 20_000  # maximum number of rows that are drawn as points; more rows are drawn as an image
 ROW_ALPHA = 0.6  # opacity of a row whose component is certain; less certain rows are more transparent
 FILL_ALPHA = 0.08  # opacity of one ellipse; the opacities of nested ellipses add up
-_SHADED_DEVIATIONS = 5.0  # distance from the means that the image of rows covers, in standard deviations
+_SHADED_DEVIATIONS = 5.0  # the image of rows extends to this distance from all means, in standard deviations
 _MAX_GRID_POINTS = 600  # maximum number of grid points along one feature
 
 
@@ -27,7 +27,7 @@ def draw_points(
     ax: Axes, rows: Array, labels: NDArray[np.intp], opacity: Array, pens: Sequence[Pen], options: Options,
     sizes: Array | None = None,
 ) -> list[Any]:  # fmt: skip
-    """Draw rows as points in the colours of their components, and return a collection for each component.
+    """Draw rows as points in the colours of their components, and return one collection of points for each component.
 
     If there are noise rows, whose label is −1, they are drawn as grey crosses in an additional collection.
     """
@@ -45,7 +45,7 @@ def draw_points(
 
 
 def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[Pen], box: Array) -> Any:
-    """Draw rows as an image, in which a cell with more rows is less transparent and has the mean colour of its rows.
+    """Draw rows as an image, in which each cell has the mean colour of its rows; cells with more rows are more opaque.
 
     The image covers `box`, (2, 2), which holds the lower and the upper limit of each feature.
     """
@@ -53,7 +53,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     at = (rows - box[0]) / np.where(box[1] > box[0], box[1] - box[0], 1.0) * n_cells
     inside = ((at >= 0) & (at <= n_cells)).all(axis=1)
     cells = np.minimum(at[inside].astype(np.intp), n_cells - 1)
-    n_pens = len(pens) + 1  # the last pen draws noise
+    n_pens = len(pens) + 1  # one more pen than components, for noise
     which = (cells[:, 1] * n_cells + cells[:, 0]) * n_pens + labels[inside] % n_pens
     counts = np.bincount(which, minlength=n_cells**2 * n_pens).reshape(n_cells, n_cells, n_pens)
     colors = np.array([faded(color, 1.0)[:3] for color in (*(pen.color for pen in pens), NOISE_COLOR)])
@@ -64,7 +64,7 @@ def draw_shades(ax: Axes, rows: Array, labels: NDArray[np.intp], pens: Sequence[
     image[..., 3] = np.where(total > 0, 0.08 + 0.77 * np.sqrt(np.minimum(total / high, 1.0)), 0.0)
     extent = box[0, 0], box[1, 0], box[0, 1], box[1, 1]
     drawn = ax.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=1)
-    drawn.sticky_edges.x.clear()  # keeps the same margin around the image as around points
+    drawn.sticky_edges.x.clear()  # so that matplotlib adds the same margin as around points
     drawn.sticky_edges.y.clear()
     return drawn
 
@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Draw up to 20,000 rows as points, or more rows as an image with points for rows outside `box`, (2, 2)."""
+    """Draw up to 20,000 rows as points; draw more rows as an image of `box`, (2, 2), and rows outside it as points."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -90,13 +90,13 @@ def draw_rows(
 
 
 def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array, options: Options) -> list[Any]:
-    """Draw rows in the colour `ink`, as `draw_rows` would draw the rows of a single component."""
+    """Draw all rows in the colour `ink`, otherwise in the same way as `draw_rows`."""
     labels, certainty = np.zeros(len(rows), dtype=np.intp), np.full(len(rows), opacity)
     return draw_rows(ax, rows, labels, certainty, [Pen(ink, "o", "-")], box, options)
 
 
 def covered(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
-    """Return the box (2, n_features) that contains all components up to `reach` standard deviations."""
+    """Return the box (2, n_features) that contains all points up to `reach` standard deviations from a mean."""
     spread = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
 
@@ -105,7 +105,7 @@ def draw_components(
     ax: Axes, weights: Array, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float],
     options: Options, *, has_fill: bool = True,
 ) -> list[list[Any]]:  # fmt: skip
-    """Draw the ellipses of each component in two features, or its curve in one feature, with or without fills."""
+    """Draw each component's ellipses if there are two features, or its curve if there is one, with or without fills."""
     if means.shape[1] > 1:
         return draw_ellipses(ax, means, covariances, pens, levels, options, FILL_ALPHA * has_fill)
     deviations = np.sqrt(covariances[:, 0, 0])
@@ -116,7 +116,7 @@ def draw_ellipses(
     ax: Axes, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float], options: Options,
     fill: float = FILL_ALPHA,
 ) -> list[list[Any]]:  # fmt: skip
-    """Draw the ellipses of each component at the given levels, in standard deviations; outer ellipses are paler."""
+    """Draw each component's ellipses with the radii `levels` in standard deviations; larger ellipses are paler."""
     from matplotlib.patches import Ellipse
 
     drawn = []
@@ -128,7 +128,7 @@ def draw_ellipses(
             style |= {"linewidth": 1.3, "linestyle": pen.line_style}
             size = 2 * level * longer, 2 * level * shorter
             ellipse = Ellipse(tuple(mean), *size, angle=angle, zorder=3, **{**style, **options})
-            ellipses.append(ax.add_artist(ellipse))  # `add_patch` takes longer to measure an ellipse than to draw it
+            ellipses.append(ax.add_artist(ellipse))  # faster than `add_patch`, which also measures the ellipse
         drawn.append(ellipses)
     ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
     ax.autoscale_view()
@@ -136,7 +136,7 @@ def draw_ellipses(
 
 
 def draw_histogram(ax: Axes, values: Array, options: Options) -> Any:
-    """Draw the density histogram of values (n_rows,), without missing values."""
+    """Draw a density histogram of values (n_rows,); missing values are left out."""
     values = values[~np.isnan(values)]
     if not len(values):
         return []
@@ -151,7 +151,7 @@ def draw_curves(
 ) -> list[list[Any]]:  # fmt: skip
     """Draw the curve π_k N(x | μ_k, σ_k²) of each component, filled within the given levels, and the sum of all curves.
 
-    If `levels` is None, neither fills nor the sum are drawn.
+    If `levels` is None, the curves are not filled, and their sum is not drawn.
     """
     points = points_for_curves(means, deviations, reach=max([4.0, *(levels or [])]))
     drawn, total = [], np.zeros(len(points))
@@ -171,7 +171,7 @@ def draw_curves(
 
 
 def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
-    """Write each component's number at its mean (2,), on a rim in the background colour that keeps it legible."""
+    """Write each component's number at its mean (2,), outlined in the background colour to keep the number legible."""
     from matplotlib.patheffects import withStroke
 
     page = ax.get_facecolor()
@@ -189,16 +189,16 @@ def normal_density(points: Array, mean: float, deviation: float) -> Array:
 
 
 def points_for_curves(means: Array, deviations: Array, reach: float, n_each: int = 161) -> Array:
-    """Return the points at which curves are computed: within `reach` σ of each mean, with a spacing proportional to σ.
+    """Return the points at which curves are computed: up to `reach` σ from each mean, with a spacing proportional to σ.
 
-    Evenly spaced points would miss a narrow component next to a wide one.
+    The spacing depends on σ, because evenly spaced points would miss a narrow component next to a wide component.
     """
     steps = np.linspace(-reach, reach, n_each)  # n_each is odd, so that the mean itself is a point
     return np.asarray(np.unique(means[:, None] + deviations[:, None] * steps))
 
 
 def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Array:
-    """Return grid points along one feature that cover all components and rows, and are denser in narrow components."""
+    """Return grid points along one feature that cover all components and rows, denser near narrow components."""
     own = points_for_curves(means, deviations, reach, max(9, _MAX_GRID_POINTS // 2 // len(means) // 2 * 2 + 1))
     ends = np.concatenate([own[[0, -1]], rows])
     ends = ends[np.isfinite(ends)]
@@ -208,10 +208,10 @@ def grid_axis(means: Array, deviations: Array, rows: Array, reach: float) -> Arr
 
 
 def make_grid(mixture: Mixture, rows: Array, reach: float = 4.5) -> tuple[Array, Array, Array]:
-    """Return a grid in one or two features that covers all components, to `reach` σ, and all rows.
+    """Return a grid in one or two features that covers all rows, and all components up to `reach` σ from their means.
 
-    The grid is denser near narrow components. The result is x, y and the points row by row, (n_y · n_x, 2) or (n_x, 1);
-    y is empty if there is only one feature.
+    The grid is denser near narrow components. Returns the coordinates x and y of the grid lines, and the grid points in
+    row-major order, (n_y · n_x, 2) or (n_x, 1). With only one feature y is empty.
     """
     means, deviations = mixture.means, np.sqrt(np.diagonal(mixture._model.covariances.dense(), axis1=1, axis2=2))
     axes = [grid_axis(means[:, j], deviations[:, j], rows[:, j], reach) for j in range(mixture.n_features)]

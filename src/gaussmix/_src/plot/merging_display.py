@@ -20,21 +20,22 @@ from gaussmix._src.plot.subject import make_subject
 class MergingDisplay(Display):
     """Plot of the entropy of the responsibilities while components are merged into clusters, two at a time.
 
-    Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters themselves. The entropy falls
-    while overlapping components are merged. A ring marks the proposed number of clusters, at which no two clusters
-    overlap. The text above each point names the components of the cluster that was merged in this step, and the overlap
-    of its two parts.
+    Create a display with `from_estimator`; `GaussianMixture.merge` returns the clusters that this display shows. The
+    entropy falls as long as overlapping components are merged. A ring marks the proposed number of clusters, which is
+    the largest number at which no two clusters overlap. The text above each point names the components of the newest
+    cluster, and the overlap of the two clusters that were joined into it.
 
     Parameters
     ----------
-    entropy : (n_components,), entropy with 1, 2, … clusters, in nats.
-    merged_components : (n_components − 1,), components of the cluster whose merger left 1, 2, … clusters, as in "0+3".
-    overlap : (n_components − 1,), overlap of the two clusters that were merged, from 0 to 1.
-    n_clusters : number of clusters at which no two clusters overlap.
+    entropy : (n_components,), entropy of the responsibilities for 1, 2, … clusters, in nats.
+    merged_components : (n_components − 1,), components that the step to 1, 2, … clusters joined into one cluster, such
+        as "0+3".
+    overlap : (n_components − 1,), overlap, from 0 to 1, of the two clusters that the step to 1, 2, … clusters joined.
+    n_clusters : the proposed number of clusters.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     line_ : the line of entropies.
     best_ : the ring at the proposed number of clusters.
     texts_ : the texts that name the merged components and their overlap.
@@ -59,7 +60,7 @@ class MergingDisplay(Display):
     def from_estimator(
         cls, estimator: Any, X: ArrayLike, *, min_overlap: float = MIN_OVERLAP, ax: Axes | None = None, **options: Any
     ) -> Self:
-        """Draw how the components of a fitted estimator, or of a mixture, are merged.
+        """Draw how the components of a fitted estimator or of a mixture are merged into clusters.
 
         Parameters, return value and errors are the same as in `ComponentDisplay.from_estimator`, except that X is
         required. `min_overlap` is the same as in `GaussianMixture.merge`.
@@ -87,7 +88,7 @@ class MergingDisplay(Display):
         how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
         how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
         for count, (text, overlap) in enumerate(zip(self.merged_components, self.overlap.tolist(), strict=True), 1):
-            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # above the ring, and left of the line
+            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # left of the line, above the ring
             self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
@@ -96,7 +97,7 @@ class MergingDisplay(Display):
 
 
 def _merged(cluster_labels: NDArray[np.intp], row: int) -> str:
-    """Name the components of the cluster whose merger left row + 1 clusters."""
+    """Name the components that the step to `row` + 1 clusters joined into one cluster."""
     now, before = cluster_labels[row], cluster_labels[row + 1]
     new = next(c for c in range(row + 1) if len(set(before[now == c].tolist())) > 1)
     parts = np.flatnonzero(now == new).tolist()

@@ -1,4 +1,4 @@
-"""A display of a mixture in several features, two at a time."""
+"""A display of a mixture of several features as a grid with a plot for each pair of features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix._src.plot.display import NAME_WIDTH, FeatureDisplay, as_text, in_l
 from gaussmix._src.plot.palette import component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
-_LEGEND_AT = 1.25  # position of the legend in widths of the axes, to the right of the tick labels
+_LEGEND_AT = 1.25  # left edge of the legend, in widths of the axes; to the right of the tick labels
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -25,13 +25,14 @@ class PairDisplay(FeatureDisplay):
 
     Parameters
     ----------
-    component_displays : n_shown lists of n_shown displays each; the first list is the top row of the grid.
+    component_displays : a list for each row of the grid, from top to bottom, with one `ComponentDisplay` for each
+        column.
 
     Attributes
     ----------
     axes_ : (n_shown, n_shown), the `matplotlib.axes.Axes` that were drawn on.
-    figure_ : the `matplotlib.figure.Figure` of these axes.
-    legend_ : the legend at the right of the grid, or None.
+    figure_ : the `matplotlib.figure.Figure` that contains the axes.
+    legend_ : the legend at the right of the grid, or None if there is no legend.
 
     Examples
     --------
@@ -64,8 +65,8 @@ class PairDisplay(FeatureDisplay):
 
         Parameters
         ----------
-        ax : (n_shown, n_shown) axes to draw on; new axes by default.
-        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default is 1 and 2, or 2 alone if there are
+        ax : (n_shown, n_shown), array of the axes to draw on; new axes by default.
+        levels : radii of the ellipses, as in `ComponentDisplay.plot`. The default is 1 and 2, or only 2 if there are
             five or more components.
         **options : keyword arguments passed to each `ComponentDisplay.plot`.
         legend : whether to draw a legend of the components to the right of the grid.
@@ -76,13 +77,14 @@ class PairDisplay(FeatureDisplay):
 
         Raises
         ------
-        ImportError, TypeError, ValueError : as in `ComponentDisplay.plot`; ValueError if the shape of ax is wrong.
+        ImportError, TypeError, ValueError : same as in `ComponentDisplay.plot`; in addition, ValueError if `ax` does
+            not have the shape (n_shown, n_shown).
         """
         n, n_components = len(self.component_displays), len(self.component_displays[0][0].weights)
         radii = checked_levels(default_levels(n_components, [1, 2]) if levels is None else levels)
         axes = new_grid(n) if ax is None else np.asarray(ax, dtype=object)
         if axes.shape != (n, n):
-            raise ValueError(f"ax must be ({n}, {n}) axes, one for each picture, not an array of shape {axes.shape}.")
+            raise ValueError(f"ax must be ({n}, {n}) axes, one for each plot, not an array of shape {axes.shape}.")
         self.axes_: Any = axes
         self.figure_: Any = axes[0, 0].figure
         for i, row in enumerate(self.component_displays):
@@ -90,14 +92,14 @@ class PairDisplay(FeatureDisplay):
                 cell.plot(axes[i, j], levels=radii, legend=False, **options)
         self._quieten()
         pens = component_pens(n_components, options.get("colors"), axes[0, 0].get_facecolor())
-        # If there are several features, the last display in the top row shows two.
+        # The last display in the top row has the legend of a plot of two features, unless there is only one feature.
         handles = self.component_displays[0][-1]._legend_handles(pens, radii)
         target = self.figure_ if ax is None else axes[0, -1]
         self.legend_: Any = legend_beside(target, handles, self._legend_title, _LEGEND_AT) if legend else None
         return self
 
     def _quieten(self) -> None:
-        """Label each feature only at the bottom and at the left of the grid, and hide the scales of densities."""
+        """Label features only at the bottom and at the left edge of the grid, and hide the scales of the densities."""
         from matplotlib.ticker import EngFormatter
 
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
@@ -110,16 +112,20 @@ class PairDisplay(FeatureDisplay):
             for axis in (ax.xaxis, ax.yaxis):
                 ends = np.asarray(axis.get_view_interval())
                 if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
-                    # Labels such as 100k avoid an offset text, which would cover the next plot.
+                    # Labels such as 100k are used because a common factor such as 1e5 at the end of the axis would
+                    # cover the next plot.
                     axis.set_major_formatter(EngFormatter(sep=""))
             if i == j and last:
                 ax.set_yticks([])
-        if last:  # the first plot of the top row has a density scale, so the feature's scale is at the right of the row
+        if last:  # the scale of the top row is at its right end, because its first plot shows a density
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 
 
 def new_grid(n: int) -> Any:
-    """Create (n, n) axes that share horizontal ranges by column and, off the diagonal, vertical ranges by row."""
+    """Create (n, n) axes with a common horizontal range in each column and a common vertical range in each row.
+
+    Plots on the diagonal have separate vertical ranges, because they show densities.
+    """
     side = float(np.clip(2.1 * n, 4.0, 12.0))
     axes = new_figure(n, n, figsize=(side + 2.5, side + 0.7), sharex="col", squeeze=False)[1]
     for (i, j), ax in np.ndenumerate(axes):

@@ -9,7 +9,7 @@ import numpy as np
 
 from gaussmix._src.mixture.html import COLORS as COLORS
 
-# Components beyond the number of colours get the next marker and the next line style.
+# If there are more components than colours, the colours are reused with the next marker and line style.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
 NOISE_COLOR = "0.5"
@@ -24,10 +24,10 @@ class Pen(NamedTuple):
 
 
 def component_pens(n_components: int, colors: Any = None, background: Any = "white") -> list[Pen]:
-    """Return a pen for each component; raise ValueError if an entry of `colors` is not a colour.
+    """Return a `Pen` for each component; raise ValueError if an entry of `colors` is not a colour.
 
-    Markers and line styles change whenever the colours repeat, so that many components can be distinguished. On a dark
-    background the six default colours are lighter.
+    Whenever the list of colours starts again, the marker and the line style change, so that many components can be
+    distinguished. On a dark background, lighter versions of the six default colours are used.
     """
     palette = [on_page(color, background) for color in COLORS] if colors is None else checked_colors(colors)
     n_distinct = len({faded(color, 1.0) for color in palette})
@@ -47,12 +47,12 @@ def checked_colors(colors: Any) -> list[Any]:
 
     listed = [] if isinstance(colors, str) or not isinstance(colors, Iterable) else list(colors)
     if not listed or not all(map(is_color_like, listed)):
-        raise ValueError(f"colors={colors!r:.60} must be a list of at least one colour that matplotlib knows.")
+        raise ValueError(f"colors={colors!r:.60} must be a list of one or more colours that matplotlib recognises.")
     return listed
 
 
 def faded(color: Any, alpha: float) -> tuple[float, float, float, float]:
-    """Return red, green, blue and opacity of a colour; `alpha` is the opacity, from 0 to 1."""
+    """Return a colour with the opacity `alpha` (0 to 1) as a tuple of red, green, blue and opacity."""
     from matplotlib.colors import to_rgba
 
     return to_rgba(color, alpha=float(alpha))

@@ -1,4 +1,4 @@
-"""A display of the components of a mixture over all features, or over the curves that a pipeline reduced."""
+"""A display of the components of a mixture over all features, or over a pipeline's input features."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from gaussmix._src.plot.subject import Features, choose_names, chosen_features, 
 
 _MAX_ROWS = 300  # maximum number of rows that are drawn as lines
 _MAX_TICKS = 12  # maximum number of features that all have a tick and a marker
-_NAMES_WIDTH = 50  # total number of characters for horizontal feature names
+_NAMES_WIDTH = 50  # maximum total number of characters of feature names that are written horizontally
 _BAND_ALPHA, _ROW_ALPHA = 0.25, 0.2
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ProfileDisplay(Display):
-    """Plot of the mean of each component over all features, in a band of the component's standard deviations.
+    """Plot of each component's mean over all features, with a band of the component's standard deviation around it.
 
-    Create a display with `from_estimator` from a mixture, or from a pipeline that ends with an estimator. If the
-    pipeline has `PCA` or other affine steps, the display shows the features before these steps, such as the points of
-    curves. The means are then A μ_k + b, and the variances are the diagonal of A Σ_k Aᵀ plus the mean squared residual
-    that the steps leave out of the rows.
+    Create a display with `from_estimator` from a mixture, an estimator, or a pipeline that ends with an estimator. If
+    the pipeline begins with `PCA` or other affine steps, the display shows the input features of the pipeline, such as
+    the points of curves. Let x ↦ A x + b be the inverse of the steps. The means are then A μ_k + b, and the variances
+    are the diagonal of A Σ_k Aᵀ plus the mean squared residual of the rows, which the steps leave out.
 
     Parameters
     ----------
     weights : (n_components,), weights π_k of the components.
-    means, deviations : (n_components, n_shown), the components' means and standard deviations, in data units.
+    means, deviations : (n_components, n_shown), means and standard deviations of the components in the features shown,
+        in data units.
     rows : (n_rows, n_shown), values of the features shown, in data units; (0, n_shown) if no rows are shown.
-    labels : (n_rows,), the most probable component; −1 for noise.
+    labels : (n_rows,), the most probable component of each row; −1 for noise.
     feature_names : names of the features shown.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
-    lines_ : the line of means of each component.
-    bands_ : the band of each component.
-    rows_ : for each component a single line object that draws all its rows, followed by one for noise.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
+    lines_ : the line through the means of each component.
+    bands_ : the band around the mean of each component.
+    rows_ : one line object for each component, which draws all rows of the component, followed by one for noise rows.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples
@@ -91,13 +92,13 @@ class ProfileDisplay(Display):
         ----------
         estimator : an estimator or mixture as in `ComponentDisplay`, or a fitted `sklearn.pipeline.Pipeline` in which
             all steps before the last have an affine `inverse_transform`, such as `PCA` and `StandardScaler`. If X is
-            None, the bands lack the variance that `PCA` left out.
+            None, the bands do not include the variance that `PCA` left out.
         X : rows in the form that the estimator or the pipeline accepts. At most 300 rows, chosen at random, are drawn.
         features : the features to show, in this order; all features by default.
 
         Raises
         ------
-        ValueError : a step of the pipeline does not have an affine inverse.
+        ValueError : a step of the pipeline before the last does not have an affine inverse.
         """
         steps, last = None, estimator
         if isinstance(estimator, Pipeline):
@@ -135,21 +136,22 @@ class ProfileDisplay(Display):
 
         Parameters
         ----------
-        standardize : whether to show each feature as the distance from the mixture's mean, in standard deviations of
-            the mixture. Use False to show data units if all features have the same unit, such as the points of curves.
-        level : half the height of the bands, in standard deviations of the component; positive. With 1.64 a band
-            contains 90% of the component at each feature.
+        standardize : whether to show each feature relative to the mean of the whole mixture, in standard deviations of
+            the mixture. If all features have the same unit, such as the points of a curve, use `standardize=False` to
+            show data units.
+        level : half the height of the bands, in standard deviations of the component; positive. With `level=1.64` a
+            band contains 90% of the component's probability for each feature.
         """
         (reach,) = checked_levels([level])
         ax = self._on(ax)
         pens, at = component_pens(len(self.weights), colors, ax.get_facecolor()), np.arange(len(self.feature_names))
-        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # distance between the features with a tick
+        step = 1 if len(at) <= _MAX_TICKS else -(-len(at) // 8)  # a tick at every `step`-th feature
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
         some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
         rows, own = (self.rows[some] - centre) / spread, self.labels[some]
         self.rows_: list[Any] = []
         for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
-            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # a gap in the line after each row
+            mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # NaN ends the line of each row
             path = np.tile([*at, np.nan], len(mine)), mine.ravel()
             self.rows_ += ax.plot(*path, color=faded(pen.color, _ROW_ALPHA), linewidth=0.5, zorder=1)
         self.bands_: list[Any] = []
@@ -171,9 +173,9 @@ class ProfileDisplay(Display):
 
 
 def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
-    """Compute the components' means and variances in the features before the steps, (n_components, n_features).
+    """Compute the components' means and variances (n_components, n_features) in the input features of the steps.
 
-    To check that the inverse of the steps is affine, the function applies it to the mixture's mean, to the components'
+    To check that `inverse_transform` is affine, the function applies it to the mixture's mean, to the components'
     means, and to points on each axis at one and two standard deviations from the mixture's mean.
     """
     model, n = mixture._model, mixture.n_features
@@ -183,7 +185,7 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
         undone = steps.inverse_transform(np.vstack([centre, ends]))
         origin, moves = np.split(undone, [1])
         axes = (moves - origin)[:n] / spread[:, None]
-        with catch_warnings(action="ignore"):  # scikit-learn warns that the arrays have no feature names
+        with catch_warnings(action="ignore"):  # hides the warning that arrays have no feature names
             gap = np.asarray(steps.transform(undone))[1:] - ends  # large if `inverse_transform` is not the true inverse
         is_affine = np.allclose(moves - origin, (ends - centre) @ axes, rtol=0, atol=1e-5 * abs(moves - origin).max())
         if is_affine and (abs(gap) <= 1e-4 * spread).all():
@@ -191,5 +193,5 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
             return moves[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(
         "Means and variances are known only before steps with an affine inverse_transform, such as PCA and "
-        f"StandardScaler, not before {steps!r:.90}. Give the last step and its rows."
+        f"StandardScaler, not before {steps!r:.90}. Pass the last step and its rows."
     )

@@ -26,13 +26,13 @@ class ProjectionDisplay(ComponentDisplay):
     """Plot of rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
     Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
-    combine all features. Otherwise this display is the same as `ComponentDisplay`, for the mixture's marginal
-    distribution in these directions.
+    combine all features. The display is a `ComponentDisplay` of the mixture's marginal distribution in the directions
+    instead of features.
 
     Parameters
     ----------
-    directions : (n_shown, n_features), unit vectors.
-    **others : parameters of `ComponentDisplay`, for the directions instead of features.
+    directions : (n_shown, n_features), the directions shown, as unit vectors.
+    **others : parameters of `ComponentDisplay`, in which the directions take the place of features.
 
     Examples
     --------
@@ -67,16 +67,17 @@ class ProjectionDisplay(ComponentDisplay):
 
         Parameters
         ----------
-        n_directions : number of directions, 1 or 2.
-        mean_fraction : from 0 to 1, as in `gaussmix.GaussianMixtureDimensionReducer`. With 1 the directions separate
-            the means; with less they also separate components by their covariances.
+        n_directions : number of directions to show, 1 or 2.
+        mean_fraction : a number from 0 to 1, with the same meaning as in `gaussmix.GaussianMixtureDimensionReducer`.
+            With 1 the directions separate the components only by their means; with smaller values they separate the
+            components by their covariances, too.
 
         Raises
         ------
         ValueError, TypeError : n_directions is neither 1 nor 2, or mean_fraction is not a number from 0 to 1.
         """
         if check_count("n_directions", n_directions, 1) > 2:
-            raise ValueError(f"n_directions={n_directions} must be 1 or 2: a picture has no more.")
+            raise ValueError(f"n_directions={n_directions} must be 1 or 2, because a plot has at most two axes.")
         subject = make_subject(estimator, X, feature_names)
         result = directions(subject.mixture._model.without_noise, check_fraction("mean_fraction", mean_fraction))
         axes = result.axes[:n_directions]
@@ -92,10 +93,10 @@ class ProjectionDisplay(ComponentDisplay):
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
-    """Write a direction as its largest terms, as far as there is room: "0.9 length − 0.4 width …"."""
+    """Write a direction as a sum of as many of its largest terms as fit, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
-    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # the largest coefficient is positive
+    text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # without a sign, because the largest coefficient is positive
     for j in named[1:]:
         longer = f"{text} {'−' if axis[j] < 0 else '+'} {abs(axis[j]):.2g} {names[j]}"
         if len(longer) > _MAX_LABEL_LENGTH:
@@ -105,7 +106,7 @@ def largest(axis: Array, names: Sequence[str]) -> str:
 
 
 def _with_another(axes: Array, n_features: int) -> Array:
-    """Append an orthogonal direction, because the components differ along fewer directions than are shown."""
+    """Append an orthogonal direction, because the components differ only along fewer directions than are shown."""
     if n_features <= len(axes):
         return axes
     basis = np.linalg.qr(np.concatenate([axes, np.eye(n_features)]).T)[0].T

@@ -14,27 +14,28 @@ from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import NOISE_COLOR, component_pens, faded
 from gaussmix._src.plot.subject import make_subject, named_probabilities
 
-_MAX_BARS = 1_000  # maximum number of bars; more rows are averaged in groups
+_MAX_BARS = 1_000  # maximum number of bars; if there are more rows, neighbouring rows are averaged
 _HATCHES = ("", "///", "\\\\\\", "xxx", "...", "+++")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class ResponsibilityDisplay(Display):
-    """Stacked bar plot with a bar for each row, divided by the probabilities p(k | x) of the components.
+    """Stacked bar plot with a bar for each row, which is divided into the probabilities p(k | x) of the components.
 
-    Create a display with `from_estimator`. Rows are sorted by their most probable component and, within a component,
-    from certain to uncertain, so that uncertain rows are at the right end of each component's block. More than 1,000
-    rows are averaged in groups of neighbours.
+    Create a display with `from_estimator`. Rows are sorted by their most probable component. The rows of each component
+    are sorted from certain to uncertain, so that each component's uncertain rows are on the right of its certain rows.
+    If there are more than 1,000 rows, each bar shows the average of several neighbouring rows.
 
     Parameters
     ----------
-    responsibilities : (n_bars, n_components), with one more column if there is noise; each row sums to 1.
-    n_rows : number of rows.
-    component_names : names of the components, and "noise" if there is noise.
+    responsibilities : (n_bars, n_components), the heights of the parts of each bar, with an additional column if there
+        is noise; each row sums to 1.
+    n_rows : number of rows that the bars represent.
+    component_names : names of the components, followed by "noise" if there is a noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     areas_ : the filled area of each component.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -81,7 +82,7 @@ class ResponsibilityDisplay(Display):
         seen: dict[Any, int] = {}
         for k, (name, pen) in enumerate(zip(self.component_names, pens, strict=True)):
             color = NOISE_COLOR if name == "noise" else pen.color
-            key = faded(color, 1.0)  # the same colour can be written in several ways
+            key = faded(color, 1.0)  # compares RGBA values, because a colour can be written in several ways
             nth = seen[key] = seen.get(key, -1) + 1
             how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
             how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": ax.get_facecolor(), "antialiased": False}

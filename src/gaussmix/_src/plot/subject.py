@@ -27,14 +27,15 @@ MAX_GRID_FEATURES = 8  # maximum number of features in a grid of plots that is s
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Mixture to draw, with rows unless the mixture is drawn alone.
+    """Mixture to draw, with or without rows.
 
     Parameters
     ----------
     mixture : the mixture to draw.
     names : names of the mixture's features.
-    rows : (n_rows, n_features), in data units, with NaN for missing values; None to draw no rows.
-    estimator, data : the user's arguments: an estimator or a mixture, and X.
+    rows : (n_rows, n_features), all features of the rows in data units, with NaN for missing values; None to draw no
+        rows.
+    estimator, data : the arguments `estimator` (an estimator or a mixture) and `X` that the user passed.
     """
 
     mixture: Mixture
@@ -44,14 +45,15 @@ class Subject:
     data: Any = None
 
     def responsibilities(self, rows: Array) -> Array:
-        """Compute p(k | observed values) for each row, (n_rows, n_components); raise ValueError as `predict_proba`."""
+        """Compute p(k | observed values), (n_rows, n_components); raise ValueError for rows that are invalid."""
         probabilities = as_estimator(self.mixture.with_feature_names(None)).predict_proba(rows)
         return np.asarray(probabilities, dtype=np.float64)
 
     def labels_and_certainty(self) -> tuple[NDArray[np.intp], Array]:
         """Return each row's most probable component, −1 for noise, and the probability of this component, (n_rows,).
 
-        Both results depend on all features, not only on the features that a display shows.
+        The component and its probability are computed from all features, not only from the features that a display
+        shows.
         """
         rows = np.empty((0, self.mixture.n_features)) if self.rows is None else self.rows
         labels, certainty = np.empty(len(rows), dtype=np.intp), np.empty(len(rows))
@@ -78,14 +80,14 @@ class Subject:
     def needed_rows(self, display: str) -> Array:
         """Return the rows; raise ValueError if there are no rows for a display that needs rows."""
         if self.rows is None:
-            raise ValueError(f"{display} needs rows. Give X, of shape (n_samples, n_features).")
+            raise ValueError(f"{display} needs rows. Pass X of shape (n_samples, n_features).")
         if not len(self.rows):
             raise ValueError("X has no rows to show.")
         return self.rows
 
 
 def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = None) -> Subject:
-    """Create a subject from a fitted estimator or a mixture, and rows; raise as `FeatureDisplay.from_estimator`."""
+    """Create a subject from an estimator or a mixture, and rows; raise errors like `FeatureDisplay.from_estimator`."""
     mixture, frame = get_mixture(estimator), Frame.from_table(X)
     its_own = None if frame is None else frame.names
     names = choose_names(mixture.n_features, feature_names, mixture.feature_names, its_own)
@@ -99,7 +101,7 @@ def make_subject(estimator: Any, X: Any, feature_names: Sequence[str] | None = N
             f"{rows.shape}."
         )
     if np.isinf(rows).any():
-        raise ValueError("X holds infinity: give finite numbers, or NaN where a cell is missing.")
+        raise ValueError("X contains infinity: use finite numbers, and NaN for missing values.")
     return Subject(mixture, names, np.asarray(rows, dtype=np.float64), estimator, X)
 
 
@@ -112,19 +114,19 @@ def get_mixture(estimator: Any) -> Mixture:
         check_is_fitted(estimator)
         mixture = estimator._exported()[0] if hasattr(estimator, "_exported") else getattr(estimator, "mixture_", None)
     elif hasattr(estimator, "shape"):
-        raise ParameterTypeError("Rows come second. Give a gaussmix estimator or a gaussmix.Mixture first.")
+        raise ParameterTypeError("Pass a gaussmix estimator or a gaussmix.Mixture first, and the rows second.")
     if not isinstance(mixture, Mixture):
         hint = "a gaussmix estimator or a gaussmix.Mixture"
         if hasattr(estimator, "best_estimator_"):
             hint = "its best_estimator_"
         elif hasattr(estimator, "steps"):
             hint = "its last step, pipeline[-1], and pipeline[:-1].transform(X)"
-        raise ParameterTypeError(f"{' '.join(repr(estimator).split()):.60} is not drawn: give {hint}.")
+        raise ParameterTypeError(f"{' '.join(repr(estimator).split()):.60} can't be drawn: pass {hint}.")
     return mixture
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
-    """Return component names and responsibilities (n_rows, n_components); noise, if there is any, is appended last."""
+    """Return component names and responsibilities (n_rows, n_components); noise, if there is any, comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
     if mixture.noise is None:
         return names, probabilities
@@ -134,21 +136,22 @@ def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[st
 def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
     """Join predictors and targets as the columns of one array, or return X if X or y is None.
 
-    A data frame X must have the columns `names`, if there are any, in this order. Raises ValueError or TypeError.
+    If X is a data frame and `names` is not None, the columns of X must be `names` in the same order. Raises ValueError
+    or TypeError.
     """
     if X is None or y is None:
         return X
     check_order(X, names, "X")
     rows, targets = check_real("X", X), check_real("y", y)
     if len(rows) != len(targets):
-        raise ValueError(f"X has {len(rows)} rows and y has {len(targets)}. They need the same number of rows.")
+        raise ValueError(f"X has {len(rows)} rows, but y has {len(targets)}. X and y must be equally long.")
     return np.column_stack([rows, targets])
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """Return the chosen names, or the first of `others` that has a name for each feature, or x0, x1, … .
+    """Return `chosen`, or the first of `others` that has a name for each feature, or x0, x1, … .
 
-    Raises ValueError if the number of chosen names is not the number of features.
+    Raises ValueError if `chosen` does not have one name for each feature.
     """
     if chosen is not None:
         if np.ndim(chosen) != 1 or len(chosen) != n_features:
@@ -164,10 +167,10 @@ def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterabl
 
 
 def chosen_features(features: Features, subject: Subject, max_features: int) -> list[int]:
-    """Return the indices of distinct features, which are specified by index or name.
+    """Return the indices of distinct features that the user specified by index or name.
 
-    The default is the two features that separate the components best or, for a grid, all features. Raises ValueError
-    if there are more than `max_features`.
+    If `features` is None, the result is the two features that separate the components best or, for a grid, all
+    features. Raises ValueError if more than `max_features` are specified.
     """
     names, is_grid = subject.names, max_features == MAX_GRID_FEATURES
     if features is None and is_grid and len(names) > max_features:
@@ -187,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation of each feature, (n_features,); the latter is 1 for a constant."""
+    """Return mean and standard deviation of each feature, (n_features,); the standard deviation is 1 for a constant."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
@@ -197,8 +200,9 @@ def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Arra
 def separating_features(mixture: Mixture) -> list[int]:
     """Return the two features whose means separate the components best, in their original order.
 
-    The two features maximise the trace of T⁻¹ B, where T is the covariance of all rows and B the covariance of the
-    means. The trace is between 0 and 2 and has no unit. Only the eight features that separate best alone are compared.
+    The two features maximise the trace of T⁻¹ B, where T is the covariance of the whole mixture and B the covariance of
+    the components' means. The trace is between 0 and 2 and has no unit. To save time, only pairs of the eight features
+    that individually separate the components best are compared.
     """
     weights, covariances = mixture.weights, mixture._model.covariances
     centre, spread = overall(weights, mixture.means, covariances.variances())

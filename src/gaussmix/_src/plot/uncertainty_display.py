@@ -15,29 +15,30 @@ from gaussmix._src.plot.layers import MAX_POINTS, draw_ellipses, draw_points
 from gaussmix._src.plot.palette import NOISE_COLOR, component_pens
 from gaussmix._src.plot.subject import Subject
 
-_MIN_AREA, _MAX_AREA = 8.0, 110.0  # areas of points, points²
+_MIN_AREA, _MAX_AREA = 8.0, 110.0  # smallest and largest area of a point, in typographic points²
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class UncertaintyDisplay(FeatureDisplay):
     """Plot of rows in the colours of their components, with larger and more opaque points for uncertain rows.
 
-    Create a display with `from_estimator`, which needs X. The uncertainty of a row is 1 − max_k p(k | x), given all
-    features, as in mclust; the area of a point grows with the uncertainty. With one feature the vertical axis shows the
-    uncertainty. If there are more than 20,000 rows, only the 20,000 most uncertain rows are drawn.
+    Create a display with `from_estimator`, which needs the rows X. As in mclust, the uncertainty of a row is 1 − max_k
+    p(k | x), given all features. The area of a point grows with the uncertainty. With one feature the vertical axis
+    shows the uncertainty. If there are more than 20,000 rows, only the 20,000 most uncertain rows are drawn.
 
     Parameters
     ----------
     rows : (n_rows, 1) or (n_rows, 2), values of the features shown, in data units.
-    labels : (n_rows,), the most probable component; −1 for noise.
-    uncertainty : (n_rows,), from 0 to 1 − 1 / n, where n is the number of components, including noise.
+    labels : (n_rows,), the most probable component of each row; −1 for noise.
+    uncertainty : (n_rows,), uncertainty of each row, from 0 to 1 − 1 / n, where n is the number of components,
+        including noise.
     weights, means, covariances : parameters of the components in the features shown, as in `ComponentDisplay`.
     feature_names : names of the features shown, used to label the axes.
-    has_noise : whether a row may be noise.
+    has_noise : whether the mixture has a noise component.
 
     Attributes
     ----------
-    ax_, figure_ : the axes that were drawn on, and their figure. `plot` sets all these attributes.
+    ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     rows_ : a collection of points for each component, and one for noise if there are noise rows.
     components_ : the ellipse of 2 σ for each component; empty with one feature.
     legend_ : the legend at the right of the axes, or None if there is no legend.
@@ -84,7 +85,7 @@ class UncertaintyDisplay(FeatureDisplay):
         self.components_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
-        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
+        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, so on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
         points = at[order], self.labels[order], 0.45 + 0.25 * strength  # transparent, so that all rows stay visible

@@ -1,4 +1,4 @@
-"""Reports on a fit: summaries, tables, estimates and warnings. Each module is imported when it is first used."""
+"""Modules that report on a fit by summaries, tables, estimates and warnings; imported when they are first used."""
 
 from typing import TYPE_CHECKING
 

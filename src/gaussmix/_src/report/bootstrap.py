@@ -18,24 +18,26 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
 from gaussmix._src.report.inference import Function, Inference, MixtureEstimates, ParameterEstimates
 
-# In simulations, this resampling gave the best coverage of intervals in cases in which formulas are inaccurate.
+# In simulations in which formulas were inaccurate, intervals from this resampling had the best coverage.
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)
 _REFIT_COVERAGE = ", intervals from such refits 96 %"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap(MixtureEstimates):
-    """Uncertainty of the weights, means and covariances of a mixture, or of any function of a mixture, from refits.
+    """Uncertainty of a mixture's weights, means and covariances, or of any function of the mixture, from refits.
 
     Parameters
     ----------
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`. The
-        parameters are the same as in `Inference`, and `params` is the maximum from which the refits started.
+        estimated parameters are the same as in `Inference`. The refits started at the maximum, whose parameters are
+        `params`.
     mixture : the mixture with the parameters `params`.
     n_resamples : number of refits.
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.
-    n_relabelled : number of refits whose components ended in another order; `draws` has the order of `mixture`.
-    n_at_other_maximum : number of refits that ended at another maximum, where a component has less than half of its
+    n_relabelled : number of refits whose components ended in another order; in `draws` all refits have the order of
+        `mixture`.
+    n_at_other_maximum : number of refits that ended at another maximum, at which a component kept less than half of its
         rows; `draws` contains these refits.
     """
 
@@ -54,7 +56,7 @@ class Bootstrap(MixtureEstimates):
 
         Returns
         -------
-        estimates : estimates of the function's values.
+        estimates : estimates of the function's values, with standard errors and intervals.
 
         Raises
         ------
@@ -67,11 +69,12 @@ class Bootstrap(MixtureEstimates):
         return self._function_estimates(name, value, weighted_covariance(draws, self.draw_weights), draws)
 
     def sample_mixtures(self, n_samples: int = inference.MAX_SHOWN_MIXTURES) -> list[Mixture]:
-        """Return the first refits as mixtures, for use in plots.
+        """Return the first `n_samples` refits as mixtures, so that plots can show them.
 
         Parameters
         ----------
-        n_samples : maximum number of mixtures; the list is shorter if fewer refits were made without a collapse.
+        n_samples : maximum number of mixtures; the list is shorter if there are fewer refits without a collapsed
+            component.
         """
         assert self.draws is not None, "a bootstrap always has draws"
         scale, model = ParameterLayout.at_model(self.mixture._model), self.mixture._model
@@ -82,8 +85,9 @@ class Bootstrap(MixtureEstimates):
 def weighted_covariance(draws: Array, counts: Array | None) -> Array:
     """Compute the covariance of the estimates (q, q) from draws (n, q).
 
-    Without counts, this is the sample covariance of the draws. With counts, it is the jackknife covariance
-    Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 is Efron & Tibshirani (1993) eq. 11.5, c = (N − 1) / N.
+    Without `counts`, the result is the sample covariance of the draws. With `counts`, the result is the jackknife
+    covariance Σ c_i (θ_i − θ̄)(θ_i − θ̄)ᵀ, which for rows of weight 1 agrees with Efron & Tibshirani (1993) eq. 11.5,
+    where c = (N − 1) / N.
     """
     if counts is None:
         centred = draws - draws.mean(axis=0)
@@ -102,12 +106,12 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
 
     Raises
     ------
-    ValueError : there is no formula for this fit.
+    ValueError : standard errors of this fit cannot be computed by formula.
     """
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
-    is_free = not estimates.optimum.frozen_components  # refits would give frozen components errors near 0
+    is_free = not estimates.optimum.frozen_components  # because refits would report errors near 0 for frozen components
     if (
         is_free
         and inference.is_weakly_identified(estimates.optimum)
@@ -133,18 +137,19 @@ def run_bootstrap(
 
     Parameters
     ----------
-    fitted, problem : the fit, and its rows with its objective.
-    how : settings of the resampling.
+    fitted, problem : the fit, and the `Problem` with the rows and the objective of the fit.
+    how : settings of the resampling, such as the number of refits.
     rng : random generator that draws the rows.
-    has_warning : whether a warning about rows that differ from the fitted rows has been issued already.
+    has_warning : whether a warning that the rows differ from the fitted rows has already been issued.
 
     Raises
     ------
-    ValueError : as in `fit.after.bootstrap.refit_resamples`, or the unit of the rows is too large or too small.
+    ValueError : as in `fit.after.bootstrap.refit_resamples`, or the values of a column are too large or too small for
+        double precision.
 
     Warns
     -----
-    RuntimeWarning : the rows are not the rows that were fitted.
+    RuntimeWarning : the rows differ from the rows that were fitted.
     """
     inference.check_unit(fitted.mixture)
     ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
@@ -178,7 +183,7 @@ _RESAMPLING_WORDS = {
 
 
 def _refit_notes(refits: Refits) -> list[str]:
-    """Return notes on the refits that collapsed, were relabelled, ended elsewhere or did not converge."""
+    """Return notes on refits that collapsed, were relabelled, ended at another maximum, or did not converge."""
     words = [
         (refits.n_collapsed, "a component collapsed; these refits are left out"),
         (refits.n_relabelled, "the components came in another order and were sorted back"),
@@ -194,4 +199,4 @@ def _refit_notes(refits: Refits) -> list[str]:
     return notes
 
 
-Bootstrap.__module__ = "gaussmix"  # the module from which users import the class
+Bootstrap.__module__ = "gaussmix"  # users import the class from `gaussmix`

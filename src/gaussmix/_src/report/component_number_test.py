@@ -17,17 +17,19 @@ DEFAULT_LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComponentNumberTest:
-    """Sequence of hypothesis tests of mixtures against larger mixtures.
+    """Results of a sequence of tests of mixtures against mixtures with more components.
 
     Parameters
     ----------
     n_components : (m,), number of components of the smaller mixture in each test.
-    statistic : (m,), statistic of each test: twice the log-likelihood ratio in nats, or the mean likelihood ratio of
-        the two halves of the rows.
+    statistic : (m,), statistic of each test: either twice the log-likelihood ratio in nats, or the likelihood ratio
+        averaged over the two halves of the rows.
     p_value : (m,), p-value of each test.
     method : one-line description of the tests.
-    null_statistics : (m, n), statistics of rows drawn from the smaller mixture; None if no rows were drawn.
-    frame_library : library of data frames that `tidy` returns; None for the first that is installed.
+    null_statistics : (m, n), for each test the statistics of n data sets drawn from the smaller mixture; None if no
+        data sets were drawn.
+    frame_library : library of the data frame that `tidy` returns; None for the first supported library that is
+        installed.
     """
 
     n_components: Indices
@@ -43,10 +45,11 @@ class ComponentNumberTest:
                 frozen(array)
 
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
-        """Return the first number of components that is not rejected in favour of more components.
+        """Return the smallest number of components that is not rejected in favour of more components.
 
-        With probability 1 − alpha there are at least this many components. Each test counts only if all earlier tests
-        reject, so that the result is wrong only if the first true null hypothesis is rejected.
+        The probability that the true number of components is smaller than the result is at most `alpha`. A test counts
+        only if all earlier tests reject. The result is therefore too large only if the first true null hypothesis is
+        rejected.
 
         Parameters
         ----------
@@ -72,4 +75,4 @@ class ComponentNumberTest:
     __repr__ = __str__
 
 
-ComponentNumberTest.__module__ = "gaussmix"  # the module from which users import the class
+ComponentNumberTest.__module__ = "gaussmix"  # users import the class from `gaussmix`

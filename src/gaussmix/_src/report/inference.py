@@ -1,4 +1,4 @@
-"""Uncertainty of a fit: standard errors, covariances and confidence intervals, with the names of statsmodels."""
+"""Standard errors, covariances and confidence intervals of a fit, with the attribute names of statsmodels."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from gaussmix._src.report.summary import aligned, shortened
 
 Function = Callable[[Mixture], ArrayLike]
 DEFAULT_ALPHA = 0.05
-MAX_ALPHA = 0.5  # a larger alpha is most likely meant as the probability of the interval
+MAX_ALPHA = 0.5  # a user who passes a larger alpha most likely means 1 − alpha
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
-MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distance between fit and maximum, in standard errors
-MAX_VARIANCE = 1e140  # in data units²
-MAX_FIT_DISTANCE = 3.0  # maximum distance between a fit and the estimates shown with it, in standard errors
-MIN_RELIABLE_CURVATURE = 15.0  # in nats of all rows; with a smaller curvature, intervals by formula are too narrow
-MIN_SIMULATED = 100.0  # smallest number of rows in the simulations
+MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distances from the fit to the maximum, in standard errors
+MAX_VARIANCE = 1e140  # largest variance, in data units², for which errors do not overflow
+MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
+MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
+MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured coverage
 WEAK_NOTE = "The rows determine some of the parameters only weakly."
 _COVERAGE = " In simulations, 95 % intervals by formula contained 90 % of the true values"
 _METHODS = {
@@ -56,15 +56,18 @@ class ParameterEstimates:
     Parameters
     ----------
     names : names of the estimated values.
-    params : (q,), the estimated values, in their units.
-    covariance : (q, q), covariance of the estimates; NaN where it is unknown, 0 where a value is known exactly.
-    links : for each value, the scale on which its interval is symmetric: "logit" for a weight, "log" for a variance,
-        and "" for the identity.
+    params : (q,), the estimated values, in the units of the parameters or of the function.
+    covariance : (q, q), covariance of the estimates; NaN for estimates without a standard error, 0 for values that are
+        known exactly.
+    links : for each value, the transformation after which the confidence interval is symmetric: "logit" for a weight,
+        "log" for a variance, and "" for the identity.
     method : one-line description of how the estimates were computed.
     notes : caveats, one sentence each.
-    draws : (n, q), values of each bootstrap or jackknife refit; None if the covariance comes from a formula.
-    draw_weights : (n,), weight of the square of each jackknife refit, whose draws have no quantiles; otherwise None.
-    frame_library : library of data frames that `tidy` returns; None for the first that is installed.
+    draws : (n, q), estimates from each bootstrap or jackknife refit; None if the covariance comes from a formula.
+    draw_weights : (n,), for jackknife refits, which have no quantiles, the factor of each squared deviation in the
+        covariance; None for bootstrap refits.
+    frame_library : library of the data frame that `tidy` returns; None for the first supported library that is
+        installed.
     """
 
     names: tuple[str, ...]
@@ -98,9 +101,10 @@ class ParameterEstimates:
         Parameters
         ----------
         alpha : probability outside the interval, above 0 and at most 0.5.
-        method : "wald" for estimate ± z · standard error, on the scale of `links`. The default of a bootstrap is
-            "percentile" for quantiles of the refits. "centred" shifts these quantiles on the scale of `links`, so that
-            the mean of the refits is the estimate; it needs a bootstrap, too.
+        method : "wald" gives estimate ± z · standard error, computed on the scale of `links`. "percentile", the default
+            for a bootstrap, gives quantiles of the refits. "centred" gives quantiles of the refits after a shift on the
+            scale of `links` that makes the mean of the refits equal to the estimate; this method needs a bootstrap,
+            too.
 
         Raises
         ------
@@ -128,7 +132,7 @@ class ParameterEstimates:
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            with np.errstate(over="ignore"):  # an end of an interval may be infinite
+            with np.errstate(over="ignore"):  # because an end of an interval may overflow to infinity
                 ends[index] = back(there(value) + moves)
         return ends
 
@@ -147,7 +151,7 @@ class ParameterEstimates:
         return {"term": list(self.names), **of_numbers}
 
     def summary(self, alpha: float = DEFAULT_ALPHA) -> str:
-        """Return the estimates, their standard errors and their intervals as a page of text.
+        """Return a text table of the estimates with their standard errors and intervals.
 
         Parameters
         ----------
@@ -177,13 +181,13 @@ class ParameterEstimates:
 def with_intervals(
     estimates: ParameterEstimates, alpha: float = DEFAULT_ALPHA
 ) -> list[tuple[str, list[str], list[float]]]:
-    """Return each estimate's name, and its value, standard error and interval ends as texts and as floats."""
+    """Return names, values, standard errors and intervals of the estimates, both as texts and as floats."""
     values = zip(estimates.params, estimates.bse, *estimates.conf_int(alpha).T, strict=True)
     return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Format an estimate, its standard error and its interval with three significant digits of the standard error."""
+    """Format an estimate, its error and its interval with as many decimals as three digits of the error need."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -196,7 +200,7 @@ def _one(value: Any) -> Any:
     return value
 
 
-# The link function, its inverse, and its derivative for each name of a link.
+# Each name of a link is mapped to the link function, the inverse function, and the derivative.
 _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[float], float]]] = {
     "": (_one, _one, lambda value: 1.0),
     "log": (np.log, np.exp, lambda value: 1 / value),
@@ -205,7 +209,7 @@ _LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[fl
 
 
 def parameter_entries(mixture: Mixture) -> dict[str, Any]:
-    """Return names, values and links of all parameters of a mixture, as arguments for `ParameterEstimates`."""
+    """Return names, values and links of all parameters of a mixture as a dict of arguments of `ParameterEstimates`."""
     scale, own = ParameterLayout.at_model(mixture._model), names_of(mixture)
     of_kind = {ParameterKind.WEIGHT: "logit", ParameterKind.VARIANCE: "log"}
     links = tuple(of_kind.get(term.kind, "") for term in scale.terms)
@@ -226,7 +230,7 @@ class MixtureEstimates(ParameterEstimates):
     mixture: Mixture = field(kw_only=True)
 
     def _furthest(self, model: Model, chosen: NDArray[np.bool_] | bool = True) -> float:
-        """Return a model's largest distance from the estimates, in standard errors, over the chosen parameters (q,)."""
+        """Return the largest distance of a model's chosen parameters (q,) from the estimates, in standard errors."""
         errors, distances = self.bse, np.abs(self.params - ParameterLayout.at_model(model).to_vector(model))
         chosen = chosen & (errors > 0)
         return float((distances[chosen] / errors[chosen]).max(initial=0.0))
@@ -243,8 +247,8 @@ class MixtureEstimates(ParameterEstimates):
 def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str, Array]:
     """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
-    Each column has a value for each component, and one for noise if there is noise. Raises ValueError if the mixture
-    has other parameters than the estimates, or is several standard errors away.
+    Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
+    the mixture has other parameters than the estimates, or is several standard errors away from them.
     """
     scale = ParameterLayout.at_model(mixture._model)
     if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
@@ -253,8 +257,8 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
-            f"estimates is {furthest:.2g} standard errors from this mixture. It describes another fit, or this one "
-            "ended far from its maximum. Use tidy() of estimates, or fit with a lower tol."
+            f"estimates is {furthest:.2g} standard errors from this mixture: the estimates are of another fit, or "
+            "this fit ended far from its maximum. Use estimates.tidy(), or fit with a lower tol."
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()
@@ -269,11 +273,11 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Inference(MixtureEstimates):
-    """Uncertainty of the weights, means and covariances of a mixture, or of any function of a mixture, by formula.
+    """Uncertainty of a mixture's weights, means and covariances, or of any function of the mixture, by formula.
 
-    The parameters are the weights, with the weight of noise last, then the means, then the covariances. A covariance
-    has the entries of its lower triangle row by row, or the parameters of its structure. Covariances that all
-    components share are listed once.
+    The estimated parameters are the weights (with the weight of noise last), followed by the means and the covariances.
+    A covariance is represented by the entries of its lower triangle, row by row, or by the parameters of its structure.
+    Covariances that all components share are listed once.
 
     Parameters
     ----------
@@ -292,16 +296,17 @@ class Inference(MixtureEstimates):
 
         Parameters
         ----------
-        function : function of a `Mixture` that returns a number or an array, and is smooth near the mixture.
-        name : name of the function's values in the result.
+        function : a function that takes a `Mixture` and returns a number or an array. The function must be smooth near
+            the fitted mixture.
+        name : name under which the result lists the function's values.
 
         Returns
         -------
-        estimates : estimates of the function's values.
+        estimates : estimates of the function's values, with standard errors and intervals.
 
         Raises
         ------
-        ValueError : the function is not finite near the mixture.
+        ValueError : the function is not finite for a mixture near the fitted mixture.
         """
         value = function_values(function, self.mixture)
         own = self.mixture
@@ -315,11 +320,11 @@ class Inference(MixtureEstimates):
         return self._function_estimates(name, value, covariance)
 
     def sample_mixtures(self, n_samples: int = MAX_SHOWN_MIXTURES, rng: Rng = 0) -> list[Mixture]:
-        """Draw mixtures from the normal approximation of the estimates, for use in plots.
+        """Draw mixtures from the normal approximation of the estimates' distribution, so that plots can show them.
 
         Parameters
         ----------
-        n_samples : number of mixtures.
+        n_samples : number of mixtures to draw.
         rng : a `numpy.random.Generator`, or a seed.
         """
         drawn = self.optimum.draw_models(check_count("n_samples", n_samples, 1), self.kind, generator(rng))
@@ -327,7 +332,7 @@ class Inference(MixtureEstimates):
 
 
 def value_entries(name: str, value: Array) -> dict[str, Any]:
-    """Return names, values and links of a function's value, as arguments for `ParameterEstimates`."""
+    """Return names, values and links of a function's values as a dict of arguments of `ParameterEstimates`."""
     names = (name,) if not value.ndim else tuple(f"{name}[{i}]" for i in range(value.size))
     return {"names": names, "params": value.ravel(), "links": ("",) * value.size}
 
@@ -337,9 +342,9 @@ def as_mixtures(models: Iterable[Model], like: Mixture) -> list[Mixture]:
 
 
 def function_values(function: Function, mixture: Mixture) -> Array:
-    """Evaluate a user's function; raise TypeError if it is not callable, ValueError if its values are not finite."""
+    """Evaluate a user's function; raise TypeError if it isn't callable, ValueError if a value is not finite."""
     if not callable(function):
-        raise ParameterTypeError(f"Give a function of a mixture that returns numbers, not {function!r:.60}.")
+        raise ParameterTypeError(f"Pass a function that takes a mixture and returns numbers, not {function!r:.60}.")
     values = np.asarray(function(mixture))
     if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
         raise ValueError(f"The function must return finite numbers for mixtures near the estimate, not {values!s:.60}.")
@@ -347,42 +352,44 @@ def function_values(function: Function, mixture: Mixture) -> Array:
 
 
 def check_unit(mixture: Mixture) -> None:
-    """Raise ValueError if the variance of an estimated variance would overflow or underflow in double precision."""
+    """Raise ValueError if the standard error of a variance would overflow or underflow in double precision."""
     variances = mixture._model.covariances.variances()
     wrong = (variances > MAX_VARIANCE) | ((variances > 0) & (variances < 1 / MAX_VARIANCE))
     if wrong.any():
         k, j = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, and the variance of "
-            f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Give this column in another unit."
+            f"Standard errors need variances from {1 / MAX_VARIANCE:.0e} to {MAX_VARIANCE:.0e}, but the variance of "
+            f"{names_of(mixture)[j]} in component {k} is {variances[k, j]:.3g}. Rescale this column."
         )
 
 
 def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_counts: bool) -> Inference:
-    """Compute standard errors at the maximum near a fit.
+    """Compute standard errors at the maximum of the objective that is nearest to a fit.
 
     Parameters
     ----------
-    fitted : the fit.
+    fitted : the result of the fit.
     problem : rows and objective of the fit.
-    kind : kind of the covariance, one of `fit.after.inference.INFORMATION_KINDS`.
-    are_counts : whether row weights count rows. Otherwise the sandwich uses the squares of the weights.
+    kind : how the covariance is computed, one of `fit.after.inference.INFORMATION_KINDS`.
+    are_counts : whether row weights are counts of equal rows. If they are not, the sandwich uses the squares of the
+        weights.
 
     Raises
     ------
-    ValueError : there is no formula, there are too few rows for the kind, or their unit is too large or too small.
+    ValueError : standard errors cannot be computed by formula, there are too few rows for `kind`, or the values of a
+        column are too large or too small for double precision.
 
     Warns
     -----
-    RuntimeWarning : the rows are not the rows that were fitted, or the fit ended more than a standard error from the
-        maximum.
+    RuntimeWarning : the rows differ from the rows that were fitted, or the fit ended more than one standard error away
+        from the maximum.
     """
     check_unit(fitted.mixture)
     how = None if kind == "hessian" else are_counts or kind != "sandwich"
     try:
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=how)
     except NotSmooth as error:
-        raise ValueError(f"inference has no formula here: {error}. Use bootstrap(X).") from None
+        raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
     covariance = peak.parameter_covariance(kind, problem.objective)
     mixture = Mixture._from_model(peak.model, fitted.mixture.feature_names)
     others = another_rows(fitted, problem, peak.initial_objective)
@@ -414,10 +421,10 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
 
 
 def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | None:
-    """Return a warning if the number or the likelihood of these rows shows that they were not fitted; otherwise None.
+    """Return a warning if the number or the objective of the rows differs from the fit; otherwise None.
 
-    `before` is the objective of the mixture on these rows. The trace of the fit ends with the objective before the
-    last step, so the two values may differ by about the last gain.
+    `before` is the objective of the fitted mixture for the rows. The trace of the fit ends with the objective before
+    the last step, so that `before` and the end of the trace may differ by about the gain of the last step.
     """
     n_rows, heights = problem.source.n_rows, fitted.lower_bounds
     if fitted.row_summary is not None and fitted.row_summary.n_rows != n_rows:
@@ -425,7 +432,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
-    # A ridge may lower the objective, so the difference may have either sign.
+    # The absolute difference is compared because a ridge may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
@@ -454,20 +461,20 @@ _SHIFTED = "The estimates are for the maximum, which is up to {:.2g} standard er
 def is_weakly_identified(peak: LocalMaximum) -> bool:
     """Check whether the rows determine some parameter so weakly that formulas for standard errors are inaccurate.
 
-    Formulas approximate the objective by a parabola, which is accurate within a standard error of the maximum only if
-    the curvature is large in all directions. The result is False if the curvature is zero in some direction, because
-    refits cannot help there.
+    Formulas approximate the objective by a parabola. This approximation is accurate within a standard error of the
+    maximum only if the curvature is large in all directions. The result is False if the curvature is zero in some
+    direction, because refits cannot give standard errors then either.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
 
 def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
-    """Return the note on weakly determined parameters, with the simulated coverage if there are enough rows."""
+    """Return a note on weakly determined parameters, with the coverage in simulations if there are enough rows."""
     return WEAK_NOTE if peak.total_weight < MIN_SIMULATED else f"{WEAK_NOTE}{_COVERAGE}{further}."
 
 
 def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """Return caveats about the estimates; `at_ridge` lists columns whose variance in a component is only the ridge."""
+    """Return caveats about the estimates; `at_ridge` names columns whose variance in a component is only the ridge."""
     notes = []
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)
@@ -503,5 +510,5 @@ _OF_FROZEN = {
 
 
 ParameterEstimates.__module__ = MixtureEstimates.__module__ = Inference.__module__ = (
-    "gaussmix"  # the module from which users import the classes
+    "gaussmix"  # users import these classes from `gaussmix`
 )

@@ -29,7 +29,7 @@ _FAILURE_ADVICE = {
     "another start (init_params, n_init).",
 }
 
-# This text is scikit-learn's own, because programs match it.
+# The text is copied from scikit-learn, because programs filter warnings by this text.
 _NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
@@ -37,23 +37,23 @@ _NOT_CONVERGED = (
 
 
 _PLURALS = {"rests": "rest", "has": "have"}
-_MAX_CAUSES = 2  # maximum number of causes that a warning lists for components on the ridge
+_MAX_CAUSES = 2  # a warning lists at most two causes for which components depend on the ridge
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
 class CollapseWarning(ConvergenceWarning, RuntimeWarning):
-    """Warning that components collapsed, lost their rows, or outnumber the distinct rows.
+    """Warning that components collapsed, lost their rows, or are more numerous than the distinct rows.
 
-    The class derives from ConvergenceWarning, so that the warning filters of programs for scikit-learn apply to it.
+    The class derives from ConvergenceWarning, so that warning filters written for scikit-learn apply to it.
     """
 
 
 class SearchWarning(RuntimeWarning):
-    """Warning about a model selection as a whole, not about the mixture that was chosen."""
+    """Warning about a model selection as a whole, in contrast to warnings about the chosen mixture."""
 
 
 def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = LIKELIHOOD) -> None:
-    """Warn about the end of the best run and about omitted starts; `raised` is the name of the objective."""
+    """Warn if the best run ended early or lost components, and if starts were omitted; `raised` names the objective."""
     if run.trace.frozen_components:
         warn(frozen_sentence(run.trace), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
@@ -66,7 +66,7 @@ def warn_about_run(run: EMState, left_out: Outcome | None = None, raised: str = 
 
 
 def frozen_sentence(trace: Trace) -> str | None:
-    """Return a warning that names the frozen components, the reasons and remedies, or None if none is frozen."""
+    """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen."""
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
@@ -85,7 +85,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 
 def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
-    """Return sentences that name the components that rest on the ridge, and the causes; "" if there are none."""
+    """Return sentences with the components whose variance is only the ridge, and the causes; "" if there are none."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
@@ -102,9 +102,9 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
 
 
 def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[str] | None = None) -> str:
-    """Return the sentences of `ridge_causes` with advice; `columns` describes singular columns, or is "".
+    """Return the sentences of `ridge_causes` with advice; `columns` is a description of singular columns, or "".
 
-    If `names` is given, the components are classes, and the advice is for a classifier.
+    If `names` is not None, `names` are the classes of the components, and the advice is for a classifier.
     """
     of_classes = "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."
     usual = "Lower n_components, leave out columns of few values, or set a prior." if names is None else of_classes
@@ -115,7 +115,7 @@ def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[
 def warn_of_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
-    """Return diagnoses of the components that rest on the ridge, and warn unless the user chose the ridge."""
+    """Return diagnoses of components whose variance is only the ridge; warn unless the user chose the ridge."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
@@ -124,7 +124,7 @@ def warn_of_ridge(
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Return a warning that names constant columns, whose variance is the automatic ridge; None if there are none."""
+    """Return a warning that names constant columns, whose variance is only the ridge; None without constant columns."""
     if not constant:
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
@@ -136,7 +136,7 @@ def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[s
 
 
 def not_started_sentence(results: Sequence[Result]) -> str | None:
-    """Return a warning about candidates that were not started, with the reason; None if all were started."""
+    """Return a warning with the number of candidates that were not started, and why; None if all were started."""
     failures = [result.failure for result in results if result.failure is not None and not result.was_started]
     if not failures:
         return None
@@ -149,9 +149,9 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
 def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
     """Return a warning about failed candidates if they may have changed the choice; otherwise None.
 
-    Failures may have changed the choice in three cases: more than half of the candidates failed, a candidate failed
-    that has at most as many components as the chosen one, or `columns` describes singular columns. Otherwise no warning
-    is needed, because large candidates often fail and `results_` lists the reasons.
+    Failures may have changed the choice in three cases: more than half of the candidates failed; a candidate failed
+    that has at most as many components as the chosen candidate; or `columns` describes singular columns. In other cases
+    no warning is needed, because candidates with many components often fail, and `results_` lists the reasons.
     """
     failed = [result for result in results if result.failure is not None]
     if not failed:
@@ -159,7 +159,7 @@ def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) ->
     fewest = min(result.candidate.n_components for result in failed)
     if not columns and 2 * len(failed) <= len(results) and fewest > chosen.candidate.n_components:
         return None
-    from gaussmix._src.fit.candidates import describe_failures  # imported here because only model selection needs it
+    from gaussmix._src.fit.candidates import describe_failures  # imported late: only for model selection
 
     reasons, advice = describe_failures(failed, columns)
     count = f"{len(failed)} of {counted(len(results), 'candidate')}"
@@ -178,7 +178,7 @@ def failed_sentence(results: ResultsTable) -> str | None:
 
 
 def stability_sentence(results: ResultsTable, best: int) -> str | None:
-    """Return a note on a choice by stability: its peaks, unrated candidates, and BIC's choice; otherwise None."""
+    """Return a note on peaks, unrated candidates and BIC's choice if stability was computed; otherwise None."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]
@@ -194,7 +194,7 @@ def stability_sentence(results: ResultsTable, best: int) -> str | None:
 
 
 def rounding_sentence(error: Array) -> str | None:
-    """Return a warning about covariances so nearly singular that log densities lose digits; None if there are none."""
+    """Return a warning about covariances so nearly singular that log densities are inaccurate; otherwise None."""
     concerned = (error > MIN_ROUNDING).nonzero()[0]
     if not concerned.size:
         return None

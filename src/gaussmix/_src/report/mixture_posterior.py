@@ -1,4 +1,4 @@
-"""The posterior of a mixture after a Bayesian fit, with draws of mixtures and credible intervals."""
+"""The approximate posterior distribution of a mixture after a Bayesian fit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class MixturePosterior:
 
     The weights have Dirichlet or Beta distributions, and the components have normal-Wishart or normal-gamma
     distributions. Labels do not switch between draws, because the approximation describes a single labelling of the
-    components. Weights and components are independent, although they depend on each other in the exact posterior, so
-    that intervals are too narrow if components overlap.
+    components. The approximation treats weights and component parameters as independent, although they depend on each
+    other in the exact posterior. Therefore intervals are too narrow if components overlap.
 
     Parameters
     ----------
     approximation : variational posterior of the components that have rows.
-    mixture : mixture of these components at the posterior means.
-    frame_library : library of data frames in results; None for the first that is installed.
+    mixture : mixture of the components that have rows, whose parameters are the posterior means.
+    frame_library : library of the data frames in results; None for the first supported library that is installed.
 
     Examples
     --------
@@ -59,13 +59,13 @@ class MixturePosterior:
 
         Parameters
         ----------
-        n_samples : number of mixtures.
+        n_samples : number of mixtures to draw.
         rng : a `numpy.random.Generator`, or a seed.
 
         Returns
         -------
-        mixtures : list of mixtures of the components that have rows, in their order. The small weight of empty
-            components is distributed among these.
+        mixtures : list of mixtures, each with the components that have rows, in the order of `mixture_`. The small
+            weight of empty components is distributed among the other components.
 
         Raises
         ------
@@ -80,18 +80,20 @@ class MixturePosterior:
 
         Parameters
         ----------
-        n_samples : number of draws; with 1,000 the ends of intervals are accurate to about 0.1 standard deviations.
+        n_samples : number of mixtures to draw; with 1,000 mixtures the ends of intervals are accurate to about 0.1
+            standard deviations.
         rng : a `numpy.random.Generator`, or a seed.
 
         Returns
         -------
-        estimates : estimates that `print` shows as a table. They have the attributes and methods of the result of
-            `inference`: `params` with the parameters of `mixture_`, `bse`, `cov_params()`, `conf_int(alpha)` with
-            quantiles of the draws, and `tidy()`. Only components that have rows are included.
+        estimates : estimates that `print` shows as a table. The result has the same attributes and methods as the
+            result of `inference`: `params` are the parameters of `mixture_`, and `conf_int(alpha)` returns quantiles of
+            the draws; there are also `bse`, `cov_params()` and `tidy()`. Components without rows are not included.
 
         Raises
         ------
-        ValueError, TypeError : a parameter is invalid, or the unit of a column is too large or too small.
+        ValueError, TypeError : a parameter is invalid, or the values of a column are too large or too small for double
+            precision.
         """
         inference.check_unit(self._mixture)
         scale = ParameterLayout.at_model(self._mixture._model)
@@ -103,7 +105,7 @@ class MixturePosterior:
     def estimate(
         self, function: Function, name: str = "function", n_samples: int = 1000, rng: Rng = None
     ) -> ParameterEstimates:
-        """Estimate a function of the mixture with its credible interval.
+        """Estimate the value of a function of the mixture, with a credible interval.
 
         Parameters
         ----------
@@ -112,12 +114,13 @@ class MixturePosterior:
 
         Returns
         -------
-        estimates : result as in `estimates`; `params` has the values of the function at `mixture_`.
+        estimates : an object like the result of `estimates`, in which `params` has the values of the function for
+            `mixture_`.
 
         Raises
         ------
         TypeError : `function` is not callable, or a parameter is invalid.
-        ValueError : the function is not finite for a draw, or a parameter is invalid.
+        ValueError : the function is not finite for one of the drawn mixtures, or a parameter is invalid.
         """
         value = inference.function_values(function, self._mixture)
         check_count("n_samples", n_samples, 2)
@@ -132,4 +135,4 @@ class MixturePosterior:
         )
 
 
-MixturePosterior.__module__ = "gaussmix"  # the module from which users import the class
+MixturePosterior.__module__ = "gaussmix"  # users import the class from `gaussmix`

@@ -35,7 +35,7 @@ from gaussmix._src.validation.rows import counted_weight
 
 _MIN_P_VALUE = 1e-6  # a row with a smaller p-value counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
-_MAX_DISTANT = 3  # number of distant rows that causes no warning, because any table may have a few
+_MAX_DISTANT = 3  # up to three distant rows cause no warning, because any table may have a few
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
@@ -44,8 +44,9 @@ def make_summary(
 ) -> Summary:
     """Create the summary of a fit.
 
-    `kind` is the name of the estimator, and `names` are feature names for a mixture without names. `rows` is a source
-    whose weights count rows, with its engine; if it is None, the summary has only the statistics that the fit stored.
+    `kind` is the name of the estimator, and `names` are feature names for a mixture without names. `rows` is a pair of
+    a source, whose weights are counts, and an engine; if `rows` is None, the summary has only the statistics that the
+    fit stored.
     """
     mixture, facts = fitted.mixture, fitted.row_summary
     values: dict[str, Any] = {"log_likelihood": None, "bic": None, "icl": None, "is_final": True}
@@ -83,17 +84,17 @@ def make_summary(
 
 
 def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
-    """Return the rows as a data frame with columns for component, uncertainty, log density and p-value.
+    """Return the rows as a data frame with the additional columns component, uncertainty, log_density and p_value.
 
-    If the rows came in a data frame, the columns are added to it. `mixture` provides the labels, and `estimator` the
-    log densities.
+    If the rows are from a data frame, the columns are added to this data frame. Labels are computed with `mixture`, and
+    log densities with `estimator`.
     """
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("augment needs an array or a data frame in memory. For other rows, use predict(X).")
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    # The estimator's mixture caches the density levels that p-values need.
+    # The p-values are computed with the estimator's mixture, because it caches the density levels that p-values need.
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
@@ -105,7 +106,11 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
 
 
 def count_distant(mixture: Mixture, rows: Rows, labels: Indices, log_density: Array) -> int:
-    """Count complete rows, except noise, so far below the lowest peak of a component that their p-value is < 1e-6."""
+    """Count distant rows among the complete rows that are not noise.
+
+    A row is distant if its density is so far below the lowest of the components' peak densities that its p-value is
+    below 1e-6.
+    """
     peaks = mixture.parameters.log_scale
     level = peaks[peaks > -np.inf].min() - half_square(np.log([_MIN_P_VALUE]), mixture.n_features)
     return int(np.count_nonzero((log_density < level) & (labels >= 0) & ~np.isnan(rows).any(axis=1)))
@@ -122,7 +127,7 @@ def distant_sentence(n_distant: int, n_rows: int) -> str | None:
 
 
 def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None) -> Explanation:
-    """Create an explanation of why rows belong to their components."""
+    """Create an `Explanation` of why each row was assigned to its component."""
     if not isinstance(source, ArraySource):
         raise ParameterTypeError("explain needs an array or a data frame in memory. Read some of the rows first.")
     block = next(iter(source.blocks()))
@@ -135,7 +140,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
 
 
 def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
-    """Return 1 − max_k p(k | x) for each row, (n_rows,), including noise; computed in parts to limit memory."""
+    """Return 1 − max_k p(k | x) for each row, (n_rows,), where k may be noise; rows are split to limit memory."""
     parts = []
     for part in block.split(max(1, MAX_RESPONSIBILITIES // (TILE_ROWS * len(mixture))) * TILE_ROWS):
         responsibilities = engine.responsibilities(part, mixture.parameters)
@@ -145,7 +150,7 @@ def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:
 
 
 def one_line(fitted: FitResult) -> str:
-    """Describe a fit in one line: size, rows, log-likelihood, steps and time, as far as they are known."""
+    """Describe a fit in one line: size, rows, log-likelihood, steps and time; unknown values are left out."""
     mixture, facts = fitted.mixture, fitted.row_summary
     d = mixture.n_features
     parts = [counted(mixture.n_components, "component"), mixture.family.name]
@@ -167,7 +172,11 @@ def as_html(fitted: FitResult) -> str:
 
 
 def described(estimator: BaseEstimator, n_char_max: int) -> str:
-    """Return scikit-learn's repr, which wraps lines only for a class that does not define its own repr."""
+    """Return scikit-learn's repr of an estimator.
+
+    The repr is computed for a class that does not override `__repr__`, because scikit-learn wraps lines only for such a
+    class.
+    """
     kind = type(estimator)
     plain = type(kind.__name__, (BaseEstimator,), {"__init__": kind.__init__})
     same: Any = object.__new__(plain)
@@ -176,7 +185,7 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
-    """Append the size of noise, if there is noise, to the sizes of the components."""
+    """Append the number of noise rows, if there is noise, to the numbers of rows of the components."""
     return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
 
 
@@ -201,7 +210,7 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 
 def _ending(fitted: FitResult) -> dict[str, Any]:
-    """Return why and when EM stopped, and facts about the maximum, starts and search; None for unknown values."""
+    """Return when and why EM stopped, with facts about the maximum, starts and search; unknown values are None."""
     ending, converged = fitted.outcome, fitted.converged
     reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
     values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
@@ -211,7 +220,7 @@ def _ending(fitted: FitResult) -> dict[str, Any]:
 
 
 def _warnings(fitted: FitResult) -> list[str]:
-    """Return warnings about components, features, and candidates of a model selection."""
+    """Return warnings about components and features of the fit, and about candidates of a model selection."""
     noted = [] if fitted.outcome is None else fitted.outcome.diagnostics
     items = [_sentence(each) for each in noted[:_MAX_DIAGNOSES]]
     if len(noted) > _MAX_DIAGNOSES:

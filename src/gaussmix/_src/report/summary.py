@@ -18,7 +18,7 @@ from gaussmix._src.numerics.frames import made_frame
 
 _MAX_COLUMNS = 10  # maximum number of columns in a table
 _MAX_TABLE_ROWS = 40  # maximum number of rows in a table on a terminal
-_MAX_PAGE_ROWS = 200  # maximum number of rows in other tables
+_MAX_PAGE_ROWS = 200  # maximum number of rows in tables that are not printed on a terminal
 _TEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "−": "$-$", "…": r"\dots{}", "~": r"\textasciitilde{}"}
 _TEX |= {"^": r"\textasciicircum{}", **{character: f"\\{character}" for character in "&%$#_{}"}}
 
@@ -29,14 +29,16 @@ class Summary:
 
     Parameters
     ----------
-    title : title, with the estimator, the number of components and the covariance structure.
-    statistics : the values of `glance`, by name.
-    components : the columns of `tidy`, by name, with a row for each component and one for noise.
+    title : heading with the estimator, the number of components and the covariance structure.
+    statistics : statistics of the fit by name; the same values as in `glance`.
+    components : the columns of `tidy` by name; each column has a value for each component and, if there is noise, one
+        for noise.
     warnings : warnings about the fit, one sentence each.
     mixture : the fitted mixture.
     names : names of the features.
-    frame_library : library of the data frame that `to_frame` returns; None for the first that is installed.
-    extra_lines : additional headings and values, shown below the line on the data.
+    frame_library : library of the data frame that `to_frame` returns; None for the first supported library that is
+        installed.
+    extra_lines : additional pairs of a heading and a value, which are shown below the line about the data.
     """
 
     title: str
@@ -62,9 +64,9 @@ class Summary:
 
         Parameters
         ----------
-        width : maximum length of a line in characters. The table is transposed if it fits better that way. Columns
-            that do not fit, and rows after the fortieth, are only counted. None for at most ten columns and two
-            hundred rows.
+        width : maximum length of a line in characters. If the table is too wide, it is transposed or columns are left
+            out. The number of omitted columns, and of rows after the fortieth, is stated. None, the default, shows at
+            most ten columns and two hundred rows.
         """
         header, rows = self._table() if width is None else self._cells()
         if width is None:
@@ -83,7 +85,7 @@ class Summary:
         return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
-        """Return two LaTeX tables, one of the whole fit and one of the components, for the package booktabs."""
+        """Return a LaTeX table of the whole fit and one of the components; both need the LaTeX package booktabs."""
         header, rows = self._table()
         facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
@@ -91,11 +93,11 @@ class Summary:
         return "\n".join([*notes, *facts, "", *top, *map(_tex_row, rows), r"\bottomrule", r"\end{tabular}"])
 
     def to_frame(self) -> Any:
-        """Return the components as a data frame, as `tidy` does."""
+        """Return a data frame with the properties of the components, which is the same as the result of `tidy`."""
         return made_frame(self.components, self.frame_library)
 
     def _lines(self) -> list[tuple[str, str]]:
-        """Return names and values of the statistics of the whole fit."""
+        """Return the lines about the whole fit as pairs of a heading and a value."""
         facts = self.statistics
         seen = "" if facts["n_rows"] is None else f"{counted(facts['n_rows'], 'row')} of "
         missing = f", {counted(facts['n_missing'], 'cell')} missing" if facts["n_missing"] else ""
@@ -125,12 +127,12 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return the header and rows of the table, up to ten columns and two hundred rows, with counts of the rest."""
+        """Return header and rows of a table with up to ten columns and two hundred rows; omitted ones are counted."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of the whole table; features are rows if they outnumber the components."""
+        """Return header and rows of the whole table, with one row per feature if there are many features."""
         mixture, columns = self.mixture, self.components
         K = mixture.n_components
         deviations = np.sqrt(mixture._model.covariances.variances())
@@ -158,7 +160,7 @@ class Summary:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Join the cells of each row into a line of fixed length with right-aligned columns."""
+    """Join the cells of each row into a line; columns are right-aligned, and all lines have the same length."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
@@ -170,7 +172,7 @@ def shortened(rows: list[list[str]], n_rows: int = _MAX_TABLE_ROWS) -> list[list
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:
-    """Return header and rows with the first `n_columns` columns and, if needed, one that counts omitted columns."""
+    """Return header and rows with the first `n_columns` columns and, if columns were omitted, their number."""
     if len(header) <= n_columns:
         return [header, *rows]
     return [[*header[:n_columns], f"… {len(header) - n_columns} more"], *([*row[:n_columns], ""] for row in rows)]
@@ -181,4 +183,4 @@ def _tex_row(cells: Sequence[str]) -> str:
     return f"{' & '.join(escaped)} \\\\"
 
 
-Summary.__module__ = "gaussmix"  # the module from which users import the class
+Summary.__module__ = "gaussmix"  # users import the class from `gaussmix`

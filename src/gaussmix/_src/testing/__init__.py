@@ -1,1 +1,1 @@
-"""The checks of `gaussmix.testing`, and the test problems that they use."""
+"""The checks of `gaussmix.testing`, and the test problems that the checks use."""

@@ -1,4 +1,4 @@
-"""Checks of covariances and whitenings: every form must agree with its full matrices, and W Σ Wᵀ must be I."""
+"""Checks of covariances and whitenings against full matrices; in particular, W Σ Wᵀ must be the identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     dense = covariances.dense()
     assert_close(dense.shape, (n_components, n_features, n_features), 0.0, 1.0, "shape of dense")
     if covariances.is_shared and not (dense == dense[:1]).all():
-        raise AssertionError("components do not share what is_shared says they share")
+        raise AssertionError("is_shared is True, but the components have different covariances")
     size, condition = np.abs(dense).max(), float(np.linalg.cond(dense).max())
     tight, loose = 8 * n_features * EPS, 16 * n_features * condition * EPS
     diagonals = np.diagonal(dense, axis1=1, axis2=2)
@@ -32,7 +32,7 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     check_whitening(covariances.whitening, dense)
     assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
     if covariances.is_shared and not covariances.whitening.is_shared:
-        raise AssertionError("a shared covariance must make a shared whitening")
+        raise AssertionError("is_shared is True for the covariances, but not for their whitening")
     inverse = covariances.inverse()
     unit = np.broadcast_to(np.eye(n_features), dense.shape)
     assert_close(inverse.dense() @ dense, unit, loose, 1.0, "inverse times itself")
@@ -61,7 +61,7 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
         image = covariances.transform(A).dense()
         assert_close(image, A @ dense @ A.T, rounding, np.abs(image).max(), "transform")
     if covariances.transform(np.empty((0, n_features))).dense().shape != (len(dense), 0, 0):
-        raise AssertionError("a map to no features has covariances of some")
+        raise AssertionError("a transformation to zero features must return covariances of shape (n_components, 0, 0)")
     if n_features == 1:
         return
     unknown, known = np.split(rng.permutation(n_features), [1])
@@ -76,12 +76,12 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
-    """Check a whitening against the covariances that it was computed from.
+    """Check a whitening against the covariances from which the whitening was computed.
 
     Parameters
     ----------
-    whitening : whitening of one covariance or of n_components covariances.
-    dense : (n_components, n_features, n_features), the same covariances as full matrices, data units².
+    whitening : the whitening to check, of a covariance that all components share or of one covariance per component.
+    dense : (n_components, n_features, n_features), the covariances of the whitening as full matrices, in data units².
 
     Raises
     ------
@@ -89,13 +89,13 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
 
     Notes
     -----
-    Errors may be at most c · n_features · cond · ε with c = 8; see Higham (2002), Accuracy and Stability of Numerical
-    Algorithms, theorems 8.5 and 10.4. `cond` is the condition of Σ after its rows and columns have been scaled to a
-    unit diagonal, because the errors of a Cholesky factor do not depend on units (theorem 10.5).
+    A check fails if an error is larger than 8 · n_features · cond · ε, a bound from theorems 8.5 and 10.4 of Higham
+    (2002), Accuracy and Stability of Numerical Algorithms. Here `cond` is the condition number of Σ after scaling to a
+    unit diagonal, because the errors of a Cholesky factor do not depend on the units of the features (theorem 10.5).
     """
     n_components, n_features, _ = dense.shape
     if whitening.is_shared != (len(whitening.factors) == 1):
-        raise AssertionError("is_shared must say whether there is one factor")
+        raise AssertionError("is_shared of the whitening must be True exactly if there is a single factor")
     log_abs_det = np.broadcast_to(whitening.log_abs_det, n_components)
     offsets = np.random.default_rng(n_features).standard_normal((n_components, n_features))
     offsets *= np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
@@ -104,7 +104,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
         deviations = np.sqrt(np.diagonal(covariance))
         condition = float(np.linalg.cond(covariance / np.multiply.outer(deviations, deviations)))
         tolerance = 8 * n_features * condition * EPS
-        factor = whitening.whiten(k, np.eye(n_features)).T  # the full matrix W_k that `whiten` applies
+        factor = whitening.whiten(k, np.eye(n_features)).T  # the matrix W_k by which `whiten` multiplies
         assert_close(factor @ covariance @ factor.T, np.eye(n_features), tolerance, 1.0, f"W Σ Wᵀ of component {k}")
         expected = -0.5 * np.linalg.slogdet(covariance / np.multiply.outer(deviations, deviations))[1]
         expected -= np.log(deviations).sum()

@@ -1,4 +1,4 @@
-"""Checks of covariance structures: `update` must maximise the likelihood, and all properties must be correct."""
+"""Checks that a covariance structure's `update` maximises the likelihood, and that its properties are correct."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from gaussmix._src.testing.check_covariances import check_covariances
 from gaussmix._src.testing.check_fit import check_equivariance, check_monotone
 from gaussmix._src.testing.closeness import EPS, assert_close
 
-SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # n_components, n_features
-GAIN = 1e-12  # relative gain of the expected log-likelihood that an iterative `update` may leave
-DIFF_STEP = 1e-5  # step of numerical differentiation; its relative errors are DIFF_STEP² and ε / DIFF_STEP
-SLOPE = 1e-7  # allowed slope, some thousand times DIFF_STEP² and ε / DIFF_STEP
+SHAPES = [(1, 1), (3, 1), (1, 3), (2, 2), (3, 4), (2, 6)]  # pairs of n_components and n_features
+GAIN = 1e-12  # largest relative gain of the expected log-likelihood that `update` may miss
+DIFF_STEP = 1e-5  # step of numerical differentiation, whose relative errors are DIFF_STEP² and ε / DIFF_STEP
+SLOPE = 1e-7  # allowed slope, at least 1000 times the errors DIFF_STEP² and ε / DIFF_STEP
 
 
 def check_family(family: Family, rng: np.random.Generator) -> None:
-    """Check that a covariance structure behaves as the docstrings of `Family` demand, and that EM works with it.
+    """Check that a covariance structure does what the docstrings of `Family` require, and that EM works with it.
 
     Parameters
     ----------
     family : the covariance structure.
-    rng : random generator for scatter matrices.
+    rng : random generator that draws the scatter matrices for the checks.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def as_needed(family: Family, mass: Array, full: Array, current: Covariances | N
 
 
 def updated(family: Family, mass: Array, full: Array) -> Covariances:
-    """Return covariances that maximise the expected log-likelihood, or the result of the first updates towards them."""
+    """Return the covariances after the first updates; without `is_step` they maximise the expected log-likelihood."""
     covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
@@ -91,11 +91,11 @@ def expected_log_likelihood(dense: Array, mass: Array, full: Array) -> float:
 
 
 def check_shapes(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` returns covariances of the structure's own form, which pass `check_covariances`."""
+    """Check that `update` returns the class of covariances that the structure declares, and correct covariances."""
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
-        raise AssertionError(f"update makes {actual}, not the family's own form")
+        raise AssertionError(f"update returns {actual}, which differs from the structure's kind, is_shared or size")
     assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
     back = family.covariances(covariances.array, n_components, n_features)
     assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")
@@ -103,11 +103,11 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
 
 
 def check_update_is_a_maximum(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that the expected log-likelihood has no slope along the structure, and is not larger at other points."""
+    """Check that no other covariances of the structure, near or far, have a larger expected log-likelihood."""
     mass, full = random_scatters(rng, n_components, n_features)
     actual = updated(family, mass, full)
 
-    def value(point: Array) -> float:  # `update` maps any scatter matrices to covariances of the structure
+    def value(point: Array) -> float:  # log-likelihood of `full` after an update with `point`
         covariances = family.update(as_needed(family, mass, point), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
@@ -116,17 +116,17 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
         slope = (value(full + nudge) - value(full - nudge)) / (2 * DIFF_STEP)
         if abs(slope) > SLOPE * size:
             raise AssertionError(
-                f"the expected log-likelihood rises by {abs(slope):.3g} nats per unit along the structure"
+                f"the expected log-likelihood has a slope of {abs(slope):.3g} nats per unit along the structure"
             )
     for distance, _ in product((1e-2, 0.1, 1.0), range(5)):
         _, noise = random_scatters(rng, n_components, n_features)
         gain = value(full + distance * noise) - best
         if gain > GAIN * size:
-            raise AssertionError(f"covariances at distance {distance:g} gain {gain:.3g} nats over `update`")
+            raise AssertionError(f"covariances at distance {distance:g} are better than `update` by {gain:.3g} nats")
 
 
 def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
-    """Yield small changes of the scatter matrices (K, d, d), one for each of their K d (d + 1) / 2 free entries."""
+    """Yield a small change of the scatter matrices (K, d, d) for each of the K d (d + 1) / 2 free entries."""
     for k, i, j in product(range(len(mass)), range(n_features), range(n_features)):
         if j <= i:
             nudge = np.zeros((len(mass), n_features, n_features))
@@ -135,7 +135,7 @@ def _nudges(mass: Array, n_features: int) -> Iterator[Array]:
 
 
 def check_exact_moments(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that an update from a model's own scatter, N_k Σ_k, returns the model, for all initial covariances."""
+    """Check that an update with the scatter matrices N_k Σ_k returns Σ_k, from any initial covariances."""
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     for covariances in (family.update(scatter, None), *family.other_initial_covariances(scatter)):
@@ -144,13 +144,14 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
             back = family.update(as_needed(family, mass, moments, covariances), covariances)
         else:
             back = updated(family, mass, moments)
-        # The likelihood is flat at its maximum, so a relative gain of GAIN corresponds to a relative error of √GAIN.
+        # Because the likelihood is flat at its maximum, a relative gain of GAIN corresponds to a relative error of
+        # √GAIN.
         size = np.abs(covariances.each).max()
         assert_close(back.each, covariances.each, np.sqrt(GAIN), size, "covariances of the model's own moments")
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` from the last covariances does not lower the likelihood, and does not leave a maximum."""
+    """Check that `update` does not lower the likelihood of the last covariances, and does not change a maximum."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
@@ -161,17 +162,17 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
         before, after = (expected_log_likelihood(c.dense(), mass, point) for c in (last, actual))
         size = float(mass.sum()) * n_features
         if after < before - GAIN * size:
-            raise AssertionError(f"`update` from the last covariances loses {before - after:.3g} nats on them")
+            raise AssertionError(f"`update` lowers the expected log-likelihood by {before - after:.3g} nats")
         again = expected_log_likelihood(family.update(scatter, actual).dense(), mass, point)
         if abs(again - after) > GAIN * size and not family.is_step:
-            raise AssertionError(f"`update` from its own covariances moves on by {again - after:.3g} nats")
+            raise AssertionError(f"`update` changes the log-likelihood of its own result by {again - after:.3g} nats")
         last = actual
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that singular scatter gives usable covariances, or finite ones whose `whitening` raises an error.
+    """Check that singular scatter matrices give finite covariances with a finite whitening, or the right error.
 
-    The error must be a SingularCovarianceError that lists the components.
+    The right error is a SingularCovarianceError that lists the components.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     line = rng.normal(size=n_features)
@@ -181,27 +182,30 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             try:
                 covariances = updated(family, mass, poor)
                 if not np.isfinite(covariances.each).all():
-                    raise AssertionError("singular scatter makes covariances of NaN or infinity")
+                    raise AssertionError("`update` returns NaN or infinity for singular scatter matrices")
                 usable = bool(np.isfinite(covariances.whitening.factors).all())
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter makes covariances whose whitening holds no numbers")
+                raise AssertionError("singular scatter gives a non-finite whitening, or an error without components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that a ridge raises Σ_k N_k log |Σ_k|; a single variance may fall if volumes or shapes are shared."""
+    """Check that a ridge raises Σ_k N_k log |Σ_k|.
+
+    The sum is checked because a single variance may fall if components share volumes or shapes.
+    """
     mass, full = random_scatters(rng, n_components, n_features)
     scatter = as_needed(family, mass, full)
     ridged = scatter.with_ridge(rng.uniform(0.5, 1.0, n_features))
     dense = (family.update(each, None).dense() for each in (scatter, ridged))
     before, after = ((mass * np.linalg.slogdet(each)[1]).sum() for each in dense)
     if not after > before:
-        raise AssertionError("a ridge on every feature does not raise the volumes")
+        raise AssertionError("a ridge on every feature does not raise the sum of N_k log |Σ_k| over components")
 
 
 def check_algebra(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `algebra` describes `update`, so that the C++ core computes the same covariances from it."""
+    """Check that `algebra` describes `update`, because the C++ core computes covariances from `algebra`."""
     if family.algebra is None:
         return
     scatter = as_needed(family, *random_scatters(rng, n_components, n_features))
@@ -211,7 +215,10 @@ def check_algebra(family: Family, n_components: int, n_features: int, rng: np.ra
 
 
 def check_n_parameters(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `n_parameters` is the dimension of the structure: the rank of the map from scatter to covariances."""
+    """Check that `n_parameters` is the number of directions in which the structure's covariances can vary.
+
+    This number is the rank of the derivative of the covariances with respect to the scatter matrices.
+    """
     mass, full = random_scatters(rng, n_components, n_features)
     actual, columns = updated(family, mass, full), []
     for nudge in _nudges(mass, n_features):

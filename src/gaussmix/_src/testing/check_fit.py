@@ -24,14 +24,14 @@ N_STEPS = 20
 def fit(
     problem: Problem, family: Family, engine: Engine[Any], n_steps: int = N_STEPS, start: Model | None = None
 ) -> EMState:
-    """Run `n_steps` steps of EM from the problem's labels, or from the mixture `start`, without a ridge."""
+    """Run `n_steps` steps of EM without a ridge from the mixture `start`, by default from the problem's labels."""
     stopping = StopRule(0.0, n_steps)
     start = problem.start(family) if start is None else start
     return final_state(run_em(problem.source, engine, start, problem.objective, stopping))
 
 
 def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Check that no step lowers the likelihood by more than rounding, and that all parameters are finite.
+    """Check that no step lowers the likelihood by more than rounding errors, and that all parameters are finite.
 
     Parameters
     ----------
@@ -40,16 +40,19 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 
     Raises
     ------
-    AssertionError : a step lowered the mean log-likelihood, which the message names, or a parameter is not finite.
+    AssertionError : a step lowered the mean log-likelihood, or a parameter is not finite; the message names the step or
+        the parameter.
     """
     rows = PROBLEMS[problem].rows
     mixture, trace, _ = fit(PROBLEMS[problem], family, engine)
     history = np.array(trace.log_likelihood)
-    # Rounding changes rows by ε times their size, and log densities by at most this change in standard deviations.
+    # Rounding changes each value of a row by at most ε times the value; divided by the standard deviation, this change
+    # bounds the change of a log density.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
-    # Rounding changes elements of Σ by ε times their size. This change is not a motion within the structure, along
-    # which the likelihood is flat, and changes a log density by Σ_jj (Σ⁻¹)_jj times the relative error of Σ.
+    # Rounding changes elements of Σ by ε times their size. The rounded Σ may lie outside the covariance structure, so
+    # the flatness of the likelihood at its maximum does not help: a log density changes by Σ_jj (Σ⁻¹)_jj times the
+    # relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(history) < -rounding)
@@ -65,7 +68,7 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 
 
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
-    """Check that permuting the components of the start permutes the components of the result.
+    """Check that EM from permuted initial components returns the same mixture with permuted components.
 
     Parameters and errors are the same as in `check_monotone`.
     """
@@ -79,19 +82,21 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:
-    """Check that a map of the rows changes the fit as the covariance structure declares in `equivariance`.
+    """Check that mapping the rows maps the fit in the same way, for maps that the structure's `equivariance` allows.
 
-    Both fits start from the same labels. Factor analysers start from the mapped mixture instead, because labels alone
-    initialise factors in fixed directions, which do not follow the map.
+    The fits to the original and to the mapped rows start from the same labels. Only factor analysers start from the
+    mapped initial mixture, because an initialisation from labels puts factors in fixed directions, which do not follow
+    the map.
 
     Parameters
     ----------
     family, engine : any covariance structure and engine.
-    rng : random generator for the map.
+    rng : random generator that draws the map.
 
     Raises
     ------
-    AssertionError : weights, means, covariances or likelihoods do not follow the map.
+    AssertionError : the fit to the mapped rows differs from the mapped fit in weights, means, covariances or
+        likelihoods.
     """
     problem_data = PROBLEMS["overlapping"]
     n_features = problem_data.rows.shape[1]
@@ -113,7 +118,7 @@ def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Gener
 
 
 def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
-    """Return the mapped start for factor analysers; None for other structures, whose start follows from the labels."""
+    """Return the mapped initial mixture for factor analysers; None for other structures, which start from labels."""
     if not isinstance(start.covariances, LowRank):
         return None
     last = start.covariances
@@ -124,7 +129,7 @@ def _mapped_start(start: Model, matrix: Array, shift: Array) -> Model | None:
 
 
 def random_map(equivariance: Equivariance, n_features: int, rng: np.random.Generator) -> Array:
-    """Draw an invertible matrix (n_features, n_features) of the kind `equivariance`."""
+    """Draw an invertible matrix (n_features, n_features) of the kind that `equivariance` specifies."""
     if equivariance is Equivariance.SCALING:
         return np.diag(rng.choice([-1.0, 1.0], n_features) * rng.uniform(0.2, 5.0, n_features))
     if equivariance is Equivariance.ONE_FACTOR:
@@ -150,10 +155,11 @@ def _assert_same_fit(actual: EMState, expected: EMState, rows: Array, what: str)
 
 
 def _rounding(rows: Array) -> float:
-    """Return a bound on the rounding errors of N_STEPS steps, relative to the rows' standard deviations.
+    """Return a bound on the rounding errors of N_STEPS steps, relative to the standard deviations of the rows.
 
-    Each step contributes √n ε times the size of the rows, because the errors in a sum have both signs. The bound has
-    the factor N_STEPS twice, because a step may preserve all errors of the earlier steps.
+    Each step contributes √n ε times the size of the rows for n rows, because rounding errors in a sum have both signs
+    and partly cancel. The bound is proportional to N_STEPS², because a step may preserve all errors of the earlier
+    steps.
     """
     farthest = float((np.abs(rows).max(axis=0) / rows.std(axis=0)).max())
     return N_STEPS**2 * float(np.sqrt(len(rows))) * farthest * EPS

@@ -1,4 +1,4 @@
-"""Checks of initialisations, which must depend only on the weighted empirical distribution of the rows."""
+"""Checks that an initialisation depends only on the weighted empirical distribution of the rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from gaussmix._src.testing.closeness import EPS, assert_close
 
 
 def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng: np.random.Generator) -> None:
-    """Check that an initialisation does not depend on the order of rows or on how equal rows are represented.
+    """Check that an initialisation does not depend on the order of rows, or on replacing equal rows by a weight.
 
     Parameters
     ----------
-    start : the initialisation.
-    engine, family : engine and covariance structure that turn its partition of the rows into a mixture.
-    rng : random generator for the rows.
+    start : the initialisation to check, which partitions rows.
+    engine, family : engine and covariance structure with which the partition is turned into a mixture.
+    rng : random generator that draws the rows.
 
     Raises
     ------
-    AssertionError : shuffled, repeated or weighted rows give another initial mixture.
+    AssertionError : the initial mixture changes if rows are shuffled, or if equal rows are repeated instead of
+        weighted.
     """
     for seed, (n_rows, n_features, n_components) in enumerate([(40, 1, 2), (60, 2, 3), (90, 4, 4)]):
         rows = rng.standard_normal((n_rows, n_features)) + 5 * rng.integers(n_components, size=(n_rows, 1))
@@ -46,7 +47,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
         }
         for what, (form, weight) in ways.items():
             actual = _started(start, engine, family, n_components, form, weight, seed)
-            tolerance = 8 * len(repeated) * EPS  # rounding of sums whose terms are added in another order
+            tolerance = 8 * len(repeated) * EPS  # rounding error of sums in another order
             assert_close(actual.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
             assert_close(actual.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
             size = rows.var(axis=0).max() + np.abs(rows).max() ** 2
@@ -59,5 +60,5 @@ def _started(
 ) -> Model:
     source = ArraySource(rows, weight)
     partition = start(distinct_rows(source), engine, n_components, np.random.default_rng(seed))
-    objective = Objective(np.full(rows.shape[1], 1e-3))  # has a ridge, because a component may have a single row
+    objective = Objective(np.full(rows.shape[1], 1e-3))  # a ridge, since a component may have a single row
     return InitialMoments(source, engine, n_components, partition).model(family, objective)

@@ -1,4 +1,4 @@
-"""Checks of sources, whose rows, moments and samples must not depend on how rows are divided into blocks."""
+"""Checks that rows, moments and samples of a source do not depend on how its rows are divided into blocks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _rows, _weights, _assignment = attrgetter("rows"), attrgetter("weight"), attrget
 
 
 def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.random.Generator) -> None:
-    """Check a source against the rows that it was created from.
+    """Check that a source agrees with the rows from which it was created.
 
     Parameters
     ----------
     make_source : function that creates a source from float64 rows (n_rows, n_features) and row weights (n_rows,) or
         None.
-    rng : random generator for the rows.
+    rng : random generator that draws the rows.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
-    weight[:200] = 0.0  # so that a block may have a total weight of 0
+    weight[:200] = 0.0  # if blocks are small, the first has total weight 0
     for row_weight in (None, weight):
         source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
         _check_rows(source, block)
@@ -57,9 +57,9 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
 
 
 def _check_rows(source: Source, block: Block) -> None:
-    """Check that blocks have the rows and weights in order, and that per-row results are in this order."""
+    """Check that blocks contain all rows and weights in order, and that results per row have the same order."""
     if (source.n_rows, source.n_features, np.dtype(source.dtype)) != (*block.rows.shape, block.rows.dtype):
-        raise AssertionError("n_rows, n_features or dtype is not that of the rows")
+        raise AssertionError("n_rows, n_features or dtype of the source differs from the rows")
     for number in range(2):
         assert_same_bits(source.each_row(_rows), block.rows, f"rows of pass {number}")
         assert_same_bits(source.each_row(_row_indices), np.arange(block.n_rows), f"numbers of rows of pass {number}")
@@ -69,12 +69,12 @@ def _check_rows(source: Source, block: Block) -> None:
 
 
 def _check_profile(source: Source, block: Block) -> None:
-    """Check that `row_totals` and collected statistics agree with the rows."""
+    """Check that `row_totals` and the collected statistics of a source agree with its rows."""
     weight, profile = block.weight, source.row_totals
     assert_close(profile.total_weight, weight.sum(), N_ROWS * EPS, weight.sum(), "total_weight")
     expected: Any = (np.count_nonzero(weight), None if block.row_weight is None else weight.max())
     if (profile.n_positive, profile.largest_weight) != expected:
-        raise AssertionError(f"n_positive and largest_weight are {profile}, not {expected}")
+        raise AssertionError(f"row_totals is {profile}, but n_positive and largest_weight must be {expected}")
     _check_findings(source, ArraySource(block.rows, block.row_weight), "rows")
     factor = 1.0 if block.row_weight is None else 0.25
     quarter = ArraySource(block.rows, None if block.row_weight is None else factor * block.row_weight)
@@ -82,19 +82,19 @@ def _check_profile(source: Source, block: Block) -> None:
 
 
 def _check_findings(source: Source, in_memory: Source, what: str) -> None:
-    """Check that all collected statistics are bit-identical to statistics of the same rows in memory."""
+    """Check that a source collects bit-identical statistics to a source with the same rows in memory."""
     for kind in (RowStatistics, Cells, PairwiseObservedCounts, Spread):
         actual, expected = vars(source.collect(kind)), vars(in_memory.collect(kind))
         for name, value in expected.items():
-            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # maps None to NaN
+            one, other = (np.asarray(each, dtype=np.float64) for each in (actual[name], value))  # converts None to NaN
             assert_same_bits(one, other, f"{name} of {kind.__name__} of {what}")
     n_distinct = [len(each.collect(DistinctDigests).digests) for each in (source, in_memory)]
     if n_distinct[0] != n_distinct[1]:
-        raise AssertionError(f"{n_distinct[0]} distinct rows were found of {what}, not {n_distinct[1]}")
+        raise AssertionError(f"{n_distinct[0]} distinct rows were counted in {what}, but there are {n_distinct[1]}")
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check that a pass sums the moments of all rows, and that a second pass and a pass without states agree."""
+    """Check the sums of moments of a pass, of a second pass, and of a pass without states from earlier passes."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
     expected = ENGINE.step(block, ENGINE.make_state(block, N_COMPONENTS), parameters, spec)
@@ -124,7 +124,7 @@ class _Mark(BlockState):
 
 @dataclass(frozen=True)
 class _Marked(StepTask):
-    """Pass in which the state of a block records the sum of its rows, to detect states of other blocks."""
+    """Pass that stores the sum of a block's rows in the block's state, to detect if states are exchanged."""
 
     @property
     def key(self) -> Hashable:
@@ -135,21 +135,21 @@ class _Marked(StepTask):
 
     def call(self, block: Block, state: Any) -> BlockMoments:
         if state.seen != self.open(block).seen:
-            raise AssertionError("a block comes with the state of another block, or of another task")
+            raise AssertionError("a block was passed with the state of another block or of another task")
         return super().call(block, super().open(block))
 
 
 def _check_states(source: Source, rng: np.random.Generator) -> None:
-    """Check that each block comes with the state that a task with the same key created for this block."""
+    """Check that each block is passed with the state that a task with the same key created for the block."""
     parameters = _parameters(rng, source.n_features)
     for spec in (MomentSpec(Second.NONE), MomentSpec(Second.FULL), MomentSpec(Second.FULL), MomentSpec(Second.NONE)):
         source.map_merge(_Marked(ENGINE, N_COMPONENTS, parameters, spec))
 
 
 def _check_sample(source: Source, twin: Source, block: Block) -> None:
-    """Check that a sample has all rows if they fit, and otherwise rows that are drawn with probabilities by weight.
+    """Check that a sample has all rows if there are few enough, and otherwise rows drawn in proportion to weight.
 
-    The number of rows must be about the requested number, and the sample must be the same for every source.
+    The sample must have about the requested number of rows, and must be the same for all sources of the same rows.
     """
     rows, row_weight, weight = block.rows, block.row_weight, block.weight
     for n_rows in (N_ROWS, N_ROWS + 1):
@@ -166,20 +166,20 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
-        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, not about {chance.sum():.0f}")
+        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, instead of about {chance.sum():.0f}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
     actual = np.array([indices[row.tobytes()] for row in some.rows])
     assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")
     stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], fair)
     assert_close(some.weight, stands_for, N_ROWS * EPS, fair, "weights of a sample")
     if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
-        raise AssertionError("a row with more than the fair weight, or an extreme row, is missing in a sample")
+        raise AssertionError("a sample lacks a row of large weight, or a row with the minimum or maximum of a feature")
     if (weight[actual] == 0).any():
         raise AssertionError("a row of weight 0 is in a sample")
 
 
 def _check_changes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check that labels are assigned to their rows, that a part has the chosen rows, and that weights are scaled."""
+    """Check the rows and labels of `with_assignment`, the rows of `part`, and the weights of `reweighted`."""
     labels = rng.integers(N_COMPONENTS, size=block.n_rows).astype(np.int32)
     labelled = source.with_assignment(labels)
     assert_same_bits(labelled.each_row(_assignment), labels, "the labels of rows")

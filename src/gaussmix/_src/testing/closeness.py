@@ -10,13 +10,14 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what: str) -> None:
-    """Check that |actual − expected| ≤ tolerance · scale everywhere, and that shapes and infinities are equal.
+    """Check that |actual − expected| ≤ tolerance · scale for all elements, and that shapes and infinities are equal.
 
     Parameters
     ----------
     actual, expected : arrays of the same shape.
-    tolerance : a multiple of ε, whose factor the caller derives.
-    scale : magnitude of the terms that were summed, in the same units; broadcast to the shape.
+    tolerance : largest allowed difference relative to `scale`; usually a multiple of ε that the caller derives.
+    scale : magnitude of the terms from which `actual` was computed, in the same units; broadcast to the shape of
+        `actual`.
     what : name of the compared quantity, for the message.
     """
     actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
@@ -28,11 +29,11 @@ def assert_close(actual: Any, expected: Any, tolerance: float, scale: Any, what:
         worst = tuple(int(i) for i in np.argwhere(~is_same)[0])
         raise AssertionError(
             f"{what}{list(worst)} is {actual[worst]!r}, not {expected[worst]!r} "
-            f"(apart {abs(actual[worst] - expected[worst]):.3g}, allowed {tolerance:.3g} × the scale)"
+            f"(difference {abs(actual[worst] - expected[worst]):.3g}, allowed {tolerance:.3g} × scale)"
         )
 
 
 def assert_same_bits(actual: Any, expected: Any, what: str) -> None:
-    """Check that all values are equal, where NaN counts as equal to NaN."""
+    """Check that all values are equal; NaN counts as equal to NaN."""
     if not np.array_equal(np.asarray(actual), np.asarray(expected), equal_nan=True):
-        raise AssertionError(f"{what} differs in some bit: {actual!r}, not {expected!r}")
+        raise AssertionError(f"{what} must be bit-identical, but is {actual!r} instead of {expected!r}")

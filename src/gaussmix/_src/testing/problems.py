@@ -1,4 +1,4 @@
-"""Named, seeded test problems: rows, weights, and labels from which a fit starts."""
+"""Named test problems with fixed seeds: rows, row weights, and labels from which a fit starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Problem:
 
     Parameters
     ----------
-    rows : (n_rows, n_features), in data units.
+    rows : (n_rows, n_features), the rows, in data units.
     row_weight : (n_rows,), weights of the rows, or None if all weights are 1.
     labels : (n_rows,), initial component of each row, from 0 to n_components − 1.
     """
@@ -61,10 +61,10 @@ class Problem:
 def groups(
     name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, strangers: float = 0.2
 ) -> Problem:
-    """Draw groups of different spread about points `distance` standard deviations from 0.
+    """Draw groups of rows with different covariances, whose centres are at the distance `distance` from the origin.
 
-    A fraction `strangers` of the labels is drawn at random. The name is the seed, so that a new problem does not change
-    other problems.
+    A fraction `strangers` of the labels is drawn at random. The seed is derived from `name`, so that adding a problem
+    does not change other problems.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     centres = rng.normal(size=(n_components, n_features))
@@ -79,7 +79,7 @@ def groups(
 
 
 def transformed(problem: Problem, change: Callable[[Array], Array]) -> Problem:
-    """Return the problem with changed rows and the same labels."""
+    """Return the problem with rows changed by `change` and the same labels."""
     return replace(problem, rows=change(problem.rows))
 
 
@@ -96,7 +96,7 @@ PROBLEMS: dict[str, Problem] = {
     "overlapping": groups("overlapping", 400, 3, 3, distance=1.5),
     "wide": groups("wide", 500, 9, 2, distance=2.0),
     "far from 0": transformed(groups("far from 0", 300, 2, 2, distance=3.0), lambda rows: rows + 1e5),
-    "unlike units": transformed(  # covariances with a condition of 1e12
+    "unlike units": transformed(  # so that covariances have a condition number of 1e12
         groups("unlike units", 300, 4, 2, distance=3.0), lambda rows: rows * np.geomspace(1.0, 1e6, 4)
     ),
     "weighted": weighted(groups("weighted", 300, 2, 3, distance=3.0), 1),

@@ -1,4 +1,4 @@
-"""Python code at the end of a report, with which users can continue the analysis."""
+"""Writes the Python code at the end of a report, with which users can continue the analysis."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def code(
     *,
     has_gaps: bool = False,
 ) -> str:
-    """Write Python code that reads the rows of a report, and fits or loads its mixture.
+    """Write Python code that reads the rows of a report, and fits or loads the mixture of the report.
 
-    `features` are the mixture's names for the columns of the table. The mixture comes from the file `model` or from the
-    model selection `search`; `weights` is the column of row weights.
+    `features` are the names that the mixture uses for the `columns` of the table. The mixture is read from the file
+    `model`, or fitted by the model selection `search`. `weights` is the name of the column with row weights.
     """
     imported = "GaussianMixtureIC"
     if search is None:
@@ -71,7 +71,7 @@ def code(
 
 
 def _settings(search: GaussianMixtureIC) -> str:
-    """Write the arguments of a model selection that a report always shows, and all non-default arguments."""
+    """Write the arguments of a model selection: some are always written, others if they differ from the default."""
     values, usual = search.get_params(), GaussianMixtureIC().get_params()
     named = ["covariance_type", "criterion", "random_state"]
     named += [name for name in ("noise", "weight_type") if values[name] != usual[name]]
@@ -79,7 +79,7 @@ def _settings(search: GaussianMixtureIC) -> str:
 
 
 def _rows(table: Files, columns: list[str], features: list[str]) -> str:
-    """Write an expression for a data frame of the rows with the features as columns."""
+    """Write a Python expression for a data frame of the rows with the features as columns."""
     first = table.tables[0]
     if len(table.files) > 1:
         paths = [str(path) for path in table.files]
@@ -88,11 +88,11 @@ def _rows(table: Files, columns: list[str], features: list[str]) -> str:
 
 
 def _read(table: Table, path: str, columns: list[str], features: list[str]) -> str:
-    """Write an expression for a data frame of the rows of one file, whose path is the expression `path`."""
+    """Write a Python expression for a data frame of the rows of one file, whose path is the expression `path`."""
     renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
     indices = [table.names.index(name) for name in columns]
     if isinstance(table, CsvTable):
-        at = sorted(range(len(indices)), key=indices.__getitem__)  # pandas returns columns in the order of the file
+        at = sorted(range(len(indices)), key=indices.__getitem__)  # because pandas returns columns in file order
         names = [features[each] for each in at]
         read = f"pd.read_csv({path}, {_dialect(table)}usecols={sorted(indices)}, names={names!r})"
         return read if names == features else f"{read}[{features!r}]"
@@ -108,7 +108,7 @@ def _read(table: Table, path: str, columns: list[str], features: list[str]) -> s
 
 
 def _dialect(table: CsvTable) -> str:
-    """Write the pandas arguments for the delimiter, the decimal mark, the header and other details of a CSV file."""
+    """Write arguments of pandas.read_csv for the delimiter, the decimal mark, the header and similar details."""
     delimiter = r"r'\s+'" if table.delimiter == " " else repr(table.delimiter)
     sep = "" if table.delimiter == "," else f"sep={delimiter}, "
     decimal = "" if table.decimal == "." else f"decimal={table.decimal!r}, "

@@ -1,4 +1,4 @@
-"""Notices on standard error: sentences of one line each, which name options instead of Python parameters."""
+"""Notices on standard error: one sentence per line, with options of the command line instead of Python parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import click
 from sklearn.exceptions import ConvergenceWarning
 
-QUIET = "gaussmix.quiet"  # key of --quiet in click's context
+QUIET = "gaussmix.quiet"  # key in click's context that stores the flag --quiet
 _WITHOUT_NOISE = "Fit again without --noise"
-_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # marks for thousands, quoted for a shell
-_OPTION_ADVICE = {  # advice for users of Python, and the same advice for users of the command line
+_SHELL_MARKS = {".": ".", ",": ",", " ": "' '", "'": '"\'"'}  # thousands separators, as quoted for a shell
+_OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the command line
     "missing='allow'": "--missing allow",
     "mend these cells": "mend these cells, give --na TEXT where one means a missing value",
     "exclude the column": "give --exclude",
@@ -33,7 +33,7 @@ _OPTION_ADVICE = {  # advice for users of Python, and the same advice for users 
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Take without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice for Python users; commands have their own
+_FILL = "Remove or fill such rows first."  # advice for users of Python; commands replace this text
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
@@ -48,7 +48,7 @@ _WORDS = {
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Compile a pattern that finds the words unless they are in quotes or parts of a file name."""
+    """Compile a pattern that finds the words, except in quotes and in file names."""
     return re.compile(r"(?<![\w'\"./\\-])(" + "|".join(map(re.escape, words)) + r")(?:(=)|(?![\w/\\-]|\.\w))")
 
 
@@ -56,10 +56,10 @@ _WORD, _PHRASE = _pattern(_WORDS), _pattern(_OPTION_ADVICE)
 
 
 def in_options(sentence: str, command: click.Command | None = None, *, is_of_table: bool = False) -> str:
-    """Rewrite a message for users of Python: on one line, with options of the command line instead of parameters.
+    """Convert a message for users of Python to a single line that names options of the command line.
 
-    Text in quotes stays unchanged. In a message about a table, which begins with a file name that might look like a
-    parameter, only advice is rewritten. `command` is the running command, whose options may be advised.
+    Text in quotes stays unchanged. If the message is about a table, it begins with a file name that might look like a
+    parameter, so only advice is rewritten. `command` is the running command, whose options the advice may name.
     """
     pattern = _PHRASE if is_of_table else _WORD
     text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
@@ -67,13 +67,13 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
 
 
 def _filling(command: click.Command | None) -> str:
-    """Return advice on missing values for a command."""
+    """Return advice on missing values that fits the options of a command."""
     flags = {flag for option in (command.params if command else []) for flag in option.opts}
     return "Add --drop-missing, or fill such cells first." if "--drop-missing" in flags else _FILL
 
 
 def is_quiet() -> bool:
-    """Return whether --quiet is set, so that only errors and the requested output are printed."""
+    """Return whether the flag --quiet is set, by which only errors and the requested output are printed."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(QUIET))
 
@@ -86,7 +86,7 @@ def print_notices(sentences: Iterable[str | Warning]) -> None:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[Warning]]:
-    """Collect the distinct warnings of the block, except ConvergenceWarning, which the caller reports itself."""
+    """Collect the distinct warnings of a block, except ConvergenceWarning, because the caller reports convergence."""
     collected: list[Warning] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

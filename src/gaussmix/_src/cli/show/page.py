@@ -36,11 +36,11 @@ _N_WORST = 10
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 _WEIGHT_WORDS = {"frequency": "frequencies", "precision": "precisions, scaled to a mean of 1"}
 
-Cell = tuple[str, float]  # the text of a cell, and the number that it is sorted by
+Cell = tuple[str, float]  # text of a cell, and the number by which the cell is sorted
 
 
 def page(findings: ReportData, data: str, code: str) -> str:
-    """Write the page about the table named `data`, with Python code for the same fit; raise ImportError."""
+    """Write the page about the table `data`, with Python code for the fit; raise ImportError without matplotlib."""
     import_pyplot().switch_backend("Agg")
     n_rows, n_features = findings.rows.shape
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
@@ -110,17 +110,17 @@ def _worst(findings: ReportData) -> str:
 
 
 def _sorted(value: float) -> float:
-    """Return the number that a value is sorted by; NaN is sorted as the smallest number."""
+    """Return the number by which a value is sorted; NaN is sorted like the smallest number."""
     return -sys.float_info.max if math.isnan(value) else value
 
 
 def _cell(value: float) -> Cell:
-    """Return a cell of the data table; a missing value is shown as empty and sorted as the smallest number."""
+    """Return a cell of a data table; a missing value is shown as an empty cell and sorted like the smallest number."""
     return "" if math.isnan(value) else f"{value:.6g}", _sorted(value)
 
 
 def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Write an HTML table whose headings are buttons that sort it."""
+    """Write an HTML table whose headings are buttons that sort the table."""
     head = "".join(f'<th scope="col"><button type="button">{heading}</button></th>' for heading in headings)
     lines = ("".join(f'<td data-value="{value!r}">{text}</td>' for text, value in row) for row in rows)
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
@@ -165,7 +165,7 @@ def _uncertainty(findings: ReportData) -> str:
 
 
 def _some_rows(findings: ReportData, limit: int) -> tuple[Any, str]:
-    """Return rows for a plot, with a sentence if they are only a random sample of the rows."""
+    """Return rows for a plot, and a sentence that states if the rows are a random sample."""
     if len(findings.rows) <= limit:
         return findings.rows, ""
     indices = np.random.default_rng(0).choice(len(findings.rows), limit, replace=False)

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, which are shown only if it is a terminal."""
+"""Progress bars on standard error, which are shown only if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -37,16 +37,17 @@ class Bars(Progress):
             yield Text(self.below, no_wrap=True, overflow="ellipsis")
 
     def steps(self, tol: object) -> Callable[[Step], None]:
-        """Return a callback of a fit that shows the log-likelihood, its last gain and `tol` below the bars.
+        """Return a callback of a fit that shows the log-likelihood, the gain of the last step and `tol` below the bars.
 
-        `tol` must be None if EM does not compare log-likelihoods, as with a prior; the gain is then not shown.
+        `tol` must be None if EM does not use the log-likelihood to stop, for example with a prior; the gain is then not
+        shown.
         """
         before: dict[tuple[int | None, ...], float] = {}  # log-likelihood after the last step
 
         def report(step: Step) -> None:
             nonlocal before
             now, *where = step.log_likelihood, step.candidate, step.start
-            last = before.get((*where, step.iteration - 1))  # None at the first step, or after a run was resumed
+            last = before.get((*where, step.iteration - 1))  # None at the first step of a run or of a resumed run
             gain = "" if last is None or tol is None else f", gained {now - last:.1e} (--tol {tol})"
             self.below = f"step {step.iteration}: {now:.6g} nats a row{gain}"
             before = {(*where, step.iteration): now}
@@ -61,8 +62,8 @@ class Bars(Progress):
     def rows(self, n_rows: int | None, row_bytes: int) -> Callable[[int], None]:
         """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
 
-        `n_rows` is the number of rows in a pass, or None if it is unknown, and `row_bytes` is the size of a row. The
-        function may be called from any thread. Simultaneous passes are shown as if one followed the other.
+        `n_rows` is the number of rows in a pass (None if unknown), and `row_bytes` is the size of a row in bytes. The
+        function may be called from any thread. Passes that run at the same time are shown as if one followed the other.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
@@ -93,10 +94,10 @@ class _Done(ProgressColumn):
 
 @contextmanager
 def progress(output: str = "") -> Iterator[Bars]:
-    """Show bars while the block runs, if standard error is a terminal and `output` is not written to a terminal."""
+    """Show bars while the block runs if standard error is a terminal, unless `output` is written to a terminal, too."""
     console = Console(stderr=True)
     shows_rows = output == STANDARD and sys.stdout.isatty()
-    # Without the last condition rich would leave an empty line in a log file.
+    # The last condition is needed because rich would otherwise write an empty line to a log file.
     hidden = is_quiet() or shows_rows or not console.is_terminal
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(16), _Done(), TimeElapsedColumn()
     left = TextColumn("about"), TimeRemainingColumn(), TextColumn("left")

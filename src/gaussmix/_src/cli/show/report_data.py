@@ -1,4 +1,4 @@
-"""An interpretation of a fit in sentences, for readers who do not want to read parameters."""
+"""Interprets a fit in sentences, for readers who do not want to look at parameters."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gaussmix._src.sources.array import ArraySource
 
 _OUTSIDE_MASS = 0.001  # probability of the region whose rows are called unusual
 _MIN_CERTAINTY = 0.9
-_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # Kass & Raftery (1995), JASA 90, p. 777
+_EVIDENCE = ((2.0, "hardly"), (6.0, "somewhat"), (10.0, "clearly"))  # grades by Kass & Raftery (1995), JASA 90, p. 777
 _MAX_NAMED = 3
-_MAX_SCORE_PRODUCTS = 2e9  # number of products of scores that inference computes in about a second
+_MAX_SCORE_PRODUCTS = 2e9  # number of multiplications that `inference` does in about a second
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class ReportData:
     ----------
     mixture : the mixture.
     names : names of the features.
-    rows : (n_rows, n_features), in data units, with NaN for missing values.
-    search : model selection that chose the mixture; None for a mixture from a file.
-    row_weight : (n_rows,), weights ≥ 0; None if all weights are 1.
+    rows : (n_rows, n_features), the rows in data units, with NaN for missing values.
+    search : model selection that chose the mixture; None if the mixture was read from a file.
+    row_weight : (n_rows,), row weights ≥ 0; None if all weights are 1.
     """
 
     mixture: Mixture
@@ -52,12 +52,12 @@ class ReportData:
 
     @cached_property
     def _estimator(self) -> GaussianMixture:
-        """Return an estimator for the mixture, because it can predict rows with missing values."""
+        """Return an estimator with this mixture, because an estimator can predict rows with missing values."""
         return as_estimator(self.mixture)
 
     @cached_property
     def is_complete(self) -> NDArray[np.bool_]:
-        """Return whether each row is complete, (n_rows,)."""
+        """Return for each row whether it has no missing value, (n_rows,)."""
         return np.asarray(~np.isnan(self.rows).any(axis=1))
 
     @cached_property
@@ -67,14 +67,14 @@ class ReportData:
 
     @cached_property
     def inference(self) -> MixtureEstimates | None:
-        """Return estimates with standard errors, or None if there is no formula or the computation takes long."""
+        """Return estimates with standard errors; None if there is no formula or if the computation would take long."""
         estimator, n_rows = self.search or self._estimator, len(self.rows)
         if n_rows * self.mixture.n_parameters**2 > _MAX_SCORE_PRODUCTS:
             return None
         rows: Any = ArraySource(self.rows, self.row_weight)
         rows.may_miss = not self.is_complete.all()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the page prints the notes of the estimates instead
+            warnings.simplefilter("ignore")  # because the page shows the notes of the estimates
             try:
                 return estimator.inference(rows)
             except ValueError:
@@ -94,16 +94,16 @@ class ReportData:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """Return the number of rows whose most probable component is k, for each k, (n_components,)."""
+        """Return the number of rows whose most probable component is k, for each component k, (n_components,)."""
         return np.bincount(self.labels[self.labels >= 0], minlength=self.mixture.n_components)
 
     def mean(self, values: ArrayLike) -> float:
-        """Return the weighted mean of a value per row."""
+        """Return the mean of a value over all rows, weighted by the row weights."""
         return float(np.average(np.asarray(values), weights=self.row_weight))
 
     @cached_property
     def standardised_means(self) -> Array:
-        """Return (μ_kj − μ_j) / σ_j for each component and feature, where μ and σ describe the whole mixture."""
+        """Return (μ_kj − μ_j) / σ_j for each component k and feature j; μ_j and σ_j describe the whole mixture."""
         weights = self.mixture.weights / self.mixture.weights.sum()
         centre = weights @ self.mixture.means
         within = weights @ self.deviations**2
@@ -116,7 +116,7 @@ class ReportData:
         return np.sqrt(self.mixture._model.covariances.variances())
 
     def distinguishing_features(self, n: int) -> list[int]:
-        """Return the `n` features with the largest fraction of variance between components, in table order."""
+        """Return the `n` features for which the means of the components differ most, in the order of the table."""
         responsibilities = self.mixture.weights @ self.standardised_means**2
         return sorted(np.argsort(-responsibilities, kind="stable")[:n].tolist())
 
@@ -194,15 +194,16 @@ class ReportData:
         return f"The groups are {kind}: {fraction} of {rows} have a component of probability above {_MIN_CERTAINTY:g}."
 
     def _background(self, weight: float) -> str:
-        """Describe the weight of the background, and the number of its rows."""
+        """Describe the weight of the noise component, and the number of noise rows."""
         n_rows = int((self.labels < 0).sum())
         belong = f"{counted(n_rows, 'row')} most probably belong{'s' * (n_rows == 1)} to it, and to no group."
         return f"A uniform background holds {100 * weight:.3g} % of the distribution. {belong}"
 
     def _unusual(self) -> str:
-        """Compare the number of unusual rows with its expectation, for complete rows only.
+        """Compare the number of unusual complete rows with the number that chance explains.
 
-        The densities of rows with missing values can't be compared with the densities of complete rows.
+        Rows with missing values are left out, because their densities can't be compared with densities of complete
+        rows.
         """
         level = float(np.asarray(self.mixture.highest_density_level(1 - _OUTSIDE_MASS)))
         outside = self.log_density[self.is_complete] < level

@@ -36,15 +36,15 @@ from gaussmix._src.sources.tables.base import STANDARD
 
 _Record = TypeVar("_Record")
 _MAX_NAMES = 20
-_MAX_LISTED = 10  # maximum number of candidates in the list if several structures were tried
+_MAX_LISTED = 10  # maximum number of listed candidates if several structures were tried
 _FAILED, _WEAK = "–", "?"
-_MIN_WIDTH = 72  # minimum width of tables, because numbers must not be cut on a narrower terminal
-# Parameters that are not listed as settings, because they are shown elsewhere or have no effect.
+_MIN_WIDTH = 72  # minimum width of tables, so that numbers are not cut off on a narrow terminal
+# These parameters are not listed as settings, because they are shown elsewhere or have no effect.
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that prints names unchanged and is wide enough for tables."""
+    """Return a rich console that prints names unchanged and is wide enough for tables."""
     made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
     made.width = max(made.width, _MIN_WIDTH)
     return made
@@ -59,11 +59,11 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     """Print the result of a finished model selection as text.
 
     `about` has the path of the table (`data`), `n_rows`, the number of missing values `n_missing`, the total weight
-    `row_weight` and `feature_names`. `weights` is the column of weights or None, and `model` the path that was written
-    or None.
+    `row_weight` and `feature_names`. `weights` is the name of the column of weights or None; `model` is the path of the
+    model file that was written, or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
-    screen = console(stderr=about["model"] == STANDARD)  # standard output is reserved for the model
+    screen = console(stderr=about["model"] == STANDARD)  # as standard output is used for the model
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
@@ -95,7 +95,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in (*["structure"] * several, "K", "log-likelihood", criterion_title(criterion), "steps"):
         table.add_column(heading, justify="left" if heading == "structure" else "right", no_wrap=True)
-    table.add_column("converged")  # the only column that may wrap, because a failure reason can be long
+    table.add_column("converged")  # only this column may wrap, because reasons for failures can be long
     for index in _best_first(search) if several else range(len(names)):
         row = {name: column[index] for name, column in results.items()}
         begin = [*[names[index]] * several, str(row["n_components"])]
@@ -113,7 +113,10 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def _best_first(search: GaussianMixtureIC) -> list[int]:
-    """Return the best candidates from best to worst, always with the chosen one, which may not be among them ("cv")."""
+    """Return the indices of the best candidates from best to worst.
+
+    The chosen candidate is always included, although for "cv" it may not be among the best.
+    """
     values = np.array(search.results_[search.criterion])
     order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
     html: list[int] = [index for index in order.tolist() if math.isfinite(values[index])][:_MAX_LISTED]
@@ -121,7 +124,7 @@ def _best_first(search: GaussianMixtureIC) -> list[int]:
 
 
 def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
-    """Print the criterion for every structure (rows) and K (columns), split into several tables if it is too wide."""
+    """Print the criterion for every structure (rows) and K (columns), in several tables if the terminal is narrow."""
     results, criterion = search.results_, search.criterion
     pairs = list(zip(structure_names(results), results["n_components"], strict=True))
     names, counts = (list(dict.fromkeys(each)) for each in zip(*pairs, strict=True))
@@ -153,21 +156,21 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def mark(criterion: str) -> str:
-    """Describe how the criterion chooses a candidate, such as "lowest"."""
+    """Describe by which value of the criterion a candidate is chosen, such as "lowest"."""
     if criterion == CROSS_VALIDATION:
         return "simplest within an error of the highest"
     return "highest" if criterion in HIGHER_IS_BETTER else "lowest"
 
 
 def in_digits(value: float, criterion: str, decimals: int = 2) -> str:
-    """Format a criterion: totals with `decimals` digits after the point, means over rows with four."""
+    """Format a value of a criterion: totals with `decimals` decimal places, means over rows with four."""
     if math.isnan(value):
         return _FAILED
     return f"{value:.{4 if criterion in HIGHER_IS_BETTER else decimals}f}"
 
 
 def _written(what: str, model: str | None, example: str) -> str:
-    """Return a line with the path of the written model, or with the option that saves a model."""
+    """Return a line with the path to which a model was written, or with the option that saves a model."""
     if model is None:
         return f"\nNot saved: add -o {example}"
     return f"\n{what} written to {'standard output' if model == STANDARD else model}"
@@ -176,7 +179,7 @@ def _written(what: str, model: str | None, example: str) -> str:
 def fit_notices(search: GaussianMixtureIC, warnings: Iterable[Warning]) -> Iterator[str]:
     """Yield the warnings of a model selection and of the chosen fit, and a notice on fits that did not converge."""
     for warning in warnings:
-        # The reasons are omitted here, because the table that follows shows them.
+        # The hint at `results_` is removed, because the table that follows shows the reasons for failures.
         sentences = str(warning).removesuffix(" results_ has the reason of each.")
         yield sentences if isinstance(warning, SearchWarning) else f"K = {search.n_components_}: {sentences}"
     table = search.results_
@@ -206,7 +209,7 @@ def fit_as_json(search: GaussianMixtureIC, about: Mapping[str, Any]) -> dict[str
 
 
 def _candidate_as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the table of results for JSON, without the columns that do not apply."""
+    """Return a row of the table of results for JSON; columns that do not apply to the candidate are left out."""
     if row["failure"] is not None:
         named = {key: row[key] for key in ("structure", "n_components", "n_factors") if row.get(key) is not None}
         return {**named, "failed": row["failure"]}
@@ -229,8 +232,8 @@ def _mixture_as_json(mixture: Mixture, **sizes: int) -> dict[str, Any]:
 def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     """Print how many groups were fitted, as text.
 
-    `about` has the path of the table or of the file of mixtures (`data`). After a fit it also has the column of the
-    groups (`by`), `n_rows`, `seconds`, and the path of the written `model` or None.
+    `about` has the path of the table or of the file of mixtures (`data`). After a fit, `about` also has the name of the
+    column of groups (`by`), `n_rows`, `seconds`, and the path of the written `model` or None.
     """
     by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
@@ -313,7 +316,7 @@ def model_as_json(model: ModelFile) -> dict[str, Any]:
 
 
 def _headings(model: ModelFile) -> list[tuple[str, str]]:
-    """Return headings and values of the details that a model file stores in addition to the mixture."""
+    """Return headings and values of the details that a model file contains in addition to the mixture."""
     details, fit, estimator = model.details, model.details.fit, model.details.estimator
     lines = [("written by", f"gaussmix {details.package_version}, layout {model.layout}")]
     if details.feature_names is not None:
@@ -348,7 +351,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
 
 
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
-    """Return the record that an estimator in a file stores under a key, or None if it is missing or damaged."""
+    """Return the record that an estimator in a file stores under a key; None if the record is missing or damaged."""
     try:
         return read_records(cls, from_plain(key, attributes[key]))[0]
     except (IndexError, KeyError, TypeError, ValueError, Damaged):

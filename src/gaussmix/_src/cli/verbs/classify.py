@@ -17,7 +17,8 @@ from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
 
-# The classifier treats these texts as missing classes, but here they are classes, so a blank is appended.
+# The classifier would treat the texts "-1" and "-1.0" as missing classes. Here these texts are classes, so a blank is
+# appended.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
@@ -41,13 +42,13 @@ def classify(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Learn a mixture for each class from LABELLED, and add to each row of DATA its class and that class's probability.
+    """Learn a mixture for each class from LABELLED, and add the class and its probability to each row of DATA.
 
     \b
       gaussmix classify known.csv new.csv --labels species
 
-    Rows of LABELLED with an empty label are used, too: they improve the estimate of the density. The label -1 is a
-    class, unless --na -1 makes it empty. DATA and LABELLED may be the same file.
+    Rows of LABELLED with an empty label are used, too, because they improve the estimate of the density. The label -1
+    is a class, unless --na -1 declares it as an empty label. DATA and LABELLED may be the same file.
     """
     check_target(writing.output, train, data)
     source = reading.open(train)
@@ -59,7 +60,7 @@ def classify(
     table.check_numeric(names)
     table = reading.of_features(table, names)
     print_notices(dict.fromkeys([*source.notices, *table.notices]))
-    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # a list is compared by BIC
+    structures: Any = covariance_type[0] if len(covariance_type) == 1 else covariance_type  # BIC chooses from several
     settings = {"covariance_type": structures, "random_state": random_state, "n_jobs": reading.jobs}
     classifier = GaussianMixtureClassifier(counts, **settings)
     with collected_warnings() as collected:
@@ -77,7 +78,7 @@ def classify(
 
 
 def _classes(classifier: GaussianMixtureClassifier, rows: Array) -> dict[str, Any]:
-    """Return the class of each row and the probability of this class."""
+    """Return the most probable class of each row, and the probability of this class."""
     probability = classifier.predict_proba(rows)
     classes = np.array([label.strip() for label in classifier.predict(rows).tolist()])
     return {"class": classes, "probability": probability.max(axis=1)}

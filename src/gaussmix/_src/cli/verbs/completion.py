@@ -20,5 +20,5 @@ def completion(shell: str) -> None:
     """
     kind = get_completion_class(shell)
     program = click.get_current_context().find_root().command
-    assert kind is not None  # click supports all of these shells since version 8.0
+    assert kind is not None  # click supports all three shells since version 8.0
     click.echo(kind(program, {}, "gaussmix", "_GAUSSMIX_COMPLETE").source())

@@ -35,16 +35,16 @@ from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
-_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's names for our structures
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # structures as mclust names them
 _ANY = "VVV"  # mclust's name for unrestricted covariances
-_MAX_ROUNDING = 1e-6  # maximum relative difference between covariances in a file and the structure that it names
+_MAX_ROUNDING = 1e-6  # maximum relative deviation of covariances in a file from the structure that the file names
 
 
 def read_json(contents: bytes) -> Mixture:
-    """Read a mixture from JSON of gaussmix (`Mixture.to_dict`) or of R's mclust; raise ValueError if it is invalid.
+    """Read a mixture from JSON in the format of `Mixture.to_dict` or of R's mclust; raise ValueError if it is invalid.
 
-    The JSON of mclust has `model`, and `parameters` with `pro`, `mean` (a list for each component) and `sigma_tril`
-    (the lower triangle of each covariance, row by row).
+    JSON in the format of mclust has the keys `model` and `parameters`. The value of `parameters` has the keys `pro`,
+    `mean` (a list for each component) and `sigma_tril` (the lower triangle of each covariance, row by row).
     """
     values = json.loads(contents)
     if not isinstance(values, dict):
@@ -53,16 +53,16 @@ def read_json(contents: bytes) -> Mixture:
         return Mixture.from_dict(values)
     parameters = values.get("parameters", values)
     if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
-        raise ValueError("it has neither the keys of gaussmix nor 'pro', 'mean' and 'sigma_tril' of mclust")
+        raise ValueError("the JSON has neither the keys of gaussmix nor mclust's keys 'pro', 'mean' and 'sigma_tril'")
     return _from_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
 
 
 def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:
     if model not in family_names():
-        raise ValueError(f"its model {not_one_of(model, family_names())}")
+        raise ValueError(f"the model {not_one_of(model, family_names())}")
     weights = np.atleast_1d(_read_values(parameters, "pro"))
     means, triangles = _read_values(parameters, "mean"), _read_values(parameters, "sigma_tril")
-    if means.ndim < 2:  # R writes a list with a single number as a number
+    if means.ndim < 2:  # because R writes a list of one number as a number
         means = means.reshape((-1, 1) if triangles.size in (1, means.size) else (1, -1))
     n_components, n_features = means.shape
     noise = None
@@ -89,23 +89,23 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
     structured = mixture._model.covariances.to_simple_form().to_form(Dense).each
     if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
-        raise ValueError(f"the numbers of sigma_tril are not covariances of model {model!r}")
+        raise ValueError(f"the covariances in sigma_tril do not have the structure of model {model!r}")
     return mixture
 
 
 def _read_values(parameters: Mapping[str, Any], name: str) -> Array:
-    """Return a number, a list, or a list of lists of equal length as an array; raise ValueError otherwise."""
+    """Convert a number, a list, or a list of equally long lists to an array; raise ValueError for other values."""
     try:
         loaded = np.array(parameters[name], dtype=np.float64)
     except (ValueError, TypeError):
-        raise ValueError(f"{name} must be numbers, in lists of one length") from None
+        raise ValueError(f"{name} must consist of numbers, in lists of the same length") from None
     if loaded.ndim > 2 or not loaded.size:
         raise ValueError(f"{name} must be a list of numbers, or a list of such lists, but has shape {loaded.shape}")
     return loaded
 
 
 def _compact(dense: Array, family: Family) -> Array:
-    """Return covariances (n_components, n_features, n_features) in the shape of a covariance structure."""
+    """Convert covariances (n_components, n_features, n_features) to the array shape of a covariance structure."""
     each = dense[:1] if family.is_shared else dense
     if family.kind is Isotropic:
         each = each[:, 0, 0]
@@ -115,12 +115,12 @@ def _compact(dense: Array, family: Family) -> Array:
 
 
 def write_json(mixture: Mixture) -> bytes:
-    """Write a mixture as JSON of gaussmix."""
+    """Write a mixture as JSON in the format of `Mixture.to_dict`."""
     return json.dumps(mixture.to_dict(), ensure_ascii=False).encode() + b"\n"
 
 
 def write_mclust(mixture: Mixture) -> bytes:
-    """Write a mixture as JSON with the names of mclust, which `read_json` accepts."""
+    """Write a mixture as JSON with mclust's names, in the format that `read_json` accepts."""
     dense = mixture._model.covariances.to_simple_form().to_form(Dense).each
     dense = np.broadcast_to(dense, (mixture.n_components, *dense.shape[1:]))
     name = _MCLUST.get(mixture.family.name, mixture.family.name)
@@ -137,34 +137,34 @@ def write_mclust(mixture: Mixture) -> bytes:
 
 
 def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
-    """Read a mixture from arrays `weights`, `means`, `covariances`, and `covariance_type` if it is not "full".
+    """Read a mixture from the arrays `weights`, `means`, `covariances` and, unless it is "full", `covariance_type`.
 
-    Decompressed arrays may be larger than the file if they fit into `memory`, in bytes.
+    The decompressed arrays may be larger than the file, but at most `memory` bytes.
     """
     if not is_zipfile(BytesIO(contents)):
-        raise ValueError("it does not contain NumPy arrays")
+        raise ValueError("the file does not contain NumPy arrays")
     with ZipFile(BytesIO(contents)) as file:
         size = sum(each.file_size for each in file.infolist())
     if size > max(memory, len(contents)):
         raise ValueError(
-            f"its arrays take {format_bytes(size)}, and --memory is {format_bytes(memory)}. Raise --memory to that"
+            f"the arrays take {format_bytes(size)}, but --memory is {format_bytes(memory)}. Raise --memory"
         )
     with np.load(BytesIO(contents), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     missing = [name for name in ("weights", "means", "covariances") if name not in values]
     if missing:
-        raise ValueError(f"it has no array {missing[0]!r}")
+        raise ValueError(f"the file has no array {missing[0]!r}")
     name = str(values.get("covariance_type", ALIASES[_ANY]))
     family = build_family(name, json.loads(str(values.get("family_options", "{}"))))
     if family is None:
-        raise ValueError(f"its covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
+        raise ValueError(f"covariance_type {name!r} is not one of {', '.join(FAMILIES)}")
     names = values["feature_names"].tolist() if "feature_names" in values else None
     arrays_of = values["weights"], values["means"], values["covariances"]
     return Mixture(*arrays_of, family, names, Background.from_arrays(values))
 
 
 def write_npz(mixture: Mixture) -> bytes:
-    """Write a mixture as arrays that `read_npz` accepts."""
+    """Write a mixture as a file of NumPy arrays that `read_npz` accepts."""
     target = BytesIO()
     arrays: dict[str, Any] = {**mixture._arrays(), "covariance_type": np.array(mixture.family.name)}
     if mixture.family.non_default_params:
@@ -176,7 +176,7 @@ def write_npz(mixture: Mixture) -> bytes:
 
 
 def read_pickle(contents: bytes) -> Mixture:
-    """Read a mixture of scikit-learn or gaussmix that joblib or pickle wrote. Loading runs code from the file."""
+    """Read a mixture of scikit-learn or gaussmix from a file of joblib or pickle, which runs code from the file."""
     loaded = joblib.load(BytesIO(contents))
     if isinstance(loaded, Mixture):
         return loaded
@@ -184,7 +184,7 @@ def read_pickle(contents: bytes) -> Mixture:
         return Mixture.from_sklearn(loaded)
     mixture = getattr(loaded, "mixture_", None)
     if not isinstance(mixture, Mixture):
-        raise ValueError(f"it holds a {type(loaded).__name__}, not a mixture of scikit-learn or gaussmix")
+        raise ValueError(f"the file holds a {type(loaded).__name__}, not a mixture of scikit-learn or gaussmix")
     return mixture
 
 
@@ -196,7 +196,7 @@ def write_pickle(mixture: Mixture) -> bytes:
 
 
 def write_c(model: Exported, target: str) -> bytes:
-    """Write a model as a C header; the names of the functions begin with the name of the file."""
+    """Write a model as a C header whose function names begin with the name of the file."""
     name = "".join(mark if mark.isascii() and mark.isalnum() else "_" for mark in Path(target).stem)
     return to_c(model, name if name.isidentifier() else f"gmm_{name}").encode()
 
@@ -206,7 +206,7 @@ READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": re
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)
-EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # arguments: the model, ONNX's dtype, the target
+EXPORTS: dict[str, Callable[[Exported, str, str], bytes]] = {  # functions of model, dtype and target
     ".onnx": lambda model, dtype, target: to_onnx(model, dtype=dtype).SerializeToString(),
     ".h": lambda model, dtype, target: write_c(model, target),
     ".sql": lambda model, dtype, target: to_sql(model).encode(),
@@ -228,29 +228,31 @@ _NATIVE_SUFFIX = ".gmm"
 def convert(
     source: str, target: str | None, output: str | None, mclust: bool, dtype: str, trust: bool, memory: int
 ) -> None:
-    """Convert the mixture of one file to another format. Extensions determine the formats:
+    """Convert the mixture in a file to another format. The extensions of IN and OUT determine the formats:
 
     \b
-      .gmm              gaussmix
-      .joblib .pkl      scikit-learn; reading one needs --trust
-      .json             gaussmix, or mclust (recognised; --mclust writes it)
-      .npz              NumPy: weights, means, covariances, covariance_type
-      .onnx .h .sql     ONNX, a C header, a query for DuckDB: written only
+      .gmm           model of gaussmix
+      .joblib .pkl   model of scikit-learn (reading it requires --trust)
+      .json          model of gaussmix or of mclust (add --mclust to write it)
+      .npz           NumPy arrays weights, means, covariances, covariance_type
+      .onnx          ONNX model (only for OUT)
+      .h             C header (only for OUT)
+      .sql           DuckDB query (only for OUT)
 
-    Only the mixture and its feature names are converted, not the settings of a fit. ONNX, C and SQL also get a
-    detector's limit of the density, below which rows are outliers.
+    Only the mixture and its feature names are converted, not the settings of a fit. If the file contains a detector,
+    ONNX, C and SQL also contain the density limit below which rows are outliers.
     """
     target = target or output
     if target is None or output not in (None, target):
-        raise click.UsageError("name one output: gaussmix convert IN OUT, or gaussmix convert IN -o OUT.")
+        raise click.UsageError("name exactly one output: gaussmix convert IN OUT, or gaussmix convert IN -o OUT.")
     wanted, written = Path(source).suffix.lower(), Path(target).suffix.lower()
     if wanted not in (_NATIVE_SUFFIX, *READERS):
-        raise click.UsageError(f"{source}: {listed([_NATIVE_SUFFIX, *READERS])} are read.")
+        raise click.UsageError(f"{source}: the input must end in {listed([_NATIVE_SUFFIX, *READERS])}.")
     if written not in (_NATIVE_SUFFIX, *WRITERS, *EXPORTS):
-        raise click.UsageError(f"{target}: {listed([_NATIVE_SUFFIX, *WRITERS, *EXPORTS])} are written.")
+        raise click.UsageError(f"{target}: the output must end in {listed([_NATIVE_SUFFIX, *WRITERS, *EXPORTS])}.")
     if wanted in PICKLES and not trust:
         raise click.UsageError(
-            f"{source} is a pickle, and reading one runs the code that is in it: add --trust if you know who wrote it."
+            f"{source} is a pickle file, and reading it runs code from the file: add --trust if you trust its author."
         )
     if mclust and written != ".json":
         raise click.UsageError("--mclust needs an output that ends in .json.")
@@ -272,7 +274,7 @@ def convert(
 
 
 def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """Read a mixture, and the detector if the file has one; raise OSError, or ValueError with the file's name."""
+    """Read a mixture, and the detector if the file has one; raise OSError, or ValueError that names the file."""
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator
@@ -284,5 +286,5 @@ def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMi
         return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
-    except Exception as error:  # a pickle may raise any exception
+    except Exception as error:  # because a pickle may raise any exception
         raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None

@@ -27,12 +27,12 @@ _INFERENCE_HELP = "Add standard errors and 95 % intervals, from DATA."
 @options.jobs
 @options.as_json
 def describe(model: str, data: str | None, weights: str | None, reading: options.Reading, as_json: bool) -> None:
-    """Print the contents of a model file: its components, and how they were fitted.
+    """Print the contents of a model file: the components, and how the mixture was fitted.
 
     \b
       gaussmix describe faithful.gmm --inference faithful.csv
 
-    MODEL.gmm may be "-" for standard input. For a file with the mixtures of many groups, the number of groups is
+    MODEL.gmm may be "-" for standard input. If the file contains the mixtures of many groups, the number of groups is
     printed. Standard errors need the rows that were fitted, because the file does not contain the rows.
     """
     if model != STANDARD and holds_mixtures(model):
@@ -54,7 +54,7 @@ def describe(model: str, data: str | None, weights: str | None, reading: options
 
 
 def _inference(opened: ModelFile, data: str, weights: str | None, reading: options.Reading) -> MixtureEstimates:
-    """Compute standard errors for the mixture of a file, from the rows that were fitted."""
+    """Compute standard errors of the mixture in a model file from the rows to which the mixture was fitted."""
     saved = opened.details.estimator
     if saved is not None and saved.name != GaussianMixture.__name__:
         instead = "" if opened.posterior is None else " In Python, its posterior_ has intervals."
@@ -66,7 +66,7 @@ def _inference(opened: ModelFile, data: str, weights: str | None, reading: optio
         estimator = GaussianMixture._restored(saved, opened.mixture._model, opened.names, opened.details.dtype)
     estimator.n_jobs = reading.jobs
     rows: Any = reading.rows(table, features, weights)
-    rows.feature_names = opened.names  # columns have been matched already, so names need not agree
+    rows.feature_names = opened.names  # columns are already matched, so their names may differ
     with collected_warnings() as collected:
         inference = estimator.inference(rows)
     print_notices([*collected, *table.left_out_notices])

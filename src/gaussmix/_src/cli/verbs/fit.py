@@ -41,9 +41,9 @@ from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles
 from gaussmix._src.validation.parameters import check_candidates
 from gaussmix._src.validation.restrictions import DEFAULT
 
-TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that SIGTERM ended
+TERMINATED = 128 + signal.SIGTERM  # exit code that a shell reports for a process that was ended by SIGTERM
 _NOT_MODELS = {each for format in FORMATS.values() for each in format.extensions}
-_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # formats that `gaussmix convert` writes
+_NOT_MODELS |= {".json", ".npz", ".joblib", ".pkl", ".onnx", ".h", ".sql"}  # only `gaussmix convert` writes these
 _DEFAULTS: dict[str, Any] = GaussianMixtureIC().get_params(deep=False)
 _FACTORS_HELP = "Numbers of factors of a factor_analyzer: 2, 1:3 or 2,4."
 _CONDITION_HELP = "Largest ratio of two eigenvalues of the covariances, for structures that have this bound."
@@ -55,7 +55,7 @@ _OF_SEARCHES = ("noise", "criterion", "check_maximum", "memory", "cache", "check
 
 
 def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> options.Decorator:
-    """Declare an option for a parameter of `GaussianMixtureIC`, with the parameter's default and validation."""
+    """Declare an option for a parameter of `GaussianMixtureIC`, with the default and the checks of the parameter."""
     default = None if _DEFAULTS[name] is None else str(_DEFAULTS[name])
     flag = flag or f"--{name.replace('_', '-')}"
     return options.option(f"{flag} {name}", help, default=default, metavar=metavar, callback=options.by_rule)
@@ -115,7 +115,7 @@ def fit(
     'data/*.parquet', a folder, or a URL such as 's3://bucket/*.parquet' names several files. Tables need not fit into
     memory.
 
-    With --by, fit one mixture of K components to each group of rows, and write all of them to one file.
+    With --by, fit one mixture of K components to each group of rows, and write all mixtures to one file.
     """
     _check_usage(data, model, checkpoint, as_json=as_json)
     _check_columns(reading.columns, weights, by, labels)
@@ -136,12 +136,12 @@ def fit(
         collected += [] if table is None else map(RuntimeWarning, table.left_out_notices)
     names, n_rows = rows.feature_names, rows.n_rows
     if n_rows == 1:
-        raise ValueError(f"{data} has a single row; a fit needs at least two.")
+        raise ValueError(f"{data} has only one row, but a fit needs at least two rows.")
     print_notices(collected)
     search = GaussianMixtureIC(counts, **parameters, n_jobs=reading.jobs, checkpoint=checkpoint)
     with _terminated(checkpoint):
         run_search(search, rows, known)
-    search.checkpoint = None  # the file has been removed, and the model must not depend on it
+    search.checkpoint = None  # because its file has been removed, and the model does not depend on it
     total = rows.row_totals.total_weight
     if model is not None:
         with open_target(model, for_people=False) as file:
@@ -156,14 +156,14 @@ def fit(
 
 
 def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: str | None) -> tuple[Files | None, Any]:
-    """Return a table, or None if the path is enough to read the rows, and the source of rows: the table or the path."""
+    """Return a table, or None if only its path is needed, and the table or path from which rows are read."""
     is_plain = reading.is_plain and labels is None
     if data != STANDARD and is_plain and is_for_others(data):
         return None, data
     others = [name for name in (labels, weights) if name is not None]
     table = reading.open(data)
     counting = reading.counting(table, others)
-    if table.files and is_plain and not counting:  # the files can be read again from their path
+    if table.files and is_plain and not counting:  # the path is sufficient
         return None, data
     left_out = [*reading.exclude, *counting]
     features = reading.columns or table.without(left_out).numeric_names(others)
@@ -172,7 +172,7 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
 
 
 def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None = None) -> None:
-    """Fit the candidates of a model selection with a progress bar, and print notices before and after."""
+    """Fit the candidates of a model selection, show a progress bar, and print notices."""
     first = ArraySource(next(iter(rows.blocks())).rows[:LEAF_ROWS])
     first.may_miss = True
     if columns := find_two_valued_columns(first):
@@ -185,7 +185,8 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
         advance = bars.fits(len(candidates) + search.n_folds * again)
         if isinstance(rows, FileSource):
             rows.on_progress = bars.rows(rows.n_rows, rows.reader.bytes_of(1))
-            # Criteria such as cross-validation do not support callbacks.
+            # Callbacks are set only for information criteria, because cross-validation and stability do not support
+            # callbacks.
             if not bars.disable and search.criterion not in HIGHER_IS_BETTER:
                 search.callbacks = [bars.steps(search.tol if search.prior is None else None)]
         for _ in fits:
@@ -195,34 +196,34 @@ def run_search(search: GaussianMixtureIC, rows: Source, labels: list[Any] | None
 
 
 def _check_usage(data: str, model: str | None, checkpoint: str | None, *, as_json: bool) -> None:
-    """Raise UsageError or OSError before any work if a file can't be written."""
+    """Raise UsageError or OSError, before the fit begins, if a file can't be written."""
     for target in (model, checkpoint):
         if target is not None:
             check_target(target, data)
     if model is not None and Path(model).suffix.lower() in _NOT_MODELS:
         advice = f"name it {Path(model).stem}.gmm; `gaussmix convert` writes other formats"
-        raise click.UsageError(f"{model}: a model is not written as {Path(model).suffix}: {advice}.")
+        raise click.UsageError(f"{model}: a fit can't write a model as {Path(model).suffix}: {advice}.")
     if model == STANDARD and as_json:
-        raise click.UsageError("-o - and --json would both go to standard output.")
+        raise click.UsageError("-o - and --json would both write to standard output: use one of them.")
 
 
 def _check_columns(columns: tuple[str, ...], weights: str | None, by: str | None, labels: str | None) -> None:
-    """Raise UsageError if a column would be used in two ways."""
+    """Raise UsageError if the same column is used for two purposes."""
     if weights is not None and weights in columns:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
+        raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
     if labels is not None and labels in (*columns, weights):
         raise click.UsageError(f"--labels {labels} is already a feature or the column of --weights.")
     if by is not None and labels is not None:
-        raise click.UsageError("--labels has no meaning with --by.")
+        raise click.UsageError("--labels and --by can't be combined.")
     if by is not None and by in (*columns, weights):
         raise click.UsageError(f"--by {by} is already a feature or the column of --weights. Choose another column.")
 
 
 @contextmanager
 def _terminated(checkpoint: str | None) -> Iterator[None]:
-    """Let SIGTERM end the block by SystemExit with code `TERMINATED`, so that the fit can write its checkpoint.
+    """Convert SIGTERM to SystemExit with the code `TERMINATED`, so that the fit can write its checkpoint.
 
-    Without a checkpoint, signals are not changed.
+    If `checkpoint` is None, the handling of signals does not change.
     """
     if checkpoint is None:
         yield
@@ -251,10 +252,10 @@ def fit_by(
     model: str | None,
     parameters: dict[str, Any],
 ) -> tuple[Mixtures, dict[str, Any]]:
-    """Fit a mixture to each group of a table, and write them all to one file.
+    """Fit a mixture to each group of a table, and write all mixtures to one file.
 
-    Returns the mixtures, and the facts that `show_groups` needs. Raises UsageError for an option that only model
-    selection supports, and ValueError or OSError if the table can't be used or no group can be fitted.
+    Returns the mixtures, and a dictionary with the values that `show_groups` prints. Raises UsageError for an option
+    that only model selection supports, and ValueError or OSError if the table can't be used or no group can be fitted.
     """
     passed = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight = _read(data, by, weights, reading)
@@ -267,7 +268,7 @@ def fit_by(
     seconds = perf_counter() - began
     print_notices(collected)
     if len(mixtures.errors) == len(mixtures):
-        raise ValueError(f"No group of {data} could be fitted.")
+        raise ValueError(f"No mixture could be fitted to any group of {data}.")
     if model is not None:
         with open_target(model, for_people=False) as file:
             mixtures.save(file)
@@ -282,7 +283,7 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
     others = [by] if weights is None else [by, weights]
     features = reading.features(table, others)
     if not features:
-        raise BadTable(f"{table.name} has no column of numbers besides {listed(others)}.")
+        raise BadTable(f"{table.name} has no numeric column besides {listed(others)}.")
     numbers = [*features, *others[1:]]
     table.check_numeric(numbers)
     table = reading.of_features(table, features, weights)
@@ -294,20 +295,20 @@ def _read(data: str, by: str, weights: str | None, reading: options.Reading) -> 
     for row, key in enumerate(read[by].to_pylist()):
         if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
             where = f"{table.describe_location(row)}, column {by!r}"
-            raise BadTable(f"{where}: the cell names no group. Fill the cell, or remove the row.")
+            raise BadTable(f"{where}: the cell with the name of the group is empty. Fill the cell, or remove the row.")
     columns = {by: read[by]} | {name: doubles(read[name]) for name in features}
     return pa.table(columns), None if weights is None else doubles(read[weights])
 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return only the parameters that the user has set, because `fit_many` has other defaults than model selection."""
+    """Return only the parameters that the user has set, because `fit_many` and model selection have other defaults."""
     for flag in options.set_flags(_OF_SEARCHES):
-        raise click.UsageError(f"{flag} has no meaning with --by, which makes a short fit for each group.")
+        raise click.UsageError(f"{flag} can't be combined with --by, which runs a short fit for each group.")
     passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}
     passed = options.as_values(passed)
     structures = passed.get("covariance_type", [])
     if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
-        raise click.UsageError("--by makes one fit for each group: give one number after -k and one structure.")
+        raise click.UsageError("--by runs one fit for each group: use one number for -k and one structure for -s.")
     if "covariance_type" in passed:
         passed["covariance_type"] = structures[0]
     return passed

@@ -30,24 +30,25 @@ from gaussmix._src.numerics.arrays import Array
 @options.reading
 @options.jobs
 def impute(model: str, data: str, draw: bool, seed: int, writing: Writing, reading: options.Reading) -> None:
-    """Fill the empty cells of DATA with their conditional mean under a model, given the other cells of the row.
+    """Fill the empty cells of DATA with the conditional mean under a model, given the other cells of the row.
 
     \b
       gaussmix impute faithful.gmm holes.csv -o filled.csv
 
-    Only the model's features are filled; other cells and columns stay unchanged. The model itself can be fitted to
-    rows with empty cells by `gaussmix fit`.
+    Only columns that are features of the model are filled; all other cells stay unchanged. The model itself can be
+    fitted to rows with empty cells by `gaussmix fit`.
     """
     if reading.drop_missing or not reading.missing:
-        flag = "--drop-missing would leave out" if reading.drop_missing else "--missing error would refuse"
-        raise click.UsageError(f"{flag} the rows to fill.")
+        flag = "--drop-missing" if reading.drop_missing else "--missing error"
+        raise click.UsageError(f"{flag} excludes the rows that impute fills: leave out this option.")
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     if opened.mixture.noise is not None:
-        raise ValueError(f"{opened.name} has noise, and noise has no mean to fill with. Fit a model without --noise.")
+        raise ValueError(f"{opened.name} has a noise component, which has no mean. Fit a model without --noise.")
     table, features = reading.matched(opened, data)
     fill = Filling(opened.mixture.with_feature_names(None), reading.jobs, seed if draw else None)
-    # The draws are seeded for each part, so the size of parts must depend neither on the memory nor on other columns.
+    # Random draws are seeded for each part. For reproducible results, the size of a part must therefore not depend on
+    # the memory or on other columns.
     n_rows = LEAF_ROWS if draw else rows_at_once(max(len(table.names), opened.mixture.n_components), reading.memory)
     n_filled = [0]
     parts = table.parts(n_rows, writing.numbers(features))
@@ -67,7 +68,7 @@ def _filled(
 ) -> Iterator[pa.Table]:
     """Yield each part of a table with filled cells, and count the filled cells in `n_filled`.
 
-    `pieces` has each part of the table with the values of its features as an array.
+    `pieces` yields pairs: a part of the table, and the values of the features in this part as an array.
     """
     first = 0
     for part, numbers in pieces:

@@ -24,13 +24,13 @@ _above_0 = options.numbers(np.inf, "a number above 0; write 3,1 or 0.75,0.25")
 @options.option("-k n_components", "Merge components until K are left.", type=click.IntRange(1), metavar="K")
 @options.quiet
 def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_components: int | None) -> None:
-    """Merge models, such as models of parts of the data, into one model with the components of all.
+    """Merge several models, such as models of parts of the data, into one model with the components of all models.
 
     \b
       gaussmix merge january.gmm february.gmm -o both.gmm -k 5
 
-    With -k, similar components are merged as well; the mean and the covariance of the whole mixture do not change.
-    With -k, a single model is allowed.
+    With -k, similar components are merged until K are left; mean and covariance of the whole mixture do not change.
+    With -k, a single model may be passed.
     """
     check_target(output, *models)
     if weights and len(weights) != len(models):
@@ -48,9 +48,9 @@ def merge(models: tuple[str, ...], output: str, weights: tuple[str, ...], n_comp
 
 
 def _row_weights(models: list[ModelFile]) -> list[float]:
-    """Return the total weight of the rows of each model; raise ValueError if a file does not store it."""
+    """Return the total weight of the rows of each model; raise ValueError if a file does not store this weight."""
     fits = [model.details.fit for model in models]
     if len(models) > 1 and any(fit is None for fit in fits):
         names = ", ".join(model.name for model, fit in zip(models, fits, strict=True) if fit is None)
-        raise ValueError(f"{names}: the file does not say how many rows it was fitted to; give --weights.")
+        raise ValueError(f"{names}: the number of rows of the fit is not stored in the file; set --weights.")
     return [1.0 if fit is None else fit.row_weight for fit in fits]

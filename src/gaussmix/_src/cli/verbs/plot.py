@@ -44,7 +44,7 @@ def plot(
     dpi: int,
     reading: options.Reading,
 ) -> None:
-    """Draw the components of a model, over the rows of DATA if it is given.
+    """Draw the components of a model and, if DATA is given, the rows of DATA.
 
     \b
       gaussmix plot faithful.gmm faithful.csv -o pairs.png
@@ -53,9 +53,9 @@ def plot(
     """
     format = Path(output).suffix.lower().removeprefix(".").replace("jpeg", "jpg")
     if format not in _PICTURE_FORMATS:
-        raise click.UsageError(f"a picture is written as {listed(_PICTURE_FORMATS)}: name its file so after -o.")
+        raise click.UsageError(f"the name of the picture must end in {listed(_PICTURE_FORMATS)}.")
     if kind == "uncertainty" and data is None:
-        raise click.UsageError("--kind uncertainty needs rows: name DATA after the model.")
+        raise click.UsageError("--kind uncertainty needs rows: pass DATA after the model.")
     check_target(output, model, data)
     import_pyplot().switch_backend("Agg")
     opened = ModelFile.open(model)
@@ -70,7 +70,7 @@ def plot(
 
 
 def _rows(model: ModelFile, data: str, reading: options.Reading) -> Any:
-    """Read the rows of a table, with the features of the model."""
+    """Read the rows of a table into memory, with the features of the model as columns."""
     table, features = reading.matched(model, data)
     rows = table.all_rows(features, may_miss=reading.missing)
     print_notices(table.left_out_notices)

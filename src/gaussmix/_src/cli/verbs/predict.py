@@ -48,25 +48,25 @@ def predict(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Add to each row of DATA its most probable component, that component's probability and the log density.
+    """Add to each row of DATA the most probable component, the probability of this component, and the log density.
 
     \b
       gaussmix predict faithful.gmm new.csv -o labels.csv
       gaussmix predict faithful.gmm new.csv --targets waiting
 
-    With --targets, add the model's prediction of these features from the other features. DATA need not contain them.
+    With --targets, add predictions of the target features from the other features. DATA need not contain the targets.
 
-    Columns are matched with the model's features by name; --columns names the columns to use instead. Other columns
-    are copied. DATA may be a pattern in quotes or a folder, and larger than memory. MODEL.gmm or DATA may be "-" for
-    standard input.
+    Columns are matched with the model's features by name; --columns names the columns to use instead. Columns that are
+    not features are copied to the output. DATA may be a pattern in quotes or a folder. DATA may be larger than memory.
+    MODEL.gmm or DATA may be "-" for standard input.
     """
     if quantiles and not targets:
         raise click.UsageError("--quantiles needs --targets: name the features to predict.")
     if targets and (outliers or probabilities):
         flag = "--outliers" if outliers else "--probabilities"
-        raise click.UsageError(f"{flag} needs every feature: leave --targets out.")
+        raise click.UsageError(f"{flag} needs all features: leave out --targets.")
     if threshold is not None and not outliers:
-        raise click.UsageError("--threshold needs --outliers: add it.")
+        raise click.UsageError("--threshold has an effect only with --outliers: add --outliers.")
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, targets=targets)
@@ -96,7 +96,7 @@ def predict(
 
 
 def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
-    """Yield each part of a table with the results of its rows as new columns, and store their names in `names`."""
+    """Yield each part of a table with results as new columns; store the names of the new columns in `names`."""
     for part, outputs in zip(parts, results, strict=True):
         for name, values in outputs.items():
             names.setdefault(name, free_name(name, part.column_names))
@@ -105,13 +105,13 @@ def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[st
 
 
 def taken_notices(table: str, names: dict[str, str]) -> list[str]:
-    """Return notices about new columns that were renamed, because the table has columns with the same names."""
+    """Return notices about new columns that were renamed because the table already has columns with these names."""
     taken = [(name, free) for name, free in names.items() if free != name]
     return [f"{table} has a column {name!r} already, so the new one is called {free!r}." for name, free in taken]
 
 
 def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Columns:
-    """Return each row's most probable component, or −1 for noise, its probability, and the log density in nats.
+    """Return each row's most probable component (−1 for noise), this component's probability, and the log density.
 
     If `n_shown` is positive, the probabilities of the first `n_shown` components and of noise are added.
     """
@@ -129,7 +129,7 @@ def predictions(estimator: MixtureEstimator, rows: Array, n_shown: int) -> Colum
 def predicted_targets(
     model: ModelFile, rows: Array, targets: tuple[str, ...], quantiles: tuple[str, ...], jobs: int | None
 ) -> Columns:
-    """Predict mean, standard deviation and quantiles of each target from the other features (n_rows, n_known)."""
+    """Predict mean, standard deviation and quantiles of each target from `rows` (n_rows, n_known) of other features."""
     regressor = as_regressor(model.mixture, [model.names.index(target) for target in targets], jobs)
     mean, deviation = regressor.predict(rows, return_std=True)
     values = regressor.predict_quantiles(rows, [float(quantile) for quantile in quantiles])

@@ -46,21 +46,21 @@ def report(
     reading: options.Reading,
     **parameters: Any,
 ) -> None:
-    """Fit mixtures to DATA, choose the best one, and write a page about it, with text, tables and pictures.
+    """Fit mixtures to DATA, and write a page about the best mixture, with text, tables and pictures.
 
     \b
       gaussmix report faithful.csv -o report.html
 
-    The page is a single, self-contained HTML file. With --model, the page describes a model that was fitted before.
-    The rows must fit into memory.
+    The page is a single HTML file that needs no other files. With --model, the page describes a model that was fitted
+    before. The rows must fit into memory.
     """
     if data.lower().endswith(".gmm"):
-        raise click.UsageError(f"{data} is a model, and a report needs its rows: gaussmix report DATA --model {data}.")
+        raise click.UsageError(f"{data} is a model, but a report needs rows, too: gaussmix report DATA --model {data}.")
     passed = [] if model is None else options.set_flags(_FIT_OPTIONS)
     if passed:
-        raise click.UsageError(f"--model replaces the fit: leave out {listed(passed)}, or --model.")
+        raise click.UsageError(f"with --model nothing is fitted: leave out {listed(passed)}, or --model.")
     if output != STANDARD and Path(output).suffix.lower() not in ("", ".html", ".htm"):
-        raise click.UsageError(f"{output}: the report is an HTML page. Let its name end in .html.")
+        raise click.UsageError(f"{output}: the report is an HTML page. Use a name that ends in .html.")
     check_target(output, data, model)
     opened = None if model is None else ModelFile.open(model)
     table = reading.open(data)
@@ -84,7 +84,7 @@ def report(
     has_gaps = not findings.is_complete.all()
     text = page(findings, name, code(table, names, shown, model, search, weights, has_gaps=has_gaps))
     with open_target(output, for_people=True) as file:
-        file.write(text.encode(errors="replace"))  # the name of a file may not be valid Unicode
+        file.write(text.encode(errors="replace"))  # a file name may not be valid Unicode
     if not is_quiet() and output != STANDARD:
         for sentence in findings.sentences():
             click.echo(sentence)
@@ -94,14 +94,14 @@ def report(
 def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weights: str | None) -> ArraySource:
     """Read the rows of a table into memory; raise ValueError if there are too few rows or no numeric columns."""
     if not names:
-        raise ValueError(f"{table.name} has no column of numbers.")
+        raise ValueError(f"{table.name} has no numeric column.")
     if weights in names:
-        raise click.UsageError(f"{weights!r} can't be a feature and the weight.")
+        raise click.UsageError(f"{weights!r} can't be both a feature and the column of weights.")
     with collected_warnings() as collected:
         source = reading.rows(table, names, weights)
     print_notices([*collected, *table.left_out_notices])
     if source.n_rows == 1:
-        raise ValueError(f"{table.name} has a single row; a report needs at least two.")
+        raise ValueError(f"{table.name} has only one row, but a report needs at least two rows.")
     assert isinstance(source, ArraySource)
-    source.feature_names = names  # used in errors and warnings, even if columns have no names
+    source.feature_names = names  # for errors and warnings, even if columns have no names
     return source

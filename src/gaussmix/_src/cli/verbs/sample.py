@@ -24,7 +24,7 @@ def sample(model: str, n_rows: int, seed: int, components: bool, writing: Writin
     \b
       gaussmix sample faithful.gmm -n 1000 -o drawn.parquet
 
-    Columns have the names of the model's features, or x0, x1, … if the features have no names. MODEL.gmm may be "-"
+    The columns have the names of the model's features, or x0, x1, … if the features have no names. MODEL.gmm may be "-"
     for standard input.
     """
     check_target(writing.output, model)

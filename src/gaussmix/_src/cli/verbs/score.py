@@ -32,18 +32,18 @@ def score(
     writing: Writing,
     reading: options.Reading,
 ) -> None:
-    """Print the mean log-likelihood of the rows of DATA under a model, and BIC and AIC (lower is better).
+    """Print the mean log-likelihood of the rows of DATA under a model, BIC and AIC. Lower BIC and AIC are better.
 
     \b
       gaussmix score faithful.gmm new.csv
 
     For a Bayesian fit, the mean log posterior predictive density is printed, without BIC and AIC.
 
-    Columns are matched as in predict. Log-likelihoods are in nats. With --rows, the column of --weights is excluded
-    from the features but not used. MODEL.gmm or DATA may be "-" for standard input.
+    Columns are matched with features in the same way as in gaussmix predict. Log-likelihoods are in nats. With --rows,
+    the column of --weights is not a feature, and weights are not used. MODEL.gmm or DATA may be "-" for standard input.
     """
     if not (per_row or writing.is_plain):
-        raise click.UsageError("-o and --to need --rows.")
+        raise click.UsageError("-o and --to have an effect only with --rows: add --rows.")
     check_target(writing.output, model, data)
     opened = ModelFile.open(model)
     table, features = reading.matched(opened, data, weights)
@@ -64,9 +64,9 @@ def score(
 
 
 def compute_scores(model: ModelFile, rows: Any, jobs: int | None, weight_type: str) -> dict[str, Any]:
-    """Compute the scores of a source of rows in one pass; a Bayesian fit has no BIC and AIC."""
+    """Compute the scores of a source of rows in one pass, without BIC and AIC for a Bayesian fit."""
     estimator = model.estimator(jobs).set_params(weight_type=weight_type)
-    rows.feature_names = None  # columns have been matched already
+    rows.feature_names = None  # because columns are already matched
     size = {"n_rows": rows.n_rows, "row_weight": rows.row_totals.total_weight}
     if isinstance(estimator, BayesianGaussianMixture):
         return {**size, "mean_log_likelihood": estimator.score(rows)}

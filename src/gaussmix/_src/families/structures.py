@@ -1,6 +1,7 @@
-"""mclust's fourteen covariance structures, defined by the volume, shape and orientation that components share.
+"""mclust's fourteen covariance structures, which differ in whether components share volume, shape and orientation.
 
-Celeux & Govaert (1995) section 3. The C++ core computes the covariances (cpp/families/update.cpp).
+The structures are defined in Celeux & Govaert (1995), section 3. The C++ core computes the covariances
+(cpp/families/update.cpp).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class Full(Boundable):
     ----------
     max_condition : float, default None
         Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
-        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With 1, all covariances
-        are the same sphere. Unlike a ridge, a bound depends on the units of the features, so scale the features first.
-        Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With a bound of 1, all
+        covariances are the same multiple of the identity matrix. Unlike a ridge, a bound depends on the units of the
+        features, so scale the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------
@@ -117,14 +118,15 @@ class CommonAxes(Family):
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
-    accuracy = 1e-6  # near the maximum the likelihood is flat, so at most a fraction of 1e-12 of it is lost
+    accuracy = 1e-6  # an error e of the axes lowers the likelihood only by about e² near the maximum
     other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
+        """Return covariances with the axes of the pooled scatter, and others with the axes of each large component.
 
-        From the axes that suit a partition best, or from responsibilities close to it, EM may never reach the axes that
-        suit the rows best. Therefore the first covariances are smaller than the scatter implies, and the others larger.
+        From the axes that suit the initial partition best, EM may never reach the axes that suit the rows best.
+        Therefore the variances along the pooled axes are halved, and the variances along the axes of a component are
+        multiplied by 4.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
@@ -139,7 +141,7 @@ class EEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the shared shape alone; Fraley & Raftery (2007) give none for EEV."""
+        """Return mclust's increase, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
 
@@ -157,7 +159,7 @@ class EVI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume without means; Fraley & Raftery (2007) omit EVI."""
+        """Return mclust's increase for the volume, without `of_mean`; Fraley & Raftery (2007) do not treat EVI."""
         return 0.0, dof + 2.0
 
 
@@ -182,7 +184,7 @@ class VEI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume, 1 of d variances; Fraley & Raftery (2007) omit VEI."""
+        """Return mclust's increase, divided by d since d variances share a volume; Fraley & Raftery (2007) omit VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
@@ -193,7 +195,7 @@ class VEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return zeros like mclust, because the scale alone regularises; Fraley & Raftery (2007) omit VEV."""
+        """Return 0 like mclust, so that only the prior's scale matrix matters; Fraley & Raftery (2007) omit VEV."""
         return 0.0, 0.0
 
 
@@ -205,5 +207,5 @@ class VVE(CommonAxes):
 
 
 Full.__module__ = Tied.__module__ = Diag.__module__ = Spherical.__module__ = EEI.__module__ = EII.__module__ = (
-    "gaussmix"  # where users import them from
+    "gaussmix"  # the public module of these classes
 )

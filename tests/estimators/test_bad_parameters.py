@@ -264,7 +264,7 @@ PROMPT = {
     "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),
     "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Leave one of them out."),
     "GaussianMixtureDetector(mass=0.9)": (TypeError, "Use coverage."),
-    "fit_many([ROWS], GaussianMixture())": (TypeError, "Name the estimator: estimator=…."),
+    "fit_many([ROWS], GaussianMixture())": (TypeError, "Pass the estimator by keyword: estimator=…."),
     "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),
     "gm.cutoff_": (AttributeError, "This GaussianMixture has no cutoff_, which only a fit with trim leaves."),
     "gm.labels": (AttributeError, "GaussianMixture has no labels. Use labels_."),

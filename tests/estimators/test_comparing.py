@@ -80,9 +80,9 @@ def test_frames_come_back_in_their_library():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+    with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare([*fits().values()], X)
-    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+    with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare({"a": "b"}, X)
     with pytest.raises(ValueError, match="fits is empty"):
         compare({}, X)

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 
-ABOVE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, above the limit of 4 GB: .*"
+ABOVE = r"An array of 250,000 × 2,500 numbers would take 5\.0 GB, but the limit is 4 GB: .*"
 
 
 def line(n_components, spacing=1.0, n_features=1):

@@ -69,7 +69,7 @@ def test_equal_weights_and_means_are_told_apart_by_covariances():
         ({"by": "wieght"}, ValueError, "by='wieght' is not one of 'weight', 'mean', 'size'. Did you mean 'weight'"),
         ({"by": "mean", "feature": "hight"}, ValueError, "Did you mean 'height'"),
         ({"by": "size", "feature": "height"}, ValueError, "feature='height' requires by='mean', but by='size'"),
-        ({"by": "mean", "feature": 1.5}, TypeError, "a number or a name"),
+        ({"by": "mean", "feature": 1.5}, TypeError, "index or the name"),
         ({"by": "mean", "feature": ["height", "weight"]}, TypeError, "one feature"),
     ],
 )

@@ -222,7 +222,7 @@ def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
 
 
 def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
-    with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: give a fitted .* of torchgmm"):
+    with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())
     with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and covariances with 3 numbers do not match"):
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
@@ -265,7 +265,7 @@ def test_weights_of_any_scale_come_over(scale):
     [
         ({"precisions_cholesky": np.zeros}, "a factor has a zero on its diagonal"),
         ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky holds NaN or infinity"),
-        ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"precisions_cholesky of shape \(2, 3\) doesn't go"),
+        ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"cholesky of shape \(2, 3\) does not match"),
         ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
         ({"means": lambda shape: np.ones(2)}, r"does not match means of shape \(2,\)"),
         ({"component_probs": lambda shape: -np.ones(2)}, "weight 0 is negative"),

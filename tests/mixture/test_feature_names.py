@@ -46,7 +46,7 @@ def test_a_name_that_two_have_is_refused(named):
     assert twice._feature_indices("b") == [2]
     with pytest.raises(ValueError, match="2 features are called 'a': pass an index"):
         twice._feature_indices("a")
-    with pytest.raises(ValueError, match="'a' is a name, and this mixture's features have none"):
+    with pytest.raises(ValueError, match="'a' is a name, but the features of this mixture have no names"):
         named.with_feature_names(None)._feature_indices("a")
 
 

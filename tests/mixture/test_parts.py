@@ -218,7 +218,7 @@ def test_names_given_later_are_those_of_the_conditional():
         (lambda m: m.condition({"a": [1.0]}), TypeError, "feature 'a' must be a number"),
         (lambda m: m.condition({"a": np.nan}), ValueError, "feature 'a' is nan: give a finite number, or leave it out"),
         (lambda m: m.condition({"a": 1.0, 0: 2.0}), ValueError, "Feature 'a' is given twice"),
-        (lambda m: m.condition([1.0]), TypeError, "takes a dictionary"),
+        (lambda m: m.condition([1.0]), TypeError, "needs a dictionary"),
         (lambda m: m.marginal([]), ValueError, "at least one feature"),
         (lambda m: m.marginal([9]), ValueError, "no feature 9"),
         (lambda m: m.conditional_mean([[1.0]], [0, 1]), ValueError, r"X_known must have shape \(n_rows, 2\), not"),

@@ -202,7 +202,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
         (lambda m: m.transform(np.eye(3), "x"), TypeError, "b must be real numbers"),
         (lambda m: m.transform([[1.0, np.nan, 0.0]]), ValueError, "A holds NaN"),
         (lambda m: m.transform([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]), ValueError, "The rows of A, 2 for"),
-        (lambda m: m.transform(np.ones((4, 3)) + np.eye(4, 3)), ValueError, "The rows of A, 4 for 3 features, are linearly dependent"),
+        (lambda m: m.transform(np.ones((4, 3)) + np.eye(4, 3)), ValueError, "The rows of A, 4 for 3 features, are"),
         (lambda m: m.transform(np.zeros((1, 3))), ValueError, "The rows of A"),
         (lambda m: m.transform(np.empty((0, 3))), ValueError, "A must have shape"),
         (lambda m: SINGULAR.transform([[1.0, 1.0]]), SingularCovarianceError, "component 0"),

@@ -33,7 +33,7 @@ class Boundable(Family):
     """A covariance structure without constraints, except that all components may share one covariance.
 
     Because the structure does not constrain the eigenvalues, their ratio may be bounded: the eigenvalues of all
-    components then lie in an interval [m, c m]; García-Escudero et al. (2008). With a bound the likelihood has a
+    components then lie in an interval [m, c m] (García-Escudero and others 2008). With a bound the likelihood has a
     maximum, and no component collapses onto a few rows.
 
     Parameters

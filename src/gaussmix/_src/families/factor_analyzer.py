@@ -50,7 +50,7 @@ class FactorAnalyzer(Family):
 
     Notes
     -----
-    An M-step makes one EM step for loadings and noise, in which the factors are the missing data. This EM step is a
+    An M-step makes one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
     cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
     Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the
     loadings then absorb as Λ R^½. With diagonal noise and without sharing, the diagonal of Σ_k equals the variances of

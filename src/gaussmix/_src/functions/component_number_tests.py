@@ -63,7 +63,7 @@ def likelihood_ratio_test(
 
     See Also
     --------
-    n_components_test : A test without bootstrap samples. It is valid for any number of rows, but has less power.
+    n_components_test : A test without bootstrap samples, which is valid for any number of rows, but has less power.
 
     Notes
     -----

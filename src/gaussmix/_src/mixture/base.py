@@ -236,7 +236,7 @@ class MixtureBase:
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
                 f"{what} needs the box of the noise, but this mixture has only its volume. Fit with a box as the "
-                "volume of noise, or take without_noise."
+                "volume of noise, or use mixture.without_noise."
             )
 
     def _block(self, rows: ArrayLike) -> Block:
@@ -251,7 +251,7 @@ class MixtureBase:
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
     """Raise ValueError if one of the mixtures has a noise component."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
-        raise ValueError(f"{what} does not support noise, but this mixture has noise. Take without_noise.")
+        raise ValueError(f"{what} does not support noise, but this mixture has noise. Use mixture.without_noise.")
 
 
 def of_components(method: Method) -> Method:
@@ -276,7 +276,7 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
     if len(known) < len(mixtures):
         other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
-        hint = ": pass its mixture_" if hasattr(other, "mixture_") else ""
+        hint = ": pass its attribute mixture_" if hasattr(other, "mixture_") else ""
         raise ParameterTypeError(f"A mixture is needed, not {' '.join(repr(other).split()):.60}{hint}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
@@ -285,7 +285,7 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     if len(names) > 1:
         first, second = sorted(names)[:2]
         raise ValueError(
-            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Bring them into "
-            "one order with marginal, or give them the same names with with_feature_names."
+            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Use marginal "
+            "to bring the features into one order, or with_feature_names to give them the same names."
         )
     return names.pop() if names else None

@@ -1,4 +1,4 @@
-"""One object for the mixtures of all classes, which computes the probabilities of the classes for each row."""
+"""A joint distribution of rows and classes, which stores the mixtures of all classes and classifies rows."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class ClassMixtures:
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
         """Return log p(x, c) plus a constant for each row, (n_rows, n_classes), nats.
 
-        The constant is 0 unless a row is far from every mean. For such a row, adding the constant avoids that rounding
-        hides the difference between the log densities of the classes.
+        The constant is 0 unless a row is far from all means, where rounding errors would hide the difference between
+        the log densities of the classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters

@@ -40,9 +40,9 @@ class Explanation:
     log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), nats.
     log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,),
         nats. A narrow component has a high density at its mean.
-    feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), nats. It is half the
-        difference between the contributions of the feature to the squared distances from both components. `log_ratio`
-        is the sum of the contributions of the features, the weights and the densities.
+    feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), nats. The contribution is
+        half the difference between the contributions of the feature to the squared distances from both components.
+        `log_ratio` is the sum of the contributions of the features, the weights and the densities.
     squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
         row is noise, the distance is from the most probable component.
     contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.

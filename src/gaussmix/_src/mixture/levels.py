@@ -76,7 +76,7 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambled nets, with the log density of each point and the mass it represents.
+    """Sample of points from several scrambled nets, with log densities, and the mass that each point represents.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class LevelSample:
     log_masses : log of the cumulative mass of the points, from −inf to 0, (N_SCRAMBLES, n_points + 1). Entry i is the
         log of the total mass of the points before point i.
     log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), nats. If there
-        are more than `MAX_PEAKS` components, they are grouped into `MAX_PEAKS` groups with similar peaks, and the
+        are more than `MAX_PEAKS` components, components with similar peaks are joined to `MAX_PEAKS` groups, and the
         values are the total weight and the lowest peak of each group.
     n_features : the number d of features.
     """

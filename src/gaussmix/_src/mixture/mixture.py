@@ -1,4 +1,4 @@
-"""The public class `Mixture`. Its methods check their arguments and call functions in other modules of the package."""
+"""The public class `Mixture`. The methods check their arguments and call functions in other modules of the package."""
 
 from __future__ import annotations
 

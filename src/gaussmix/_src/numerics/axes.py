@@ -54,8 +54,8 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    The axes of a weighted sum of the covariances are the initial axes. They are then rotated, because the sum may have
-    equal variances, whose axes are arbitrary.
+    The axes of a weighted sum of the covariances are the initial axes. The axes are then rotated, because the sum may
+    have equal variances, whose axes are arbitrary.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

@@ -27,13 +27,13 @@ class Comparisons(MixtureBase):
         other : the mixture q, which must have the same features.
         n_draws : number of rows to draw; each component yields at least two rows. The error is proportional to 1 /
             √n_draws.
-        rng : NumPy generator or seed for the draws; with None every call uses the same draws.
+        rng : generator or seed for the draws; with None every call uses the same draws.
         n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        kl_divergence : Estimate, with `value` ≥ 0 and its standard error, `error`, in nats. If both mixtures have one
-            component, the value is exact. The divergence does not depend on the units of the data.
+        kl_divergence : an `Estimate`: `value` is ≥ 0, and `error` is the standard error of `value`, in nats. If both
+            mixtures have one component, the value is exact. The divergence does not depend on the units of the data.
 
         Raises
         ------
@@ -69,8 +69,8 @@ class Comparisons(MixtureBase):
         Notes
         -----
         The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by
-        `entropy_bounds`, because its lower bound is tighter than the bound of these authors. The variational bound of
-        Hershey & Olsen (2007), ICASSP, section 8, is the upper bound if it is lower.
+        `entropy_bounds`, because the lower bound of the entropy is then tighter. The upper bound is the variational
+        bound of Hershey & Olsen (2007), ICASSP, section 8, if that bound is lower.
 
         Examples
         --------
@@ -120,9 +120,9 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        js_divergence : Estimate, with `value` from 0 to log 2 and its standard error, `error`, in nats. Exchanging the
-            mixtures does not change the value, because rows of both mixtures are drawn with the same random numbers.
-            `error` assumes the worst case, in which the errors of both terms are fully correlated.
+        js_divergence : an `Estimate`: `value` is from 0 to log 2, and `error` is the standard error of `value`, in
+            nats. Exchanging the mixtures does not change the value, because rows of both mixtures are drawn with the
+            same random numbers. `error` assumes the worst case, in which the errors of both terms are fully correlated.
 
         Examples
         --------
@@ -142,8 +142,8 @@ class Comparisons(MixtureBase):
 
         Returns
         -------
-        entropy : Estimate, with `value` and its standard error, `error`, in nats. The entropy depends on the units of
-            the data.
+        entropy : an `Estimate`: `value` is the entropy, and `error` is the standard error of `value`, in nats. The
+            entropy depends on the units of the data.
 
         Examples
         --------
@@ -188,8 +188,8 @@ class Comparisons(MixtureBase):
               SIAM Journal on Imaging Sciences 13, 936–970.
             - "l2": √∫ (p − q)², the square root of the integrated squared error (ISE), in units of 1 / √(data volume).
               The rounding error of the squared distance is at most about 1e-15 (∫ p² + ∫ q²).
-            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), in nats. This distance does not depend on the units of the
-              data, but it violates the triangle inequality.
+            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), in nats. The Cauchy–Schwarz distance does not depend on the
+              units of the data, but it violates the triangle inequality.
 
         Returns
         -------
@@ -257,8 +257,8 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. This sum is
-        the divergence between the joint distributions of rows and component labels, which is an upper bound of the
+        The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. The sum is
+        the divergence between the joint distributions of rows and component labels, and it is an upper bound of the
         divergence between the mixtures (Do 2003, IEEE Signal Processing Letters 10, 115–118). The sum balances means,
         covariances and weights without a tuning parameter, and does not depend on the units of the data. The minimum is
         found by SciPy's `linear_sum_assignment`.

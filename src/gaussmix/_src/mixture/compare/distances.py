@@ -41,9 +41,10 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
 
 
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
-    """Return the Cauchy–Schwarz divergence; Jenssen et al. (2006), Journal of the Franklin Institute 343, 614–629.
+    """Return the Cauchy–Schwarz divergence, which is due to Jenssen, Principe, Erdogmus & Eltoft (2006).
 
-    The closed form for Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    The article of Jenssen is in the Journal of the Franklin Institute 343, 614–629. The closed form for Gaussian
+    mixtures is due to Kampa, Hasanbelliu & Principe (2011).
     """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
@@ -78,8 +79,8 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
 
     The costs c (n, m) are finite and ≥ 0. `supply` and `demand` are positive, and each sums to 1. The function uses the
     primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The rounding
-    error is relative to the cost of the mass that moves. A linear programming solver, in contrast, would ignore masses
-    and costs below its absolute tolerances.
+    error is proportional to the cost of moving the mass, so even small costs are accurate. A linear programming solver,
+    in contrast, would ignore masses and costs below its absolute tolerances.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)

@@ -80,7 +80,7 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
     """Return bounds of −H(p) − ∫ p log q from bounds of both terms.
 
-    The upper bound is the smaller of this bound and the variational bound.
+    The upper bound is replaced by the result of `_variational_bound` if the latter is lower.
     """
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)

@@ -44,7 +44,7 @@ class Gaussians:
 
     @classmethod
     def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
-        """Return the components of a model; if `axis_parallel` is True, or None and possible, only with variances.
+        """Return the components of a model, with variances instead of matrices if `axis_parallel` (None: if possible).
 
         Raises `SingularCovarianceError` with the indices of covariances that are not positive definite.
         """
@@ -170,8 +170,8 @@ def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Arra
 def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
     """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖², (n, m), divided by `unit`².
 
-    The minimum is over rotations U. It equals the Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in Delon &
-    Desolneux (2020), section 2, but as a sum of squares it is exact for equal covariances. The best U is V Zᵀ, where
+    The minimum over rotations U equals the Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in Delon & Desolneux
+    (2020), section 2, but as a sum of squares the minimum is exactly 0 for equal covariances. The best U is V Zᵀ, where
     L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
     """
     distances = _for_pairs(these, those)

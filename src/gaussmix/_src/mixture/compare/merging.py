@@ -51,16 +51,16 @@ class Merging:
 
         Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il),
 
-    Baudry et al. (2010), Journal of Computational and Graphical Statistics 19, 332–353. When no pair of clusters
-    overlaps any more, the number of clusters is `n_clusters`. The remaining clusters are then merged in the same way
-    until one cluster is left.
+    as in Baudry, Raftery, Celeux, Lo & Gottardo (2010), Journal of Computational and Graphical Statistics 19, 332–353.
+    When no pair of clusters overlaps any more, the number of clusters is `n_clusters`. The remaining clusters are then
+    merged in the same way until one cluster is left.
 
-    The overlap of the clusters j and l is the larger of p_jl and p_lj, where
+    The overlap of the clusters j and l is the larger of p_jl and p_lj. Here p_jl is the fraction of the rows of cluster
+    j that would be assigned to cluster l if j and l were the only clusters:
 
-        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij
+        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij.
 
-    is the fraction of the rows of cluster j that would be assigned to cluster l if j and l were the only clusters. This
-    is the method DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, with the estimator of the
+    The method is DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, with the estimator of the
     R function `fpc::mergenormals` and with Hennig's default, 0.025. Two spherical Gaussians of the same size whose
     means are d standard deviations apart have the overlap Φ(−d/2), so they are merged if d is at most 3.92.
     """
@@ -177,9 +177,9 @@ def merge_by_sums(
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
     """Return sums over the rows of a block, from which entropies and overlaps of clusters and pairs are computed.
 
-    For n clusters and m pairs the result has the shape (2 n + 3 m,). It contains −Σ s t log t of all clusters and Σ s t
-    of all clusters. Then follow three sums for all pairs (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s
-    t_l [t_j ≥ t_l].
+    For n clusters and m pairs the result has the shape (2 n + 3 m,). The result contains −Σ s t log t of all clusters
+    and Σ s t of all clusters. The next three parts are for all pairs (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥
+    t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
@@ -228,7 +228,7 @@ class _Pairs:
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that it is merged. This does not change the other clusters.
+            # A cluster without rows gets the overlap 1, so that it is merged, without an effect on the others.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:

@@ -176,7 +176,7 @@ def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Ar
     """Sort the features of each row; return sorted limits (n, d) and the Cholesky factors (n, d, d).
 
     The next feature is always the feature with the smallest mass between its limits, given that the previous features
-    are at their means. This order makes the product of masses vary less; Gibson, Glasbey & Elston (1994).
+    are at their means. With such an order the product of masses varies less; Gibson, Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()

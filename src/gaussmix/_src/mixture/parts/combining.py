@@ -155,7 +155,7 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
     distance = np.sqrt(squared.ravel()[likeliest])
     if not distance <= _MAX_SEPARATION:
         raise ValueError(
-            f"These mixtures are {distance:.3g} standard deviations apart, so the weights of the product would be "
+            f"The mixtures are {distance:.3g} standard deviations apart, so the weights of the product would be "
             "inaccurate."
         )
     weights: Array = np.exp(log_weights - log_weights[likeliest])

@@ -177,8 +177,8 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
 
     The arguments are log π_k N_k(μ_k), μ_k and σ_k. Let u = (x − μ_j) / σ_j, δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c
     = log π_k N_k(μ_k) − log π_j N_j(μ_j). The difference of the logarithms is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². The
-    roots of this polynomial are computed by the formulas of Press et al. (2007), eq. 5.6.4, which avoid cancellation.
-    If the standard deviations are equal, one root is infinite.
+    roots of this polynomial are computed by eq. 5.6.4 in Numerical Recipes (Press and others 2007), which avoids
+    cancellation. If the standard deviations are equal, one root is infinite.
     """
     narrow_first = np.argsort(deviations, kind="stable")  # makes rounding errors relative to the narrower component
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))

@@ -196,8 +196,8 @@ def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
     """Find zeros of increasing functions to the last digits, by Newton's method with bisection as a safeguard.
 
-    The method is `rtsafe` of Press et al. (2007), Numerical Recipes, section 9.4, for many functions at once. Functions
-    whose zeros have been found are not evaluated again.
+    The method is `rtsafe` in Numerical Recipes (Press and others 2007), section 9.4, for many functions at once.
+    Functions whose zeros have been found are not evaluated again.
 
     Parameters
     ----------

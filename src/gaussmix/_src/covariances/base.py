@@ -115,8 +115,7 @@ class Covariances(ABC):
     def to_form(self, kind: type[Covariances]) -> Covariances:
         """Convert the covariances to the class `kind`; return them unchanged if `kind` is less general than their own.
 
-        From the least to the most general, the classes are `Isotropic`, `Diagonal` and `Dense`. Other classes are not
-        supported.
+        From the least to the most general, the classes are `Isotropic`, `Diagonal` and `Dense`; others are not allowed.
         """
         return self
 
@@ -148,8 +147,7 @@ class Covariances(ABC):
         Returns
         -------
         covariances : conditional covariances Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku in the order of `unknown`, exactly symmetric.
-        regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n is 1 if all
-            components have the same matrix.
+        regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n may be 1.
 
         Raises
         ------

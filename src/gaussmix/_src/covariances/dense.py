@@ -26,8 +26,7 @@ class Dense(Covariances):
     def coordinates(self) -> Array:
         """Return the entries of M below the diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
 
-        If covariances have equal volumes, an affine combination of their coordinates has the same volume. Likewise an
-        affine combination preserves a common shape with a common orientation.
+        An affine combination of coordinates preserves a common volume, and a common shape with a common orientation.
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)

@@ -47,8 +47,8 @@ class LowRank(Covariances):
     def posterior(self) -> tuple[Array, Array]:
         """Return β and P, where the factors given a row x have the mean β (x − μ) and the covariance P.
 
-        The matrix β = Λᵀ Σ⁻¹ has shape (n, q, n_features) and the unit 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ
-        has shape (n, q, q).
+        β = Λᵀ Σ⁻¹, (n, q, n_features), has the unit 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ, (n, q, q), has no
+        unit.
         """
         roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
@@ -68,8 +68,7 @@ class LowRank(Covariances):
     def lengths(self, changes: Array) -> Array:
         """Return W dΛ and dlog ψ / √2 for changes dΛ and dlog ψ, where Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹.
 
-        On this scale an M-step of `FactorAnalyzer` follows the gradient, because the M-step moves Λ by (Ψ + ½ Λ Λᵀ)
-        ∂/∂Λ.
+        On this scale an M-step of `FactorAnalyzer` follows the gradient: the step of Λ is (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings

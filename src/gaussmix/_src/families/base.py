@@ -219,8 +219,8 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
     Parameters
     ----------
     name, aliases : names of the structure that users may pass as covariance_type.
-    in_all : whether covariance_type="all" includes the structure. Other packages must leave `in_all` False, so that
-        installing a package does not change the results of "all".
+    in_all : whether covariance_type="all" includes the structure. In other packages `in_all` must be False, so that
+        installing them does not change the results of "all".
 
     Raises
     ------
@@ -312,8 +312,8 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientatio
 def check_features(name: Any, n_features: int) -> str | None:
     """Return a note if a three-letter structure name is reduced to its volume letter, E or V, for one feature.
 
-    Returns None for several features, other names, and structures passed as objects. Raises ValueError if the structure
-    "E" or "V" is given for several features.
+    Returns None for several features, other names, and structures that are objects. Raises ValueError for "E" or "V"
+    with several features.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(

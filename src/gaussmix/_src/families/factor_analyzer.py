@@ -29,10 +29,9 @@ ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise var
 class FactorAnalyzer(Family):
     """Covariances Σ_k = Λ_k Λ_kᵀ + Ψ_k of factor analysers; Λ_k is (n_features, n_factors), and Ψ_k is diagonal.
 
-    The fit never forms a matrix of n_features × n_features. Mixtures of factor analysers are due to Ghahramani & Hinton
-    (1996); see McLachlan & Peel (2000), chapter 8. With isotropic noise, factor analysers are probabilistic principal
-    components (Tipping & Bishop 1999). With shared loadings or noise, the mixtures are the parsimonious ones of
-    McNicholas & Murphy (2008).
+    No n_features × n_features matrix is formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
+    McLachlan & Peel (2000), chapter 8. With isotropic noise, factor analysers are probabilistic principal components
+    (Tipping & Bishop 1999). With shared loadings or noise, the mixtures are parsimonious (McNicholas & Murphy 2008).
 
     Parameters
     ----------
@@ -53,8 +52,8 @@ class FactorAnalyzer(Family):
     An M-step makes one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
     cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
     Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the
-    loadings then absorb as Λ R^½. With diagonal noise and without sharing, the diagonal of Σ_k equals the variances of
-    the rows of component k exactly.
+    loadings then absorb as Λ R^½. With diagonal noise and no sharing, Σ_k has exactly the variances of component k's
+    rows.
 
     Examples
     --------
@@ -165,8 +164,7 @@ class FactorAnalyzer(Family):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count loadings minus rotations plus noise variances, but at most the entries of unconstrained covariances.
 
-        The formula is in McLachlan & Peel (2000), section 8.2. If (d − q)² < d + q, it exceeds the number of free
-        entries of a covariance matrix, which is then returned.
+        The formula is in McLachlan & Peel (2000), section 8.2. For (d − q)² < d + q it exceeds the entries of a matrix.
         """
         n_factors = min(self.n_factors, n_features)  # after marginalising, there may be fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2

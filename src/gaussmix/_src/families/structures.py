@@ -1,7 +1,6 @@
 """mclust's fourteen covariance structures, which differ in whether components share volume, shape and orientation.
 
-The structures are defined in Celeux & Govaert (1995), section 3. The C++ core computes the covariances
-(cpp/families/update.cpp).
+The definitions are in Celeux & Govaert (1995), section 3. cpp/families/update.cpp computes the covariances.
 """
 
 from __future__ import annotations
@@ -125,8 +124,7 @@ class CommonAxes(Family):
         """Return covariances with the axes of the pooled scatter, and others with the axes of each large component.
 
         From the axes that suit the initial partition best, EM may never reach the axes that suit the rows best.
-        Therefore the variances along the pooled axes are halved, and the variances along the axes of a component are
-        multiplied by 4.
+        Therefore variances along pooled axes are halved, and variances along a component's axes are multiplied by 4.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features

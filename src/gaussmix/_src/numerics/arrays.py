@@ -75,8 +75,7 @@ _CPU = 1  # the number by which DLPack identifies a CPU
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    Without this function NumPy would ignore masks, and libraries for GPUs would raise an error, because they do not
-    convert arrays implicitly. Other values are returned unchanged.
+    Otherwise NumPy would ignore masks, and libraries for GPUs would raise errors. Other values remain unchanged.
 
     Raises TypeError if the array can't be copied from its device.
     """

@@ -16,13 +16,12 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrices : symmetric positive semidefinite matrices, (n, d, d). A matrix that contains infinity or NaN is replaced
-        by zeros, which later checks reject because zeros have no Cholesky factor.
+    matrices : symmetric semidefinite matrices, (n, d, d). A matrix with infinity or NaN counts as 0, which later checks
+        reject.
 
     Notes
     -----
-    The core computes small eigenvalues as accurately as the correlations determine them
-    (cpp/kernels/principal_axes.hpp).
+    Small eigenvalues are as accurate as the correlations determine them (cpp/kernels/principal_axes.hpp).
     """
     return native_target().principal_axes(np.ascontiguousarray(matrices))
 
@@ -34,18 +33,16 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
     ----------
     scatters : scatter matrices S_k of the components, (n_components, d, d), data units².
     start : initial axes, the orthonormal columns of a matrix (d, d).
-    importance : factors c_k, (n_components,). If c_k is the total weight of component k, the axes are Flury's common
-        principal components (1984, Journal of the American Statistical Association 79). With None, the function
-        minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d) instead.
+    importance : factors c_k, (n_components,). If c_k is the total weight of component k, the axes are common principal
+        components (Flury 1984). With None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
     max_sweeps : maximum number of sweeps over all pairs of axes.
 
     Notes
     -----
     A rotation by θ in the plane of the axes p and q gives variances with v_p v_q = m² − t², where m = (v_p + v_q) / 2,
     h = (v_p − v_q) / 2, o = (DᵀSD)_pq and t = (cos 2θ, sin 2θ) · (h, o). Both log(m² − t²) and (m² − t²)^(1/d) are
-    concave in t², so their tangents in t² are upper bounds, and the minimum of the bounds has a closed form. The
-    algorithm is therefore a majorise–minimise algorithm, as in Browne & McNicholas (2014, Advances in Data Analysis and
-    Classification 8), but with exact rotations.
+    concave in t², so their tangents in t² are upper bounds, and the minimum of the bounds has a closed form. Except for
+    the exact rotations, this is the majorise–minimise algorithm of Browne & McNicholas (2014).
     """
     start = np.ascontiguousarray(start)
     return native_target().shared_axes(np.ascontiguousarray(scatters), start, importance, max_sweeps)
@@ -54,8 +51,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    The axes of a weighted sum of the covariances are the initial axes. The axes are then rotated, because the sum may
-    have equal variances, whose axes are arbitrary.
+    The axes of a weighted sum are rotated afterwards, because the sum may have equal variances with arbitrary axes.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

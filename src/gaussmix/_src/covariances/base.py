@@ -147,7 +147,8 @@ class Covariances(ABC):
         Returns
         -------
         covariances : conditional covariances Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku in the order of `unknown`, exactly symmetric.
-        regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n may be 1.
+        regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known), with n = 1 if
+            shared.
 
         Raises
         ------

@@ -38,7 +38,7 @@ class Family(Value, ABC):
     in_all: ClassVar[bool]  # whether covariance_type="all" includes this structure; set by `register`
     kind: ClassVar[type[Covariances]]  # class of the covariances that `update` returns
     accuracy: ClassVar[float] = 0.0  # relative accuracy of the result of an iterative `update`; 0 if exact
-    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each continues from the last
+    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each starts from the last result
     is_step: ClassVar[bool] = False  # whether `update` only makes one step towards the maximum of the M-step
 
     @property
@@ -157,7 +157,7 @@ class Family(Value, ABC):
         ----------
         dof : degrees of freedom ν of the prior on the covariances.
         n_features : the number d of features.
-        of_mean : 1 if the means have a prior, too, because its density depends on the covariance; otherwise 0.
+        of_mean : 1 if the means also have a prior, the density of which depends on the covariance; otherwise 0.
 
         Returns
         -------
@@ -185,13 +185,13 @@ class Family(Value, ABC):
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances of several mixtures, (n_mixtures, …), as those of one mixture with all components."""
+        """Join the covariances of several mixtures, (n_mixtures, …), as if all components were in one mixture."""
         one = self.shape(n_components, n_features)
         each = arrays.reshape(-1, *(one if self.is_shared else one[1:]))
         return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return a structure that fits covariances after a linear map, which may violate constraints of this structure.
+        """Return the structure of covariances after a linear map, which may violate constraints of this structure.
 
         Parameters
         ----------

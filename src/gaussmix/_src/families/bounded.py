@@ -38,7 +38,7 @@ class Boundable(Family):
 
     Parameters
     ----------
-    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1 all covariances are the same v I.
+    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1 all covariances are one multiple of I.
     """
 
     max_condition: float | None = None

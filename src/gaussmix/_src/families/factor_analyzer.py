@@ -164,7 +164,7 @@ class FactorAnalyzer(Family):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Count loadings minus rotations plus noise variances, but at most the entries of unconstrained covariances.
 
-        The formula is in McLachlan & Peel (2000), section 8.2. For (d − q)² < d + q it exceeds the entries of a matrix.
+        See McLachlan & Peel (2000), section 8.2. Unconstrained covariances have fewer entries if (d − q)² < d + q.
         """
         n_factors = min(self.n_factors, n_features)  # after marginalising, there may be fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2

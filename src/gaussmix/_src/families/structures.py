@@ -1,6 +1,6 @@
 """mclust's fourteen covariance structures, which differ in whether components share volume, shape and orientation.
 
-The definitions are in Celeux & Govaert (1995), section 3. cpp/families/update.cpp computes the covariances.
+The definitions are in Celeux & Govaert (1995), section 3. The C++ code is in cpp/families/update.cpp.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EQUAL, OWN = Across.EQUAL, Across.OWN
 
 @register("full", "VVV", in_all=True)
 class Full(Boundable):
-    """Unrestricted covariances (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19.
+    """Unrestricted covariances (mclust's VVV), Σ_k = S_k / N_k with the scatter S_k; Bishop (2006), eq. 9.19.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Full(Boundable):
 
 @register("tied", "EEE", in_all=True)
 class Tied(Boundable):
-    """One covariance shared by all components (mclust's EEE), Σ_k S_k / Σ_k N_k: Celeux & Govaert (1995) section 3.1.
+    """One covariance for all components (mclust's EEE), Σ_k S_k / Σ_k N_k; Celeux & Govaert (1995), section 3.1.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Tied(Boundable):
 
 @register("diag", "VVI", in_all=True)
 class Diag(Boundable):
-    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k: Celeux & Govaert (1995) section 3.2.
+    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k; Celeux & Govaert (1995), section 3.2.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Diag(Boundable):
 
 @register("spherical", "VII", "V", in_all=True)
 class Spherical(Boundable):
-    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I: Celeux & Govaert (1995) section 3.3.
+    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I; Celeux & Govaert (1995), section 3.3.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Spherical(Boundable):
 
 @register("EEI", in_all=True)
 class EEI(Boundable):
-    """One diagonal covariance shared by all components, Σ_k diag(S_k) / Σ_k N_k: Celeux & Govaert (1995) section 3.2.
+    """One diagonal covariance for all components, Σ_k diag(S_k) / Σ_k N_k; Celeux & Govaert (1995), section 3.2.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class EEI(Boundable):
 
 @register("EII", "E", in_all=True)
 class EII(Boundable):
-    """One spherical covariance v I shared by all components, v = Σ_k tr(S_k) / (d Σ_k N_k): Celeux & Govaert (1995).
+    """One spherical covariance v I for all components, v = Σ_k tr(S_k) / (d Σ_k N_k); Celeux & Govaert (1995).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Covariances with common axes D, Σ_k = D diag(v_k) Dᵀ; Browne & McNicholas (2014), Adv. Data Anal. Classif. 8."""
+    """Covariances with common axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
@@ -134,12 +134,12 @@ class CommonAxes(Family):
 
 @register("EEV", in_all=True)
 class EEV(Family):
-    """Covariances of equal volume and shape: Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
+    """Covariances of equal volume and shape, Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's increase, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
+        """Return the increase as in mclust, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
 
@@ -152,18 +152,18 @@ class EVE(CommonAxes):
 
 @register("EVI", in_all=True)
 class EVI(Family):
-    """Diagonal covariances of equal volume: Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
+    """Diagonal covariances of equal volume, Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's increase for the volume, without `of_mean`; Fraley & Raftery (2007) do not treat EVI."""
+        """Return the increase as in mclust, for the volume only; Fraley & Raftery (2007) do not treat EVI."""
         return 0.0, dof + 2.0
 
 
 @register("EVV", in_all=True)
 class EVV(Family):
-    """Covariances of equal volume: Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
+    """Covariances of equal volume, Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(EQUAL, OWN, OWN)
 
@@ -182,7 +182,7 @@ class VEI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's increase, divided by d since d variances share a volume; Fraley & Raftery (2007) omit VEI."""
+        """Return the increase as in mclust, divided by d for a volume; Fraley & Raftery (2007) do not treat VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
@@ -193,7 +193,7 @@ class VEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return 0 like mclust, so that only the prior's scale matrix matters; Fraley & Raftery (2007) omit VEV."""
+        """Return 0 as in mclust, so only the prior's scale matters; Fraley & Raftery (2007) do not treat VEV."""
         return 0.0, 0.0
 
 

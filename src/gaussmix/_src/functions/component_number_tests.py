@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters whose defaults are not those of `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters with other defaults than in `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -126,10 +126,11 @@ def n_components_test(
 
     The method is due to Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models",
     Journal of the Korean Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller
-    mixture to the other half. Both likelihoods are then computed on the second half. If the smaller number of
-    components is true, the expectation of the likelihood ratio is at most 1 for any number of rows (Wasserman, Ramdas &
-    Balakrishnan 2020, PNAS 117). `statistic` is the mean of this ratio and of the ratio with the two halves exchanged,
-    and the p-value is the smaller of 1 and 1 / `statistic`.
+    mixture to the other half. The likelihoods of both mixtures are then computed on the half to which the smaller
+    mixture was fitted. If the smaller number of components is true, the expectation of the likelihood ratio is at most
+    1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic` is the mean of the
+    likelihood ratio and of the ratio with both halves exchanged, and the p-value is the smaller of 1 and 1 /
+    `statistic`.
 
     Parameters
     ----------

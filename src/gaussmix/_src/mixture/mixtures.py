@@ -174,8 +174,7 @@ class Mixtures(Sequence[Mixture]):
     def load(cls, path: PathOrFile) -> Mixtures:
         """Read mixtures from a file, exactly as they were saved. No code from the file is executed.
 
-        The file must have been written by `save` or the command line. Parameters and errors are those of
-        `Mixture.load`.
+        The file must have been written by `save` or the command line. `Mixture.load` has the same parameter and errors.
         """
         record = mixtures_file.read(path)
         kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}

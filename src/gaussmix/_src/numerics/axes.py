@@ -34,7 +34,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
     scatters : scatter matrices S_k of the components, (n_components, d, d), data units².
     start : initial axes, the orthonormal columns of a matrix (d, d).
     importance : factors c_k, (n_components,). If c_k is the total weight of component k, the axes are common principal
-        components (Flury 1984). With None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
+        components (Flury 1984, JASA 79). With None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
     max_sweeps : maximum number of sweeps over all pairs of axes.
 
     Notes

@@ -144,7 +144,7 @@ class Frame:
         return rows
 
     def _values(self, name: Any) -> NDArray[Any]:
-        """Return the values of a column with nulls as NaN, which needs decimals as floats and booleans as integers."""
+        """Return the values of a column with nulls as NaN; decimals become floats, and booleans become integers."""
         import narwhals.stable.v2 as nw
 
         column = self.data.get_column(name)

@@ -58,11 +58,11 @@ class Explanation:
     -----
     The contributions to the squared distance are defined as in Garthwaite & Koch (2016), Australian & New Zealand
     Journal of Statistics 58, 99–119. With z = (x − μ) / σ and the correlation matrix R, the contributions are the
-    squares of the vector R^(−½) z. Among all uncorrelated variables with variance 1, these are as close to the
-    variables z as possible. The contributions do not depend on the units of the features. For a row drawn from the
-    component, each contribution has the χ² distribution with 1 degree of freedom, so its mean is 1, and it exceeds 3.84
-    in 5 % of rows. If the features are uncorrelated, the contributions are z². The contribution of a missing value is
-    NaN, which sums ignore.
+    squares of the vector R^(−½) z. Among all uncorrelated variables with variance 1, the variables R^(−½) z are the
+    closest ones to z. The contributions do not depend on the units of the features. For a row drawn from the component,
+    each contribution has the χ² distribution with 1 degree of freedom, so its mean is 1, and it exceeds 3.84 in 5 % of
+    rows. If the features are uncorrelated, the contributions are z². The contribution of a missing value is NaN, which
+    sums ignore.
     """
 
     component: NDArray[np.int64]

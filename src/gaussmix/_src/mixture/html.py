@@ -14,7 +14,7 @@ from gaussmix._src.numerics.arrays import Array, Indices
 
 MAX_FEATURES, MAX_COMPONENTS = 8, 30  # largest numbers of columns and rows of a table in a notebook
 _MAX_NAMES, _MAX_WEIGHTS = 5, 6  # largest numbers of feature names and weights in one line of text
-WIDTH, HEIGHT = 340.0, 240.0  # pixels
+WIDTH, HEIGHT = 340.0, 240.0  # size of the picture in pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
 MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations beyond which the density is drawn as 0
 MAX_DRAWN = 30  # largest number of components in a small picture, which shows the heaviest

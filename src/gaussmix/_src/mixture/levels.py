@@ -46,7 +46,7 @@ class LevelEllipsoid:
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return for each mass the level of log density below which the mass lies, (n,), nats, and the error 0."""
+        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -64,7 +64,7 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return for each mass the level of log density below which the mass lies, and its standard error, in nats."""
+    """Return levels of log density that draws fall below with the given probabilities, and standard errors, in nats."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
     # The level of mass 1 is the highest mode, which sampled points only approach.
@@ -140,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return for each mass the level of log density below which the mass lies, (n,), nats, and standard errors."""
+        """Return the levels of log density that draws fall below with the given probabilities, and standard errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -225,7 +225,7 @@ def half_square(log_tails: Array, n_features: int) -> Array:
         log_tail = _log_deep(y, order)
         return wanted[indices] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
 
-    # Laurent & Massart (2000) lemma 1: P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
+    # By lemma 1 of Laurent & Massart (2000), P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
     high = order - wanted + np.sqrt(-2 * order * wanted)
     result[deep] = increasing_roots(excess, result[deep], high, 1.0)
     return result

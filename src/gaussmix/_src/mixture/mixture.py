@@ -330,7 +330,7 @@ class Mixture(SciPyNames, Comparisons):
         return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """Return the index of the most probable component of each row, (n_rows,); −1 is noise. Ties go to the first."""
+        """Return the index of the most probable component of each row, (n_rows,), the first in a tie; −1 is noise."""
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload

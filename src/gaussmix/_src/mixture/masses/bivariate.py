@@ -18,7 +18,7 @@ _MAX_BOUND = 40.0  # standard deviations beyond which the mass is only 1e-350
 _MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
 _MASS_ROUNDING = 1e-20  # a mass far below the rounding error of 1
 _MAX_LOG_GAP = 40.0  # nats; a term that is smaller by this gap is only 4e-18 of the larger term
-# Below this length (in standard deviations) and this change of the integrand (in nats), the peak is not searched for.
+# No peak is searched for if an interval is at most this long (deviations), and its log integrand changes less (nats).
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; where the integrand is lower than its peak by this drop, it is 1e-20 of the peak
 _TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
@@ -126,7 +126,7 @@ class _Integrand:
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
     def bends(self) -> Array:
-        """Return the x where each Φ in the integrand starts to rise, is ½ and ends its rise, (n, 6), or NaN."""
+        """Return the points x at which each Φ in the integrand is about 0, ½ and 1, (n, 6); NaN if Φ is constant."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]

@@ -47,13 +47,13 @@ class Masses(MixtureBase):
         rows : points x, (n_rows, n_features), data units; ±inf is allowed.
         n_points : number of quasi-Monte Carlo points per row and component. Points are used only if three or more
             features are correlated.
-        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        rng : generator or seed for scrambling the points; with None every call uses the same points.
         return_error : whether to return the standard error, too.
 
         Returns
         -------
-        mass : probabilities, (n_rows,). If `return_error` is True, an `Estimate`, whose error is 0 if the probability
-            is exact.
+        mass : probabilities, (n_rows,). If `return_error` is True, the result is an `Estimate`, whose error is 0 if the
+            probability is exact.
 
         Raises
         ------
@@ -193,14 +193,14 @@ class Masses(MixtureBase):
         rows : rows to evaluate, (n_rows, n_features), data units.
         n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and
             components.
-        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        rng : generator or seed for scrambling the points; with None every call uses the same points.
         return_error : whether to return the standard error, too.
 
         Returns
         -------
         tail : p-values, (n_rows,), from 0 (far from all components) to 1 (the highest mode). For rows drawn from the
-            mixture, p-values are uniformly distributed. If `return_error` is True, an `Estimate`, whose error is 0 if
-            the values are exact.
+            mixture, p-values are uniformly distributed. If `return_error` is True, the result is an `Estimate`, whose
+            error is 0 if the values are exact.
 
         Raises
         ------
@@ -258,7 +258,8 @@ class Masses(MixtureBase):
         Returns
         -------
         level : log densities, in the shape of p, in nats, which may be compared with `log_density`. The level is −inf
-            for p = 1, and the log density of the highest mode for p = 0. If `return_error` is True, an `Estimate`.
+            for p = 1, and the log density of the highest mode for p = 0. If `return_error` is True, the result is an
+            `Estimate`.
 
         Raises
         ------

@@ -35,8 +35,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        marginal : mixture with only these features and their names. Diagonal, spherical and shared covariances remain
-            so.
+        marginal : mixture with only these features and their names. Diagonal covariances remain diagonal, and likewise
+            spherical and shared covariances.
 
         Raises
         ------
@@ -68,8 +68,9 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        conditional : mixture of the unknown features, in the same order and with the same names. Each component is
-            computed by Bishop (2006), eq. 2.81–2.82. Diagonal, spherical and shared covariances remain so.
+        conditional : mixture of the unknown features, in the same order and with the same names. The components are
+            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, and likewise spherical and
+            shared covariances.
 
         Raises
         ------
@@ -176,7 +177,7 @@ class Conditionals(MixtureBase):
         Parameters
         ----------
         rng : generator, such as `numpy.random.default_rng(0)`, or a seed. With None every call draws different values.
-            With equal seeds, the values of a row do not depend on the rows after it.
+            With equal seeds, the values of a row do not depend on later rows.
 
         Returns
         -------

@@ -28,7 +28,7 @@ _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
 _MAX_SHIFTS = 2000  # a high limit, because on a ridge one mean shift may cover 1 % of the way or less
 _MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might reach another mode
-_MAX_SHIFT = 1e-12  # standard deviations
+_MAX_SHIFT = 1e-12  # standard deviations; a climb ends if a step is shorter
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
 # Relative distance from the outermost boundaries at which labels are evaluated; much more than the rounding errors.
 _BOUNDARY_OFFSET = 1e-6
@@ -152,7 +152,7 @@ def _pull(model: Model, component: int, rows: Rows) -> Array:
 
 
 def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
-    """Return g_k plus a term that is equal for all components; if they share Σ, the result is Σ⁻¹ (μ_k − μ_0)."""
+    """Return g_k plus a term that is equal for all components; if these share Σ, the result is Σ⁻¹ (μ_k − μ_0)."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
     gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])

@@ -64,7 +64,8 @@ class Parts(MixtureBase):
         Returns
         -------
         blurred : mixture with the covariances Σ_k + covariance and the same feature names. If Σ_k and `covariance` are
-            both diagonal or both spherical, the sums are so, too. A shared covariance remains shared.
+            both diagonal or both spherical, the sums are diagonal or spherical, too. A shared covariance remains
+            shared.
 
         Raises
         ------
@@ -94,8 +95,8 @@ class Parts(MixtureBase):
         Returns
         -------
         product : mixture with one component per pair of components. The pairs of the first component with all
-            components of `other` come first. The result is diagonal, spherical or shared if the covariances of both
-            mixtures are.
+            components of `other` come first. The covariances of the product are diagonal, spherical or shared if this
+            is true of both mixtures.
 
         Raises
         ------
@@ -195,8 +196,8 @@ class Parts(MixtureBase):
         Notes
         -----
         The moments of each component are computed by the recursion of Isserlis (1918), Biometrika 12. For y = x − a
-        with the mean δ = μ_k − a and a product Y of some y_j, it is E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y without y_j];
-        see Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
+        with the mean δ = μ_k − a and a product Y of some y_j, the recursion is E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y
+        without y_j]; see Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
 
         Examples
         --------

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 # In units of the smallest standard deviation; within this length the density changes by less than its rounding error.
 _MIN_RELATIVE_WIDTH = 1e-6
-_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # nats
+_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, nats
 
 _EDGES = np.sqrt([0.0, 1.0, 3.0])  # standard deviations where one of the first three derivatives changes sign
 
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return for each mass the level of log density below which the mass lies, (n,), nats, and the error 0."""
+        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]

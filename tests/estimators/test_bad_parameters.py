@@ -265,7 +265,7 @@ PROMPT = {
     "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Leave one of them out."),
     "GaussianMixtureDetector(mass=0.9)": (TypeError, "Use coverage."),
     "fit_many([ROWS], GaussianMixture())": (TypeError, "Pass the estimator by keyword: estimator=…."),
-    "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),
+    "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows, use conditional_mean(X_known, known)"),
     "gm.cutoff_": (AttributeError, "This GaussianMixture has no cutoff_, which only a fit with trim leaves."),
     "gm.labels": (AttributeError, "GaussianMixture has no labels. Use labels_."),
     "gm.mean_": (AttributeError, "GaussianMixture has no mean_. Use means_."),

@@ -516,7 +516,7 @@ def test_many_groups_have_the_bits_of_one(three, near) -> None:
         gaussmix.fit_many(columns, 3, estimator=estimator)
     with pytest.raises(ValueError, match="does not support warm_start"):
         gaussmix.fit_many(columns, estimator=BayesianGaussianMixture(warm_start=True))
-    with pytest.raises(TypeError, match="estimator must be like GaussianMixture"):
+    with pytest.raises(TypeError, match="estimator must be a GaussianMixture"):
         gaussmix.fit_many(columns, estimator=three)
 
 

@@ -80,9 +80,9 @@ def test_frames_come_back_in_their_library():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+    with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare([*fits().values()], X)
-    with pytest.raises(TypeError, match="fits must be fitted estimators by name"):
+    with pytest.raises(TypeError, match="fits must be a dictionary of fitted estimators"):
         compare({"a": "b"}, X)
     with pytest.raises(ValueError, match="fits is empty"):
         compare({}, X)
@@ -90,7 +90,7 @@ def test_what_cannot_be_compared_is_refused():
         compare(fits() | {"bayes": BayesianGaussianMixture(3, random_state=0).fit(X)}, X)
     with pytest.raises(ValueError, match="cv=1 must be an integer ≥ 2"):
         compare(fits(), X, cv=1)
-    with pytest.raises(ValueError, match="cv=121, but there are only 120 rows"):
+    with pytest.raises(ValueError, match="cv=121, but X has only 120 rows"):
         compare(fits(), X, cv=121)
     with pytest.raises(NotFittedError):
         compare({"new": GaussianMixture(2)}, X)

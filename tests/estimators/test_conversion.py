@@ -58,7 +58,7 @@ def test_a_search_goes_to_scikit_learn(X):
 
 
 def test_what_is_no_fitted_mixture_is_refused():
-    with pytest.raises(TypeError, match="give a fitted GaussianMixture or BayesianGaussianMixture"):
+    with pytest.raises(TypeError, match="pass a fitted GaussianMixture or BayesianGaussianMixture"):
         GaussianMixture.from_sklearn(sklearn.mixture.GaussianMixture())
 
 

@@ -93,6 +93,6 @@ def test_a_fit_keeps_its_structure_when_the_value_changes(rows):
 
 def test_what_all_estimators_share_cannot_change():
     gm = GaussianMixture(covariance_type=FAMILIES["full"])
-    with pytest.raises(ValueError, match=r"of FAMILIES can't change: make another, Full\(…\)"):
+    with pytest.raises(ValueError, match=r"in FAMILIES is shared by all fits: create Full\(…\)"):
         gm.set_params(covariance_type__max_condition=3)
     assert FAMILIES["full"] == Full()

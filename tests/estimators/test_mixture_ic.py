@@ -130,7 +130,7 @@ def test_a_structure_that_one_feature_has_not_is_tried_with_a_note(rng):
     with pytest.warns(RuntimeWarning, match="'VVE' is 'V' for one feature"):
         chosen = GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 1)))
     assert len(chosen.results_["bic"]) == 2
-    with pytest.raises(ValueError, match="'E' is for one feature, and X has 2"):
+    with pytest.raises(ValueError, match="'E' is for one feature, but X has 2"):
         GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 2)))
 
 

@@ -174,7 +174,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
         lambda: mixture.gradient([[0.0, 0.0]]),
         lambda: mixture.highest_density_level(0.5),
     ):
-        with pytest.raises(ValueError, match="does not support noise, and this mixture has noise"):
+        with pytest.raises(ValueError, match="does not support noise, but this mixture has noise"):
             ask()
 
 

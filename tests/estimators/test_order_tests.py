@@ -164,10 +164,10 @@ def test_what_they_refuse():
         (lambda: likelihood_ratio_test(X, 0), ValueError, "n_components"),
         (lambda: likelihood_ratio_test(X, 1, n_resamples=0), ValueError, "n_resamples=0"),
         (lambda: likelihood_ratio_test(X, 1, noise=True), TypeError, "not 'noise'"),
-        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing cells \(NaN\)"),
-        (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number as tol"),
+        (lambda: likelihood_ratio_test(np.column_stack([X, holes]), 1), ValueError, r"missing values \(NaN\)"),
+        (lambda: likelihood_ratio_test(X, 1, tol="auto"), ValueError, "a number for tol"),
         (lambda: likelihood_ratio_test(X, 1, tol="small"), TypeError, "tol"),
-        (lambda: n_components_test(X[:20], 9), ValueError, "four rows for each"),
+        (lambda: n_components_test(X[:20], 9), ValueError, "four rows per component"),
         (lambda: n_components_test(X, alpha=0), ValueError, "alpha"),
         (lambda: n_components_test(X).min_components(2), ValueError, "alpha"),
     ]:

@@ -191,7 +191,7 @@ def test_augment_adds_columns_to_the_rows_as_they_are(gm, frame):
     assert list(frame.columns) == ["length", "50% & <b>", "mass_g"]  # the caller's frame is not changed
     renamed = frame.rename(columns={"length": "component"})
     clashing = GaussianMixture().fit(renamed)
-    with pytest.raises(ValueError, match="X has a column called 'component' already"):
+    with pytest.raises(ValueError, match="X already has a column called 'component'"):
         clashing.augment(renamed)
 
 

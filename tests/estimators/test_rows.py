@@ -51,7 +51,7 @@ def test_arrays_on_other_devices_are_copied(X, labels):
     same = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight)
     np.testing.assert_array_equal(fit.means_, same.means_)
     np.testing.assert_array_equal(fit.predict(OnDevice(X)), same.predict(X))
-    with pytest.raises(TypeError, match=r"is on another device and can't be copied .*Copy it first, such as"):
+    with pytest.raises(TypeError, match=r"is on another device and can't be copied .*Copy it first, for example"):
         fit.predict(OnDevice(X, has_copies=False))
 
 

@@ -97,7 +97,7 @@ def test_one_feature_has_two_structures(name, rows):
 @pytest.mark.parametrize("n_features", [2, 3])
 @pytest.mark.parametrize("name", ["E", "V"])
 def test_a_structure_for_one_feature_is_refused_for_more(name, n_features, rows):
-    said = f"'{name}' is for one feature, and X has {n_features}: .* '{name}II' or '{3 * name}'"
+    said = f"'{name}' is for one feature, but X has {n_features}: .* '{name}II' or '{3 * name}'"
     with pytest.raises(ValueError, match=said):
         GaussianMixture(2, covariance_type=name).fit(rows[:, :n_features])
 

@@ -145,7 +145,7 @@ def check_refused(frame, kind, sentence):
 
 def test_two_columns_of_one_name_are_refused():
     frame = pd.DataFrame(rows_of(), columns=["width", "depth", "width"])
-    with pytest.raises(ValueError, match=r"A table has two columns called 'width': rename one\."):
+    with pytest.raises(ValueError, match=r"A table has two columns called 'width': rename one of them\."):
         GaussianMixture(2).fit(frame)
 
 

@@ -243,7 +243,7 @@ def test_any_file_is_read_as_what_it_holds(rng, tmp_path):
 def test_what_no_class_of_ours_wrote_is_refused(rng, tmp_path):
     path = tmp_path / "m.gmm"
     Other(2).fit(rng.normal(size=(40, 2))).save(path)
-    with pytest.raises(ValueError, match=r"m\.gmm holds a fitted Other, no class of gaussmix: read it by Other\.load"):
+    with pytest.raises(ValueError, match=r"m\.gmm holds a fitted Other, not a class of gaussmix. Use Other\.load"):
         gaussmix.load(path)
     path.write_bytes(b"nothing")
     for place in (path, io.BytesIO(b"nothing")):

@@ -52,8 +52,8 @@ def test_noise_is_no_component():
     [
         (3, IndexError, "There is no component 3: the mixture has 3, counted from 0."),
         (-4, IndexError, "There is no component -4"),
-        (slice(3, None), IndexError, "The slice has no component: the mixture has 3 components."),
-        (True, TypeError, "A component is a number or a slice"),
+        (slice(3, None), IndexError, "The slice contains no component: the mixture has 3 components."),
+        (True, TypeError, "A component must be an index or a slice"),
         ("a", TypeError, "not 'a'"),
         (1.0, TypeError, "not 1.0"),
     ],

@@ -58,8 +58,8 @@ def test_precisions_are_inverted():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"covariances": None}, "Give covariances or precisions, one of the two"),
-        ({"precisions": PAIR["covariances"]}, "Give covariances or precisions, one of the two"),
+        ({"covariances": None}, "Pass either covariances or precisions"),
+        ({"precisions": PAIR["covariances"]}, "Pass either covariances or precisions"),
         ({"covariance_type": "ful"}, "covariance_type='ful' is not one of .* Did you mean 'full'"),
         ({"weights": [0.5, 0.6]}, "its weights sum to 1.1, not to 1"),
         ({"weights": [-0.5, 1.5]}, "weight 0 is negative"),
@@ -183,7 +183,7 @@ def test_what_looks_like_sklearns_will_do():
 
 @pytest.mark.parametrize("other", [Theirs(2), "a mixture", GaussianMixture(2)])
 def test_what_is_no_fitted_mixture_is_refused(other):
-    with pytest.raises(TypeError, match=f"{type(other).__name__} has no .*: give a fitted GaussianMixture"):
+    with pytest.raises(TypeError, match=f"{type(other).__name__} has no .*: pass a fitted GaussianMixture"):
         Mixture.from_sklearn(other)
 
 
@@ -222,9 +222,9 @@ def test_mixtures_of_torch_and_cuvs_come_over(name, rng):
 
 
 def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
-    with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: give a fitted .* of torchgmm"):
+    with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())
-    with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and 3 numbers in .* are not a valid mixture with"):
+    with pytest.raises(ValueError, match=r"means of shape \(2, 2\) and covariances with 3 numbers do not match"):
         Mixture.from_cuvs([0.5, 0.5], np.eye(2), [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"Not a valid mixture: a covariance is not symmetric\."):
         Mixture.from_cuvs([1.0], [[0.0, 3.0]], [2.0, 0.5, 0.501, 1.0])
@@ -265,9 +265,9 @@ def test_weights_of_any_scale_come_over(scale):
     [
         ({"precisions_cholesky": np.zeros}, "a factor has a zero on its diagonal"),
         ({"precisions_cholesky": lambda shape: np.full(shape, np.nan)}, "precisions_cholesky holds NaN or infinity"),
-        ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"precisions_cholesky of shape \(2, 3\) doesn't go"),
+        ({"precisions_cholesky": lambda shape: np.ones((2, 3))}, r"cholesky of shape \(2, 3\) does not match"),
         ({"precisions_cholesky": lambda shape: np.ones((2, 3, 2))}, "precisions_cholesky of shape"),
-        ({"means": lambda shape: np.ones(2)}, r"doesn't go with means of shape \(2,\)"),
+        ({"means": lambda shape: np.ones(2)}, r"does not match means of shape \(2,\)"),
         ({"component_probs": lambda shape: -np.ones(2)}, "weight 0 is negative"),
         ({"component_probs": lambda shape: np.zeros(2)}, "its weights sum to 0"),
         ({"component_probs": lambda shape: np.array([1.0, np.nan])}, "its weights hold NaN or infinity"),

@@ -237,10 +237,10 @@ def test_another_that_cannot_be_compared_is_refused(ask):
         ask(ONE, made("p", FAMILIES["full"]))
     with pytest.raises(TypeError, match=r"A mixture is needed, not \[1.0\]"):
         ask(ONE, [1.0])
-    with pytest.raises(TypeError, match=r"A mixture is needed, not GaussianMixture.*: give its mixture_\.$"):
+    with pytest.raises(TypeError, match=r"A mixture is needed, not GaussianMixture.*: pass its attribute mixture_\.$"):
         ask(ONE, GaussianMixture().fit([[0.0], [1.0], [2.0]]))
     plane = made("p", FAMILIES["full"])
-    with pytest.raises(ValueError, match=r"different features, .'a', 'b', 'c'. and .'b', 'a', 'c'.\. Bring"):
+    with pytest.raises(ValueError, match=r"different features, .'a', 'b', 'c'. and .'b', 'a', 'c'.\. Use marginal"):
         ask(plane.with_feature_names(list("abc")), plane.with_feature_names(list("bac")))
     ask(plane, plane.with_feature_names(list("abc")))
 

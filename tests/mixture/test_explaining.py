@@ -184,7 +184,7 @@ def test_rows_whose_squared_distance_overflows_are_explained(size):
 def test_extreme_mixtures_are_shown_and_refused_in_a_sentence():
     far = Mixture([0.5, 0.5], [[0.0, 0.0], [1e200, 1e200]], [np.eye(2) * 1e-300] * 2, FAMILIES["full"])
     assert "1e+200" in repr(far) + far._repr_html_() + str(far)
-    with pytest.raises(ValueError, match="in row 0 are beyond the range of float64"):
+    with pytest.raises(ValueError, match="at row 0 are beyond the range of float64"):
         far.gradient([[1e160, 0.0]])
     with pytest.raises(ValueError, match=r"^n_rows=9223372036854775808 must be at most 576460752303423487"):
         far.sample(2**63)

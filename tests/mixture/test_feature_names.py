@@ -27,13 +27,13 @@ def test_numbers_and_names_say_where(named):
     ("features", "error", "said"),
     [
         ("wieght", ValueError, "Did you mean 'weight'"),
-        (["age", 2], ValueError, "Feature 'age' is named twice"),
+        (["age", 2], ValueError, "Feature 'age' is given twice"),
         (3, ValueError, "no feature 3: the mixture has 3"),
         (-4, ValueError, "no feature -4"),
-        (1.0, TypeError, "a number or a name, not 1.0"),
-        (slice(2), TypeError, r"a number or a name, not slice\(None, 2, None\)"),
-        ({"age"}, TypeError, r"a number or a name, not \{'age'\}"),
-        ([True], TypeError, "a number or a name, not True"),
+        (1.0, TypeError, "an index or a name, not 1.0"),
+        (slice(2), TypeError, r"an index or a name, not slice\(None, 2, None\)"),
+        ({"age"}, TypeError, r"an index or a name, not \{'age'\}"),
+        ([True], TypeError, "an index or a name, not True"),
     ],
 )
 def test_a_feature_that_is_not_there_is_named(named, features, error, said):
@@ -44,9 +44,9 @@ def test_a_feature_that_is_not_there_is_named(named, features, error, said):
 def test_a_name_that_two_have_is_refused(named):
     twice = named.with_feature_names(["a", "a", "b"])
     assert twice._feature_indices("b") == [2]
-    with pytest.raises(ValueError, match="2 features are called 'a': give a number"):
+    with pytest.raises(ValueError, match="2 features are called 'a': pass an index"):
         twice._feature_indices("a")
-    with pytest.raises(ValueError, match="'a' is a name, and this mixture's features have none"):
+    with pytest.raises(ValueError, match="'a' is a name, but the features of this mixture have no names"):
         named.with_feature_names(None)._feature_indices("a")
 
 

@@ -123,5 +123,5 @@ def test_boundaries_however_far(far):
 
 
 def test_boundaries_are_of_one_feature():
-    with pytest.raises(ValueError, match="decision_boundary needs one feature, and this mixture has 2"):
+    with pytest.raises(ValueError, match="decision_boundary needs one feature, but this mixture has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).decision_boundary()

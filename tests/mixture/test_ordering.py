@@ -68,8 +68,8 @@ def test_equal_weights_and_means_are_told_apart_by_covariances():
     [
         ({"by": "wieght"}, ValueError, "by='wieght' is not one of 'weight', 'mean', 'size'. Did you mean 'weight'"),
         ({"by": "mean", "feature": "hight"}, ValueError, "Did you mean 'height'"),
-        ({"by": "size", "feature": "height"}, ValueError, "feature='height' needs by='mean', not by='size'"),
-        ({"by": "mean", "feature": 1.5}, TypeError, "a number or a name"),
+        ({"by": "size", "feature": "height"}, ValueError, "feature='height' requires by='mean', but by='size'"),
+        ({"by": "mean", "feature": 1.5}, TypeError, "index or the name"),
         ({"by": "mean", "feature": ["height", "weight"]}, TypeError, "one feature"),
     ],
 )
@@ -135,7 +135,7 @@ def test_components_that_match_none_follow_by_weight():
         [0.1, 0.0, 0.3, 0.2, 0.4], [[50.0], [100.0], [0.1], [60.0], [99.0]], np.ones(5), FAMILIES["spherical"]
     )
     assert_same(mixture.match_to(reference), turned(mixture, [4, 2, 3, 0, 1]))
-    with pytest.raises(ValueError, match="The reference has 5 components, more than the 2 to match"):
+    with pytest.raises(ValueError, match="The reference has 5 components, but this mixture has only 2"):
         reference.match_to(mixture)
 
 

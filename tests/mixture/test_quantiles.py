@@ -93,5 +93,5 @@ def test_probabilities_are_numbers():
 
 
 def test_quantiles_are_of_one_feature():
-    with pytest.raises(ValueError, match="quantile needs one feature, and this mixture has 2"):
+    with pytest.raises(ValueError, match="quantile needs one feature, but this mixture has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)

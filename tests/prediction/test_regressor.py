@@ -54,9 +54,9 @@ def test_forecasts_are_scored_by_the_density_of_what_came(rng):
         np.testing.assert_allclose(predictive.log_density(Y), each, rtol=1e-9)
         joint, known = regressor.mixture_.log_density(np.c_[X, Y]), regressor.mixture_.marginal([0, 1]).log_density(X)
         np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
-    with pytest.raises(ValueError, match=r"y has shape \(60,\), but there are 60 rows of 2 targets"):
+    with pytest.raises(ValueError, match=r"y has shape \(60,\), but there are 60 rows with 2 targets"):
         predictive.log_density(Y[:, 0])
-    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), but there are 60 rows of 2 targets"):
+    with pytest.raises(ValueError, match=r"y has shape \(5, 2\), but there are 60 rows with 2 targets"):
         predictive.log_density(Y[:5])
 
 
@@ -117,7 +117,7 @@ def test_quantiles_where_a_component_has_hardly_any_weight():
 def test_a_row_beyond_float64_is_named(ask, rng):
     X = rng.normal(size=(100, 1))
     regressor = GaussianMixtureRegressor().fit(X, 3 * X[:, 0])
-    with pytest.raises(ValueError, match="row 1 is so far away that the answer is beyond the range of float64"):
+    with pytest.raises(ValueError, match="row 1 is so far away that the result is beyond the range of float64"):
         getattr(regressor, ask)([[0.0], [1e308]])
 
 
@@ -200,9 +200,9 @@ BAD = {
     "neither": ({}, ROWS, None, ValueError, "requires y to be passed, but the target y is None"),
     "both": ({"targets": 0}, ROWS, Y, ValueError, "Give y, or targets that name columns of X, not both."),
     "an unknown name": ({"targets": "heigth"}, FRAME, None, ValueError, "Did you mean 'height'?"),
-    "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, and"),
+    "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, but"),
     "no such column": ({"targets": [0, 7]}, ROWS, None, ValueError, "There is no feature 7"),
-    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is named twice"),
+    "twice": ({"targets": [1, "width"]}, FRAME, None, ValueError, "is given twice"),
     "every column": ({"targets": [0, 1, 2]}, ROWS, None, ValueError, "targets names every column of X"),
     "no column": ({"targets": []}, ROWS, None, ValueError, "targets names no column of X"),
     "no name": ({"targets": 1.5}, ROWS, None, TypeError, "targets=1.5"),

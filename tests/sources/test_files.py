@@ -616,7 +616,7 @@ def test_numbers_outside_their_buffer_are_not_read():
     contents = before + bytes(len(size)) + after
     with pytest.raises(ValueError, match=r"^the record batches, column 'a' is damaged: Buffer #1 too small"):
         open(pa.ipc.open_stream(contents))
-    with pytest.raises(ValueError, match=r"^The table of PyArrow is damaged: Column 0: .*got 0\. Write it anew\.$"):
+    with pytest.raises(ValueError, match=r"^The PyArrow table is damaged: Column 0: .*got 0\. Create it again\.$"):
         GaussianMixture().fit(pa.ipc.open_stream(contents).read_all())
 
 

@@ -1,4 +1,4 @@
-"""Covariances of components, as values: spherical, diagonal, dense or of low rank, one per component or one for all."""
+"""Immutable covariances of the components: spherical, diagonal, dense or low-rank, per component or shared by all."""
 
 from gaussmix._src.covariances.base import Covariances
 from gaussmix._src.covariances.dense import Dense

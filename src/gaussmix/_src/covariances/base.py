@@ -1,4 +1,4 @@
-"""The base class of covariances: one Σ_k per component, or one Σ for all. New forms implement the abstract methods."""
+"""The base class of covariances: one Σ_k per component, or one Σ for all. Subclasses implement the abstract methods."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Covariances(ABC):
 
     Parameters
     ----------
-    each : covariances, data units². The first axis has length 1 if all components share one, otherwise n_components;
-        the class defines the other axes. The array becomes read-only.
-    n_components, n_features : K and d.
+    each : covariances, data units². The first axis has length 1 if all components share one covariance, otherwise
+        n_components; the subclass defines the other axes. The array `each` is made read-only.
+    n_components, n_features : the numbers K of components and d of features.
     is_shared : whether all components share one covariance.
     """
 
@@ -32,8 +32,8 @@ class Covariances(ABC):
     n_features: int
     is_shared: bool = False
 
-    second: ClassVar[Second]  # second moments from which a structure computes this form
-    is_matrix: ClassVar[bool] = False  # whether a covariance is a symmetric matrix instead of positive numbers
+    second: ClassVar[Second]  # second moments from which covariances of this class are computed
+    is_matrix: ClassVar[bool] = False  # whether `each` stores symmetric matrices instead of variances
 
     def __post_init__(self) -> None:
         frozen(self.each)
@@ -43,37 +43,37 @@ class Covariances(ABC):
 
     @classmethod
     def shape(cls, n_components: int, n_features: int, is_shared: bool) -> tuple[int, ...]:
-        """Return the shape of `array` if a covariance has the same form as its second moments."""
+        """Return the shape of `array`; a covariance has as many axes as the second moments of one component."""
         one = (n_features,) * cls.second.n_axes
         return one if is_shared else (n_components, *one)
 
     @classmethod
     def from_array(cls, array: Array, n_components: int, n_features: int, is_shared: bool) -> Self:
-        """Make covariances from an array that has the form of `array`."""
+        """Make covariances from values with the shape of the attribute `array`."""
         return cls(array[None] if is_shared else array, n_components, n_features, is_shared)
 
     @cached_property
     def array(self) -> Array:
-        """Return the form used by `covariances_` and model files: `each`, without its first axis if it is shared."""
+        """Return `each` as in `covariances_` and model files: without the first axis if the covariance is shared."""
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod
     def coordinates(self) -> Array:
-        """Return unconstrained coordinates (n, n_coordinates): logs of variances, and factors of their square roots."""
+        """Return unconstrained coordinates (n, n_coordinates): log variances, and entries of matrix factors."""
 
     @abstractmethod
     def from_coordinates(self, coordinates: Array) -> Self:
-        """Return other covariances of this form, given their coordinates."""
+        """Return covariances of the same class that have the given coordinates."""
 
     @abstractmethod
     def lengths(self, changes: Array) -> Array:
-        """Return small changes of the coordinates, (m, n, n_coordinates), scaled by the information in one row.
+        """Scale small changes of coordinates, (m, n, n_coordinates), by the root of the Fisher information in one row.
 
-        The squared length of the result is twice the Kullback–Leibler divergence that a change causes.
+        After scaling, the squared length of a change is twice the Kullback–Leibler divergence that the change causes.
         """
 
     def ridge_precisions(self) -> Array:
-        """Return 1 / the variance to which a step adds a ridge: diagonals of Σ_k⁻¹, (n_components, n_features)."""
+        """Return the diagonals of Σ_k⁻¹, (n_components, n_features); a ridge is added to the diagonals of Σ_k."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
     @abstractmethod
@@ -85,14 +85,14 @@ class Covariances(ABC):
         """Return the covariance matrices, (n_components, n_features, n_features), data units²."""
 
     def _for_all(self, each: Array) -> Array:
-        """Repeat values (n, …) of shared covariances for every component."""
+        """Repeat values (n, …) for every component if all components share one covariance."""
         if not self.is_shared:
             return each
         return np.broadcast_to(each, (self.n_components, *each.shape[1:]))
 
     @cached_property
     def whitening(self) -> Whitening:
-        """Return factors W_k, Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError` that names components without one."""
+        """Return W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError` with the indices of singular Σ_k."""
         return self._whitening()
 
     @abstractmethod
@@ -100,36 +100,36 @@ class Covariances(ABC):
 
     @cached_property
     def rounding_error(self) -> Array:
-        """Return roughly how much rounding changes log densities of each component, (n_components,), nats.
+        """Estimate the rounding errors of the log densities of each component, (n_components,), in nats.
 
-        The rounding of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, the ratio of the variance of feature j to the variance that
-        remains if the other features are known.
+        The rounding error of Σ is multiplied by Σ_jj (Σ⁻¹)_jj, which is the ratio of the variance of feature j to the
+        conditional variance of feature j given all other features.
         """
         inflation = (self.variances() * self.whitening.precision_diagonals()).max(axis=1)
         return self.n_features * float(np.finfo(np.float64).eps) * inflation
 
     def to_simple_form(self) -> Covariances:
-        """Return the same covariances as `Isotropic`, `Diagonal` or `Dense`, the form that estimators show."""
+        """Convert to `Isotropic`, `Diagonal` or `Dense`, the classes from which estimators show covariances."""
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """Return the same covariances in the form `kind`, or unchanged if `kind` is less general.
+        """Convert the covariances to the class `kind`; return them unchanged if `kind` is less general than their own.
 
-        The order of generality is `Isotropic`, `Diagonal`, `Dense`; the covariances must have one of these forms.
+        From the least to the most general, the classes are `Isotropic`, `Diagonal` and `Dense`; others are not allowed.
         """
         return self
 
     def inverse(self) -> Covariances:
-        """Return the precisions Σ_k⁻¹ in the form of `to_simple_form`; raises `SingularCovarianceError`."""
+        """Return the precisions Σ_k⁻¹ in the class of `to_simple_form()`; raises `SingularCovarianceError`."""
         return replace(self.to_simple_form(), each=self.whitening.precisions())
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the covariances of some components, in this order."""
+        """Return the covariances of the components at the given indices, in the order of the indices."""
         indices = np.asarray(components, dtype=np.intp)
         return replace(self, each=self.each if self.is_shared else self.each[indices], n_components=len(indices))
 
     def replace_components(self, components: Sequence[int] | Indices, others: Covariances) -> Self:
-        """Replace covariances of some components by `others` of this form; a shared covariance is replaced whole."""
+        """Replace the covariances of some components, or the shared covariance, by `others` of the same class."""
         each = others.each
         if not self.is_shared:
             each = np.array(self.each)
@@ -138,16 +138,17 @@ class Covariances(ABC):
 
     @abstractmethod
     def marginal(self, indices: Indices) -> Covariances:
-        """Return the covariances of the features at `indices`, in this order."""
+        """Return the covariances of the features at `indices`, in the order of `indices`."""
 
     @abstractmethod
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Covariances, Array]:
-        """Return the covariances of unknown features given known ones, and regressions; Bishop (2006) eq. 2.81–2.82.
+        """Return covariances and regressions of unknown features given known features; Bishop (2006) eq. 2.81–2.82.
 
         Returns
         -------
-        covariances : Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku of the unknown features in their order, exactly symmetric.
-        regression : B_k of the means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known); n = 1 if all are the same.
+        covariances : conditional covariances Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku in the order of `unknown`, exactly symmetric.
+        regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known), with n = 1 if
+            shared.
 
         Raises
         ------
@@ -156,7 +157,7 @@ class Covariances(ABC):
 
     @abstractmethod
     def transform(self, A: Array) -> Covariances:
-        """Return A Σ Aᵀ for a linear map A (m, n_features), exactly symmetric; Σ must have Cholesky factors."""
+        """Return A Σ Aᵀ, exactly symmetric, for a linear map A (m, n_features); Σ must be positive definite."""
 
 
-Covariances.__module__ = "gaussmix.extend"  # where users import it from
+Covariances.__module__ = "gaussmix.extend"  # the public module that exports Covariances

@@ -24,9 +24,9 @@ class Dense(Covariances):
     is_matrix = True
 
     def coordinates(self) -> Array:
-        """Return the entries of M below its diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
+        """Return the entries of M below the diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
 
-        Affine combinations of coordinates preserve a common volume, and also a common shape and orientation.
+        An affine combination of coordinates preserves a common volume, and a common shape with a common orientation.
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)
@@ -39,14 +39,14 @@ class Dense(Covariances):
         return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
 
     def lengths(self, changes: Array) -> Array:
-        """Return W dM D^½ with W = D^(−½) M⁻¹, and dlog D / √2."""
+        """Return W dM D^½ and dlog D / √2 for changes dM and dlog D, where W = D^(−½) M⁻¹."""
         below, logarithms = self._parted(changes)
         factors = self.whitening.factors
         relative = einsum("kij,mkjl->mkil", factors, below) / np.einsum("kii->ki", factors)[:, None, :]
         return np.concatenate((relative[..., *below_diagonal(self.n_features)], math.sqrt(0.5) * logarithms), axis=-1)
 
     def _parted(self, coordinates: Array) -> tuple[Array, Array]:
-        """Return M without its diagonal, (…, n_features, n_features), and log D, (…, n_features), from coordinates."""
+        """Split coordinates into M with a zero diagonal, (…, n_features, n_features), and log D, (…, n_features)."""
         n_below = coordinates.shape[-1] - self.n_features
         below = np.zeros((*coordinates.shape[:-1], self.n_features, self.n_features))
         below[..., *below_diagonal(self.n_features)] = coordinates[..., :n_below]
@@ -65,14 +65,14 @@ class Dense(Covariances):
         return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
-        """Return L_u L_uᵀ and L_uk L_k⁻¹ from the Cholesky factor [[L_k, 0], [L_uk, L_u]], so that nothing cancels."""
+        """Return L_u L_uᵀ and L_uk L_k⁻¹ of the Cholesky factor [[L_k, 0], [L_uk, L_u]], which avoids cancellation."""
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():
             raise SingularCovarianceError(np.flatnonzero(failed))
         lower = np.asarray(np.linalg.cholesky(ordered), np.float64)
         n_observed = len(known)
-        # LU elimination leaves an upper triangular matrix unchanged, so `solve` amounts to back substitution.
+        # `solve` only substitutes backwards here, because LU elimination leaves an upper triangular matrix unchanged.
         upper = lower[:, :n_observed, :n_observed].swapaxes(1, 2)
         across = np.linalg.solve(upper, lower[:, n_observed:, :n_observed].swapaxes(1, 2))
         regression = np.asarray(across.swapaxes(1, 2), np.float64)
@@ -94,4 +94,4 @@ def composed(axes: Array, variances: Array) -> Array:
     return squared(axes * np.sqrt(variances)[:, None, :])
 
 
-Dense.__module__ = "gaussmix.extend"  # where users import it from
+Dense.__module__ = "gaussmix.extend"  # the public module that exports Dense

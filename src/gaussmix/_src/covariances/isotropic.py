@@ -57,4 +57,4 @@ class Isotropic(Covariances):
         return self.to_form(Diagonal).transform(A)
 
 
-Isotropic.__module__ = "gaussmix.extend"  # where users import it from
+Isotropic.__module__ = "gaussmix.extend"  # the public module that exports Isotropic

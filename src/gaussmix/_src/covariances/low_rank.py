@@ -1,4 +1,4 @@
-"""Covariances of a few common factors plus noise, for many features. Matrices are formed only on request."""
+"""Covariances of a few common factors plus noise, for many features. Full matrices are formed only on request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LowRank(Covariances):
 
     @classmethod
     def from_loadings(cls, loadings: Array, noise: Array, n_components: int, is_shared: bool) -> LowRank:
-        """Make covariances from loadings (n, n_features, n_factors) and noise variances (n, n_features)."""
+        """Make covariances from loadings Λ (n, n_features, n_factors) and noise variances ψ (n, n_features)."""
         each = np.concatenate((loadings, noise[..., None]), axis=2)
         return cls(each, n_components, each.shape[1], is_shared)
 
@@ -45,9 +45,10 @@ class LowRank(Covariances):
 
     @cached_property
     def posterior(self) -> tuple[Array, Array]:
-        """Return β and P of the factors given a row x: their mean β (x − μ), and their covariance P.
+        """Return β and P, where the factors given a row x have the mean β (x − μ) and the covariance P.
 
-        β = Λᵀ Σ⁻¹ has shape (n, q, n_features), 1 / data units, and P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ has shape (n, q, q).
+        β = Λᵀ Σ⁻¹, (n, q, n_features), has the unit 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ, (n, q, q), has no
+        unit.
         """
         roots, directions, spread, turn = self._spectrum
         scaled = turn * (spread / (1.0 + spread**2))[:, None, :]
@@ -55,7 +56,7 @@ class LowRank(Covariances):
         return projection, einsum("kqs,krs->kqr", turn / (1.0 + spread**2)[:, None, :], turn)
 
     def coordinates(self) -> Array:
-        """Return Λ and log ψ."""
+        """Return the loadings Λ and the logarithms of the noise variances ψ as coordinates."""
         return np.concatenate((self.loadings.reshape(len(self.each), -1), log(self.noise)), axis=1)
 
     def from_coordinates(self, coordinates: Array) -> LowRank:
@@ -65,9 +66,9 @@ class LowRank(Covariances):
         return LowRank.from_loadings(loadings, noise, self.n_components, self.is_shared)
 
     def lengths(self, changes: Array) -> Array:
-        """Return W dΛ, with Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹, and dlog ψ / √2.
+        """Return W dΛ and dlog ψ / √2 for changes dΛ and dlog ψ, where Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹.
 
-        In these units a step of `FactorAnalyzer` is the gradient, because it moves Λ by (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
+        On this scale an M-step of `FactorAnalyzer` follows the gradient: the step of Λ is (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
@@ -80,7 +81,7 @@ class LowRank(Covariances):
         return shifted
 
     def ridge_precisions(self) -> Array:
-        """Return 1 / ψ, because a ridge is added to the noise only."""
+        """Return 1 / ψ, because a ridge is added to the noise variances only."""
         return self._for_all(1.0 / self.noise)
 
     def variances(self) -> Array:
@@ -101,7 +102,7 @@ class LowRank(Covariances):
         return replace(self, each=self.each[:, indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[LowRank, Array]:
-        """Return covariances and regressions; given known features, the factors have covariance P of `posterior`."""
+        """Return conditional covariances and regressions from `posterior`, the factors' distribution given `known`."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
         loadings = einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))
@@ -113,9 +114,9 @@ class LowRank(Covariances):
 
 
 def symmetric_root(matrices: Array) -> Array:
-    """Return the symmetric roots of positive semidefinite matrices (n, n_factors, n_factors)."""
+    """Return the symmetric square roots of positive semidefinite matrices (n, n_factors, n_factors)."""
     values, axes = principal_axes(matrices)
     return einsum("kqs,krs->kqr", axes * np.sqrt(values)[:, None, :], axes)
 
 
-LowRank.__module__ = "gaussmix.extend"  # where users import it from
+LowRank.__module__ = "gaussmix.extend"  # the public module that exports LowRank

@@ -1,4 +1,4 @@
-"""The base class of covariance structures, which compute covariances from scatter matrices, and their registry."""
+"""The base class of covariance structures, which compute covariances in the M-step, and the registry of structures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gaussmix._src.value import Value
 
 
 class Equivariance(Enum):
-    """Maps x ↦ Ax + b of the data under which a fit with the same initialisation changes accordingly."""
+    """Set of maps x ↦ Ax + b that change a fit in the same way as its data, if the initialisation is the same."""
 
     AFFINE = "any invertible matrix"
     SCALING = "a factor per feature"
@@ -32,14 +32,14 @@ class Equivariance(Enum):
 
 
 class Family(Value, ABC):
-    """A covariance structure: it computes covariances from moments. See docs/develop/add-a-structure.md to add one."""
+    """A covariance structure, which computes covariances in the M-step; see docs/develop/add-a-structure.md."""
 
     name: ClassVar[str]  # set by `register`
-    in_all: ClassVar[bool]  # whether covariance_type="all" tries it; set by `register`
-    kind: ClassVar[type[Covariances]]  # form of the covariances
-    accuracy: ClassVar[float] = 0.0  # relative accuracy of covariances from `update` if it iterates; 0 for a formula
-    n_first_updates: ClassVar[int] = 1  # updates in the first M-step, each starting from the last covariances
-    is_step: ClassVar[bool] = False  # whether `update` only makes a step towards the maximum
+    in_all: ClassVar[bool]  # whether covariance_type="all" includes this structure; set by `register`
+    kind: ClassVar[type[Covariances]]  # class of the covariances that `update` returns
+    accuracy: ClassVar[float] = 0.0  # relative accuracy of the result of an iterative `update`; 0 if exact
+    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each starts from the last result
+    is_step: ClassVar[bool] = False  # whether `update` only makes one step towards the maximum of the M-step
 
     @property
     def is_shared(self) -> bool:
@@ -48,45 +48,45 @@ class Family(Value, ABC):
 
     @property
     def has_alternatives(self) -> bool:
-        """Return whether EM may start from covariances other than the result of `update`."""
+        """Return whether EM may also start from the covariances that `other_initial_covariances` returns."""
         return type(self).other_initial_covariances is not Family.other_initial_covariances
 
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """Return the maps of the data under which a fit changes accordingly."""
+        """Return which maps of the data, applied before a fit, change the fitted mixture likewise."""
 
     @property
     def algebra(self) -> Algebra | None:
-        """Return which of volume, shape and orientation components share, if this defines the structure; else None.
+        """Return which of volume, shape and orientation are shared; None if the structure is defined in another way.
 
-        If it is not None, the C++ core does `update`, and makes complete EM steps.
+        If the result is not None, the C++ core computes `update` and can make complete EM steps.
         """
         return None
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """Return the parametrisation of covariances without bounds that derivatives use; None if there is none."""
+        """Return the `algebra` that derivatives use, which ignores bounds; None if the structure has no algebra."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Return which variances along axes (n, n_values), data units², are at the lower and at the upper bound.
+        """Return which of the variances along the axes, (n, n_values) in data units², are at the lower or upper bound.
 
-        Returns None if no variance is at a bound.
+        The result is a pair of boolean arrays, lower and upper, or None if no variance is at a bound.
         """
         return None
 
     def least_variance(self, covariances: Covariances) -> float:
-        """Return the smallest variance along an axis that the bound permits, data units²; 0 if there is no bound."""
+        """Return the smallest variance that the bound permits along an axis, in data units²; 0 if there is no bound."""
         return 0.0
 
     @property
     def is_bounded(self) -> bool:
-        """Return whether the ratios of variances are bounded, so that no covariance collapses."""
+        """Return whether the ratios of variances are bounded, so that no covariance can collapse."""
         return False
 
     def set_params(self, **params: Any) -> Self:
-        """Change options; if one is not valid, nothing is changed.
+        """Change options of the structure. If one of the values is not valid, no option is changed.
 
         Parameters
         ----------
@@ -94,15 +94,15 @@ class Family(Value, ABC):
 
         Raises
         ------
-        ValueError, TypeError : the option does not exist or the value is not valid, or this is the object in
-            `FAMILIES`, which all estimators share.
+        ValueError, TypeError : an option does not exist, a value is not valid, or the method is called on an object in
+            `FAMILIES`, which cannot change because all estimators share it.
         """
         if FAMILIES.get(getattr(type(self), "name", "")) is self:
-            raise ValueError(f"{self!r} of FAMILIES can't change: make another, {type(self).__name__}(…).")
+            raise ValueError(f"{self!r} in FAMILIES is shared by all fits: create {type(self).__name__}(…) instead.")
         return super().set_params(**params)
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
-        """Return why data with n_features features can't have this structure; None if they can."""
+        """Return why the structure cannot be fitted to data with `n_features` features; None if it can."""
         return None
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
@@ -110,27 +110,27 @@ class Family(Value, ABC):
 
         Parameters
         ----------
-        current : covariances that `update` will start from; None at the first step.
+        current : covariances from which `update` will start; None at the first step.
         """
         return MomentSpec(self.kind.second, is_pooled=self.is_shared)
 
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
-        """Maximise the expected log-likelihood over covariances of this structure.
+        """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        The C++ core does this for structures with an `algebra`. Other structures override this method.
+        For structures with an `algebra` the C++ core computes the covariances. Other structures override this method.
 
         Parameters
         ----------
-        scatter : second moments about the new means, as `moment_spec` requested them, and their positive degrees of
-            freedom. If moments are pooled, only their sum is positive.
-        current : last covariances, from which an iterative structure starts; None at the first step.
+        scatter : second moments about the new means, as `moment_spec` requested them, and the degrees of freedom of
+            each component, which are positive. If moments are pooled, only the sum of the degrees must be positive.
+        current : covariances of the last step, from which an iterative update starts; None at the first step.
 
         Raises
         ------
-        NotImplementedError : the structure has neither an `algebra` nor its own `update`.
+        NotImplementedError : the structure neither has an `algebra` nor overrides `update`.
         """
         if self.algebra is None:
-            raise NotImplementedError(f"{type(self).__name__} needs update or algebra. Define one of them.")
+            raise NotImplementedError(f"{type(self).__name__} has no update and no algebra. Define one of them.")
         return self._by_core(self.algebra, scatter, current)
 
     def _by_core(self, algebra: Algebra, scatter: Scatter, current: Covariances | None) -> Covariances:
@@ -140,40 +140,40 @@ class Family(Value, ABC):
         return self.covariances(result, *scatter.shape)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Return alternatives to `update(scatter, None)` for the first M-step.
+        """Return alternatives to the result of `update(scatter, None)` in the first M-step.
 
         EM makes a few steps from each alternative, and continues from the one with the highest likelihood.
         """
         return []
 
     def prior_dof(self, n_features: int) -> float:
-        """Return the default ν of a prior on covariances of this structure; Fraley & Raftery (2007)."""
+        """Return the default degrees of freedom ν of a covariance prior for this structure; Fraley & Raftery (2007)."""
         return n_features + 2.0
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return what a prior adds to the degrees of freedom by which `update` divides; Fraley & Raftery (2007).
+        """Return by how much a prior increases the degrees of freedom in `update`; Fraley & Raftery (2007).
 
         Parameters
         ----------
-        dof : ν of the prior on covariances.
-        n_features : number of features d.
-        of_mean : 1 if there is a prior on the means, too, whose density depends on the covariance; otherwise 0.
+        dof : degrees of freedom ν of the prior on the covariances.
+        n_features : the number d of features.
+        of_mean : 1 if the means also have a prior, the density of which depends on the covariance; otherwise 0.
 
         Returns
         -------
-        each : amount for each component.
-        once : amount for all components together, if the prior is on something that they share.
+        each : increase of the degrees of freedom of each component.
+        once : increase of the sum of all degrees of freedom, for a prior on a parameter that all components share.
         """
         of_covariance = dof + (n_features + 1.0 if self.kind.second is Second.FULL else 2.0)
-        if self.kind.second is Second.TRACE:  # for each row `update` divides by n_features
+        if self.kind.second is Second.TRACE:  # `update` multiplies the degrees by n_features
             of_covariance /= n_features
         return (of_mean, of_covariance) if self.is_shared else (of_mean + of_covariance, 0.0)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return the number of free parameters of the covariances, without weights and means."""
+        """Return the number of free parameters of the covariances; weights and means are not counted."""
         algebra = self.free_algebra
         if not isinstance(algebra, Algebra):
-            raise NotImplementedError(f"{type(self).__name__} needs n_parameters or algebra. Define one of them.")
+            raise NotImplementedError(f"{type(self).__name__} has no n_parameters and no algebra. Define one of them.")
         return algebra.n_parameters(n_components, n_features)
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -181,49 +181,50 @@ class Family(Value, ABC):
         return self.kind.shape(n_components, n_features, self.is_shared)
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances that an array of `shape` represents, data units²."""
+        """Return the covariances whose values are given as an array with the shape of `covariances_`, data units²."""
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances of several mixtures, (n_mixtures, …), as the covariances of one large mixture."""
+        """Join the covariances of several mixtures, (n_mixtures, …), as if all components were in one mixture."""
         one = self.shape(n_components, n_features)
         each = arrays.reshape(-1, *(one if self.is_shared else one[1:]))
         return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return the structure of covariances that result from a linear map; it may keep no constraint.
+        """Return the structure of covariances after a linear map, which may violate constraints of this structure.
 
         Parameters
         ----------
-        covariances : the resulting covariances, of a marginal, a conditional or another linear map.
-        is_conditional : whether they are conditional on the values of other features.
+        covariances : covariances after the map, for example of a marginal or conditional mixture.
+        is_conditional : whether the covariances are conditional on the values of other features.
         """
         return unconstrained(covariances)
 
 
 def is_separate(family: Family, n_features: int) -> bool:
-    """Return whether no two components share a covariance parameter, so that mixtures may be concatenated."""
+    """Return whether each component has all covariance parameters to itself, so that mixtures may be concatenated."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
 FAMILIES: dict[str, Family] = {}
-ALIASES: dict[str, str] = {}  # mclust's name → our name of structures that scikit-learn names differently
+ALIASES: dict[str, str] = {}  # alias, such as mclust's name "VVV" → the name in FAMILIES, such as "full"
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix.families"  # entry points of other packages; each imports a module that registers structures
+_GROUP = "gaussmix.families"  # entry points of other packages; importing one registers structures
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
-    """Register a covariance structure under a name, which files and messages use, and under aliases.
+    """Register a covariance structure under `name`, which model files and messages use, and under `aliases`.
 
     Parameters
     ----------
-    name, aliases : names that users may pass.
-    in_all : whether covariance_type="all" tries it. Other packages must leave it False, to change no other results.
+    name, aliases : names of the structure that users may pass as covariance_type.
+    in_all : whether covariance_type="all" includes the structure. In other packages `in_all` must be False, so that
+        installing them does not change the results of "all".
 
     Raises
     ------
-    ValueError : a name belongs to another structure. The same class may be defined again, as in a notebook.
+    ValueError : another structure has one of the names. In a notebook, a class may be defined and registered again.
     """
 
     def decorate(cls: FamilyClass) -> FamilyClass:
@@ -231,7 +232,7 @@ def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[Family
             family = FAMILIES.get(ALIASES.get(wanted, wanted))
             if family is not None and _defined_as(type(family)) != _defined_as(cls):
                 owner = type(family).__name__
-                raise ValueError(f"The name {wanted!r} is taken by {owner}: give {cls.__name__} another.")
+                raise ValueError(f"The name {wanted!r} is taken by {owner}: give {cls.__name__} another name.")
         cls.name, cls.in_all = name, in_all
         FAMILIES[name] = cls()
         ALIASES.update(dict.fromkeys(aliases, name))
@@ -244,7 +245,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# Structures without constraints, by the form of the covariances and whether one is shared.
+# The structures without constraints. The keys are the class of the covariances, and whether components share one.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",
@@ -256,45 +257,45 @@ _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
 
 
 def unconstrained(covariances: Covariances) -> Family:
-    """Return the structure that permits all covariances of this form, which is spherical, diagonal or dense."""
+    """Return the least constrained structure for spherical, diagonal or dense covariances such as `covariances`."""
     return without_constraints(type(covariances), covariances.is_shared)
 
 
 def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
-    """Return the structure that permits all covariances of a form; for other forms, all dense covariances."""
+    """Return the structure of all covariances of class `kind`, or of all matrices if `kind` has no such structure."""
     return FAMILIES[_UNCONSTRAINED.get((kind, is_shared), _UNCONSTRAINED[Dense, is_shared])]
 
 
 def has_conjugate_prior(family: Family) -> bool:
-    """Return whether a structure has a conjugate prior, because its own or shared precisions are unconstrained."""
+    """Return whether a structure has a conjugate prior, because its precisions, shared or not, are unconstrained."""
     name = _UNCONSTRAINED.get((family.kind, family.is_shared))
     return name is not None and family == FAMILIES[name]
 
 
 def family_names() -> list[str]:
-    """Return all names of structures, including other packages': lower-case names first, then mclust's."""
+    """Return the names of all structures, also from other packages: lower-case names first, then mclust's names."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
 
 
 def is_family(name: str) -> bool:
-    """Return whether a structure has this name or alias; if another package offers the name, it is imported.
+    """Return whether a structure has this name or alias. If another package offers the name, import the package.
 
-    Raises ImportError if the package can't be imported, or does not register the structure.
+    Raises ImportError if the package cannot be imported, or if it does not register a structure of this name.
     """
     if name in FAMILIES or name in ALIASES:
         return True
     if plugins.load(_GROUP, name) is None:
         return False
     if name not in FAMILIES and name not in ALIASES:
-        raise ImportError(f"{plugins.points(_GROUP)[name].value!r} registers no structure of the name {name!r}.")
+        raise ImportError(f"{plugins.points(_GROUP)[name].value!r} does not register a structure named {name!r}.")
     return True
 
 
 def family_named(name: str, **options: Any) -> Family:
-    """Return the covariance structure with this name or alias, with options if it has some.
+    """Return the covariance structure with this name or alias, with the given options.
 
-    Raises ValueError or TypeError for an unknown name (the message suggests the nearest) or an invalid option, and
-    ImportError if the package that offers the name can't be imported.
+    Raises ValueError or TypeError if the name is unknown (the message suggests the nearest name) or an option is not
+    valid. Raises ImportError if the package that offers the name cannot be imported.
     """
     if name not in FAMILIES and name not in ALIASES and not is_family(name):
         raise unknown_name("covariance_type", name, family_names())
@@ -309,14 +310,15 @@ _THREE_LETTERS = re.compile("[EV](?!II)[EVI][EVI]")  # volume, shape, orientatio
 
 
 def check_features(name: Any, n_features: int) -> str | None:
-    """Return a note if a name means something else than its letters for this number of features, otherwise None.
+    """Return a note if a three-letter structure name is reduced to its volume letter, E or V, for one feature.
 
-    Raises ValueError if the structure is for one feature and there are several. There are no notes for objects.
+    Returns None for several features, other names, and structures that are objects. Raises ValueError for "E" or "V"
+    with several features.
     """
     if name in ("E", "V") and n_features > 1:
         raise ValueError(
-            f"covariance_type={name!r} is for one feature, and X has {n_features}: say what shapes and orientations "
-            f"are, as in {name + 'II'!r} or {3 * name!r}."
+            f"covariance_type={name!r} is for one feature, but X has {n_features}: also choose the shape and "
+            f"orientation, for example {name + 'II'!r} or {3 * name!r}."
         )
     if n_features > 1 or not isinstance(name, str) or not _THREE_LETTERS.fullmatch(name):
         return None
@@ -324,4 +326,4 @@ def check_features(name: Any, n_features: int) -> str | None:
     return f"covariance_type={name!r} is {name[0]!r} for one feature, which has no shape or orientation: {variances}."
 
 
-Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # where users import them from
+Equivariance.__module__ = Family.__module__ = "gaussmix.extend"  # the public module of both classes

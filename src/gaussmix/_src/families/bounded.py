@@ -1,4 +1,4 @@
-"""Covariance structures with an optional bound on the ratio of the largest to the smallest variance overall."""
+"""Covariance structures with an optional bound on the ratio of the largest to the smallest eigenvalue."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gaussmix._src.interfaces.moments import Scatter
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.axes import principal_axes
 
-RATIO_BOUND_FACTOR = 1 + 1e-9  # variances whose ratio is this close to the bound have been clamped
+RATIO_BOUND_FACTOR = 1 + 1e-9  # if the ratio of variances is within this factor of the bound, it is at the bound
 
-# For each form of second moments: the equivariance, and how many of volume, shape and orientation exist.
+# By kind of second moments: the equivariance without a bound, and how many of volume, shape and orientation apply.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -30,15 +30,15 @@ _FORMS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Boundable(Family):
-    """A covariance structure whose only constraint may be that all components share one covariance.
+    """A covariance structure without constraints, except that all components may share one covariance.
 
-    Because the eigenvalues are not constrained otherwise, they may have a bound: the eigenvalues of all components then
-    lie in [m, c m] for some m; García-Escudero et al. (2008). With a bound the likelihood has a maximum, and no
-    component collapses onto a few rows.
+    Because the structure does not constrain the eigenvalues, their ratio may be bounded: the eigenvalues of all
+    components then lie in an interval [m, c m] (García-Escudero and others 2008). With a bound the likelihood has a
+    maximum, and no component collapses onto a few rows.
 
     Parameters
     ----------
-    max_condition : bound c ≥ 1; at 1 all covariances are the same sphere. None for no bound.
+    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1 all covariances are one multiple of I.
     """
 
     max_condition: float | None = None
@@ -67,7 +67,7 @@ class Boundable(Family):
             return None
         is_at_bound = max(
             RATIO_BOUND_FACTOR, 1 + 8 * float(np.finfo(np.float64).eps) * self.max_condition
-        )  # the smallest variances have the largest rounding errors
+        )  # the rounding error of the smallest variances grows with the ratio
         if largest * is_at_bound < self.max_condition * least:
             return None
         return variances <= is_at_bound * least, variances * is_at_bound >= largest
@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the maps that a fit follows; with a bound, scaling a single feature changes the fit."""
+        """Return the equivariance. With a bound, a fit does not follow the scaling of a single feature."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -103,12 +103,12 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return the number of parameters without the bound, which fixes none; the bound 1 leaves one variance."""
+        """Return 1 if the bound is 1, since then one variance is left, otherwise the number without a bound."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 
 def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
-    """Clamp the eigenvalues of matrices (n, d, d); matrices within the bound are returned bit for bit."""
+    """Clamp the eigenvalues of matrices (n, d, d); matrices within the bound are returned exactly unchanged."""
     values, axes = principal_axes(matrices)
     within = clamped(values, degrees, limit)
     changed = (within != values).any(axis=1)
@@ -120,13 +120,14 @@ def _clamped(matrices: Array, degrees: Array, limit: float) -> Array:
 
 
 def clamped(values: Array, degrees: Array, limit: float) -> Array:
-    """Clamp eigenvalues (n, n_values) to [m, c m], with the m that minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
+    """Clamp eigenvalues l (n, n_values) to values v in [m, c m]; m minimises Σ_k N_k Σ_j (log v_kj + l_kj / v_kj).
 
-    The l ≥ 0 are the eigenvalues of S_k / N_k; `degrees` (n,) are N_k, and `limit` is c. Between two neighbours among
-    all l and l / c, the sets of values that are too small or too large do not change. The best m is then Σ N (l of the
-    small, l / c of the large) / Σ N of both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics &
-    Data Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c
-    m) − 1), increases with m. Therefore sorting finds the interval in which it is 0, which contains the best m.
+    The values l ≥ 0 are the eigenvalues of S_k / N_k, `degrees` (n,) holds N_k, and `limit` is c. Call l small if l <
+    m, and large if l > c m. If all l and l / c are sorted, m may move between two neighbours without changing which l
+    are small or large. In such an interval the best m is the sum of N l over the small l and of N l / c over the large
+    l, divided by the sum of N over both: Fritz, García-Escudero & Mayo-Iscar (2013), Computational Statistics & Data
+    Analysis 61, section 3.2. The derivative with respect to log m, Σ_{l < m} N (1 − l / m) − Σ_{l > c m} N (l / (c m) −
+    1), increases with m, so the best m lies in the interval in which the derivative changes its sign.
     """
     if values.max() <= limit * values.min():
         return values
@@ -135,10 +136,10 @@ def clamped(values: Array, degrees: Array, limit: float) -> Array:
     weight = np.broadcast_to(degrees[:, None], values.shape).ravel()[order]
     mass, total = (np.concatenate(([0.0], np.cumsum(each))) for each in (weight, weight * rising))
     ends = np.sort(np.concatenate((rising, rising / limit)))
-    low = np.searchsorted(rising, ends, side="left")  # number of values below each end
+    low = np.searchsorted(rising, ends, side="left")  # number of values below each end of an interval
     above, high = (np.searchsorted(rising / limit, ends, side=side) for side in ("right", "left"))
     slopes = ends * (mass[low] + mass[-1] - mass[above]) - (total[low] + (total[-1] - total[above]) / limit)
-    first = int((slopes >= 0).argmax())  # index of the interval's end
+    first = int((slopes >= 0).argmax())  # end of the interval that contains the best m
     n_low, n_high = low[first], high[first]
     least = (total[n_low] + (total[-1] - total[n_high]) / limit) / (mass[n_low] + mass[-1] - mass[n_high])
     return np.clip(values, least, limit * least)

@@ -1,4 +1,4 @@
-"""Factor analysers: covariances of a few common factors and noise, for data with many features."""
+"""Mixtures of factor analysers: each covariance is the sum of a few common factors and noise, for many features."""
 
 from __future__ import annotations
 
@@ -21,38 +21,39 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise, relative to a variance, after subtraction
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise variance, as a share of the variance
 
 
 @register("factor_analyzer")
 @dataclass(frozen=True, eq=False, repr=False)
 class FactorAnalyzer(Family):
-    """Factor analysers, Σ_k = Λ_k Λ_kᵀ + Ψ_k with Λ_k (n_features, n_factors) and Ψ_k diagonal.
+    """Covariances Σ_k = Λ_k Λ_kᵀ + Ψ_k of factor analysers; Λ_k is (n_features, n_factors), and Ψ_k is diagonal.
 
-    Matrices of n_features² are never formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
-    McLachlan & Peel (2000), chapter 8. With isotropic noise they are mixtures of probabilistic principal components
-    (Tipping & Bishop 1999), and with shared loadings or noise the parsimonious mixtures of McNicholas & Murphy (2008).
+    No n_features × n_features matrix is formed. Mixtures of factor analysers are due to Ghahramani & Hinton (1996); see
+    McLachlan & Peel (2000), chapter 8. With isotropic noise, factor analysers are probabilistic principal components
+    (Tipping & Bishop 1999). With shared loadings or noise, the mixtures are parsimonious (McNicholas & Murphy 2008).
 
     Parameters
     ----------
     n_factors : int, default 1
         Number q of factors of each component, which must be smaller than the number of features.
     noise : {"diagonal", "isotropic"}, default "diagonal"
-        Form of Ψ_k: "diagonal" is one noise variance per feature, "isotropic" is one variance for all features.
+        Form of Ψ_k: "diagonal" has one noise variance per feature, "isotropic" has one noise variance for all features.
     shared_loadings, shared_noise : bool, default False
-        Whether all components share Λ_k or Ψ_k, respectively.
+        Whether all components have the same loadings Λ_k, and whether they have the same noise Ψ_k.
 
     Raises
     ------
-    ValueError : `n_factors` is below 1, or the value of `noise` does not exist.
-    TypeError : a value has the wrong type.
+    ValueError : `n_factors` is below 1, or `noise` is neither "diagonal" nor "isotropic".
+    TypeError : the value of a parameter has the wrong type.
 
     Notes
     -----
-    An M-step makes one EM step for the factors, given the scatter about the new means. The EM step is a cycle of AECM
-    (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood. Parameter expansion (Liu,
-    Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the loadings then absorb as Λ
-    R^½. If a component has its own loadings and diagonal noise, its variances are exactly the variances of its rows.
+    An M-step makes one EM step for loadings and noise, in which the factors are the missing data. The EM step is a
+    cycle of the AECM algorithm (Meng & van Dyk 1997) with fixed responsibilities, so it never lowers the likelihood.
+    Parameter expansion (Liu, Rubin & Wu 1998) accelerates the EM step: the factors may have any covariance R, which the
+    loadings then absorb as Λ R^½. With diagonal noise and no sharing, Σ_k has exactly the variances of component k's
+    rows.
 
     Examples
     --------
@@ -80,7 +81,7 @@ class FactorAnalyzer(Family):
 
     @property
     def non_default_params(self) -> dict[str, Any]:
-        """Return the number of factors, and all other parameters that differ from their defaults."""
+        """Return the number of factors, and those other parameters that differ from their default values."""
         return {"n_factors": int(self.n_factors), **super().non_default_params}
 
     def unsupported_reason(self, n_features: int) -> Failure | None:
@@ -103,7 +104,7 @@ class FactorAnalyzer(Family):
         return FactorAlgebra(loadings, noise, self.noise == NOISES[1])
 
     def moment_spec(self, current: Covariances | None) -> MomentSpec:
-        """Request variances at first, and later also moments along β_k, which give the expected factors."""
+        """Request variances at the first step, and later also moments along β_k, which yield the expected factors."""
         if current is None:
             return MomentSpec(Second.DIAGONAL, is_pooled=self.is_shared)
         assert isinstance(current, LowRank), "a factor analyser has no others"
@@ -118,7 +119,7 @@ class FactorAnalyzer(Family):
         assert isinstance(current, LowRank), "a factor analyser has no others"
         assert scatter.spec.projection is not None, "`spec` asks for it"
         moments = second / degrees[:, None, None]
-        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows with factors, and variances
+        crossed, variances = moments[..., :-1], moments[..., -1]  # cross moments of rows and factors; variances
         factors = einsum("kqd,kdr->kqr", scatter.spec.projection, crossed) + current.posterior[1]
         factors = 0.5 * (factors + factors.swapaxes(1, 2))
         if self.shared_loadings and not self.is_shared:
@@ -128,18 +129,18 @@ class FactorAnalyzer(Family):
         return LowRank.from_loadings(loadings, self._tied(degrees, noise), scatter.n_components, self.is_shared)
 
     def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
-        """Assign half of each variance to the noise and half to factors in fixed directions, which EM then rotates."""
+        """Assign half of each variance to noise, and half to factors in fixed directions, which EM then improves."""
         noise = self._tied(degrees, 0.5 * variances)
         _, n_features = variances.shape
         values = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
         directions = 2.0 * uniform(mix(values)) - 1.0
         directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
         size = noise.min(axis=0) if self.shared_loadings else noise
-        size = size.clip(min=0.0)  # rounding may make it negative for a constant feature, which `whitening` rejects
+        size = size.clip(min=0.0)  # rounding may make a constant feature's variance negative; `whitening` rejects it
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 
     def _tied(self, degrees: Array, noise: Array) -> Array:
-        """Average noise variances (n, n_features) over features or components that share them."""
+        """Average noise variances (n, n_features) over the features or components that share one noise variance."""
         if self.noise == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)
         if self.shared_noise:
@@ -147,7 +148,7 @@ class FactorAnalyzer(Family):
         return noise
 
     def prior_dof(self, n_features: int) -> float:
-        """Return 3, which an inverse Wishart prior with n_features + 2 implies for each variance."""
+        """Return 3, because an inverse Wishart prior with n_features + 2 degrees implies 3 for each single variance."""
         return 3.0
 
     def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -155,17 +156,17 @@ class FactorAnalyzer(Family):
         return one if self.is_shared else (n_components, *one)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return this structure; conditional loadings are only shared if the noise is shared, too."""
+        """Return this structure; conditional covariances share loadings only if the components share the noise, too."""
         if not isinstance(covariances, LowRank):
             return super().relaxed(covariances)
         return replace(self, shared_loadings=self.is_shared) if is_conditional else self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return the number of loadings minus rotations, plus noise variances, but at most the number for matrices.
+        """Count loadings minus rotations plus noise variances, but at most the entries of unconstrained covariances.
 
-        McLachlan & Peel (2000) section 8.2. If (d − q)² < d + q, every covariance matrix has this form.
+        See McLachlan & Peel (2000), section 8.2. Unconstrained covariances have fewer entries if (d − q)² < d + q.
         """
-        n_factors = min(self.n_factors, n_features)  # a marginal may have fewer features than factors
+        n_factors = min(self.n_factors, n_features)  # after marginalising, there may be fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
         noise = 1 if self.noise == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
@@ -178,16 +179,16 @@ class FactorAnalyzer(Family):
 
 
 def _own(crossed: Array, variances: Array, factors: Array) -> tuple[Array, Array]:
-    """Return the loadings Λ = C βᵀ E[f fᵀ]⁻¹ of each component, times the root of E[f fᵀ], and the noise variances."""
+    """Return each component's loadings C βᵀ E[f fᵀ]⁻¹, multiplied by the root of E[f fᵀ], and noise variances."""
     inverse, _, failed = factorise(factors)
     loadings = einsum("kdq,krq->kdr", crossed, np.where(failed[:, None, None], 0.0, inverse))
     noise = np.maximum(variances - (loadings**2).sum(axis=2), ROUNDING_OF_VARIANCE * variances)
-    return loadings, np.where(failed[:, None], 0.0, noise)  # `whitening` rejects the zeros
+    return loadings, np.where(failed[:, None], 0.0, noise)  # a noise variance of 0 makes `whitening` raise an error
 
 
 def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, noise: Array) -> tuple[Array, Array]:
-    """Return shared loadings, by one regression per feature given each component's noise, and the noise variances."""
-    precision = degrees[:, None] / noise  # (n_components, n_features)
+    """Return shared loadings, from a regression per feature weighted by 1 / `noise`, and the new noise variances."""
+    precision = degrees[:, None] / noise  # weights of the regressions, (n_components, n_features)
     inverse, _, failed = factorise(einsum("kd,kqr->dqr", precision, factors))
     wanted = einsum("kd,kdq->dq", precision, crossed)
     half = einsum("drq,dq->dr", np.where(failed[:, None, None], 0.0, inverse), wanted)
@@ -198,4 +199,4 @@ def _common(degrees: Array, crossed: Array, variances: Array, factors: Array, no
     return np.broadcast_to(loadings, crossed.shape), np.maximum(variances - explained, ROUNDING_OF_VARIANCE * variances)
 
 
-FactorAnalyzer.__module__ = "gaussmix"  # where users import it from
+FactorAnalyzer.__module__ = "gaussmix"  # the public module that exports FactorAnalyzer

@@ -1,6 +1,6 @@
-"""mclust's fourteen covariance structures, defined by the volume, shape and orientation that components share.
+"""mclust's fourteen covariance structures, which differ in whether components share volume, shape and orientation.
 
-Celeux & Govaert (1995) section 3. The C++ core computes the covariances (cpp/families/update.cpp).
+The definitions are in Celeux & Govaert (1995), section 3. The C++ code is in cpp/families/update.cpp.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ EQUAL, OWN = Across.EQUAL, Across.OWN
 
 @register("full", "VVV", in_all=True)
 class Full(Boundable):
-    """Unrestricted covariances (mclust's VVV): Σ_k = S_k / N_k, Bishop (2006) eq. 9.19.
+    """Unrestricted covariances (mclust's VVV), Σ_k = S_k / N_k with the scatter S_k; Bishop (2006), eq. 9.19.
 
     Parameters
     ----------
     max_condition : float, default None
         Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
-        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With 1, all covariances
-        are the same sphere. Unlike a ridge, a bound depends on the units of the features, so scale the features first.
-        Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With a bound of 1, all
+        covariances are the same multiple of the identity matrix. Unlike a ridge, a bound depends on the units of the
+        features, so scale the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Full(Boundable):
 
 @register("tied", "EEE", in_all=True)
 class Tied(Boundable):
-    """One covariance shared by all components (mclust's EEE), Σ_k S_k / Σ_k N_k: Celeux & Govaert (1995) section 3.1.
+    """One covariance for all components (mclust's EEE), Σ_k S_k / Σ_k N_k; Celeux & Govaert (1995), section 3.1.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Tied(Boundable):
 
 @register("diag", "VVI", in_all=True)
 class Diag(Boundable):
-    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k: Celeux & Govaert (1995) section 3.2.
+    """Diagonal covariances (mclust's VVI), diag(v_k) with v_k = diag(S_k) / N_k; Celeux & Govaert (1995), section 3.2.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Diag(Boundable):
 
 @register("spherical", "VII", "V", in_all=True)
 class Spherical(Boundable):
-    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I: Celeux & Govaert (1995) section 3.3.
+    """Spherical covariances (mclust's VII), Σ_k = tr(S_k) / (d N_k) I; Celeux & Govaert (1995), section 3.3.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Spherical(Boundable):
 
 @register("EEI", in_all=True)
 class EEI(Boundable):
-    """One diagonal covariance shared by all components, Σ_k diag(S_k) / Σ_k N_k: Celeux & Govaert (1995) section 3.2.
+    """One diagonal covariance for all components, Σ_k diag(S_k) / Σ_k N_k; Celeux & Govaert (1995), section 3.2.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class EEI(Boundable):
 
 @register("EII", "E", in_all=True)
 class EII(Boundable):
-    """One spherical covariance v I shared by all components, v = Σ_k tr(S_k) / (d Σ_k N_k): Celeux & Govaert (1995).
+    """One spherical covariance v I for all components, v = Σ_k tr(S_k) / (d Σ_k N_k); Celeux & Govaert (1995).
 
     Parameters
     ----------
@@ -113,18 +113,18 @@ class EII(Boundable):
 
 
 class CommonAxes(Family):
-    """Covariances with common axes D, Σ_k = D diag(v_k) Dᵀ; Browne & McNicholas (2014), Adv. Data Anal. Classif. 8."""
+    """Covariances with common axes; Browne & McNicholas (2014), Advances in Data Analysis and Classification 8."""
 
     kind = Dense
     equivariance = Equivariance.SIMILARITY
-    accuracy = 1e-6  # near the maximum the likelihood is flat, so at most a fraction of 1e-12 of it is lost
+    accuracy = 1e-6  # an error e of the axes lowers the likelihood only by about e² near the maximum
     other_axes = OtherAxes(max_components=8, sharp=0.5, soft=4.0)
 
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
-        """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
+        """Return covariances with the axes of the pooled scatter, and others with the axes of each large component.
 
-        From the axes that suit a partition best, or from responsibilities close to it, EM may never reach the axes that
-        suit the rows best. Therefore the first covariances are smaller than the scatter implies, and the others larger.
+        From the axes that suit the initial partition best, EM may never reach the axes that suit the rows best.
+        Therefore variances along pooled axes are halved, and variances along a component's axes are multiplied by 4.
         """
         assert self.algebra is not None, "each structure below has one"
         of_scatter = scatter.degrees, scatter.second.reshape(-1), scatter.n_features
@@ -134,12 +134,12 @@ class CommonAxes(Family):
 
 @register("EEV", in_all=True)
 class EEV(Family):
-    """Covariances of equal volume and shape: Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
+    """Covariances of equal volume and shape, Σ_k = D_k diag(a) D_kᵀ with S_k = D_k diag(ω_k) D_kᵀ, a ∝ Σ_k ω_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(EQUAL, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the shared shape alone; Fraley & Raftery (2007) give none for EEV."""
+        """Return the increase as in mclust, for the shared shape only; Fraley & Raftery (2007) do not treat EEV."""
         return 0.0, dof + n_features + 1.0 + of_mean
 
 
@@ -152,18 +152,18 @@ class EVE(CommonAxes):
 
 @register("EVI", in_all=True)
 class EVI(Family):
-    """Diagonal covariances of equal volume: Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
+    """Diagonal covariances of equal volume, Σ_k = λ diag(a_k) with Π_j a_kj = 1 and a_k ∝ diag(S_k)."""
 
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume without means; Fraley & Raftery (2007) omit EVI."""
+        """Return the increase as in mclust, for the volume only; Fraley & Raftery (2007) do not treat EVI."""
         return 0.0, dof + 2.0
 
 
 @register("EVV", in_all=True)
 class EVV(Family):
-    """Covariances of equal volume: Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
+    """Covariances of equal volume, Σ_k = λ C_k with det C_k = 1 and C_k ∝ S_k."""
 
     kind, equivariance, algebra = Dense, Equivariance.AFFINE, Algebra(EQUAL, OWN, OWN)
 
@@ -182,7 +182,7 @@ class VEI(Family):
     kind, equivariance, algebra = Diagonal, Equivariance.SCALING, Algebra(OWN, EQUAL)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return mclust's degrees of freedom, for the volume, 1 of d variances; Fraley & Raftery (2007) omit VEI."""
+        """Return the increase as in mclust, divided by d for a volume; Fraley & Raftery (2007) do not treat VEI."""
         return (dof + 2.0 + of_mean) / n_features, 0.0
 
 
@@ -193,7 +193,7 @@ class VEV(Family):
     kind, equivariance, algebra = Dense, Equivariance.SIMILARITY, Algebra(OWN, EQUAL, OWN)
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return zeros like mclust, because the scale alone regularises; Fraley & Raftery (2007) omit VEV."""
+        """Return 0 as in mclust, so only the prior's scale matters; Fraley & Raftery (2007) do not treat VEV."""
         return 0.0, 0.0
 
 
@@ -205,5 +205,5 @@ class VVE(CommonAxes):
 
 
 Full.__module__ = Tied.__module__ = Diag.__module__ = Spherical.__module__ = EEI.__module__ = EII.__module__ = (
-    "gaussmix"  # where users import them from
+    "gaussmix"  # the public module of these classes
 )

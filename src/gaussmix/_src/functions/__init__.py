@@ -1,1 +1,1 @@
-"""Functions that fit, compare or load estimators."""
+"""Functions that fit many mixtures, compare fits, test the number of components, or load models."""

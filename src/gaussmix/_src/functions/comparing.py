@@ -28,43 +28,46 @@ def compare(
     X_error: ArrayLike | None = None,
     cv: int | None = None,
 ) -> Any:
-    """Compare several fits on the same rows.
+    """Compare several estimators that were fitted to the same rows, and return a table.
 
     Parameters
     ----------
-    fits : dictionary from names to fitted estimators, such as ``{"two": gm2, "three": gm3}``. The estimators may be of
-        different classes.
-    X : (n_samples, n_features), data units, in memory: the rows that all estimators were fitted to.
+    fits : dictionary of names and fitted estimators, such as ``{"two": gm2, "three": gm3}``. The estimators may belong
+        to different classes.
+    X : the rows to which all estimators were fitted, (n_samples, n_features), in memory, data units.
     sample_weight : weights of the rows, (n_samples,), ≥ 0. Rows of weight 0 are ignored.
-    X_error : measurement errors of X, in the same form as in `fit`.
-    cv : number of folds for cross-validation, at least 2, or None for no cross-validation. Each estimator is fitted
-        again, with its own parameters but without labels, to the rows outside each fold. The sizes of the folds differ
-        by at most one row.
+    X_error : measurement errors of X, in the format of the parameter `X_error` of `fit`.
+    cv : number of folds for cross-validation, at least 2, or None for no cross-validation. For each fold, a clone of
+        each estimator is fitted without labels to the rows outside the fold. The sizes of the folds differ by at most
+        one row.
 
     Returns
     -------
-    frame : data frame with one row per fit, the lowest BIC first, made by the first installed of pandas, polars and
-        pyarrow. The columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (nats, a total),
-        "bic" and "icl" (lower is better) describe a fit. The column "bic_above" is the difference from the best BIC,
-        and "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels and the labels of the best
-        fit. With `cv`, the columns "cv" and "cv_se" are the mean log density of held-out rows (nats, higher is better)
-        and its standard error over folds.
+    frame : data frame with one row per fit, sorted by BIC, the lowest first. The data frame belongs to the library of
+        X, or otherwise to the first of pandas, polars and pyarrow that is installed. The columns "name", "structure",
+        "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic" and "icl" (lower is better)
+        describe each fit. The column "bic_above" is the difference from the lowest BIC. The column "agreement" is the
+        adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the labels of the fit with the
+        lowest BIC. If `cv` is given, the column "cv" is the mean log density of held-out rows (in nats, higher is
+        better), and "cv_se" is the standard error of "cv", computed from the folds.
 
     Warns
     -----
-    RuntimeWarning : an estimator was fitted to another number or total weight of rows, or it was fitted with `X_error`
-        but none is given here.
+    RuntimeWarning : an estimator was fitted to a different number or total weight of rows, or an estimator was fitted
+        with `X_error`, but `compare` is called without `X_error`.
 
     Raises
     ------
     NotFittedError : one of the estimators is not fitted.
-    TypeError : `fits` is not a dictionary from names to mixture estimators, or an estimator is Bayesian and has no BIC.
+    TypeError : `fits` is not a dictionary of names and mixture estimators, or an estimator has no BIC because it is
+        Bayesian.
     ValueError : `fits` is empty, or X, `sample_weight` or `cv` is not valid.
     ImportError : neither pandas nor polars nor pyarrow is installed.
 
     Notes
     -----
-    Differences of BIC above 10 are very strong evidence (Kass & Raftery 1995, JASA 90, eq. 9 and the table after it).
+    A difference of BIC above 10 is very strong evidence for the fit with the lower BIC (Kass & Raftery 1995, JASA 90,
+    eq. 9 and the table after eq. 9).
 
     Examples
     --------
@@ -80,7 +83,7 @@ def compare(
     3  1 of tied             5  1888.5        0.0
     """
     if not all(isinstance(fit, MixtureEstimator) for fit in getattr(fits, "values", lambda: [None])()):
-        raise ParameterTypeError('fits must be fitted estimators by name, such as {"two": gm2, "three": gm3}.')
+        raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
     if not fits:
         raise ValueError("fits is empty. Give at least one fitted estimator.")
     rows, weight, error = _present(X, sample_weight, X_error)
@@ -97,7 +100,7 @@ def compare(
     if cv is not None:
         n_rows = summaries[0].statistics["n_rows"]
         if check_count("cv", cv, 2) > n_rows:
-            raise ValueError(f"cv={cv}, but there are only {n_rows} rows (of positive weight).")
+            raise ValueError(f"cv={cv}, but X has only {n_rows} rows of positive weight. Use fewer folds.")
         fold = Folds(cv, 0).assign_folds(slice(0, n_rows))
         scores = [_cross_validate(fit, fold, rows, weight, error) for fit in fits.values()]
         columns["cv"], columns["cv_se"] = ([*part] for part in np.transpose(scores))
@@ -107,7 +110,7 @@ def compare(
 
 
 def _present(X: Any, *of_rows: ArrayLike | None) -> tuple[Any, ...]:
-    """Return X, weights and errors without rows of weight 0."""
+    """Return X, the weights and the measurement errors without the rows of weight 0."""
     arrays = X, *(None if each is None else np.asarray(each) for each in of_rows)
     weight = arrays[1]
     if weight is None or weight.ndim != 1 or weight.all():
@@ -120,7 +123,7 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
     if facts is None:
         return
     total = float(n_rows if weight is None else weight.sum())
-    # A total below 2 means that the weights are proportions, which fits scale.
+    # A total below 2 means that the weights are proportions. A fit rescales proportions, so totals are not compared.
     if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
         sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
         warn(sentence, RuntimeWarning)
@@ -129,12 +132,13 @@ def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: Ar
 
 
 def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, error: Any) -> tuple[float, float]:
-    """Return the cross-validated mean log density of the rows, and its standard error over the folds.
+    """Return the cross-validated mean log density of the rows, and the standard error, computed from the folds.
 
-    `folds` contains the fold of each row, (n_samples,). Each fold is scored by a fit to all other rows.
+    `folds` contains the index of each row's fold, (n_samples,). The rows of a fold are scored by a fit to all other
+    rows.
     """
     scores, weights = [], []
-    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # the fit to all rows keeps it
+    alone = {name: None for name in ("checkpoint",) if name in fit.get_params()}  # these fits write no checkpoints
     for index in range(folds.max() + 1):
         others, fold = np.flatnonzero(folds != index), np.flatnonzero(folds == index)
         parts = ([None if each is None else each[some] for each in (weight, error)] for some in (others, fold))

@@ -1,4 +1,4 @@
-"""Tests of the number of components: the parametric bootstrap, split likelihood ratios, and the EM-test."""
+"""Tests of the number of components: parametric bootstrap, split likelihood ratio tests, and the EM-test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gaussmix._src.sources.opening import is_table, open
 from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_seed
 
 MIN_VALUES = 10
-FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters whose defaults differ from `GaussianMixture`
+FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # parameters with other defaults than in `GaussianMixture`
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -35,16 +35,17 @@ def likelihood_ratio_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test a number of components against one component more, by a parametric bootstrap.
+    """Test by a parametric bootstrap whether a mixture needs one component more.
 
     Parameters
     ----------
-    X : (n_samples, n_features), complete rows in memory, data units.
+    X : rows without missing values, (n_samples, n_features), in memory, data units.
     n_components : number of components of the smaller mixture.
     n_components_alternative : number of components of the larger mixture, by default one more than `n_components`. If
-        it is larger, each number in between is tested against the next one.
-    n_resamples : number of bootstrap samples drawn from each smaller mixture.
-    random_state : seed of the samples and of the fits.
+        `n_components_alternative` is larger, the function tests k against k + 1 components for each k from
+        `n_components` to `n_components_alternative` − 1.
+    n_resamples : number of bootstrap samples that are drawn from the smaller mixture of each test.
+    random_state : seed of the bootstrap samples and of the fits.
     **parameters
         Parameters of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6
         by default) and `max_iter` (1,000 by default).
@@ -52,8 +53,8 @@ def likelihood_ratio_test(
     Returns
     -------
     test : ComponentNumberTest
-        Test statistics 2 (log L' − log L), nats, and p-values. `min_components(alpha)` is the first number not
-        rejected.
+        The test statistics 2 (log L' − log L), in nats, where L' is the likelihood of the larger mixture, and the
+        p-values. `min_components(alpha)` returns the first number of components that is not rejected.
 
     Raises
     ------
@@ -62,14 +63,15 @@ def likelihood_ratio_test(
 
     See Also
     --------
-    n_components_test : A test without bootstrap samples, which is valid for any number of rows but has less power.
+    n_components_test : A test without bootstrap samples, which is valid for any number of rows, but has less power.
 
     Notes
     -----
-    The larger mixture is the best result of EM started from splits of each component of the smaller mixture along its
-    longest axes, both for X and for bootstrap samples. Because a split may leave a component of the smaller mixture
-    duplicated, the statistic is never negative. McLachlan (1987), Applied Statistics 36; mclust's
-    `mclustBootstrapLRT` differs in that it initialises the larger mixture from scratch.
+    To fit the larger mixture to X or to a bootstrap sample, each component of the smaller mixture is split along its
+    longest axes, EM starts from each split, and the best result is used. Because one of the starts is the smaller
+    mixture with a duplicated component, the statistic is never negative. The test is due to McLachlan (1987), Applied
+    Statistics 36. Unlike this function, mclust's `mclustBootstrapLRT` initialises the larger mixture without the
+    smaller one.
 
     Examples
     --------
@@ -89,19 +91,19 @@ def likelihood_ratio_test(
         else check_count("n_components_alternative", n_components_alternative, smallest + 1)
     )
     n_resamples, rng, ratios = check_count("n_resamples", n_resamples, 1), check_seed(random_state), []
-    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # `open` rejects missing values
+    rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # `open` rejects NaN
     parameters = _fit_parameters(parameters, random_state)
     tolerance = check_tol(parameters["tol"])
     if tolerance is None:
-        raise ValueError("likelihood_ratio_test needs a number as tol, nats per row, for its refits. Give tol=1e-6.")
+        raise ValueError("likelihood_ratio_test needs a number for tol, in nats per row, for example tol=1e-6.")
     for k in range(smallest, largest):
         fitted = GaussianMixture(k, **parameters).fit(rows)
         problem = fitted._inference_problem(rows, None, None, None)
         if not isinstance(problem.source, ArraySource):
-            raise ValueError("likelihood_ratio_test needs rows in memory. Read them, or some of them, into an array.")
+            raise ValueError("likelihood_ratio_test needs rows in memory. Read all or some rows into an array.")
         if problem.source.is_incomplete:
             raise ValueError(
-                "likelihood_ratio_test needs complete rows, but X has missing cells (NaN). Use n_components_test."
+                "likelihood_ratio_test needs complete rows, but X has missing values (NaN). Use n_components_test."
             )
         names = names_of(fitted.mixture_)
         ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_._model, n_resamples, tolerance, rng, names))
@@ -120,23 +122,25 @@ def n_components_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test 1, 2, 3 … components against more, until one number is not rejected.
+    """Test 1, 2, 3 … components against mixtures with more components, until a number is not rejected.
 
-    Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models", Journal of the Korean
-    Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller mixture to the other
-    half. On this second half, the ratio of their likelihoods has an expectation of at most 1 if the smaller number is
-    true (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117), for any number of rows. `statistic` is the mean over both
-    assignments of the halves, and the p-value is its reciprocal.
+    The method is due to Nguyen, Fryer & McLachlan (2023), "Order selection with confidence for finite mixture models",
+    Journal of the Korean Statistical Society 52. The larger mixture is fitted to one half of the rows, and the smaller
+    mixture to the other half. The likelihoods of both mixtures are then computed on the half to which the smaller
+    mixture was fitted. If the smaller number of components is true, the expectation of the likelihood ratio is at most
+    1 for any number of rows (Wasserman, Ramdas & Balakrishnan 2020, PNAS 117). `statistic` is the mean of the
+    likelihood ratio and of the ratio with both halves exchanged, and the p-value is the smaller of 1 and 1 /
+    `statistic`.
 
     Parameters
     ----------
-    X : (n_samples, n_features), rows in memory, data units.
+    X : rows in memory, (n_samples, n_features), data units.
     max_components : largest number of components that is tested.
-    n_extra : number of components that the larger mixture has in addition.
-    alpha : significance level. Testing stops at the first number of components whose p-value is larger.
-    random_state : seed of the random halves and of the fits.
+    n_extra : number of additional components of the larger mixture.
+    alpha : significance level. The function stops at the first number of components whose p-value exceeds `alpha`.
+    random_state : seed of the fits and of the random division of the rows into halves.
     **parameters
-        Same as in `likelihood_ratio_test`.
+        Parameters of `GaussianMixture`, the same as in `likelihood_ratio_test`.
 
     Returns
     -------
@@ -160,12 +164,12 @@ def n_components_test(
     parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
     source = GaussianMixture(**parameters).fit(X)._source(X)
     if source.whole is None:
-        raise ValueError("n_components_test needs rows in memory. Read them, or some of them, into an array.")
+        raise ValueError("n_components_test needs rows in memory. Read all or some rows into an array.")
     rows = source.whole.rows
     if len(rows) < 4 * (largest + n_extra):
         raise ValueError(
-            f"n_components_test needs four rows for each component, but X has {len(rows)} for {largest + n_extra}. "
-            "Lower max_components."
+            f"n_components_test needs four rows per component, but X has {len(rows)} for {largest + n_extra} "
+            "components. Lower max_components."
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
@@ -178,7 +182,7 @@ def n_components_test(
             _check_variances(alternative, one)
             logs.append(len(other) * (alternative.score(other) - null.score(other)))
         ratios.append(float(np.logaddexp(logs[0], logs[1]) - np.log(2)))
-        # The ratios themselves overflow and underflow, so `ratios` contains their logarithms.
+        # `ratios` contains logarithms, because the likelihood ratios themselves would overflow or underflow.
         p_values = np.exp(-np.maximum(np.array(ratios), 0.0))
         if p_values[-1] > alpha:
             break
@@ -190,32 +194,33 @@ def n_components_test(
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
-    """Raise ValueError if a component consists of equal rows, because the ridge alone then limits its density."""
+    """Raise ValueError if a component contains only equal rows, because only the ridge then limits its density."""
     if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
-            "n_components_test needs rows that vary in each component, but one has only reg_covar as its variance, as "
-            "where values repeat. Test fewer components, or set reg_covar to the variance of rounding."
+            "n_components_test needs rows that vary in each component, but a component contains only equal values, so "
+            "its variance is reg_covar. Test fewer components, or set reg_covar to the variance of rounding in X."
         )
 
 
 def em_test(x: ArrayLike) -> ComponentNumberTest:
-    """Test one normal distribution of a single feature against a mixture of two, by the EM-test.
+    """Test by the EM-test whether one feature is normal or follows a mixture of two normal distributions.
 
-    The test needs no bootstrap samples, because its statistic has a χ² limit with two degrees of freedom. Chen & Li
-    (2009), "Hypothesis test for normal mixture models: the EM approach", Annals of Statistics 37.
+    The test needs no bootstrap samples, because its statistic has a χ² limit with two degrees of freedom. The EM-test
+    is described in Chen & Li (2009), "Hypothesis test for normal mixture models: the EM approach", Annals of Statistics
+    37.
 
     Parameters
     ----------
-    x : (n_samples,) or (n_samples, 1), at least ten finite numbers that are not all equal.
+    x : values of the feature, (n_samples,) or (n_samples, 1): at least ten finite numbers that are not all equal.
 
     Returns
     -------
     test : ComponentNumberTest
-        `statistic`, nats, and `p_value`, which is accurate for about a hundred numbers or more.
+        The `statistic`, in nats, and the `p_value`, which is accurate if x has at least about a hundred values.
 
     Raises
     ------
-    ValueError, TypeError : x is not valid.
+    ValueError, TypeError : x does not consist of at least ten finite numbers that are not all equal.
 
     Examples
     --------
@@ -238,8 +243,8 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
 
 
 def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
-    """Return the parameters of the fits of a test, with one seed for all fits; raises TypeError for unknown names."""
+    """Return the parameters of a test's fits, with one seed for all fits; raises TypeError for unknown names."""
     others = sorted(parameters.keys() - {*FIT_PARAMETERS})
     if others:
-        raise TypeError(f"Tests of the number of components take {listed(FIT_PARAMETERS)}, not {others[0]!r}.")
+        raise TypeError(f"Tests of the number of components accept {listed(FIT_PARAMETERS)}, not {others[0]!r}.")
     return FIT_DEFAULTS | parameters | {"random_state": int(drawn_seed(random_state)[0])}

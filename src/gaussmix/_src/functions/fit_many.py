@@ -1,4 +1,4 @@
-"""The function `fit_many`, which fits one mixture per group. The core makes most fits in a single call."""
+"""The function `fit_many`, which fits one mixture per group. The C++ core computes most fits in a single call."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Grouped, grouped
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
 
-_MAX_SHOWN_KEYS = 5  # keys that a warning lists
+_MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# The core supports these options until a step makes them necessary; such groups are then fitted one by one.
+# The core makes fits with these options until an option takes effect in a group; the estimator then fits the group.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -53,59 +53,62 @@ def fit_many(
     """Fit a mixture to each of many groups of rows, such as sensors, cells or customers, in one call.
 
     Each mixture is bit-identical to ``GaussianMixture(n_components, **parameters).fit(group)`` with the same integer
-    `random_state`, for any number of threads. A group that can't be fitted does not stop the others, and its key and
-    the reason are stored in `errors` of the result.
+    `random_state`, for any number of threads. If a group cannot be fitted, the other groups are fitted nevertheless,
+    and the key of the group and the reason are stored in `errors` of the result.
 
     Parameters
     ----------
     groups : list or dict of arrays (n_samples, n_features), array, or data frame
-        Rows of the groups. The keys of a dictionary name the groups; the groups of a list are named 0, 1, … An array
-        needs `offsets`, and a data frame (pandas, polars or Arrow) needs `by`.
+        Rows of the groups. In a dictionary the keys are the names of the groups; in a list the groups are named 0, 1, …
+        If `groups` is one array, pass `offsets`, and if it is a data frame (pandas, polars or Arrow), pass `by`.
     n_components : int, default 1
         Number of components K of each mixture.
     estimator : GaussianMixture or BayesianGaussianMixture, default None
-        Estimator to fit to each group, instead of `n_components` and `**parameters`. For a Bayesian estimator
-        `lower_bound` of the result is the variational lower bound.
+        Estimator of which a clone is fitted to each group, instead of `n_components` and `**parameters`. If the
+        estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
-        Column of the data frame that contains the keys of the groups. Groups are in the order in which their keys first
-        appear. All other columns are features.
+        Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
+        order in which their keys first appear in the column. All other columns are features.
     offsets : array-like of int, (n_groups + 1,), default None
-        Group i consists of the rows offsets[i] … offsets[i + 1] − 1 of the array.
+        Bounds of the groups in the array: group i consists of the rows offsets[i] … offsets[i + 1] − 1.
     sample_weight : array-like, default None
-        Weights of the rows, ≥ 0: one array for an array or data frame, or a list or dictionary of arrays like `groups`.
+        Weights of the rows, ≥ 0: one array if `groups` is an array or data frame, otherwise a list or dictionary of
+        arrays with the same keys as `groups`.
     **parameters
         Parameters of `GaussianMixture`, except `warm_start`, `checkpoint`, `verbose` and initial parameters. If
-        `random_state` is None or a RandomState, one seed is drawn for all groups.
+        `random_state` is None or a RandomState, one seed is drawn and used for all groups.
 
     Returns
     -------
     mixtures : Mixtures
-        Sequence of mixtures with keys, outcomes and errors. ``mixtures["north"]`` and ``mixtures.get_mixture(key)``
-        return the `Mixture` of a group by its key, and ``mixtures[i]`` with an integer by its position.
+        Sequence of the fitted mixtures, with the keys of the groups, and how each fit ended. ``mixtures["north"]`` and
+        ``mixtures.get_mixture(key)`` return the `Mixture` of the group with this key, and ``mixtures[i]`` with an
+        integer i returns the `Mixture` at position i.
 
     Raises
     ------
-    ValueError : a parameter is not valid, there are no groups, or none of the groups is a table.
+    ValueError : a parameter is not valid, `groups` is empty, or no group is a two-dimensional array or a data frame.
     TypeError : a parameter or `groups` has the wrong type.
 
     Warns
     -----
-    ConvergenceWarning : some groups did not converge within `max_iter` steps; names the number of groups.
-    RuntimeWarning : some groups could not be fitted, or their fits gave other warnings; names the number of groups. All
-        texts are in `errors` and `notes` of the result. If groups are fitted one at a time, `notes` includes warnings
-        from other code, such as a callable `init_params`.
+    ConvergenceWarning : the fits of some groups did not converge within `max_iter` steps. The message gives the number
+        of groups.
+    RuntimeWarning : some groups could not be fitted, or their fits gave other warnings. The message gives the number of
+        groups; `errors` and `notes` of the result contain the text for each group. If groups are fitted one at a time,
+        `notes` includes warnings from other code, such as a callable `init_params`.
 
     See Also
     --------
-    gaussmix.GaussianMixture : The estimator that fits one group.
+    gaussmix.GaussianMixture : The estimator that fits a mixture to one group.
 
     Notes
     -----
-    The core fits all groups in one call if initialisation is by "kmeans", "k-means++" or a split-and-merge search, and
-    if the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no `max_condition`. Other fits are made
-    one by one, and so are fits of unusual groups, for example with a constant column or a variance that is partly due
-    to the ridge. Bayesian fits are also made one by one, but several at the same time. If there is one column, the core
-    does most of their work.
+    The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
+    split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
+    `max_condition`. All other groups are fitted one by one. Unusual groups are also fitted one by one, for example a
+    group with a constant column or with a variance to which the ridge contributes much. Bayesian estimators are fitted
+    one group per thread; if the groups have one column, the core does most of the work.
 
     Examples
     --------
@@ -122,7 +125,7 @@ def fit_many(
     template = _make_template(estimator, n_components, parameters)
     options = find_options(template, {}, "fit_many", ignored=("label_components",))
     drawn = drawn_seed(template.random_state)
-    if not isinstance(template.random_state, Integral):  # all fits use the same seed
+    if not isinstance(template.random_state, Integral):  # makes all fits use the same seed
         template.random_state = int(drawn[0])
     result = grouped(groups, by, offsets, sample_weight, type(template)())
     fitting = _GroupFits(result, template, options)
@@ -138,21 +141,21 @@ def fit_many(
 def _make_template(
     estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
 ) -> GaussianMixture | BayesianGaussianMixture:
-    """Return the estimator for every group; raises ValueError or TypeError for unsupported parameters."""
+    """Return the estimator to clone for each group; raises ValueError or TypeError for unsupported parameters."""
     if hasattr(n_components, "fit"):
-        raise ParameterTypeError("The second argument is n_components. Name the estimator: estimator=….")
+        raise ParameterTypeError("The second argument is n_components. Pass the estimator by keyword: estimator=….")
     if estimator is None:
         made: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
-        raise ParameterTypeError(f"estimator must be like GaussianMixture() or BayesianGaussianMixture(), not {what}.")
+        raise ParameterTypeError(f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}.")
     elif n_components != 1 or parameters:
-        raise ValueError("fit_many takes either an estimator or parameters. Set the parameters on the estimator.")
+        raise ValueError("fit_many accepts either an estimator or parameters. Set the parameters of the estimator.")
     else:
         made = clone(estimator)
     is_bayesian, init = isinstance(made, BayesianGaussianMixture), made.init_params
     if not (is_bayesian or isinstance(init, str | list | tuple) or callable(init)):
-        raise ValueError("init_params of fit_many must be the name of a start or a callable.")
+        raise ValueError("init_params of fit_many must be the name of an initialisation, or a callable.")
     if isinstance(made, GaussianMixture):
         made._settings()
     return made
@@ -160,7 +163,7 @@ def _make_template(
 
 @dataclass(frozen=True)
 class _Single:
-    """The result of a group that was fitted alone; `estimator` is None if the fit failed."""
+    """The result of a group that an estimator fitted; `estimator` is None if the fit failed."""
 
     estimator: GaussianMixture | BayesianGaussianMixture | None
     error: str = ""
@@ -169,7 +172,7 @@ class _Single:
 
 @dataclass(eq=False)
 class _GroupFits:
-    """The fits of many groups, while they are made."""
+    """The groups, the estimator, and the results so far of one call of `fit_many`."""
 
     groups: Grouped
     template: GaussianMixture | BayesianGaussianMixture
@@ -177,7 +180,7 @@ class _GroupFits:
     singles: dict[int, _Single] = field(default_factory=dict)
 
     def by_core(self) -> GroupFits | None:
-        """Fit the groups that the core can fit; return None if it can fit none of them."""
+        """Fit groups by the C++ core; return None if the core does not support the options or the groups."""
         if isinstance(self.template, BayesianGaussianMixture):
             return None
         n_components, family, stopping, ridge, _ = self.template._settings()
@@ -197,14 +200,14 @@ class _GroupFits:
         return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
     def is_made(self, fits: GroupFits) -> NDArray[np.bool_]:
-        """Return whether the core completed the fit of each group."""
+        """Return, for each group, whether the C++ core completed the fit."""
         is_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         is_made = is_ended & (fits.n_steps > 0)
         is_made[is_made] = ~self._feels_ridge(fits, np.flatnonzero(is_made))
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Return whether the ridge has such a large part in a variance that `fit.fit` must check its effect."""
+        """Return whether the ridge is so large a part of a variance in a group that `fit.fit` must check its effect."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():
@@ -215,7 +218,7 @@ class _GroupFits:
         return is_felt
 
     def one_by_one(self, indices: Indices) -> None:
-        """Fit groups by the estimator, and keep its warnings; several Bayesian fits run at the same time."""
+        """Fit groups by the estimator and record its warnings. Bayesian fits run in several threads."""
         shared_note, threads = None, 1
         if len(self.groups.rows):
             shared_note = check_features(self.template.covariance_type, self.groups.rows.shape[1])
@@ -225,16 +228,16 @@ class _GroupFits:
         def fitted(index: int, should_stop: Callable[[], bool]) -> tuple[int, _Single]:
             return index, self._fitted(index, shared_note, 1 if threads > 1 else None)
 
-        # Threads return the results in any order.
+        # The results are sorted, because the threads return them in any order.
         self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))
 
     def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
-        """Fit one group; `shared_note` is a warning that every group would give, and is left out."""
+        """Fit one group, and record its warnings except for `shared_note`, a warning that every group would give."""
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
         estimator, limit = clone(self.template), nullcontext() if max_threads is None else limit_threads(max_threads)
-        # `catch_warnings` is not safe in threads.
+        # With several threads the warnings of other code are not recorded, because `catch_warnings` is not thread-safe.
         others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()
         with record_warnings() as texts, limit, others as caught:
             if caught is not None:
@@ -248,9 +251,9 @@ class _GroupFits:
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """Collect the results of all groups in arrays; `made` are the groups that the core has fitted.
+        """Collect the results of all groups; `made` contains the indices of the groups that the core has fitted.
 
-        Raises ValueError if no group could be fitted, because the number of features is then unknown.
+        Raises ValueError if no group could be fitted and the number of features is therefore unknown.
         """
         n_components, family = check_count("n_components", self.template.n_components, 1), check_family(self.template)
         n_groups, n_features = len(self.groups.keys), self._n_features()
@@ -282,7 +285,7 @@ class _GroupFits:
         )  # fmt: skip
 
     def _n_features(self) -> int:
-        """Return the common number of features; groups with another number get an error."""
+        """Return the number of features, and record an error for each group with a different number of features."""
         if len(self.groups.rows):
             wanted = int(self.groups.rows.shape[1])
         else:
@@ -300,7 +303,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """Return the warnings of nearly singular covariances, as the estimator gives them, for fits of the core."""
+        """Return for fits of the core the warnings about nearly singular covariances that the estimator would give."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)
@@ -313,7 +316,7 @@ class _GroupFits:
 
 
 def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
-    """Return the warnings about all fits together, with their categories."""
+    """Return warnings that summarise the errors and warnings of all fits, with the category of each warning."""
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
     sentences: list[tuple[str, type[Warning]]] = []
@@ -325,12 +328,12 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
             sentence = f"{_some(list(texts), len(mixtures))} {verb}. Group {first!r}: {example}"
             sentences.append((sentence, RuntimeWarning))
     if slow:
-        sentence = f"{_some(slow, len(mixtures))} did not converge in max_iter steps. Raise max_iter or tol."
+        sentence = f"{_some(slow, len(mixtures))} did not converge within max_iter steps. Increase max_iter or tol."
         sentences.append((sentence, ConvergenceWarning))
     return sentences
 
 
 def _some(keys: list[Any], n_groups: int) -> str:
-    """Return text such as "3 of 1,000 groups (1, 5, 'a')"."""
+    """Return a text such as "3 of 1,000 groups (1, 5, 'a')"."""
     shown = ", ".join(f"{key!r:.40}" for key in keys[:_MAX_SHOWN_KEYS]) + (", …" if len(keys) > _MAX_SHOWN_KEYS else "")
     return f"{len(keys):,} of {n_groups:,} groups ({shown})"

@@ -16,23 +16,23 @@ from gaussmix._src.mixture.mixtures import Mixtures
 
 
 def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
-    """Read any model file, and return the fitted estimator, `Mixture` or `Mixtures` in it. No code in it is executed.
+    """Read any model file and return the fitted estimator, `Mixture` or `Mixtures`. No code from the file is executed.
 
     Parameters
     ----------
-    path : path of a model file that `save` or the command line wrote, or a binary file open for reading.
+    path : path of a model file that `save` or the command line has written, or such a file, opened in binary mode.
 
     Returns
     -------
-    model : object of the class that was saved.
+    model : an object of the same class as the object that was saved.
 
     Raises
     ------
     InvalidModelFileError : the file is damaged, truncated, written in a later format, or not a model file. The message
-        says which.
-    TypeError : `path` is neither a path nor a binary file.
+        gives the reason.
+    TypeError : `path` is neither a path nor a file opened in binary mode.
     ValueError : the file contains an estimator whose class is not part of gaussmix.
-    OSError : the file does not exist or can't be read.
+    OSError : the file does not exist or cannot be read.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     if isinstance(path, str | os.PathLike):
         has_mixtures = holds_mixtures(path)
     elif has_mixtures := hasattr(path, "read") and isinstance(contents := path.read(), bytes):
-        path = BytesIO(contents)  # because a pipe can't be read twice
+        path = BytesIO(contents)  # a buffer in memory, because a pipe cannot be read twice
         has_mixtures = has_format(path, MIXTURES_FORMAT)
         path.seek(0)
     if has_mixtures:
@@ -59,5 +59,5 @@ def load(path: PathOrFile) -> Estimator | Mixture | Mixtures:
     kind = getattr(package, saved.name) if saved.name in package.__all__ else None
     if not isinstance(kind, type) or not issubclass(kind, Estimator):
         own = f"{saved.name:.60}"
-        raise ValueError(f"{describe_file(path)} holds a fitted {own}, no class of gaussmix: read it by {own}.load.")
+        raise ValueError(f"{describe_file(path)} holds a fitted {own}, not a class of gaussmix. Use {own}.load.")
     return kind._from_file(path, model, record)

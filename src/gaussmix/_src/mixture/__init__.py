@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gaussmix._src.lazy import modules
 
-MIN_OVERLAP = 0.025  # default; clusters with a smaller overlap are not merged
+MIN_OVERLAP = 0.025  # default of `min_overlap`: clusters with a smaller overlap are not merged
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture import conversion as conversion

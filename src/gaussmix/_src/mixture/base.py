@@ -1,4 +1,4 @@
-"""The base class of `Mixture`: checked parameters, access to components, and feature names."""
+"""The base class of `Mixture`, which checks the parameters and gives access to components and feature names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MixtureBase:
     if TYPE_CHECKING:
         family: Family
     else:
-        family: Family = None  # lets a missing family raise the error below
+        family: Family = None  # the default makes a missing family raise the error below
     feature_names: tuple[str, ...] | None = None
     noise: Background | None = None
 
@@ -50,9 +50,9 @@ class MixtureBase:
         if not isinstance(self.family, Family):
             raise ParameterTypeError(
                 f'family must be a covariance structure, such as FAMILIES["full"], not {self.family!r:.60}. '
-                "Mixture.from_parameters(weights, means, covariances, covariance_type=…) takes its name."
+                "To pass a name, use Mixture.from_parameters(weights, means, covariances, covariance_type=…)."
             )
-        for name in _PARAMETER_ARRAYS:  # copied, so that nobody else can write to the arrays
+        for name in _PARAMETER_ARRAYS:  # copied, so that the caller cannot change the mixture by writing to the arrays
             object.__setattr__(self, name, frozen(copied(check_real(name, getattr(self, name)))))
         if self.noise is not None and not isinstance(self.noise, Background):
             raise ParameterTypeError(f"noise must be None or the noise of another mixture, not {self.noise!r:.60}.")
@@ -64,7 +64,7 @@ class MixtureBase:
 
     @classmethod
     def _from_model(cls, model: Model, feature_names: tuple[str, ...] | None = None) -> Self:
-        """Make the mixture of a model without checking or copying its arrays.
+        """Make a mixture from a model without checking or copying the arrays of the model.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class MixtureBase:
         return one.keys() == two.keys() and all(map(np.array_equal, one.values(), two.values()))
 
     def _arrays(self) -> dict[str, Array]:
-        """Return the weights, means, covariances and parameters of the noise by their names in files."""
+        """Return weights, means, covariances and noise parameters in a dictionary with the names of model files."""
         noise = {} if self.noise is None else self.noise.arrays()
         return {name: getattr(self, name) for name in _PARAMETER_ARRAYS} | noise
 
@@ -109,9 +109,10 @@ class MixtureBase:
         return self.n_components
 
     def __getitem__(self, component: int | slice) -> Self:
-        """Return one component as a mixture of weight 1, or a slice of components with weights scaled to sum to 1.
+        """Return one component as a mixture of weight 1, or several as a mixture whose weights are scaled to sum to 1.
 
-        The covariance structure and the feature names are kept. Noise does not count as a component.
+        The result has the same covariance structure and feature names. A noise component is not counted and not
+        included.
 
         Parameters
         ----------
@@ -135,9 +136,9 @@ class MixtureBase:
         if isinstance(component, slice):
             indices = [*range(K)[component]]
             if not indices:
-                raise IndexError(f"The slice has no component: the mixture has {counted(K, 'component')}.")
+                raise IndexError(f"The slice contains no component: the mixture has {counted(K, 'component')}.")
         elif isinstance(component, bool | np.bool_) or not isinstance(component, int | np.integer):
-            raise ParameterTypeError(f"A component is a number or a slice of numbers, not {component!r:.60}.")
+            raise ParameterTypeError(f"A component must be an index or a slice of indices, not {component!r:.60}.")
         elif not -K <= component < K:
             raise IndexError(f"There is no component {component}: the mixture has {K}, counted from 0.")
         else:
@@ -148,36 +149,36 @@ class MixtureBase:
         return self._from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
-        """Yield each component as a mixture of one component."""
+        """Yield each component as a mixture with one component."""
         return map(self.__getitem__, range(self.n_components))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.object_]:
-        """Return a 0-d object array, because NumPy would take the mixture for an endlessly nested sequence."""
+        """Return a 0-d object array; otherwise NumPy would treat the mixture as an endlessly nested sequence."""
         alone = np.empty((), dtype=object)
         alone[()] = self
         return alone
 
     @cached_property
     def _model(self) -> Model:
-        """Return the parameters and their structure as the `Model` that EM, engines and files use."""
+        """Return the parameters and the covariance structure as a `Model`, the class that EM, engines and files use."""
         covariances = self.family.covariances(self.covariances, *self.means.shape)
         return Model(self.weights, self.means, covariances, self.family, self.noise)
 
     @property
     def without_noise(self) -> Self:
-        """Return the mixture of the components alone, without noise; the weights sum to 1."""
+        """Return the mixture without the noise component; the weights of the components are scaled to sum to 1."""
         return self if self.noise is None else self._from_model(self._model.without_noise, self.feature_names)
 
     def with_feature_names(self, names: Iterable[str] | None) -> Self:
-        """Return the same mixture with other feature names.
+        """Return the same mixture with the given feature names.
 
         Parameters
         ----------
-        names : one name per feature, in order; None removes the names.
+        names : one name per feature, in the order of the features; None removes the names.
 
         Raises
         ------
-        ValueError : the number of names is not the number of features.
+        ValueError : the number of names differs from the number of features.
         TypeError : `names` is not a list, or a name is not a string.
 
         Examples
@@ -188,7 +189,7 @@ class MixtureBase:
         ('height', 'weight')
         """
         named = object.__new__(type(self))
-        vars(named).update(vars(self))  # including cached properties
+        vars(named).update(vars(self))  # also copies cached properties
         vars(named)["feature_names"] = None if names is None else check_names(names, self.n_features)
         return named
 
@@ -204,57 +205,57 @@ class MixtureBase:
 
     @property
     def n_parameters(self) -> int:
-        """Return the number of free parameters, including K − 1 weights, K·d means and 2 parameters of the noise."""
+        """Return the number of free parameters: K − 1 weights, K·d means, the covariances, and 2 for noise."""
         return self._model.n_parameters
 
     @property
     def whitening(self) -> Whitening:
-        """Return factors W_k of the inverse covariances, Σ_k⁻¹ = W_kᵀ W_k."""
+        """Return factors W_k of the inverse covariances, with Σ_k⁻¹ = W_kᵀ W_k."""
         return self._model.whitening
 
     @property
     def parameters(self) -> Parameters:
-        """Return the parameters in the form that an engine needs for the E-step."""
+        """Return the parameters as the `Parameters` object that an engine needs for the E-step."""
         return self._model.parameters
 
     @cached_property
     def _line(self) -> UnivariateMixture | None:
-        """Return the components as a `UnivariateMixture` if there is one feature; None if there are several."""
+        """Return the components as a `UnivariateMixture` if the mixture has one feature, otherwise None."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # imports scipy.special
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # loads scipy
 
         return UnivariateMixture.from_model(self._model.without_noise)
 
     def _engine(self, n_jobs: int | None = None) -> CompleteEngine:
-        """Return the engine for complete rows."""
+        """Return the engine that evaluates rows without missing values."""
         return complete_engine(n_jobs)
 
     def _check_box(self, what: str) -> None:
-        """Raise ValueError if the mixture has noise that is defined by its volume instead of a box."""
+        """Raise ValueError if the mixture has a noise component that is defined by a volume without a box."""
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
-                f"{what} needs the box of the noise, and this mixture has only its volume. Fit with a box as the "
-                "volume of noise, or take without_noise."
+                f"{what} needs the box of the noise, but this mixture has only its volume. Fit with a box as the "
+                "volume of noise, or use mixture.without_noise."
             )
 
     def _block(self, rows: ArrayLike) -> Block:
-        """Convert rows to the block that engines read; raises ValueError or TypeError."""
+        """Check rows and convert them to the `Block` that engines read; raises ValueError or TypeError."""
         return as_block(rows, self.n_features, self.feature_names)
 
     def _feature_indices(self, features: Features) -> Indices:
-        """Return the indices (n,) of features that are given by index or name; raises ValueError or TypeError."""
+        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError if unknown."""
         return feature_indices(features, self.n_features, self.feature_names)
 
 
 def check_alone(what: str, mixtures: Iterable[object]) -> None:
-    """Raise ValueError if one of the mixtures has noise."""
+    """Raise ValueError if one of the mixtures has a noise component."""
     if any(isinstance(mixture, MixtureBase) and mixture.noise is not None for mixture in mixtures):
-        raise ValueError(f"{what} does not support noise, and this mixture has noise. Take without_noise.")
+        raise ValueError(f"{what} does not support noise, but this mixture has noise. Use mixture.without_noise.")
 
 
 def of_components(method: Method) -> Method:
-    """Decorate a method that does not support noise: it raises ValueError if a mixture, also an argument, has noise."""
+    """Make a method that does not support noise raise ValueError if the mixture or a mixture argument has noise."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -265,16 +266,17 @@ def of_components(method: Method) -> Method:
 
 
 def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
-    """Return the common feature names of several mixtures with the same features; None if no mixture has names.
+    """Return the feature names that several mixtures have in common; None if no mixture has feature names.
 
-    Raises TypeError if an item is not a mixture, and ValueError if there are no mixtures or their features differ.
+    Raises TypeError if an item is not a mixture. Raises ValueError if `mixtures` is empty, or if the mixtures have
+    different features.
     """
     if not len(mixtures):
-        raise ValueError("Give at least one mixture.")
+        raise ValueError("No mixtures are given. Pass at least one mixture.")
     known = [mixture for mixture in mixtures if isinstance(mixture, MixtureBase)]
     if len(known) < len(mixtures):
         other = next(mixture for mixture in mixtures if not isinstance(mixture, MixtureBase))
-        hint = ": give its mixture_" if hasattr(other, "mixture_") else ""
+        hint = ": pass its attribute mixture_" if hasattr(other, "mixture_") else ""
         raise ParameterTypeError(f"A mixture is needed, not {' '.join(repr(other).split()):.60}{hint}.")
     sizes = sorted({mixture.n_features for mixture in known})
     if len(sizes) > 1:
@@ -283,7 +285,7 @@ def common_names(mixtures: Sequence[object]) -> tuple[str, ...] | None:
     if len(names) > 1:
         first, second = sorted(names)[:2]
         raise ValueError(
-            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Bring them into "
-            "one order with marginal, or give them the same names with with_feature_names."
+            f"These mixtures have different features, {list(first)!r:.60} and {list(second)!r:.60}. Use marginal "
+            "to bring the features into one order, or with_feature_names to give them the same names."
         )
     return names.pop() if names else None

@@ -1,4 +1,4 @@
-"""The mixtures of all classes as one value, and the odds of the classes for a row."""
+"""A joint distribution of rows and classes, which stores the mixtures of all classes and classifies rows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ClassMixtures:
 
     Parameters
     ----------
-    mixture : p(x) of all classes together, with the components in the order of their classes.
-    component_class : (n_components,), the class 0 … n_classes − 1 of each component, ascending.
+    mixture : mixture p(x) of the components of all classes, sorted by class.
+    component_class : index of the class of each component, 0 … n_classes − 1, in ascending order, (n_components,).
     """
 
     mixture: Mixture
@@ -51,22 +51,22 @@ class ClassMixtures:
         return np.asarray(np.bincount(self.component_class, self.mixture.weights).astype(np.float64))
 
     def with_prior(self, prior: Array) -> ClassMixtures:
-        """Return the same classes with other class probabilities (n_classes,)."""
+        """Return a copy with other class probabilities, (n_classes,)."""
         weights = self._weights_within * prior[self.component_class]
         mixture = self.mixture
         return ClassMixtures(Mixture(weights, mixture.means, mixture.covariances, mixture.family), self.component_class)
 
     @cached_property
     def each(self) -> list[Mixture]:
-        """Return the mixtures p(x | c) of the classes."""
+        """Return one mixture p(x | c) per class c."""
         indices = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
         parts = [replace(self.mixture._model.take(mine), weights=self._weights_within[mine]) for mine in indices]
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(x, c) plus a constant per row for each row and class, (n_rows, n_classes), nats.
+        """Return log p(x, c) plus a constant for each row, (n_rows, n_classes), nats.
 
-        The constant is 0 except for rows that are far from every mean, where rounding would hide the difference between
+        The constant is 0 unless a row is far from all means, where rounding errors would hide the difference between
         the log densities of the classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
@@ -80,23 +80,23 @@ class ClassMixtures:
         return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(c | x), (n_rows, n_classes), nats; the largest odds are subtracted before exponentiating."""
+        """Return the log probabilities of the classes of each row, log p(c | x), (n_rows, n_classes), nats."""
         log_odds = self.log_odds(block, engine)
         relative = log_odds - log_odds.max(axis=1, keepdims=True)
         return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
 
     def probability(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return p(c | x), (n_rows, n_classes)."""
+        """Return the probabilities of the classes of each row, p(c | x), (n_rows, n_classes)."""
         return np.exp(self.log_probability(block, engine))
 
     def density_p_value(self, block: Block) -> Array:
-        """Return the mass of each class where its density is below the density at the row, (n_rows, n_classes)."""
+        """Return the probability, under each class, of a density below the density at the row, (n_rows, n_classes)."""
         return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:
         """Return the name of the most probable class of each row, (n_rows,).
 
-        The last of `names` is returned for rows whose tail probability is below `level` in every class.
+        If the density p-value of a row is below `level` in every class, the last of `names` is returned.
         """
         best = self.log_odds(block, engine).argmax(axis=1)
         if level > 0:
@@ -105,5 +105,5 @@ class ClassMixtures:
 
     @property
     def _weights_within(self) -> Array:
-        """Return the weights π_{k|c} of the components within their class, (n_components,)."""
+        """Return the weights π_{k|c}, which sum to 1 within each class, (n_components,)."""
         return np.asarray(self.mixture.weights / self.prior[self.component_class])

@@ -1,4 +1,4 @@
-"""Conversion to a `Model` from known parameters and from other libraries, and conversion to scikit-learn."""
+"""Conversion of known parameters and of fits by other libraries to a `Model`, and conversion to scikit-learn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # standard deviations; largest asymmetry of a matrix that float32 sums of many rows produce
+_OF_FLOAT32 = 1e-4  # largest relative asymmetry that sums over many rows in float32 produce
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -31,10 +31,10 @@ def from_parameters(
     precisions: ArrayLike | None,
     covariance_type: str | Family,
 ) -> Model:
-    """Make a model of known parameters; raises ValueError if they are invalid, and TypeError if they are not real."""
+    """Make a model of known parameters; raises ValueError or TypeError if the parameters are not valid."""
     family = covariance_type if isinstance(covariance_type, Family) else family_named(covariance_type)
     if (covariances is None) == (precisions is None):
-        raise ValueError("Give covariances or precisions, one of the two.")
+        raise ValueError("Pass either covariances or precisions, and not both.")
     proportions, centres = copied(check_real("weights", weights)), copied(check_real("means", means))
     if precisions is None:
         matrices = copied(check_real("covariances", covariances))
@@ -47,13 +47,13 @@ def from_parameters(
 
 
 def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
-    """Return the model that a scikit-learn estimator has fitted, and the names of its features."""
+    """Return the model that a scikit-learn estimator has fitted, and the feature names or None."""
     missing = [name for name in _FITTED if not hasattr(estimator, name)]
     if missing:
         what = f"{type(estimator).__name__} has no {missing[0]}"
-        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
+        raise ParameterTypeError(f"{what}: pass a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn.")
     covariances = np.asarray(estimator.covariances_)
-    if covariances.dtype == np.float32:  # float32 matrices are symmetric to seven digits only
+    if covariances.dtype == np.float32:  # float32 matrices are only symmetric to seven digits
         covariances = _symmetric(family_named(estimator.covariance_type), covariances)
     model = from_parameters(estimator.weights_, estimator.means_, covariances, None, estimator.covariance_type)
     names = getattr(estimator, "feature_names_in_", None)
@@ -61,12 +61,12 @@ def from_sklearn(estimator: Any) -> tuple[Model, tuple[str, ...] | None]:
 
 
 def from_torch(estimator: Any) -> Model:
-    """Return the model of torchgmm or pycave in float64; they store factors U of the precisions U Uᵀ in float32."""
+    """Convert a fit of torchgmm or pycave, which store the factors U of precisions U Uᵀ in float32, to float64."""
     module = getattr(estimator, "model_", estimator)
     missing = [name for name in _OF_TORCH if not hasattr(module, name)]
     if missing:
         what = f"{type(module).__name__} has no {missing[0]}"
-        raise ParameterTypeError(f"{what}: give a fitted GaussianMixture of torchgmm or pycave, or its model_.")
+        raise ParameterTypeError(f"{what}: pass a fitted GaussianMixture of torchgmm or pycave, or its model_.")
     weights, means, factors = (_doubles(name, getattr(module, name)) for name in _OF_TORCH[1:])
     family = family_named(module.covariance_type)
     _check(_invalid_factors(means, factors, family))
@@ -74,7 +74,7 @@ def from_torch(estimator: Any) -> Model:
 
 
 def of_factors(factors: Array, family: Family) -> Array:
-    """Return the covariances, given upper factors U of precisions U Uᵀ; both have the shape of the family."""
+    """Return covariances, given the upper triangular factors U of precisions U Uᵀ, in the shape of `covariances_`."""
     if not family.kind.is_matrix:
         return factors**-2.0
     roots = np.linalg.inv(factors)
@@ -82,9 +82,9 @@ def of_factors(factors: Array, family: Family) -> Array:
 
 
 def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None:
-    """Return why factors of precisions can't be inverted, as the end of a sentence; None if they can."""
+    """Return why factors of precisions are not valid, as the end of a sentence; None if the factors are valid."""
     if means.ndim != 2 or factors.shape != family.shape(*means.shape):
-        return f"precisions_cholesky of shape {factors.shape} doesn't go with means of shape {means.shape}"
+        return f"precisions_cholesky of shape {factors.shape} does not match means of shape {means.shape}"
     if not np.isfinite(factors).all():
         return "precisions_cholesky holds NaN or infinity"
     diagonals = np.diagonal(factors, axis1=-2, axis2=-1) if family.kind.is_matrix else factors
@@ -92,12 +92,12 @@ def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None
 
 
 def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
-    """Return the model in the buffers of cuVS, whose covariances are flat and usually have float32 precision."""
+    """Convert arrays of cuVS to a model; the covariances are one flat array, and usually as precise as float32."""
     family, proportions, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
     flat = _doubles("covariances", covariances)
     if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
         raise ValueError(
-            f"means of shape {centres.shape} and {flat.size} numbers in covariances are not a valid mixture with "
+            f"means of shape {centres.shape} and covariances with {flat.size} numbers do not match for "
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
@@ -107,8 +107,8 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
 
 
 def _scaled(weights: Array) -> Array:
-    """Scale weights to sum to 1 up to rounding; return them unchanged if their sum is not positive."""
-    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact, and prevents overflow of the sum
+    """Scale weights so that they sum to 1 up to rounding; return the weights unchanged if their sum is not positive."""
+    rounded = np.ldexp(weights, -int(np.frexp(weights.max(initial=0.0))[1]))  # exact; the sum cannot overflow
     return rounded / rounded.sum() if rounded.sum() > 0 else weights
 
 
@@ -117,8 +117,8 @@ def _doubles(name: str, values: Any) -> Array:
 
 
 def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
-    """Return a fitted scikit-learn estimator with this distribution."""
-    from sklearn.mixture._gaussian_mixture import GaussianMixture  # scikit-learn's own under `patch_sklearn` too
+    """Return a fitted scikit-learn estimator with the distribution of the model."""
+    from sklearn.mixture._gaussian_mixture import GaussianMixture  # the original class, even after `patch_sklearn`
 
     covariances = _as_sklearn_has_it(model.covariances.to_simple_form())
     family, whitening = unconstrained(covariances), covariances.whitening
@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """Return the covariances in a form that scikit-learn supports, which shares only full matrices."""
+    """Repeat shared covariances for each component unless they are full, because scikit-learn only shares full ones."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))
@@ -144,7 +144,7 @@ def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
 
 
 def _symmetric(family: Family, matrices: Array) -> Array:
-    """Make matrices exactly symmetric if rounding left a difference."""
+    """Make matrices exactly symmetric, because rounding may have left small differences."""
     return 0.5 * matrices + 0.5 * matrices.swapaxes(-1, -2) if family.kind.is_matrix else matrices
 
 

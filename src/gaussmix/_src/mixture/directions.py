@@ -10,14 +10,14 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # mclust's bound for eigenvalues that count
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # smaller eigenvalues are ignored, as in mclust
 
 
 class Directions(NamedTuple):
-    """Axes (n_directions, n_features) that separate components, the best first, and their eigenvalues (n_directions,).
+    """Axes (n_directions, n_features) that separate the components, the best first, with eigenvalues (n_directions,).
 
-    Each axis has length 1, and its largest entry is positive. An eigenvalue, which has no unit, measures the separation
-    along its axis. The centre (n_features,) is the mean of the mixture, data units.
+    Each axis has length 1, and its largest entry is positive. The eigenvalue of an axis measures how well the axis
+    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, data units.
     """
 
     centre: Array
@@ -26,9 +26,9 @@ class Directions(NamedTuple):
 
 
 def directions(model: Model, mean_fraction: float) -> Directions:
-    """Compute the directions of a model without noise by generalised eigenvectors; `mean_fraction` is λ.
+    """Compute directions by generalised eigenvectors for a model without noise; `mean_fraction` is λ of Scrucca.
 
-    There is at least one direction, even if the components do not differ at all.
+    The result has at least one direction, even if the components do not differ at all.
     """
     each, weights = model.covariances.dense(), model.weights
     centre = weights @ model.means
@@ -36,15 +36,15 @@ def directions(model: Model, mean_fraction: float) -> Directions:
     of_means = np.einsum("k,ki,kj->ij", weights, offsets, offsets)
     within = np.einsum("k,kij->ij", weights, each)
     total = within + of_means
-    scale = np.sqrt(np.diagonal(total))  # scaling keeps features of small variance from being lost in rounding
+    scale = np.sqrt(np.diagonal(total))  # without this scaling, rounding would hide features of small variance
     try:
         lower = np.linalg.cholesky(total / scale[:, None] / scale)
     except np.linalg.LinAlgError:
         raise ValueError(
-            "The directions have no digits: the means lie so far apart, on a line or plane, that rounding hides the "
-            "covariances. Leave out features that follow from others, or raise reg_covar."
+            "The directions cannot be computed: the means lie so far apart, on a line or plane, that rounding hides "
+            "the covariances. Leave out linearly dependent features, or increase reg_covar."
         ) from None
-    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # root Σ rootᵀ = I
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # with the property root Σ rootᵀ = I
     kernel = mean_fraction * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
         kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)

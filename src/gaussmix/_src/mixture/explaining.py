@@ -21,45 +21,48 @@ from gaussmix._src.numerics.rows import patterns
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
 
-_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # rows, and features per row, that the text shows
+_MAX_ROWS_SHOWN, _MAX_TERMS = 10, 5  # largest numbers of rows, and of features per row, in the text
 _COLUMNS = "second_component", "log_ratio", "log_weight_ratio", "log_density_ratio", "squared_distance", "chi2_p_value"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Reasons why each row belongs to its component and not to the second best, and how far out the row lies.
+    """Reasons why each row belongs to its component and not to the second best component, and how unusual the row is.
 
     Parameters
     ----------
-    component : (n_rows,), the most probable component, as returned by `predict`; −1 is noise.
-    second_component : (n_rows,), the second most probable component, or noise; equal to `component` if there is only
-        one component and no noise.
-    log_ratio : (n_rows,), log p(component | x) − log p(second_component | x), nats; infinite if there is no second.
-    responsibilities : (n_rows, n_components), p(k | x).
-    log_weight_ratio : (n_rows,), contribution of the weights to `log_ratio`.
-    log_density_ratio : (n_rows,), contribution to `log_ratio` of the heights of the two densities at their means. The
-        density of a narrow component is high.
-    feature_log_ratio : (n_rows, n_features), contribution of each feature to `log_ratio`: half of the difference
-        between its contributions to the two squared distances. The contributions of features, weights and densities sum
-        to `log_ratio`.
-    squared_distance : (n_rows,), (x − μ)ᵀ Σ⁻¹ (x − μ) from `component`, or from the most probable component if the row
-        is noise.
-    contributions : (n_rows, n_features), contribution of each feature to `squared_distance`, at least 0.
-    chi2_p_value : (n_rows,), fraction of the rows of that component that lie farther out, by the χ² distribution.
-    rows : (n_rows, n_features), the explained rows, data units.
-    means, standard_deviations : (n_rows, n_features), mean and standard deviation of that component, data units.
-        Measurement errors of a row increase its standard deviations.
+    component : index of the most probable component of each row, as returned by `predict`, (n_rows,); −1 is noise.
+    second_component : index of the second most probable component of each row, (n_rows,); −1 is noise. If the mixture
+        has one component and no noise, `second_component` is equal to `component`.
+    log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), nats; infinite if there is no
+        second component.
+    responsibilities : probabilities p(k | x) of the components for each row, (n_rows, n_components).
+    log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), nats.
+    log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,),
+        nats. A narrow component has a high density at its mean.
+    feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), nats. The contribution is
+        half the difference between the contributions of the feature to the squared distances from both components.
+        `log_ratio` is the sum of the contributions of the features, the weights and the densities.
+    squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
+        row is noise, the distance is from the most probable component.
+    contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.
+    chi2_p_value : probability, by the χ² distribution, that a row of the component has a larger `squared_distance`,
+        (n_rows,).
+    rows : the explained rows, (n_rows, n_features), data units.
+    means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), data units.
+        The measurement errors of a row increase the standard deviations.
     names : names of the features.
     input_frame : data frame that contained the rows; None if the rows were an array.
 
     Notes
     -----
-    The contributions to the squared distance follow Garthwaite & Koch (2016), Aust. N. Z. J. Stat. 58, 99–119. With z =
-    (x − μ) / σ and the correlation matrix R, they are the squares of R^(−½) z. The variables R^(−½) z are uncorrelated,
-    have variance 1, and are closest to z, each to its own feature. The contributions do not depend on the units of the
-    features. For a row drawn from the component, each contribution has the χ² distribution with 1 degree of freedom:
-    its mean is 1, and it exceeds 3.84 in 5 % of rows. Without correlations the contributions are z². The contribution
-    of a missing value is NaN, and sums leave it out.
+    The contributions to the squared distance are defined as in Garthwaite & Koch (2016), Australian & New Zealand
+    Journal of Statistics 58, 99–119. With z = (x − μ) / σ and the correlation matrix R, the contributions are the
+    squares of the vector R^(−½) z. Among all uncorrelated variables with variance 1, the variables R^(−½) z are the
+    closest ones to z. The contributions do not depend on the units of the features. For a row drawn from the component,
+    each contribution has the χ² distribution with 1 degree of freedom, so its mean is 1, and it exceeds 3.84 in 5 % of
+    rows. If the features are uncorrelated, the contributions are z². The contribution of a missing value is NaN, which
+    sums ignore.
     """
 
     component: NDArray[np.int64]
@@ -90,7 +93,7 @@ class Explanation:
     __repr__ = __str__
 
     def describe_row(self, row: int) -> list[str]:
-        """Describe a row in lines of text: its component, the evidence for it, and the features that make it unlikely.
+        """Describe a row in lines of text: component, evidence for it, and features that make the row unusual.
 
         Parameters
         ----------
@@ -118,12 +121,13 @@ class Explanation:
         return lines + [f"    {each}" for each in self._largest(self.contributions[row], ".3g", row)]
 
     def to_frame(self) -> Any:
-        """Return a data frame with the component, its probability, log ratios, distance and contributions of each row.
+        """Return a data frame with one row per explained row: component, probability, log ratios and contributions.
 
         Returns
         -------
-        frame : data frame of the library that the rows came in, with the index of the rows if it is pandas. For an
-            array, the library is chosen as in `tidy` of the estimators.
+        frame : data frame of the library that the explained rows belong to, with the same index if the library is
+            pandas. If the rows were an array, the data frame is made by the first of pandas, polars and pyarrow that is
+            installed.
         """
         probability = np.array([self._probability(row, int(k)) for row, k in enumerate(self.component)])
         columns: dict[str, Any] = {"component": self.component, "probability": probability}
@@ -141,7 +145,7 @@ class Explanation:
         return float(1 - responsibilities.sum() if component == NOISE_LABEL else responsibilities[component])
 
     def _largest(self, parts: Array, digits: str, row: int | None = None) -> list[str]:
-        """List the features with the largest contributions, and their values in a row if its index is given."""
+        """List the features with the largest contributions, with their values in a row if the row's index is given."""
         order = [int(j) for j in np.argsort(-np.abs(parts), kind="stable") if not np.isnan(parts[j])]
         items = []
         for j in order[:_MAX_TERMS]:
@@ -161,14 +165,15 @@ def _called(component: int) -> str:
 def explained(
     mixture: Mixture, rows: Array, labels: NDArray[np.int64], responsibilities: Array, native: Any, error: Array | None
 ) -> Explanation:
-    """Explain rows (n_rows, n_features) in float64 with the labels and responsibilities that an engine computed.
+    """Explain float64 rows (n_rows, n_features), given the labels and responsibilities that an engine has computed.
 
-    Values may be NaN. `native` is the data frame that contained the rows, and `error` has the form that `Block` uses.
+    Missing values (NaN) are allowed. `native` is the data frame that contained the rows. `error` contains measurement
+    errors in the format of `Block`.
     """
     n_rows, d = rows.shape
     model, K = mixture._model, mixture.n_components
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
-    # If the squares of a row would overflow, the row is divided by a power of 2.
+    # If squares of values in a row would overflow, the row is divided by a power of 2.
     units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
     standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
@@ -184,7 +189,7 @@ def explained(
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, noise_weight])
     each = np.arange(n_rows)
-    # The result is divided by the square of the row's power of 2.
+    # `log_joint` is divided by the square of the row's power of 2.
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)
     best = np.where(labels == NOISE_LABEL, K, labels)
     others = np.where(np.arange(K + 1) == best[:, None], -np.inf, log_joint)
@@ -192,7 +197,7 @@ def explained(
     is_alone = next_best == best
     of_component = np.where(best == K, log_joint[:, :K].argmax(axis=1), best)
     mine, other = roots[each, best], roots[each, next_best]
-    with np.errstate(over="ignore"):  # an overflow to infinity is intended
+    with np.errstate(over="ignore"):  # values that are too large become infinite
         contributions = np.ldexp(roots[each, of_component], units[:, None]) ** 2
         squared = np.nansum(contributions, axis=1)
         feature_log_ratio = np.ldexp(0.5 * (other - mine) * (other + mine), 2 * units[:, None])
@@ -217,12 +222,12 @@ def explained(
 
 
 def _units(sizes: Array) -> Indices:
-    """Return exponents e such that the squares of sizes / 2^e are finite; 0 for sizes below 2^400."""
+    """Return exponents e, for which (sizes / 2^e)² cannot overflow; e is 0 for sizes below 2^400."""
     return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
 
 
 def _tails(squared: Array, n_seen: Indices) -> Array:
-    """Return P(χ² > squared) with n_seen degrees of freedom for each row, (n_rows,); 1 if no value was observed."""
+    """Return P(χ² > squared) for each row, (n_rows,), with `n_seen` degrees of freedom; 1 if all values are missing."""
     tails = np.ones(len(squared))
     for degrees in np.unique(n_seen[n_seen > 0]).tolist():
         chosen = n_seen == degrees
@@ -231,11 +236,11 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
 
 
 def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
-    """Return log densities at the means, and roots of the contributions, for rows that lack the same values.
+    """Return log densities at the means and roots of the contributions, for rows with the same missing features.
 
-    The log densities have shape (n_rows, n_components + 1), nats. The square roots of the contributions to the squared
-    distances have shape (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by
-    2^units of the row. The last component of both arrays is the noise.
+    The log densities have shape (n_rows, n_components + 1), nats. The square roots of the contributions have shape
+    (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. In both arrays the
+    last component is the noise.
     """
     n_rows, d = rows.shape
     K = model.n_components
@@ -257,14 +262,14 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
     heights[:, :K] = whitening.log_abs_det - 0.5 * len(seen) * LOG_2PI
     for k in range(K):
         whitened = whitening.whiten(k, offsets[:, k])
-        # With W diag(σ) = U H and H = R^(−½), R^(−½) z is Uᵀ W (x − μ). A rotation keeps the sum up to rounding.
+        # The polar decomposition W diag(σ) = U H has H = R^(−½), so R^(−½) z is the rotated vector Uᵀ W (x − μ).
         left, _, right = np.linalg.svd(whitening.whiten(k, np.diag(standard_deviations[k])).T)
         roots[:, k, seen] = whitened @ (left @ right)
     return heights, roots
 
 
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
-    """Return log densities at the means (n_rows, n_components), and roots, if the covariances are Σ_k + `error`."""
+    """Return log densities at the means, (n_rows, n_components), and roots for the covariances Σ_k + `error`."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
@@ -275,4 +280,4 @@ def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> t
     return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))
 
 
-Explanation.__module__ = "gaussmix"  # where users import it from
+Explanation.__module__ = "gaussmix"  # the public module that exports Explanation

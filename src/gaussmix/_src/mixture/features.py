@@ -1,4 +1,4 @@
-"""Access to features by index or name, and checks that the columns of rows are these features."""
+"""Access to features by index or name, and a check that data frames contain the features in the right order."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ Features = Feature | Sequence[Feature] | NDArray[np.integer[Any]]
 
 
 def feature_indices(features: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:
-    """Return the indices (n,) of one or several features, given by name or index; negative ones count from the end.
+    """Return the indices (n,) of features that are given by name or index; negative indices count from the end.
 
-    Raises ValueError for an unknown or repeated feature, and TypeError for a value that is neither an index nor a name.
+    Raises ValueError if a feature is unknown or repeated, and TypeError if a value is neither an index nor a name.
     """
     several: list[Any] = [features]
-    if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order
+    if isinstance(features, Iterable) and not isinstance(features, str | Set):  # a set has no order, so it is rejected
         several = [*features]
     indices = [feature_index(feature, n_features, names) for feature in several]
     if len(set(indices)) < len(indices):
         twice = next(feature for feature, index in zip(several, indices, strict=True) if indices.count(index) > 1)
-        raise ValueError(f"Feature {twice!r:.60} is named twice.")
+        raise ValueError(f"Feature {twice!r:.60} is given twice.")
     return np.array(indices, dtype=np.intp)
 
 
 def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[str, ...] | None:
-    """Return the names of the features at some indices; None if the features have no names."""
+    """Return the names of the features at the given indices; None if the features have no names."""
     return None if names is None else tuple(names[index] for index in feature_indices)
 
 
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
-    """Raise ValueError if a feature is in the wrong column of a data frame; the error calls the rows `called`.
+    """Raise ValueError if a data frame has a feature in the wrong column; the message refers to the rows as `called`.
 
-    Rows that are not a data frame always pass, and so does every data frame if the features have no names.
+    The check accepts all rows that are not a data frame, and all data frames if the features have no names.
     """
     if names is None:
         return
@@ -51,7 +51,7 @@ def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> Non
         if column in names and names[index : index + 1] != (column,):
             raise ValueError(
                 f"{called} has {column!r} in column {index}, but the order of the features is {list(names)!r:.200}. "
-                "Put the columns in this order."
+                "Arrange the columns in this order."
             )
 
 
@@ -63,9 +63,9 @@ def as_block(
     *,
     may_miss: bool = False,
 ) -> Block:
-    """Check rows and convert them to the block that engines read; raises ValueError or TypeError.
+    """Check rows (n_rows, n_features) and convert them to a `Block` for engines; raises ValueError or TypeError.
 
-    The rows have shape (n_rows, n_features). NaN is allowed if `may_miss`. Other parameters: see `check_order`.
+    NaN is allowed if `may_miss` is True. The parameters `names` and `called` are the same as in `check_order`.
     """
     check_order(rows, names, called)
     array: Rows = check_real(called, rows)
@@ -80,19 +80,19 @@ def as_block(
 
 
 def feature_index(feature: object, n_features: int, names: tuple[str, ...] | None, called: str = "feature") -> int:
-    """Return the index of a feature; raises ValueError or TypeError. The error calls the feature `called`."""
+    """Return the index of a feature; the message of a ValueError or TypeError refers to the feature as `called`."""
     if isinstance(feature, str):
         if names is None:
             raise ValueError(
-                f"Feature {feature!r:.60} is a name, and this mixture's features have none: give a number."
+                f"Feature {feature!r:.60} is a name, but the features of this mixture have no names: pass an index."
             )
         if feature not in names:
             raise unknown_name(called, feature, names)
         if names.count(feature) > 1:  # tables may have duplicate column names
-            raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: give a number.")
+            raise ValueError(f"{names.count(feature)} features are called {feature!r:.60}: pass an index.")
         return names.index(feature)
     if isinstance(feature, bool | np.bool_) or not isinstance(feature, int | np.integer):
-        raise ParameterTypeError(f"A feature is a number or a name, not {feature!r:.60}.")
+        raise ParameterTypeError(f"A feature must be an index or a name, not {feature!r:.60}.")
     if not -n_features <= feature < n_features:
         raise ValueError(f"There is no feature {feature}: the mixture has {n_features}, counted from 0.")
     return int(feature) % n_features

@@ -1,4 +1,4 @@
-"""Representations of a mixture: one line of text, and a table with a small picture for notebooks."""
+"""Representations of a mixture: one line of text, and for notebooks an HTML table with a small picture."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.mixture.base import MixtureBase
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_FEATURES, MAX_COMPONENTS = 8, 30  # columns and rows of a table in a notebook
-_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # feature names and weights in one line of text
-WIDTH, HEIGHT = 340.0, 240.0  # pixels
+MAX_FEATURES, MAX_COMPONENTS = 8, 30  # largest numbers of columns and rows of a table in a notebook
+_MAX_NAMES, _MAX_WEIGHTS = 5, 6  # largest numbers of feature names and weights in one line of text
+WIDTH, HEIGHT = 340.0, 240.0  # size of the picture in pixels
 _LEFT, _BOTTOM, _EDGE = 20.0, 22.0, 8.0
-MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations; the density is drawn as 0 from here on
-MAX_DRAWN = 30  # components that a small picture shows, the heaviest first
+MAX_DRAWN_DEVIATIONS = 1e3  # standard deviations beyond which the density is drawn as 0
+MAX_DRAWN = 30  # largest number of components in a small picture, which shows the heaviest
 # The colours are from Okabe and Ito (2008), Color Universal Design; Wong (2011), Nature Methods 8, 441. The
 # colours can be distinguished with every type of colour vision. Two of the eight colours are omitted: black is
 # invisible on a dark page, and yellow on a light page.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MAX_HTML_NAME = 24
-RADIUS = 2.0  # standard deviations; the ellipse of a component contains 86 % of it
+RADIUS = 2.0  # half-axes of drawn ellipses in standard deviations; 86 % of a component is inside
 
 
 def size_of(mixture: MixtureBase) -> str:
-    """Describe the size, such as "2 components, full, 2 features", including options of the covariance structure."""
+    """Return text about components, covariance structure and features, such as "2 components, full, 2 features"."""
     family = mixture.family
     options = ", ".join(f"{name}={value}" for name, value in family.non_default_params.items())
     structure = f"{family.name} ({options})" if options else family.name
@@ -35,7 +35,7 @@ def size_of(mixture: MixtureBase) -> str:
 
 
 def line_of(mixture: MixtureBase) -> str:
-    """Return a line with the size, the names of the first features and the weights of the first components."""
+    """Return one line with the text of `size_of`, the first feature names and the weights of the first components."""
     features = f" ({first_names(mixture.feature_names)})" if mixture.feature_names else ""
     weights = ", ".join(f"{weight:.3g}" for weight in mixture.weights[:_MAX_WEIGHTS])
     rest = ", …" if mixture.n_components > _MAX_WEIGHTS else ""
@@ -44,13 +44,13 @@ def line_of(mixture: MixtureBase) -> str:
 
 
 def html_of(mixture: MixtureBase) -> str:
-    """Return HTML with the size, a table of the parameters and a small picture."""
+    """Return HTML with the text of `size_of`, a table of the parameters and a small picture."""
     table = table_html(*table_of(mixture))
     return f'<div><p>{escape(size_of(mixture))}</p><div style="overflow-x:auto">{table}</div>{sketch(mixture)}</div>'
 
 
 def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a table with index, weight, and mean ± sd of the first components and features."""
+    """Return the header and the rows of a table: index, weight, and mean ± sd of each feature, for each component."""
     K, d = min(mixture.n_components, MAX_COMPONENTS), min(mixture.n_features, MAX_FEATURES)
     deviations = np.sqrt(mixture._model.covariances.variances())
     columns = [[str(k) for k in range(K)], [weight_text(weight) for weight in mixture.weights[:K]]]
@@ -67,7 +67,7 @@ def table_of(mixture: MixtureBase) -> tuple[list[str], list[list[str]]]:
 
 
 def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in HTML that inherits the colours of the page; short rows are padded."""
+    """Return an HTML table that inherits the colours of the page; empty cells are added to short rows."""
     style = 'style="text-align:right;padding:0.2em 0.7em;white-space:nowrap"'
     top = "".join(f'<th scope="col" {style}>{escape(cell)}</th>' for cell in header)
     body = []
@@ -79,10 +79,11 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sketch(mixture: MixtureBase) -> str:
-    """Draw a mixture as a small SVG: ellipses for the first two features, or curves if there is one feature.
+    """Return a small SVG picture of a mixture: ellipses in the first two features, or curves for a single feature.
 
-    Components have the same colours as in every other picture, and carry their indices because colours alone may not be
-    distinguishable. Axes and letters use the text colour of the page, so they are legible on light and dark pages.
+    Components have the same colours as in all other pictures. The indices of the components are drawn, too, because
+    colours alone may not be distinguishable. Axes and text have the text colour of the page, so they are legible on
+    light and on dark pages.
     """
     order = np.argsort(-mixture.weights, kind="stable")[:MAX_DRAWN]
     drawn = order[mixture.weights[order] > 0] if (mixture.weights > 0).any() else order
@@ -101,25 +102,26 @@ def names_of(mixture: MixtureBase) -> tuple[str, ...]:
 
 
 def ellipse_of(covariance: Array) -> tuple[float, float, float]:
-    """Return the half-lengths of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1, and the direction of the longer in degrees.
+    """Return both half-axes of the ellipse (x − μ)ᵀ Σ⁻¹ (x − μ) = 1, and the angle of the longer axis in degrees.
 
-    Σ has shape (2, 2), and the longer half-length comes first. With Σ = Q Λ Qᵀ the half-lengths are √λ along the
-    columns of Q. The ellipse of a singular covariance is a line. A negative eigenvalue, due to rounding, counts as 0.
+    The covariance Σ has shape (2, 2), and the longer half-axis comes first. With Σ = Q Λ Qᵀ, the half-axes are √λ, in
+    the directions of the columns of Q. If Σ is singular, the ellipse is a line. Negative eigenvalues, which are due to
+    rounding errors, are treated as 0.
     """
-    variances, directions = np.linalg.eigh(covariance)  # ascending
+    variances, directions = np.linalg.eigh(covariance)  # in ascending order of the variances
     shorter, longer = np.sqrt(np.maximum(variances, 0.0)).tolist()
     east, north = directions[:, 1]
     return longer, shorter, float(np.degrees(np.arctan2(north, east)))
 
 
 def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """Return SVG ellipses of the components in the first two features, and a title."""
+    """Return SVG code with the ellipses of the components in the first two features, and a title."""
     means = mixture.means[drawn, :2]
     covariances = mixture._model.covariances.take(drawn).marginal(np.array([0, 1])).dense()
     reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds[:, :2]
     low, high = _range(means - reach, means + reach, box)
-    scale = _room() / (high - low) * [1, -1]  # y decreases upwards on the page
+    scale = _room() / (high - low) * [1, -1]  # in SVG, y decreases upwards
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
     for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):
@@ -139,7 +141,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """Return SVG curves of the density (thick) and of the components for one feature, and a title."""
+    """Return SVG code with the curves of the density (thick) and of the components for one feature, and a title."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture._model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
@@ -152,7 +154,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.bounds is not None:
         inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the maximum is 0 if everything is noise
+    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the maximum is 0 if all weight is noise
     pixels = _LEFT + (x - low) * across
     curves = zip(drawn.tolist(), parts, strict=True)
     shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
@@ -165,15 +167,15 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _room() -> Array:
-    """Return the width and height inside the axes, pixels."""
+    """Return the width and height of the area inside the axes, in pixels."""
     return np.array([WIDTH - _LEFT - _EDGE, HEIGHT - _BOTTOM - _EDGE])
 
 
 def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
-    """Return the smallest and the largest value of each feature in the picture."""
+    """Return the smallest and the largest value of each feature that the picture shows."""
     ends = low.min(axis=0), high.max(axis=0)
     low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
-    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may hide all deviations
+    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may make both equal
 
 
 def _rectangle(corners: Array) -> str:
@@ -185,7 +187,7 @@ def _rectangle(corners: Array) -> str:
 
 
 def color_of(component: int) -> str:
-    """Return the colour of a component."""
+    """Return the colour of a component; colours repeat after six components."""
     return COLORS[component % len(COLORS)]
 
 
@@ -203,7 +205,7 @@ def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = Fa
 
 
 def _ends(name: str, low: float, high: float) -> str:
-    """Return SVG of both axes, with the ends and the name of the horizontal axis."""
+    """Return SVG code of both axes, with labels at both ends of the horizontal axis and the axis' name."""
     base = HEIGHT - _BOTTOM
     corner = f'<path d="M{_LEFT} {_EDGE} V{base} H{WIDTH - _EDGE}" stroke-opacity="0.5"/>'
     positions = zip((_LEFT, WIDTH / 2, WIDTH - _EDGE), _along(name, low, high), strict=True)
@@ -211,19 +213,19 @@ def _ends(name: str, low: float, high: float) -> str:
 
 
 def _along(name: str, low: float, high: float) -> list[tuple[str, str]]:
-    """Return the texts at the start, in the middle and at the end of an axis, each with its SVG text anchor."""
+    """Return the labels at the start, middle and end of an axis, each with the SVG attribute text-anchor."""
     return [(f"{low:.4g}", "start"), (shorten(name), "middle"), (f"{high:.4g}", "end")]
 
 
 def weight_text(weight: float) -> str:
-    """Format a weight with four decimals, or in scientific notation if all four would be 0."""
+    """Format a weight with four decimals, or in scientific notation if all four decimals would be 0."""
     return f"{weight:.4f}" if weight >= 0.00005 or weight == 0 else f"{weight:.1e}"
 
 
 def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
-    """Format "mean ± sd" of one feature for each component, with three digits of the smallest sd.
+    """Format one feature as "mean ± sd" for each component, with decimals for three digits of the smallest sd.
 
-    If deviations or means span many orders of magnitude, each component is formatted with three digits of its own sd.
+    If the standard deviations or means span many orders of magnitude, each sd gets three digits instead.
     """
     smallest, largest = float(deviations.min()), float(deviations.max())
     decimals = max(0, 2 - floor(log10(smallest)))
@@ -244,6 +246,6 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return a name without control characters, shortened if it is long."""
+    """Return a name with control characters escaped, and shortened if it is long."""
     printable = name if name.isprintable() else repr(name)
     return printable if len(printable) <= _MAX_HTML_NAME else f"{printable[: _MAX_HTML_NAME - 1]}…"

@@ -1,4 +1,4 @@
-"""The mass in the region where the density is below a level, computed exactly or by quasi-Monte Carlo."""
+"""The mass of the region where the density is below a level, computed exactly or by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-_LOG_DEEP = -650.0  # nats; below this value SciPy's tail of χ² approaches the smallest number of float64
-MAX_PEAKS = 256  # peaks that a bound on a mass sums over
-_DEPTH = 10.0  # nats; half of the far points lie where a component's own tail is above exp(−3 · _DEPTH)
+_LOG_DEEP = -650.0  # smallest log tail, in nats, for which SciPy's function is far from underflow
+MAX_PEAKS = 256  # largest number of peaks in the sum that bounds a mass
+_DEPTH = 10.0  # nats; half of the outer points lie where the component's tail exceeds exp(−3 · _DEPTH)
 
-MASS = 0.95  # default mass of the smallest region outside which rows count as outliers
+MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
 
 
 @dataclass(frozen=True)
 class LevelEllipsoid:
-    """Level sets of a single component, whose density is below a level exactly outside an ellipsoid.
+    """Level sets of a mixture with one component: the density is below a level outside an ellipsoid.
 
-    The attribute `highest` is the log density at the mean, nats. Half the squared Mahalanobis distance of a row is
-    `highest` minus the log density at the row. This difference is distributed as half of a χ² variable with
-    `n_features` degrees of freedom.
+    The attribute `highest` is the log density at the mean, nats. The difference between `highest` and the log density
+    at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ² distribution
+    with `n_features` degrees of freedom.
     """
 
     highest: float
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return log of the mass where the log density is below each level, (n,), nats, and its error: 0."""
+        """Return the log mass of the region where the log density is below each level, (n,), nats, and the error 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which the given masses lie, (n,), nats, and their error: 0."""
+        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -54,9 +54,9 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Return log of the mass below each level, (n,), nats, and its relative standard error; −inf, 0 for level −inf."""
+    """Return the log mass below each level, (n,), nats, and its relative standard error; −inf and 0 for level −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
-    is_finite = log_levels > -np.inf  # a row has level −inf if its squared distance overflows
+    is_finite = log_levels > -np.inf  # the level of a row whose squared distance overflows is −inf
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
     return logs, errors
 
@@ -64,10 +64,10 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return the log densities below which masses lie, shaped like `log_masses`, and their standard errors; nats."""
+    """Return levels of log density that draws fall below with the given probabilities, and standard errors, in nats."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
-    # Sampled points lie next to the highest mode, not on it.
+    # The level of mass 1 is the highest mode, which sampled points only approach.
     if isinstance(levels, LevelSample) and (wanted == 0).any():
         top = wanted == 0
         level[top], error[top] = np.maximum(level[top], modes(model, line, engine).log_density[0]), 0.0
@@ -76,16 +76,18 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambles, each with its log density and the mass that it represents.
+    """Sample of points from several scrambled nets, with log densities, and the mass that each point represents.
 
     Parameters
     ----------
-    log_levels : (N_SCRAMBLES, n_points), ascending log densities, nats.
-    log_fractions : (N_SCRAMBLES, n_points), log of the mass of each point.
-    log_masses : (N_SCRAMBLES, n_points + 1), log of the total mass of the points before each one, from −inf to 0.
-    log_weights, log_peaks : (n_components,), log π_k and log π_k N(μ_k | μ_k, Σ_k), nats. More than `MAX_PEAKS`
-        components are replaced by `MAX_PEAKS` groups with similar peaks, with their total weight and lowest peak.
-    n_features : d.
+    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), nats.
+    log_fractions : log of the mass that each point represents, (N_SCRAMBLES, n_points).
+    log_masses : log of the cumulative mass of the points, from −inf to 0, (N_SCRAMBLES, n_points + 1). Entry i is the
+        log of the total mass of the points before point i.
+    log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), nats. If there
+        are more than `MAX_PEAKS` components, components with similar peaks are joined to `MAX_PEAKS` groups, and the
+        values are the total weight and the lowest peak of each group.
+    n_features : the number d of features.
     """
 
     log_levels: Array
@@ -115,9 +117,10 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return log of the mass where the log density is below each level, (n,), nats, and relative standard errors.
+        """Return the log mass of the region where the log density is below each level, (n,), nats, and relative errors.
 
-        If a mass is too small for the points to resolve, it is replaced by the bound of `_log_bound` with the error 1.
+        If too few points lie below a level to estimate the mass, the result is the bound of `_log_bound` with the error
+        1.
         """
         levels, log_masses, errors = self._steps
         indices = np.searchsorted(levels, log_levels)
@@ -128,7 +131,7 @@ class LevelSample:
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, Array]:
-        """Return all levels ascending, and +inf, with the results of `log_mass_below` unless the mass is too small."""
+        """Return all levels in ascending order, then +inf, with log masses and errors for `log_mass_below`."""
         levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
@@ -137,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which the given masses lie, (n,), nats, and their standard errors."""
+        """Return the levels of log density that draws fall below with the given probabilities, and standard errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -146,14 +149,14 @@ class LevelSample:
         return level, error
 
     def _log_bound(self, log_levels: Array) -> Array:
-        """Return log of Σ_k π_k P(π_k N_k < level), a bound: if a density is below a level, so are its terms."""
+        """Return an upper bound, the log of Σ_k π_k P(π_k N_k < level): each term π_k N_k is below the density."""
         heights = np.maximum(self.log_peaks - log_levels[:, None], 0.0)
         log_tails = log_tail(heights.ravel(), self.n_features).reshape(heights.shape)
         return log_sum(log_tails + self.log_weights, axis=1)
 
 
 def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
-    """Return log weights and log peaks of components, or of groups of components for a slightly looser bound."""
+    """Return the log weights and log peaks of the components, or of groups if there are many components."""
     if len(weights) <= MAX_PEAKS:
         return np.log(weights), log_peaks
     groups = np.array_split(np.argsort(log_peaks), MAX_PEAKS)
@@ -162,11 +165,11 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
 
 @one_blas_thread()
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
-    """Map a net in the unit cube (n, d + 1) to rows (n, d), and return the log of the mass of each row.
+    """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log mass of each row.
 
-    The first coordinate selects the component: half of the points by the weights, and half evenly, because the far
-    outside may belong to a wide component of little weight. What remains of this coordinate determines the radius, and
-    the other coordinates determine the direction.
+    The first coordinate selects the component: half of the points are distributed by weight, and half evenly, because a
+    wide component with a small weight may dominate far from all means. The position of the first coordinate within the
+    interval of the component determines the radius, and the other coordinates determine the direction.
     """
     proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_weights(proportions)
@@ -184,10 +187,11 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
 
 
 def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
-    """Return half squared radii for fractions in (0, 1), and the log of the mass of each.
+    """Return half of the squared radius for each fraction in (0, 1), and the log mass of each point.
 
-    With t = −log P(½χ² > y), half of the points have the density exp(−t) of a normal distribution. The other half has
-    the density √D / 2 (D + t)^(−3/2), which falls slowly and thus puts points far out, where there is hardly any mass.
+    Let t = −log P(½χ² > y). For half of the points t has the density exp(−t), as for draws from the component. For the
+    other half t has the density √D / 2 (D + t)^(−3/2), where D is `_DEPTH`. The second density falls slowly, so that
+    some points lie far out, where there is hardly any mass.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
@@ -197,9 +201,9 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:
-    """Return log P(½χ² > y) for each y ≥ 0, (n,), nats, where χ² has n_features degrees of freedom.
+    """Return log P(½χ² > y) for each y ≥ 0, (n,), nats, where χ² has `n_features` degrees of freedom.
 
-    Very small tails are computed by the asymptotic series of the incomplete gamma function, DLMF 8.11.2.
+    Very small tail probabilities are computed by an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """
     order = 0.5 * n_features
     with np.errstate(divide="ignore"):
@@ -210,7 +214,7 @@ def log_tail(half_squares: Array, n_features: int) -> Array:
 
 
 def half_square(log_tails: Array, n_features: int) -> Array:
-    """Return the inverse of `log_tail`: y such that log P(½χ² > y) equals `log_tails`, (n,), at most 0."""
+    """Return the inverse of `log_tail`: for each log tail t ≤ 0, the y with log P(½χ² > y) = t, (n,)."""
     order = 0.5 * n_features
     result: Array = gammainccinv(order, np.exp(np.maximum(log_tails, _LOG_DEEP)))
     result[log_tails == -np.inf] = np.inf
@@ -221,7 +225,7 @@ def half_square(log_tails: Array, n_features: int) -> Array:
         log_tail = _log_deep(y, order)
         return wanted[indices] - log_tail, np.exp((order - 1) * np.log(y) - y - gammaln(order) - log_tail)
 
-    # Laurent & Massart (2000) lemma 1: P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
+    # By lemma 1 of Laurent & Massart (2000), P(χ² ≥ d + 2√(d t) + 2 t) ≤ exp(−t).
     high = order - wanted + np.sqrt(-2 * order * wanted)
     result[deep] = increasing_roots(excess, result[deep], high, 1.0)
     return result

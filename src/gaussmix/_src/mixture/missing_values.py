@@ -1,4 +1,4 @@
-"""Rows with missing values: their marginal densities, and values to fill in."""
+"""Density p-values of rows with missing values, and imputation of missing values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gaussmix._src.numerics.rows import patterns
 
 
 def density_p_value(rows: Rows, mixture: Mixture) -> Array:
-    """Return the mass of lower density than each row, in the marginal of its observed features, (n_rows,)."""
+    """Return the density p-value of each row, (n_rows,), under the marginal mixture of the observed features."""
     result = np.ones(len(rows))
     for indices, seen in patterns(np.isnan(rows)):
         if seen.size:
@@ -24,7 +24,7 @@ def density_p_value(rows: Rows, mixture: Mixture) -> Array:
 
 @dataclass(frozen=True)
 class Filling:
-    """A task that fills missing values with random draws if it has a seed, and otherwise with conditional means."""
+    """A task that fills missing values with random draws if `seed` is given, otherwise with conditional means."""
 
     mixture: Mixture
     n_jobs: int | None
@@ -40,7 +40,7 @@ class Filling:
         return narrowed(filled, rows.dtype)
 
     def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
-        """Return values (n_rows, n_unknown) for rows that lack the same features, given the rest (n_rows, n_known)."""
+        """Return values (n_rows, n_unknown) to fill in, given the observed `values` (n_rows, n_known) of each row."""
         mixture, n_jobs = self.mixture, self.n_jobs
         if rng is not None:
             if not known.size:

@@ -1,4 +1,4 @@
-"""The public class `Mixture`. Its methods check their arguments and call functions that are grouped by subject."""
+"""The public class `Mixture`. The methods check their arguments and call functions in other modules of the package."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.sampling import Labels
     from gaussmix._src.mixture.torch_module import MixtureModule
 
-_MAX_SPARSE_VALUES = 2**24  # dense responsibilities that are made sparse at a time, 128 MB
+_MAX_SPARSE_VALUES = 2**24  # number of dense values that are converted to sparse at a time, 128 MB
 
 
 class Mixture(SciPyNames, Comparisons):
-    """A Gaussian mixture distribution, p(x) = Σ_k π_k N(x | μ_k, Σ_k); Bishop (2006) eq. 9.7.
+    """A Gaussian mixture distribution with the density p(x) = Σ_k π_k N(x | μ_k, Σ_k); Bishop (2006), eq. 9.7.
 
     Parameters
     ----------
     weights : weights π_k of the components, (n_components,), which sum to 1.
     means : means μ_k of the components, (n_components, n_features), data units.
-    covariances : covariances Σ_k in the compact form of the covariance structure (`family.shape`), data units².
+    covariances : covariances Σ_k, data units². The method `family.shape` returns the shape, which depends on the
+        covariance structure.
     family : covariance structure, a member of `gaussmix.FAMILIES`.
-    feature_names : one name per feature, by which methods accept it; None if the features have no names.
-    noise : attribute `noise` of another mixture: a uniform background, whose weight and `weights` together sum to 1.
-        None if there is no noise.
+    feature_names : one name per feature, which methods accept in place of an index; None if the features have no names.
+    noise : uniform noise component, the attribute `noise` of another mixture, or None. The weight of the noise and
+        `weights` together sum to 1.
 
     Raises
     ------
@@ -51,14 +52,14 @@ class Mixture(SciPyNames, Comparisons):
     TypeError
         `family` is not a `Family`, values are not real numbers, or `feature_names` is not a list of strings.
     SingularCovarianceError
-        A covariance is not positive definite; raised when a density is first needed.
+        A covariance is not positive definite. The error is raised when a density is first needed.
 
     Notes
     -----
-    A mixture is immutable: its arrays are read-only, and methods that change something return a new mixture. Two
-    mixtures are equal if their parameters, covariance structures and feature names are equal, and equal mixtures have
-    equal hashes. `len(m)` is the number of components, `m[2]` is the third component as a mixture, and a loop over `m`
-    yields every component.
+    A mixture is immutable: the arrays are read-only, and methods that change parameters or names return a new mixture.
+    Two mixtures are equal if their parameters, covariance structures and feature names are equal, and equal mixtures
+    have equal hashes. `len(m)` is the number of components, `m[2]` is the third component as a mixture, and a loop over
+    `m` yields every component.
 
     Examples
     --------
@@ -88,23 +89,23 @@ class Mixture(SciPyNames, Comparisons):
         covariance_type: str | Family = "full",
         feature_names: Iterable[str] | None = None,
     ) -> Self:
-        """Make a mixture from known parameters, and check them at once.
+        """Make a mixture from known parameters, all of which are checked at once.
 
         Parameters
         ----------
         weights : weights of the components, (n_components,), which sum to 1.
         means : means of the components, (n_components, n_features), data units.
-        covariances : covariances in the shape of scikit-learn's `covariances_` for this covariance structure, data
-            units²; for "full" (n_components, n_features, n_features).
-        precisions : inverses of the covariances, in the same shape. Give either `covariances` or `precisions`.
-        covariance_type : name of the covariance structure: "full", "tied", "diag", "spherical" or one of mclust's. If
-            the structure has options, pass an object instead, such as `FactorAnalyzer(n_factors=2)`.
+        covariances : covariances of the components, data units², in the shape of scikit-learn's `covariances_`. For
+            "full" the shape is (n_components, n_features, n_features).
+        precisions : inverses of the covariances, in the same shape. Pass either `covariances` or `precisions`.
+        covariance_type : name of the covariance structure: "full", "tied", "diag", "spherical" or one of mclust's
+            names. To set options of a structure, pass an object instead, such as `FactorAnalyzer(n_factors=2)`.
         feature_names : one name per feature; None if the features have no names.
 
         Raises
         ------
         ValueError : the parameters are not a valid mixture, both or neither of `covariances` and `precisions` are
-            given, or the covariance structure does not exist. The message says which.
+            given, or the covariance structure does not exist. The message gives the reason.
         TypeError : parameters are not real numbers, or `feature_names` is not a list of strings.
 
         Examples
@@ -123,8 +124,8 @@ class Mixture(SciPyNames, Comparisons):
         Parameters
         ----------
         estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or an object with the same
-            attributes. Feature names are kept. A BayesianGaussianMixture is represented by its point estimates, which
-            its own `sample` uses, too.
+            attributes. Feature names are kept. For a BayesianGaussianMixture, the mixture has the point estimates of
+            the parameters, which scikit-learn's `sample` uses, too.
 
         Raises
         ------
@@ -149,8 +150,8 @@ class Mixture(SciPyNames, Comparisons):
         Parameters
         ----------
         estimator : a fitted `GaussianMixture` of torchgmm (which CellCharter uses) or pycave, or its attribute
-            `model_`. The object needs `covariance_type`, `component_probs`, `means` and `precisions_cholesky`. Tensors
-            on a GPU are copied.
+            `model_`. The object must have the attributes `covariance_type`, `component_probs`, `means` and
+            `precisions_cholesky`. Tensors on a GPU are copied to main memory.
 
         Raises
         ------
@@ -183,8 +184,8 @@ class Mixture(SciPyNames, Comparisons):
         ----------
         weights : weights of the components, (n_components,).
         means : means of the components, (n_components, n_features), data units.
-        covariances : covariances, data units², as the flat buffer of cuVS or in the shape of the covariance structure.
-            Arrays on a GPU are copied.
+        covariances : covariances of the components, data units², as the one-dimensional buffer of cuVS or in the shape
+            that `from_parameters` expects. Arrays on a GPU are copied to main memory.
         covariance_type : the value passed to cuVS: "full", "tied", "diag" or "spherical".
 
         Raises
@@ -194,8 +195,8 @@ class Mixture(SciPyNames, Comparisons):
 
         Notes
         -----
-        In float32 a matrix is symmetric only up to rounding, and the weights do not sum to 1 exactly. Therefore each
-        matrix is averaged with its transpose, and the weights are scaled.
+        In float32, rounding errors make a matrix slightly asymmetric, and the weights do not sum to 1 exactly.
+        Therefore each matrix is averaged with its transpose, and the weights are scaled to sum to 1.
 
         Examples
         --------
@@ -208,26 +209,26 @@ class Mixture(SciPyNames, Comparisons):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a mixture from a model file, bit for bit as it was saved. No code in the file is executed.
+        """Read a mixture from a model file, exactly as it was saved. No code from the file is executed.
 
         Parameters
         ----------
-        path : path of a model file, or a binary file open for reading. The file was written by `save` of a
-            mixture or estimator, or by the command line, in this or an earlier version of gaussmix.
+        path : path of a model file, or a model file opened in binary mode. The file must have been written by `save` of
+            a mixture or estimator, or by the command line, in this or an earlier version of gaussmix.
 
         Raises
         ------
         InvalidModelFileError : the file is damaged, truncated, written in a later format, or not a model file. The
-            message says which.
-        TypeError : `path` is neither a path nor a binary file.
-        OSError : the file does not exist or can't be read.
+            message gives the reason.
+        TypeError : `path` is neither a path nor a file opened in binary mode.
+        OSError : the file does not exist or cannot be read.
         """
         model, record = formats.model_file.read(path)
         return cls._from_model(model, record.details.feature_names)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make a mixture from a dictionary that `to_dict` returned.
+        """Make a mixture from a dictionary that `to_dict` has returned.
 
         Parameters
         ----------
@@ -236,7 +237,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Raises
         ------
-        ValueError : the values are not a valid mixture; the message says why.
+        ValueError : the values are not a valid mixture; the message gives the reason.
         TypeError : `values` is not a dictionary.
         """
         return cls._from_model(*formats.model_file.from_dict(values))
@@ -246,12 +247,12 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units.
-        n_jobs : number of threads; None uses every processor.
+        rows : rows to evaluate, (n_rows, n_features), data units.
+        n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        log_density : (n_rows,), nats (per unit of data volume).
+        log_density : log densities, (n_rows,), in nats. The densities are per unit of data volume.
 
         Raises
         ------
@@ -261,14 +262,14 @@ class Mixture(SciPyNames, Comparisons):
         return self._engine(n_jobs).log_density(self._block(rows), self.parameters)
 
     def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """Return log N(x | μ_k, Σ_k) of each row and component, without weights; (n_rows, n_components), nats.
+        """Return log N(x | μ_k, Σ_k), without weights, for each row and component, (n_rows, n_components), nats.
 
         Raises
         ------
-        ValueError : same as in `log_density`, or the array would be larger than 4 GB.
+        ValueError : `rows` is not valid, or the result would be larger than 4 GB.
         """
         block, equal = self._block(rows), Parameters.from_mixture(np.ones(len(self)), self.means, self.whitening)
-        check_size(block.n_rows, len(self), "take log_density(rows), or some of the rows at a time")
+        check_size(block.n_rows, len(self), "use log_density(rows), or pass fewer rows at a time")
         return self._engine(n_jobs).component_log_density(block, equal)
 
     @overload
@@ -280,20 +281,21 @@ class Mixture(SciPyNames, Comparisons):
     def responsibilities(
         self, rows: ArrayLike, *, sparse: bool = False, n_jobs: int | None = None
     ) -> Array | csr_array:
-        """Return the responsibilities p(k | x) of the components for each row; Bishop (2006) eq. 9.13.
+        """Return the responsibilities p(k | x) of the components for each row; Bishop (2006), eq. 9.13.
 
-        The result has shape (n_rows, n_components). Each row sums to 1, or to 1 minus the responsibility of the noise.
+        The result has shape (n_rows, n_components). The sum of each row is 1, or 1 minus the responsibility of the
+        noise.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units.
+        rows : rows to evaluate, (n_rows, n_features), data units.
         sparse : whether to return a `scipy.sparse.csr_array`, which takes less memory with thousands of components.
-            Responsibilities that are at most 2⁻⁶⁰ of the largest in their row are dropped. EM ignores them, too.
-        n_jobs : number of threads; None uses every processor.
+            Responsibilities that are at most 2⁻⁶⁰ times the largest one in the row are left out, as in EM.
+        n_jobs : number of threads; None uses all processors.
 
         Raises
         ------
-        ValueError : same as in `log_density`, or an array would be larger than 4 GB.
+        ValueError : `rows` is not valid, or the dense result would be larger than 4 GB.
         TypeError : `rows` does not contain real numbers.
 
         Examples
@@ -309,11 +311,11 @@ class Mixture(SciPyNames, Comparisons):
         engine, block = self._engine(n_jobs), self._block(rows)
         if sparse:
             return self._sparse_responsibilities(block, engine)
-        check_size(block.n_rows, self.n_components, "take sparse=True, predict(rows), or some of the rows at a time")
+        check_size(block.n_rows, self.n_components, "use sparse=True or predict(rows), or pass fewer rows at a time")
         return engine.responsibilities(block, self.parameters)
 
     def _sparse_responsibilities(self, block: Block, engine: Engine[Any]) -> csr_array:
-        """Return the responsibilities that are larger than 2⁻⁶⁰ times the largest one in their row."""
+        """Return the responsibilities that are larger than 2⁻⁶⁰ times the largest one in the row, as a sparse array."""
         from scipy.sparse import csr_array
 
         parts = list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
@@ -329,7 +331,7 @@ class Mixture(SciPyNames, Comparisons):
         return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """Return the most probable component of each row, (n_rows,): −1 for noise, the first of several equal ones."""
+        """Return the index of the most probable component of each row, (n_rows,), the first in a tie; −1 is noise."""
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload
@@ -365,25 +367,25 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        n_rows : number of rows.
-        rng : source of randomness, such as `numpy.random.default_rng(0)`, or a seed. None draws different rows at every
-            call, and generators in the same state draw the same rows. A smaller draw is the beginning of a larger one.
-        component : index of the only component to draw from. By default rows come from all components, in proportion
-            to their weights.
-        return_labels : whether to return labels together with the rows.
-        n_jobs : number of threads; None uses every processor. The result does not depend on this number.
+        n_rows : number of rows to draw.
+        rng : generator, such as `numpy.random.default_rng(0)`, or a seed. With None every call draws different rows.
+            With equal seeds, the rows of a smaller sample are the first rows of a larger sample.
+        component : index of the component from which all rows are drawn. By default rows are drawn from all components,
+            in proportion to the weights.
+        return_labels : whether to return the component of each row, too.
+        n_jobs : number of threads; None uses all processors. The rows do not depend on the number of threads.
 
         Returns
         -------
-        rows : (n_rows, n_features), data units.
-        labels : (n_rows,), index of the component that each row was drawn from, −1 for noise. Only returned if
-            `return_labels` is True.
+        rows : the sample, (n_rows, n_features), data units.
+        labels : index of the component from which each row was drawn, (n_rows,); −1 is noise. Labels are only returned
+            if `return_labels` is True.
 
         Raises
         ------
-        ValueError : `n_rows` or the seed is negative, the component does not exist, or the noise has a volume but no
-            box.
-        TypeError : `n_rows` or `component` is not an integer, or `rng` is not a source of randomness.
+        ValueError : `n_rows` or the seed is negative, the component does not exist, or the noise component was defined
+            by a volume without a box.
+        TypeError : `n_rows` or `component` is not an integer, or `rng` is neither a generator nor a seed.
 
         Examples
         --------
@@ -402,14 +404,14 @@ class Mixture(SciPyNames, Comparisons):
 
     @of_components
     def to_sklearn(self) -> GaussianMixture:
-        """Return a fitted `sklearn.mixture.GaussianMixture` with this distribution.
+        """Return a fitted `sklearn.mixture.GaussianMixture` with the distribution of this mixture.
 
         Returns
         -------
-        estimator : fitted estimator, which can predict, score and sample. `fit` with `warm_start=True` continues from
-            this distribution. Feature names are kept. A covariance structure that scikit-learn does not have becomes
-            "spherical", "diag", "tied" or "full". If a component has weight 0, scikit-learn warns about a logarithm of
-            0, but its results are correct.
+        estimator : fitted estimator, which can predict, score and sample. If `warm_start=True` is set, `fit` starts
+            from this distribution. Feature names are kept. A covariance structure that scikit-learn does not support
+            becomes "spherical", "diag", "tied" or "full". If a component has weight 0, scikit-learn warns about the
+            logarithm of 0, but the results are correct.
 
         Raises
         ------
@@ -460,25 +462,27 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        path : path of the file, usually "….gmm", or a binary file open for writing. An existing file is replaced.
+        path : path of the file, usually "….gmm", or a file opened for writing in binary mode. An existing file is
+            replaced.
 
         Raises
         ------
-        TypeError : `path` is neither a path nor a binary file.
-        ValueError : the parameters are not a valid mixture: the weights don't sum to 1, or a covariance is not positive
-            definite.
-        OSError : the file can't be written.
+        TypeError : `path` is neither a path nor a file opened in binary mode.
+        ValueError : the parameters are not a valid mixture, because the weights do not sum to 1 or a covariance is not
+            positive definite.
+        OSError : the file cannot be written.
         """
         formats.model_file.write(path, self._model, Details(self.feature_names))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary of built-in Python values, for example for JSON; `from_dict` restores it bit for bit.
+        """Return a dictionary of built-in Python values, for example for JSON; `from_dict` restores the same mixture.
 
         Raises
         ------
-        ValueError : the parameters are not a valid mixture; see `save`.
+        ValueError : the parameters are not a valid mixture, because the weights do not sum to 1 or a covariance is not
+            positive definite.
         """
         return formats.model_file.to_dict(self._model, self.feature_names)
 
 
-Mixture.__module__ = "gaussmix"  # where users import it from
+Mixture.__module__ = "gaussmix"  # the public module that exports Mixture

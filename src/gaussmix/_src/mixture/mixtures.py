@@ -1,4 +1,4 @@
-"""The public class `Mixtures`, which stores the mixtures of many groups in a few arrays."""
+"""The public class `Mixtures`, which stores the mixtures of many groups in common arrays."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ _GROUP_ARRAYS = ("weights", "means", "covariances", "converged", "n_iter", "lowe
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mixtures(Sequence[Mixture]):
-    """Mixtures of many groups, as returned by `gaussmix.fit_many`: `mixtures["a"]` is the mixture of group "a".
+    """The mixtures of many groups, which `gaussmix.fit_many` returns; `mixtures["a"]` is the mixture of group "a".
 
     Parameters
     ----------
-    keys : keys of the groups, in order.
+    keys : keys of the groups, in the order of the arrays below.
     weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
         covariances are NaN.
     means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : (n_groups, …), for each group in the compact form of the covariance structure, data units².
+    covariances : covariances of the components, (n_groups, …), data units². The covariances of one group have the shape
+        of `Mixture.covariances`.
     family : covariance structure of all mixtures.
     converged : whether the fit of each group converged, (n_groups,).
     n_iter : number of EM steps of each group, (n_groups,).
     lower_bound : mean log-likelihood of each group at the last step, (n_groups,), nats.
-    errors : for each group without a mixture, its key and the reason as a sentence.
-    notes : for each group whose fit gave warnings, its key and the warnings as sentences.
+    errors : dictionary of the groups that have no mixture, from the key of the group to the reason.
+    notes : dictionary of the groups whose fit gave warnings, from the key of the group to the texts of the warnings.
     feature_names : names of the features of all groups; None if the features have no names.
 
     Notes
     -----
-    An integer in brackets is a position: ``mixtures[0]`` is the mixture of the first group. If keys are integers, use
-    `get_mixture`. Brackets and `get_mixture` raise ValueError with the stored reason if the group has no mixture, and
-    `items` skips such groups.
+    An integer in brackets is a position: ``mixtures[0]`` is the mixture of the first group. If the keys are integers,
+    use `get_mixture` to access a mixture by its key. If a group has no mixture, brackets and `get_mixture` raise
+    ValueError with the reason in `errors`, and `items` leaves the group out.
 
     Examples
     --------
@@ -80,21 +81,21 @@ class Mixtures(Sequence[Mixture]):
 
         def __getattr__(self, name: str) -> Any:
             if name[0] == "_" or not hasattr(Mixture, name):
-                return object.__getattribute__(self, name)  # raises Python's usual AttributeError
+                return object.__getattribute__(self, name)  # raises the usual AttributeError of Python
             raise AttributeError(f"Mixtures has no {name}. Use get_mixture(key).{name}.", name=name, obj=None)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether all fields are equal; NaN is equal to NaN."""
+        """Return whether all fields are equal, where NaN is equal to NaN."""
         if not isinstance(other, Mixtures):
             return NotImplemented
         pairs = ((getattr(self, name), getattr(other, name)) for name in _GROUP_ARRAYS)
         return self._plain() == other._plain() and all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
 
     def _plain(self) -> tuple[Any, ...]:
-        """Return everything that is not an array."""
+        """Return all fields that are not arrays."""
         notes = {key: [*texts] for key, texts in self.notes.items()}
         return self.keys, self.family, self.errors, notes, self.feature_names
 
@@ -116,7 +117,7 @@ class Mixtures(Sequence[Mixture]):
             key = self.keys[nth := range(len(self))[index(i)]]
         except IndexError:
             size = counted(len(self), "group")
-            raise IndexError(f"There are {size}, so there is no position {i}. Use get_mixture for keys.") from None
+            raise IndexError(f"There are {size}, so there is no position {i}. For keys, use get_mixture.") from None
         if key in self.errors:
             raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
         weights, means = self.weights[nth], self.means[nth]
@@ -138,7 +139,7 @@ class Mixtures(Sequence[Mixture]):
         Raises
         ------
         KeyError : no group has this key.
-        ValueError : the group has no mixture; the message says why.
+        ValueError : the group has no mixture; the message gives the reason.
         """
         try:
             nth = self._positions[key]
@@ -147,21 +148,22 @@ class Mixtures(Sequence[Mixture]):
         return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
-        """Return an iterator over the key and the mixture of each group that has a mixture."""
+        """Return an iterator over pairs of key and mixture, for all groups that have a mixture."""
         return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
 
     def save(self, path: PathOrFile) -> None:
-        """Write all mixtures, keys, outcomes and errors to one file. If writing fails, no partial file remains.
+        """Write the mixtures and all other fields to one file. If writing fails, no partial file remains.
 
         Parameters
         ----------
-        path : path of the file, usually "….gmm", or a binary file open for writing. An existing file is replaced.
+        path : path of the file, usually "….gmm", or a file opened for writing in binary mode. An existing file is
+            replaced.
 
         Raises
         ------
-        TypeError : `path` is neither a path nor a binary file.
+        TypeError : `path` is neither a path nor a file opened in binary mode.
         ValueError : a key is neither a string nor a number, or the covariance structure is not registered.
-        OSError : the file can't be written.
+        OSError : the file cannot be written.
         """
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in _GROUP_ARRAYS}
         errors = {self._positions[key]: sentence for key, sentence in self.errors.items()}
@@ -170,9 +172,9 @@ class Mixtures(Sequence[Mixture]):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Mixtures:
-        """Read mixtures from a file, bit for bit as they were saved. No code in the file is executed.
+        """Read mixtures from a file, exactly as they were saved. No code from the file is executed.
 
-        Parameters and errors are the same as in `Mixture.load`. The file was written by `save` or the command line.
+        The file must have been written by `save` or the command line. `Mixture.load` has the same parameter and errors.
         """
         record = mixtures_file.read(path)
         kinds: dict[str, Any] = dict.fromkeys(_GROUP_ARRAYS, np.float64) | {"converged": np.bool_, "n_iter": np.int64}
@@ -187,4 +189,4 @@ class Mixtures(Sequence[Mixture]):
         return {key: nth for nth, key in enumerate(self.keys)}
 
 
-Mixtures.__module__ = "gaussmix"  # where users import it from
+Mixtures.__module__ = "gaussmix"  # the public module that exports Mixtures

@@ -1,4 +1,4 @@
-"""Predictive distributions of many rows: mixtures that share their covariances, stored as three arrays."""
+"""Predictive distributions of many rows, which are mixtures with the same covariances, stored in three arrays."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class PredictiveDistribution:
-    """Predictive distributions p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of many rows x, each of them a `Mixture`.
+    """Predictive distributions p(y | x) = Σ_k γ_k(x) N(y | m_k(x), C_k) of many rows x, as one `Mixture` per row.
 
     `predictive[i]` is the predictive distribution of row i.
 
     Parameters
     ----------
-    weights : weights γ of the components, (n_rows, n_components).
-    means : means m of the components, (n_rows, n_components, n_targets), data units.
-    covariances : covariances C_k, which all rows share, in the shape of `family.shape`, data units².
+    weights : weights γ_k(x) of the components for each row, (n_rows, n_components).
+    means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), data units.
+    covariances : covariances C_k of the components, which are the same for all rows, in the shape `family.shape`, data
+        units².
     family : covariance structure.
     names : names of the targets; None if the targets have no names.
     """
@@ -52,14 +53,14 @@ class PredictiveDistribution:
     def _from_conditional(
         cls, split: Conditional, weights: Array, rows: Rows, order: Indices, names: tuple[str, ...] | None
     ) -> PredictiveDistribution:
-        """Make the prediction for rows (n_rows, n_known), with the unknown features in the given order."""
+        """Make the distributions for rows (n_rows, n_known), with the unknown features in the given order."""
         means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
         covariances = split.covariances.marginal(order)
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
 
     @classmethod
     def concatenate(cls, parts: Sequence[PredictiveDistribution]) -> PredictiveDistribution:
-        """Join the predictions of consecutive rows."""
+        """Join the predictive distributions of consecutive blocks of rows."""
         weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
         return replace(parts[0], weights=weights, means=means)
 
@@ -75,21 +76,21 @@ class PredictiveDistribution:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:
-        """Return log p(y | x) of a value of the targets for each row, (n_rows,), nats: the logarithmic score.
+        """Return the log density log p(y | x) of each row, the logarithmic score, (n_rows,), nats.
 
         Parameters
         ----------
-        y : (n_rows, n_targets), or (n_rows,) if there is one target, data units.
+        y : values of the targets, (n_rows, n_targets), or (n_rows,) if there is one target, data units.
 
         Raises
         ------
-        ValueError : y has another shape, or contains NaN or infinity.
+        ValueError : y has a different shape, or contains NaN or infinity.
         """
         n_rows, n_components, n_targets = self.means.shape
         values = check_finite("y", y)
         if values.shape not in ((n_rows, n_targets), (n_rows,) * (n_targets == 1)):
             raise ValueError(
-                f"y has shape {values.shape}, but there are {n_rows} rows of {counted(n_targets, 'target')}."
+                f"y has shape {values.shape}, but there are {n_rows} rows with {counted(n_targets, 'target')}."
             )
         values = values.reshape(n_rows, n_targets)
         whitening = self._each.whitening
@@ -104,7 +105,7 @@ class PredictiveDistribution:
 
         Parameters
         ----------
-        p : probabilities (n_quantiles,), in (0, 1).
+        p : probabilities of the quantiles, (n_quantiles,), in (0, 1).
         """
         n_rows, n_components, n_targets = self.means.shape
         deviations = np.sqrt(self._each.variances())
@@ -121,7 +122,7 @@ class PredictiveDistribution:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Tasks that predict the features at `targets` from the other features, for every row of a block."""
+    """A prediction task: features at the indices `targets` are predicted from the other features of a block's rows."""
 
     mixture: Mixture
     targets: Indices
@@ -133,18 +134,18 @@ class Regression:
 
     @property
     def _order(self) -> Indices:
-        """Return the rank of each target when the targets are sorted by their index in the mixture."""
+        """Return the position that each target has after sorting the targets by their indices."""
         return np.argsort(np.argsort(self.targets))
 
     def mean(self, block: Block) -> Array:
-        """Return E[y | x], (n_rows, n_targets)."""
+        """Return the conditional means E[y | x] of the targets, (n_rows, n_targets)."""
         return self._by_pattern(block, Regression._mean, lambda targets: targets.mean)
 
     def _mean(self, rows: Rows) -> Array:
         return self.mixture.conditional_mean(rows, self._inputs, n_jobs=self.n_jobs)[:, self._order]
 
     def deviation(self, block: Block) -> Array:
-        """Return the standard deviation of y given x, (n_rows, n_targets)."""
+        """Return the standard deviations of the targets y given x, (n_rows, n_targets)."""
         return self._by_pattern(block, Regression._deviation, lambda targets: np.sqrt(np.diagonal(targets.covariance)))
 
     def _deviation(self, rows: Rows) -> Array:
@@ -157,7 +158,7 @@ class Regression:
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():
-            raise ValueError("predict_mixture needs complete rows: rows with missing values need other covariances.")
+            raise ValueError("predict_mixture needs complete rows: rows with missing values have other covariances.")
         names = names_at(self.mixture.feature_names, self.targets)
         weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
         return PredictiveDistribution._from_conditional(
@@ -165,7 +166,7 @@ class Regression:
         )
 
     def quantiles(self, block: Block, levels: Array) -> Array:
-        """Return quantiles of each target given x, (n_rows, n_targets, n_quantiles)."""
+        """Return quantiles of each target y given x, (n_rows, n_targets, n_quantiles)."""
 
         def alone(targets: Mixture) -> Array:
             return np.stack([targets.marginal([j]).quantile(levels) for j in range(targets.n_features)])
@@ -175,9 +176,10 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """Call `method` for each group of rows that lack the same values, with the mixture of the other features.
+        """Call `method` for each group of rows with the same missing features, with the marginal of the other features.
 
-        The result has shape (n_rows, …). For rows without any predictor, `alone` computes it from the targets' mixture.
+        The result has shape (n_rows, …). If all predictors of a row are missing, `alone` computes the result from the
+        marginal mixture of the targets.
         """
         rows = self._predictors(block)
         missing = np.isnan(rows)
@@ -197,22 +199,22 @@ class Regression:
         return np.asarray(np.concatenate(parts)[order])
 
     def _predictors(self, block: Block) -> Rows:
-        """Return the predictors as a C-contiguous array, so that results do not depend on the memory layout."""
+        """Return the predictors as a C-contiguous array, so that results do not depend on the rows' memory layout."""
         is_wide = block.rows.shape[1] == self.mixture.n_features
         return np.ascontiguousarray(block.rows[:, self._inputs] if is_wide else block.rows)
 
 
 def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> Array:
-    """Return the p-quantile of a univariate mixture for each row, (n_rows,), by bracketing the roots of all rows.
+    """Return the p-quantile of one univariate mixture per row, (n_rows,), by root finding for all rows at once.
 
     Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 < p < 1.
     """
-    if p > 0.5:  # the smaller of the two masses is more accurate
+    if p > 0.5:  # a small mass is more accurate than 1 minus a small mass
         return -row_quantiles(weights, -means, deviations, 1 - p)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
     def excess(at: Array, rows: Indices) -> tuple[Array, Array]:
-        """Return log of (mass below) / p, and its derivative."""
+        """Return the log of (mass below `at`) / p, and the derivative of this log."""
         whitened, levels = (at[:, None] - means[rows]) / deviations, weights[rows]
         mass = np.einsum("nk,nk->n", levels, ndtr(whitened))
         density = np.einsum("nk,nk,k->n", levels, np.exp(-0.5 * whitened**2), height)
@@ -221,7 +223,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     # The quantile lies between the quantiles of the single components. The mass below x lies between max_k π_k Φ_k(x)
     # and K times this value.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # fraction of a component's mass; a fraction of 1 or more gives the bound infinity
+        part = p / weights  # fraction of a component's mass; a fraction of 1 or more makes the bound infinite
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))
@@ -231,4 +233,4 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))
 
 
-PredictiveDistribution.__module__ = "gaussmix"  # where users import it from
+PredictiveDistribution.__module__ = "gaussmix"  # the public module that exports PredictiveDistribution

@@ -20,7 +20,7 @@ Labels = NDArray[np.int64]
 
 
 def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: Engine[Any]) -> tuple[Array, Labels]:
-    """Draw rows (n_rows, n_features) in random order, and their components (n_rows,), from one component or all."""
+    """Draw rows (n_rows, n_features) from all components or from one, in random order, with labels (n_rows,)."""
     count, source = check_count("n_rows", n_rows, 0), generator(rng)
     check_array_size("n_rows", count, model.n_features)
     noise = model.noise if component is None else None
@@ -30,14 +30,14 @@ def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: E
 
 
 def check_array_size(name: str, n_rows: int, n_features: int) -> None:
-    """Raise ValueError if an array cannot have `n_rows` rows."""
-    limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # bytes
+    """Raise ValueError if an array cannot have `n_rows` rows of `n_features` float64 values."""
+    limit = int(np.iinfo(np.intp).max) // (8 * n_features)  # largest number of rows
     if n_rows > limit:
-        raise ValueError(f"{name}={n_rows} must be at most {limit}, since an array has no more bytes. Draw fewer rows.")
+        raise ValueError(f"{name}={n_rows} must be at most {limit}, which is NumPy's limit. Draw fewer rows.")
 
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
-    """Replace random rows by noise; like every other row, a row of noise depends only on its index and the key."""
+    """Replace random rows by noise. Each row depends only on its index and the keys, as rows of components do."""
     assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
@@ -48,9 +48,9 @@ def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.G
 
 
 def alone(component: int, n_components: int) -> Array:
-    """Return weights (n_components,), 1 for one component and 0 for all others; raises TypeError or ValueError."""
+    """Return weights (n_components,), 1 for `component` and 0 for all others; raises TypeError or ValueError."""
     if isinstance(component, bool) or not isinstance(component, int | np.integer):
-        raise ParameterTypeError(f"component must be a number, counted from 0, not {component!r:.60}.")
+        raise ParameterTypeError(f"component must be an index, counted from 0, not {component!r:.60}.")
     if not 0 <= component < n_components:
         raise ValueError(f"There is no component {component}: the mixture has {n_components}, counted from 0.")
     weights = np.zeros(n_components)
@@ -61,20 +61,21 @@ def alone(component: int, n_components: int) -> Array:
 def draw(
     weights: Array, means: Array, whitening: Whitening, n_rows: int, rng: np.random.Generator, engine: Engine[Any]
 ) -> tuple[Array, Labels]:
-    """Draw labels by the inverse cdf, then rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
+    """Draw labels by inverting the cdf, and rows x = μ_k + W_k⁻¹ z with z standard normal; Bishop (2006) section 11.1.
 
-    The generator only supplies a key of 64 bits, from which the engine computes all numbers. Rows are in random order.
+    The generator `rng` only supplies a key of 64 bits, from which the engine computes all random numbers. The rows are
+    in random order.
     """
     key = int(rng.integers(2**64, dtype=np.uint64))
     return engine.draw(n_rows, cumulative_weights(weights), means, whitening, key)
 
 
 def cumulative_weights(weights: Array) -> Array:
-    """Return cumulative weights (n_components,); a number in [0, 1) selects the first component that exceeds it.
+    """Return cumulative weights (n_components,); a number in [0, 1) selects the first entry that is larger.
 
-    A component of weight 0 is never selected. Weights may have any positive sum.
+    A component of weight 0 is never selected. The sum of `weights` may be any positive number.
     """
     cumulative = np.cumsum(weights)
     cumulative /= cumulative[-1]
-    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # prevents a gap below 1 due to rounding of the sum
+    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # rounding might leave a gap below 1
     return cumulative

@@ -1,4 +1,4 @@
-"""Methods of `Mixture` with the names and meanings of SciPy's frozen distributions."""
+"""Methods of `Mixture` that have the names and meanings of the methods of SciPy's frozen distributions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_den
 
 
 class SciPyNames(Conditionals, Parts, Masses):
-    """A mixture with the methods of `scipy.stats` distributions for densities, draws, deviations and intervals."""
+    """A mixture with the methods pdf, logpdf, rvs, std and interval of `scipy.stats` distributions."""
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             if name in _OF_ESTIMATORS:
                 raise AttributeError(f"Mixture has no {name}. Use {_OF_ESTIMATORS[name]}.", name=name, obj=None)
-            return object.__getattribute__(self, name)  # raises Python's usual AttributeError
+            return object.__getattribute__(self, name)  # raises the usual AttributeError of Python
 
     def pdf(self, x: ArrayLike) -> Array:
-        """Return the density p(x) per unit of data volume, (n_points,). Arguments and errors: same as in `logpdf`.
+        """Return the density p(x) per unit of data volume. Arguments, shapes and errors are the same as in `logpdf`.
 
         Examples
         --------
@@ -44,11 +44,12 @@ class SciPyNames(Conditionals, Parts, Masses):
         return np.exp(self.logpdf(x))[()]
 
     def logpdf(self, x: ArrayLike) -> Array:
-        """Return log p(x) in nats at points in SciPy's shapes; `log_density` is the version for rows.
+        """Return log p(x), in nats, at points x in the shapes that SciPy accepts; `log_density` only accepts rows.
 
         Parameters
         ----------
-        x : (…, n_features), data units. If there is one feature, x may also be a number or have shape (n_points,).
+        x : points, (…, n_features), data units. If there is one feature, x may also be a number or have shape
+            (n_points,).
 
         Returns
         -------
@@ -56,7 +57,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Raises
         ------
-        ValueError : x has another shape, or contains NaN or infinity.
+        ValueError : x has a different shape, or contains NaN or infinity.
         TypeError : x does not contain real numbers.
 
         Examples
@@ -73,7 +74,7 @@ class SciPyNames(Conditionals, Parts, Masses):
             points = points[..., None]
         if not points.ndim or points.shape[-1] != self.n_features:
             raise ValueError(
-                f"x must have shape (…, {self.n_features}), not {points.shape}: the last axis has features."
+                f"x must have shape (…, {self.n_features}), not {points.shape}: the last axis contains features."
             )
         return self._log_levels(points.reshape(-1, self.n_features)).reshape(points.shape[:-1])[()]
 
@@ -82,21 +83,22 @@ class SciPyNames(Conditionals, Parts, Masses):
         size: int | tuple[int, ...] = 1,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
     ) -> Array:
-        """Draw rows without labels; `sample` also returns the labels.
+        """Draw rows without labels, whereas `sample` also returns labels.
 
         Parameters
         ----------
-        size : number of rows, or the shape of several axes of rows.
-        random_state : a seed, a generator or a RandomState; None draws different rows at every call.
+        size : number of rows, or the shape of an array of rows, such as (2, 3) for 6 rows.
+        random_state : a seed, a generator or a RandomState. With None every call draws different rows.
 
         Returns
         -------
-        rows : (n_features,) for size 1, otherwise (size, n_features), with one axis per number in `size`; data units.
+        rows : the sample, (n_features,) if `size` is 1, otherwise (*size, n_features), data units.
 
         Raises
         ------
-        ValueError : `size` is negative, or the noise has a volume but no box.
-        TypeError : `size` does not consist of integers, or `random_state` is not a source of randomness.
+        ValueError : `size` is negative, or the noise component was defined by a volume without a box.
+        TypeError : `size` does not consist of integers, or `random_state` is neither a seed, a generator nor a
+            RandomState.
 
         Examples
         --------
@@ -127,15 +129,16 @@ class SciPyNames(Conditionals, Parts, Masses):
 
     @of_components
     def interval(self, confidence: float) -> tuple[Array, Array]:
-        """Return, for each feature alone, the central interval that contains this probability.
+        """Return for each single feature the central interval that has the probability `confidence`.
 
         Parameters
         ----------
-        confidence : probability, from 0 to 1. The masses below and above the interval are equal.
+        confidence : probability of the interval, from 0 to 1. The probabilities below and above the interval are equal.
 
         Returns
         -------
-        lower, upper : (n_features,) each, data units: the quantiles (1 ∓ confidence) / 2 of the marginals.
+        lower, upper : ends of the intervals, (n_features,) each, data units: the quantiles (1 ∓ confidence) / 2 of the
+            marginals.
 
         Raises
         ------
@@ -158,7 +161,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
 
 def _lengths(size: Any) -> tuple[int, ...]:
-    """Return the lengths of the axes that `size` describes, none for size 1; raises TypeError or ValueError."""
+    """Return `size` as a tuple of axis lengths, which is empty for size 1; raises TypeError or ValueError."""
     if not isinstance(size, Integral | tuple):
         raise ParameterTypeError(f"size must be an integer ≥ 0 or a tuple of such integers, not {size!r:.60}.")
     lengths = tuple(check_count("size", length, 0) for length in (size if isinstance(size, tuple) else (size,)))

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from gaussmix._src.errors import ParameterTypeError
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.floating[Any]]  # (n_rows, n_features), float32 or float64, any strides
+Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
-MAX_GIGABYTES = 4.0  # largest array with one number per row and component
-PIECE_VALUES = 2**19  # values for one NumPy call, 4 MB: about 2 ms, including the first touch of the memory
+MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
+PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, which take about 2 ms if the memory is new
 
 
 def frozen(array: Array) -> Array:
-    """Mark an array that we own as read-only, and return it."""
+    """Mark an array that gaussmix created as read-only, and return the same array."""
     array.flags.writeable = False
     return array
 
@@ -31,21 +31,21 @@ def copied(values: NDArray[Any]) -> Array:
 
 
 def check_size(n_rows: int, n_components: int, instead: str) -> None:
-    """Raise ValueError if an array (n_rows, n_components) would exceed `MAX_GIGABYTES`; `instead` is the advice."""
+    """Raise ValueError, with the advice `instead`, if an array (n_rows, n_components) would exceed `MAX_GIGABYTES`."""
     if (gigabytes := 8e-9 * n_rows * n_components) > MAX_GIGABYTES:
         size = f"{n_rows:,} × {n_components:,} numbers would take {gigabytes:,.1f} GB"
-        raise ValueError(f"An array of {size}, above the limit of {MAX_GIGABYTES:g} GB: {instead}.")
+        raise ValueError(f"An array of {size}, but the limit is {MAX_GIGABYTES:g} GB: {instead}.")
 
 
 @cache
 def below_diagonal(n: int) -> tuple[Indices, Indices]:
-    """Return the indices i > j of the entries below the diagonal of a matrix (n, n)."""
+    """Return the row indices i and the column indices j < i of all entries below the diagonal of a matrix (n, n)."""
     rows, columns = np.tril_indices(n, -1)
     return rows, columns
 
 
 def block_diagonal(*blocks: Array) -> Array:
-    """Put matrices (…, n_rows, n_columns) along the diagonal of one, six times as fast as SciPy's `block_diag`."""
+    """Return a block-diagonal matrix of matrices (…, n_rows, n_columns), six times as fast as SciPy's `block_diag`."""
     size = np.sum([block.shape[-2:] for block in blocks], axis=0).tolist()
     whole, row, column = np.zeros((*blocks[0].shape[:-2], *size)), 0, 0
     for block in blocks:
@@ -56,9 +56,9 @@ def block_diagonal(*blocks: Array) -> Array:
 
 
 def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yield slices of the first axis of an array of this shape, in order; a small array is one piece.
+    """Yield slices of the first axis that split an array of this shape into pieces; a small array is one piece.
 
-    Working on pieces limits the memory of NumPy's temporary arrays.
+    Working on one piece at a time limits the memory that NumPy's temporary arrays take.
     """
     values = prod(shape)
     if values <= PIECE_VALUES:
@@ -69,13 +69,13 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-CPU = 1  # DLPack's number for the CPU
+CPU = 1  # the number by which DLPack identifies a CPU
 
 
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    NumPy would ignore masks, and GPU libraries refuse implicit conversion. Other values are returned unchanged.
+    Otherwise NumPy would ignore masks, and libraries for GPUs would raise errors. Other values remain unchanged.
 
     Raises TypeError if the array can't be copied from its device.
     """
@@ -85,7 +85,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
             return _copied(values)
         try:
             np.asarray(values)
-        except RuntimeError:  # a device of a library that only pretends to be another one
+        except RuntimeError:  # array-api-strict simulates other devices in CPU memory
             return _copied(values)
         return values
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
@@ -97,18 +97,18 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
 
 
 def _copied(values: Any) -> Any:
-    """Return a copy of an array on another device."""
+    """Copy an array from another device to a NumPy array."""
     try:
         return np.from_dlpack(values, device="cpu", copy=True)
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
         raise ParameterTypeError(
             f"An array of {type(values).__module__.partition('.')[0]} is on another device and can't be copied from it "
-            f"({error}). Copy it first, such as X.cpu() or X.get()."
+            f"({error}). Copy it first, for example by X.cpu() or X.get()."
         ) from error
 
 
 def narrowed(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Rows:
-    """Convert values to a floating type, or return them unchanged if a finite value would become infinite."""
+    """Convert values to the type `dtype`, or return them unchanged if a finite value would become infinite."""
     if dtype == values.dtype:
         return values
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Access to the C++ core."""
+"""Access to the C++ core, gaussmix._core."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def native_target() -> core.Target:
     if (faster := core.omitted()) and not os.environ.get("GAUSSMIX_ISA"):
         warn(
             f"gaussmix was compiled without the faster kernels that this processor can run ({faster}). Install it from "
-            "source on this machine, or with GAUSSMIX_INSTRUCTION_SETS=all in the environment."
+            "source on this machine, or set GAUSSMIX_INSTRUCTION_SETS=all in the environment before installing it."
         )
     return target

@@ -1,4 +1,4 @@
-"""Sums of products of arrays, computed so that no bit depends on the processor."""
+"""Sums of products of arrays that are equal to the last bit on every processor."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from gaussmix._src.numerics.arrays import Array
 
-MAX_PRODUCTS = 2**15  # products that are held at the same time
-MAX_SHORT_SUM = 7  # longest sum that NumPy's `reduce` adds up sequentially and slowly
+MAX_PRODUCTS = 2**15  # largest number of products that are kept in memory at once
+MAX_SHORT_SUM = 7  # longest sum for which a loop is faster than NumPy's `reduce`, with the same bits
 
 
 def einsum(subscripts: str, first: Array, second: Array) -> Array:
-    """Compute `np.einsum` of two arrays, rounding every product and sum, because NumPy's are fused on arm64.
+    """Compute `np.einsum` of two arrays with every product rounded, because NumPy's version fuses products on arm64.
 
-    The bits of a value in the result do not depend on what else is computed with it.
+    The bits of one value in the result do not depend on the other values in the arrays.
     """
     one, other, axes = _plan(subscripts)
     left, right = first.transpose(one[0])[one[1]], second.transpose(other[0])[other[1]]
-    if left.size * right.size <= MAX_PRODUCTS:  # true for most M-steps
+    if left.size * right.size <= MAX_PRODUCTS:  # the usual case in M-steps
         return np.asarray(np.add.reduce(np.multiply(left, right, order="C"), axis=axes))
-    # Products are fastest if the terms of a sum are adjacent in memory.
+    # Multiplication is fastest if the terms of each sum are adjacent in memory.
     left, right = np.broadcast_arrays(np.ascontiguousarray(left), np.ascontiguousarray(right))
     result = np.empty(left.shape[: axes[0]])
     _sum_into(result, left, right, axes)
@@ -31,7 +31,7 @@ def einsum(subscripts: str, first: Array, second: Array) -> Array:
 
 @cache
 def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
-    """Return how to align both arrays to one axis per letter, letters of the result first, and the axes to sum."""
+    """Return how to transpose and expand both arrays to common axes, the result's axes first, and the axes to sum."""
     letters, result = subscripts.split("->")
     one, other = letters.split(",")
     order = [*result, *(letter for letter in dict.fromkeys(one + other) if letter not in result)]
@@ -44,7 +44,7 @@ def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
 
 
 def _sum_into(result: Array, left: Array, right: Array, axes: tuple[int, ...]) -> None:
-    """Write the sums over the last axes into `result`, in pieces along its axes."""
+    """Write the sums of left × right over `axes` into `result`, in pieces along the axes of `result`."""
     axis = next((axis for axis, length in enumerate(result.shape) if length > 1), None)
     if left.size <= MAX_PRODUCTS and axes == (-1,) and 1 < left.shape[-1] <= MAX_SHORT_SUM:
         result[...] = 0.0

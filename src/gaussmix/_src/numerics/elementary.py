@@ -1,4 +1,4 @@
-"""Elementary functions of arrays whose last bits do not depend on the processor, and sums in log space."""
+"""Elementary functions of arrays that give the same bits on every processor, and sums in log space."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from gaussmix._src.errors import SingularCovarianceError
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-_MAX_VALUES = 2**13  # for this many values all steps of `exponential` stay in the cache
-_MIN_LOG = -746.0  # e^x is 0 from here down
-_LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # their sum is ln 2; n · high is exact
+_MAX_VALUES = 2**13  # number of values for which all arrays of `exponential` fit in the cache
+_MIN_LOG = -746.0  # e^x is rounded to 0 for x below this value
+_LN2_HIGH, _LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # the sum is ln 2; n · LN2_HIGH is exact
 
 
 def log(values: Array) -> Array:
-    """Return the natural logarithm of an array with at least one dimension; −inf for 0.
+    """Return the natural logarithm of an array with at least one dimension; the logarithm of 0 is −inf.
 
-    NumPy's logarithm is not used, because its last bit depends on the processor.
+    The function replaces NumPy's logarithm, whose last bit depends on the processor.
     """
     return native_target().log(np.ascontiguousarray(values).ravel()).reshape(values.shape)
 
 
 def exponential(values: Array) -> Array:
-    """Return e^x for x < 700 by sums and products alone, because the last bit of NumPy's depends on the processor."""
+    """Return e^x for x < 700 with the same bits on every processor, unlike NumPy, by sums and products alone."""
     if values.size > _MAX_VALUES:
         result = np.empty(values.shape)
         flat, n_all = result.reshape(-1), values.reshape(-1)
@@ -33,16 +33,16 @@ def exponential(values: Array) -> Array:
     power = np.rint(values / (_LN2_HIGH + _LN2_LOW))
     rest = (values - power * _LN2_HIGH) - power * _LN2_LOW
     series = np.ones_like(rest)
-    for n in range(14, 0, -1):  # |rest| < 0.35: the remainder of the series is below 2⁻⁶²
+    for n in range(14, 0, -1):  # 14 terms suffice: since |rest| < 0.35, the remainder is below 2⁻⁶²
         series = 1.0 + rest / n * series
     return np.ldexp(series, power.astype(np.intp))
 
 
 def inverse_root(variances: Array) -> Array:
-    """Return v^(−½) of variances whose first axis is the component.
+    """Return v^(−½) of variances v, (n_components, …).
 
-    Raises SingularCovarianceError, which names components, if variances are not positive and finite, or so small that
-    digits are missing (below 2.2e-308).
+    Raises SingularCovarianceError with the indices of components whose variances are not positive, not finite or below
+    2.2e-308, because numbers below 2.2e-308 have fewer digits.
     """
     usable = (variances >= np.finfo(np.float64).tiny) & np.isfinite(variances)
     if not usable.all():
@@ -51,9 +51,9 @@ def inverse_root(variances: Array) -> Array:
 
 
 def log_sum(log_terms: Array, axis: int = -1) -> Array:
-    """Return log Σ exp(t) along an axis, −inf if every t is −inf; five times as fast as SciPy's `logsumexp`.
+    """Return log Σ exp(t) along an axis, or −inf if every t is −inf; five times as fast as SciPy's `logsumexp`.
 
-    This function is used for reports only. Fits need the reproducible bits of `softmax_and_log_sum`.
+    Only reports use this function, because its last bits depend on the processor. Fits use `softmax_and_log_sum`.
     """
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0
@@ -68,7 +68,7 @@ def softmax(log_terms: Array, axis: int = -1) -> Array:
 
 
 def softmax_and_log_sum(log_terms: Array, axis: int = -1) -> tuple[Array, Array]:
-    """Return exp(t) / Σ exp(t) and log Σ exp(t) along an axis; NaN and −inf if every t is −inf."""
+    """Return exp(t) / Σ exp(t) and log Σ exp(t) along an axis; if every t is −inf, the results are NaN and −inf."""
     largest = log_terms.max(axis=axis, keepdims=True)
     largest[largest == -np.inf] = 0.0
     terms = exponential(log_terms - largest)
@@ -84,6 +84,6 @@ def log_gamma(values: Array) -> Array:
 
 
 def gammas(values: Array) -> tuple[Array, Array]:
-    """Return log Γ(x) and ψ(x) = d log Γ(x) / dx of positive numbers."""
+    """Return log Γ(x) and its derivative ψ(x) for positive numbers x."""
     logs, derivatives = native_target().gammas(np.ascontiguousarray(values).ravel())
     return logs.reshape(values.shape), derivatives.reshape(values.shape)

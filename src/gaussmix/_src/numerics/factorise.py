@@ -1,4 +1,4 @@
-"""Inverse Cholesky factors of a stack of covariances."""
+"""Inverse Cholesky factors of several covariance matrices."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.einsum import einsum
 
 # A covariance is singular to working precision if Σ_jj (Σ⁻¹)_jj reaches this value divided by the number of features,
-# because rounding then determines the inverse. The C++ core has the same constant, which a test compares.
+# because rounding errors then determine the inverse. The C++ core defines the constant.
 MAX_INFLATION = core.MAX_INFLATION
-MIN_ROUNDING = 1e-6  # nats; smallest rounding of a log density that matters
+MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nats are ignored
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and failures (n,), where W is NaN. Factorisation fails
-    if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and failures (n,), for which W is NaN. Factorisation
+    fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 
 
 def lower_roots(covariances: Array) -> Array:
-    """Return Cholesky factors L of covariances (n, d, d) that `factorise` accepts, with bits that LAPACK can't vary."""
+    """Return Cholesky factors of covariances (n, d, d) that `factorise` accepts; no bit depends on LAPACK."""
     roots = np.zeros(covariances.shape)
     for j in range(covariances.shape[1]):
         left = covariances[:, j:, j] - einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])

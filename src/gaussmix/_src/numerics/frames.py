@@ -1,4 +1,4 @@
-"""Conversion of in-memory data frames, of any library that narwhals supports, to rows of numbers."""
+"""Conversion of data frames in memory, from any library that narwhals supports, to arrays of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gaussmix._src.numerics.arrays import Rows
 from gaussmix._src.numerics.rows import BadCell
 from gaussmix._src.numerics.threads import cached_property
 
-COMPLEX = "Complex data not supported: X must be real numbers; real and imaginary part can be two columns."
+COMPLEX = "Complex data not supported: X must contain real numbers. Pass real and imaginary parts as two columns."
 _TIMES = (
     "dates, times or durations",
     "Give numbers: divide durations by a unit, such as np.timedelta64(1, 's'), and dates after subtracting an origin.",
@@ -31,23 +31,23 @@ _DIGITS = "text", "Give numbers: convert such columns first, for example by .ast
 _OTHER = "Give numbers: leave such columns out."
 _INFINITE = "infinity", "Make such cells NaN where missing values are allowed, or leave such columns out."
 _FLOATS = {np.dtype(np.float64)}, {np.dtype(np.float32)}
-_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # long integers, which may become equal as doubles
+_MERGING = ("Int64", "UInt64", "Int128", "UInt128")  # types of integers that may become equal when converted to float64
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A data frame in memory, made by pandas, polars, Arrow or another library."""
 
-    native: Any  # the data frame of its own library
-    data: Any  # the same data frame wrapped by narwhals
+    native: Any  # the data frame as the user passed it
+    data: Any  # the same data frame, wrapped by narwhals
 
     @classmethod
     def from_table(cls, table: Any) -> Frame | None:
         """Wrap a data frame; return None for other objects, and raise ValueError if two columns have the same name.
 
-        Arrow record batches become tables without copying. narwhals is not imported for objects without columns.
+        Arrow record batches become Arrow tables without copying. For objects without columns narwhals is not imported.
         """
-        # The class is checked first, because reading `columns` of a lazy polars frame is slow and warns.
+        # The class is checked first, because reading `columns` of a lazy polars frame is slow and gives a warning.
         if isinstance(table, np.ndarray) or not (hasattr(type(table), "columns") or hasattr(table, "columns")):
             return None
         import narwhals.stable.v2 as nw
@@ -66,33 +66,33 @@ class Frame:
         except DuplicateError:
             names = list(table.column_names if hasattr(table, "column_names") else table.columns)
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"A table has two columns called {twice!r}: rename one.") from None
+            raise ValueError(f"A table has two columns called {twice!r}: rename one of them.") from None
 
     @cached_property
     def names(self) -> tuple[Any, ...]:
-        """Return the names of the columns, which are strings in all libraries except pandas."""
+        """Return the names of the columns, which are always strings except in pandas."""
         return tuple(self.data.columns)
 
     @property
     def library(self) -> str:
-        """Return the name of the frame's library: "pandas", "polars", "pyarrow" or another."""
+        """Return the name of the library that made the data frame, such as "pandas", "polars" or "pyarrow"."""
         return str(self.data.implementation.value)
 
     def only(self, names: Iterable[str]) -> Any:
-        """Return the native frame with only these columns, in this order, or unchanged if one of them is missing."""
+        """Return a native frame with only these columns, in this order, or the whole frame if a column is missing."""
         wanted = list(names)
         return self.data.select(wanted).to_native() if set(wanted) <= set(self.names) else self.native
 
     def with_columns(self, columns: Mapping[str, Any]) -> Any:
-        """Return the native frame with additional columns, (n_rows,) each; raises ValueError if a name exists."""
+        """Return a native frame with additional columns, (n_rows,) each; raises ValueError if a name already exists."""
         import narwhals.stable.v2 as nw
 
         taken = [name for name in columns if name in self.names]
         if taken:
-            raise ValueError(f"X has a column called {taken[0]!r} already: rename it.")
+            raise ValueError(f"X already has a column called {taken[0]!r}: rename it.")
         backend = self.data.implementation
         series = [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
-        if hasattr(self.native, "iloc"):  # because pandas would align by row labels
+        if hasattr(self.native, "iloc"):  # pandas would align Series by row labels, so arrays are assigned
             native = self.native.copy()
             for each in series:
                 native[each.name] = each.to_numpy()
@@ -100,12 +100,13 @@ class Frame:
         return self.data.with_columns(*series).to_native()
 
     def rows(self, called: str) -> Rows:
-        """Return the rows, (n_rows, n_columns), with nulls as NaN; float32 if all columns are, otherwise float64.
+        """Return an array (n_rows, n_columns) with nulls as NaN; float32 if all columns are float32, otherwise float64.
 
         A pandas frame that stores its numbers in one block is not copied. Other frames are converted column by column.
 
-        Raises ValueError if a column contains text or complex numbers, and TypeError if it contains categories, times
-        or other things that are not numbers. The errors call the frame `called`, and name all such columns.
+        Raises ValueError if a column contains text or complex numbers, and TypeError if a column contains categories,
+        times or other objects that are not numbers. The message refers to the frame as `called`, and names all such
+        columns.
         """
         plain = self._one_block()
         if plain is not None:
@@ -114,7 +115,7 @@ class Frame:
         refused = dict[Any, _Refused]()
         is_single = bool(kinds) and all(str(kind) == "Float32" for kind in kinds.values())
         rows: Rows = np.empty(self.data.shape, np.float32 if is_single else np.float64, order="F")
-        with np.errstate(over="ignore"):  # longer floats may overflow to infinity, which is rejected
+        with np.errstate(over="ignore"):  # floats longer than 64 bits may overflow to infinity, which is rejected later
             for index, (name, kind) in enumerate(kinds.items()):
                 try:
                     _check_kind(kind)
@@ -128,7 +129,7 @@ class Frame:
         return rows
 
     def integer_columns(self) -> list[int]:
-        """Return the indices of columns with integers so long that different ones may become equal as doubles."""
+        """Return the indices of columns whose integers may be so large that different integers are equal as float64."""
         return [
             index
             for index, (name, kind) in enumerate(self.data.schema.items())
@@ -136,14 +137,14 @@ class Frame:
         ]
 
     def _one_block(self) -> Rows | None:
-        """Return the values without a copy if this is a pandas frame of NumPy floats alone; otherwise None."""
+        """Return the values of a pandas frame that contains only NumPy floats, uncopied; None for other frames."""
         if not hasattr(self.native, "iloc") or set(self.native.dtypes) not in _FLOATS:
             return None
         rows: Rows = self.native.to_numpy()
         return rows
 
     def _values(self, name: Any) -> NDArray[Any]:
-        """Return the values of a column, with decimals as floats and booleans as integers, so that nulls become NaN."""
+        """Return the values of a column with nulls as NaN; decimals become floats, and booleans become integers."""
         import narwhals.stable.v2 as nw
 
         column = self.data.get_column(name)
@@ -152,9 +153,9 @@ class Frame:
 
 
 def _without_dictionaries(table: Any) -> Any:
-    """Decode dictionary-encoded numbers of an Arrow table; categories of text stay encoded.
+    """Decode the dictionary-encoded columns of numbers in an Arrow table; encoded text remains encoded.
 
-    Raises ValueError if the table was read from a damaged file, so that its values lie outside its buffers.
+    Raises ValueError if values of the table lie outside its buffers, because the table was read from a damaged file.
     """
     import pyarrow as pa
 
@@ -162,7 +163,7 @@ def _without_dictionaries(table: Any) -> Any:
         table.validate(full=True)
     except pa.ArrowException as error:
         raise ValueError(
-            f"The table of PyArrow is damaged: {str(error).partition(chr(10))[0]}. Write it anew."
+            f"The PyArrow table is damaged: {str(error).partition(chr(10))[0]}. Create it again."
         ) from None
     for index, field in enumerate(table.schema):
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else None
@@ -172,7 +173,7 @@ def _without_dictionaries(table: Any) -> Any:
 
 
 def are_integers(cells: Iterable[Any]) -> bool:
-    """Return whether all cells that are not missing are integers, for cells of any type."""
+    """Return whether all numbers in cells of any type are integers; cells that do not contain a number are ignored."""
     return all(isinstance(cell, Integral) for cell in cells if isinstance(cell, Real | Decimal) and cell == cell)
 
 
@@ -180,11 +181,12 @@ _LIBRARIES = "pandas", "polars", "pyarrow"
 
 
 def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
-    """Make a data frame from columns (n_rows,) by name, which may be lists or arrays.
+    """Make a data frame from a dictionary of names and columns, each of which is a list or an array (n_rows,).
 
-    If `library` is None or not installed here, the first installed of pandas, polars and pyarrow is used.
+    If `library` is None or not installed, the data frame is made by the first of pandas, polars and pyarrow that is
+    installed.
 
-    Raises ImportError if none of them is installed.
+    Raises ImportError if no library for data frames is installed.
     """
     import narwhals.stable.v2 as nw
 
@@ -195,23 +197,23 @@ def made_frame(columns: Mapping[str, Any], library: str | None = None) -> Any:
 
 
 def times_sentence(called: str) -> str:
-    """Return the sentence that a table contains times, and what to do."""
+    """Return the sentences of an error about times in a table: what is wrong, and what the user can do."""
     return f"{called} holds {'. '.join(_TIMES)}"
 
 
 def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: bool) -> str:
-    """Return which other columns have invalid values, too, as the end of a sentence; empty if there are none."""
+    """Return the end of a sentence that names the other columns with invalid values; "" if there are none."""
     columns = np.flatnonzero((~(np.abs(rows) <= largest) & ~(np.isnan(rows) & may_miss)).any(axis=0)).tolist()
     others = [column if names is None else str(names[column]) for column in columns if column != cell.column]
     return f", and in column{'s' * (len(others) > 1)} {listed(others)} too" if others else ""
 
 
 class _Refused(Exception):
-    """A column without numbers; the arguments are its content, the advice, and the row if it is known."""
+    """An error about a column that is not numeric. The arguments are the content, the advice and, if known, the row."""
 
 
 def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
-    """Return the error for columns without numbers, which names all of them."""
+    """Return one error that names all columns that are not numeric."""
     groups = dict[tuple[str, str], dict[Any, str]]()
     for name, error in refused.items():
         what, advice, *where = error.args
@@ -235,7 +237,7 @@ def _check_kind(kind: Any) -> None:
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the numbers of a column; raises the errors of `Frame.rows`, and `_Refused`."""
+    """Return the numbers of a column; raises `_Refused`, or ValueError for complex numbers."""
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":
@@ -244,7 +246,7 @@ def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_float(row: int, cell: Any) -> float:
-    """Return the number in a cell of any type; NaN if it is missing."""
+    """Return the number in a cell of any type; NaN if the value is missing."""
     if isinstance(cell, str):
         sentences = _DIGITS if cell.strip().lstrip("+-").replace(".", "", 1).isdecimal() else _TEXT
         raise _Refused(*sentences, f", {quoted(cell)}, in row {row},")
@@ -252,7 +254,7 @@ def _as_float(row: int, cell: Any) -> float:
         try:
             return float(cell)
         except OverflowError:
-            return np.inf  # is rejected later
+            return np.inf  # later checks reject infinite values
     if cell is None or type(cell).__name__ == "NAType":
         return np.nan
     name = type(cell).__name__

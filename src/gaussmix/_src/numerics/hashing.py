@@ -1,4 +1,4 @@
-"""A hash function, for choices and draws that do not depend on the order or partition of the rows."""
+"""A hash function for random choices that do not depend on the order of the rows or on how rows are partitioned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return splitmix64 of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
+    """Return the splitmix64 hash of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -17,5 +17,5 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(hashed: NDArray[np.uint64]) -> Array:
-    """Return numbers in (0, 1] from the upper 53 bits of hashes."""
+    """Return uniform numbers in (0, 1], computed from the upper 53 bits of each hash."""
     return ((hashed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

@@ -1,4 +1,4 @@
-"""Checks of rows for values that no fit can use, shared by arrays, files and groups, and the extremes of rows."""
+"""Checks for values that no fit can use, shared by arrays, files and groups, and the extreme values of columns."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pi
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
-ROWS_PER_CALL = 65_520  # rows per call, whose mask stays in the cache
-COLUMNS_PER_CALL = 1024  # columns of several rows that are compared as one long row
+ROWS_PER_CALL = 65_520  # rows per call, so few that a mask of their values fits in the cache
+COLUMNS_PER_CALL = 1024  # rows are joined to longer rows of this length, which NumPy compares faster
 MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
-MIN_SPREAD = 1e-152  # a thousandth of its square still has all digits
-MAX_MERGE_FRACTION = 1e-8  # fraction of a column's range; rounding by less keeps log densities accurate to about 1e-7
-MIN_MERGED_INTEGER = 2.0**53  # integers of at least this size may become equal as doubles
+MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
+MAX_MERGE_FRACTION = 1e-8  # rounding by less than this fraction of a column's range changes log densities by about 1e-7
+MIN_MERGED_INTEGER = 2.0**53  # different integers from this size on may be equal as float64
 
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
-    """Yield the indices of rows that lack the same features, with the observed features; complete rows come first."""
+    """Yield the indices of rows with the same missing features, and the observed features; complete rows come first."""
     is_complete = ~missing.any(axis=1)
     if is_complete.any():
         yield np.flatnonzero(is_complete), np.arange(missing.shape[1])
@@ -36,19 +36,19 @@ def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
 
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
-    """Return the array, or a copy if its strides are not multiples of the item size, as in packed records."""
+    """Return the array, or a copy if the strides are not multiples of the item size, as in packed records."""
     if any(stride % array.itemsize for stride in array.strides):
         return array.copy()
     return array
 
 
 def largest_of(n_rows: int) -> float:
-    """Return the largest value permitted in n_rows rows, such that squared offsets add up without overflow."""
+    """Return the largest permitted absolute value: the sum of `n_rows` squared differences must not overflow."""
     return float((MAX_DOUBLE / (4 * n_rows)) ** 0.5)
 
 
 class BadCell(NamedTuple):
-    """A value that can't be used, with its row and column."""
+    """An invalid value of the data, with its row and column."""
 
     row: int
     column: int
@@ -56,12 +56,12 @@ class BadCell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return the value as text: "NaN", "infinity" or the number."""
+        """Return the invalid value as text: "NaN", "infinity" or the number."""
         return f"{self.value:.3g}" if np.isfinite(self.value) else "NaN" if np.isnan(self.value) else "infinity"
 
     @property
     def sentence(self) -> str:
-        """Return what is wrong with the value, and the advice, as sentences."""
+        """Return the sentences of an error: what is wrong with the value, and what the user can do."""
         if np.isfinite(self.value):
             return f"{self.name} is too large. {self.advice}"
         return f"the value is {'missing (NaN or null)' if np.isnan(self.value) else 'infinite'}. {self.advice}"
@@ -74,15 +74,15 @@ class BadCell(NamedTuple):
 
 
 def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False) -> BadCell | None:
-    """Return the first value that is NaN or larger than `largest` in size; None if there is none.
+    """Return the first value that is NaN or whose absolute value exceeds `largest`; None if all values are valid.
 
-    NaN is accepted if `may_miss`. The rows are checked in blocks of `ROWS_PER_CALL`, to avoid a mask of all rows.
+    NaN is accepted if `may_miss` is True. To save memory, each check is of `ROWS_PER_CALL` rows.
     """
     if rows.dtype.kind == "f" and rows.dtype != np.float64:
-        largest = min(largest, float(np.finfo(rows.dtype).max))  # otherwise float32 would round it to inf
+        largest = min(largest, float(np.finfo(rows.dtype).max))  # float32 would round a larger limit to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # this condition is false for NaN
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false if a value is NaN
             continue
         with np.errstate(invalid="ignore"):
             cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
@@ -93,16 +93,16 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
 
 
 def merging_error(column: str, low: float, high: float, difference: float) -> ValueError:
-    """Return the error for a column of integers that differ by at most `difference` and become equal as doubles."""
+    """Return the error about different integers in a column that become equal when they are converted to float64."""
     return ValueError(
         f"{column} holds integers of size {max(abs(low), abs(high)):.3g} that differ by at most {difference:.0f}: a "
-        "double can't tell such integers apart. Leave the column out if it only names rows, or subtract a constant "
-        "from it first."
+        "double can't tell such integers apart. Leave the column out if it only identifies rows, or subtract a "
+        "constant from it first."
     )
 
 
 def steps_of(low: float, high: float) -> float:
-    """Return the spacing of doubles at the size of these integers; 0 if rounding them to doubles is harmless."""
+    """Return the spacing of float64 near integers from `low` to `high`, or 0 if rounding the integers is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0
@@ -111,10 +111,10 @@ def steps_of(low: float, high: float) -> float:
 
 
 def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp]:
-    """Return the indices of the rows with the smallest and largest value of each feature, (2, n_features).
+    """Return the indices of the rows with the smallest and the largest value of each feature, (2, n_features).
 
-    If several rows are equal, the first is returned. With weights (n_rows,), only rows of positive weight count. NaN
-    counts only if a feature has no other values. NumPy's argmin along the first axis is 2 to 10 times as fast as min.
+    If several rows have the same value, the first row is returned. If weights (n_rows,) are given, rows of weight 0 are
+    ignored. NaN is ignored unless all values of a feature are NaN. NumPy's argmin is faster than min.
     """
     if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))
@@ -135,9 +135,9 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
 
 
 def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
-    """Return the smallest and the largest value of each feature, (2, n_features), in the rows of `extreme_rows`.
+    """Return the smallest and the largest value of each feature, (2, n_features), as `extreme_rows` finds them.
 
-    The sign of zeros is dropped, because it depends on the processor which of −0 and 0 NumPy finds.
+    A result of −0 is replaced by 0, because which of −0 and 0 NumPy returns depends on the processor.
     """
     if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * COLUMNS_PER_CALL:
         low, high = np.concatenate([_ends_of(rows[part]) for part in pieces(rows.shape)], axis=1)
@@ -148,7 +148,7 @@ def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
 
 
 def _ends_of(rows: Rows) -> Rows:
-    """Return rows with the same extremes, (2, n, n_features), by joining rows, because NumPy is fast for long rows."""
+    """Reduce rows to two smaller arrays, (2, n, n_features), with the same smallest and the same largest values."""
     n_rows, n_features = rows.shape
     together = min(max(1, COLUMNS_PER_CALL // n_features), n_rows)
     n_wide = n_rows // together * together
@@ -165,9 +165,9 @@ def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
 
 
-MIN_EXPONENT = -1021  # exponent of the smallest unit of weights that has a reciprocal
+MIN_EXPONENT = -1021  # exponent of the smallest scale of weights whose reciprocal does not overflow
 
 
 def unit_of_weights(largest: float) -> float:
-    """Return the power of 2 such that weights divided by it are below 1, given the largest weight."""
+    """Return a power of 2 above the largest weight, so that all weights divided by this power are below 1."""
     return 2.0 ** max(frexp(largest)[1], MIN_EXPONENT)

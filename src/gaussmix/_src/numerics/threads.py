@@ -1,4 +1,4 @@
-"""Limits on the number of threads of the core and BLAS, and cached properties that threads do not wait for."""
+"""Limits on the number of threads of the core and of BLAS, and cached properties without a lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING or sys.version_info >= (3, 12):
 else:
 
     class cached_property(functools.cached_property):
-        """A cached property without Python 3.11's lock for all instances, on which a forked process may hang."""
+        """A cached property without the lock of Python 3.11, which may make a forked process hang."""
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None:
@@ -29,7 +29,7 @@ else:
 
 @contextmanager
 def limit_threads(n_threads: int) -> Iterator[None]:
-    """Limit the number of threads of every call that this thread makes."""
+    """Limit the number of threads of every call of the core that this Python thread makes in the `with` block."""
     before = vars(_limit).copy()
     _limit.n_threads = allowed(n_threads)
     try:
@@ -40,16 +40,16 @@ def limit_threads(n_threads: int) -> Iterator[None]:
 
 
 def allowed(n_threads: int) -> int:
-    """Return the number of threads a call may use if it requests n_threads."""
+    """Return how many threads a call may use if the call requests `n_threads`."""
     return min(n_threads, getattr(_limit, "n_threads", n_threads))
 
 
 def granted() -> int:
-    """Return the number of threads of a call that requests no number: the limit of `limit_threads`, otherwise one."""
+    """Return how many threads a call may use by default: the limit that `limit_threads` has set, otherwise one."""
     return getattr(_limit, "n_threads", 1)
 
 
-@functools.cache  # finding the libraries takes about 30 ms
+@functools.cache  # cached because finding the BLAS libraries takes about 30 ms
 def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
@@ -58,10 +58,10 @@ def _controller() -> Any:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS of the whole process to one thread, for many small matrices in turn; also a decorator.
+    """Limit BLAS to one thread in the whole process, for work on many small matrices; may be used as a decorator.
 
-    Small matrices gain nothing from more threads. On shared processors, the threads of OpenBLAS spin while they wait
-    for each other and take ten times as long as one thread.
+    More threads do not speed up small matrices. On shared processors, the threads of OpenBLAS spin while they wait for
+    each other and take ten times as long as one thread.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield

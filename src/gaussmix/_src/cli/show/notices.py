@@ -29,9 +29,9 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "features=[…]": "--features A,B",
     "features=": "--features ",
     "targets=": "--targets ",
-    "Fit with a box as the volume of noise, or take without_noise": _WITHOUT_NOISE,
+    "Fit with a box as the volume of noise, or use mixture.without_noise": _WITHOUT_NOISE,
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
-    "Take without_noise": _WITHOUT_NOISE,
+    "Use mixture.without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."  # advice for users of Python; commands replace this text
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"

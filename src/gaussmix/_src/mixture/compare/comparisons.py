@@ -1,4 +1,4 @@
-"""Methods of `Mixture` that compare it with another mixture, or compare its components with each other."""
+"""Methods of `Mixture` that compare a mixture with another mixture, or the components of one mixture."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ class Comparisons(MixtureBase):
     def kl_divergence(
         self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
     ) -> Estimate[float]:
-        """Estimate the Kullback–Leibler divergence ∫ p log (p / q) from this mixture p to another, by Monte Carlo.
+        """Estimate by Monte Carlo the Kullback–Leibler divergence ∫ p log (p / q) from this mixture p to a mixture q.
 
         Parameters
         ----------
-        other : the mixture q, with the same features.
-        n_draws : number of rows to draw, at least two from each component. The error falls as 1 / √n_draws.
-        rng : source of randomness, or a seed; None uses the same draws each time.
-        n_jobs : number of threads; None uses every processor.
+        other : the mixture q, which must have the same features.
+        n_draws : number of rows to draw; each component yields at least two rows. The error is proportional to 1 /
+            √n_draws.
+        rng : generator or seed for the draws; with None every call uses the same draws.
+        n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        kl_divergence : Estimate with `value` ≥ 0 and its standard `error`, nats. Between single Gaussians the value
-            is exact. The divergence does not depend on the units of the data.
+        kl_divergence : an `Estimate`: `value` is ≥ 0, and `error` is the standard error of `value`, in nats. If both
+            mixtures have one component, the value is exact. The divergence does not depend on the units of the data.
 
         Raises
         ------
         ValueError : the features differ, `n_draws` is below 2, or densities overflow.
-        TypeError : `other` is not a mixture, `n_draws` is not an integer, or `rng` is not a source of randomness.
+        TypeError : `other` is not a mixture, `n_draws` is not an integer, or `rng` is neither a generator nor a seed.
 
         Notes
         -----
-        An estimate below 0 is replaced by 0, which is closer to the divergence. `kl_bounds` and `kl_variational` need
-        no draws.
+        An estimate below 0 is replaced by 0, because the true divergence is never negative. `kl_bounds` and
+        `kl_variational` do not draw rows.
 
         Examples
         --------
@@ -57,19 +58,19 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_bounds(self, other: Self) -> tuple[float, float]:
-        """Return bounds of the Kullback–Leibler divergence to another mixture, in closed form.
+        """Return a lower and an upper bound of the Kullback–Leibler divergence to another mixture, in closed form.
 
         Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        lower, upper : bounds, nats.
+        lower, upper : lower and upper bound, in nats.
 
         Notes
         -----
-        The term −∫ p log q is bounded as by Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by
-        `entropy_bounds`, whose lower bound is closer than theirs. If the variational bound of Hershey & Olsen (2007),
-        ICASSP, section 8, is lower, it is used as the upper bound.
+        The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by
+        `entropy_bounds`, because the lower bound of the entropy is then tighter. The upper bound is the variational
+        bound of Hershey & Olsen (2007), ICASSP, section 8, if that bound is lower.
 
         Examples
         --------
@@ -83,17 +84,19 @@ class Comparisons(MixtureBase):
 
     @of_components
     def kl_variational(self, other: Self) -> float:
-        """Return a variational approximation of the Kullback–Leibler divergence to another mixture, without draws.
+        """Return a variational approximation, without draws, of the Kullback–Leibler divergence to another mixture.
 
         Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        kl : nats; 0 for equal mixtures, exact between single Gaussians. The value can be negative, and is not a bound.
+        kl : approximate divergence in nats, which is 0 for equal mixtures and exact for mixtures of one component. The
+            value may be negative, and it is neither an upper nor a lower bound.
 
         Notes
         -----
-        Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007), ICASSP, eq. 20.
+        The formula is Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)); Hershey & Olsen (2007), ICASSP,
+        eq. 20.
 
         Examples
         --------
@@ -111,15 +114,15 @@ class Comparisons(MixtureBase):
     def js_divergence(
         self, other: Self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None
     ) -> Estimate[float]:
-        """Estimate the Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m), m = ½ p + ½ q; Lin (1991) eq. 4.1.
+        """Estimate the Jensen–Shannon divergence ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q; Lin (1991) eq. 4.1.
 
         Parameters and errors are the same as in `kl_divergence`; `n_draws` rows are drawn from each mixture.
 
         Returns
         -------
-        js_divergence : Estimate with `value` from 0 to log 2 and its standard `error`, nats. The value is symmetric,
-            because both mixtures are drawn with the same random numbers. The error assumes the worst case, in which
-            the errors of both halves are fully correlated.
+        js_divergence : an `Estimate`: `value` is from 0 to log 2, and `error` is the standard error of `value`, in
+            nats. Exchanging the mixtures does not change the value, because rows of both mixtures are drawn with the
+            same random numbers. `error` assumes the worst case, in which the errors of both terms are fully correlated.
 
         Examples
         --------
@@ -133,13 +136,14 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy(self, *, n_draws: int = DRAWS, rng: Rng = None, n_jobs: int | None = None) -> Estimate[float]:
-        """Estimate the differential entropy −∫ p log p by Monte Carlo; for one component it is exact.
+        """Estimate the differential entropy −∫ p log p by Monte Carlo; the result is exact for one component.
 
         Parameters and errors are the same as in `kl_divergence`.
 
         Returns
         -------
-        entropy : Estimate with `value` and its standard `error`, nats. The entropy depends on the units of the data.
+        entropy : an `Estimate`: `value` is the entropy, and `error` is the standard error of `value`, in nats. The
+            entropy depends on the units of the data.
 
         Examples
         --------
@@ -154,12 +158,13 @@ class Comparisons(MixtureBase):
 
     @of_components
     def entropy_bounds(self) -> tuple[float, float]:
-        """Return bounds of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
+        """Return a lower and an upper bound of the entropy in closed form; Kolchinsky & Tracey (2017), Entropy 19, 361.
 
         Returns
         -------
-        lower, upper : nats, computed from Bhattacharyya distances and divergences between components. The bounds are
-            equal for one component, and close if components are either alike or far apart.
+        lower, upper : bounds in nats, computed from the Bhattacharyya distances and divergences between components. The
+            bounds are equal for one component, and close to each other if all pairs of components are either alike or
+            far apart.
 
         Examples
         --------
@@ -178,17 +183,17 @@ class Comparisons(MixtureBase):
         other : a mixture with the same features.
         metric : name of the distance.
 
-            - "mw2": how far mass must be moved if every piece that moves is Gaussian, data units. This metric on
-              mixtures equals the Wasserstein distance W₂ between single Gaussians. Delon & Desolneux (2020), SIAM J.
-              Imaging Sci. 13, 936–970.
-            - "l2": √∫ (p − q)², the root of the integrated squared error (ISE), per root of data volume. The square of
-              the distance is accurate to 1e-15 of ∫ p² + ∫ q².
-            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), nats. This distance does not depend on units, but violates
-              the triangle inequality.
+            - "mw2": Wasserstein distance W₂ if probability may only be moved in Gaussian pieces, in the units of the
+              data. For mixtures of one component, "mw2" is the Wasserstein distance itself; Delon & Desolneux (2020),
+              SIAM Journal on Imaging Sciences 13, 936–970.
+            - "l2": √∫ (p − q)², the square root of the integrated squared error (ISE), in units of 1 / √(data volume).
+              The rounding error of the squared distance is at most about 1e-15 (∫ p² + ∫ q²).
+            - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), in nats. The Cauchy–Schwarz distance does not depend on the
+              units of the data, but it violates the triangle inequality.
 
         Returns
         -------
-        distance : at least 0, and 0 for equal mixtures.
+        distance : a number ≥ 0, which is 0 for equal mixtures.
 
         Raises
         ------
@@ -208,13 +213,15 @@ class Comparisons(MixtureBase):
 
     @of_components
     def sorted(self, by: str = "weight", *, feature: Feature | None = None, reverse: bool = False) -> Self:
-        """Return the mixture with its components in an order that does not depend on their current order.
+        """Return the mixture with sorted components, in an order that does not depend on the current order.
 
         Parameters
         ----------
         by : sort key: "weight" (largest first), "mean" (smallest first) or "size" (largest determinant of the
-            covariance first). Ties are resolved by means, feature after feature, then by weights and covariances.
-        feature : index or name of the feature whose means are the key if by="mean"; by default all features in turn.
+            covariance first). Components with equal keys are sorted by their means, feature after feature, then by
+            weights and covariances.
+        feature : index or name of the feature whose means are the sort key if by="mean". By default the first feature
+            is the key, and the next features are used for components with equal keys.
         reverse : whether to reverse the order.
 
         Raises
@@ -236,24 +243,25 @@ class Comparisons(MixtureBase):
 
     @of_components
     def match_to(self, reference: Self) -> Self:
-        """Return the mixture with its components in the order of the most similar components of a reference.
+        """Return the mixture with its components in the order of the most similar components of a reference mixture.
 
         Parameters
         ----------
-        reference : a mixture with the same features. If it has fewer components, the unmatched components come last,
-            the heaviest first.
+        reference : a mixture with the same features. If the reference has fewer components, the components without a
+            match come last, the heaviest first.
 
         Raises
         ------
-        ValueError : `reference` has other features, or more components.
+        ValueError : `reference` has different features, or more components than this mixture.
         TypeError : `reference` is not a mixture.
 
         Notes
         -----
         The order minimises Σ_k π_k (log (π_k / ω_k) + KL(p_k‖q_k)), where π and p belong to the reference. The sum is
-        the divergence between the joint distributions of rows and labels, an upper bound of the divergence between the
-        mixtures (Do 2003, IEEE Signal Process. Lett. 10, 115–118). The sum balances means, covariances and weights
-        without a tuning parameter, and does not depend on units. SciPy's Hungarian algorithm finds the minimum.
+        the divergence between the joint distributions of rows and component labels, and it is an upper bound of the
+        divergence between the mixtures (Do 2003, IEEE Signal Processing Letters 10, 115–118). The sum balances means,
+        covariances and weights without a tuning parameter, and does not depend on the units of the data. The minimum is
+        found by SciPy's `linear_sum_assignment`.
 
         Examples
         --------
@@ -269,32 +277,32 @@ class Comparisons(MixtureBase):
 
     @of_components
     def reduce(self, n_components: int, *, refine: bool = False) -> Self:
-        """Return a mixture with fewer components and the same overall mean and covariance, by merging components.
+        """Merge components, and return a mixture with fewer components but the same overall mean and covariance.
 
         Parameters
         ----------
         n_components : number of components to keep; components of weight 0 are removed first.
-        refine : whether to reassign the original components to the merged component from which they diverge least,
-            until no assignment changes.
+        refine : whether to reassign each original component to the merged component from which its divergence is
+            smallest, and to repeat this step until no assignment changes.
 
         Returns
         -------
-        mixture : merged components with full covariances, in the order of their first parts. If the mixture already has
-            `n_components` components, it is returned unchanged.
+        mixture : a mixture with full covariances. The merged components are in the order of their first original
+            components. A mixture that already has `n_components` components is returned unchanged.
 
         Raises
         ------
-        ValueError : `n_components` is below 1, larger than the current number, or so small that components about 1e7
-            standard deviations apart would be merged.
+        ValueError : `n_components` is below 1 or larger than the current number of components, or it is so small that
+            components which are about 1e7 standard deviations apart would be merged.
         TypeError : `n_components` is not an integer.
         SingularCovarianceError : a covariance is not positive definite.
 
         Notes
         -----
-        Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999: the pair to be merged next has the smallest
-        (w_i + w_j) log det P_ij − w_i log det P_i − w_j log det P_j, a bound of twice the divergence that merging
-        causes. Refinement lowers Σ_i w_i KL(p_i‖merged) further: Davis & Dhillon (2006), NIPS. The result does not
-        depend on the units of the data.
+        The method is due to Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43, 989–999. Each
+        step merges the pair of components i and j with the smallest (w_i + w_j) log det P_ij − w_i log det P_i − w_j
+        log det P_j, which is an upper bound of twice the divergence that merging causes. Refinement lowers Σ_i w_i
+        KL(p_i‖merged) further; Davis & Dhillon (2006), NIPS. The result does not depend on the units of the data.
 
         Examples
         --------

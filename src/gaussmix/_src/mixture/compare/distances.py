@@ -16,7 +16,7 @@ _RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
 
 
 def distance(one: Model, other: Model, metric: str) -> float:
-    """Return the distance in one of `METRICS`; raises ValueError if it is beyond the range of float64."""
+    """Return the distance for a metric in `METRICS`; raises ValueError if the distance overflows or underflows."""
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
     result = METRICS[metric](*Gaussians.pair(one, other))
@@ -29,37 +29,38 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
     logs = np.array([_log_product(p, p), _log_product(q, q), _log_product(p, q)])
     scale = float(logs.max())
     squared = float(np.exp(logs - scale) @ [1.0, 1.0, -2.0])
-    if squared <= 0:  # only because of rounding
+    if squared <= 0:  # possible only because of rounding errors
         return 0.0
     log_distance = 0.5 * (scale + np.log(squared))
     if not _RANGE[0] <= log_distance <= _RANGE[1]:
         raise ValueError(
-            f"The L2 distance is exp({log_distance:.5g}), beyond the range of float64: rescale the features, or take "
-            "metric='cauchy_schwarz', which depends on no unit."
+            f"The L2 distance is exp({log_distance:.5g}), beyond the range of float64: rescale the features, or use "
+            "metric='cauchy_schwarz', which does not depend on units."
         )
     return float(np.exp(log_distance))
 
 
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
-    """Return the divergence of Jenssen et al. (2006), J. Franklin Inst. 343, 614–629.
+    """Return the Cauchy–Schwarz divergence, which is due to Jenssen, Principe, Erdogmus & Eltoft (2006).
 
-    The closed form for mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    The article of Jenssen is in the Journal of the Franklin Institute 343, 614–629. The closed form for Gaussian
+    mixtures is due to Kampa, Hasanbelliu & Principe (2011).
     """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
 
 def _log_product(p: Gaussians, q: Gaussians) -> float:
-    """Return log ∫ p q."""
+    """Return log ∫ p q for the densities p and q of two mixtures."""
     return float(log_sum((p.log_weights[:, None] + q.log_weights + log_overlaps(p, q)).ravel()))
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Return the root of the least Σ γ_ij W₂²(p_i, q_j) over plans γ with margins π and ω.
+    """Return the root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ with marginals π and ω.
 
-    Delon & Desolneux (2020) prove in proposition 4 that this is their distance MW₂.
+    Delon & Desolneux (2020) prove in proposition 4 that this root is their distance MW₂.
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
-    unit = float(max(largest))  # in this unit squares neither overflow nor vanish
+    unit = float(max(largest))  # a scale on which squares neither overflow nor underflow
     costs = squared_wasserstein(p, q, unit)
     if not np.isfinite(costs).all():
         return np.inf
@@ -74,17 +75,17 @@ METRICS: dict[str, Callable[[Gaussians, Gaussians], float]] = {
 
 
 def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
-    """Return the least Σ γ_ij c_ij over plans γ ≥ 0 whose rows sum to `supply` (n,) and columns to `demand` (m,).
+    """Return the smallest Σ γ_ij c_ij of all plans γ ≥ 0 with row sums `supply` (n,) and column sums `demand` (m,).
 
-    Costs (n, m) are finite and ≥ 0; supply and demand are positive and sum to 1. The primal-dual algorithm of Ford &
-    Fulkerson is used; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The result is exact, because rounding
-    is relative to the cost of the mass that moves. A linear programme would neglect masses and costs below its absolute
-    tolerances.
+    The costs c (n, m) are finite and ≥ 0. `supply` and `demand` are positive, and each sums to 1. The function uses the
+    primal-dual algorithm of Ford & Fulkerson; Ahuja, Magnanti & Orlin (1993), Network Flows, section 9.8. The rounding
+    error is proportional to the cost of moving the mass, so even small costs are accurate. A linear programming solver,
+    in contrast, would ignore masses and costs below its absolute tolerances.
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)
-    # Prices satisfy c_ij + row_i − column_j ≥ 0, with equality where the plan has mass. The price of a row with mass
-    # left is 0.
+    # The prices satisfy c_ij + row_i − column_j ≥ 0, with equality for entries of the plan that are positive. A row
+    # whose supply is not used up has the price 0.
     row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
     while left.any() and wanted.any():
         ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
@@ -96,22 +97,22 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
 def _ways(
     costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
 ) -> tuple[list[int], list[int], list[int]]:
-    """Find the shortest paths from rows with mass left to columns with unmet demand, by Dijkstra's algorithm.
+    """Find by Dijkstra's algorithm the shortest paths from rows with unused supply to columns with unmet demand.
 
-    The step back from a column to a row that already supplies it costs nothing. Prices are updated in place, so that
-    all paths found cost nothing afterwards.
+    A path may go back from a column to a row that already supplies the column, which costs nothing. The prices are
+    updated in place, so that the cost of all found paths is 0 afterwards.
 
     Returns
     -------
-    ends : columns with unmet demand, the nearest first.
-    from_row : (m,), the row before each column.
-    from_column : (n,), the column before each row; −1 if the path begins at the row.
+    ends : indices of the columns with unmet demand, the nearest first.
+    from_row : index of the row that precedes each column on its path, (m,).
+    from_column : index of the column that precedes each row on its path, (n,); −1 if the path begins at the row.
     """
     sources = np.flatnonzero(left)
     first = np.maximum(costs[sources] - column_price, 0.0)
     nearest = first.argmin(axis=0)
     distance, from_row = first[nearest, np.arange(len(column_price))], sources[nearest]
-    to_visit = distance.copy()  # infinite for visited columns
+    to_visit = distance.copy()  # distance of each column, infinite if the column was visited
     row_distance, from_column = np.where(left > 0, 0.0, np.inf), np.full(len(left), -1)
     has_mass, ends, n_ends = plan.T > 0, [], np.count_nonzero(wanted)
     while True:
@@ -135,14 +136,14 @@ def _ways(
 
 
 def _move(plan: Array, left: Array, wanted: Array, end: int, from_row: list[int], from_column: list[int]) -> None:
-    """Move as much mass as possible along the path that ends at a column; changes `plan`, `left` and `wanted`."""
+    """Move as much mass as possible along the path to column `end`; `plan`, `left` and `wanted` change in place."""
     there, back, column = [], [], end
     while column >= 0:
         row = from_row[column]
         there.append((row, column))
         column = from_column[row]
         back.append((row, column))
-    back.pop()  # the first row of the path has no column before it
+    back.pop()  # removes the entry of the first row, which no column precedes
     mass = min(left[row], wanted[end], *(plan[cell] for cell in back))
     for cell in there:
         plan[cell] += mass

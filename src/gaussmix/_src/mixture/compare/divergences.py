@@ -1,6 +1,6 @@
-"""Entropy and divergences in nats: Monte Carlo with standard errors, exact values for single Gaussians, and bounds.
+"""Entropy and divergences in nats: Monte Carlo estimates, exact values for single Gaussians, and bounds.
 
-The bounds are closed forms of the divergences between pairs of components.
+The bounds are closed-form functions of the divergences between all pairs of components.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
-# The variational bound falls from step to step. The iteration stops after `_MAX_STEPS` steps (with few components),
-# after `_MAX_EXPONENTIALS` exponentials (with many), or when a step lowers the bound by less than the fraction
-# `_MIN_RELATIVE_FALL`. 16 components take 10 ms, 500 half a second.
+# The variational bound falls in each step. The iteration stops if a step lowers the bound by less than the fraction
+# `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps, or after `_MAX_EXPONENTIALS` exponentials, which is the limit for
+# many components. For 16 components the iteration takes 10 ms, for 500 components half a second.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
 
 def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """Return −∫ p log p."""
+    """Return the entropy −∫ p log p, in nats."""
     own = Gaussians.from_model(model)
     if len(own.weights) == 1:
         return Estimate(float(own.entropies[0]), 0.0)
@@ -41,7 +41,7 @@ def entropy(model: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estima
 
 
 def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """Return ∫ p log (p / q), at least 0."""
+    """Return the Kullback–Leibler divergence ∫ p log (p / q), in nats; the value is at least 0."""
     one, another = Gaussians.pair(p, q)
     if len(one.weights) == len(another.weights) == 1:
         return Estimate(gaussians.within_range(float(gaussians.kl_divergences(one, another)[0, 0])), 0.0)
@@ -50,11 +50,11 @@ def kl(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estimate[float]:
-    """Return ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q, from 0 to log 2; both halves use the same random numbers."""
+    """Return ½ KL(p‖m) + ½ KL(q‖m) with m = ½ p + ½ q; both terms are estimated with the same random numbers."""
     seed = None if rng is None else int(generator(rng).integers(2**63))
 
     def half(one: Model, other: Model) -> Estimate[float]:
-        """Return KL(p‖m), the mean of log (p / m) = log 2 − log (1 + q / p) over p."""
+        """Return KL(p‖m), the mean of log (p / m) = log 2 − log (1 + q / p) over draws from p."""
 
         def excess(log_p: Array, log_q: Array) -> Array:
             return np.asarray(_LOG_2 - np.logaddexp(0.0, log_q - log_p))
@@ -67,9 +67,9 @@ def js(p: Model, q: Model, n_draws: int, rng: Rng, engine: Engine[Any]) -> Estim
 
 
 def entropy_bounds(model: Model) -> tuple[float, float]:
-    """Return bounds Σ_i π_i (h_i − log Σ_j π_j e^−D_ij), where D are Bhattacharyya distances or KL divergences.
+    """Return Σ_i π_i (h_i − log Σ_j π_j e^−D_ij) for Bhattacharyya distances D (lower) and KL divergences D (upper).
 
-    Kolchinsky & Tracey (2017) prove both bounds.
+    Kolchinsky & Tracey (2017) prove that these are bounds of the entropy; h_i is the entropy of component i.
     """
     p = Gaussians.from_model(model)
     distances = gaussians.bhattacharyya_distances(p, p), gaussians.kl_divergences(p, p)
@@ -78,9 +78,9 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 
 
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
-    """Return bounds of −H(p) − ∫ p log q from bounds of both terms, in which entropies of components cancel.
+    """Return bounds of −H(p) − ∫ p log q from bounds of both terms.
 
-    If the variational upper bound is lower, it is returned instead.
+    The upper bound is replaced by the result of `_variational_bound` if the latter is lower.
     """
     p, q = Gaussians.pair(one, other)
     divergences = gaussians.kl_divergences(p, q)
@@ -92,24 +92,24 @@ def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
 
 
 def kl_variational(one: Model, other: Model) -> float:
-    """Return Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)), Hershey & Olsen (2007) eq. 20."""
+    """Return Σ_i π_i log (Σ_j π_j e^−KL(p_i‖p_j) / Σ_j ω_j e^−KL(p_i‖q_j)); Hershey & Olsen (2007), eq. 20."""
     p, q = Gaussians.pair(one, other)
     ratios = _attained(p, gaussians.kl_divergences(p, p)) - _attained(q, gaussians.kl_divergences(p, q))
     return gaussians.within_range(float(p.weights @ ratios))
 
 
 def _attained(q: Gaussians, distances: Array) -> Array:
-    """Return log Σ_j ω_j e^−D_ij, (n,), for distances (n, m) to the components of q."""
+    """Return log Σ_j ω_j e^−D_ij, (n,), for distances D (n, m) to the components of q, which have the weights ω."""
     return log_sum(q.log_weights - distances, axis=1)
 
 
 def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
-    """Return an upper bound of KL(p‖q): the least Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over parts φ and ψ.
+    """Return an upper bound of KL(p‖q): the smallest Σ φ_ij (log (φ_ij / ψ_ij) + KL(p_i‖q_j)) over φ and ψ.
 
-    The parts φ_ij sum over j to π_i, and ψ_ij over i to ω_j; every such sum is a bound. Hershey & Olsen (2007) section
-    8. For given ψ the best φ_ij is π_i times the fraction of ψ_ij e^−KL(p_i‖q_j) in its row; the bound is then −Σ_i π_i
-    log of the row sum, minus the entropy of π. For given φ the best ψ_ij is ω_j times the fraction of φ_ij in its
-    column.
+    The matrix φ has the row sums π, and ψ has the column sums ω. For all such matrices the sum is an upper bound;
+    Hershey & Olsen (2007), section 8. For given ψ, the best row i of φ is the row of ψ_ij e^−KL(p_i‖q_j), scaled to the
+    sum π_i. The bound is then Σ_i π_i (log π_i − log r_i), where r_i is the row's sum before scaling. For given φ, the
+    best column j of ψ is the column of φ, scaled to the sum ω_j.
     """
     log_psi = q.log_weights + p.log_weights[:, None]
     bound = np.inf
@@ -127,13 +127,14 @@ def _variational_bound(p: Gaussians, q: Gaussians, divergences: Array) -> float:
 def expectation(
     integrand: Callable[..., Array], models: Sequence[Model], n_draws: Any, rng: Rng, engine: Engine[Any]
 ) -> Estimate[float]:
-    """Estimate E f(log p(x), log q(x), …) over p, by draws from each component by weight, at least two each.
+    """Estimate the expectation of f(log p(x), log q(x), …) for x from p, by draws from each component of p.
 
-    The integrand f takes the log densities of rows, nats, one array per model; p is the first model. Because every
-    component is drawn from, a rare component with large f is not missed, and differences between components add no
-    error; Cochran (1977) theorem 5.3. Rows are drawn relative to the component's mean, so that they stay accurate far
-    from 0. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and ValueError if f is beyond
-    the range of `within_range`.
+    The arguments of `integrand` f are one array of log densities per model, in nats; p is the first model. The number
+    of draws is proportional to the weight of the component, and at least two. Stratifying by component ensures that a
+    rare component with large f is not missed, and that differences between components do not increase the error;
+    Cochran (1977), theorem 5.3. Rows are drawn relative to the mean of the component, because numbers far from 0 would
+    be rounded more. Raises ValueError or TypeError if `n_draws` is not an integer of at least 2, and ValueError if
+    values of f are too large for `within_range`.
     """
     n_draws = check_count("n_draws", n_draws, 2)
     of, source, value, variance = models[0], generator(rng, 0), 0.0, 0.0
@@ -154,17 +155,17 @@ def expectation(
 
 
 def _about(model: Model, origin: Array) -> Model:
-    """Return the model shifted so that `origin` becomes 0, with its factors unchanged."""
+    """Return the model shifted so that `origin` becomes 0; the factors of the covariances are shared, not copied."""
     with np.errstate(over="ignore"):
         means = np.clip(model.means - origin, -MAX_DOUBLE, MAX_DOUBLE)
     return replace(model, means=means)
 
 
 def moments(draw: Callable[[int], Array], n_draws: int, n_features: int) -> tuple[float, float]:
-    """Return the mean of `n_draws` ≥ 2 numbers from calls of `draw`, and the squared standard error of the mean.
+    """Return the mean of `n_draws` ≥ 2 numbers that `draw` returns, and the squared standard error of the mean.
 
-    `draw` is called with the size of a block, which depends on the number of features. Blocks are merged as in Chan,
-    Golub & LeVeque (1983), which avoids the difference of large squares.
+    The argument of `draw` is the number of rows in a block, which depends on the number of features. Blocks are
+    combined by the formulas of Chan, Golub & LeVeque (1983), which avoid differences of large squares.
     """
     n_done, mean, squares = 0, 0.0, 0.0
     for part in pieces((n_draws, n_features)):

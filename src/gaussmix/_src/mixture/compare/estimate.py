@@ -15,12 +15,13 @@ Value = TypeVar("Value", float, Array)
 class Estimate(Generic[Value]):
     """An estimate by Monte Carlo or quasi-Monte Carlo, and its standard error.
 
-    An estimate can be unpacked like a pair: `value, error = estimate`.
+    An estimate can be unpacked like a tuple: `value, error = estimate`.
 
     Parameters
     ----------
     value : the estimate, a number or an array.
-    error : standard error of the estimate, of the same shape and unit; 0 if the value was computed by a closed form.
+    error : standard error of the estimate, with the shape and the unit of `value`; 0 if the value was computed in
+        closed form.
     """
 
     value: Value
@@ -31,4 +32,4 @@ class Estimate(Generic[Value]):
         yield self.error
 
 
-Estimate.__module__ = "gaussmix"  # where users import it from
+Estimate.__module__ = "gaussmix"  # the public module that exports Estimate

@@ -1,6 +1,6 @@
 """Gaussian components, and divergences, overlaps and distances between pairs of components in closed form.
 
-A function of two sets with n and m components returns (n, m) numbers, and holds n matrices at a time.
+A function of two sets with n and m components returns (n, m) numbers, and keeps n matrices in memory at a time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, check_size
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-MAX_DISTANCE = 1e150  # nats; larger distances are replaced by this, so that differences and squares stay finite
-MAX_COMPARED = 1e9  # values in all sums of two covariances that `nearest` computes
+MAX_DISTANCE = 1e150  # largest distance in nats, so that differences and squares stay finite
+MAX_COMPARED = 1e9  # limit on the number of covariance entries that `nearest` computes
 DISTANCE_OVERFLOW = "The mixtures are too far apart for float64: components are 1e70 standard deviations away."
 
 
@@ -32,9 +32,10 @@ class Gaussians:
 
     Parameters
     ----------
-    weights : (n,), positive; sum to 1.
-    means : (n, n_features), data units.
-    covariances : (n, n_features, n_features), or variances (n, n_features) if features are uncorrelated; data units².
+    weights : weights of the components, (n,), which are positive and sum to 1.
+    means : means of the components, (n, n_features), data units.
+    covariances : covariance matrices (n, n_features, n_features), or variances (n, n_features) if the features are
+        uncorrelated; data units².
     """
 
     weights: Array
@@ -43,9 +44,9 @@ class Gaussians:
 
     @classmethod
     def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
-        """Return the components of a model, with variances instead of matrices if possible or if `axis_parallel`.
+        """Return the components of a model, with variances instead of matrices if `axis_parallel` (None: if possible).
 
-        Raises `SingularCovarianceError`, which names covariances that are not positive definite.
+        Raises `SingularCovarianceError` with the indices of covariances that are not positive definite.
         """
         if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
@@ -57,7 +58,7 @@ class Gaussians:
 
     @classmethod
     def pair(cls, one: Model, other: Model) -> tuple[Gaussians, Gaussians]:
-        """Return the components of two models in the same form."""
+        """Return the components of two models, both with variances or both with covariance matrices."""
         axis_parallel = not (_has_matrices(one) or _has_matrices(other))
         return cls.from_model(one, axis_parallel=axis_parallel), cls.from_model(other, axis_parallel=axis_parallel)
 
@@ -75,30 +76,30 @@ class Gaussians:
 
     @cached_property
     def roots(self) -> Array:
-        """Return L_k with Σ_k = L_k L_kᵀ, lower triangular, in the form of the covariances; data units."""
+        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances; data units."""
         is_diagonal = self.covariances.ndim == 2
         return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 
     @property
     def entropies(self) -> Array:
-        """Return −∫ N_k log N_k, (n,), nats; Cover & Thomas (2006) theorem 8.4.1."""
+        """Return the entropies −∫ N_k log N_k of the components, (n,), nats; Cover & Thomas (2006), theorem 8.4.1."""
         return 0.5 * self.n_features * (1 + LOG_2PI) - self.whitening.log_abs_det
 
 
 def _for_pairs(these: Gaussians, those: Gaussians) -> Array:
-    """Return an uninitialised array (n, m); raises ValueError if it would be too large."""
+    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it would be too large."""
     n, m = len(these.weights), len(those.weights)
-    check_size(n, m, "these are too many components to compare in pairs")
+    check_size(n, m, "reduce the number of components, because all pairs are compared")
     return np.empty((n, m))
 
 
 def _has_matrices(model: Model) -> bool:
-    """Return whether features may be correlated within a component."""
+    """Return whether the covariances of a model are matrices, so that features may be correlated within a component."""
     return not isinstance(model.covariances, Isotropic | Diagonal)
 
 
 def within_range(nats: float) -> float:
-    """Return a divergence or distance; raise ValueError if the components are too far apart to compute it."""
+    """Return a divergence or distance unchanged; raise ValueError if the components are too far apart to compute it."""
     return check_range(nats, DISTANCE_OVERFLOW, 1e-10 * MAX_DISTANCE)
 
 
@@ -111,21 +112,21 @@ def whitening_of(covariances: Array) -> Whitening:
 
 @one_blas_thread()
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
-    """Return ∫ N_i log (N_i / M_j), (n, m), nats.
+    """Return the divergences ∫ N_i log (N_i / M_j) between all pairs of components, (n, m), nats.
 
-    With T = W_j L_i this is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²). The sum is computed from terms that are
-    never negative, each of which vanishes without cancellation as T approaches the identity.
+    With T = W_j L_i a divergence is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²). The function adds up terms that
+    are never negative and that approach 0 without cancellation as T approaches the identity matrix.
     """
     divergences = _for_pairs(these, those)
     for j in range(len(those.weights)):
-        with np.errstate(over="ignore", invalid="ignore"):  # `within_range` reports overflow
+        with np.errstate(over="ignore", invalid="ignore"):  # `within_range` raises an error after an overflow
             offsets = those.whitening.whiten(j, these.means - those.means[j])
             divergences[:, j] = _misfit(these.roots, those.whitening.factor(j)) + 0.5 * (offsets**2).sum(axis=1)
     return np.minimum(divergences, MAX_DISTANCE)
 
 
 def _misfit(roots: Array, factor: Array) -> Array:
-    """Return ½ (‖T‖² − d) − log |det T| of T = W L for each L, (n,)."""
+    """Return ½ (‖T‖² − d) − log |det T|, (n,), where T = W L for each matrix L in `roots`."""
     if roots.ndim == 2:
         diagonals, rest = roots * factor, 0.0
     else:
@@ -138,7 +139,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
 
 @one_blas_thread()
 def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
-    """Return log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats (per unit of data volume)."""
+    """Return log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats; the integrals are per unit of data volume."""
     overlaps = _for_pairs(these, those)
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         overlaps[:, j] = log_abs_det - 0.5 * squared
@@ -147,7 +148,7 @@ def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
 
 @one_blas_thread()
 def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
-    """Return −log ∫ √(N_i M_j), (n, m), nats; Kolchinsky & Tracey (2017), Chernoff's divergence with α = ½."""
+    """Return −log ∫ √(N_i M_j), (n, m), nats; this is the Chernoff ½-divergence of Kolchinsky & Tracey (2017)."""
     distances = _for_pairs(these, those)
     own = these.whitening.log_abs_det
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
@@ -157,7 +158,7 @@ def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
 
 
 def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Array]]:
-    """Yield ‖W (μ_i − μ_j)‖² and log |det W|, (n,) each, for every j, where W are the factors of Σ_i + Σ_j."""
+    """Yield for every j ‖W (μ_i − μ_j)‖² and log |det W|, (n,) each, where WᵀW is the inverse of Σ_i + Σ_j."""
     for mean, covariance in zip(those.means, those.covariances, strict=True):
         whitening = whitening_of(these.covariances + covariance)
         with np.errstate(over="ignore"):
@@ -167,11 +168,11 @@ def _from_sums(these: Gaussians, those: Gaussians) -> Iterator[tuple[Array, Arra
 
 @one_blas_thread()
 def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Array:
-    """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖² over rotations U, (n, m), in unit².
+    """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖², (n, m), divided by `unit`².
 
-    The second term is Bures' tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½), Delon & Desolneux (2020) section 2, written as a
-    sum of squares, in which nothing cancels if i and j are equal. The best U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a
-    singular value decomposition.
+    The minimum over rotations U equals the Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in Delon & Desolneux
+    (2020), section 2, but as a sum of squares the minimum is exactly 0 for equal covariances. The best U is V Zᵀ, where
+    L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
     """
     distances = _for_pairs(these, those)
     roots = these.roots / unit
@@ -181,22 +182,22 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
         else:
             left, _, right = np.linalg.svd(root.T @ roots)
             turned, plain = roots - root @ (left @ right), roots - root
-            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 if both are equal
+            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 for equal roots
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
 
 
 def nearest(model: Model) -> tuple[Indices, Array]:
-    """Return for each component the one with the largest overlap, and this overlap ∫ √(N_i N_j); Bhattacharyya (1943).
+    """Find each component's neighbour, the component with the largest overlap ∫ √(N_i N_j); Bhattacharyya (1943).
 
     Returns
     -------
-    neighbour : (n_components,), index of that component; −1 for a single component and for components of weight 0.
-        All indices are −1 if covariances are so nearly singular that rounding makes a sum of two singular, or if
-        comparing all pairs would take longer than ten seconds (`MAX_COMPARED`).
-    overlap : (n_components,), from 0 (far apart) to 1 (the same Gaussian); NaN without a neighbour. The overlap does
-        not depend on weights or units. Two components misclassify at most √(π_i π_j) times their overlap (Kailath
-        1967).
+    neighbour : index of the neighbour of each component, (n_components,); −1 for a single component and for components
+        of weight 0. All indices are −1 if covariances are so nearly singular that rounding errors make the sum of two
+        covariances singular, or if comparing all pairs would take longer than ten seconds (`MAX_COMPARED`).
+    overlap : overlap of each component with its neighbour, (n_components,), from 0 (far apart) to 1 (equal); NaN for a
+        component without a neighbour. The overlap does not depend on weights or units. The probability of
+        misclassifying rows of two components is at most √(π_i π_j) times their overlap (Kailath 1967).
     """
     neighbour, overlap = np.full(model.n_components, -1, dtype=np.intp), np.full(model.n_components, np.nan)
     there = np.flatnonzero(model.weights > 0)

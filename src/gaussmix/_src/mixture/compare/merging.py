@@ -25,43 +25,44 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # components; their pairs take 4 GB
-MAX_PAIR_VALUES = 2**20  # values in memory for pairs of clusters and rows
+MAX_MERGED = 5000  # largest number of components, whose pairs take 4 GB
+MAX_PAIR_VALUES = 2**20  # largest number of values, one per row and pair of clusters, in memory
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Merging:
-    """A hierarchy of clusters, made by merging two clusters of components of a mixture at a time.
+    """A hierarchy of clusters, made by merging the components of a mixture step by step, two clusters at a time.
 
     Parameters
     ----------
     mixture : mixture whose components are merged.
-    cluster_labels : (n_components, n_components); row n holds the cluster of each component if there are n + 1
-        clusters.
-    entropy : (n_components,), nats; entry n is the entropy −Σ_i s_i Σ_j t_ij log t_ij of n + 1 clusters, with the
-        responsibilities t of the clusters and the weights s of the rows.
-    overlap : (n_components − 1,), from 0 to 1; entry n is the overlap of the two clusters whose union leaves n + 1
-        clusters.
+    cluster_labels : index of each component's cluster, (n_components, n_components). Row n contains the indices if
+        there are n + 1 clusters.
+    entropy : entropies of the responsibilities, (n_components,), nats. Entry n is −Σ_i s_i Σ_j t_ij log t_ij, where
+        t_ij are the responsibilities of the n + 1 clusters and s_i are the weights of the rows.
+    overlap : overlaps of the merged clusters, (n_components − 1,), from 0 to 1. Entry n is the overlap of the two
+        clusters that are merged to get n + 1 clusters.
     n_clusters : number of clusters at which no two clusters overlap by `min_overlap` or more.
 
     Notes
     -----
-    As long as some pair of clusters overlaps, the overlapping pair j, l is merged whose union lowers the entropy most:
-    by
+    A pair of clusters overlaps if its overlap is at least `min_overlap`. Each step merges the overlapping pair j and l
+    whose union lowers the entropy most. The union lowers the entropy by
 
         Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il),
 
-    Baudry et al. (2010), J. Comput. Graph. Stat. 19, 332–353. When no pair overlaps, `n_clusters` is reached. The
-    remaining pairs are then merged by the same rule until one cluster is left.
+    as in Baudry, Raftery, Celeux, Lo & Gottardo (2010), Journal of Computational and Graphical Statistics 19, 332–353.
+    When no pair of clusters overlaps any more, the number of clusters is `n_clusters`. The remaining clusters are then
+    merged in the same way until one cluster is left.
 
-    The overlap of j and l is the larger of p_jl and p_lj, where
+    The overlap of the clusters j and l is the larger of p_jl and p_lj. Here p_jl is the fraction of the rows of cluster
+    j that would be assigned to cluster l if j and l were the only clusters:
 
-        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij
+        p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij.
 
-    is the fraction of the rows of j that would be assigned to l if there were only these two clusters. The method is
-    DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, estimated as in R's
-    `fpc::mergenormals`, with his default 0.025. Two spherical Gaussians of the same size at a distance of d standard
-    deviations overlap by Φ(−d/2), so they are merged if d is at most 3.92.
+    The method is DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, with the estimator of the
+    R function `fpc::mergenormals` and with Hennig's default, 0.025. Two spherical Gaussians of the same size whose
+    means are d standard deviations apart have the overlap Φ(−d/2), so they are merged if d is at most 3.92.
     """
 
     mixture: Mixture
@@ -91,11 +92,11 @@ class Merging:
         return " | ".join(" ".join(map(str, np.flatnonzero(clusters == j))) for j in range(n_clusters))
 
     def responsibilities(self, rows: ArrayLike, n_clusters: int | None = None) -> Array:
-        """Return the responsibilities p(cluster | x) of clusters, (n_rows, n_clusters): sums over their components.
+        """Return p(cluster | x), (n_rows, n_clusters): the sum of the responsibilities of a cluster's components.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units; missing values (NaN) are ignored.
+        rows : rows to evaluate, (n_rows, n_features), data units; missing values (NaN) are ignored.
         n_clusters : number of clusters, 1 … n_components; by default the attribute `n_clusters`.
 
         Raises
@@ -108,7 +109,7 @@ class Merging:
         return merged(engine.responsibilities(block, mixture.parameters), clusters)
 
     def predict(self, rows: ArrayLike, n_clusters: int | None = None) -> NDArray[np.int64]:
-        """Return the most probable cluster of each row, (n_rows,). Parameters and errors: see `responsibilities`."""
+        """Return the most probable cluster of each row, (n_rows,), with the same parameters as `responsibilities`."""
         return np.asarray(self.responsibilities(rows, n_clusters).argmax(axis=1))
 
     def _clusters(self, n_clusters: int | None) -> NDArray[np.intp]:
@@ -121,7 +122,7 @@ class Merging:
 def merge_by_entropy(
     mixture: Mixture, responsibilities: Array, row_weight: Array | None = None, min_overlap: float = MIN_OVERLAP
 ) -> Merging:
-    """Merge components by `merge_by_sums`, given the responsibilities (n_rows, n_components) in memory."""
+    """Merge components by `merge_by_sums`, if the responsibilities (n_rows, n_components) are in memory."""
     block = Block(0, responsibilities, row_weight)
     return merge_by_sums(mixture, attrgetter("rows"), block.sum_of, min_overlap)
 
@@ -129,26 +130,27 @@ def merge_by_entropy(
 def merge_by_sums(
     mixture: Mixture, evaluate: BlockTask, total: Callable[[BlockTask], Array], min_overlap: float
 ) -> Merging:
-    """Merge two clusters at a time until one is left, in the order that `Merging` describes.
+    """Merge two clusters at a time, in the order that `Merging` describes, until one cluster is left.
 
-    Each merge makes one pass over the rows, for all pairs that contain the new cluster.
+    Each merge needs one pass over the rows, which computes the sums for all pairs that contain the new cluster.
 
     Parameters
     ----------
     mixture : mixture whose components are merged.
-    evaluate : function that returns the responsibilities (n_rows, n_components) for a block. The function must be
-        picklable if the rows are in other processes.
+    evaluate : function that returns the responsibilities (n_rows, n_components) of the rows in a block. `evaluate` must
+        be picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
-    min_overlap : clusters that overlap less are not merged, from 0 to 1.
+    min_overlap : smallest overlap, from 0 to 1, of two clusters that are merged to get `n_clusters` clusters.
 
-    Raises ValueError if the mixture has noise, whose rows belong to no cluster, or more than `MAX_MERGED` components.
-    Raises TypeError or ValueError if `min_overlap` is not a number from 0 to 1.
+    Raises ValueError if the mixture has a noise component, because rows of noise do not belong to a cluster, or if the
+    mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if `min_overlap` is not a number from
+    0 to 1.
     """
     check_alone("merge", [mixture])
     check_within("min_overlap", min_overlap, "a number from 0 to 1", lambda value: 0 <= value <= 1)
     n_components = mixture.n_components
     if n_components > MAX_MERGED:
-        raise ValueError(f"merge compares the pairs of at most {MAX_MERGED:,} components, not of {n_components:,}.")
+        raise ValueError(f"merge supports at most {MAX_MERGED:,} components, but the mixture has {n_components:,}.")
     cluster_labels = np.empty((n_components, n_components), dtype=np.intp)
     entropy, overlap = np.empty(n_components), np.empty(n_components - 1)
     cluster_labels[-1] = np.arange(n_components)
@@ -173,10 +175,11 @@ def merge_by_sums(
 
 
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
-    """Return the sums over a block of rows that `Merging` needs for clusters and for pairs of clusters.
+    """Return sums over the rows of a block, from which entropies and overlaps of clusters and pairs are computed.
 
-    With n clusters and m pairs the result has shape (2 n + 3 m,): −Σ s t log t and Σ s t of each cluster, then for each
-    pair (j, l) −Σ s t log t of the union, Σ s t_j [t_l ≥ t_j] and Σ s t_l [t_j ≥ t_l].
+    For n clusters and m pairs the result has the shape (2 n + 3 m,). The result contains −Σ s t log t of all clusters
+    and Σ s t of all clusters. The next three parts are for all pairs (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥
+    t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
@@ -197,12 +200,12 @@ def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: S
 
 
 def _entropy(probabilities: Array) -> Array:
-    """Return −t log t of each probability; 0 log 0 is 0."""
+    """Return −t log t for each probability t, which is 0 for t = 0."""
     return -probabilities * log(np.where(probabilities > 0, probabilities, 1.0))
 
 
 def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
-    """Sum responsibilities over the components of each cluster; (n_rows, n_clusters)."""
+    """Return the responsibilities of clusters, (n_rows, n_clusters), by summing over the components of each cluster."""
     probabilities = np.zeros((len(responsibilities), int(clusters.max()) + 1))
     for component, cluster in enumerate(clusters):
         probabilities[:, cluster] += responsibilities[:, component]
@@ -210,30 +213,30 @@ def merged(responsibilities: Array, clusters: NDArray[np.intp]) -> Array:
 
 
 class _Pairs:
-    """The remaining clusters, numbered from 0, with entropy and overlap of every pair."""
+    """The clusters that are left, numbered from 0, with the entropy and the overlap of every pair of clusters."""
 
     def __init__(self, sums: Array, n_clusters: int, pairs: Sequence[tuple[int, int]]) -> None:
         self._entropy: list[float] = sums[:n_clusters].tolist()
         self._mass: list[float] = sums[n_clusters : 2 * n_clusters].tolist()
-        self._union: dict[tuple[int, int], float] = {}  # entropy of the union of a pair
-        self.overlap: dict[tuple[int, int], float] = {}  # overlap of a pair, as defined by `Merging`
+        self._union: dict[tuple[int, int], float] = {}  # pair of clusters → entropy of the union of both
+        self.overlap: dict[tuple[int, int], float] = {}  # pair of clusters → overlap, as defined in `Merging`
         self.add(sums, pairs)
 
     def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
-        """Store entropy and overlap of pairs, computed from their sums."""
+        """Compute the entropies and overlaps of pairs from the sums that `_sums` returns, and store them."""
         entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows overlaps completely, so it is merged and has no effect.
+            # A cluster without rows gets the overlap 1, so that it is merged, without an effect on the others.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
-        """Return the entropy of the responsibilities of all clusters, nats."""
+        """Return the sum of the entropies of all clusters, nats."""
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """Return the pairs in descending order of the entropy that their union removes; ties by index."""
+        """Return the pairs sorted by how much merging a pair lowers the entropy, largest first, ties by index."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:
@@ -247,4 +250,4 @@ class _Pairs:
             known.update(remaining)
 
 
-Merging.__module__ = "gaussmix"  # where users import it from
+Merging.__module__ = "gaussmix"  # the public module that exports Merging

@@ -1,4 +1,4 @@
-"""Orders of the components: a canonical order, and the order of another mixture."""
+"""Orders of the components: a canonical order, and the order of the components of a reference mixture."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _ORDERS = ("weight", "mean", "size")
 def canonical_order(
     model: Model, by: str, feature: Feature | None, names: tuple[str, ...] | None, *, reverse: bool
 ) -> Indices:
-    """Return an order of the components, (n_components,), that does not depend on their current order.
+    """Return indices (n_components,) that sort the components, whatever their current order is.
 
-    Raises ValueError or TypeError for an unknown order or feature.
+    Raises ValueError or TypeError if `by` or `feature` is not valid.
     """
     if by not in _ORDERS:
         raise unknown_name("by", by, _ORDERS)
     if feature is not None and by != "mean":
-        raise ValueError(f"feature={feature!r:.60} needs by='mean', not by={by!r}.")
+        raise ValueError(f"feature={feature!r:.60} requires by='mean', but by={by!r}.")
     keys = [*model.means.T, model.weights]
     if not model.family.is_shared:
         keys += [*model.covariances.array.reshape(model.n_components, -1).T]
     if by == "mean" and feature is not None:
         if not isinstance(feature, str | int | np.integer):
-            raise ParameterTypeError(f"feature must be one feature, a number or a name, not {feature!r:.60}.")
+            raise ParameterTypeError(f"feature must be the index or the name of one feature, not {feature!r:.60}.")
         keys.insert(0, model.means[:, feature_indices(feature, model.n_features, names)[0]])
     elif by == "weight":
         keys.insert(0, -model.weights)
@@ -40,16 +40,16 @@ def canonical_order(
 
 
 def matched_order(model: Model, reference: Model) -> Indices:
-    """Return the order (n_components,) in which each component takes the position of its match in the reference.
+    """Return indices (n_components,) that move each component to the position of its match in the reference.
 
     Components without a match come last, the heaviest first.
     """
-    from scipy.optimize import linear_sum_assignment  # slow to import
+    from scipy.optimize import linear_sum_assignment  # imported here because the import is slow
 
     if reference.n_components > model.n_components:
         raise ValueError(
-            f"The reference has {reference.n_components} components, more than the {model.n_components} to match: "
-            "match the reference to this mixture instead."
+            f"The reference has {reference.n_components} components, but this mixture has only {model.n_components}: "
+            "call match_to of the reference with this mixture instead."
         )
     p, q = Gaussians.pair(reference, model)
     cost = p.weights[:, None] * (p.log_weights[:, None] - q.log_weights + kl_divergences(p, q))

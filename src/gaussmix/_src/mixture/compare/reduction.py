@@ -1,4 +1,4 @@
-"""Reduction of a mixture to fewer components, with nearly the same distribution."""
+"""Reduction of a mixture to a mixture with fewer components and nearly the same distribution."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _MAX_REFINEMENTS = 100
 def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
     """Merge components until `n_components` are left, and optionally refine the assignment to merged components.
 
-    Runnalls (2007), IEEE Trans. Aerosp. Electron. Syst. 43, 989–999; refinement by Davis & Dhillon (2006), NIPS.
+    The components are merged by the method of Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems
+    43, 989–999, and refined by the method of Davis & Dhillon (2006), NIPS.
     """
     n_components, largest = check_count("n_components", n_components, 1), model.n_components
     if n_components > largest:
-        raise ValueError(f"n_components={n_components} must be an integer from 1 to {largest}, their number now.")
+        raise ValueError(f"n_components={n_components} must be an integer from 1 to {largest}, the current number.")
     if n_components == largest:
         return model
     there = np.flatnonzero(model.weights > 0)
@@ -44,7 +45,7 @@ def reduce(model: Model, n_components: int, *, refine: bool) -> Model:
 
 @one_blas_thread()
 def _merged(parts: Gaussians, n_components: int) -> Labels:
-    """Merge greedily by Runnalls' rule, and return the merged component of each part, (n,), in order of first parts."""
+    """Merge components by Runnalls' rule; return the index of the merged component for each original one, (n,)."""
     live = _RemainingComponents.from_parts(parts)
     n = len(parts.weights)
     costs = np.full((n, n), np.inf)
@@ -58,8 +59,8 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
             live.merge(i, j)
         except SingularCovarianceError:
             raise ValueError(
-                f"n_components={n_components} would merge components that are too far apart for float64 to hold their "
-                f"common covariance: the smallest possible n_components is {n_left}."
+                f"n_components={n_components} is too small: it would merge components so far apart that float64 cannot "
+                f"represent the merged covariance. The smallest possible n_components is {n_left}."
             ) from None
         owner[owner == j] = i
         costs[j, :] = costs[:, j] = np.inf
@@ -70,7 +71,7 @@ def _merged(parts: Gaussians, n_components: int) -> Labels:
 
 @dataclass(eq=False)
 class _RemainingComponents:
-    """Components that are left while merging: weights, means, covariances and log determinants, changed in place."""
+    """The components that are left during merging; their arrays are changed in place."""
 
     weights: Array
     means: Array
@@ -83,7 +84,7 @@ class _RemainingComponents:
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
     def costs(self, i: int, others: Labels) -> Array:
-        """Return (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for each other j; Runnalls (2007) eq. 16."""
+        """Return (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| for j in `others`; Runnalls (2007) eq. 16."""
         gained = np.empty(len(others))
         for part in pieces((len(others), *self.covariances.shape[1:])):
             gained[part] = self._log_dets(i, others[part])
@@ -91,7 +92,7 @@ class _RemainingComponents:
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
     def _log_dets(self, i: int, others: Labels) -> Array:
-        """Return log |P_ij| by |C + s δδᵀ| = |C| (1 + s δᵀC⁻¹δ), because C is well-conditioned for any means."""
+        """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because unlike P_ij = C + s δδᵀ, C is well-conditioned."""
         ratio = self.weights[others] / (self.weights[i] + self.weights[others])
         within = self.covariances[i] + ratio[:, None, None] * (self.covariances[others] - self.covariances[i])
         whitening = TriangularWhitening.from_covariances(within)
@@ -100,7 +101,7 @@ class _RemainingComponents:
         return np.asarray(np.log1p(ratio * (1 - ratio) * np.minimum(squared, MAX_DISTANCE)) - 2 * whitening.log_abs_det)
 
     def merge(self, i: int, j: int) -> None:
-        """Replace components i and j by their union at index i; raises `SingularCovarianceError`."""
+        """Replace component i by the union of components i and j; raises `SingularCovarianceError`."""
         pair = Gaussians(*(each[[i, j]] for each in (self.weights, self.means, self.covariances)))
         with np.errstate(over="ignore"):
             both = _joined(pair, np.zeros(2, dtype=np.intp))
@@ -108,9 +109,9 @@ class _RemainingComponents:
         self.log_dets[i] = -2 * both.whitening.log_abs_det[0]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the caller checks the result
+@np.errstate(over="ignore", invalid="ignore")  # the caller checks whether the result is finite
 def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Return one component per label, with the moments of its parts."""
+    """Merge all components with the same label to one component with the same mean and covariance."""
     weights = np.zeros(int(labels.max()) + 1)
     np.add.at(weights, labels, parts.weights)
     fractions = parts.weights / weights[labels]
@@ -124,7 +125,7 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
 
 
 def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Lower Σ_i w_i KL(p_i‖merged) until no part moves; the closest part of each component never moves."""
+    """Reassign components to lower Σ_i w_i KL(p_i‖merged); the closest one of each merged component never moves."""
     merged = _joined(parts, labels)
     for _ in range(_MAX_REFINEMENTS):
         divergences = kl_divergences(parts, merged)

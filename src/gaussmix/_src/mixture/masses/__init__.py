@@ -1,1 +1,1 @@
-"""Probabilities of boxes under a mixture."""
+"""Probabilities of boxes and of highest-density regions under a mixture."""

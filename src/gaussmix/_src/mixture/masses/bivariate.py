@@ -1,4 +1,4 @@
-"""The mass of a bivariate normal distribution in rectangles."""
+"""Probabilities of rectangles under bivariate normal distributions."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from gaussmix._src.mixture.masses.normal_interval import log_interval, mean_betw
 from gaussmix._src.numerics.arrays import Array, Indices, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_MAX_BOUND = 40.0  # standard deviations; the mass beyond is 1e-350
-_MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function have too few digits
-_MASS_ROUNDING = 1e-20  # mass far below the rounding of 1
-_MAX_LOG_GAP = 40.0  # nats; a term this far below another is 4e-18 of it
-# Deviations, and nats by which the integrand changes. Below both, the rule is exact without a search for the peak.
+_MAX_BOUND = 40.0  # standard deviations beyond which the mass is only 1e-350
+_MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
+_MASS_ROUNDING = 1e-20  # a mass far below the rounding error of 1
+_MAX_LOG_GAP = 40.0  # nats; a term that is smaller by this gap is only 4e-18 of the larger term
+# No peak is searched for if an interval is at most this long (deviations), and its log integrand changes less (nats).
 _SHORT, _LEVEL = 1.0, 10.0
-_DROP = 45.0  # nats; this far below its peak the integrand is 1e-20 of it
-_TURN = np.array([-8.0, 0.0, 8.0])  # standard deviations between which Φ goes from 0 to 1
-_HALVINGS = 80  # enough to bisect 1e12 deviations down to the narrowest peak, which nearly equal features have
-_MAX_EVALUATIONS = 160  # values in memory per row
+_DROP = 45.0  # nats; where the integrand is lower than its peak by this drop, it is 1e-20 of the peak
+_TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
+_HALVINGS = 80  # enough to find a peak of nearly equal features, the narrowest one, in 1e12 deviations
+_MAX_EVALUATIONS = 160  # number of values in memory per row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
-    """Return log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for limits (n_components, n, 2) in deviations.
+    """Return the log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for n rectangles.
 
-    The weights sum to 1. `correlations` and `rests` (n_components,) are ρ and √(1 − ρ²), which is accurate even if ρ is
-    near ±1. Owen's function computes the sum to rounding of 1. A small sum is computed to its own rounding: terms that
-    matter are integrated by Gauss and Legendre's rule. The other terms are below 1e-17 of it, because no rectangle has
-    more mass than either of its sides.
+    The limits (n_components, n, 2) are in standard deviations of the component, and the weights sum to 1.
+    `correlations` contains ρ, and `rests` contains √(1 − ρ²), which is accurate even if ρ is near ±1, (n_components,)
+    each. Owen's function computes sums with an absolute rounding error of about 1e-16. If a sum is so small that this
+    error matters, the terms are integrated by Gauss–Legendre quadrature. Terms are left out if an upper bound is below
+    1e-17 of the sum; the upper bound is the smaller of the masses between the limits of either feature.
     """
     masses = _masses(lower, upper, correlations[:, None], rests[:, None])
     total = np.exp(log_weights) @ masses
@@ -49,9 +50,10 @@ def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array
 def _small_sums(
     log_weights: Array, known: Array, lower: Array, upper: Array, correlations: Array, rests: Array
 ) -> Array:
-    """Compute small sums for `log_sums`; `known` are log masses, NaN if Owen's function is not accurate enough.
+    """Compute small sums for `log_sums`; `known` has log masses, or NaN if Owen's function is not accurate enough.
 
-    The term with the largest bound is computed first. Other terms are computed only if their bounds are close to it.
+    The term with the largest upper bound is computed first. Another term is computed only if its bound is not
+    negligible.
     """
     bounds = np.where(np.isnan(known), log_interval(lower, upper).min(axis=2), known) + log_weights[:, None]
     log_parts = np.where(np.isnan(known), -np.inf, known + log_weights[:, None])
@@ -66,9 +68,9 @@ def _small_sums(
 
 
 def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
-    """Return P(lower < z < upper), accurate to rounding of 1."""
-    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
-        flipped = lower + upper > 0  # uses the side with less cancellation
+    """Return P(lower < z < upper) with an absolute error of about 1e-16, by Owen's function."""
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, for which `flipped` is False
+        flipped = lower + upper > 0  # True if the other tail has less cancellation
     lower, upper = np.where(flipped, -upper, lower), np.where(flipped, -lower, upper)
     rho = np.where(flipped.sum(axis=-1) == 1, -rho, rho)
     return np.asarray(
@@ -80,7 +82,7 @@ def _masses(lower: Array, upper: Array, rho: Array, rest: Array) -> Array:
 
 
 def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
-    """Return P(x < h, y < k) by Owen (1956) eq. 2.1; infinite limits are clipped to a finite bound."""
+    """Return P(x < h, y < k) by Owen (1956), eq. 2.1; limits beyond `_MAX_BOUND` are replaced by `_MAX_BOUND`."""
     below_h, below_k = ndtr(h), ndtr(k)
     counts = np.minimum(below_h, below_k) > _MASS_ROUNDING
     mass = np.zeros(h.shape)
@@ -94,7 +96,7 @@ def _below(h: Array, k: Array, rho: Array, rest: Array) -> Array:
 
 
 def _owen(h: Array, numerator: Array) -> Array:
-    """Return T(h, numerator / h), with its limit at h = 0."""
+    """Return Owen's function T(h, numerator / h), or its limit for h → 0 if h is 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         slope = np.where(h == 0, np.copysign(np.inf, numerator), numerator / h)
     return np.asarray(owens_t(h, slope))
@@ -102,41 +104,41 @@ def _owen(h: Array, numerator: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Integrand:
-    """Integrand φ(x) P(lower_2 < y < upper_2 | x) as a function of the first feature x, (n, m).
+    """The integrands φ(x) P(lower_2 < y < upper_2 | x) of n rectangles as functions of the first feature x.
 
-    The integrand is log-concave: the second derivative of its logarithm is at most −1.
+    The integrands are log-concave: the second derivative of the logarithm is at most −1.
     """
 
     lower: Array
     upper: Array
-    rho: Array  # (n, 1)
-    rest: Array  # (n, 1)
+    rho: Array  # correlations ρ, (n, 1)
+    rest: Array  # √(1 − ρ²), (n, 1)
 
     def log(self, x: Array) -> Array:
         return log_interval(*self._conditional_limits(x)) - 0.5 * (x**2 + LOG_2PI)
 
     def slope(self, x: Array) -> Array:
-        """Return the slope of the log of the integrand, −x + ρ E(z | x) / √(1 − ρ²)."""
+        """Return the slope −x + ρ E(z | x) / √(1 − ρ²) of the log of the integrand."""
         return np.asarray(self.rho / self.rest * mean_between(*self._conditional_limits(x)) - x)
 
     def part(self, rows: Indices) -> _Integrand:
-        """Return the integrand for some of the rectangles."""
+        """Return the integrands of the rectangles at the indices `rows`."""
         return _Integrand(self.lower[rows], self.upper[rows], self.rho[rows], self.rest[rows])
 
     def bends(self) -> Array:
-        """Return the centre and both ends of each transition of Φ in the integrand, (n, 6); NaN if there is none."""
+        """Return the points x at which each Φ in the integrand is about 0, ½ and 1, (n, 6); NaN if Φ is constant."""
         limits = np.stack([self.lower[:, 1], self.upper[:, 1]], axis=1)[:, :, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             bends = (limits + self.rest[..., None] * _TURN) / self.rho[..., None]
         return np.where(np.isfinite(bends), bends, np.nan).reshape(len(limits), -1)
 
     def _conditional_limits(self, x: Array) -> tuple[Array, Array]:
-        """Return the limits of the second feature given the first, in its conditional standard deviations."""
+        """Return the limits of the second feature in conditional standard deviations given the first feature x."""
         return (self.lower[:, 1:] - self.rho * x) / self.rest, (self.upper[:, 1:] - self.rho * x) / self.rest
 
 
 def _integral(integrand: _Integrand) -> Array:
-    """Return log of the integral over x, (n,), by the rule on each side of the peak and over each transition."""
+    """Return the log of the integral over x, (n,), by quadrature between the peak and the ends of all transitions."""
     low, high = integrand.lower[:, :1].copy(), integrand.upper[:, :1].copy()
     is_level = _is_level(integrand)
     peak = np.where(is_level, low, 0.0)
@@ -147,17 +149,17 @@ def _integral(integrand: _Integrand) -> Array:
     bends = np.where(np.isnan(bends), peak, bends).clip(low, high)
     cuts = np.sort(np.concatenate([low, peak, high, bends], axis=1), axis=1)
     lengths, log_parts = np.diff(cuts, axis=1), np.full((len(cuts), cuts.shape[1] - 1), -np.inf)
-    row, piece = np.nonzero(lengths > 0)  # most intervals contain no transition
+    row, piece = np.nonzero(lengths > 0)  # most intervals have the length 0
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations, rounding of the logarithm exceeds 45 nats, so that only the height of the peak counts.
+    # Beyond 1e9 deviations low = high, because rounding errors of the log exceed 45 nats, so the peak's value is used.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
-    """Return whether the integrand hardly changes between its limits, (n, 1); its slope is steepest at a limit."""
+    """Return whether the integrand hardly changes between the limits of x, where the slope is steepest, (n, 1)."""
     length = integrand.upper[:, :1] - integrand.lower[:, :1]
     is_level = length <= _SHORT
     short = np.flatnonzero(is_level)
@@ -168,10 +170,10 @@ def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
 
 
 def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
-    """Return the start of the integrand's relevant range, its peak and the end of the range, (n, 1) each."""
+    """Return the peak and both ends of the range where the integrand is not negligible: low, peak, high, (n, 1)."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
-    reach = np.abs(integrand.slope(start))  # the slope falls by at least one over each unit
+    reach = np.abs(integrand.slope(start))  # the peak is nearer, because the slope falls by at least 1 per unit
     first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
     peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)
@@ -181,7 +183,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
 
 
 def _bisected(is_before: Callable[[Array], NDArray[np.bool_]], low: Array, high: Array) -> Array:
-    """Return the approximate point between two ends at which a condition ceases to hold."""
+    """Return, by bisection, the point between `low` and `high` at which the condition `is_before` ceases to hold."""
     for _ in range(_HALVINGS):
         middle = low + 0.5 * (high - low)
         before = is_before(middle)

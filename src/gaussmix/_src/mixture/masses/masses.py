@@ -1,4 +1,4 @@
-"""Methods of `Mixture` that return masses, or the points and levels that bound a given mass."""
+"""Methods of `Mixture` that return probabilities of regions, quantiles, and density levels."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ N_LEVEL_POINTS = 2**16
 
 
 class Masses(MixtureBase):
-    """A mixture with methods for masses of rectangles and of regions of highest density, for quantiles and for levels.
+    """A mixture with methods for the probabilities of boxes and highest-density regions, quantiles and density levels.
 
-    Masses of rectangles are exact for one or two features, and if the features are independent within every component.
-    Levels are exact for one feature and for one component. Otherwise quasi-Monte Carlo estimates them.
+    Probabilities of boxes are exact for one or two features, and if the features are independent within every
+    component. Density levels are exact for one feature, and for one component. In all other cases probabilities and
+    levels are estimated by quasi-Monte Carlo.
     """
 
     @overload
@@ -39,23 +40,24 @@ class Masses(MixtureBase):
     def cdf(
         self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Return P(X ≤ x), in every feature at once, for each row x.
+        """Return for each row x the probability that X ≤ x in every feature.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units; ±inf is allowed.
-        n_points : number of quasi-Monte Carlo points per row and component, which are only needed if three or more
+        rows : points x, (n_rows, n_features), data units; ±inf is allowed.
+        n_points : number of quasi-Monte Carlo points per row and component. Points are used only if three or more
             features are correlated.
-        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        rng : generator or seed for scrambling the points; with None every call uses the same points.
         return_error : whether to return the standard error, too.
 
         Returns
         -------
-        mass : (n_rows,), from 0 to 1. With `return_error` an `Estimate`, whose error is 0 if the mass is exact.
+        mass : probabilities, (n_rows,). If `return_error` is True, the result is an `Estimate`, whose error is 0 if the
+            probability is exact.
 
         Raises
         ------
-        ValueError : `rows` contains NaN or does not have shape (n_rows, n_features), or `n_points` is below 1.
+        ValueError : `rows` contains NaN or has a different shape, or `n_points` is below 1.
         TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Examples
@@ -69,7 +71,7 @@ class Masses(MixtureBase):
         return _linear(*self._log_masses(np.full_like(upper, -np.inf), upper, n_points, rng), return_error)
 
     def log_cdf(self, rows: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None) -> Array:
-        """Return log of `cdf`, (n_rows,), nats, which is accurate even if `cdf` rounds to 0 or 1.
+        """Return the logarithm of `cdf`, (n_rows,), in nats, which is accurate even if `cdf` is rounded to 0 or 1.
 
         Examples
         --------
@@ -106,21 +108,21 @@ class Masses(MixtureBase):
         rng: Rng = None,
         return_error: bool = False,
     ) -> Array | Estimate[Array]:
-        """Return P(lower < X ≤ upper), in every feature at once.
+        """Return the probability that lower < X ≤ upper in every feature, for one or several boxes.
 
         Parameters
         ----------
-        lower, upper : (n_rows, n_features), or (n_features,) for one rectangle, or numbers for all features; data
-            units. Use ±inf if there is no limit.
-        n_points, rng, return_error : same as in `cdf`.
+        lower, upper : limits of the boxes, (n_rows, n_features), or of one box, (n_features,), or one number for all
+            features; data units. Use ±inf if a feature has no limit.
+        n_points, rng, return_error : the same parameters as in `cdf`.
 
         Returns
         -------
-        mass : (n_rows,), or a number for one rectangle; with `return_error` an `Estimate`.
+        mass : probabilities of the boxes, (n_rows,), or a number for one box; an `Estimate` if `return_error` is True.
 
         Raises
         ------
-        ValueError : the limits contain NaN, have another shape, or a lower limit is above its upper limit.
+        ValueError : the limits contain NaN or have a different shape, or a lower limit is above the upper limit.
         TypeError : the limits are not real numbers.
 
         Examples
@@ -138,13 +140,13 @@ class Masses(MixtureBase):
     def log_probability(
         self, lower: ArrayLike, upper: ArrayLike, *, n_points: int = N_POINTS, rng: Rng = None
     ) -> Array:
-        """Return log of `probability`, (n_rows,) or a number, nats; accurate far out and for tiny rectangles."""
+        """Return the logarithm of `probability`, in nats, which is accurate even if `probability` is rounded to 0."""
         low, high, shape = mixture.rectangles.check_rectangles(lower, upper, self.n_features, self.feature_names)
         return self._log_masses(low, high, n_points, rng)[0].reshape(shape)[()]
 
     @of_components
     def quantile(self, p: ArrayLike) -> Array:
-        """Return quantiles of a mixture of one feature: the points where its distribution function is p.
+        """Return quantiles of a mixture with one feature: the points at which the distribution function is p.
 
         Parameters
         ----------
@@ -152,7 +154,7 @@ class Masses(MixtureBase):
 
         Returns
         -------
-        x : quantiles in the shape of p, data units; −inf for 0 and inf for 1.
+        x : quantiles, in the shape of p, data units. The quantile of 0 is −inf, and the quantile of 1 is inf.
 
         Raises
         ------
@@ -168,7 +170,7 @@ class Masses(MixtureBase):
         """
         if self._line is None:
             raise ValueError(
-                f"quantile needs one feature, and this mixture has {self.n_features}. Take a marginal first."
+                f"quantile needs one feature, but this mixture has {self.n_features}. Take a marginal first."
             )
         return self._line.quantile(p)
 
@@ -184,30 +186,33 @@ class Masses(MixtureBase):
     def density_p_value(
         self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Return the mass where the density is lower than at each row: the p-value of "this row is from the mixture".
+        """Return the p-value of each row: the probability that a row drawn from the mixture has a lower density.
 
         Parameters
         ----------
-        rows : (n_rows, n_features), data units.
-        n_points : number of quasi-Monte Carlo points, which are only needed for several features and components.
-        rng : source of randomness that scrambles the points, or a seed; None uses the same points at every call.
+        rows : rows to evaluate, (n_rows, n_features), data units.
+        n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and
+            components.
+        rng : generator or seed for scrambling the points; with None every call uses the same points.
         return_error : whether to return the standard error, too.
 
         Returns
         -------
-        tail : (n_rows,), from 0 (no lower density) to 1 (the highest mode), uniformly distributed for rows drawn from
-            the mixture. With `return_error` an `Estimate`, whose error is 0 if the mass is exact.
+        tail : p-values, (n_rows,), from 0 (far from all components) to 1 (the highest mode). For rows drawn from the
+            mixture, p-values are uniformly distributed. If `return_error` is True, the result is an `Estimate`, whose
+            error is 0 if the values are exact.
 
         Raises
         ------
-        ValueError : `rows` does not contain finite numbers of shape (n_rows, n_features), or `n_points` is below 1.
+        ValueError : `rows` contains NaN or infinity or has a different shape, or `n_points` is below 1.
         TypeError : `rows` does not contain real numbers, or `n_points` is not an integer.
 
         Notes
         -----
-        Some of the points lie far out and have small weights, so that a mass of 1e-15 has a relative error of some
-        percent. A mass that the points cannot distinguish from 0 is replaced by its bound Σ_k π_k P(π_k N_k < level),
-        with an error of the same size, and is never 0. For masses below 1e-308 use `log_density_p_value`.
+        Some of the quasi-Monte Carlo points lie far out and have small weights, so that even a p-value of 1e-15 has a
+        relative error of only some percent. A p-value that the points cannot distinguish from 0 is replaced by the
+        upper bound Σ_k π_k P(π_k N_k < level), with an error of the same size. For p-values below 1e-308 use
+        `log_density_p_value`.
 
         Examples
         --------
@@ -220,7 +225,7 @@ class Masses(MixtureBase):
 
     @of_components
     def log_density_p_value(self, rows: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> Array:
-        """Return log of `density_p_value`, (n_rows,), nats, accurate however far out a row lies.
+        """Return the logarithm of `density_p_value`, (n_rows,), in nats, which is accurate even for very distant rows.
 
         Examples
         --------
@@ -243,17 +248,18 @@ class Masses(MixtureBase):
     def highest_density_level(
         self, p: ArrayLike, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None, return_error: bool = False
     ) -> Array | Estimate[Array]:
-        """Return the log density above which the mass p lies, at the edge of the smallest region that contains p.
+        """Return the log density at the edge of the smallest region that has the probability p.
 
         Parameters
         ----------
         p : probabilities, in an array of any shape.
-        n_points, rng, return_error : same as in `density_p_value`.
+        n_points, rng, return_error : the same parameters as in `density_p_value`.
 
         Returns
         -------
-        level : log densities in the shape of p, nats, comparable with `log_density`; −inf for p = 1 and the highest of
-            `modes` for p = 0. With `return_error` an `Estimate`.
+        level : log densities, in the shape of p, in nats, which may be compared with `log_density`. The level is −inf
+            for p = 1, and the log density of the highest mode for p = 0. If `return_error` is True, the result is an
+            `Estimate`.
 
         Raises
         ------
@@ -261,7 +267,7 @@ class Masses(MixtureBase):
 
         Notes
         -----
-        Hyndman (1996), Computing and graphing highest density regions, eq. 1.
+        The definition is eq. 1 of Hyndman (1996), "Computing and graphing highest density regions".
 
         Examples
         --------
@@ -279,7 +285,7 @@ class Masses(MixtureBase):
     def in_highest_density_region(
         self, rows: ArrayLike, p: float, *, n_points: int = N_LEVEL_POINTS, rng: Rng = None
     ) -> NDArray[np.bool_]:
-        """Return whether each row lies in the smallest region that contains the mass p, (n_rows,).
+        """Return whether each row lies in the smallest region that has the probability p, (n_rows,).
 
         Examples
         --------
@@ -308,12 +314,12 @@ class Masses(MixtureBase):
         return mixture.levels.log_tails(self._levels(n_points, rng), log_levels)
 
     def _log_mass_below(self, log_level: float) -> float:
-        """Return log of the mass where the log density is below a level, nats; the inverse of `_level_above`."""
+        """Return the log probability, in nats, of a log density below `log_level`; the inverse of `_level_above`."""
         log_mass, _ = mixture.levels.log_tails(self._levels(N_LEVEL_POINTS, None), np.array([log_level]))
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
-        """Return the log density below which a mass lies; it takes the log of the mass, which has digits near 0."""
+        """Return the level of log density that is exceeded with the probability 1 − exp(`log_mass`)."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:
@@ -333,7 +339,7 @@ class Masses(MixtureBase):
 
     @cached_property
     def _exact_levels(self) -> Levels | None:
-        """Return the exact levels of one feature or of one component; None if only sampling can estimate them."""
+        """Return an object that computes exact levels for one feature or one component; otherwise None."""
         if self._line is not None:
             return mixture.level_sets.LevelSets(self._line)
         if np.count_nonzero(self.weights) == 1:
@@ -346,6 +352,6 @@ class Masses(MixtureBase):
 
 
 def _linear(log_mass: Array, error: Array, return_error: bool) -> Array | Estimate[Array]:
-    """Return the mass, given its logarithm, and its standard error if `return_error`."""
+    """Return exp(`log_mass`), as an `Estimate` with the standard error if `return_error` is True."""
     mass = np.exp(log_mass)[()]
     return Estimate(mass, (mass * error)[()]) if return_error else mass

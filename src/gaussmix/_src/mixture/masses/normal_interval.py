@@ -1,4 +1,4 @@
-"""The mass of a standard normal distribution between two points, accurate in both tails and over short intervals."""
+"""The probability of intervals under a standard normal distribution, accurate in both tails and for short intervals."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_CENTRAL = 1e5  # standard deviations; beyond, the mean equals the nearer limit to ten digits
-_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less, ten nodes integrate the density to rounding
+_MAX_CENTRAL = 1e5  # standard deviations beyond which the mean is the nearer limit to ten digits
+_MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less, ten nodes suffice to integrate the density
 
 
 def log_interval(lower: Array, upper: Array) -> Array:
-    """Return log(Φ(upper) − Φ(lower)) for lower ≤ upper, nats, in their shape; −inf if both are equal.
+    """Return log(Φ(upper) − Φ(lower)) for arrays lower ≤ upper, in nats; −inf if lower = upper.
 
-    The difference is taken in the nearer tail, because Φ rounds to 1 in the other. Over a short interval, where the
-    difference would cancel, the density is integrated by Gauss and Legendre's rule.
+    The difference is computed in the lower tail, after a reflection if necessary, because Φ is rounded to 1 in the
+    upper tail. For a short interval, in which the difference would be inaccurate, the density is integrated by
+    Gauss–Legendre quadrature.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         flipped = lower + upper > 0
@@ -28,14 +29,14 @@ def log_interval(lower: Array, upper: Array) -> Array:
         ratio = np.where(lower == -np.inf, -np.inf, log_ndtr(lower) - log_upper)
         log_mass = np.where(length > 0, log_upper + np.log(-np.expm1(ratio)), -np.inf)
         short = (length > 0) & (length * (np.abs(lower) + length) < _MAX_SMOOTH_GAP)
-    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # so far out that squares overflow
+    log_mass = np.where(np.isneginf(log_upper) & (length > 0), -np.inf, log_mass)  # the square of upper overflows
     if short.any():
         log_mass[short] = _integral(lower[short], length[short])
     return log_mass
 
 
 def mean_between(lower: Array, upper: Array) -> Array:
-    """Return the mean of a standard normal between two limits, in their shape; rough for short or distant intervals."""
+    """Return the mean of a standard normal variable between two limits; rough for short or distant intervals."""
     log_mass, nearest = log_interval(lower, upper), np.clip(0.0, lower, upper)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.exp(-0.5 * (lower**2 + LOG_2PI) - log_mass) - np.exp(-0.5 * (upper**2 + LOG_2PI) - log_mass)

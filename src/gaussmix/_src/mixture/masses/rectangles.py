@@ -1,4 +1,4 @@
-"""The mass of a mixture in rectangles, exact, or by quasi-Monte Carlo for three or more correlated features."""
+"""Probabilities of boxes, which are exact, except for three or more correlated features (quasi-Monte Carlo)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 
-_VALUES_PER_CELL = 10  # values in memory per row and component
-_MAX_LIMIT = 1e100  # standard deviations; float64 has no logarithm, or hardly one, of the tail beyond
+_VALUES_PER_CELL = 10  # number of values in memory per row and component
+_MAX_LIMIT = 1e100  # standard deviations; the log of the tail beyond is near or below the range of float64
 
 
 def check_limits(values: ArrayLike, names: tuple[str, ...] | None, called: str) -> Array:
-    """Return limits as float64 numbers or ±inf; raises TypeError or ValueError."""
+    """Check limits of boxes and return them in float64; ±inf is allowed. Raises TypeError or ValueError."""
     check_order(values, names, called)
     array = check_real(called, values)
     wrong = np.argwhere(np.isnan(array))
     if len(wrong):
-        raise ValueError(f"{called} holds NaN at {tuple(int(index) for index in wrong[0])}: give numbers, or ±inf.")
+        raise ValueError(f"{called} holds NaN at {tuple(int(index) for index in wrong[0])}: use numbers or ±inf.")
     return array.astype(np.float64)
 
 
 def check_upper(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None) -> Array:
-    """Return upper limits (n_rows, n_features); raises TypeError or ValueError."""
+    """Check upper limits and return them, (n_rows, n_features); raises TypeError or ValueError."""
     upper = check_limits(rows, names, "rows")
     if upper.ndim != 2 or upper.shape[1] != n_features:
         raise ValueError(f"rows must have shape (n_rows, {n_features}), not {upper.shape}.")
@@ -42,7 +42,7 @@ def check_upper(rows: ArrayLike, n_features: int, names: tuple[str, ...] | None)
 def check_rectangles(
     lower: ArrayLike, upper: ArrayLike, n_features: int, names: tuple[str, ...] | None
 ) -> tuple[Array, Array, tuple[int, ...]]:
-    """Return both limits as rows (n, n_features), and the shape of the result; raises TypeError or ValueError."""
+    """Check and return lower and upper limits, (n, n_features) each, and the shape of the probabilities (n,) or ()."""
     low, high = check_limits(lower, names, "lower"), check_limits(upper, names, "upper")
     try:
         low, high, _ = np.broadcast_arrays(low, high, np.empty(n_features))
@@ -54,17 +54,17 @@ def check_rectangles(
     wrong = np.argwhere(low > high)
     if len(wrong):
         cell = tuple(wrong[0])
-        raise ValueError(f"lower is {low[cell]} where upper is {high[cell]}, in column {cell[-1]}: swap them.")
+        raise ValueError(f"lower is {low[cell]} but upper is {high[cell]} in column {cell[-1]}: exchange both limits.")
     return np.atleast_2d(low), np.atleast_2d(high), low.shape[:-1]
 
 
 def log_masses(
     model: Model, line: UnivariateMixture | None, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return log of the mass between lower ≤ upper (n, d), nats, and its relative standard error; each (n,).
+    """Return the log probabilities of boxes with limits lower ≤ upper (n, d), and relative standard errors, (n,) each.
 
-    `line` is the univariate mixture if the model has one feature. Three or more correlated features need quasi-Monte
-    Carlo.
+    `line` is the `UnivariateMixture` if the model has one feature, otherwise None. The error is 0 unless quasi-Monte
+    Carlo is used, which only three or more correlated features need.
     """
     exact = np.zeros(len(lower))
     if line is not None:
@@ -79,7 +79,7 @@ def log_masses(
 
 
 def _independent(model: Model, lower: Array, upper: Array) -> Array:
-    """Return log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k), nats."""
+    """Return the log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k) for independent features, (n,), nats."""
     deviations = np.sqrt(model.covariances.variances())
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
@@ -92,13 +92,13 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
 
 
 def _pairs(model: Model, lower: Array, upper: Array) -> Array:
-    """Return log masses of rectangles in two correlated features, nats."""
+    """Return the log probabilities of boxes for two correlated features, (n,), nats."""
     real = np.flatnonzero(model.weights)
     dense = model.covariances.dense()[real]
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
     volumes = deviations.prod(axis=1)
     log_abs_det = np.broadcast_to(model.whitening.log_abs_det, model.n_components)[real]
-    rests = np.exp(-log_abs_det) / volumes  # the determinant is accurate if ρ is near ±1
+    rests = np.exp(-log_abs_det) / volumes  # accurate for ρ near ±1, unlike √(1 − ρ²)
     log_weights = np.log(model.weights[real] / model.weights.sum())
     log_mass = np.empty(len(lower))
     for part in pieces((len(lower), len(real), _VALUES_PER_CELL)):
@@ -112,7 +112,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
 def _correlated(
     model: Model, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return log masses of boxes in three or more features, nats, and their relative standard errors."""
+    """Return the log probabilities of boxes for three or more features, (n,), nats, and relative standard errors."""
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)
@@ -128,16 +128,17 @@ def _correlated(
 
 
 def _finite_or_infinite(limits: Array) -> Array:
-    """Return limits whose squares float64 can represent, or ±inf."""
+    """Return the limits, with ±inf in place of limits whose squares would overflow."""
     return np.where(np.abs(limits) < _MAX_LIMIT, limits, np.copysign(np.inf, limits))
 
 
 def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -> Array:
-    """Return log of the mass between lower and upper (n, d), deviations, for each scramble of a net, in nats.
+    """Return the log mass between limits (n, d), in standard deviations, estimated by each net, (n_scrambles, n), nats.
 
-    The net (n_scrambles, n_points, d − 1) contains points of the unit cube, and the result has shape (n_scrambles, n).
-    The features are drawn one by one, each between its limits given the features before it. The mass is the mean, over
-    the net, of the product of the masses between these limits; Genz (1992), J. Comput. Graph. Stat. 1, 141.
+    The nets (n_scrambles, n_points, d − 1) contain points of the unit cube. The features are drawn one after another:
+    each feature is drawn between its limits from the conditional distribution given the previous features. The result
+    is the mean over the points of the product of the conditional masses between the limits; Genz (1992), Journal of
+    Computational and Graphical Statistics 1, 141.
     """
     log_proportions = np.log(net.reshape(-1, net.shape[2])).T
     result = np.empty((len(net), len(lower)))
@@ -148,7 +149,7 @@ def _log_masses_by(net: Array, lower: Array, upper: Array, correlation: Array) -
 
 
 def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Array) -> Array:
-    """Return log of the product of the masses between the limits of each feature, (n_rows, n_points)."""
+    """Return the log of the product of the features' conditional masses between their limits, (n_rows, n_points)."""
     n_rows, n_features = lower.shape
     log_products = np.zeros((n_rows, log_proportions.shape[1]))
     drawn = np.empty((n_features, *log_products.shape))
@@ -163,8 +164,8 @@ def _log_products(lower: Array, upper: Array, factor: Array, log_proportions: Ar
 
 
 def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -> Array:
-    """Return the point below which a fraction of the mass between two limits lies, computed in the nearer tail."""
-    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, which is not flipped
+    """Return the point below which a fraction of the mass between two limits lies; the nearer tail is more accurate."""
+    with np.errstate(invalid="ignore"):  # −inf + inf is NaN, for which `flipped` is False
         flipped = low + high > 0
     end = np.where(flipped, -high, low)
     quantile = ndtri_exp(np.minimum(np.logaddexp(log_ndtr(end), log_proportion + log_mass), 0.0))
@@ -172,14 +173,14 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -
 
 
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
-    """Return limits (n, d) and Cholesky factors (n, d, d), with the features in a separate order for each row.
+    """Sort the features of each row; return sorted limits (n, d) and the Cholesky factors (n, d, d).
 
-    The next feature is the one with the least mass between its limits if the features before it are at their means, so
-    that the product varies less. Gibson, Glasbey & Elston (1994).
+    The next feature is always the feature with the smallest mass between its limits, given that the previous features
+    are at their means. With such an order the product of masses varies less; Gibson, Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()
-    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # given earlier features
+    left = np.broadcast_to(correlation, (n_rows, n_features, n_features)).copy()  # given previous features
     factor = np.zeros_like(left)
     shift = np.zeros_like(lower)
     each = np.arange(n_rows)

@@ -1,4 +1,4 @@
-"""Nets of points for quasi-Monte Carlo, scrambled several times, so that the spread of results estimates the error."""
+"""Several scrambled nets of quasi-Monte Carlo points, so that the spread of their results estimates the error."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import numpy as np
 from gaussmix._src.numerics.arrays import Array
 
 N_SCRAMBLES = 8
-_BITS = 30  # bits per coordinate
+_BITS = 30  # bits per coordinate of a point
 
 
 def scrambled(n_features: int, n_points: int, rng: np.random.Generator) -> Array:
-    """Return Sobol's net in the open unit cube, (N_SCRAMBLES, n, n_features), about n_points in all; Owen (1998)."""
-    from scipy.stats.qmc import Sobol  # slow to import
+    """Return scrambled Sobol nets in the open unit cube, (N_SCRAMBLES, n, n_features), Owen (1998).
 
-    log_count = max(int(np.ceil(np.log2(n_points / N_SCRAMBLES))), 4)  # rounds up to a complete net, a power of 2
+    The total number of points is about `n_points`.
+    """
+    from scipy.stats.qmc import Sobol  # imported here because the import is slow
+
+    log_count = max(int(np.ceil(np.log2(n_points / N_SCRAMBLES))), 4)  # complete nets have 2^n points
     nets = [Sobol(n_features, bits=_BITS, seed=rng).random_base2(log_count) for _ in range(N_SCRAMBLES)]
     return np.array(nets) + 0.5 ** (_BITS + 1)
 
 
 def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, Array]:
-    """Return log of the mean over the scrambles (N_SCRAMBLES, n), and the relative standard error of that mean.
+    """Return the log of the mean over the nets, (n,), and its relative standard error, from values (N_SCRAMBLES, n).
 
-    If `log_steps` is given, each value is a multiple of about exp(log_steps). The error then includes this rounding,
-    because all scrambles may have the same value.
+    If `log_steps` is given, the values are multiples of about exp(log_steps). The standard error then includes the
+    error of rounding to multiples, because the values of all nets may be equal.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

@@ -1,1 +1,1 @@
-"""Mixtures made from mixtures, such as marginals, conditionals and products, and derivatives and modes of a mixture."""
+"""Mixtures derived from mixtures, such as marginals and products, and moments, derivatives and modes of mixtures."""

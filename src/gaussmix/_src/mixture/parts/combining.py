@@ -1,4 +1,4 @@
-"""Closed forms whose result is again a mixture: linear maps, convolution, products and weighted sums of mixtures."""
+"""Linear maps, convolutions, products and weighted sums of mixtures, whose results are mixtures in closed form."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
-# Standard deviations; up to this distance squared distances, and so log weights, are accurate to 1e-8 nats a feature.
+# Largest distance in standard deviations for which log weights are accurate to 1e-8 nats per feature.
 _MAX_SEPARATION = 1e4
-_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances have fewer digits
+_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances are subnormal numbers with fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
 
 def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
-    """Return the distribution of A x + b."""
+    """Return the distribution of A x + b if x has the distribution of the model."""
     matrix = check_finite("A", A, 2)
     if matrix.shape[1] != model.n_features or not len(matrix):
         raise ValueError(f"A must have shape (n_new_features, {model.n_features}), not {matrix.shape}.")
     offset = np.zeros(len(matrix)) if b is None else check_finite("b", b, 1)
     if offset.shape != (len(matrix),):
         raise ValueError(f"b must have shape ({len(matrix)},), not {offset.shape}.")
-    _ = model.whitening  # raises SingularCovarianceError, so that a later failure must be caused by A
+    _ = model.whitening  # raises SingularCovarianceError, so that any later failure is due to A
     with np.errstate(over="ignore", invalid="ignore"):
         covariances, means = model.covariances.to_simple_form().transform(matrix), model.means @ matrix.T + offset
         dense = covariances.to_form(Dense).each
@@ -43,29 +43,29 @@ def transform(model: Model, A: ArrayLike, b: ArrayLike | None) -> Model:
     dependent = factorise(dense)[2]
     if dependent.any():
         raise ValueError(
-            f"The rows of A, {len(matrix)} for {counted(model.n_features, 'feature')}, depend on each other (to "
-            "working precision): A x + b would have no density. Leave out rows that follow from others."
+            f"The rows of A, {len(matrix)} for {counted(model.n_features, 'feature')}, are linearly dependent (to "
+            "working precision), so A x + b would have no density. Leave out rows that depend on others."
         )
     return Model(model.weights, means, covariances, unconstrained(covariances))
 
 
 def convolve(model: Model, covariance: ArrayLike) -> Model:
-    """Return the distribution of x + e with independent Gaussian noise e of mean 0."""
+    """Return the distribution of x + e, where e is independent Gaussian noise with the mean 0."""
     noise = _noise(covariance, model.n_components, model.n_features)
     own, noise = _lifted([model.covariances.to_simple_form(), noise])
     with np.errstate(over="ignore"):
         covariances = replace(own, each=own.each + noise.each)
     if not np.isfinite(covariances.each).all():
-        raise ValueError("The sum with covariance is beyond the range of float64: rescale the features.")
+        raise ValueError("Covariances plus `covariance` are beyond the range of float64: rescale the features.")
     return Model(model.weights, model.means, covariances, unconstrained(covariances))
 
 
 def product(one: Model, other: Model) -> Model:
     """Return the normalised product p(x) q(x) / ∫ p q, with one component per pair of components.
 
-    For each pair, N(x | μ, Σ) N(x | ν, T) = c N(x | m, C) with C⁻¹ = Σ⁻¹ + T⁻¹. The pairs of the first component with
-    every component of the other model come first. Raises ValueError if the mixtures are so far apart that rounding
-    would destroy the weights, and `SingularCovarianceError` if a covariance is not positive definite.
+    The product of a pair is N(x | μ, Σ) N(x | ν, T) = c N(x | m, C) with C⁻¹ = Σ⁻¹ + T⁻¹. The pairs of the first
+    component with all components of the other model come first. Raises ValueError if the mixtures are so far apart that
+    rounding would destroy the weights, and `SingularCovarianceError` if a covariance is not positive definite.
     """
     pair = [model.covariances.to_simple_form() for model in (one, other)]
     kind = _common_form(pair)
@@ -87,12 +87,12 @@ def product(one: Model, other: Model) -> Model:
 
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
-    """Return Σ_i w_i p_i(x), with the components of all models in their order."""
+    """Return the weighted sum Σ_i w_i p_i(x), which has the components of all models in order."""
     fractions = check_finite("weights", weights, 1)
     if len(fractions) != len(models):
-        raise ValueError(f"weights must be one for each of {len(models)} mixtures, not {len(fractions)}.")
+        raise ValueError(f"weights must have one number for each of {len(models)} mixtures, not {len(fractions)}.")
     if (fractions < 0).any() or abs(fractions.sum() - 1) > SUM_TOLERANCE:
-        raise ValueError(f"weights must be 0 or more and sum to 1, not {fractions.tolist()!r:.60}.")
+        raise ValueError(f"weights must be ≥ 0 and sum to 1, not {fractions.tolist()!r:.60}.")
     covariances = _concatenated([model.covariances.to_simple_form() for model in models])
     together = np.concatenate([fraction * model.weights for fraction, model in zip(fractions, models, strict=True)])
     means = np.concatenate([model.means for model in models])
@@ -100,7 +100,7 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
 
 
 def _sound(model: Model) -> Model:
-    """Return the model; raise ValueError if rounding made it invalid, for example if means overflowed."""
+    """Return the model unchanged; raise ValueError if overflow or rounding errors made the parameters invalid."""
     wrong = invalid_reason(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:
         raise ValueError(f"Not a valid mixture: {wrong}.")
@@ -108,14 +108,14 @@ def _sound(model: Model) -> Model:
 
 
 def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
-    """Convert a covariance to its simplest form, spherical, diagonal or dense, shared by all components."""
+    """Convert a user's covariance to `Isotropic`, `Diagonal` or `Dense`, whichever is simplest, for all components."""
     noise = check_finite("covariance", covariance)
     if noise.shape not in ((), (d,), (d, d)):
         raise ValueError(f"covariance must be a number, or of shape ({d},) or ({d}, {d}), not {noise.shape}.")
     form = (Isotropic, Diagonal, Dense)[noise.ndim]
     matrix = form(noise[None], n_components, d, is_shared=True).to_form(Dense).each[0]
     if not is_symmetric(matrix):
-        raise ValueError("covariance is not symmetric: give, for instance, (C + C.T) / 2.")
+        raise ValueError("covariance is not symmetric. Pass (C + C.T) / 2, for example.")
     deviations = np.sqrt(np.abs(np.diagonal(matrix)))
     scaled = matrix / np.multiply.outer(*2 * [np.where(deviations > 0, deviations, 1.0)])
     lowest = np.linalg.eigvalsh(scaled)[0]
@@ -130,7 +130,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
-    """Convert spherical, diagonal or dense covariances to the form of the most general of them."""
+    """Convert several spherical, diagonal or dense covariances to the most general class among them."""
     return [covariances.to_form(_common_form(all_of_them)) for covariances in all_of_them]
 
 
@@ -139,7 +139,7 @@ def _common_form(all_of_them: Sequence[Covariances]) -> type[Isotropic | Diagona
 
 
 def _concatenated(all_of_them: Sequence[Covariances]) -> Covariances:
-    """Return the covariances of all components together, shared if all components share the same covariance."""
+    """Return the covariances of all components of several models; shared if all covariances are the same."""
     first, n_components = all_of_them[0], sum(c.n_components for c in all_of_them)
     if all(c.is_shared and type(c) is type(first) and np.array_equal(c.each, first.each) for c in all_of_them):
         return replace(first, n_components=n_components)
@@ -155,8 +155,8 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
     distance = np.sqrt(squared.ravel()[likeliest])
     if not distance <= _MAX_SEPARATION:
         raise ValueError(
-            f"These mixtures are {distance:.3g} standard deviations apart: the weights of their product would have no "
-            "digits."
+            f"The mixtures are {distance:.3g} standard deviations apart, so the weights of the product would be "
+            "inaccurate."
         )
     weights: Array = np.exp(log_weights - log_weights[likeliest])
     weights /= weights.sum()
@@ -164,9 +164,10 @@ def _normalised(log_weights: Array, squared: Array) -> Array:
 
 
 def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
-    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C for variances (K, d) and (L, d).
+    """Return log c + ½ ρ² + constant, ρ² = (ν − μ)ᵀ(Σ + T)⁻¹(ν − μ), m − μ and C, given variances Σ and T.
 
-    Either set may be one shared row. The first axes of each result are the pairs, (K, L).
+    Σ has shape (K, d) and T has shape (L, d), or (1, d) if the variances are shared. The first axes of each result are
+    the pairs, (K, L).
     """
     first, second = first[:, None], second[None]
     total = first + second
@@ -176,13 +177,13 @@ def _diagonals(first: Array, second: Array, offsets: Array) -> Pairs:
 
 
 def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
-    """Return the same as `_diagonals` for matrices, by a QR factorisation per pair instead of inverses and sums.
+    """Return the same results as `_diagonals` for matrices Σ and T, by one QR factorisation per pair.
 
-    With Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ, the triangular factor of [[W, 0], [V, V δ]] is [[R, z], [0, ρ]], where
-    C⁻¹ = RᵀR and m = μ + R⁻¹ z.
+    Let Σ⁻¹ = WᵀW, T⁻¹ = VᵀV and δ = ν − μ. The matrix [[W, 0], [V, V δ]] has the triangular factor [[R, z], [0, ρ]],
+    from which follow C⁻¹ = RᵀR and m = μ + R⁻¹ z.
     """
     n_features = offsets.shape[2]
-    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # prevents overflow of V δ
+    unit = np.ldexp(1.0, np.frexp(np.abs(offsets).max(axis=2))[1] - 1)  # a scale that prevents the overflow of V δ
     left, right = TriangularWhitening.from_covariances(first), TriangularWhitening.from_covariances(second)
     stacked = np.zeros((*offsets.shape[:2], 2 * n_features, n_features + 1))
     stacked[:, :, :n_features, :-1] = left.factors[:, None]
@@ -190,7 +191,7 @@ def _matrices(first: Array, second: Array, offsets: Array) -> Pairs:
     stacked[:, :, n_features:, -1:] = right.factors @ (offsets / unit[..., None])[..., None]
     factor = np.asarray(np.linalg.qr(stacked, mode="r"))
     triangle = factor[..., :-1, :-1]
-    # LU elimination leaves an upper triangular matrix unchanged, so `solve` amounts to back substitution.
+    # `solve` only substitutes backwards here, because LU elimination leaves an upper triangular matrix unchanged.
     inverse: Array = np.linalg.solve(triangle, np.broadcast_to(np.eye(n_features), triangle.shape))
     steps: Array = np.linalg.solve(triangle, factor[..., :-1, -1:])[..., 0] * unit[..., None]
     log_scale = left.log_abs_det[:, None] + right.log_abs_det

@@ -1,4 +1,4 @@
-"""Methods of `Mixture` for marginal distributions, and for distributions given the values of some features."""
+"""Methods of `Mixture` for marginal distributions and for conditional distributions given some features."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-MAX_CACHED_SPLITS = 8  # cached splits into known and unknown features, with their factors
+MAX_CACHED_SPLITS = 8  # number of divisions into known and unknown features whose factors are cached
 
 
 class Conditionals(MixtureBase):
     """A mixture with methods for its marginal and conditional distributions."""
 
     def marginal(self, features: Features) -> Self:
-        """Return the distribution of some features alone, p(x_a) = ∫ p(x_a, x_b) dx_b.
+        """Return the marginal distribution of some features, p(x_a) = ∫ p(x_a, x_b) dx_b.
 
         Parameters
         ----------
-        features : index or name of a feature, or several. The marginal keeps their order and their names.
+        features : index or name of a feature, or a list of indices or names. The result has the features in this order.
 
         Returns
         -------
-        marginal : mixture of these features. Diagonal, spherical and shared covariances keep their structure.
+        marginal : mixture with only these features and their names. Diagonal covariances remain diagonal, and likewise
+            spherical and shared covariances.
 
         Raises
         ------
@@ -52,26 +53,28 @@ class Conditionals(MixtureBase):
         self._check_box("marginal")
         indices = self._feature_indices(features)
         if not len(indices):
-            raise ValueError("A marginal needs at least one feature.")
+            raise ValueError("A marginal needs at least one feature, but `features` is empty.")
         return self._from_model(self._model.marginal(indices), names_at(self.feature_names, indices))
 
     def condition(self, values: Mapping[Feature, float]) -> Self:
-        """Return the distribution of the other features given values x of some, p(u | x) = Σ_k p(k | x) p(u | x, k).
+        """Return the distribution of the unknown features u given known values x, p(u | x) = Σ_k p(k | x) p(u | x, k).
 
-        The first call for a set of known features factorises covariances, and later calls reuse these factors.
+        The first call for a set of known features factorises covariances. Later calls reuse the factors.
 
         Parameters
         ----------
-        values : dictionary from the index or name of each known feature to its value, data units.
+        values : dictionary with the index or name of each known feature as a key, and the value of the feature, data
+            units.
 
         Returns
         -------
-        conditional : mixture of the other features, with their order and names; Bishop (2006) eq. 2.81–2.82 for each
-            component. Diagonal, spherical and shared covariances keep their structure.
+        conditional : mixture of the unknown features, in the same order and with the same names. The components are
+            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, and likewise spherical and
+            shared covariances.
 
         Raises
         ------
-        ValueError : a feature is unknown, no feature or every feature is given, or a value is not finite.
+        ValueError : a feature does not exist, `values` contains no feature or all features, or a value is not finite.
         TypeError : `values` is not a dictionary, or a value is not a number.
         SingularCovarianceError : a covariance is not positive definite.
 
@@ -85,8 +88,8 @@ class Conditionals(MixtureBase):
         """
         if not isinstance(values, Mapping):
             raise ParameterTypeError(
-                f"condition takes a dictionary of one row, such as {{0: 1.5}}, not a {type(values).__name__}. "
-                "For many rows use conditional_mean(X_known, known) or a GaussianMixtureRegressor."
+                f"condition needs a dictionary for one row, such as {{0: 1.5}}, not a {type(values).__name__}. "
+                "For many rows, use conditional_mean(X_known, known) or a GaussianMixtureRegressor."
             )
         self._check_box("condition")
         known = self._feature_indices([*values])
@@ -96,22 +99,23 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Return the mean E[u | x] of the unknown features u given each row x: the best least-squares prediction.
+        """Return the conditional mean E[u | x] of the unknown features u for each row x, the least-squares prediction.
 
         Parameters
         ----------
-        X_known : (n_rows, n_known), data units, with one column per feature in `known`.
+        X_known : rows with one column per feature in `known`, (n_rows, n_known), data units.
         known : indices or names of the known features, in the order of the columns of `X_known`.
-        n_jobs : number of threads; None uses every processor.
+        n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        means : (n_rows, n_unknown), data units. The unknown features keep their order.
+        means : conditional means, (n_rows, n_unknown), data units. The unknown features are in the order of the
+            mixture.
 
         Raises
         ------
-        ValueError : a feature is unknown, no feature or every feature is given, or `X_known` has another shape or
-            contains NaN or infinity.
+        ValueError : a feature does not exist, `known` contains no feature or all features, or `X_known` has a different
+            shape or contains NaN or infinity.
         TypeError : `X_known` does not contain real numbers.
         SingularCovarianceError : a covariance is not positive definite.
 
@@ -127,14 +131,14 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_covariance(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Return the covariance Cov[u | x] of the unknown features u given each row x of known features.
+        """Return the conditional covariance Cov[u | x] of the unknown features u for each row x of known features.
 
         Parameters and errors are the same as in `conditional_mean`.
 
         Returns
         -------
-        covariances : (n_rows, n_unknown, n_unknown), data units². By the law of total covariance each is the mean
-            covariance of the components plus the covariance of their means.
+        covariances : conditional covariances, (n_rows, n_unknown, n_unknown), data units². By the law of total
+            covariance, each is the mean of the components' covariances plus the covariance of the components' means.
 
         Examples
         --------
@@ -147,10 +151,10 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_weights(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Return p(k | x), the weights of the components given each row x of known features; (n_rows, n_components).
+        """Return the weights p(k | x) of the components for each row x of known features, (n_rows, n_components).
 
-        The weights are accurate even for rows far from every component. Parameters and errors are the same as in
-        `conditional_mean`.
+        The weights are accurate even for rows that are far from all components. Parameters and errors are the same as
+        in `conditional_mean`.
 
         Examples
         --------
@@ -166,19 +170,18 @@ class Conditionals(MixtureBase):
     def sample_conditional(
         self, X_known: ArrayLike, known: Features, rng: Rng = None, *, n_jobs: int | None = None
     ) -> Array:
-        """Draw the unknown features of each row from their distribution given the known features.
+        """Draw the unknown features of each row from the conditional distribution given the known features.
 
         Parameters and errors are the same as in `conditional_mean`.
 
         Parameters
         ----------
-        rng : source of randomness, such as `numpy.random.default_rng(0)`, or a seed. None draws different values at
-            every call, and generators in the same state draw the same values. With fewer rows in `X_known` the values
-            of these rows stay the same.
+        rng : generator, such as `numpy.random.default_rng(0)`, or a seed. With None every call draws different values.
+            With equal seeds, the values of a row do not depend on later rows.
 
         Returns
         -------
-        rows : (n_rows, n_unknown), data units. The unknown features keep their order.
+        rows : the drawn values, (n_rows, n_unknown), data units. The unknown features are in the order of the mixture.
 
         Examples
         --------
@@ -190,13 +193,13 @@ class Conditionals(MixtureBase):
         return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
-        """Split known from unknown features; if `rows` is a data frame, check that its columns are the known ones."""
+        """Divide the features into known and unknown ones, and check the order of columns if `rows` is a data frame."""
         indices = self._feature_indices(known)
         check_order(rows, names_at(self.feature_names, indices), "X_known")
         return self._splits(tuple(indices.tolist()))
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
-        """Return a function that splits the model at the indices of known features, and caches recent splits."""
+        """Return a cached function from indices of known features to the `Conditional` of the unknown features."""
         model, split = self._model, mixture.conditioning.Conditional.from_model
         return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

@@ -1,4 +1,4 @@
-"""A model split into known and unknown features; covariances are factorised once and then used for many rows."""
+"""Conditional distributions of unknown features given known features; factors are computed once for many rows."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.threads import one_blas_thread
 
-CONDITION_OVERFLOW = "X_known row {row} is so far away that the answer is beyond the range of float64."
+CONDITION_OVERFLOW = "X_known row {row} is so far away that the result is beyond the range of float64."
 
 
 @dataclass(frozen=True, eq=False)
 class Conditional:
-    """Distribution p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u given known features x.
+    """Conditional distribution p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u given known features x.
 
-    Here γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006) eq. 2.81–2.82 for each component.
+    Here γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006), eq. 2.81–2.82.
 
     Parameters
     ----------
-    known : model of the known features alone, with the means μ_k.
-    means : ν_k, (n_components, n_unknown), data units.
-    regression : B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all components share it.
-    covariances : C_k, data units².
-    family : covariance structure of C_k.
-    noise : noise in the unknown features; None if there is no noise.
+    known : marginal model of the known features, with the means μ_k.
+    means : means ν_k of the unknown features, (n_components, n_unknown), data units.
+    regression : regression matrices B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all
+        components have the same matrix.
+    covariances : conditional covariances C_k, data units².
+    family : covariance structure of the C_k.
+    noise : noise component in the unknown features; None if the model has no noise.
     """
 
     known: Model
@@ -53,14 +54,14 @@ class Conditional:
 
     @classmethod
     def from_model(cls, model: Model, known: Indices) -> Conditional:
-        """Split a model. The features at `known` are known, in this order, and the others are unknown, in their order.
+        """Make the conditional distribution of a model, given the features at the indices `known`, in this order.
 
-        Raises ValueError if no feature is known or all features are known, and `SingularCovarianceError` if a
-        covariance has no Cholesky factor to working precision.
+        All other features are unknown and keep their order. Raises ValueError if no feature or all features are known,
+        and `SingularCovarianceError` if a covariance has no Cholesky factor to working precision.
         """
         unknown = np.delete(np.arange(model.n_features), known)
         if not len(known):
-            raise ValueError("No feature is known. Name at least one.")
+            raise ValueError("No feature is known. Pass at least one.")
         if not len(unknown):
             raise ValueError("All features are known. Leave at least one out.")
         rest, regression = model.covariances.conditional(known, unknown)
@@ -74,7 +75,7 @@ class Conditional:
 
     @property
     def whitening(self) -> Whitening:
-        """Return factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
+        """Return factors W_k with C_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError` if a C_k is singular."""
         return self.covariances.whitening
 
     def at(self, row: Array, engine: Engine[Any]) -> Model:
@@ -86,7 +87,7 @@ class Conditional:
         return Model(weights, means, self.covariances, self.family, noise)
 
     def responsibilities(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return the responsibilities γ (n_rows, n_components) of rows (n_rows, n_known)."""
+        """Return the responsibilities γ_k(x), (n_rows, n_components), for rows x (n_rows, n_known)."""
         return engine.responsibilities(self._block(rows), self.known.parameters)
 
     def component_means(self, component: int, rows: Rows) -> Array:
@@ -109,7 +110,7 @@ class Conditional:
 
     @quiet
     def mean(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return E[u | x] = Σ_k γ_k m_k(x) of each row, (n_rows, n_unknown)."""
+        """Return the conditional mean E[u | x] = Σ_k γ_k m_k(x) for each row x, (n_rows, n_unknown)."""
         block = self._block(rows)
         means = np.empty((block.n_rows, self.n_unknown))
         for part, values, shared in self._pieces(block, engine):
@@ -118,7 +119,7 @@ class Conditional:
 
     @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return Cov[u | x] of each row, (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k plus the spread of the m_k(x)."""
+        """Return Cov[u | x], (n_rows, n_unknown, n_unknown): Σ_k γ_k C_k plus the covariance of the means m_k(x)."""
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))
@@ -130,7 +131,7 @@ class Conditional:
     @one_blas_thread()
     @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
-        """Draw u for each row, (n_rows, n_unknown): a component by γ, then m_k(x) + W_k⁻¹ z."""
+        """Draw u for each row x, (n_rows, n_unknown): first a component k by γ_k(x), then u = m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)
@@ -144,7 +145,7 @@ class Conditional:
         return check_range(drawn, CONDITION_OVERFLOW)
 
     def _pieces(self, block: Block, engine: Engine[Any], each: int = 1) -> Iterator[tuple[slice, Rows, Array]]:
-        """Yield slices, rows and γ in pieces, for a result with `each` values per row and unknown feature."""
+        """Yield pieces (slice, rows, responsibilities) for a result with `each` values per row and unknown feature."""
         array = self.n_unknown * each
         product = max(array * self.known.n_components, self.n_unknown * self.known.n_features)
         return row_pieces(self.known.parameters, block, engine, product=product, array=array)
@@ -154,7 +155,7 @@ class Conditional:
 
 
 def condition_values(values: Mapping[Feature, float]) -> Array:
-    """Return the values of known features, (n_known,); TypeError and ValueError name the feature."""
+    """Return the values of known features, (n_known,); a TypeError or ValueError names the feature with a bad value."""
     return np.array([_finite_value(feature, value) for feature, value in values.items()])
 
 

@@ -1,4 +1,4 @@
-"""Sums over components, weighted by their responsibilities for rows, and the moments of a mixture."""
+"""Sums over components, weighted by responsibilities, and the moments of a mixture."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from gaussmix._src.mixture.features import as_block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-_MAX_MOMENT_VALUES = 2**27  # values in an array of moments, 1 GB
+_MAX_MOMENT_VALUES = 2**27  # largest number of values in an array of moments, 1 GB
 OVERFLOW = "These moments are beyond the range of float64: rescale the features."
-MAX_ROWS_PER_CALL = 16_384  # rows in one call of the engine: enough for its threads, and few enough for a cache
-# Up to this number of multiplications in one matrix product OpenBLAS uses one thread. With more threads, which wait for
-# each other, a product took ten times as long on shared processors.
+MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several threads, but few enough for the cache
+# Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product by
+# several threads, which wait for each other, took ten times as long.
 MAX_VALUES_AT_ONCE = 2**18
-# A product has at least this many rows. If a matrix is so large that OpenBLAS uses threads anyway, it is read once for
-# this many rows.
+# Smallest number of rows in a matrix product. If a matrix is so large that OpenBLAS uses several threads anyway, the
+# matrix is at least read only once for these rows.
 MIN_PRODUCT_ROWS = 256
 
-quiet = np.errstate(over="ignore", invalid="ignore")  # because `check_range` reports overflow
+quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` raises an error after an overflow
 
 
 @quiet
 def mean_and_spread_of_means(model: Model) -> tuple[Array, Array]:
-    """Return the mean of a mixture (n_features,), and the covariance of the μ_k (n_features, n_features)."""
+    """Return the mean of a mixture, (n_features,), and the covariance of the means μ_k, (n_features, n_features)."""
     means, spreads = mean_and_spread(_proportions(model)[None], lambda k: model.means[k : k + 1])
     return means[0], spreads[0]
 
 
 @quiet
 def covariance(model: Model, spread_of_means: Array) -> Array:
-    """Return Σ_k π_k Σ_k + the covariance of the μ_k, (n_features, n_features)."""
+    """Return the covariance of a mixture: Σ_k π_k Σ_k plus the covariance of the means μ_k."""
     return check_range(np.tensordot(_proportions(model), model.covariances.dense(), axes=1) + spread_of_means, OVERFLOW)
 
 
 @quiet
 def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> Array:
-    """Return joint moments of all features about `center`, or about the mean; `order` axes of length n_features."""
+    """Return joint moments about `center`, by default the mean, as an array with `order` axes of length n_features."""
     order, d = check_count("order", order, 0), model.n_features
     if order * np.log2(d) > np.log2(_MAX_MOMENT_VALUES):
         raise ValueError(
-            f"Moments of order {order} of {d} features are {d}^{order} numbers: take the marginal of a few features "
-            "first."
+            f"Moments of order {order} of {d} features are {d}^{order} numbers, too many. Take the marginal of a few "
+            "features first."
         )
     if center is not None and np.shape(center) != (d,):
         raise ValueError(f"center must have shape ({d},), not {np.shape(center)}.")
@@ -64,12 +64,12 @@ def moments(model: Model, order: int, center: ArrayLike | None, mean: Array) -> 
 
 
 def _proportions(model: Model) -> Array:
-    """Return weights that sum to 1 up to the last bits, because weights typed by a user may not."""
+    """Scale weights to sum to 1 up to rounding, because the sum of weights that a user has passed may be inexact."""
     return np.asarray(model.weights / model.weights.sum())
 
 
 def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
-    """Return E[y ⊗ … ⊗ y] of one component, with `order` factors y = x − a that have the mean `offset`."""
+    """Return E[y ⊗ … ⊗ y] with `order` factors for one component; y = x − a has the mean `offset`."""
     lower, current = np.ones(()), offset
     if order == 0:
         return lower
@@ -85,9 +85,10 @@ def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
 def row_pieces(
     parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
 ) -> Iterator[tuple[slice, Rows, Array]]:
-    """Cut a block into pieces (slice, rows, responsibilities), so that no array has rows times components values.
+    """Yield pieces of a block as (slice, rows, responsibilities); small pieces limit the size of arrays.
 
-    Per row, a matrix product has `product` multiplications, and an array holds `array` values.
+    The parameter `product` is the number of multiplications per row in a matrix product, and `array` is the number of
+    values per row in an array.
     """
     step = min(max(MIN_PRODUCT_ROWS, MAX_VALUES_AT_ONCE // product), max(1, MAX_VALUES_AT_ONCE // array))
     for part in block.split(MAX_ROWS_PER_CALL):
@@ -99,8 +100,8 @@ def row_pieces(
 
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
-    """Return Σ_k γ_k v_k of each row, (n_rows, n); see `mean_and_spread` for the parameters."""
-    there = np.flatnonzero(shared.any(axis=0))  # vectors of the other components may overflow
+    """Return the mean Σ_k γ_k v_k for each row, (n_rows, n). The parameters are the same as in `mean_and_spread`."""
+    there = np.flatnonzero(shared.any(axis=0))  # vectors of components without responsibility may overflow
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:
         means += shared[:, k, None] * vectors(int(k))
@@ -108,10 +109,11 @@ def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
 
 
 def mean_and_spread(shared: Array, vectors: Callable[[int], Array]) -> tuple[Array, Array]:
-    """Return m = Σ_k γ_k v_k and Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row, avoiding the difference E[vvᵀ] − mmᵀ.
+    """Return the means m = Σ_k γ_k v_k and the spreads Σ_k γ_k (v_k − m)(v_k − m)ᵀ for each row.
 
-    `vectors` computes the v_k (n_rows, n) of a component, and is called twice. The spreads (n_rows, n, n) are exactly
-    symmetric. The responsibilities γ (n_rows, n_components) of a row sum to 1.
+    The function `vectors` computes the vectors v_k (n_rows, n) of a component; it is called twice per component.
+    `shared` contains the responsibilities γ (n_rows, n_components), which sum to 1. The spreads (n_rows, n, n) are
+    exactly symmetric, and are computed without the inaccurate difference E[vvᵀ] − mmᵀ.
     """
     means = weighted_mean(shared, vectors)
     spreads = np.zeros((len(means), means.shape[1], means.shape[1]))

@@ -1,6 +1,6 @@
 """Modes of a mixture, gradient and Hessian of its log density, and boundaries between components.
 
-Carreira-Perpiñán (2000), IEEE Trans. Pattern Anal. Mach. Intell. 22.
+The algorithms are from Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-# Climbs that end closer than this, in standard deviations, end at one mode. The log densities of modes that are this
-# close differ by at most 1e-12.
+# If two climbs end within this distance, in standard deviations, they end at the same mode. The log densities of both
+# ends then differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
-_OVERFLOW = "The derivatives in row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_SHIFTS = 2000  # high, because on a ridge one mean shift may cover 1 % of the way or less
-_MAX_NEWTON_STEP = 0.1  # standard deviations; a longer Newton step might leave the hill
-_MAX_SHIFT = 1e-12  # standard deviations
-_CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; rounding may produce such curvature where there is none
-# Labels are evaluated this far outside the outermost boundaries, relative to them: much more than their rounding.
+_OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
+_MAX_SHIFTS = 2000  # a high limit, because on a ridge one mean shift may cover 1 % of the way or less
+_MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might reach another mode
+_MAX_SHIFT = 1e-12  # standard deviations; a climb ends if a step is shorter
+_CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
+# Relative distance from the outermost boundaries at which labels are evaluated; much more than the rounding errors.
 _BOUNDARY_OFFSET = 1e-6
-_SADDLE_STEP = 1e-2  # standard deviations; length of the step away from a saddle on which a climb ended
+_SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point at which a climb ended
 
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """Local maxima of a density, in descending order of their density.
+    """The local maxima (modes) of a density, the highest first.
 
     Parameters
     ----------
-    locations : (n_modes, n_features), data units.
-    log_density : (n_modes,), log density at these locations, nats.
-    component_index : (n_components,), index of the mode at which the climb from each component's mean ends.
+    locations : points at which the density has a local maximum, (n_modes, n_features), data units.
+    log_density : log densities at the modes, (n_modes,), nats.
+    component_index : index of the mode at which the climb from each component's mean ends, (n_components,).
     """
 
     locations: Array
@@ -52,7 +52,7 @@ class Modes:
 
 
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
-    """Return the modes that climbs from the component means reach; with one feature (`line`) these are all modes."""
+    """Return the modes that climbs from the component means reach, or all modes if there is one feature (`line`)."""
     if line is not None:
         cuts = turns(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
@@ -66,8 +66,8 @@ def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> 
 def _ascend(model: Model, engine: Engine[Any]) -> Array:
     """Climb the density from the component means, and return the end points, (n_components, n_features).
 
-    The mean shift goes from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000) eq. 8. Close to the
-    end, where the density is concave, Newton's method takes over and converges in a few steps.
+    The mean shift is the step from x to (Σ_k γ_k Σ_k⁻¹)⁻¹ Σ_k γ_k Σ_k⁻¹ μ_k; Carreira-Perpiñán (2000), eq. 8. Close to
+    a mode, where the density is concave, Newton's method is used, because it converges in a few steps.
     """
     rows = model.means.copy()
     precisions = model.covariances.inverse().dense()
@@ -82,7 +82,7 @@ def _ascend(model: Model, engine: Engine[Any]) -> Array:
 
 
 def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return the next step of each climb, and whether it is the last."""
+    """Return the next step of each climb, and whether the climb has converged."""
     responsibilities = engine.responsibilities(Block(0, rows), model.parameters)
     local = np.tensordot(responsibilities, precisions, axes=1)
     slope = gradient(model, as_block(rows, model.n_features), engine)  # raises an error if a climb overflows
@@ -96,15 +96,15 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return steps along the axes of the Hessian, scaled by the local precision; Newton steps where it is concave."""
-    roots = np.linalg.cholesky(local)  # R with local precision RRᵀ: R⁻¹ H R⁻ᵀ is the Hessian in deviations
+    """Return steps along the axes of the scaled Hessian: Newton steps along concave axes, otherwise mean shifts."""
+    roots = np.linalg.cholesky(local)  # R Rᵀ is the local precision, and R⁻¹ H R⁻ᵀ the scaled Hessian
     scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
     curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
     slopes = np.einsum("nde,nd->ne", axes, np.linalg.solve(roots, slope[..., None])[..., 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         newton = slopes / -curvatures
     is_newton = (curvatures < -_CURVATURE_ROUNDING) & (np.abs(newton) < _MAX_NEWTON_STEP)
-    along = np.where(is_newton, newton, slopes)  # mean-shift steps along the other axes
+    along = np.where(is_newton, newton, slopes)  # the alternative is a mean-shift step
     is_still = np.abs(along).max(axis=1) < _MAX_SHIFT
     on_saddle = is_still & (curvatures[:, -1] > _CURVATURE_ROUNDING)
     along[on_saddle, -1] = _SADDLE_STEP
@@ -113,7 +113,7 @@ def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray
 
 
 def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Return the end points that differ from each other, and for each end point the index of its equal."""
+    """Return end points without duplicates, and for each end point the index of its representative."""
     distinct: list[int] = []
     which = np.empty(len(ends), dtype=np.intp)
     for k, end in enumerate(ends):
@@ -127,7 +127,7 @@ def _distinct(ends: Array, deviations: Array) -> tuple[Array, NDArray[np.intp]]:
 
 @quiet
 def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
-    """Return ∇ log p(x) = Σ_k γ_k g_k of each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x), γ_k = p(k | x)."""
+    """Return ∇ log p(x) = Σ_k γ_k g_k for each row, (n_rows, n_features), with g_k = Σ_k⁻¹ (μ_k − x)."""
     result, d = np.zeros(block.rows.shape), model.n_features
     for part, values, shared in row_pieces(model.parameters, block, engine, product=d**2, array=d):
         result[part] = weighted_mean(shared, partial(_pull, model, rows=values))
@@ -136,7 +136,7 @@ def gradient(model: Model, block: Block, engine: Engine[Any]) -> Array:
 
 @quiet
 def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
-    """Return Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of each row, (n_rows, n_features, n_features); g = ∇ log p."""
+    """Return the Hessian Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹ of log p(x) for each row, where g = ∇ log p."""
     precisions = model.covariances.inverse().dense()
     result = np.empty((block.n_rows, *precisions[0].shape))
     of_row = {"product": precisions.size, "array": precisions[0].size}
@@ -147,12 +147,12 @@ def hessian(model: Model, block: Block, engine: Engine[Any]) -> Array:
 
 
 def _pull(model: Model, component: int, rows: Rows) -> Array:
-    """Return g_k = Σ_k⁻¹ (μ_k − x) of each row, (n_rows, n_features)."""
+    """Return g_k = Σ_k⁻¹ (μ_k − x) of one component for each row x, (n_rows, n_features)."""
     return model.whitening.precision_times(component, model.means[component] - rows)
 
 
 def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
-    """Return g_k up to a term that all components share; a shared covariance leaves only differences of means."""
+    """Return g_k plus a term that is equal for all components; if these share Σ, the result is Σ⁻¹ (μ_k − μ_0)."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
     gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
@@ -160,7 +160,7 @@ def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
 
 
 def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
-    """Return the points where the most probable component of a univariate model changes, ascending, data units."""
+    """Return the points, in ascending order, at which the most probable component of a univariate model changes."""
     deviations = np.sqrt(model.covariances.variances()[:, 0])
     real = np.flatnonzero(model.weights)
     points = crossings(model.parameters.log_scale[real], model.means[real, 0], deviations[real])
@@ -173,21 +173,21 @@ def decision_boundary(model: Model, engine: Engine[Any]) -> Array:
 
 
 def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
-    """Return the points x with log π_j N_j(x) = log π_k N_k(x) for some j < k, ascending, without duplicates.
+    """Return all x with log π_j N_j(x) = log π_k N_k(x) for some j < k, in ascending order, without duplicates.
 
-    The arguments are log π_k N_k(μ_k), μ and σ. In u = (x − μ_j) / σ_j, with δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and
-    c = log π_k N_k(μ_k) − log π_j N_j(μ_j), the difference is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². Its roots are
-    computed as q / a and c / q, which avoids cancellation (Press et al. 2007, eq. 5.6.4). The first root is infinite if
-    the standard deviations are equal.
+    The arguments are log π_k N_k(μ_k), μ_k and σ_k. Let u = (x − μ_j) / σ_j, δ = (μ_k − μ_j) / σ_j, r = σ_j / σ_k and c
+    = log π_k N_k(μ_k) − log π_j N_j(μ_j). The difference of the logarithms is ½ (1 − r²) u² + r² δ u + c − ½ r² δ². The
+    roots of this polynomial are computed by eq. 5.6.4 in Numerical Recipes (Press and others 2007), which avoids
+    cancellation. If the standard deviations are equal, one root is infinite.
     """
-    narrow_first = np.argsort(deviations, kind="stable")  # rounding of the roots is then relative to the narrower one
+    narrow_first = np.argsort(deviations, kind="stable")  # makes rounding errors relative to the narrower component
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     gap = (means[second] - means[first]) / deviations[first]
     ratio = deviations[first] / deviations[second]
     rise = log_scale[second] - log_scale[first]
     square, half = 0.5 * (1 - ratio) * (1 + ratio), 0.5 * ratio**2 * gap
-    unit = np.maximum(np.abs(gap), 1.0)  # because the square of the gap may overflow
+    unit = np.maximum(np.abs(gap), 1.0)  # a scale, because the square of the gap may overflow
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         root = unit * np.sqrt((0.5 * ratio * (gap / unit)) ** 2 - square * (rise / unit / unit))
         larger = -(half + np.copysign(root, half))
@@ -197,7 +197,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     order = np.argsort(points, axis=None)
     order = order[np.isfinite(points.ravel()[order])]
     points, rounding = points.ravel()[order], rounding.ravel()[order]
-    return points[np.diff(points, prepend=-np.inf) > rounding]  # drops duplicates where three densities meet
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # drops duplicates, where three densities are equal
 
 
-Modes.__module__ = "gaussmix"  # where users import it from
+Modes.__module__ = "gaussmix"  # the public module that exports Modes

@@ -1,4 +1,4 @@
-"""Methods of `Mixture` that return another mixture, moments, derivatives or modes."""
+"""Methods of `Mixture` that return combined or transformed mixtures, moments, derivatives or modes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ class Parts(MixtureBase):
 
     @of_components
     def transform(self, A: ArrayLike, b: ArrayLike | None = None) -> Self:
-        """Return the distribution of A x + b.
+        """Return the distribution of A x + b if x has the distribution of this mixture.
 
         Parameters
         ----------
-        A : (n_new_features, n_features). The rows must be linearly independent, so A has at most n_features rows.
-        b : (n_new_features,), data units; zeros by default.
+        A : matrix of the linear map, (n_new_features, n_features). The rows of A must be linearly independent, so A has
+            at most `n_features` rows.
+        b : offset, (n_new_features,), data units; 0 by default.
 
         Returns
         -------
-        transformed : mixture with the components N(A μ_k + b, A Σ_k Aᵀ), without feature names. A shared covariance
-            stays shared. Diagonal covariances stay diagonal if A only scales, drops and reorders features.
+        transformed : mixture with the components N(A μ_k + b, A Σ_k Aᵀ), without feature names. A covariance that all
+            components share remains shared. Diagonal covariances remain diagonal if A only scales, drops and reorders
+            features.
 
         Raises
         ------
@@ -52,23 +54,23 @@ class Parts(MixtureBase):
 
     @of_components
     def convolve(self, covariance: ArrayLike) -> Self:
-        """Return the distribution of x + e with independent Gaussian noise e of mean 0.
+        """Return the distribution of x + e, where e is independent Gaussian noise with the mean 0.
 
         Parameters
         ----------
-        covariance : covariance of e, data units²: one variance for all features, (n_features,) variances, or a matrix
-            (n_features, n_features). The matrix must be symmetric and positive semidefinite, so that a
-            variance may be 0.
+        covariance : covariance of e, data units²: one variance for all features, variances (n_features,), or a matrix
+            (n_features, n_features). The matrix must be symmetric and positive semidefinite; variances may be 0.
 
         Returns
         -------
-        blurred : mixture with the covariances Σ_k + covariance and the same feature names. Diagonal, spherical or
-            shared covariances keep their structure if the sums have it, too.
+        blurred : mixture with the covariances Σ_k + covariance and the same feature names. If Σ_k and `covariance` are
+            both diagonal or both spherical, the sums are diagonal or spherical, too. A shared covariance remains
+            shared.
 
         Raises
         ------
         ValueError : `covariance` has a wrong shape, is not finite, not symmetric or not positive semidefinite, or the
-            sum is beyond the range of float64.
+            sum of covariances is beyond the range of float64.
         TypeError : `covariance` does not contain real numbers.
 
         Examples
@@ -84,7 +86,7 @@ class Parts(MixtureBase):
     def product(self, other: Self) -> Self:
         """Return the normalised product of two densities, p(x) q(x) / ∫ p q.
 
-        The product combines two independent sources of information about x.
+        If two independent sources of information about x have the densities p and q, the product combines both.
 
         Parameters
         ----------
@@ -92,8 +94,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        product : mixture with one component per pair: the first component paired with each component of `other`, then
-            the second, and so on. Covariances stay diagonal, spherical or shared if they are so in both mixtures.
+        product : mixture with one component per pair of components. The pairs of the first component with all
+            components of `other` come first. The covariances of the product are diagonal, spherical or shared if this
+            is true of both mixtures.
 
         Raises
         ------
@@ -104,8 +107,8 @@ class Parts(MixtureBase):
 
         Notes
         -----
-        The components follow Bishop (2006) eq. 2.113–2.117. Their weights are π_i ρ_j N(μ_i | ν_j, Σ_i + T_j),
-        normalised, where ρ, ν and T are the weights, means and covariances of `other`.
+        The means and covariances are computed as in Bishop (2006), eq. 2.113–2.117. The weights are proportional to π_i
+        ρ_j N(μ_i | ν_j, Σ_i + T_j), where ρ, ν and T are the weights, means and covariances of `other`.
 
         Examples
         --------
@@ -120,21 +123,21 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), with the components of all mixtures in their order.
+        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has the components of all mixtures in order.
 
         Parameters
         ----------
         mixtures : one or more mixtures with the same features.
-        weights : weights w, one per mixture, which sum to 1.
+        weights : weights w_i, one per mixture, which sum to 1.
 
         Returns
         -------
-        mixture : weighted sum. Covariances stay diagonal or spherical if they are so in all mixtures, and shared if
-            all mixtures share the same covariance.
+        mixture : weighted sum. The covariances are diagonal or spherical if the covariances of all mixtures are, and
+            shared if all components of all mixtures share the same covariance.
 
         Raises
         ------
-        ValueError : there are no mixtures, their features differ, or `weights` has a wrong length or sum.
+        ValueError : `mixtures` is empty, the features of the mixtures differ, or `weights` has a wrong length or sum.
         TypeError : an item is not a mixture, or weights are not real numbers.
 
         Examples
@@ -171,17 +174,18 @@ class Parts(MixtureBase):
 
     @of_components
     def moments(self, order: int, center: ArrayLike | None = None) -> Array:
-        """Return the joint moments E[Π_j (x_ij − a_ij)] of all features, by default about the mean.
+        """Return the joint moments E[Π_j (x_ij − a_ij)] of all features about a point a, by default the mean.
 
         Parameters
         ----------
-        order : order of the moments, 0 or more: 2 gives the covariance, 3 the skewness before standardisation.
-        center : point a, (n_features,), data units; by default the mean. Zeros give raw moments, which are less
-            accurate if the mean is many standard deviations from 0.
+        order : order of the moments, 0 or more. Order 2 gives the covariance, and order 3 the skewness before
+            standardisation.
+        center : the point a, (n_features,), data units; by default the mean. With zeros the result is the raw moments,
+            which are less accurate if the mean is many standard deviations from 0.
 
         Returns
         -------
-        moments : array with `order` axes of length n_features, symmetric in all axes; data units^order.
+        moments : array with `order` axes of length `n_features`, which is symmetric in all axes; data units^order.
 
         Raises
         ------
@@ -191,8 +195,9 @@ class Parts(MixtureBase):
 
         Notes
         -----
-        For each component the recursion of Isserlis (1918), Biometrika 12, is used: E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y
-        without y_j], with δ = μ_k − a; cf. Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
+        The moments of each component are computed by the recursion of Isserlis (1918), Biometrika 12. For y = x − a
+        with the mean δ = μ_k − a and a product Y of some y_j, the recursion is E[y_i Y] = δ_i E[Y] + Σ_j Σ_ij E[Y
+        without y_j]; see Kan (2008), Journal of Multivariate Analysis 99, proposition 1.
 
         Examples
         --------
@@ -207,17 +212,19 @@ class Parts(MixtureBase):
 
     @of_components
     def gradient(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """Return ∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) of each row, with γ_k = p(k | x).
+        """Return the gradient ∇ log p(x) = Σ_k γ_k Σ_k⁻¹ (μ_k − x) for each row x, where γ_k = p(k | x).
 
         Parameters and errors are the same as in `log_density`.
 
         Returns
         -------
-        gradient : (n_rows, n_features), nats per data unit, accurate for rows at any distance from the mixture.
+        gradient : gradients, (n_rows, n_features), nats per data unit, which are accurate at any distance from the
+            mixture.
 
         Notes
         -----
-        Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22, section 3.
+        The formula is in Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis and Machine Intelligence 22,
+        section 3.
 
         Examples
         --------
@@ -231,14 +238,14 @@ class Parts(MixtureBase):
 
     @of_components
     def hessian(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """Return the Hessian of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, of each row.
+        """Return the Hessian of log p(x), Σ_k γ_k (g_k − g)(g_k − g)ᵀ − Σ_k γ_k Σ_k⁻¹, for each row x.
 
-        Here g is the gradient of log p(x), and g_k = Σ_k⁻¹ (μ_k − x). Parameters and errors are the same as in
-        `log_density`.
+        Here γ_k = p(k | x), g is the gradient of log p(x), and g_k = Σ_k⁻¹ (μ_k − x). Parameters and errors are the
+        same as in `log_density`.
 
         Returns
         -------
-        hessian : (n_rows, n_features, n_features), nats per data unit², symmetric.
+        hessian : Hessian matrices, (n_rows, n_features, n_features), nats per data unit², symmetric.
 
         Examples
         --------
@@ -253,18 +260,20 @@ class Parts(MixtureBase):
 
     @of_components
     def modes(self) -> Modes:
-        """Find modes by climbing the density from the mean of every component.
+        """Find modes of the density by climbing from the mean of every component.
 
         Returns
         -------
-        modes : locations (n_modes, n_features), log densities and component indices of the modes.
+        modes : the locations and log densities of the modes, the highest first, and the index of the mode of each
+            component.
 
         Notes
         -----
-        The algorithm is the fixed-point iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern Analysis
-        and Machine Intelligence 22, section 4 (mean shift), finished by Newton's method. If a climb ends on a saddle,
-        it continues from a point next to it, so the Hessian has no positive eigenvalue at a mode. With one feature all
-        modes are found, at most one per component. With several features there may be modes that no climb reaches.
+        The algorithm begins with the mean-shift iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern
+        Analysis and Machine Intelligence 22, section 4, and ends with Newton's method. If a climb ends on a saddle
+        point, it continues from a point nearby, so that the Hessian has no positive eigenvalue at a mode. If the
+        mixture has one feature, all modes are found, at most one per component. If the mixture has several features,
+        some modes may not be found, because no climb reaches them.
 
         Examples
         --------
@@ -283,8 +292,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        boundaries : (n_boundaries,), ascending, data units. Between two boundaries the result of `predict` is constant.
-            A component may have several intervals, like a wide component on both sides of a narrow one, or none.
+        boundaries : points in ascending order, (n_boundaries,), data units. The result of `predict` is constant between
+            two boundaries. A component may be the most probable one in several intervals, for example a wide component
+            on both sides of a narrow component, or in none.
 
         Raises
         ------
@@ -299,11 +309,11 @@ class Parts(MixtureBase):
         """
         if self.n_features > 1:
             raise ValueError(
-                f"decision_boundary needs one feature, and this mixture has {self.n_features}. Take a marginal first."
+                f"decision_boundary needs one feature, but this mixture has {self.n_features}. Take a marginal first."
             )
         return mixture.modality.decision_boundary(self._model, self._engine())
 
     @cached_property
     def _mean_and_spread(self) -> tuple[Array, Array]:
-        """Return the mean (n_features,) of the mixture, and the covariance of the component means."""
+        """Return the mean of the mixture, (n_features,), and the covariance of the component means."""
         return mixture.expectations.mean_and_spread_of_means(self._model)

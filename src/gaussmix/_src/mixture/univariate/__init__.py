@@ -1,1 +1,1 @@
-"""A mixture of one feature: distribution function, quantiles and level sets on the line."""
+"""Mixtures of one feature: distribution function, quantiles, modes and level sets."""

@@ -1,4 +1,4 @@
-"""Modes and minima of a univariate mixture density, the regions where it is below a level, and the mass there."""
+"""Modes and minima of a univariate density, the regions where the density is below a level, and their probability."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-# In units of the smallest standard deviation: within this length the density changes by less than its rounding.
+# In units of the smallest standard deviation; within this length the density changes by less than its rounding error.
 _MIN_RELATIVE_WIDTH = 1e-6
-_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # nats
+_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, nats
 
-_EDGES = np.sqrt([0.0, 1.0, 3.0])  # deviations from a mean at which a component's first three derivatives change sign
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # standard deviations where one of the first three derivatives changes sign
 
 
 @dataclass(frozen=True, eq=False)
 class LevelSets:
-    """The line, divided at the density's turning points into rises, on which it crosses every level at most once."""
+    """The intervals between the modes and minima of a univariate density, in which the density is monotone."""
 
     line: UnivariateMixture
 
     @cached_property
     def turns(self) -> Array:
-        """Return the modes and the minima between them, ascending."""
+        """Return the modes and the minima between the modes, in ascending order."""
         return turns(self.line)
 
     @cached_property
@@ -38,14 +38,14 @@ class LevelSets:
         return float(self.line.log_density(self.turns).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return log of the mass where the log density is below each level, (n,), nats, and its error: 0."""
+        """Return the log probability of a log density below each level, (n,), nats, and the error 0."""
         mass = np.empty(len(log_levels))
         for part in pieces((len(mass), len(self.line.means))):
             mass[part] = self._log_mass_and_slope(log_levels[part])[0]
         return mass, np.zeros_like(mass)
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the same log mass as `log_mass_below`, and its derivative with respect to the level."""
+        """Return the log probability of `log_mass_below`, and the derivative with respect to the level."""
         masses = np.empty((len(self.turns) + 1, len(log_levels)))
         lengths = np.zeros(len(log_levels))
         for mass, rise in zip(masses, self._rises(), strict=True):
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which the given masses lie, (n,), nats, and their error: 0."""
+        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -65,20 +65,20 @@ class LevelSets:
             log_mass, slope = self._log_mass_and_slope(log_levels)
             return log_mass - wanted[indices], slope
 
-        # The mass below a level l is at most Σ_k π_k P(π_k N_k < l). Because P(½χ² > y) ≤ exp(−y), this is at most
+        # The mass below a level l is at most Σ_k π_k P(π_k N_k < l). Because P(½χ² > y) ≤ exp(−y), this sum is at most
         # exp(l) Σ_k √(2π) σ_k.
         low = wanted - np.log(self.line.deviations.sum()) - 0.5 * LOG_2PI
         levels[inner] = increasing_roots(excess, low, np.full(len(low), self.highest), 1.0)
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
-        """Yield every rise to the right, then every rise to the left as a rise of the mirrored distribution."""
+        """Yield all intervals in which the density rises, then those in which it falls, mirrored so that it rises."""
         for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
 
 def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return the log mass below each level on a rise from left to right, and how fast its interval grows."""
+    """Return, for an interval where the density rises, the log mass below each level, and d(length) / d(level)."""
     lowest = -np.inf if left == -np.inf else line.log_density(np.array([left]))
     highest = line.log_density(np.array([right]))
     log_mass, lengths = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
@@ -92,7 +92,7 @@ def _below(line: UnivariateMixture, left: float, right: float, log_levels: Array
 
 
 def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: Array) -> tuple[Array, Array]:
-    """Return the points of a rise at which the density reaches each level, and the slope of its logarithm there."""
+    """Return the points at which a rising density reaches each level, and the slopes of the log density there."""
     slopes = np.empty_like(log_levels)
 
     def excess(x: Array, indices: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -107,7 +107,7 @@ def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: A
 
 
 def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tuple[Array, Array]:
-    """Return brackets of the first crossing of each level: the density is between max_k π_k N_k and K times that."""
+    """Return brackets of the leftmost point at each level; the density is max_k π_k N_k or up to K times as large."""
 
     def first(excess: Array) -> Array:
         steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
@@ -120,20 +120,20 @@ def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tup
 
 
 def turns(line: UnivariateMixture) -> Array:
-    """Return the modes and the minima between them, (2 n_modes − 1,), ascending; the first and last are modes.
+    """Return the modes and the minima between the modes, (2 n_modes − 1,), in ascending order.
 
-    Raises ValueError if components are so far apart that float64 has no logarithm of the density between them.
+    Raises ValueError if components are so far apart that the density between them is too small for float64.
     """
     with np.errstate(over="ignore"):
         reach = (line.means[-1] - line.means[0]) / line.deviations.min()
     if not reach < MAX_DEVIATIONS:
         raise ValueError(
             f"The outermost means, {line.means[0]:.3g} and {line.means[-1]:.3g}, are {reach:.3g} standard deviations "
-            "apart, and float64 has no logarithm of the density between them: evaluate the components one by one."
+            "apart, so the density between them is too small for float64. Evaluate the components one by one."
         )
     low, high = _monotone_cells(line)
-    # A derivative of 0 counts as a rise, so that no turn is found twice. Signs are taken in log space, because the
-    # terms could underflow.
+    # A derivative of 0 is treated as positive, so that no turn is found twice. Signs are computed in log space, because
+    # the terms could underflow.
     rises, rises_after = (np.where(_scaled_sum(*_derivatives(line, ends)[0]) >= 0, 1.0, -1.0) for ends in (low, high))
     has_turn = rises_after != rises
     low, high, rises = low[has_turn], high[has_turn], rises[has_turn]
@@ -146,7 +146,7 @@ def turns(line: UnivariateMixture) -> Array:
 
 
 def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
-    """Remove turns that are due to rounding: a mode and its adjacent minimum in pairs, the flattest pair first."""
+    """Remove pairs of a mode and the adjacent minimum that are due to rounding errors, the flattest pair first."""
     while len(positions) > 1:
         heights = np.abs(np.diff(line.log_density(positions)))
         flattest = int(heights.argmin())
@@ -157,15 +157,16 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 
 
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
-    """Return intervals that contain all turns, each at most one, because the density's derivative is monotone there.
+    """Return intervals, each with at most one turn because the derivative is monotone, that contain all turns.
 
-    Between the edges a component's first and second derivatives are monotone, so that sums over the components lie
-    between sums of the values at both ends. An interval is halved until one of the two sums certainly keeps its sign.
-    If the first derivative keeps its sign, the interval contains no turn and is dropped; otherwise it is kept.
+    Between two edges the first and second derivative of each component are monotone. Therefore the derivatives of the
+    density are bounded by sums of the components' values at both ends. An interval is halved until the bounds show that
+    the first or the second derivative of the density does not change its sign. If the sign of the first derivative does
+    not change, the interval contains no turn and is left out.
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()
-    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # the density rises up to this point
+    lowest = min(line.means[0] - margin, np.nextafter(line.means[0], -np.inf))  # the density still rises here
     highest = max(line.means[-1] + margin, np.nextafter(line.means[-1], np.inf))
     edges = np.concatenate([line.means[:, None] - steps, line.means[:, None] + steps]).ravel()
     edges = np.unique(np.concatenate([edges[(edges > lowest) & (edges < highest)], [lowest, highest]]))
@@ -184,7 +185,7 @@ def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
 
 
 def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Return each component's term of the first and second derivative of the density, as signs and logs (K, n)."""
+    """Return the components' terms of the density's first and second derivative, as signs and logarithms (K, n)."""
     whitened = np.clip(line.whiten(x), -MAX_DEVIATIONS, MAX_DEVIATIONS)
     log_deviations = np.log(line.deviations / line.deviations.min())[:, None]
     log_parts = line.log_scale - 0.5 * whitened**2
@@ -196,13 +197,13 @@ def _derivatives(line: UnivariateMixture, x: Array) -> tuple[tuple[Array, Array]
 
 
 def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return whether sums of terms sign · exp(log) certainly keep their signs between both ends of cells (2, n).
+    """Return whether sums of sign · exp(log) certainly keep their sign between the ends of each interval, (n,).
 
-    Each term is monotone between the ends of a cell. The sums are computed in log space, because a term that falls by
-    more than the range of float64 across a long cell may still decide the sign.
+    Each term is monotone in an interval. The sums are computed in log space, because even a term that falls below the
+    range of float64 within a long interval may determine the sign.
     """
     (sign, other_sign), (log, other_log) = (terms.reshape(-1, *shape).swapaxes(0, 1) for terms in (signs, logs))
-    with np.errstate(invalid="ignore"):  # 0 · −inf occurs if both terms are zero
+    with np.errstate(invalid="ignore"):  # 0 · −inf is NaN, which occurs if both terms are 0
         other_is_less = np.where(sign == other_sign, sign * log > sign * other_log, sign > other_sign)
     least = _scaled_sum(np.where(other_is_less, other_sign, sign), np.where(other_is_less, other_log, log))
     largest = _scaled_sum(np.where(other_is_less, sign, other_sign), np.where(other_is_less, log, other_log))
@@ -210,6 +211,6 @@ def _has_one_sign(signs: Array, logs: Array, shape: tuple[int, ...]) -> NDArray[
 
 
 def _scaled_sum(signs: Array, logs: Array) -> Array:
-    """Return Σ_k sign · exp(log) relative to the largest term, (n,)."""
+    """Return Σ_k sign · exp(log), divided by the largest term, (n,)."""
     largest = logs.max(axis=0)
     return np.asarray((signs * np.exp(logs - np.where(largest > -np.inf, largest, 0.0))).sum(axis=0))

@@ -1,6 +1,6 @@
-"""Density, distribution function and quantiles of a univariate mixture, accurate to rounding in both tails.
+"""Density, distribution function and quantiles of a univariate mixture, accurate in both tails.
 
-Quantiles are accurate to rounding even between components that lie far apart.
+Quantiles are accurate to the last digits even between components that are far apart.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_DEVIATIONS = 1e150  # standard deviations; their squares do not overflow
-_MAX_QUANTILES = 1024  # above this number, a few quantiles are computed first and bound the others
+MAX_DEVIATIONS = 1e150  # largest number of standard deviations, whose square does not overflow
+_MAX_QUANTILES = 1024  # if there are more quantiles, a few are computed first, as bounds of the others
 
-# A function of points (n,) and of the indices of the equations (n,), which returns values and slopes.
+# Function of points (n,) and of the indices (n,) of the equations that they belong to; it returns values and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_MAX_BISECTIONS = 200  # about as many as the widest bracket of float64 numbers takes
+_MAX_BISECTIONS = 200  # about the number that the widest bracket of float64 numbers needs
 
 
 @dataclass(frozen=True, eq=False)
 class UnivariateMixture:
-    """Mixture Σ_k π_k N(x | μ_k, σ_k²) of one feature without components of weight 0, in the order of the means.
+    """Mixture Σ_k π_k N(x | μ_k, σ_k²) of one feature. Components are sorted by mean and have positive weights.
 
     Parameters
     ----------
-    weights : (n_components,), positive; sum to 1.
+    weights : weights π_k, (n_components,), which are positive and sum to 1.
     means, deviations : means μ_k and standard deviations σ_k, (n_components,), data units.
     """
 
@@ -46,7 +46,7 @@ class UnivariateMixture:
 
     @classmethod
     def from_model(cls, model: Model) -> UnivariateMixture:
-        """Make a univariate mixture from a model, whose weights may be 0 and whose components may be in any order."""
+        """Make a univariate mixture from a model, leaving out components of weight 0 and sorting the others by mean."""
         weights, means, deviations = model.weights, model.means[:, 0], np.sqrt(model.covariances.variances()[:, 0])
         order = np.argsort(means, kind="stable")
         order = order[weights[order] > 0]
@@ -54,7 +54,7 @@ class UnivariateMixture:
 
     @cached_property
     def mirrored(self) -> UnivariateMixture:
-        """Return the distribution of −x."""
+        """Return the distribution of −x, where x has the distribution of this mixture."""
         return UnivariateMixture(self.weights[::-1], -self.means[::-1], self.deviations[::-1])
 
     @cached_property
@@ -68,22 +68,22 @@ class UnivariateMixture:
         return np.asarray(self.log_weights - np.log(self.deviations)[:, None] - 0.5 * LOG_2PI)
 
     def whiten(self, x: Array) -> Array:
-        """Return (x − μ_k) / σ_k of each x (n,), (n_components, n): NumPy sums few components fastest in this order."""
+        """Return (x − μ_k) / σ_k for each x (n,), (n_components, n); summing over components is fast in this layout."""
         with np.errstate(over="ignore"):  # an overflow to infinity is correct here
             return np.asarray((x - self.means[:, None]) / self.deviations[:, None])
 
     def log_density(self, x: Array) -> Array:
-        """Return log p(x) of each x (n,), nats."""
+        """Return log p(x) for each x (n,), nats."""
         return self.log_density_and_slope(x)[0]
 
     def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
-        """Return log p(x) and its derivative, each (n,)."""
+        """Return log p(x) and the derivative of log p(x), (n,) each."""
         whitened = self.whiten(x)
         largest, scaled, total = self._scaled_densities(whitened)
         return largest + np.log(total), -np.einsum("kn,kn,k->n", scaled, whitened, 1 / self.deviations) / total
 
     def slope_and_curvature(self, x: Array) -> tuple[Array, Array]:
-        """Return the first and second derivative of log p(x), each (n,)."""
+        """Return the first and the second derivative of log p(x), (n,) each."""
         whitened = self.whiten(x)
         _, scaled, total = self._scaled_densities(whitened)
         whitened /= self.deviations[:, None]
@@ -92,7 +92,7 @@ class UnivariateMixture:
         return first, second / total - first**2
 
     def _scaled_densities(self, whitened: Array) -> tuple[Array, Array, Array]:
-        """Return log of the largest π_k N_k, all π_k N_k divided by the largest, and the sum of these quotients."""
+        """Return the log of the largest π_k N_k, all π_k N_k divided by the largest one, and the sum of the ratios."""
         scaled = np.clip(whitened, -MAX_DEVIATIONS, MAX_DEVIATIONS)
         np.square(scaled, out=scaled)
         scaled *= -0.5
@@ -103,20 +103,20 @@ class UnivariateMixture:
         return largest, scaled, scaled.sum(axis=0)
 
     def log_between(self, lower: Array, upper: Array) -> Array:
-        """Return log of the mass between lower and upper, each (n,) or (1,), nats."""
+        """Return the log probability between `lower` and `upper`, which have the shape (n,) or (1,), in nats."""
         log_parts = self.log_weights + log_interval(self.whiten(lower), self.whiten(upper))
         return np.minimum(log_sum(log_parts, axis=0), 0.0)
 
     def log_cdf(self, x: Array) -> Array:
-        """Return log of the mass below each x (n,), nats."""
+        """Return the log of the distribution function at each x (n,), nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_upper = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # the upper tail is accurate near log 1
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # near log 1, the upper tail is more accurate
         log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
     def quantile(self, p: ArrayLike) -> Array:
-        """Return the quantiles of probabilities p, in the shape of p, data units; raises TypeError or ValueError."""
+        """Return the quantiles of probabilities p, in the shape of p; raises TypeError or ValueError for bad p."""
         wanted = check_probabilities("p", p)
         flat, x = wanted.ravel(), np.empty(wanted.size)
         for part in pieces((len(x), len(self.means))):
@@ -125,7 +125,7 @@ class UnivariateMixture:
 
 
 def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:
-    """Return the quantiles of p, (n,); ∓inf for 0 and 1."""
+    """Return the quantiles of p, (n,); the quantile of 0 is −inf, and the quantile of 1 is inf."""
     upper = p > 0.5
     x = np.empty(len(p))
     x[~upper] = lower_quantile(line, p[~upper])
@@ -134,7 +134,7 @@ def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:
 
 
 def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
-    """Return the quantiles of p ≤ ½, (n,), accurate to rounding; −∞ for 0."""
+    """Return the quantiles of p ≤ ½, (n,), accurate to the last digits; the quantile of 0 is −inf."""
     x = np.full(len(p), -np.inf)
     positive = p > 0
     p = p[positive]
@@ -149,11 +149,12 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
 
 
 def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, Array]:
-    """Return a function that is 0 if the mass below x is p, and its slope; `whole` is Σ_left π_k − p, (n,).
+    """Return values and slopes of a function that is 0 if x is the quantile of p; `whole` is Σ_left π_k − p, (n,).
 
-    With the components left and right of x, Σ π_k Φ(z_k) = p can be written as Σ_right π_k Φ(−|z_k|) + (Σ_left π_k −
-    p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. No side suffers from cancellation, so x is accurate to the last
-    digit even between components that lie far apart. The function is the log of the ratio of the two sides.
+    Divide the components into those left and right of x. The equation Σ π_k Φ(z_k) = p can then be written as Σ_right
+    π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Because neither side suffers from
+    cancellation, x is accurate to the last digit even between components that are far apart. The function is the log of
+    the ratio of both sides.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
@@ -168,7 +169,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
 
 
 def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of the quantiles of p > 0. If there are many, a few are computed first and bound the others."""
+    """Return brackets of the quantiles of p > 0; if there are many, a few quantiles are computed first as bounds."""
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])
@@ -181,7 +182,7 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 
 
 def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of quantiles: the mass below is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
+    """Return brackets of quantiles, because the cdf is between max_k π_k Φ_k and min(max_k Φ_k, K max_k π_k Φ_k)."""
 
     def where(log_masses: Array) -> Array:
         return np.asarray(line.means[:, None] + line.deviations[:, None] * ndtri_exp(np.minimum(log_masses, 0.0)))
@@ -193,16 +194,17 @@ def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
 
 
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:
-    """Find zeros of increasing functions to rounding, by Newton's method, or bisection if a step leaves the bracket.
+    """Find zeros of increasing functions to the last digits, by Newton's method with bisection as a safeguard.
 
-    Press et al. (2007), Numerical Recipes, section 9.4 (`rtsafe`), for a vector of functions. Functions whose zero has
-    been found are not evaluated again.
+    The method is `rtsafe` in Numerical Recipes (Press and others 2007), section 9.4, for many functions at once.
+    Functions whose zeros have been found are not evaluated again.
 
     Parameters
     ----------
-    function : returns value and slope; if a value is ±inf, only its sign is used.
-    low, high : (n,), finite points with values ≤ 0 and ≥ 0.
-    length : shortest distance over which the functions change; steps below its rounding end the iteration.
+    function : function that returns values and slopes. If a value is ±inf, only the sign is used.
+    low, high : brackets of the zeros, (n,): finite points at which the values are ≤ 0 and ≥ 0, respectively.
+    length : shortest distance over which the functions change. Steps below the rounding error of `length` end the
+        iteration.
     """
     low, high = low.copy(), high.copy()
     x = low + 0.5 * (high - low)

@@ -324,7 +324,7 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),
         ({"covariance_type": []}, ValueError, "covariance_type is empty"),
         ({"covariance_type": 3}, TypeError, "covariance_type must be a structure, its name, several, or"),
-        ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a start or several"),
+        ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a method or a list"),
         ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),
         ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but there are only 180 rows"),
         ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),

@@ -426,7 +426,7 @@ def test_a_class_without_weight_is_named():
 
 
 def test_an_unknown_class_is_named(classes):
-    with pytest.raises(ValueError, match="There is no class 'x'; there are 0, 1, 2"):
+    with pytest.raises(ValueError, match="'x' is not one of the classes 0, 1, 2"):
         GaussianMixtureClassifier().fit(*classes).class_mixture("x")
 
 

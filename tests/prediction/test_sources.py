@@ -122,7 +122,7 @@ def test_the_score_of_a_regressor_whose_target_is_constant_or_of_one_row(table):
     regressor = GaussianMixtureRegressor(2, targets=1, **FEW).fit(rows)
     rows[:, 1] = 3.0
     assert regressor.score(rows) == r2_score(rows[:, 1], regressor.predict(rows)) == 0.0
-    with pytest.warns(UndefinedMetricWarning, match="R² of fewer than two rows is not defined"):
+    with pytest.warns(UndefinedMetricWarning, match="R² is not defined for fewer than two rows"):
         assert np.isnan(regressor.score(rows[:1]))
     rows[7, 1] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
@@ -148,7 +148,7 @@ def test_y_beside_a_file_is_refused(table, folder):
     regressor = GaussianMixtureRegressor().fit(table[0][:50, :2], table[0][:50, 2])
     for X in (folder / "rows.npy", opened(folder, "rows", False)):
         for work in (regressor.fit, regressor.score):
-            with pytest.raises(ValueError, match=r"^y can't be combined with a file .* name the column by targets=\.$"):
+            with pytest.raises(ValueError, match=r"^y can't be combined with a file .* the column as targets=\.$"):
                 work(X, table[0][:, 0])
         with pytest.raises(ValueError, match="requires y to be passed, but the target y is None: give y, or name"):
             regressor.fit(X)

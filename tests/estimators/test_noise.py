@@ -79,9 +79,9 @@ def test_missing_cells_go_with_noise(rows, rng):
 
 def test_rows_with_holes_need_noise_that_has_a_place(rows, rng):
     holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
-    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+    with pytest.raises(ValueError, match="noise with only a volume has no density for a subset of the features"):
         fitted(holes, noise=Noise(volume=100.0))
-    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+    with pytest.raises(ValueError, match="noise with only a volume has no density for a subset of the features"):
         fitted(rows, noise=Noise(volume=100.0)).predict(holes)
     box = np.array([[-20.0, -30.0], [20.0, 10.0]])
     gm = fitted(rows, noise=Noise(volume=box))

@@ -187,9 +187,9 @@ FALSE = {
     "a nested setting": ({"fit": {**FIT, "settings": {"a": [1]}}}, {}, "setting in its header"),
     "a missing tensor": ({}, {"means": None}, "lacks some of its numbers"),
     "one tensor more": ({}, {"extra": np.ones(1)}, "or has unknown tensors"),
-    "weights of another length": ({}, {"weights": np.ones(1)}, "don't go with means"),
-    "no components": ({}, {"weights": np.ones(0), "means": np.ones((0, 2))}, "don't go with means"),
-    "scalar weights": ({}, {"weights": np.array(1.0)}, "don't go with means"),
+    "weights of another length": ({}, {"weights": np.ones(1)}, "do not match means"),
+    "no components": ({}, {"weights": np.ones(0), "means": np.ones((0, 2))}, "do not match means"),
+    "scalar weights": ({}, {"weights": np.array(1.0)}, "do not match means"),
     "covariances of another shape": (
         {},
         {"covariances": np.eye(2)},

@@ -150,7 +150,7 @@ def test_y_beside_a_file_is_refused(table, folder):
         for work in (regressor.fit, regressor.score):
             with pytest.raises(ValueError, match=r"^y can't be combined with a file .* the column as targets=\.$"):
                 work(X, table[0][:, 0])
-        with pytest.raises(ValueError, match="requires y to be passed, but the target y is None: give y, or name"):
+        with pytest.raises(ValueError, match=r"requires y to be passed, but the target y is None\. Pass y"):
             regressor.fit(X)
 
 

@@ -4,7 +4,7 @@ import atexit as _atexit
 import sys as _sys
 from importlib import import_module
 
-# From each module to its public names. A module is imported when one of the names is first used, so that, for example,
+# Public names, keyed by the module that defines them. A module is imported when one of its names is first used, so that
 # the command line can print its help without importing everything.
 _NAMES = {
     "_src.em.step.online": "ForgettingRate",

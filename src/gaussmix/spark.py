@@ -74,7 +74,7 @@ class _Settings(
     def _feature_columns(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
         """Return a dict from names to columns, one for each element of the vectors."""
         whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row does not have {len(names)} numbers"
-        missing = column_of(self.getFeaturesCol()).isNull()  # Then all elements are null.
+        missing = column_of(self.getFeaturesCol()).isNull()  # If the vector is null, so are its elements.
         checked = (
             functions.when(missing, None)
             .when(functions.size(whole) == len(names), whole)

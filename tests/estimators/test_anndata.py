@@ -66,7 +66,7 @@ def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tm
         np.testing.assert_array_equal(other.uns["again"]["means"], found["means"])
     assert isinstance(lazy.obsm["again_proba"], da.Array)
     np.testing.assert_array_equal(lazy.obsm["again_proba"].compute(), adata.obsm["gaussmix_proba"])
-    with pytest.raises(ValueError, match=r"a view of a file, .* Give adata.to_memory\(\)"):
+    with pytest.raises(ValueError, match=r"a view of a file, .* Pass adata.to_memory\(\)"):
         cluster(backed[:50], 2)
     backed.file.close()
 

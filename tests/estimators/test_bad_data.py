@@ -68,7 +68,7 @@ BAD_ROWS = {
     "too small to square": (ROWS * 1e-200, ValueError, "in column 0 (counted from 0): the square of this range"),
     "beyond float64": (ROWS.astype(np.longdouble) * np.longdouble("1e400"), ValueError, "infinity: row 0, column 1"),
     "a whole number beyond float64": ([[1, 2], [3, 10**400]], ValueError, "too large to convert to float, in row 1"),
-    "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). Give"),
+    "text": (np.array([["1", "2"], ["3", "wide"]]), ValueError, "'wide', in row 1, column 1 (counted from 0). X must"),
     "numbers that are text": (
         np.array([["1", "2"], ["3", "5"]]),
         ValueError,

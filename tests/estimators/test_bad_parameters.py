@@ -67,7 +67,7 @@ CASES = {
     "posterior unknown": (
         {"posterior": "half"},
         ValueError,
-        'posterior=\'half\' must be "auto", "exact" or an integer, the candidates of a row.',
+        'posterior=\'half\' must be "auto", "exact" or the number of candidates of a row.',
     ),
     "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2: these are"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
@@ -95,7 +95,7 @@ CASES = {
     "weights_init complex": ({"weights_init": [0.5, 0.5j]}, ValueError, "weights_init must be real numbers, not comp"),
     "means_init shape": ({"means_init": ROWS[:3]}, ValueError, "the shape of (2, 3), but got (3, 3) in means_init."),
     "means_init features": ({"means_init": ROWS[:2, :2]}, ValueError, "(2, 3), but got (2, 2) in means_init."),
-    "means_init NaN": ({"means_init": but(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan; give fin"),
+    "means_init NaN": ({"means_init": but(ROWS[:2], (1, 2), np.nan)}, ValueError, "means_init[1, 2] is nan. All val"),
     "means_init ragged": ({"means_init": [[1, 2, 3], [4]]}, ValueError, "means_init must be an array of numbers"),
     "both kinds of covariances": (
         {"precisions_init": EYES, "covariances_init": EYES},
@@ -110,22 +110,22 @@ CASES = {
     "init_params None": (
         {"init_params": None},
         ValueError,
-        f"init_params is None; give one of {KNOWN_STARTS}, integer",
+        f"init_params is None. Pass one of {KNOWN_STARTS}, integer",
     ),
-    "init_params number": ({"init_params": 2}, ValueError, f"init_params is 2; give one of {KNOWN_STARTS}, integer"),
+    "init_params number": ({"init_params": 2}, ValueError, f"init_params is 2. Pass one of {KNOWN_STARTS}, integer"),
     "labels too few": (
         {"init_params": LABELS[1:]},
         ValueError,
-        f"init_params has shape (19,) and type int64; give one of {KNOWN_STARTS}, integer labels of shape (20,) or "
+        f"init_params has shape (19,) and type int64. Pass one of {KNOWN_STARTS}, integer labels of shape (20,) or "
         "responsibilities of shape (20, 2).",
     ),
     "labels too large": ({"init_params": LABELS + 1}, ValueError, "init_params holds the labels 1 … 2; with"),
     "labels negative": ({"init_params": LABELS - 1}, ValueError, "init_params holds the labels -1 … 0; with n_comp"),
-    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64; make them integers"),
+    "labels of floats": ({"init_params": LABELS * 1.0}, ValueError, "holds labels of type float64. Convert them by"),
     "labels of words": ({"init_params": ["a", "b"] * 10}, ValueError, f"init_params='a' is not one of {KNOWN_STARTS}"),
     "starts, one unknown": ({"init_params": ["kmeans", "ward"]}, ValueError, "init_params='ward' is not one of 'a"),
     "starts, one a number": ({"init_params": ["kmeans", 2]}, ValueError, f"init_params=2 is not one of {KNOWN_STARTS}"),
-    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, "; give one of 'auto',"),
+    "labels sparse": ({"init_params": sparse.csr_array(SHARES)}, ValueError, ". Pass one of 'auto',"),
     "labels ragged": ({"init_params": [[0], [0, 1]] * 10}, ValueError, "init_params is not an array: setting an array"),
     "labels masked": (
         {"init_params": np.ma.masked_array([0, 1] * 10, [False] * 19 + [True])},
@@ -141,7 +141,7 @@ CASES = {
     "callable of another shape": (
         {"init_params": lambda X, n_components, rng: np.zeros(3)},
         ValueError,
-        "what the callable init_params returned has shape (3,) and type float64; give integer labels",
+        "what the callable init_params returned has shape (3,) and type float64. Pass integer labels",
     ),
     "callable of other labels": (
         {"init_params": lambda X, n_components, rng: LABELS * 7},
@@ -249,8 +249,8 @@ def test_an_error_of_type_is_a_value_error_too(kind):
 PROMPT = {
     "GaussianMixture(k=3)": (TypeError, "GaussianMixture() got an unexpected keyword argument 'k'. Use n_components."),
     "GaussianMixture(n_compnents=3)": (TypeError, "'n_compnents'. Use n_components."),
-    "GaussianMixture(zzz=3)": (TypeError, "There are n_components, covariance_type, trim,"),
-    "GaussianMixture(weights=1)": (TypeError, "Give it to fit: fit(X, sample_weight=…)."),
+    "GaussianMixture(zzz=3)": (TypeError, "Use one of n_components, covariance_type, trim,"),
+    "GaussianMixture(weights=1)": (TypeError, "Pass it to fit: fit(X, sample_weight=…)."),
     "GaussianMixture(3, 'full')": (TypeError, "Pass the other arguments by name: covariance_type=…, trim=…."),
     "gm.fit(ROWS, seed=3)": (TypeError, "It is a parameter of the estimator: GaussianMixture(random_state=…)."),
     "GaussianMixtureIC().fit(ROWS, weights=1)": (TypeError, "GaussianMixtureIC.fit() got an unexpected keyword "
@@ -262,7 +262,7 @@ PROMPT = {
     "GaussianMixture(covariance_type='all').fit(ROWS)": (ValueError, "use GaussianMixtureIC(n_components)."),
     "GaussianMixture(covariance_type=Full).fit(ROWS)": (TypeError, "is the class Full. Pass an instance: Full()."),
     "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),
-    "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Leave one of them out."),
+    "GaussianMixtureDetector(contamination=0.1, coverage=0.9).fit(ROWS)": (ValueError, "Set one of them."),
     "GaussianMixtureDetector(mass=0.9)": (TypeError, "Use coverage."),
     "fit_many([ROWS], GaussianMixture())": (TypeError, "Name the estimator: estimator=…."),
     "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows use conditional_mean(X_known, known) or "),

@@ -350,7 +350,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number above 0"),
         ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number above 0"),
         ({"weight_concentration_prior_type": "sticks"}, "weight_concentration_prior_type"),
-        ({"mean_prior": [0.0, 1e200, 0.0]}, r"mean_prior must be within ±1e\+150: squares"),
+        ({"mean_prior": [0.0, 1e200, 0.0]}, r"mean_prior must be within ±1e\+150, because squares"),
         ({"weight_concentration_prior": 1e12}, r"weight_concentration_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 1e12}, r"degrees_of_freedom_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),

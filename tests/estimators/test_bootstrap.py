@@ -205,7 +205,7 @@ def test_bad_parameters():
         ({"n_resamples": 1}, ValueError, "n_resamples=1"),
         ({"n_resamples": 2.5}, TypeError, "integer"),
         ({"n_resamples": 999, "kind": "jackknife"}, ValueError, "one refit per row"),
-        ({"concentration": 1e-8}, ValueError, "from 0.1 on"),
+        ({"concentration": 1e-8}, ValueError, "finite number ≥ 0.1"),
         ({"concentration": 0.8, "kind": "parametric"}, ValueError, "applies only to kind='weighted'"),
         ({"tol": -1.0}, ValueError, "above 0"),
         ({"random_state": "a"}, ValueError, "random_state"),

@@ -124,5 +124,5 @@ def test_a_subclass_of_other_methods_fits(X):
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)
 def test_several_numbers_of_components_point_to_the_search(X, several):
-    with pytest.raises(TypeError, match=r"to choose among several, use GaussianMixtureIC\("):
+    with pytest.raises(TypeError, match=r"To choose among several numbers, use GaussianMixtureIC\("):
         GaussianMixture(several).fit(X)

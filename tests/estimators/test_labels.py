@@ -279,7 +279,7 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
         ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the index of a component, or -1"),
         ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
         ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"column 'c' of X holds 5, but label_components names"),
-        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 different numbers"),
+        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 distinct numbers"),
     ],
 )
 def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):

@@ -58,7 +58,7 @@ BAD = {
         ValueError,
         "should be normalized",
     ),
-    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "fixed_means needs"),
+    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "also needs means"),
     "fixed_covariances without values": (
         {"restrictions": Restrictions(fixed_covariances=[0])},
         ValueError,
@@ -67,7 +67,7 @@ BAD = {
     "fixed_weights without values": (
         {"restrictions": Restrictions(fixed_weights=[1])},
         ValueError,
-        "fixed_weights needs weights_init, which",
+        "fixed_weights also needs weights_init, which",
     ),
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
@@ -96,7 +96,7 @@ BAD_RESTRICTIONS = {
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
     "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
-    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1."),
+    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1,"),
     "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of indices of components, or"),
     "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of indices of"),
 }
@@ -378,7 +378,7 @@ def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():
 
 
 def test_a_search_names_no_component_by_its_number():
-    with pytest.raises(ValueError, match="fixed_means is for GaussianMixture"):
+    with pytest.raises(ValueError, match="fixed_means works only in GaussianMixture"):
         GaussianMixtureIC([1, 2], restrictions=Restrictions(fixed_means=[0])).fit(ROWS)
 
 

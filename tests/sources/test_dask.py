@@ -381,7 +381,7 @@ def test_what_is_no_table_of_numbers_is_refused(table):
     gm = mixture().fit(table[0][:1000, :N_FEATURES])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         gm.predict(da.zeros((5, 2)))
-    with pytest.raises(ValueError, match="its own row weights"):
+    with pytest.raises(ValueError, match="contains its row weights"):
         gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
 
 

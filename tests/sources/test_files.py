@@ -133,7 +133,7 @@ def test_a_path_is_X(folder, expected):
 
 def test_columns_must_be_those_of_the_fit(folder):
     gm = GaussianMixture(1).fit(open(folder / "table.feather", columns=NAMES))
-    with pytest.raises(ValueError, match=r"columns of X are 'c', 'b', 'a'; .* columns=list"):
+    with pytest.raises(ValueError, match=r"columns of X are 'c', 'b', 'a', .* columns=list"):
         gm.predict(open(folder / "table.feather", columns=NAMES[::-1]))
 
 

@@ -100,7 +100,7 @@ class SingularCovarianceError(ValueError):
 
     Parameters
     ----------
-    components : indices of the components, counted from 0.
+    components : indices of the components with such covariances, counted from 0.
     message : reason and advice; the default message is that such covariances have no density.
     """
 

@@ -65,7 +65,7 @@ _ANSWERS = {
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
-    "1 - predict_proba(X).max(axis=1)": "uncertainty_",
+    "predict_proba(X): 1 minus the largest value of a row": "uncertainty_",
 }
 # Names of parameters in gaussmix, each with the names in other packages, in lower case.
 _ARGUMENTS = {

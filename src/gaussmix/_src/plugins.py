@@ -30,4 +30,4 @@ def load(group: str, name: str) -> Any:
         return point.load()
     except Exception as error:
         package = point.dist.name if point.dist else point.value
-        raise ImportError(f"The package {package!r} offers {name!r}, but {point.value!r} is broken: {error}") from error
+        raise ImportError(f"{package!r} offers {name!r}, but importing {point.value!r} fails: {error}") from error

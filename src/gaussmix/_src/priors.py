@@ -89,7 +89,7 @@ class NormalInverseWishart(Value):
 
     Notes
     -----
-    ν acts like additional rows in a component. Their number depends on the structure; see the table in
+    ν acts like additional rows in a component. The number of these rows depends on the structure; see the table in
     `docs/guide/priors.md`.
 
     References

@@ -69,7 +69,7 @@ class Value:
         return self is other or (type(self) is type(other) and self.non_default_params == other.non_default_params)
 
     def __hash__(self) -> int:
-        return hash(type(self))  # the parameters may change
+        return hash(type(self))  # independent of the parameters, which may change
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.non_default_params.items())

@@ -77,7 +77,7 @@ class MixtureAttributes(Estimator):
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
     """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; they override OF_FITTED
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used before OF_FITTED
     _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or their labels, or why there are none
     labels_: NDArray[np.int64]  # not a property, because notebooks would compute it to show an estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
@@ -211,7 +211,7 @@ class MixtureAttributes(Estimator):
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Replace the fit by an M-step from responsibilities (n_samples, n_components) and from `precisions_init`."""
+        """Replace the fit by an M-step with responsibilities (n_samples, n_components); use any `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

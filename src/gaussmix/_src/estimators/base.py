@@ -175,7 +175,7 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a fitted estimator from a model file. No code from the file is executed.
+        """Read a fitted estimator from a model file; no code from the file is executed.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class Estimator(BaseEstimator):
             return text
 
     def _repr_html_inner(self) -> str:
-        """Return a summary of the fit, if there is one, and scikit-learn's box of parameters below, as HTML."""
+        """Return HTML with a summary of the fit, if there is one, followed by scikit-learn's box of parameters."""
         try:
             page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
             return page + super()._repr_html_inner()
@@ -276,7 +276,7 @@ class Estimator(BaseEstimator):
         _ = self._fitted
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """Check X for a fitted estimator and return a source of X; raises NotFittedError, ValueError or TypeError."""
+        """Check X for a fitted estimator and convert X to a source; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
         source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
         return source if X_error is None else validation.incomplete.with_errors(X, source, X_error, self._names)

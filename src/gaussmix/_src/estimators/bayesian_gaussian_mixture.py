@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: scikit-learn's estimator of this name, with split-merge moves and a complete bound."""
+"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-merge moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # above this, k-means takes as long as "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, k-means takes as long as "birth"
 
 
 @documented
@@ -42,7 +42,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
     covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
-    evidence. Because the bound contains all constants, you can use it to compare fits with different numbers of
+    evidence. Because this bound contains all constants, you can use it to compare fits with different numbers of
     components, structures and priors.
 
     Parameters
@@ -61,7 +61,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     max_iter : int, default 100
         Largest number of steps; 0 returns the initial mixture.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` stops after the current step, as in `GaussianMixture`.
+        Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
         Number of runs for each random method of initialisation; the run with the highest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
@@ -110,16 +110,16 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Attributes
     ----------
     weights_ : (n_components,)
-        Posterior means of the weights. With a Dirichlet process they are scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. With a Dirichlet process, the means are scaled to sum to 1, as in scikit-learn.
     means_ : (n_components, n_features), data units
         Posterior means of the means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
         `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component, Σ s r. If it is 0, the other arrays of the component have the values
-        of the prior.
-    weight_concentration_ : (n_components,), or two of these
+        Expected number of rows in each component, Σ s r. If this number is 0, the other attributes of the
+        component have the values of the prior.
+    weight_concentration_ : (n_components,), or a tuple of two such arrays
         Posterior parameters of the weights. For a Dirichlet distribution, this is the concentration of each component.
         For a Dirichlet process, these are the two parameters of the Beta distribution of each component's
         stick-breaking fraction; the last component has such a distribution, too.
@@ -136,7 +136,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
-        `n_iter_` counts neither split-merge moves nor, if X has a single feature, steps on condensed (binned) rows.
+        `n_iter_` counts neither split-merge moves nor, if X has a single feature, steps on a condensed version of the
+        rows.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -215,7 +216,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        # With one feature, `VariationalMoves` starts from k-means on condensed rows.
+        # With one feature, `VariationalMoves` itself starts from k-means, on a condensed version of the rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts

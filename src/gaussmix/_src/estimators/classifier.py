@@ -92,7 +92,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     Notes
     -----
     With one component per class, no initialisation is needed, and EM steps are made only if the class of some rows is
-    unknown. In this case all structures are fitted, even if `max_time` is reached.
+    unknown. With one component per class, all structures in `covariance_type` are fitted, even if `max_time` is
+    reached.
 
     In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row of unknown class, which EM divides
     among the classes. The strings "-1" and "nan" have the same meaning, because NumPy converts -1 and NaN to these
@@ -286,8 +287,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
-                "If some rows have no class (y is -1 or missing) and classes have several components, give a single "
-                f"n_components and a covariance_type without shared parameters, {free}; or set n_components=None."
+                "If some rows have no class (y is -1 or missing) and classes have several components, set a single "
+                f"n_components and a covariance_type without shared parameters ({free}), or n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows, stopping: StopRule) -> ClassFit:

@@ -42,9 +42,9 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled outliers. With "auto", `coverage` defines the region instead.
+        Fraction of the training rows that are labelled outliers. With "auto", `coverage` defines the outliers instead.
     coverage : float in (0, 1), default 0.95
         Probability of the region of highest density under the fitted mixture. A fraction 1 − `coverage` of new rows
         from the mixture is labelled outliers. You cannot set both `coverage` and `contamination`.
@@ -254,7 +254,7 @@ class _Excess:
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # from observed features to thresholds
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds, keyed by the observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)

@@ -61,7 +61,7 @@ ValueError, TypeError : if X does not contain numbers, or does not have shape (n
     "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the parameter names of an entry
+_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of an entry
 
 
 def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,5 +108,5 @@ def documented(cls: Class) -> Class:
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
                 setattr(owner, name, _hinting(member))
-    cls.__module__ = "gaussmix"  # set last, because the annotations are resolved in the module that defines the class
+    cls.__module__ = "gaussmix"  # set last, because annotations were resolved in the original module
     return cls

@@ -22,7 +22,7 @@ from gaussmix._src.validation.parameters import check_floats
 
 Floats = NDArray[np.floating[Any]]
 
-MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # The first changed one is used.
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of priority, if several are changed
 MAX_DISAGREEMENT = 0.01  # relative difference; matrices typed with three digits still agree
 
 
@@ -121,7 +121,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 
 
 class ArraySnapshot:
-    """An array that the user may change, with a copy of the original bytes, or None if there was no mixture before.
+    """An array that the user may change, together with a copy of its original bytes (None if there was no mixture).
 
     While a reference to the array or to a view of it exists, and once after that, the array is compared with the copy.
     """
@@ -139,7 +139,7 @@ class ArraySnapshot:
 
     @property
     def values(self) -> Floats:
-        """The array: always the same object while a reference to it or to a view of it exists."""
+        """The array, which stays the same object as long as a reference to it or to a view of it exists."""
         with self._one_at_a_time:
             shown = None if self._shown is None else self._shown()
             if shown is None:
@@ -201,7 +201,7 @@ class FittedArray(FittedAttribute[Floats]):
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # Only then can values be compared.
+        is_alike = array is not None and array.values.shape == array_set.shape  # so that bytes can be compared
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:

@@ -64,7 +64,7 @@ def start_fit(
 
 
 def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) -> Source:
-    """Check the training rows and return a source of them; raises ValueError or TypeError."""
+    """Check the training data and return a source of its rows; raises ValueError or TypeError."""
     source = check_source(estimator, X, sample_weight, reset=True, may_miss=estimator._may_miss)
     for option in options:
         source = option.adapt_source(source)

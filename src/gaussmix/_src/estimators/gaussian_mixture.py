@@ -57,16 +57,15 @@ class GaussianMixture(LikelihoodEstimator):
         A structure with options is passed as an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many
         features: Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix.
         As an alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of the eigenvalues of a
-        covariance; `Tied`, `Diag`, `Spherical`, `EEI` and `EII` have this option, too.
+        covariance; the structures `Tied`, `Diag`, `Spherical`, `EEI` and `EII` have the option `max_condition`, too.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
         Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
         `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM is initialised by the
-        best of 21 short fits with equal diagonal covariances. See Neykov et al. (2007) and García-Escudero et al.
-        (2008).
+        best of 21 short fits with equal diagonal covariances.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, it may stop far from the maximum. With "auto", EM continues until
+        sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until
         further steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise
         `max_iter`, because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support
         the mixture.
@@ -86,10 +85,10 @@ class GaussianMixture(LikelihoodEstimator):
         Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
         sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` stops after the current step, keeps the best result so far and
-        issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
-        initialisation is always completed; other steps on a cluster are interrupted. If the cluster has no
-        worker at that time, `fit` raises TimeoutError.
+        Time limit in seconds. When the limit is reached, `fit` stops after the current step, keeps the best result so
+        far and issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
+        initialisation is always completed; other steps on a cluster are interrupted. If the cluster has no worker at
+        that time, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
         quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
@@ -112,19 +111,20 @@ class GaussianMixture(LikelihoodEstimator):
         `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows nearest to
         each mean.
     precisions_init, covariances_init : array-like, default None
-        Initial precisions or covariances, in the shape of `covariances_`. Pass only one of the two.
+        Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both.
     noise : bool, float or Noise, default False
         Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
-        `predict` labels such rows −1. A number between 0 and 1 is the initial weight of the noise component; True means
-        0.1. With a `Noise` object, you can also set the volume V or a box.
+        `predict` labels rows −1 if noise is their most probable component. A number between 0 and 1 is the initial
+        weight of the noise component; True means 0.1. With a `Noise` object, you can also set the volume V or a box.
     label_components : dict, default None
-        The components that each label in the argument `labels` of `fit` allows, as {label: [component, …]}; labels may
-        be text. With None, each label in `labels` is the index of a component.
+        The components that each label in the argument `labels` of `fit` allows, as a dictionary from labels to lists of
+        components; labels may be text. With None, each label in `labels` is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
-        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating its
-        mean and covariance. "drop" removes it, so that `mixture_` has fewer components than `n_components`. "repair"
-        replaces it by one half of the heaviest component, at most 10 times in a run, and then freezes. "error" ends the
-        run, and `fit` raises an error if every run ends in this way. `partial_fit` supports only "freeze".
+        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
+        mean and covariance of this component. "drop" removes the component, so that `mixture_` has fewer components
+        than `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in
+        a run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
+        this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows. Precisions are scaled to a mean of 1 over the rows of
@@ -132,18 +132,18 @@ class GaussianMixture(LikelihoodEstimator):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
-        Number of candidate components of each row; "exact" means all components. With a number, an EM step compares
-        each row only with its candidate components and a few others, so that the time of a step hardly grows with
-        `n_components`. EM then maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap` estimates
-        the difference between the two. "auto" is exact below 1,000 components or for few rows. Otherwise "auto" begins
-        with 8 candidate components, and doubles this number, up to 64, while the gap is above 0.002 nats per row. With
-        a covariance that components share, fits are always exact.
+        Number of candidate components of each row; "exact" means all components. With a number, each EM step compares a
+        row only with its candidate components and a few others, so that the time of a step hardly grows with
+        `n_components`. With a number, EM maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap`
+        estimates the difference between the two. "auto" is exact below 1,000 components or for few rows. In all other
+        cases, "auto" begins with 8 candidate components, and doubles this number, up to 64, while the gap is above
+        0.002 nats per row. With a covariance that components share, fits are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust, which has the weight
-        of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. It has the
+        weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
         `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
@@ -159,8 +159,8 @@ class GaussianMixture(LikelihoodEstimator):
         the best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see
         `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
-        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps, and before the first step the
-        moves of a split-and-merge search. ``verbose=2`` also prints times. If `posterior` limits the candidate
+        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps. The moves of a split-and-merge
+        search are printed before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidate
         components, `outcome_.posterior_gap` is printed, too.
     n_jobs : int or None, default None
         Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
@@ -172,12 +172,13 @@ class GaussianMixture(LikelihoodEstimator):
 
     Attributes
     ----------
-    weights_ : (n_components,), the mixing proportions
+    weights_ : (n_components,), the mixing proportions of the components
     means_ : (n_components, n_features), data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. These arrays are read-only for "factor_analyzer".
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. All three arrays are read-only for
+        "factor_analyzer".
     loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
         The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
     noise_weight_ : float
@@ -208,18 +209,18 @@ class GaussianMixture(LikelihoodEstimator):
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher the search ended than EM from k-means, nats per row. All three are None without a search.
+          higher the search ended than EM from k-means, nats per row. The three attributes are None without a search.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
-          `posterior_gap`: estimated difference between the mean log-likelihood and `lower_bound_`, which is then lower;
-          `posterior_gap_error` is the standard error of this estimate.
+          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
+          `posterior_gap_error` is the standard error of the estimate.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, this number is often 2,
-        because the search leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs
-        on a sample of about 65,520 rows, and steps on the sample are not counted.
+        because the search leaves little to gain. With more than 262,080 rows, EM first runs on a sample of about 65,520
+        rows if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
-        that `trim` leaves out do not count. With `prior`, the values include the log prior density, up to a constant
-        and divided by the total row weight.
+        that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
+        constant and divided by the total row weight.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
@@ -241,7 +242,8 @@ class GaussianMixture(LikelihoodEstimator):
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
     Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
     8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
-    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `check_maximum`.
+    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `check_maximum`. Neykov et al. (2007),
+    Computational Statistics & Data Analysis 52, and García-Escudero et al. (2008), Annals of Statistics 36, for `trim`.
 
     Examples
     --------
@@ -313,13 +315,13 @@ class GaussianMixture(LikelihoodEstimator):
         with the sums of all earlier rows, and an M-step. The result therefore depends on the rows and their order, but
         not on how calls divide the rows.
 
-        You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits the rows
-        that have arrived. Later, attributes come from the last online step, and up to 5,039 rows wait for the next
-        step. `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
+        You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
+        far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
+        `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
         averaged with the same weights as the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
-        so that it continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
+        so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
 
         Parameters
         ----------
@@ -329,7 +331,7 @@ class GaussianMixture(LikelihoodEstimator):
         ------
         ValueError : if a parameter or the data is invalid, `covariance_type` is "factor_analyzer", the features differ
             from earlier calls, X is float64 after earlier float32 rows, or `n_components` or `covariance_type` has
-            changed. The stream is not changed by such a call.
+            changed. A call that raises an error does not change the stream.
         TypeError : if a parameter or the data has the wrong type.
 
         Warns

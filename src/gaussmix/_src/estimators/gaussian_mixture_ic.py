@@ -66,7 +66,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         are computed from the other rows. Compare several fractions, because if the fraction is too small, additional
         components may be fitted to outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
-        Criterion that chooses the mixture.
+        Criterion by which the best mixture is chosen.
 
         - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
           1989): the lowest value wins. mclust's criteria have the opposite sign.
@@ -92,11 +92,11 @@ class GaussianMixtureIC(LikelihoodEstimator):
     max_iter : int, default 1000
         Largest number of EM steps of each run.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, no new candidate is started, running candidates stop after their
-        current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were skipped, and
-        a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few components are
-        fitted first, and at least one is always fitted. `max_time` is not supported for the criteria "cv" and
-        "stability".
+        Time limit in seconds. When the limit is reached, no new candidate is started, running candidates stop after
+        their current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were
+        skipped, and a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few
+        components are fitted first, and at least one is always fitted. `max_time` is not supported for the criteria
+        "cv" and "stability".
     acceleration : {"auto"} or None, default None
         "auto" needs fewer EM steps if EM converges slowly, as in `GaussianMixture`.
     n_init : int, default 1
@@ -105,13 +105,13 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
         first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
         candidates of the best structure, and every other candidate that would win if its criterion improved by the
-        largest improvement seen so far. "search" runs this search for every candidate. A list such as ``["auto",
-        "kmeans"]`` takes longer and sometimes finds a better mixture.
+        largest improvement so far. "search" runs this split-and-merge search for every candidate. A list such as
+        ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
-        Whether each candidate has a uniform background for outliers, as in `GaussianMixture`.
+        Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
-        candidate must have all components that the labels name. With labels, criteria use the likelihood of rows and
+        candidate must have all components that these labels allow. With labels, criteria use the likelihood of rows and
         labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
@@ -173,7 +173,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         How the fit of the best mixture ended, as in `GaussianMixture`. In addition, `reason` gives the number of
         candidates that were not started, and `diagnostics` names columns that made candidates fail.
     cutoff_ : float
-        Log density (nats) below which `trim` left rows out, as in `GaussianMixture`; it exists only with `trim`.
+        Log density (nats) below which `trim` left rows out, as in `GaussianMixture`; this attribute exists only with
+        `trim`.
     labels_ : same as in `GaussianMixture`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
@@ -240,7 +241,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             pass
 
     def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[Result, None, None]:
-        """Yield the result of each candidate when its fit is done; after the last one, the estimator is fitted."""
+        """Yield the result of each candidate when its fit is done; then store the best mixture in the estimator."""
         check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)

@@ -40,10 +40,10 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False
-        Whether to fill with a draw from the conditional distribution of the missing values, instead of its mean.
+        Whether to fill with random draws from the conditional distribution of the missing values, instead of its mean.
         Columns filled with means vary less and correlate more than the true values do. For several draws at once, use
         `impute`.
     <Parameters of MixturePredictor>
@@ -109,7 +109,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Parameters
         ----------
         X : (n_samples, n_features), with NaN for missing values, in any type that `fit` accepts. If all values of a row
-            are missing, all are filled.
+            are missing, the whole row is filled.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Parameters
         ----------
         X : (n_samples, n_features), rows in memory as in `transform`.
-        n_imputations : number of filled copies.
+        n_imputations : number of filled copies of X.
 
         Returns
         -------

@@ -59,7 +59,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. See `bic` for weights."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Row weights act as in `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -73,9 +73,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     ) -> Inference | Bootstrap:
         """Estimate standard errors and intervals of all parameters by a formula or, if that is inaccurate, by refits.
 
-        `inference` first continues the fit to the maximum by EM and Newton's method. Otherwise standard errors might be
-        wrong by half, because EM stops before the maximum when gains fall below `tol`. `params` are the parameters at
-        the maximum.
+        `inference` first continues the fit to the maximum by EM and Newton's method. Without this step,
+        standard errors might be wrong by half, because EM stops before the maximum when gains fall below `tol`. The
+        result's `params` are the parameters at the maximum.
 
         Parameters
         ----------
@@ -96,10 +96,10 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Returns
         -------
         inference : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()` and `estimate(f)`;
-            printing the object shows a table. Intervals of weights are symmetric on the logit scale, and intervals of
-            variances on the log scale. Collapsed and empty components, and components at a saddle point, have no
-            standard errors; `notes` names these components. If "auto" made refits, the object is a `Bootstrap`, and its
-            `notes` give the reason.
+            printing the object shows a table of the estimates. Intervals of weights are symmetric on the logit scale,
+            and intervals of variances on the log scale. Collapsed and empty components, and components at a saddle
+            point, have no standard errors; `notes` names these components. If "auto" made refits, the object is a
+            `Bootstrap`, and its `notes` give the reason.
 
         Raises
         ------
@@ -156,8 +156,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         ----------
         X, sample_weight, labels, X_error : same as in `inference`. With labels, the components of all refits have the
             same order.
-        n_resamples : number of refits; None means 999. With "jackknife", which makes one refit per row, it must be
-            None.
+        n_resamples : number of refits; None means 999. `n_resamples` must be None with "jackknife", which makes one
+            refit per row.
         kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
             so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
             replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
@@ -169,9 +169,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Returns
         -------
         bootstrap : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha, method)`, `tidy()`, `estimate(f)`
-            and `draws`, which has a row for each refit. The components of each refit are matched to the components of
-            the mixture by their rows, and put into the same order. `notes` counts the refits in which the order
-            changed, a component collapsed, or EM ended at another maximum.
+            and `draws`, which has a row for each refit. The components of each refit are put into the order of the
+            fitted mixture, by comparing which rows belong to each component. `notes` counts the refits in which the
+            order changed, a component collapsed, or EM ended at another maximum.
 
         Raises
         ------
@@ -180,8 +180,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Notes
         -----
-        The C++ core usually makes all refits in one call. The result has the same bits for any number of threads. Rows
-        are not copied, except with "parametric".
+        The C++ core usually makes all refits in one call. The result does not depend on the number of threads. Rows are
+        not copied, except with "parametric".
 
         Examples
         --------

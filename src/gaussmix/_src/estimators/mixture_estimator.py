@@ -65,7 +65,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's callback protocol. If you pass none, all callbacks are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all are removed.
 
         Returns
         -------
@@ -127,11 +127,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         SearchWarning : if candidate mixtures failed, which may have changed the choice, or were skipped because
             `max_time` was reached. The message gives reasons, responsible columns and advice. SearchWarning is a
             subclass of RuntimeWarning.
-        RuntimeWarning : in one of six cases. A covariance is so nearly singular that rounding changes log densities by
-            more than 1e-6. X has a constant column, whose variance would be only the automatic `reg_covar`. X has one
-            feature, so that the structure is mclust's "E" or "V". Mixtures are compared by a criterion, and
-            `sample_weight` sums to less than 2. `checkpoint` can't be written, so that the fit continues without it.
-            The ignored argument y has values such as −1 or None, which suggests that the argument `labels` was meant.
+        RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
+            if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
+            issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
+            criterion and `sample_weight` sums to less than 2. A RuntimeWarning is also issued if `checkpoint` can't be
+            written, so that the fit continues without it, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -154,7 +154,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             self._rows = "X was in a file or on a cluster"
         else:
             self._rows = "X was neither an array nor a data frame"
-            with suppress(TypeError):  # Lists do not support weak references.
+            with suppress(TypeError):  # for example, lists do not support weak references
                 self._rows = ref(X)
 
     def fit_predict(
@@ -188,7 +188,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
 
-        If two components are equally probable, the first is returned.
+        If several components are equally probable, the index of the first is returned.
 
         Parameters
         ----------
@@ -207,8 +207,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
-        Rows sum to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the result is the
-        weights of the components.
+        Rows sum to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the responsibilities
+        are the weights of the components.
 
         Parameters and errors are the same as in `predict`. In addition, ValueError is raised if the result would exceed
         4 GB. With thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
@@ -288,7 +288,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ----------
         X : (n_samples, n_features), rows from which the overlaps are estimated.
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
-        min_overlap : smallest overlap of two clusters, from 0 to 1, at which they are merged. The overlap is the
+        min_overlap : smallest overlap, from 0 to 1, at which two clusters are merged. The overlap is the
             fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
             0.025. A smaller value leads to fewer clusters.
         X_error : measurement errors of X, as in `fit`.
@@ -306,7 +306,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Notes
         -----
         Each step merges those two overlapping clusters whose union lowers the entropy of the responsibilities most, as
-        in Baudry et al. (2010) and mclust's `clustCombi`. The documentation of `Merging` gives the equations.
+        `clustCombi` in mclust does (Baudry and others 2010). The documentation of `Merging` gives the equations.
 
         Examples
         --------
@@ -375,7 +375,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component, and a row −1 for noise.
+        """Return the components as a data frame with a row for each component and, with noise, a row −1.
 
         Parameters
         ----------
@@ -386,8 +386,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : a data frame from the same library as the training data. After a fit to an array or a file, it is from
-            the first installed library among pandas, polars and pyarrow. Columns: "component", "weight", "size"
+        frame : a data frame from the same library as the training data. After a fit to an array or a file, the first
+            library that is installed is used: pandas, polars or pyarrow. Columns: "component", "weight", "size"
             (effective number of rows), ``mean_x`` and ``sd_x`` for each feature x, "nearest" (the component with the
             largest overlap, or −1) and "overlap".
 
@@ -445,11 +445,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. Columns
-            are added: "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
-            (nats) and "p_value". The p-value is the probability that a random draw from the mixture without noise has a
-            lower density than the row; it is NaN with `X_error` or missing values. A RuntimeWarning is issued if more
-            than a few rows lie where the mixture has almost no probability, for example because X has other units.
+        frame : a data frame with all columns of X, from the library of X or, if X is an array, from the same library as
+            in `tidy`. The added columns are "component" (as in `predict`), "uncertainty" (1 minus the largest
+            responsibility), "log_density" (nats) and "p_value". The p-value is the probability that a random draw from
+            the mixture without noise has a lower density than the row; it is NaN with `X_error` or missing values. A
+            RuntimeWarning is issued if more than a few rows lie where the mixture has almost no probability, for
+            example because X has other units.
 
         Raises
         ------
@@ -472,9 +473,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Returns
         -------
         explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, it has the two
-            most probable components, and the log ratio of their probabilities with the terms of this log ratio. It also
-            has the squared Mahalanobis distance and the contribution of each feature; the contributions add up to the
-            squared distance (Garthwaite & Koch 2016).
+            most probable components, and the log ratio of their probabilities with the terms of this log ratio. The
+            object also has the squared Mahalanobis distance and the contribution of each feature; the contributions add
+            up to the squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------

@@ -233,8 +233,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     ) -> Any:
         """Return facts about the fit as a data frame with one row; X is not needed.
 
-        The frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows) replaces
-        "log_likelihood", "bic", "icl" and "is_final".
+        The data frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows)
+        replaces "log_likelihood", "bic", "icl" and "is_final".
         """
         summary = super().summary()
         facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}

@@ -43,8 +43,8 @@ class MixturePredictor(Estimator, ABC):
     max_iter : int, default 100
         Largest number of EM steps.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` keeps the best result so far, as in `GaussianMixture`. If BIC
-        chooses the mixture, no new candidate is started after that time, as in `GaussianMixtureIC`.
+        Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
+        If BIC chooses the mixture, no new candidate is started after that time, as in `GaussianMixtureIC`.
     n_init : int, default 1
         Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
@@ -59,7 +59,7 @@ class MixturePredictor(Estimator, ABC):
 
     Attributes
     ----------
-    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`.
     results_, best_index_ : same as in `GaussianMixtureIC`; they exist only if BIC chooses the mixture.
     n_features_in_, feature_names_in_ : as in scikit-learn.
     """
@@ -94,7 +94,7 @@ class MixturePredictor(Estimator, ABC):
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""
-        fitted: Any = self._mixture_estimator(names)  # can fit a source instead of an array
+        fitted: Any = self._mixture_estimator(names)  # its method fit also accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)

@@ -38,13 +38,13 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     n_directions : int or None, default None
         Number of directions to keep. None keeps all directions in which components differ; there are at most
         n_components − 1 such directions if `mean_fraction` is 1.
     mean_fraction : float, default 1
-        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
-        calls this parameter `lambda`.
+        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. The
+        name in mclust is `lambda`.
     <choice>
     <Parameters of MixturePredictor>
 
@@ -83,7 +83,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def _may_miss(self) -> bool:
-        return False  # A projection needs the values of all features.
+        return False  # because a projection needs the values of all features
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the directions.
@@ -120,7 +120,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         return check_fraction("mean_fraction", self.mean_fraction), n_axes
 
     def _find_axes(self) -> Directions:
-        """Compute the directions, and keep the first `n_directions`."""
+        """Compute the directions from the fitted mixture, and keep the first `n_directions`."""
         mean_fraction, n_axes = self._check_parameters()
         chosen = directions(self.mixture_._model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])

@@ -47,13 +47,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; one component is linear regression. If you pass several numbers, BIC of the mixture of
-        predictors and targets chooses.
+        Number of components; one component is linear regression. If you pass several numbers, BIC (of the mixture
+        of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
-        Columns of X to predict, by index or name; `fit` is then called without y. None if y is passed to `fit`.
+        Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. None if
+        you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses. With "diag" and
-        "spherical", each component predicts a constant, and only the weights of the components depend on x.
+        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure. With
+        "diag" and "spherical", each component predicts a constant, and only the weights of the components depend on x.
     <Parameters of MixturePredictor>
 
     Attributes
@@ -180,7 +181,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
         """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
-        Parameters and errors are the same as in `predict`. The result must fit into memory, even if X is in a file or
+        Parameters and errors are the same as in `predict`. The result is stored in memory, even if X is in a file or
         on a cluster.
         """
         source = self._source(X)

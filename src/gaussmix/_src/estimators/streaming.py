@@ -31,7 +31,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
-# Largest weight of an online step, in units of a step's weight among the first rows; it prevents overflow.
+# Largest weight of an online step, relative to the weight of a step of the first rows; the limit prevents overflow.
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
@@ -112,7 +112,7 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._find(source, None, _features(estimator))
-    vars(estimator).pop("_rows", None)  # `_rows` would be only the first rows of the stream.
+    vars(estimator).pop("_rows", None)  # because X is only the first rows of the stream
     return problem
 
 
@@ -124,13 +124,13 @@ def _features(estimator: Any) -> FitOptions:
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
     """Return `fitted` with the number of all rows of the stream and, if online steps were made, their total weight."""
     n_seen, facts = stream.n_rows_seen, fitted.row_summary
-    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # no rows since the fit
+    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # if no rows came after the fit
         return replace(fitted, row_summary=replace(facts, n_rows=n_seen))
     return replace(fitted, row_summary=RowSummary(n_seen, counted_sum(stream.total_weight, n_seen), None))
 
 
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
-    """Restore a stream from the attributes of an estimator in a model file; raises `Damaged`."""
+    """Restore a stream from an estimator's attributes in a model file; raises `Damaged` if they are invalid."""
     try:
         return Stream.from_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):

@@ -22,7 +22,7 @@ ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the st
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
-    """Raise ValueError if a structure needs the covariance of two columns that no row has values for."""
+    """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both columns."""
     needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
@@ -62,7 +62,7 @@ def check_errors(
     numbers are standard deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if
     `is_missing`.
 
-    Raises ValueError if errors are not numbers, have another shape, are negative, or are NaN for an observed value, or
+    Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
     if matrices are not symmetric or not positive semidefinite. The message names the first such row.
     """
     check_column_names("X_error", X_error, feature_names)

@@ -53,7 +53,7 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
     )
 
 
-STRUCTURE_TOLERANCE = 1e-4  # relative difference; larger than rounding to five digits
+STRUCTURE_TOLERANCE = 1e-4  # relative difference; above the error of rounding to five digits
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
@@ -115,8 +115,8 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
     """Return a warning if covariance matrices do not have the structure `family`; otherwise None.
 
-    An M-step from the matrices themselves as moments does not change matrices that have the structure. Precisions can
-    be checked in the same way.
+    The matrices are used as moments of an M-step, which does not change them if they have the structure. Precisions are
+    checked in the same way.
 
     Deviations are not an error, because the covariances of a fit with frozen components may deviate from the structure:
     frozen components keep their covariances, while the other components change together.
@@ -158,7 +158,7 @@ def check_assignment(
         raise ValueError(f"{origin} is not an array: {error}") from None
     if np.ma.is_masked(assignment):
         row = np.argwhere(np.ma.getmaskarray(assignment))[0, 0]
-        raise ValueError(f"{origin} is masked in row {row}. Give every row a component, or use labels=….")
+        raise ValueError(f"{origin} is masked in row {row}. Give every row a component, or pass labels=….")
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(
@@ -207,4 +207,4 @@ def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"{parameter}{index} is {array[tuple(index)]}. All values must be finite.")
-    return copied(array)  # A copy, because a model makes its arrays read-only.
+    return copied(array)  # a copy, because a model makes its arrays read-only

@@ -92,7 +92,7 @@ def warn_of_ignored(y: Any) -> None:
     """Warn if y, which `fit` ignores, looks like the argument `labels`, because some components in y are unknown.
 
     NaN and None mean unknown. −1 means unknown only if y contains 0 and no number below −1, because components are
-    counted from 0. If y contains only the two classes −1 and 1, for example, all values are known.
+    counted from 0. For example, if y contains only the two classes −1 and 1, all classes are known.
     """
     values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
     if values.ndim != 1 or values.dtype.kind not in "iufO":

@@ -44,8 +44,8 @@ def check_source(
 ) -> Source:
     """Check X and its weights, and return a source of the weighted rows.
 
-    If X is already a source, the source must contain the weights, and is returned. Missing values are allowed if
-    `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
+    If X is a source, X must already contain the weights, and is returned after the checks. Missing values are allowed
+    if `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
 
     Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
     of dimensions, samples or features. Raises ValueError, too, for invalid weights, and for weights in addition to a
@@ -130,7 +130,7 @@ def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
             f"The columns of X are {listed(X.feature_names)}, but {name} was fitted with {listed(before)}. Open X by "
             "gaussmix.open(…, columns=list(estimator.feature_names_in_))."
         )
-    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # The message is scikit-learn's.
+    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # the same message as in scikit-learn
         raise ValueError(
             f"X has {X.n_features} features, but {name} is expecting {estimator.n_features_in_} features as input."
         )
@@ -243,7 +243,7 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     With `are_converted`, text counts as not a number, although NumPy can convert it. Return None for all other objects,
     because scikit-learn raises an error for them.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping, too.
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping, but has toarray.
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
             raise ParameterTypeError(
                 f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
@@ -312,7 +312,8 @@ def _check_integers(column: int, names: Any, low: float, high: float, have_odd: 
 
     `low` and `high` are the smallest and the largest value. The check sees only doubles, because a file, a cluster or a
     data frame with missing values does not provide the integers. Rounding nearly always leaves some values that are odd
-    multiples of the spacing of doubles, so a column with such values counts as rounded, even if it was exact.
+    multiples of the spacing of doubles, so a column with such values counts as rounded, even if its integers were
+    exact.
 
     `have_odd(step)` returns whether the column has values that are not multiples of twice `step`.
     """

@@ -187,7 +187,7 @@ def _check_finite(y: NDArray[Any]) -> None:
     for row, value in enumerate(y.tolist()) if y.dtype.kind in "fO" else ():
         if isinstance(value, float) and np.isinf(value):
             raise ValueError(
-                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Give classes."
+                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
             )
 
 

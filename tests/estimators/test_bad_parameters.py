@@ -130,23 +130,23 @@ CASES = {
     "labels masked": (
         {"init_params": np.ma.masked_array([0, 1] * 10, [False] * 19 + [True])},
         ValueError,
-        r"init_params is masked in row 19. Give every row a component, or use labels=",
+        r"init_params is masked in row 19. Give every row a component, or pass labels=",
     ),
     "responsibilities of too many": ({"init_params": np.eye(3)[LABELS]}, ValueError, "has shape (20, 3) and type fl"),
     "responsibilities' sum": ({"init_params": but(SHARES, (4, 1), 0.5)}, ValueError, "the responsibilities of row 4"),
     "responsibilities negative": ({"init_params": but(SHARES, 4, [2, -1])}, ValueError, "of row 4 must be ≥ 0 and sum"),
     "responsibilities NaN": ({"init_params": but(SHARES, 4, np.nan)}, ValueError, "of row 4 must be ≥ 0 and sum to 1"),
-    "callable of nothing": ({"init_params": lambda X, n_components, rng: None}, ValueError, "what the callable"),
-    "callable of a name": ({"init_params": lambda X, n_components, rng: "kmeans"}, ValueError, "what the callable"),
+    "callable of nothing": ({"init_params": lambda X, n_components, rng: None}, ValueError, "of the callable"),
+    "callable of a name": ({"init_params": lambda X, n_components, rng: "kmeans"}, ValueError, "of the callable"),
     "callable of another shape": (
         {"init_params": lambda X, n_components, rng: np.zeros(3)},
         ValueError,
-        "what the callable init_params returned has shape (3,) and type float64. Pass integer labels",
+        "the result of the callable init_params has shape (3,) and type float64. Pass integer labels",
     ),
     "callable of other labels": (
         {"init_params": lambda X, n_components, rng: LABELS * 7},
         ValueError,
-        "what the callable init_params returned holds the labels 0 … 7; with n_components=2",
+        "the result of the callable init_params holds the labels 0 … 7; with n_components=2",
     ),
 }
 

@@ -375,7 +375,7 @@ BAD = {
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "without shared parameters, ",  # followed by names from the registry
+        "without shared parameters (",  # followed by names from the registry
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),

@@ -65,10 +65,9 @@ class GaussianMixture(LikelihoodEstimator):
         best of 21 short fits with equal diagonal covariances.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until
-        further steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise
-        `max_iter`, because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support
-        the mixture.
+        sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until further
+        steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise `max_iter`,
+        because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
         check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
@@ -107,9 +106,8 @@ class GaussianMixture(LikelihoodEstimator):
         can pass labels (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components,
         rng)`` that returns labels or responsibilities.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features). If you pass
-        `means_init`, and `init_params` is a name, the other initial parameters are computed from the rows nearest to
-        each mean.
+        Initial weights (n_components,) and means (n_components, n_features). If you pass `means_init`, and
+        `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
     precisions_init, covariances_init : array-like, default None
         Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both.
     noise : bool, float or Noise, default False

@@ -188,7 +188,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return R², the fraction of the variance of y that `predict` explains; with `targets`, X has the columns y."""
+        """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
             _check_beside(X, y)
             return float(super().score(X, y, sample_weight))

@@ -51,7 +51,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
             stream = Stream(source.dtype, drawn_seed(estimator.random_state))
             check_supported(family, source.n_features)
         if not np.can_cast(source.dtype, stream.dtype):
-            raise ValueError("X is float64, but the stream began with float32. Convert X to float32, or begin again.")
+            raise ValueError("X is float64, but the stream began with float32. Convert X, or begin a new stream.")
         if stream.state is None:
             for name in ("_fitted", "_arrays"):  # Both attributes were computed from fewer rows.
                 estimator.__dict__.pop(name, None)

@@ -89,7 +89,7 @@ def check_means(means_init: ArrayLike, n_components: int, n_features: int, large
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
-    """Check covariances or precisions (`what`) for a structure; return positive definite, exactly symmetric ones."""
+    """Check initial covariances or precisions (`what`); return positive definite, exactly symmetric matrices."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
@@ -150,7 +150,7 @@ def check_assignment(
     Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do
     not sum to 1. A component without rows raises ValueError, too, because two such components would always stay equal.
     """
-    origin = "what the callable init_params returned" if returned else "init_params"
+    origin = "the result of the callable init_params" if returned else "init_params"
     n_rows, n_components = shape
     try:
         array = np.asarray(plain_array(assignment))

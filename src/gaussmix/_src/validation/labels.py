@@ -128,7 +128,7 @@ def check_labels(labels: Any, label_components: Any, n_rows: int, max_components
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    is_column = array.shape[1:] == (1,) and max_components > 1  # a single column of labels instead of a table
+    is_column = array.shape[1:] == (1,) and max_components > 1  # a single column of labels, which is not a table
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
             f"labels has shape {array.shape}. Pass one label for each of the {n_rows} rows, or a table of shape "
@@ -234,7 +234,7 @@ def _check_table(table: Any) -> NDArray[Any]:
 
 def _is_unknown(label: Any) -> bool:
     """Return whether a label means unknown: −1, None, or a missing value."""
-    if label is None or type(label).__name__ == "NAType":  # comparing pandas.NA fails
+    if label is None or type(label).__name__ == "NAType":  # pandas.NA is not comparable
         return True
     return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
 

@@ -78,7 +78,7 @@ _VALUES = {
 
 
 def set_terms(estimator: Any) -> list[str]:
-    """Return a list with those of the names "prior" and "restrictions" whose parameters are set."""
+    """Return a list with the names "prior" and "restrictions", each only if the parameter is set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 

@@ -264,4 +264,4 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
 
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
     InvalidModelFileError.__module__
-) = "gaussmix"  # where users import them from
+) = "gaussmix"  # the module from which users import

@@ -66,4 +66,4 @@ class Noise(Value):
         return None if values is None or values.ndim == 0 else values
 
 
-Noise.__module__ = "gaussmix"  # the public name
+Noise.__module__ = "gaussmix"  # the module from which users import

@@ -68,8 +68,8 @@ class NormalInverseWishart(Value):
     scale : float or array-like (n_features,) or (n_features, n_features), default None
         Scale Λ, in data units². A number means the same value for every feature, and n_features numbers mean a diagonal
         matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean of the
-        diagonal. None uses the covariance of the rows divided by K^(2 / n_features). Factor analysers use only the
-        diagonal of this matrix, and structures without orientation use the mean of the diagonal.
+        diagonal. None uses the covariance of the rows divided by K^(2 / n_features): only the diagonal for factor
+        analysers, and the mean of the diagonal for structures without orientation.
     dof : float, default None
         Degrees of freedom ν, above n_features − 1 for structures with covariance matrices, and above 0 for other
         structures. None uses n_features + 2, or 3 for factor analysers.
@@ -163,4 +163,4 @@ def _check_scale(scale: Array) -> None:
             raise ValueError("scale is not positive definite.")
 
 
-Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the public names
+Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import

@@ -95,4 +95,4 @@ class Restrictions(Value):
         return result
 
 
-Restrictions.__module__ = "gaussmix"  # the public name
+Restrictions.__module__ = "gaussmix"  # the module from which users import

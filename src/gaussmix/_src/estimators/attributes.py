@@ -78,7 +78,7 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used before OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or their labels, or why there are none
+    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored
     labels_: NDArray[np.int64]  # not a property, because notebooks would compute it to show an estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -97,7 +97,7 @@ class MixtureAttributes(Estimator):
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         self._become(mixture._model, mixture.feature_names)
-        vars(self._fitted)["mixture"] = mixture  # the same object, to keep values that it has cached
+        vars(self._fitted)["mixture"] = mixture  # keeps the same object, with its cached values
 
     @property
     def noise_weight_(self) -> float:

@@ -100,7 +100,7 @@ class Estimator(BaseEstimator):
     feature_names_in_: NDArray[Any] = field(init=False)
     """Names of the columns of X, if all are strings."""
     _attributes: ClassVar[Mapping[str, Reader]] = {}  # saved attributes that are not in `_fitted`
-    _needs_attributes: ClassVar[bool] = True  # whether `_attributes` must be complete
+    _needs_attributes: ClassVar[bool] = True  # whether model files must contain all `_attributes`
     # Feature names to use if a predictor, such as a classifier, fits this estimator to an array without column names.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 

@@ -73,8 +73,8 @@ class GaussianMixture(LikelihoodEstimator):
         check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
         analysers. "auto" skips the check in these slow cases; otherwise "auto" makes the check if it costs at most a
         tenth of the fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows
-        that `trim` leaves out are ignored, and variances at a bound count as fixed. ``tol="auto"`` always makes the
-        check.
+        that `trim` leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is
+        always made.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
         robust variance of each feature, so that the units of the data do not matter. If eigenvalues
@@ -109,7 +109,8 @@ class GaussianMixture(LikelihoodEstimator):
         Initial weights (n_components,) and means (n_components, n_features). If you pass `means_init`, and
         `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
     precisions_init, covariances_init : array-like, default None
-        Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both.
+        Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both `precisions_init` and
+        `covariances_init`.
     noise : bool, float or Noise, default False
         Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
         `predict` labels rows −1 if noise is their most probable component. A number between 0 and 1 is the initial

@@ -125,8 +125,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
             and was frozen, or if X has fewer distinct rows than components.
         SearchWarning : if candidate mixtures failed, which may have changed the choice, or were skipped because
-            `max_time` was reached. The message gives reasons, responsible columns and advice. SearchWarning is a
-            subclass of RuntimeWarning.
+            `max_time` was reached. The message of the warning gives the reasons, the columns that caused them, and
+            advice. SearchWarning is a subclass of RuntimeWarning.
         RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a

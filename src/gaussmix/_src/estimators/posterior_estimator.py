@@ -249,7 +249,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.e_step_parameters  # for components with rows
+        parameters = self._approximation.e_step_parameters  # only for components with rows
         method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 

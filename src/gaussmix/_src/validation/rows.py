@@ -92,7 +92,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # in the same pass as the other statistics
+            X.collect(Fingerprint)  # computed in the same pass as the other statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:

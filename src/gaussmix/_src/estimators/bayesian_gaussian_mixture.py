@@ -124,8 +124,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         For a Dirichlet process, these are the two parameters of the Beta distribution of each component's
         stick-breaking fraction; the last component has such a distribution, too.
     mean_precision_, degrees_of_freedom_ : (n_components,)
-        Posterior values of β and ν. If all components share one covariance, ν is a single number: the prior ν plus the
-        number of rows.
+        Posterior values of the weight β of the means and of the degrees of freedom ν. If all components share one
+        covariance, ν is a single number: the prior ν plus the number of rows.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
         The values of the prior that `fit` used; `weight_concentration_prior_type_` is the type of the weights' prior.
     lower_bound_, lower_bounds_ : float and list of float

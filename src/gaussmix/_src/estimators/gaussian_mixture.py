@@ -172,12 +172,12 @@ class GaussianMixture(LikelihoodEstimator):
     Attributes
     ----------
     weights_ : (n_components,), the mixing proportions of the components
-    means_ : (n_components, n_features), data units
+    means_ : (n_components, n_features), the means of the components, data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. All three arrays are read-only for
-        "factor_analyzer".
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
+        `precisions_cholesky_` are read-only for "factor_analyzer".
     loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
         The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
     noise_weight_ : float

@@ -192,8 +192,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units. Missing values (NaN) are ignored. A row without any observed value gets
-            the component with the largest weight.
+        X : (n_samples, n_features), rows to label, data units. Missing values (NaN) are ignored. A row without any
+            observed value gets the component with the largest weight.
         X_error : measurement errors of X, as in `fit`.
 
         Raises
@@ -237,13 +237,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units.
+        X : (n_samples, n_features), measured rows, data units.
         X_error : measurement errors of X, as in `fit`. If you omit `X_error`, observed values count as exact.
 
         Returns
         -------
-        means : (n_samples, n_features), data units.
-        covariances : (n_samples, n_features, n_features), data units².
+        means : (n_samples, n_features), means of the true values, data units.
+        covariances : (n_samples, n_features, n_features), covariances of the true values, data units².
 
         Raises
         ------
@@ -503,7 +503,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        X : (n_samples, n_features), data units.
+        X : (n_samples, n_features), the drawn rows, data units.
         y : (n_samples,), the index of the component from which each row was drawn.
 
         Raises

@@ -260,8 +260,8 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units. For rows with missing values, the density of the observed values is
-            returned.
+        X : (n_samples, n_features), rows, data units. For rows with missing values, the density of the observed values
+            is returned.
         how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
             2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
             N(x), which is not the log of a density, because the function integrates to less than 1.

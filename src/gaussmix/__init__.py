@@ -4,8 +4,8 @@ import atexit as _atexit
 import sys as _sys
 from importlib import import_module
 
-# The public names of each module. A module is imported when one of its names is first used, so that the command line
-# can print its help without importing everything.
+# Public names, keyed by the module that defines them. A module is imported when one of its names is first used, so that
+# the command line can print its help without importing everything.
 _NAMES = {
     "_src.em.step.online": "ForgettingRate",
     "_src.errors": "DegenerateError InvalidModelFileError Outcome SingularCovarianceError",
@@ -43,31 +43,31 @@ _NAMES = {
     "patched": "patch_sklearn unpatch_sklearn",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-# These modules must be imported by name, because they need more packages or are for tests.
+# Modules that users must import by name, because the modules need more packages or are for tests.
 _MODULES = ("anndata", "export", "extend", "plot", "spark", "testing")
 
 
 def _end_gil_requests() -> None:
-    """Let daemon threads that run in the C++ core sleep, so that the process can end; cpp/gil.hpp has the reason."""
+    """Make daemon threads in the C++ core sleep, so that the process can end; cpp/gil.hpp explains the reason."""
     if (core := _sys.modules.get("gaussmix._core")) is not None:
         core.end_gil_requests()
 
 
-_atexit.register(_end_gil_requests)  # early, because functions that are registered later run first and may join threads
-# `load` and `open` are left out, because `from gaussmix import *` would replace other functions of these names.
+_atexit.register(_end_gil_requests)  # early, because `atexit` calls it last, after functions that may join threads
+# `load` and `open` are left out, because `from gaussmix import *` would hide other functions with these names.
 __all__ = sorted(_HOMES.keys() - {"load", "open"}, key=lambda name: (not name.isupper(), name))
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name at its first use; raises AttributeError if there is no such name."""
+    """Import a public name at its first use; raises AttributeError if the name does not exist."""
     if name == "__version__":
         value: object = import_module("gaussmix._src.version").package_version()
     elif name in _HOMES:
         value = getattr(import_module(f"gaussmix.{_HOMES[name]}"), name)
     else:
-        # Programs test for names that begin with an underscore, and expect an error without a hint.
+        # No hint for names with an underscore, because programs look for such names and expect a plain AttributeError.
         hint = "" if name.startswith("_") else import_module("gaussmix._src.other_names").of_package(name, _HOMES)
-        # `from gaussmix import …` would replace an AttributeError, and with it the hint, so ImportError is raised.
+        # ImportError keeps the hint: `from gaussmix import …` would lose the hint of an AttributeError.
         if hint[:1] in (".", ":") and _sys._getframe(1).f_code.co_name == "_handle_fromlist":
             raise ImportError(f"cannot import name {name!r} from 'gaussmix'{hint}")
         raise AttributeError(f"module 'gaussmix' has no attribute {name!r}{hint}")

@@ -1,4 +1,4 @@
-"""Clustering of the cells of an AnnData, with results stored where scanpy, squidpy and CellCharter expect them."""
+"""Clustering of the cells in an AnnData object, with results where scanpy, squidpy and CellCharter expect them."""
 
 from __future__ import annotations
 
@@ -23,39 +23,41 @@ def cluster(
     key_added: str = "gaussmix",
     **parameters: Any,
 ) -> GaussianMixture | GaussianMixtureIC:
-    """Cluster the cells (or spots) of an AnnData, and write labels, probabilities and parameters into it.
+    """Cluster the cells (or spots) of an AnnData object, and write labels, probabilities and parameters into it.
 
-    The rows may be in memory, on disk (``anndata.read_h5ad(path, backed="r")``) or a Dask array. Rows on disk and Dask
-    arrays may be larger than memory.
+    The rows may be in memory, on disk (``anndata.read_h5ad(path, backed="r")``) or in a Dask array. Rows on disk and
+    Dask arrays may be larger than memory.
 
     Parameters
     ----------
-    adata : the `anndata.AnnData`, which is changed in place, in memory.
-    n_components : the number of clusters, or several numbers, from which `criterion` chooses.
-    use_rep : the rows to cluster: a key of `obsm`, such as "X_pca", or of `layers`; None or "X" means `X`.
-    key_added : the key of the results.
+    adata : the `anndata.AnnData` object, which is changed in place, in memory.
+    n_components : number of clusters. If you pass several numbers, `criterion` chooses one.
+    use_rep : rows to cluster: a key of `adata.obsm`, such as "X_pca", or of `adata.layers`. None or "X" means
+        `adata.X`.
+    key_added : key under which the results are stored in `adata`.
     parameters : parameters of `GaussianMixtureIC` if there are several numbers of clusters or several structures,
-        otherwise of `GaussianMixture`. For example ``criterion="stability"``, ``covariance_type="EEE"``,
+        otherwise of `GaussianMixture`. Examples are ``criterion="stability"``, ``covariance_type="EEE"`` and
         ``random_state=0``.
 
     Returns
     -------
     fitted : the fitted estimator. `cluster` has also written these results into `adata`:
 
-        - ``obs[key_added]``: the cluster of each cell, a categorical of "0", "1" …, and "-1" for noise and for cells
-          that `trim` left out;
+        - ``obs[key_added]``: the cluster of each cell, as a categorical with the values "0", "1", …, and "-1" for noise
+          and for cells that `trim` left out;
         - ``obsm[key_added + "_proba"]``: the probability of each cluster, (n_obs, n_components). If the rows are a Dask
-          array, it is a Dask array, too, which is computed when it is read;
+          array, the probabilities are a lazy Dask array, too;
         - ``uns[key_added]``: "weights", "means", "covariances" and "covariance_type", as `Mixture.from_parameters`
-          accepts them, "use_rep", and after a model selection "criterion" and the data frame "results". For factor
-          analysers these are full covariance matrices with the structure of these matrices. With noise, divide the
-          weights by their sum. The stored mixture has neither noise nor `trim`, so it assigns every cell to a cluster.
+          accepts them; "use_rep"; and after a model selection, "criterion" and the data frame "results". For factor
+          analysers, full covariance matrices and their structure are stored. With noise, divide the weights by their
+          sum, because they sum to less than 1. The stored mixture has neither noise nor `trim`, so it assigns every
+          cell to a cluster.
 
     Raises
     ------
-    KeyError : `use_rep` is not a key of `obsm` or `layers`.
-    ValueError, TypeError : the rows are sparse or can't be fitted, a parameter can't be used, or `adata` is a view of a
-        file.
+    KeyError : if `use_rep` is not a key of `adata.obsm` or `adata.layers`.
+    ValueError, TypeError : if the rows are sparse or otherwise invalid, a parameter is invalid, or `adata` is a view of
+        a file.
 
     Examples
     --------
@@ -67,16 +69,16 @@ def cluster(
     >>> adata.obs["gaussmix"].value_counts().tolist(), adata.obsm["gaussmix_proba"].shape
     ([60, 40], (100, 2))
     """
-    from pandas import Categorical, DataFrame  # installed, because AnnData needs pandas
+    from pandas import Categorical, DataFrame  # pandas is installed, because AnnData needs it
 
     if adata.isbacked and adata.is_view:
-        raise ValueError("adata is a view of a file, which can't keep results. Give adata.to_memory().")
+        raise ValueError("adata is a view of a file, which can't store results. Pass adata.to_memory().")
     rows = _rows_of(adata, use_rep)
     is_choice = not isinstance(n_components, int | np.integer) or names_several(parameters.get("covariance_type", ""))
     if "criterion" in parameters and not is_choice:
         raise ParameterTypeError(
             "criterion needs several numbers of clusters or structures. "
-            f"Give n_components=[{n_components}], or leave criterion out."
+            f"Pass n_components=[{n_components}], or leave out criterion."
         )
     kind: Any = GaussianMixtureIC if is_choice else GaussianMixture
     fitted = kind(n_components, **parameters)
@@ -97,7 +99,7 @@ def cluster(
 
 
 def _rows_of(adata: Any, use_rep: str | None) -> Any:
-    """Return the rows (n_obs, n_features) that a key names."""
+    """Return the rows (n_obs, n_features) that `use_rep` names."""
     if use_rep is None or use_rep == "X":
         rows, name = adata.X, "adata.X"
     elif use_rep in adata.obsm:
@@ -108,10 +110,10 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
         known = ", ".join(map(repr, (*adata.obsm, *adata.layers))) or "no keys"
         raise KeyError(f"use_rep={use_rep!r} is not a key of obsm or layers, which have {known}.")
     if rows is None:
-        raise ValueError(f"{name} is empty. Give use_rep=, a key of obsm.")
-    if hasattr(type(rows), "format"):  # Sparse arrays in memory and on disk have it.
+        raise ValueError(f"{name} is empty. Set use_rep to a key of adata.obsm.")
+    if hasattr(type(rows), "format"):  # Only sparse arrays, in memory or on disk, have `format`.
         raise ParameterTypeError(
-            f"{name} is sparse, and a mixture needs dense columns, tens rather than thousands. Reduce it first, for "
-            "example by scanpy.pp.pca(adata), and give use_rep='X_pca'."
+            f"{name} is sparse, but a mixture needs dense columns, tens rather than thousands. Reduce the dimension, "
+            "for example by scanpy.pp.pca(adata), and set use_rep='X_pca'."
         )
     return rows

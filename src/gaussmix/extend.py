@@ -1,7 +1,7 @@
-"""Classes and functions for adding a covariance structure, a source of rows or an initialisation.
+"""Classes and functions for adding your own covariance structure, source of rows or method of initialisation.
 
-The developers' pages on adding a covariance structure, a source and a start have examples, and `gaussmix.testing` has
-checks that an addition must pass.
+The pages on adding a covariance structure, a source and an initialisation in the documentation have examples, and
+`gaussmix.testing` has checks that an extension must pass.
 """
 
 from gaussmix._src.covariances import Covariances, Dense, Diagonal, Isotropic, LowRank

@@ -1,7 +1,7 @@
 """Replacement of scikit-learn's two mixture classes by gaussmix's classes, for programs that should not be changed.
 
-`python -m gaussmix.patched script.py` runs such a program. scikit-learn's own classes stay in its private modules,
-where its pickles look for them, so that this module need not store them.
+`python -m gaussmix.patched script.py` runs such a program. scikit-learn's own classes remain in scikit-learn's private
+modules, from which pickles of scikit-learn import them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _USAGE = (
 
 
 class Patch:
-    """A context manager that restores the classes that one call of `patch_sklearn` has replaced."""
+    """A context manager that restores, at its end, the classes that a call of `patch_sklearn` has replaced."""
 
     def __init__(self) -> None:
         self.replaced: dict[str, type] = {name: getattr(sklearn.mixture, name) for name in _OURS}
@@ -47,22 +47,23 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
     Parameters
     ----------
-    verbose : whether to write to standard error what was replaced, and which modules imported scikit-learn's classes
-        earlier and therefore keep them.
+    verbose : whether to print to standard error which classes were replaced, and which modules still use scikit-learn's
+        classes because they imported the classes earlier.
 
     Returns
     -------
     patch : a context manager. ``with gaussmix.patch_sklearn():`` replaces the classes and restores the previous classes
-        at the end of the block, even after an exception. Its dictionary `replaced` has the previous class of each name.
+        at the end of the block, even after an exception. The dict `patch.replaced` maps the names of the classes to the
+        previous classes.
 
     See Also
     --------
-    unpatch_sklearn : restores scikit-learn's own classes.
+    unpatch_sklearn : restores the classes of scikit-learn.
 
     Notes
     -----
-    The replacement holds in the whole process and its forks, but not in processes that start a new Python (spawn,
-    loky).
+    The replacement applies to the whole process and its forks, but not to new Python processes, as started by loky or
+    by multiprocessing with "spawn".
 
     Examples
     --------
@@ -84,7 +85,7 @@ def patch_sklearn(*, verbose: bool = True) -> Patch:
 
 
 def unpatch_sklearn() -> None:
-    """Restore scikit-learn's own classes in `sklearn.mixture`, no matter how often `patch_sklearn` was called.
+    """Restore scikit-learn's classes in `sklearn.mixture`, no matter how often `patch_sklearn` was called.
 
     Examples
     --------
@@ -103,16 +104,16 @@ def _put(classes: dict[str, type]) -> None:
 
 
 def _modules_with_theirs() -> list[str]:
-    """Return the names of loaded modules outside scikit-learn and gaussmix that have one of scikit-learn's classes."""
+    """Return the names of loaded modules outside scikit-learn and gaussmix that contain a class of scikit-learn."""
     theirs = {id(each) for each in _THEIRS.values()}
     loaded = {name: getattr(module, "__dict__", {}) for name, module in list(sys.modules.items())}
     others = [name for name in loaded if name.partition(".")[0] not in ("sklearn", "gaussmix", "__mp_main__")]
-    others = [name for name in others if loaded[name] is not globals()]  # leaves out this file if it is `__main__`
+    others = [name for name in others if loaded[name] is not globals()]  # without this module if it is `__main__`
     return sorted(name for name in others if not theirs.isdisjoint(map(id, list(loaded[name].values()))))
 
 
 def main(words: list[str]) -> None:
-    """Replace the classes, and run a script or, after -m, a module in the same way as Python."""
+    """Replace the classes, and run a script or, after -m, a module in the same way as `python` does."""
     is_module = words[:1] == ["-m"]
     sys.argv = words[is_module:]
     if not sys.argv or (sys.argv[0].startswith("-") and not is_module):
@@ -128,7 +129,7 @@ def main(words: list[str]) -> None:
 
 
 def _run_script(path: str) -> None:
-    """Run a script as module `__main__`; `runpy.run_path` would change `sys.argv[0]` or leave `__file__` relative."""
+    """Run a script as `__main__` (`runpy.run_path` would change `sys.argv[0]` or leave `__file__` a relative path)."""
     absolute = os.path.abspath(path)
     try:
         with open_code(absolute) as file:
@@ -144,7 +145,7 @@ def _run_script(path: str) -> None:
 
 
 def _of_program(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that Python would print for the program, without this file and runpy."""
+    """Return the part of a traceback that belongs to the program, without the frames of this file and of runpy."""
     while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
         trace = trace.tb_next
     return trace

@@ -1,4 +1,4 @@
-"""Plots of mixtures, with the interface of scikit-learn's displays.
+"""Plots of mixtures, which have the interface of scikit-learn's display classes.
 
 Plots need matplotlib, which `pip install 'gaussmix[plot]'` installs.
 """

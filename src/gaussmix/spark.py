@@ -1,4 +1,4 @@
-"""`GaussianMixture` as a `pyspark.ml` Estimator, which fits a column of vectors in a Pipeline."""
+"""`GaussianMixture` as a `pyspark.ml` Estimator, which fits a mixture to a column of vectors in a Pipeline."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class _Settings(
     DefaultParamsReadable,
     DefaultParamsWritable,
 ):
-    """Parameters that the Estimator and the Model share."""
+    """Parameters that the Spark Estimator and the Spark Model share."""
 
     k: Any = _param("k", "number of components", TypeConverters.toInt)
     covarianceType: Any = _param("covarianceType", "covariance structure", TypeConverters.toString)
     nFactors: Any = _param("nFactors", "number of factors of each component", TypeConverters.toInt)
-    regCovar: Any = _param("regCovar", "added to every variance; by default automatic", TypeConverters.toFloat)
+    regCovar: Any = _param("regCovar", "value added to every variance; default: automatic", TypeConverters.toFloat)
     nInit: Any = _param("nInit", "number of runs of each random initialisation", TypeConverters.toInt)
-    initParams: Any = _param("initParams", "initialisations, such as kmeans", TypeConverters.toListString)
-    logDensityCol: Any = _param("logDensityCol", "column for log p(x), nats; by default none", TypeConverters.toString)
+    initParams: Any = _param("initParams", "methods of initialisation, such as kmeans", TypeConverters.toListString)
+    logDensityCol: Any = _param("logDensityCol", "name of a new column for log p(x), nats", TypeConverters.toString)
 
     def __init__(self, **parameters: Any) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Settings(
         self._set(**parameters)
 
     def setParams(self, **parameters: Any) -> Self:
-        """Set parameters by their names."""
+        """Set parameters, which are passed as keyword arguments."""
         self._set(**parameters)
         return self
 
@@ -72,9 +72,9 @@ class _Settings(
         return self.getOrDefault(name) if self.isDefined(name) else None
 
     def _feature_columns(self, dataset: Any, names: Sequence[str]) -> dict[str, Any]:
-        """Return the elements of the vectors as columns with these names."""
+        """Return a dict from names to columns, one for each element of the vectors."""
         whole, wrong = self._array(dataset), f"{self.getFeaturesCol()}: a row does not have {len(names)} numbers"
-        missing = column_of(self.getFeaturesCol()).isNull()  # A null vector has null elements.
+        missing = column_of(self.getFeaturesCol()).isNull()  # If the vector is null, so are its elements.
         checked = (
             functions.when(missing, None)
             .when(functions.size(whole) == len(names), whole)
@@ -83,14 +83,14 @@ class _Settings(
         return {name: checked[index] for index, name in enumerate(names)}
 
     def _array(self, dataset: Any) -> Any:
-        """Return the features of each row as a column of arrays."""
+        """Return the features of all rows as a column of arrays."""
         name = self.getFeaturesCol()
         column = column_of(name)
         return vector_to_array(column) if isinstance(dataset.schema[name].dataType, VectorUDT) else column
 
 
 class GaussianMixture(_Settings, Estimator):
-    """A Gaussian mixture fitted by EM to a column of vectors, or of arrays of numbers.
+    """A Spark Estimator that fits a Gaussian mixture by EM to a column of vectors or of numeric arrays.
 
     Rows stay on the executors, and the result is bit-identical to a fit by `gaussmix.GaussianMixture` in memory.
 
@@ -98,8 +98,8 @@ class GaussianMixture(_Settings, Estimator):
     ----------
     parameters : keyword arguments. The names featuresCol, predictionCol, probabilityCol, weightCol, k, maxIter, tol and
         seed are from `pyspark.ml.clustering.GaussianMixture`. The names covarianceType, nFactors, regCovar, nInit and
-        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol names a column for log densities,
-        in nats.
+        initParams stand for parameters of `gaussmix.GaussianMixture`. logDensityCol names a new column for log
+        densities, in nats; without it, there is no such column.
     """
 
     def _fit(self, dataset: Any) -> GaussianMixtureModel:
@@ -130,7 +130,7 @@ class GaussianMixture(_Settings, Estimator):
 
 
 class GaussianMixtureModel(_Settings, Model):
-    """A fitted mixture that adds columns of labels, responsibilities and log densities to a Spark data frame.
+    """A Spark Model with a fitted mixture, which adds columns of labels, responsibilities and log densities.
 
     Parameters
     ----------
@@ -158,12 +158,12 @@ class GaussianMixtureModel(_Settings, Model):
         return wide.withColumns(added).drop(*numbers)
 
     def write(self) -> DefaultParamsWriter:
-        """Return a writer of the parameters and the model file."""
+        """Return a writer that saves the parameters and the fitted mixture."""
         return _Writer(self)
 
     @classmethod
     def read(cls) -> DefaultParamsReader:
-        """Return the reader of files that `write` has written."""
+        """Return a reader for models that were saved by `write`."""
         return _Reader(cls)
 
 

@@ -1,6 +1,6 @@
-"""Checks for your own covariance structures, sources, initialisations and whitenings.
+"""Checks for your own covariance structures, sources, methods of initialisation and whitening factors.
 
-Each check raises AssertionError with the result, the expected result, and where they differ.
+Each check raises AssertionError with the actual result, the expected result, and the position of the difference.
 """
 
 from gaussmix._src.testing.check_covariances import check_whitening

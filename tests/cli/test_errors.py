@@ -184,7 +184,7 @@ CANNOT = [
     ("fit input.csv -k 300 -s full", "1 × fewer rows than components. Lower -k."),
     ("fit constant.csv -k 1 --reg-covar 0", "Column 'b' of DATA is constant. Leave it out, or raise --reg-covar."),
     ("report constant.csv -k 1:2 -o r.html", "Column 'b' of DATA is constant."),
-    ("fit input.csv -k 1 --criterion stability", "can't judge -k 1. Give larger numbers, such as -k 2:9, or"),
+    ("fit input.csv -k 1 --criterion stability", "can't judge -k 1. Include larger numbers, such as -k 2:9, or"),
     ("fit negative.csv -k 1 --weights w", "line 3, column 'w': the weight -1 is not between 0 and 1e+150."),
     ("fit zero.csv -k 1 --weights w", "every weight of column 'w' is 0."),
     ("fit unweighted.csv -k 1 --weights w", "line 3, column 'w': the weight is missing"),

@@ -66,7 +66,7 @@ def test_a_file_has_the_mixture_and_rows_on_disk_are_fitted(adata, structure, tm
         np.testing.assert_array_equal(other.uns["again"]["means"], found["means"])
     assert isinstance(lazy.obsm["again_proba"], da.Array)
     np.testing.assert_array_equal(lazy.obsm["again_proba"].compute(), adata.obsm["gaussmix_proba"])
-    with pytest.raises(ValueError, match=r"a view of a file, .* Give adata.to_memory\(\)"):
+    with pytest.raises(ValueError, match=r"a view of a file, .* Pass adata.to_memory\(\)"):
         cluster(backed[:50], 2)
     backed.file.close()
 
@@ -121,11 +121,11 @@ def test_noise_and_what_trim_left_out_is_a_category(adata):
 def test_rows_are_named(adata):
     cluster(adata, 2, use_rep="dense", random_state=0)
     assert adata.uns["gaussmix"]["means"].shape == (2, 8)
-    with pytest.raises(TypeError, match=r"needs several .* Give n_components=\[3\], or leave criterion out"):
+    with pytest.raises(TypeError, match=r"needs several .* Pass n_components=\[3\], or leave out criterion"):
         cluster(adata, 3, use_rep="X_pca", criterion="stability")
-    with pytest.raises(TypeError, match=r"adata.X is sparse, .* scanpy.pp.pca\(adata\), and give use_rep='X_pca'"):
+    with pytest.raises(TypeError, match=r"adata.X is sparse, .* scanpy.pp.pca\(adata\), and set use_rep='X_pca'"):
         cluster(adata, 2)
     with pytest.raises(KeyError, match="use_rep='X_umap' is not a key of obsm or layers, which have 'X_pca'"):
         cluster(adata, 2, use_rep="X_umap")
-    with pytest.raises(ValueError, match=r"adata.X is empty. Give use_rep=, a key of obsm"):
+    with pytest.raises(ValueError, match=r"adata.X is empty\. Set use_rep to a key"):
         cluster(anndata.AnnData(obsm={"X_pca": np.eye(9)}), 2)

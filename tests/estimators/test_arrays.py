@@ -228,7 +228,7 @@ def test_a_copy_has_arrays_of_its_own(X):
 def test_the_same_numbers_in_another_shape_are_a_change(X):
     gm = fitted(X)
     gm.means_ = gm.means_.reshape(1, -1)
-    with pytest.raises(ValueError, match=r"means_ of shape \(1, 9\)"):
+    with pytest.raises(ValueError, match=r"means_ has shape \(1, 9\)"):
         gm.predict(X)
 
 

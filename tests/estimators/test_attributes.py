@@ -109,16 +109,16 @@ def test_an_estimator_says_which_parts_it_lacks(X):
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("weights_", [0.5, 0.25, 0.25], r"weights_ has shape \(3,\), and means_ of shape \(2, 3\).*needs \(2,\)"),
+        ("weights_", [0.5, 0.25, 0.25], r"weights_ has shape \(3,\), but must have shape \(2,\)"),
         ("weights_", [0.5, 0.6], "its weights sum to 1.1, not to 1"),
         ("weights_", [1.5, -0.5], "weight 1 is negative"),
-        ("means_", [1.0, 2.0], r"means_ was set to an array of shape \(2,\): give \(n_components, n_features\)"),
+        ("means_", [1.0, 2.0], r"means_ has shape \(2,\), but must have shape \(n_components, n_features\)"),
         ("means_", [[np.nan] * 3] * 2, "its means hold NaN"),
-        ("means_", np.zeros((2, 2)), r"covariances_ has shape \(2, 3, 3\), and means_ of shape \(2, 2\)"),
-        ("covariances_", [np.eye(3)], r"covariances_ has shape \(1, 3, 3\).*needs \(2, 3, 3\)"),
+        ("means_", np.zeros((2, 2)), r"covariances_ has shape \(2, 3, 3\).*means_ has shape \(2, 2\)"),
+        ("covariances_", [np.eye(3)], r"covariances_ has shape \(1, 3, 3\), but must have shape \(2, 3, 3\)"),
         ("covariances_", [np.eye(3), -np.eye(3)], "the covariance of component 1 is not positive definite"),
         ("precisions_", [np.eye(3), -np.eye(3)], "the precision of component 1 is not positive definite"),
-        ("precisions_cholesky_", [np.tri(3)] * 2, "precisions_cholesky_ set by hand: give upper triangular"),
+        ("precisions_cholesky_", [np.tri(3)] * 2, "precisions_cholesky_ set by hand: matrices C must be upper"),
         ("precisions_cholesky_", [np.zeros((3, 3))] * 2, "precisions_cholesky_ set by hand: Singular"),
     ],
 )
@@ -139,7 +139,7 @@ def test_matrices_that_contradict_each_other_are_refused(X, covariance_type, nam
     part, where = (..., "") if covariance_type == "tied" else (2, " of component 2")
     fitted.covariances_[part] *= 1.5
     getattr(fitted, name)[part] *= 2
-    said = f"covariances_ and {name} were both changed, but disagree on the covariance{where}"
+    said = f"covariances_ and {name} were both changed, but imply different covariances{where}"
     with pytest.raises(ValueError, match=said):
         fitted.predict(X)
 
@@ -171,7 +171,7 @@ def test_a_search_of_several_structures_has_no_parts(X):
 def test_weights_beside_noise_sum_to_what_it_leaves(X):
     fitted = GaussianMixture(2, noise=True, random_state=0).fit(X)
     fitted.weights_ = [0.5, 0.5]
-    with pytest.raises(ValueError, match=r"weights_ must sum to 0\.\d+, 1 less noise_weight_, not to 1\."):
+    with pytest.raises(ValueError, match=r"weights_ must sum to 1 − noise_weight_ = 0\.\d+, not to 1\."):
         fitted.predict(X)
 
 
@@ -204,7 +204,7 @@ def test_a_mixture_that_is_assigned_is_whole(X, tmp_path):
         fitted.mixture_ = 3
 
 
-NONE = r"has no labels_: a fit keeps no rows.* Call predict\(X\) or fit_predict\(X\)\.$"
+NONE = r"has no labels_, because a fit does not store X.* Call predict\(X\) or fit_predict\(X\)\.$"
 
 
 @pytest.fixture
@@ -279,14 +279,14 @@ def test_one_cause_is_named(X, gm):
     def why(fitted):
         with pytest.raises(AttributeError) as raised:
             _ = fitted.labels_
-        return str(raised.value).removeprefix("GaussianMixture has no labels_: a fit keeps no rows, and ").split(".")[0]
+        return str(raised.value).partition("because a fit does not store X, and ")[2].split(".")[0]
 
-    assert why(copy.deepcopy(gm.fit(X))) == "this one was loaded, copied or fitted in parts"
-    assert why(GaussianMixture(2).partial_fit(X)) == "this one was loaded, copied or fitted in parts"
+    assert why(copy.deepcopy(gm.fit(X))) == "this estimator was loaded, copied or fitted in parts"
+    assert why(GaussianMixture(2).partial_fit(X)) == "this estimator was loaded, copied or fitted in parts"
     gm.means_ = gm.means_ + 1.0
     assert why(gm) == why(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
     gm.fit(X.copy())
-    assert why(gm) == "their array is gone"
-    assert why(gm.fit(X.tolist())) == "these were not an array or a data frame"
+    assert why(gm) == "the array X no longer exists"
+    assert why(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
     assert why(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
     assert why(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

@@ -338,7 +338,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
     found = BayesianGaussianMixture(5, random_state=0).fit(near)
     found.mass_ = found.mass_[:2]
     found.save(tmp_path / "short.gmm")
-    with pytest.raises(gaussmix.InvalidModelFileError, match="'mass_' is not a number of rows for each component"):
+    with pytest.raises(gaussmix.InvalidModelFileError, match="'mass_' must have a number of rows ≥ 0 for"):
         BayesianGaussianMixture.load(tmp_path / "short.gmm")
 
 
@@ -350,7 +350,7 @@ def test_a_file_whose_posterior_is_damaged_is_refused(near, tmp_path) -> None:
         ({"weight_concentration_prior": 0.0}, "weight_concentration_prior=0.0 must be a finite number above 0"),
         ({"mean_precision_prior": -1}, "mean_precision_prior=-1 must be a finite number above 0"),
         ({"weight_concentration_prior_type": "sticks"}, "weight_concentration_prior_type"),
-        ({"mean_prior": [0.0, 1e200, 0.0]}, r"mean_prior must be within ±1e\+150: squares"),
+        ({"mean_prior": [0.0, 1e200, 0.0]}, r"mean_prior must be within ±1e\+150, because squares"),
         ({"weight_concentration_prior": 1e12}, r"weight_concentration_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 1e12}, r"degrees_of_freedom_prior=1e\+12 must be at most 1e\+09"),
         ({"degrees_of_freedom_prior": 2.0}, "'degrees_of_freedom_prior' should be greater than 2, but got 2.000"),
@@ -486,7 +486,7 @@ def test_arrays_cannot_be_set(near) -> None:
     with pytest.raises(NotFittedError):
         BayesianGaussianMixture().predict(near)
     found = BayesianGaussianMixture(2, random_state=0).fit(near)
-    with pytest.raises(ValueError, match="can't be set: its posterior is more than a mixture"):
+    with pytest.raises(ValueError, match="can't be set, because they do not determine its posterior"):
         found.mixture_ = found.mixture_
     with pytest.raises(ValueError, match=r"no formula for X_error\. Use score_samples or score with"):
         found.score_samples(near, X_error=[0.1, 0.1, 0.1])
@@ -638,7 +638,7 @@ def test_a_summary_compares_no_fits_to_different_rows(near) -> None:
         labelled.summary(near),
     ):
         assert "twice" not in str(summary)
-        assert "other rows, weights, errors or parameters than those of the fit, or" in summary.warnings[-1]
+        assert "rows, weights, errors or parameters have changed, or the fit had labels" in summary.warnings[-1]
     assert not found.summary().warnings
     with pytest.raises(ValueError, match="X has 2 features, but BayesianGaussianMixture is expecting 3"):
         found.summary(near[:, :2])

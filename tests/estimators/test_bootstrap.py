@@ -204,9 +204,9 @@ def test_bad_parameters():
         ({"kind": "pairs"}, ValueError, "'weighted', 'nonparametric'"),
         ({"n_resamples": 1}, ValueError, "n_resamples=1"),
         ({"n_resamples": 2.5}, TypeError, "integer"),
-        ({"n_resamples": 999, "kind": "jackknife"}, ValueError, "each row once"),
-        ({"concentration": 1e-8}, ValueError, "from 0.1 on"),
-        ({"concentration": 0.8, "kind": "parametric"}, ValueError, "belongs to kind='weighted'"),
+        ({"n_resamples": 999, "kind": "jackknife"}, ValueError, "one refit per row"),
+        ({"concentration": 1e-8}, ValueError, "finite number ≥ 0.1"),
+        ({"concentration": 0.8, "kind": "parametric"}, ValueError, "applies only to kind='weighted'"),
         ({"tol": -1.0}, ValueError, "above 0"),
         ({"random_state": "a"}, ValueError, "random_state"),
     ]:
@@ -214,7 +214,7 @@ def test_bad_parameters():
             gm.bootstrap(X, **given)
     with pytest.raises(ValueError, match="complete rows"):
         fitted(MISSING).bootstrap(MISSING, kind="parametric")
-    with pytest.raises(ValueError, match="X has 1 row, but needs all rows of the fit"):
+    with pytest.raises(ValueError, match="X has 1 row, but must contain all training rows"):
         gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="rows without labels"):
         gm.bootstrap(X, kind="parametric", labels=LABELS)

@@ -147,7 +147,7 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
     X["inches"] = X["width"] / 2.54
     which = "Column 'inches' follows from column 'width'" if as_frame else "Column 3 follows from column 0 "
     with pytest.raises(
-        SingularCovarianceError, match=f"scale the input data. {which}.*Leave it out, or .* Concerned: comp"
+        SingularCovarianceError, match=f"scale the input data. {which}.*Leave it out, or .* This concerns comp"
     ):
         GaussianMixture(2, reg_covar=0, random_state=0).fit(X if as_frame else X.to_numpy())
     with pytest.raises(SingularCovarianceError, match=r"Column 'depth' .* constant.*Leave it out"):
@@ -157,7 +157,7 @@ def test_a_column_that_follows_from_others_is_named(as_frame, rng):
 @pytest.mark.parametrize("remedy", ["drop", "repair"])
 def test_a_start_may_have_components_on_too_few_rows(remedy):
     """Check remedies if k-means finds a cluster of the rows with equal `wait`, which is otherwise not usable."""
-    with pytest.raises(SingularCovarianceError, match="Concerned: component"):
+    with pytest.raises(SingularCovarianceError, match="This concerns component"):
         GaussianMixture(3, reg_covar=0, random_state=0).fit(spiked())
     fitted = GaussianMixture(3, reg_covar=0, random_state=0, degenerate=remedy, max_iter=1000).fit(spiked())
     assert fitted.mixture_.n_components == (2 if remedy == "drop" else 3)

@@ -61,7 +61,7 @@ def test_numbers_of_numpy_are_written_as_plain_ones(rows, tmp_path):
 def test_what_has_no_factors_shows_none(rows):
     gm = GaussianMixture(2, random_state=0).fit(rows)
     assert not hasattr(gm, "loadings_")
-    with pytest.raises(AttributeError, match="covariance_type='full' has no loadings and noise variances"):
+    with pytest.raises(AttributeError, match="covariance_type='full' has neither loadings nor noise variances"):
         _ = gm.noise_variances_
 
 

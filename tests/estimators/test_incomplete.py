@@ -176,7 +176,7 @@ BAD = {
     "infinite beside missing": (BESIDE, None, "infinity: row 1, column 1"),
     "an empty column": (np.where([0, 1, 0], np.nan, ROWS), None, "no value at all in column 1"),
     "columns apart": (APART, None, "both in column 0 .* and column 1"),
-    "a wrong shape": (ROWS, np.ones((4, 5)), r"X_error has shape \(4, 5\): give standard deviations \(3,\) or \(20, "),
+    "a wrong shape": (ROWS, np.ones((4, 5)), r"X_error has shape \(4, 5\). Pass standard deviations of shape \(3,"),
     "a negative one": (ROWS, np.where(ROWS[2, 2] == ROWS, -1.0, 1.0), "X_error of row 2 is negative"),
     "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 holds NaN where X is observed"),
     "no symmetry": (ROWS, SKEW, "X_error of row 4 is not symmetric"),
@@ -192,7 +192,7 @@ BAD = {
 def test_errors_may_be_a_frame_with_the_columns_of_the_rows(library):
     rows, errors = (library({name: each[:, place] for place, name in enumerate("abc")}) for each in (ROWS, ROWS**2))
     assert_same(fitted(rows, 1, X_error=errors), fitted(ROWS, 1, X_error=ROWS**2), rtol=0)
-    with pytest.raises(ValueError, match=r"columns of X_error are 'a', 'b', 'c', but those of X are 'a', 'b', 'd'\."):
+    with pytest.raises(ValueError, match=r"columns of X_error are 'a', 'b', 'c', but X has 'a', 'b', 'd'\."):
         fitted(library(dict.fromkeys("abd", ROWS[:, 0])), 1, X_error=errors)
 
 
@@ -215,7 +215,7 @@ def test_unknown_words_and_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="missing='drop'"):
         GaussianMixture(2, missing="drop").fit(ROWS)
     np.save(tmp_path / "rows.npy", ROWS)
-    with pytest.raises(ValueError, match="X_error needs X to be a NumPy array or a data frame"):
+    with pytest.raises(ValueError, match="With X_error, X must be an array or a data frame"):
         GaussianMixture(2).fit(gaussmix.open(tmp_path / "rows.npy"), X_error=1.0)
 
 
@@ -247,12 +247,12 @@ def test_criteria_know_errors(rows):
 def test_errors_of_a_frame_have_its_columns(rows):
     frame, errors = (pd.DataFrame(values, columns=["a", "b", "c"]) for values in (rows, np.full(rows.shape, 0.1)))
     fitted(frame, X_error=errors)
-    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but those of X are 'a', 'b', 'c'"):
+    with pytest.raises(ValueError, match="The columns of X_error are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, X_error=errors[["c", "b", "a"]])
     means = frame.iloc[[0, 1]]
     fitted(frame, means_init=means)
     fitted(frame, means_init=pd.DataFrame(means.to_numpy()))  # values without column names
-    with pytest.raises(ValueError, match="means_init are 'c', 'b', 'a', but those of X are 'a', 'b', 'c'"):
+    with pytest.raises(ValueError, match="means_init are 'c', 'b', 'a', but X has 'a', 'b', 'c'"):
         fitted(frame, means_init=means[["c", "b", "a"]])
 
 
@@ -345,7 +345,7 @@ def test_an_error_may_be_masked_or_null_where_the_cell_is_missing(make, holed):
 
 def test_a_single_row_of_weight_is_not_blamed_on_a_column(holed):
     weight = (np.arange(len(holed)) == np.flatnonzero(np.isnan(holed[:, 1]))[0]).astype(float)
-    with pytest.raises(ValueError, match=r"no value in column . .* in 1 row of positive sample_weight"):
+    with pytest.raises(ValueError, match=r"no value in column . .* in the 1 row of positive sample_weight"):
         fitted(holed, sample_weight=weight)
 
 

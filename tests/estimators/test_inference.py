@@ -343,7 +343,7 @@ def test_what_it_does_not_know_is_refused():
     few = X[:4]
     with pytest.raises(ValueError, match="needs more rows"):
         fitted(few, n_components=1).inference(few, kind="outer")
-    with pytest.raises(ValueError, match="X has 1 row, but needs all rows of the fit"):
+    with pytest.raises(ValueError, match="X has 1 row, but must contain all training rows"):
         fitted(X).inference(X[:1])
     with pytest.raises(ValueError, match="alpha"):
         fitted(X).inference(X).conf_int(1.5)

@@ -166,23 +166,23 @@ BAD = {
     "labels are": (np.full(N_ROWS, 3), {}, "labels name component 3; with n_components=3"),
     "huge": (np.full(N_ROWS, 2**40), {}, "labels name component 1099511627776"),
     "huge and unknown": ([10**30, *[None] * (N_ROWS - 1)], {}, "labels name component 1000000000000000000000000000000"),
-    "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\); give one label for each of the 240 rows"),
+    "column": (np.zeros((N_ROWS, 1), int), {}, r"shape \(240, 1\). Pass one label for each of the 240 rows"),
     "negative": (np.full(N_ROWS, -2), {}, r"labels\[0\] is -2"),
-    "short": (np.zeros(5, int), {}, r"shape \(5,\); give one label for each of the 240 rows"),
+    "short": (np.zeros(5, int), {}, r"shape \(5,\). Pass one label for each of the 240 rows"),
     "fractions": (np.full(N_ROWS, 0.5), {}, r"labels\[0\] is 0.5; a label is the index of a component"),
-    "text": (["a"] * N_ROWS, {}, r"For other labels give label_components, such as \{'a': \[0\]\}, or"),
+    "text": (["a"] * N_ROWS, {}, r"For other labels set label_components, such as \{'a': \[0\]\}, or"),
     "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
-    "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "labels forbids row 17 every component"),
-    "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels must have 3"),
-    "below 0": (-np.ones((N_ROWS, 3)), {}, "labels of row 0 must be numbers ≥ 0"),
-    "NaN": (np.full((N_ROWS, 3), np.nan), {}, "labels of row 0 must be numbers ≥ 0"),
+    "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "Row 17 of labels allows no component"),
+    "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels has 3"),
+    "below 0": (-np.ones((N_ROWS, 3)), {}, "Row 0 of labels must contain numbers ≥ 0"),
+    "NaN": (np.full((N_ROWS, 3), np.nan), {}, "Row 0 of labels must contain numbers ≥ 0"),
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),
     "cube": (np.ones((N_ROWS, 3, 2)), {}, "or a table of shape"),
     "empty": (np.zeros(N_ROWS, int), {"label_components": {0: []}}, "must be a list of components"),
     "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not the index of a component"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
     "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels name component 8"),
-    "without": (None, {"label_components": {0: [0]}}, "give labels to fit"),
+    "without": (None, {"label_components": {0: [0]}}, "fit also needs the argument labels"),
 }
 
 
@@ -230,7 +230,7 @@ def test_a_masked_row_of_a_table_of_labels_allows_all(groups, rng):
     open_rows = np.where(is_masked[:, None], 1.0, np.eye(3)[truth])
     assert masked.mixture_ == GaussianMixture(3, random_state=0, max_iter=9).fit(rows, labels=open_rows).mixture_
     table.mask[5] = [True, False, False]
-    with pytest.raises(ValueError, match=r"labels of row 5 is partly masked\. Mask the whole row"):
+    with pytest.raises(ValueError, match=r"Row 5 of labels is partly masked\. Mask the whole row"):
         masked.fit(rows, labels=table)
 
 
@@ -244,7 +244,7 @@ def test_a_table_may_be_a_nullable_frame(kind, groups, rng):
     assert_same_fit(found, mixture().fit(rows, labels=allowed))
     holed = pd.DataFrame(allowed).astype(kind)
     holed.iloc[5, 1] = None
-    with pytest.raises(ValueError, match=r"labels of row 5 must be numbers ≥ 0, not \[.*nan"):
+    with pytest.raises(ValueError, match=r"Row 5 of labels must contain numbers ≥ 0, not \[.*nan"):
         mixture().fit(rows, labels=holed)
 
 
@@ -279,7 +279,7 @@ def test_a_column_without_a_known_label_says_nothing(groups, tmp_path):
         ([0.0, 1, -2], {}, r"column 'c' of X holds -2; a label is the index of a component, or -1"),
         ([0.0, 1, 5], {}, r"labels name component 5; with n_components=2 they must lie in 0 … 1"),
         ([0.0, 1, 5], {"label_components": {0: [0], 1: [1]}}, r"column 'c' of X holds 5, but label_components names"),
-        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 different numbers"),
+        (np.arange(70_000.0), {}, r"labels='c': this column of X holds more than 65,536 distinct numbers"),
     ],
 )
 def test_columns_that_are_no_labels_are_named(cells, how, words, tmp_path):
@@ -295,16 +295,16 @@ def test_a_name_needs_a_column(groups, tmp_path):
         GaussianMixture(2).fit(rows, labels="c")
     with pytest.raises(ValueError, match="labels='c' should name a column of X, whose columns are 'a', 'b'"):
         GaussianMixture(2).fit(pd.DataFrame(rows, columns=["a", "b"]), labels="c")
-    with pytest.raises(ValueError, match="labels='a' names the only column of X: give columns for features too"):
+    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
         GaussianMixture(2).fit(pd.DataFrame({"a": rows[:, 0]}), labels="a")
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": np.arange(3.0)}), path)
-    with pytest.raises(ValueError, match="labels='a' names the only column of X: give columns for features too"):
+    with pytest.raises(ValueError, match=r"labels='a' names the only column of X\. X must also"):
         GaussianMixture(2).fit(path, labels="a")
     pq.write_table(pa.table({"a": np.arange(3.0), "c": ["x", "y", "x"]}), path)
     with (
         pytest.warns(RuntimeWarning, match="left out column 'c': it holds text"),
-        pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters are numbers: w"),
+        pytest.raises(ValueError, match=r"columns of numbers are 'a'\. Labels in files and on clusters must"),
     ):
         GaussianMixture(2).fit(path, labels="c")
 
@@ -315,7 +315,7 @@ OTHERS = [-1, 1, 1], [-2, -1, 0], [0, 1, 2], [-1, -1, -1], np.zeros((3, 2)), "y"
 
 @pytest.mark.parametrize("y", [*PARTLY, *OTHERS], ids=str)
 def test_a_y_with_unknown_labels_is_ignored_with_a_warning(y):
-    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* Give known components as labels=y"
+    is_warned, said = any(y is each for each in PARTLY), "ignores y, .* If these are components, pass labels=y"
     for method in "fit", "fit_predict":
         with pytest.warns(RuntimeWarning, match=said) if is_warned else nullcontext():
             getattr(GaussianMixture(random_state=0), method)([[0.0], [1.0], [5.0]], y)

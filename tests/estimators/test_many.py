@@ -217,7 +217,7 @@ def test_frames_in_a_list_have_the_same_columns(rng):
     frames[1] = frames[1][["b", "a"]]
     mixtures = fit_quietly(frames, 2, random_state=0)
     assert mixtures.feature_names == ("a", "b")
-    assert mixtures.errors == {1: "Its columns are 'b', 'a', but those of the first group are 'a', 'b'."}
+    assert mixtures.errors == {1: "Its columns are 'b', 'a', but the columns of the first group are 'a', 'b'."}
 
 
 def test_a_ragged_group_is_named(rng):
@@ -225,33 +225,33 @@ def test_a_ragged_group_is_named(rng):
     groups[0] = rng.normal(size=(30, 3))
     groups[2] = np.ma.masked_array(rng.normal(size=(30, 4)), False)  # only the estimator supports masked arrays
     mixtures = fit_quietly(groups, 2, random_state=0)
-    sentence = "It has {} columns, but the others have 2. Groups need the same columns."
+    sentence = "It has {} columns, but the other groups have 2. All groups need the same columns."
     assert mixtures.errors == {0: sentence.format(3), 2: sentence.format(4)}
     no_plain = [np.ma.masked_array(rng.normal(size=(30, width)), False) for width in (2, 1)]
-    assert "It has 1 column, but the others have 2." in fit_quietly(no_plain, 1, random_state=0).errors[1]
+    assert "It has 1 column, but the other groups have 2." in fit_quietly(no_plain, 1, random_state=0).errors[1]
 
 
 @pytest.mark.parametrize(
     ("groups", "options", "error", "match"),
     [
         ([], {}, ValueError, "groups is empty"),
-        (np.zeros((4, 2)), {}, ValueError, "give offsets="),
-        (pd.DataFrame({"a": [1.0, 2.0]}), {}, ValueError, "give by="),
+        (np.zeros((4, 2)), {}, ValueError, "Pass offsets="),
+        (pd.DataFrame({"a": [1.0, 2.0]}), {}, ValueError, "Pass by="),
         (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is not a column"),
-        (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no group in row 1"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no value in row 1"),
         ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
-        (np.zeros((4, 2)), {"by": np.zeros(4)}, TypeError, r"by must be the name of a column .*, not values \(ndarray"),
+        (np.zeros((4, 2)), {"by": np.zeros(4)}, TypeError, r"by must be the name of a column .*, not the values"),
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
-        (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, r"offsets\[1\] is 3 and offsets\[2\] 2"),
-        (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "whole numbers"),
+        (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, r"offsets\[1\] is 3 and offsets\[2\] is 2"),
+        (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "must be integers"),
         ("rows.csv", {}, TypeError, "tables in memory"),
         (["abc"], {}, TypeError, "tables in memory, but group 0 is 'abc'"),
         ({"a": b"abc"}, {}, TypeError, "tables in memory, but group 'a' is b'abc'"),
-        (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "Give one of them"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "only one of them"),
         (3, {}, TypeError, "list of arrays"),
         (pd.DataFrame({"a": [1.0]}).groupby("a"), {}, TypeError, "a data frame with by="),
-        ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights of each of 1 group"),
-        ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "other keys"),
+        ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights for each of 1 group"),
+        ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "the same keys"),
         (np.zeros((4, 2)), {"offsets": [0, 4], "sample_weight": [1.0]}, ValueError, "one number for each row"),
         ([["a"], ["b"]], {}, ValueError, "No group could be fitted. Group 0: "),
     ],

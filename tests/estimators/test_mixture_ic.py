@@ -274,7 +274,7 @@ def test_each_row_may_be_a_fold(X):
     assert chosen.results_["cv"] == pytest.approx([np.mean(alone)], rel=1e-9)
 
 
-SHARES = "sample_weight sums to .*, less than two rows, and criteria such as BIC count rows"
+SHARES = "sample_weight sums to .*, less than two rows, but criteria such as BIC count rows"
 
 
 @pytest.mark.heavy(but=1)
@@ -318,15 +318,15 @@ def test_weights_of_two_rows_or_more_are_frequencies(rng):
         ({"criterion": "bick"}, ValueError, "criterion='bick' is not one of 'bic', .* Did you mean 'bic'"),
         ({"n_components": []}, ValueError, "n_components is empty"),
         ({"n_components": [2, 0]}, ValueError, "n_components=0 must be an integer ≥ 1"),
-        ({"n_components": 2.5}, TypeError, "n_components must be an integer ≥ 1 or several"),
+        ({"n_components": 2.5}, TypeError, "n_components must be an integer ≥ 1, or several"),
         ({"n_components": "3"}, TypeError, "n_components must be an integer ≥ 1, not '3'"),
         ({"covariance_type": "fully"}, ValueError, "covariance_type='fully' is not one of .* Did you mean 'full'"),
         ({"covariance_type": "All"}, ValueError, "covariance_type='All' is not one of .* Did you mean 'all'"),
         ({"covariance_type": []}, ValueError, "covariance_type is empty"),
-        ({"covariance_type": 3}, TypeError, "covariance_type must be a structure, its name, several, or"),
-        ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a start or several"),
+        ({"covariance_type": 3}, TypeError, "covariance_type must be a structure, the name of a structure, a list of"),
+        ({"init_params": np.zeros(180, dtype=int)}, TypeError, "init_params must be the name of a method or a list"),
         ({"criterion": "cv", "n_folds": 1}, ValueError, "n_folds=1 must be an integer ≥ 2"),
-        ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but there are only 180 rows"),
+        ({"criterion": "cv", "n_folds": 181}, ValueError, "n_folds=181, but X has only 180 rows"),
         ({"reg_covar": "automatic"}, TypeError, "reg_covar must be a number ≥ 0 or"),
     ],
 )

@@ -79,9 +79,9 @@ def test_missing_cells_go_with_noise(rows, rng):
 
 def test_rows_with_holes_need_noise_that_has_a_place(rows, rng):
     holes = np.where(rng.random(rows.shape) < 0.1, np.nan, rows)
-    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+    with pytest.raises(ValueError, match="noise with only a volume has no density for a subset of the features"):
         fitted(holes, noise=Noise(volume=100.0))
-    with pytest.raises(ValueError, match="noise with only a volume has no density of some of the features"):
+    with pytest.raises(ValueError, match="noise with only a volume has no density for a subset of the features"):
         fitted(rows, noise=Noise(volume=100.0)).predict(holes)
     box = np.array([[-20.0, -30.0], [20.0, 10.0]])
     gm = fitted(rows, noise=Noise(volume=box))
@@ -179,7 +179,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
 
 
 BAD = {
-    "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1 or a Noise, not 1.5"),
+    "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1, or a Noise object"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
     "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
     "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, r"in column 0 \(counted from 0\), but X"),
@@ -255,5 +255,5 @@ def test_a_complete_file_needs_no_box_of_noise(rows, tmp_path):
     assert gm.mixture_.noise.bounds is None
     np.testing.assert_array_equal(gm.predict(tmp_path / "rows.npy"), gm.predict(turned))
     np.testing.assert_array_equal(gm.score_samples(tmp_path / "rows.npy"), gm.score_samples(turned))
-    with pytest.raises(ValueError, match="X has missing cells"):
+    with pytest.raises(ValueError, match="X has missing values"):
         gm.predict(tmp_path / "holed.npy")

@@ -20,8 +20,8 @@ BAD = {
     "prior number": ({"prior": 1.0}, TypeError, 'prior must be None, "default", a NormalInverseWishart or a'),
     "prior of other features": ({"prior": NormalInverseWishart(mean=[0.0, 0.0])}, ValueError, "prior has 2 features"),
     "prior with few degrees": ({"prior": NormalInverseWishart(dof=2)}, ValueError, "prior: dof=2 must be above 2"),
-    "prior of three weights": ({"prior": Dirichlet([1, 2, 3])}, ValueError, "must be a number or 2, one for each"),
-    "restrictions a dictionary": ({"restrictions": {}}, TypeError, "restrictions must be None or a Restrictions, not"),
+    "prior of three weights": ({"prior": Dirichlet([1, 2, 3])}, ValueError, "must be a number, or 2 numbers"),
+    "restrictions a dictionary": ({"restrictions": {}}, TypeError, "restrictions must be None or a Restrictions"),
     "equal_weights and a prior of them": (
         {"restrictions": Restrictions(equal_weights=True), "prior": Dirichlet(2.0)},
         ValueError,
@@ -58,26 +58,26 @@ BAD = {
         ValueError,
         "should be normalized",
     ),
-    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "fixed_means needs"),
+    "fixed_means without values": ({"restrictions": Restrictions(fixed_means=[0])}, ValueError, "also needs means"),
     "fixed_covariances without values": (
         {"restrictions": Restrictions(fixed_covariances=[0])},
         ValueError,
-        "fixed_covariances needs covariances_init or precisions_init, which holds the values.",
+        "fixed_covariances also needs covariances_init or precisions_init, which contains",
     ),
     "fixed_weights without values": (
         {"restrictions": Restrictions(fixed_weights=[1])},
         ValueError,
-        "fixed_weights needs weights_init, which",
+        "fixed_weights also needs weights_init, which",
     ),
     "fixed_means beyond K": (
         {"restrictions": Restrictions(fixed_means=[2]), "means_init": np.zeros((2, 3))},
         ValueError,
-        "fixed_means names component 2, but the last is n_components − 1 = 1.",
+        "fixed_means names component 2, but the last one is n_components − 1 = 1.",
     ),
     "fixed covariance of a shared structure": (
         {"restrictions": Restrictions(fixed_covariances=[0]), "covariance_type": "VEV", "covariances_init": EYES},
         ValueError,
-        "fixed_covariances must name all components with covariance_type='VEV', whose covariances depend on each other",
+        "fixed_covariances must name all components with covariance_type='VEV', because covariances",
     ),
     "fixed covariance and a bound": (
         {
@@ -96,14 +96,14 @@ BAD_RESTRICTIONS = {
     "min_weight negative": ({"min_weight": -0.1}, ValueError, "min_weight=-0.1 must be a number from 0 to 1."),
     "min_weight text": ({"min_weight": "0.1"}, TypeError, "min_weight must be a number from 0 to 1, not '0.1'."),
     "fixed_means twice": ({"fixed_means": [1, 1]}, ValueError, "fixed_means=[1, 1] names a component twice."),
-    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1."),
-    "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of numbers of components, or"),
-    "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of numbers of"),
+    "fixed_means below 0": ({"fixed_means": [-1]}, ValueError, "fixed_means names component -1,"),
+    "fixed_means number": ({"fixed_means": 1}, TypeError, "fixed_means must be a list of indices of components, or"),
+    "fixed_means mask": ({"fixed_means": [True, False]}, TypeError, "fixed_means must be a list of indices of"),
 }
 
 BAD_PRIORS = {
-    "mean of two axes": ({"mean": [[0.0]]}, ValueError, "mean must have the shape (n_features,), not (1, 1)."),
-    "mean empty": ({"mean": []}, ValueError, "mean must have the shape (n_features,), not (0,)."),
+    "mean of two axes": ({"mean": [[0.0]]}, ValueError, "mean must have shape (n_features,), but has shape (1, 1)."),
+    "mean empty": ({"mean": []}, ValueError, "mean must have shape (n_features,), but has shape (0,)."),
     "mean NaN": ({"mean": [0.0, np.nan]}, ValueError, "mean holds NaN or infinity"),
     "mean text": ({"mean": ["a"]}, TypeError, "mean must be real numbers, not text."),
     "shrinkage negative": ({"shrinkage": -1.0}, ValueError, "shrinkage=-1.0 must be a finite number ≥ 0."),
@@ -120,11 +120,11 @@ BAD_PRIORS = {
     "scale indefinite": ({"scale": [[1.0, 2.0], [2.0, 1.0]]}, ValueError, "scale is not positive definite."),
     "dof 0": ({"dof": 0}, ValueError, "dof=0 must be a finite number above 0."),
     "dof True": ({"dof": True}, TypeError, "dof must be a finite number above 0, not True."),
-    "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1: below 1 the density has no max"),
+    "weights below 1": ({"weights": 0.5}, ValueError, "weights=0.5 must be at least 1. Below 1, the prior density"),
     "weights infinite": ({"weights": np.inf}, ValueError, "weights holds NaN or infinity"),
     "weights text": ({"weights": "many"}, TypeError, "weights must be real numbers, not text."),
-    "weights of two axes": ({"weights": EYES}, ValueError, "weights must be a number or have the shape"),
-    "two numbers of features": ({"mean": [0.0], "scale": [1.0, 1.0]}, ValueError, "mean has 1 features, and scale"),
+    "weights of two axes": ({"weights": EYES}, ValueError, "weights must be a number or have shape"),
+    "two numbers of features": ({"mean": [0.0], "scale": [1.0, 1.0]}, ValueError, "mean has 1 features, but scale"),
 }
 
 
@@ -330,7 +330,7 @@ def test_a_search_has_the_prior_of_each_candidate():
     assert search.results_["log_likelihood"][place] >= alone.score(few) * len(few) - 1e-6
     with pytest.raises(ValueError, match=r"min_weight=0\.5 must be at most 1 / n_components, 0\.2"):
         GaussianMixtureIC(range(1, 6), restrictions=Restrictions(min_weight=0.5)).fit(few)
-    with pytest.raises(ValueError, match="weights of the prior must be one number, not of shape"):
+    with pytest.raises(ValueError, match="weights of the prior must be one number, not an array of shape"):
         GaussianMixtureIC(range(1, 6), prior=Dirichlet([1, 2])).fit(few)
 
 
@@ -378,7 +378,7 @@ def test_a_prior_of_weights_alone_leaves_the_automatic_ridge():
 
 
 def test_a_search_names_no_component_by_its_number():
-    with pytest.raises(ValueError, match="fixed_means is for GaussianMixture"):
+    with pytest.raises(ValueError, match="fixed_means works only in GaussianMixture"):
         GaussianMixtureIC([1, 2], restrictions=Restrictions(fixed_means=[0])).fit(ROWS)
 
 

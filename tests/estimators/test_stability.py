@@ -116,8 +116,8 @@ def test_the_picture_marks_the_peaks(X):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"n_components": 1}, "can't judge n_components=1. Give larger numbers"),
-        ({"init_params": "hierarchical"}, "needs a start that draws, and init_params='hierarchical' makes all repeats"),
+        ({"n_components": 1}, "can't judge n_components=1. Include larger numbers"),
+        ({"init_params": "hierarchical"}, "needs a random initialisation, but with init_params='hierarchical' all"),
         ({"max_time": 9}, "criterion='stability' does not support max_time. Choose"),
         ({"trim": 0.1}, "criterion='stability' does not support trim"),
         ({"n_folds": 1}, "n_folds=1 must be an integer ≥ 2"),

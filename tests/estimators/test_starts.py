@@ -182,7 +182,7 @@ def test_a_start_that_leaves_components_without_rows_is_refused(X, kind):
     if kind == "weights":
         labels, weight = np.arange(len(X)) % 4, (np.arange(len(X)) % 4 % 3 == 0).astype(float)
     init = np.eye(4)[labels] if kind == "responsibilities" else labels
-    said = r"init_params gives no row \(of positive weight\) to components 1, 2 of 0 … 3"
+    said = r"init_params assigns no row of positive weight to components 1, 2 of 0 … 3"
     with pytest.raises(ValueError, match=said):
         GaussianMixture(4, init_params=init).fit(X, sample_weight=weight)
 

@@ -206,8 +206,8 @@ WRONG = {
     "features": ({}, lambda rows: rows[:, :1], "X has 1 features, but GaussianMixture is expecting 2 features"),
     "a number": ({}, lambda rows: np.where(rows == rows[7, 1], np.nan, rows), "contains NaN: row 7, column 1"),
     "too large": ({}, lambda rows: 1e153 * rows, "Its square overflows"),
-    "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' are not those with"),
-    "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' are not those with which"),
+    "size": ({"n_components": 3}, lambda rows: rows, "n_components=3 and covariance_type='full' differ from the"),
+    "structure": ({"covariance_type": "diag"}, lambda rows: rows, "covariance_type='diag' differ from the values"),
     "half-life": (
         {"forgetting": 100},
         lambda rows: rows,
@@ -287,7 +287,7 @@ def test_a_parameter_is_checked_before_rows_are_held(rng):
     ("n_components", "sentence"),
     [
         (3, "has seen 2 rows of positive weight, fewer than n_components=3"),
-        (1, "has seen 1 row of positive weight, fewer than the 2 of a fit"),
+        (1, "has seen 1 row of positive weight, fewer than the 2 rows that a fit needs"),
     ],
 )
 def test_too_few_rows_for_a_fit_are_held_until_more_come(n_components, sentence, rng):
@@ -334,7 +334,7 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path
         del attributes["n_samples_seen_"]
     estimator = replace(details.estimator, attributes=attributes)
     model_file.write(tmp_path / "stream.gmm", stream.mixture_._model, replace(details, estimator=estimator))
-    with pytest.raises(InvalidModelFileError, match="its '_stream_table' is not that of its mixture"):
+    with pytest.raises(InvalidModelFileError, match="its '_stream_table' does not match its mixture"):
         GaussianMixture.load(tmp_path / "stream.gmm")
 
 

@@ -191,7 +191,7 @@ def test_decimals_are_the_nearest_floats(library):
 
 
 def test_bytes_are_no_table():
-    with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Give the path of a file as text"):
+    with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Pass the path of a file as a string"):
         GaussianMixture().fit(b"rows.csv")
     with pytest.raises(TypeError, match="holds bytes in row 0, column 'a'"):
         GaussianMixture().fit(pd.DataFrame({"a": [b"x"] * 4}))
@@ -199,12 +199,12 @@ def test_bytes_are_no_table():
 
 def test_what_is_no_table_says_how_to_make_one():
     pairs = [(0.0, 1.0), (2.0, 5.0), (4.0, 2.0)]
-    with pytest.raises(TypeError, match=r"X is a structured array. Give a table of its fields: numpy\.lib"):
+    with pytest.raises(TypeError, match=r"X is a structured array. Convert it to a table: numpy\.lib"):
         GaussianMixture().fit(np.array(pairs, dtype=[("a", float), ("b", float)]))
     for X, name in (set(pairs), "set"), ((pair for pair in pairs), "generator"):
         with pytest.raises(TypeError, match=rf"Input X is of type {name}, not a table.*: list\(X\)"):
             GaussianMixture().fit(X)
-    with pytest.raises(TypeError, match=r"Input X is an open file\. Give its path instead"):
+    with pytest.raises(TypeError, match=r"Input X is an open file\. Pass the path of the file"):
         GaussianMixture().fit(StringIO("1,2\n3,4\n"))
 
 

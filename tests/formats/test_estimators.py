@@ -211,7 +211,7 @@ def test_what_is_no_path_is_named(path, rng):
 
 def test_a_mixture_alone_is_no_estimator(rng, tmp_path):
     GaussianMixture(2).fit(rng.normal(size=(40, 2))).mixture_.save(tmp_path / "m.gmm")
-    with pytest.raises(ValueError, match=r"m\.gmm holds a mixture without an estimator: read it by Mixture\.load"):
+    with pytest.raises(ValueError, match=r"m\.gmm holds a mixture, not an estimator: read it with Mixture\.load"):
         GaussianMixture.load(tmp_path / "m.gmm")
 
 
@@ -272,7 +272,7 @@ ENDING = {
     "n_starts_at_best": [1],
 }
 FALSE = {
-    "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer one may"),
+    "a later parameter": ("parameters", {"colour": "blue"}, "no parameter 'colour'; a newer version may have it"),
     "no value": ("parameters", {"tol": {"numpy": "tol"}}, "'tol' in the header is not a value"),
     "a list": ("parameters", {"tol": [1]}, "'tol' in the header is not a value"),
     "a type that runs code": ("parameters", {"means_init": {"array": [1], "dtype": "object"}}, "is not a value"),
@@ -318,7 +318,7 @@ def test_unknown_attributes_are_ignored(rng):
 
 def test_a_type_no_estimator_reads_is_named(rng):
     estimator = GaussianMixture(2).fit(rng.normal(size=(40, 2)))
-    with pytest.raises(InvalidModelFileError, match="its data were 'int8'"):
+    with pytest.raises(InvalidModelFileError, match="its training data have type 'int8'"):
         loaded_with(replace(make_details(estimator), dtype="int8"), estimator.mixture_)
 
 

@@ -109,7 +109,7 @@ def test_a_package_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(plugins, "points", lambda group: offered)
     rows = np.zeros((4, 1))
-    with pytest.raises(ImportError, match="'no_such_module' offers 'absent', but 'no_such_module' fails: No module"):
+    with pytest.raises(ImportError, match="'no_such_module' offers 'absent', but importing 'no_such_module' fails"):
         GaussianMixture(2, covariance_type="absent").fit(rows)
     with pytest.raises(ImportError, match="'json' does not register a structure named 'empty'"):
         GaussianMixture(2, covariance_type="empty").fit(rows)

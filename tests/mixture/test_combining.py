@@ -197,7 +197,7 @@ def test_concatenating_a_mixture_with_itself_is_the_mixture(mixture, family, rng
     ("asked", "error", "said"),
     [
         (lambda m: m.transform([[1.0, 2.0]]), ValueError, r"A must have shape \(n_new_features, 3\), not \(1, 2\)"),
-        (lambda m: m.transform([1.0, 2.0, 0.0]), ValueError, r"A must have 2 axes, not the shape \(3,\)"),
+        (lambda m: m.transform([1.0, 2.0, 0.0]), ValueError, r"A must have 2 axes, but has shape \(3,\)"),
         (lambda m: m.transform(np.eye(3), [1.0]), ValueError, r"b must have shape \(3,\), not \(1,\)"),
         (lambda m: m.transform(np.eye(3), "x"), TypeError, "b must be real numbers"),
         (lambda m: m.transform([[1.0, np.nan, 0.0]]), ValueError, "A holds NaN"),

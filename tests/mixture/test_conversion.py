@@ -63,8 +63,8 @@ def test_precisions_are_inverted():
         ({"covariance_type": "ful"}, "covariance_type='ful' is not one of .* Did you mean 'full'"),
         ({"weights": [0.5, 0.6]}, "its weights sum to 1.1, not to 1"),
         ({"weights": [-0.5, 1.5]}, "weight 0 is negative"),
-        ({"weights": [1.0]}, "don't go with means"),
-        ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers, whose rows have one length"),
+        ({"weights": [1.0]}, "do not match means"),
+        ({"means": [[0.0, 1.0], [2.0]]}, "means must be an array of real numbers, with rows of equal length"),
         ({"means": [[0.0, 1.0], [2.0, np.nan]]}, "its means hold NaN or infinity"),
         ({"covariances": [np.eye(2), np.diag([1.0, np.inf])]}, "its covariances hold NaN or infinity"),
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
@@ -232,7 +232,7 @@ def test_what_is_no_mixture_of_torch_or_cuvs_is_refused():
         Mixture.from_cuvs([3.0, -2.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
     with pytest.raises(ValueError, match=r"Not a valid mixture: its weights sum to 0"):
         Mixture.from_cuvs([0.0, 0.0], np.eye(2), [1.0, 2.0], covariance_type="spherical")
-    with pytest.raises(ValueError, match=r"Not a valid mixture: weights of shape \(0,\) don't go with means of shape"):
+    with pytest.raises(ValueError, match=r"Not a valid mixture: weights of shape \(0,\) do not match means of shape"):
         Mixture.from_cuvs([], np.eye(2), [1.0, 2.0], covariance_type="spherical")
 
 

@@ -195,7 +195,7 @@ def test_extreme_mixtures_are_shown_and_refused_in_a_sentence():
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"means_init": np.full((2, 2), 1e300)}, r"^means_init\[0, 0\] is 1e\+300, and squared distances"),
+        ({"means_init": np.full((2, 2), 1e300)}, r"^means_init\[0, 0\] is 1e\+300, so squared distances"),
         ({"reg_covar": 1e307}, r"^reg_covar=1e\+307 must be at most 1e\+300"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_seed_serves_as_its_generator_and_anything_else_is_named(draw):
     assert np.any(draw(7) != draw(8))
     with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator, .*, not 'seven'"):
         draw("seven")
-    with pytest.raises(ValueError, match=r"rng must be .* ≥ 0 .*, not -1"):
+    with pytest.raises(ValueError, match=r"rng must be .* ≥ 0\), or None, not -1"):
         draw(-1)
 
 

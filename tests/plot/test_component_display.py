@@ -222,7 +222,7 @@ def test_missing_cells_beside_noise_of_a_volume_are_refused_as_by_predict(rng):
     gm = GaussianMixture(1, noise=Noise(volume=2000.0), missing="allow", random_state=0).fit(X)
     holed = np.where(X.max() == X, np.nan, X)
     for use in gm.predict, lambda holed: ComponentDisplay.from_estimator(gm, holed):
-        with pytest.raises(ValueError, match="X has missing cells, and noise with only a volume has no density"):
+        with pytest.raises(ValueError, match="X has missing values, and noise with only a volume has no density"):
             use(holed)
 
 

@@ -292,7 +292,7 @@ def test_a_score_is_of_the_rows_whose_class_is_known(missing, classes):
     classifier = GaussianMixtureClassifier(covariance_type="tied").fit(X, few)
     assert classifier.score(X, few, weight) == classifier.score(X[known], y[known], weight[known]) > 0.5
     assert not np.isnan(cross_val_score(GaussianMixtureClassifier(), X, few, cv=2)).any()
-    with pytest.raises(ValueError, match="y holds no class: every label is missing"):
+    with pytest.raises(ValueError, match="y holds no class, because every label is missing"):
         classifier.score(X[:5], np.full(5, missing))
 
 
@@ -352,13 +352,13 @@ ROWS = np.arange(40.0).reshape(20, 2) % 7
 LABELS = np.arange(20) % 2
 BAD = {
     "no y": ({}, None, "requires y to be passed, but the target y is None"),
-    "one class": ({}, np.ones(20), "y holds one class only, 1.0: a classifier needs two"),
-    "one class, text": ({}, ["a"] * 20, "y holds one class only, 'a'"),
-    "no label at all": ({}, -np.ones(20), "y holds one class only, -1.0"),
+    "one class": ({}, np.ones(20), "y holds only one class, 1.0, but a classifier"),
+    "one class, text": ({}, ["a"] * 20, "y holds only one class, 'a'"),
+    "no label at all": ({}, -np.ones(20), "y holds only one class, -1.0"),
     "too short": ({}, LABELS[:5], "y holds 5 labels, but X has 20 rows"),
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
-    "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class: every label is missing"),
-    "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds one class only, 'a'"),
+    "nothing but NaN": ({}, np.full(20, np.nan), "y holds no class, because every label is missing"),
+    "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y holds only one class, 'a'"),
     "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y holds text and other values, such as 'a'"),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),
@@ -375,7 +375,7 @@ BAD = {
     "tied without labels": (
         {"n_components": 2, "covariance_type": "tied"},
         np.arange(20) % 3 - 1,
-        "without shared parameters, ",  # followed by names from the registry
+        "without shared parameters (",  # followed by names from the registry
     ),
     "no steps": ({"max_iter": -1}, LABELS, "max_iter=-1"),
     "no components": ({"n_components": 0}, LABELS, "n_components=0"),
@@ -421,12 +421,12 @@ def test_a_class_of_few_rows_is_named(how, who, rng):
 
 
 def test_a_class_without_weight_is_named():
-    with pytest.raises(ValueError, match="No row of the class 1 has a positive sample_weight"):
+    with pytest.raises(ValueError, match="No row of class 1 has a positive sample_weight"):
         GaussianMixtureClassifier().fit(ROWS, LABELS, sample_weight=1 - LABELS)
 
 
 def test_an_unknown_class_is_named(classes):
-    with pytest.raises(ValueError, match="There is no class 'x'; there are 0, 1, 2"):
+    with pytest.raises(ValueError, match="'x' is not one of the classes 0, 1, 2"):
         GaussianMixtureClassifier().fit(*classes).class_mixture("x")
 
 

@@ -198,7 +198,7 @@ Y = np.arange(20.0) ** 2 % 5
 FRAME = pd.DataFrame(ROWS, columns=["height", "width", "depth"])
 BAD = {
     "neither": ({}, ROWS, None, ValueError, "requires y to be passed, but the target y is None"),
-    "both": ({"targets": 0}, ROWS, Y, ValueError, "Give y, or targets that name columns of X, not both."),
+    "both": ({"targets": 0}, ROWS, Y, ValueError, "y and targets were both passed. Pass y, or set targets"),
     "an unknown name": ({"targets": "heigth"}, FRAME, None, ValueError, "Did you mean 'height'?"),
     "a name without names": ({"targets": "height"}, ROWS, None, ValueError, "'height' is a name, but"),
     "no such column": ({"targets": [0, 7]}, ROWS, None, ValueError, "There is no feature 7"),

@@ -298,7 +298,7 @@ def test_missing_values_are_filled_where_they_are(table, cluster):
         assert (filled.dtype, filled.ndim) == (np.float64, 2)
         assert_near(filled.compute(), expected.transform(holed))
     assert imputer.transform(frame.astype("f4")).dtype == np.float32
-    with pytest.raises(ValueError, match="Draws need the indices of rows, which clusters do not have"):
+    with pytest.raises(ValueError, match="Random draws depend on row indices, which rows on a cluster"):
         imputer.set_params(sample_posterior=True).transform(lazy)
     with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
         imputer.fit(open(lazy))
@@ -381,7 +381,7 @@ def test_what_is_no_table_of_numbers_is_refused(table):
     gm = mixture().fit(table[0][:1000, :N_FEATURES])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         gm.predict(da.zeros((5, 2)))
-    with pytest.raises(ValueError, match="its own row weights"):
+    with pytest.raises(ValueError, match="contains its row weights"):
         gm.fit(da.zeros((5, 3)), sample_weight=np.ones(5))
 
 

@@ -306,7 +306,7 @@ def test_what_is_no_table_of_numbers_is_refused(spark, whole):
     gm = mixture().fit(whole[:1000, :-1])
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 3"):
         gm.predict(frame.select("a"))
-    with pytest.raises(ValueError, match="its own row weights"):
+    with pytest.raises(ValueError, match="contains its row weights"):
         gm.fit(frame.select("a"), sample_weight=np.ones(2))
 
 

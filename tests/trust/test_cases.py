@@ -12,7 +12,7 @@ from trust_cases.case import CENTRES, STRUCTURES, blobs, given
 
 from gaussmix import GaussianMixture
 
-REFUSAL = "escale the column|precisions_init.* give finite numbers"
+REFUSAL = "escale the column|precisions_init.* must be finite"
 
 
 def one_in_three():

@@ -1,1 +1,1 @@
-"""The implementation of gaussmix. Its names may change at any time; public names are in the modules of `gaussmix`."""
+"""The implementation of gaussmix, whose names may change at any time. Public names are in the modules of `gaussmix`."""

@@ -1,4 +1,4 @@
-"""The noise component: a uniform density for rows that belong to no component."""
+"""The noise component of a mixture: a uniform density for rows that belong to no Gaussian component."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NOISE_ARRAYS = "noise", "noise_box"  # possible keys of `Background.arrays`
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """A uniform background with density 1 / V at every row; Banfield & Raftery (1993), Biometrics 49.
+    """A noise component, with density 1 / V at every row; see Banfield & Raftery (1993), Biometrics 49.
 
     Parameters
     ----------
-    weight : weight π₀ of the background. The weights of the components sum to 1 − π₀.
-    log_volume : log V, with V in data units^d.
-    bounds : (2, n_features), smallest and largest value of each feature if the background is a box; None if only the
-        volume is known.
+    weight : weight π₀ of the noise component. The weights of the Gaussian components sum to 1 − π₀.
+    log_volume : log V, where V has the unit (data units)^d.
+    bounds : (2, n_features), smallest and largest value of each feature if the noise is uniform in a box; None if only
+        the volume is known.
     """
 
     weight: float
@@ -36,25 +36,25 @@ class Background:
 
     @classmethod
     def from_bounds(cls, weight: float, bounds: Array) -> Background:
-        """Make a background in a box (2, n_features)."""
+        """Create a noise component that is uniform in a box (2, n_features)."""
         return cls(weight, float(log(bounds[1] - bounds[0]).sum()), bounds)
 
     @property
     def log_density(self) -> float:
-        """Return log π₀ / V, nats; −inf if the weight is 0."""
+        """Return the log of π₀ / V, nats; −inf if the weight π₀ is 0."""
         return float(log(np.array([self.weight]))[0]) - self.log_volume
 
     @property
     def log_sides(self) -> Array | None:
-        """Return the logs of the sides of the box, (n_features,); None if only the volume is known."""
+        """Return the logs of the box's side lengths, (n_features,); None if only the volume is known."""
         return None if self.bounds is None else log(self.bounds[1] - self.bounds[0])
 
     def weighing(self, weight: float) -> Background:
-        """Return the same background with another weight."""
+        """Return a noise component with the same volume and another weight."""
         return replace(self, weight=weight)
 
     def log_mass(self, lower: Array, upper: Array) -> Array:
-        """Return log of the mass between limits (n, n_features), as (n,), nats; the background must be a box."""
+        """Return the log probability (n,), nats, of boxes with limits (n, n_features); `bounds` must be known."""
         assert self.bounds is not None, "a volume has no place"
         low, high = self.bounds
         inside = np.maximum(np.minimum(upper, high) - np.maximum(lower, low), 0.0) / (high - low)
@@ -63,28 +63,28 @@ class Background:
         return log_mass
 
     def marginal(self, indices: Indices) -> Background:
-        """Return the background of the features at `indices`; the background must be a box."""
+        """Return the noise component of the features at `indices`; `bounds` must be known."""
         assert self.bounds is not None, "a volume has no marginal"
         return Background.from_bounds(self.weight, self.bounds[:, indices])
 
     def arrays(self) -> dict[str, Array]:
-        """Return the parameters as arrays by name, for files."""
+        """Return the parameters as a dict from names to arrays, for model files."""
         arrays = {"noise": np.array([self.weight, self.log_volume])}
         return arrays if self.bounds is None else {**arrays, "noise_box": self.bounds}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Background | None:
-        """Restore a background from the result of `arrays`; return None if there is no noise."""
+        """Restore a noise component from the result of `arrays`; return None if there is no noise."""
         if "noise" not in arrays:
             return None
         if arrays["noise"].shape != (2,):
-            raise ValueError("the weight and the logarithm of the volume are two numbers")
+            raise ValueError("noise must be two numbers, its weight and the logarithm of its volume")
         weight, log_volume = arrays["noise"].tolist()
         return cls(weight, log_volume, arrays.get("noise_box"))
 
     @property
     def invalid_reason(self) -> str | None:
-        """Return why the parameters are not valid, as the end of a sentence; None if they are valid."""
+        """Return the reason why the parameters are invalid, for the end of a sentence; None if they are valid."""
         if not 0 <= self.weight <= 1:
             return f"the weight of its noise is {self.weight:.7g}, not a number from 0 to 1"
         if not math.isfinite(self.log_volume):
@@ -96,4 +96,4 @@ class Background:
         return None
 
 
-NO_MARGINAL = "noise with only a volume has no density of some of the features"
+NO_MARGINAL = "noise with only a volume has no density for a subset of the features"

@@ -1,4 +1,4 @@
-"""Checks of arguments: counts, seeds, names and numbers. Each error names the argument."""
+"""Checks of arguments such as counts, seeds, names and numbers. Each error message names the argument."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Values = TypeVar("Values", float, Array)
 
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
-    """Raise TypeError or ValueError unless a number is allowed; `what` describes the allowed numbers."""
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # testing float first is seven times as fast
+    """Raise TypeError or ValueError if `value` is not an allowed number; `what` describes the allowed numbers."""
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # seven times as fast with float first
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")
 
 
 def check_positive(name: str, value: Any) -> float:
-    """Return a finite number above 0; raises TypeError or ValueError."""
+    """Check and return a finite number above 0; raises TypeError or ValueError."""
     check_within(name, value, "a finite number above 0", lambda index: 0 < index < np.inf)
     return float(value)
 
 
 def check_count(name: str, value: Any, smallest: int) -> int:
-    """Return an integer that is at least `smallest`; raises TypeError or ValueError."""
+    """Check and return an integer that is at least `smallest`; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, Integral)):
         raise ParameterTypeError(f"{name} must be an integer ≥ {smallest}, not {value!r}.")
     if value < smallest:
@@ -43,18 +43,18 @@ def check_count(name: str, value: Any, smallest: int) -> int:
 
 
 def generator(rng: Rng, otherwise: int | None = None) -> np.random.Generator:
-    """Return a generator: `rng` itself, or one seeded by `rng` or `otherwise`; raises TypeError or ValueError."""
+    """Return `rng` if it is a generator, else a new generator seeded by `rng` or, if `rng` is None, by `otherwise`."""
     try:
         return np.random.default_rng(otherwise if rng is None else rng)
     except (TypeError, ValueError) as error:
         kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"rng must be a numpy.random.Generator, an integer ≥ 0 that seeds one, or None, not {rng!r:.60}."
+            f"rng must be a numpy.random.Generator, a seed (an integer ≥ 0), or None, not {rng!r:.60}."
         ) from None
 
 
 def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
-    """Return the names of features as a tuple; raises TypeError or ValueError."""
+    """Check feature names and return them as a tuple; raises TypeError or ValueError."""
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ParameterTypeError(f"feature_names must be a list of names, one for each feature, not {names!r:.60}.")
     checked = tuple(names)
@@ -67,9 +67,9 @@ def check_names(names: Iterable[str], n_features: int) -> tuple[str, ...]:
 
 
 def check_real(name: str, values: Any) -> NDArray[Any]:
-    """Return real numbers as an array of their own type, including NaN and infinity; raises TypeError or ValueError.
+    """Check real numbers and return them as an array of unchanged dtype; NaN and infinity are allowed.
 
-    Masked values become NaN. ValueError is raised for rows of unequal length, and for text in a data frame.
+    Masked values become NaN. TypeError or ValueError is raised if values are not real numbers or rows differ in length.
     """
     frame = numerics.frames.Frame.from_table(values)
     if frame is not None:
@@ -77,7 +77,7 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.asarray(plain_array(values))
     except ValueError:
-        raise ValueError(f"{name} must be an array of real numbers, whose rows have one length.") from None
+        raise ValueError(f"{name} must be an array of real numbers, with rows of equal length.") from None
     if array.dtype.kind not in "fiub":
         what = "text" if array.dtype.kind in "US" else array.dtype if array.ndim else f"{values!r:.60}"
         raise ParameterTypeError(f"{name} must be real numbers, not {what}.")
@@ -85,28 +85,28 @@ def check_real(name: str, values: Any) -> NDArray[Any]:
 
 
 def check_finite(name: str, values: ArrayLike, n_axes: int | None = None) -> Array:
-    """Return finite real numbers as a float64 array, with `n_axes` axes if given; raises TypeError or ValueError."""
+    """Check that numbers are real and finite, and have `n_axes` axes if it is given; return them as a float64 array."""
     array = check_real(name, values)
     if n_axes is not None and array.ndim != n_axes:
-        raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, not the shape {array.shape}.")
+        raise ValueError(f"{name} must have {n_axes} ax{'i' if n_axes == 1 else 'e'}s, but has shape {array.shape}.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity: give finite numbers.")
+        raise ValueError(f"{name} holds NaN or infinity, but all numbers must be finite.")
     return array.astype(np.float64)
 
 
 def check_probabilities(name: str, values: ArrayLike) -> Array:
-    """Return probabilities as a float64 array of unchanged shape; raises TypeError or ValueError."""
+    """Check probabilities and return them as a float64 array; raises TypeError or ValueError."""
     array = check_real(name, values).astype(np.float64)
     wrong = ~((array >= 0) & (array <= 1))
     if wrong.any():
-        raise ValueError(f"{name} holds {array[wrong][0]}: give probabilities, from 0 to 1.")
+        raise ValueError(f"{name} holds {array[wrong][0]}, but probabilities must be from 0 to 1.")
     return array
 
 
 def check_range(values: Values, sentence: str, largest: float = MAX_DOUBLE) -> Values:
-    """Return the values; raises ValueError if one is NaN or larger than `largest` in size.
+    """Check and return the values; raise ValueError if a value is NaN or its absolute value is above `largest`.
 
-    In the sentence of the error, `{row}` is replaced by the index of the first such value on the first axis.
+    In the error message `sentence`, `{row}` is replaced by the index of the first such value along the first axis.
     """
     array = np.asarray(values)
     rows = array.reshape(len(array), prod(array.shape[1:])) if array.ndim else array.reshape(1, 1)

@@ -1,4 +1,4 @@
-"""Errors and failures with the offending values and advice, and the reasons for which EM ends."""
+"""Errors, failures of candidate mixtures, warnings, and the reasons why EM ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM incr
 
 
 class Outcome(Enum):
-    """The reason for which EM ended. The value is a sentence for the user, which `sentence` completes."""
+    """The reason why EM ended. Each value is a sentence for the user, in which `sentence` fills in the objective."""
 
     CONVERGED = "The {raised} changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
@@ -27,12 +27,12 @@ class Outcome(Enum):
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
     def sentence(self, raised: str = LIKELIHOOD) -> str:
-        """Return the sentence with the name of the objective that EM increases."""
+        """Return the sentence, with the name of the objective that EM increases filled in."""
         return self.value.format(raised=raised)
 
 
 class FailureKind(Enum):
-    """The reason for which a candidate could not be fitted: a few words, and advice."""
+    """The reason why a candidate mixture could not be fitted, in a few words, and advice for the user."""
 
     EXCESS_FACTORS = "too many factors", "lower n_factors"
     NOT_ENOUGH_ROWS = "fewer rows than components", "lower n_components"
@@ -55,25 +55,25 @@ class FailureKind(Enum):
 
     @property
     def was_started(self) -> bool:
-        """Return whether fitting was started at all."""
+        """Return whether the fit of the candidate was started."""
         return self not in (FailureKind.NO_TIME, FailureKind.STOPPED)
 
     @classmethod
     def from_text(cls, text: str) -> FailureKind:
-        """Return the kind of a failure that a table of results or a file stores as text."""
+        """Return the kind of a failure from its text in a table of results or in a file."""
         return next(kind for kind in cls if text.startswith(kind.words))
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure to fit a candidate. `str` formats it for a table as "kind: details".
+    """A failure to fit a candidate mixture. `str(failure)` is text for a table, such as "kind: details".
 
     Parameters
     ----------
     kind : reason of the failure.
-    components : indices of the components concerned, counted from 0.
-    details : further information, as the end of a sentence.
-    cause : failure of a part that caused this failure, such as a fold of a cross-validation.
+    components : indices of the components that caused the failure, counted from 0.
+    details : further information, which follows the kind after a colon.
+    cause : another failure that caused this one, such as a failure in a fold of a cross-validation.
     """
 
     kind: FailureKind
@@ -88,37 +88,37 @@ class Failure:
 
 
 class ParameterTypeError(TypeError, ValueError):
-    """An argument or parameter of the wrong type; also a ValueError, like scikit-learn's `InvalidParameterError`."""
+    """Error for a parameter of the wrong type; it is also a ValueError, like scikit-learn's `InvalidParameterError`."""
 
 
 class SingularCovarianceError(ValueError):
-    """Covariances that have no Cholesky factor to working precision.
+    """Error for covariances that are not numerically positive definite, so that the Cholesky factorisation fails.
 
-    A fit raises this error if `reg_covar` is 0 and a feature is constant, is a linear combination of others, or has too
-    few distinct rows in a component. Raise `reg_covar` or keep its default, leave out the feature that the message
-    names, or fit fewer components.
+    A fit raises this error if `reg_covar` is 0 and a feature is constant, is a linear combination of other features, or
+    has too few distinct values in a component. Raise `reg_covar` or keep its default, leave out the feature that the
+    message names, or fit fewer components.
 
     Parameters
     ----------
-    components : indices of the components, counted from 0.
-    message : reason and advice. By default it states that such covariances have no density.
+    components : indices of the components with such covariances, counted from 0.
+    message : reason and advice; the default message is that such covariances have no density.
     """
 
     def __init__(self, components: Iterable[int], message: str | None = None) -> None:
         self.components: tuple[int, ...] = tuple(int(k) for k in components)
         self.message: str = message or (
-            "A covariance is not positive definite to working precision, so that there is no density. Add to its "
-            "variances, or leave out features that follow from others."
+            "A covariance is not positive definite to working precision, so that there is no density. Increase its "
+            "variances, or leave out features that are combinations of other features."
         )
-        super().__init__(f"{self.message} Concerned: {name_components(self.components)}.")
+        super().__init__(f"{self.message} This concerns {name_components(self.components)}.")
 
     def __reduce__(self) -> tuple[type[SingularCovarianceError], tuple[Any, ...]]:
         return type(self), (self.components, self.message)
 
     @classmethod
     def from_components(cls, components: Iterable[int]) -> SingularCovarianceError:
-        """Make the error of a fit whose components have collapsed onto too few distinct rows."""
-        return cls(  # uses the exact sentence of scikit-learn, because programs match it
+        """Create the error for a fit in which components have collapsed onto too few distinct rows."""
+        return cls(  # the exact sentence of scikit-learn, which programs may compare
             components,
             "Fitting the mixture model failed because some components have ill-defined empirical covariance "
             "(for instance caused by singleton or collapsed samples). Try to decrease the number of components, "
@@ -127,14 +127,14 @@ class SingularCovarianceError(ValueError):
 
 
 class DegenerateError(SingularCovarianceError):
-    """A collapsed or empty component in a fit with `degenerate="error"`.
+    """Error for a collapsed or empty component in a fit with `degenerate="error"`.
 
     Parameters
     ----------
     component : index of the component, counted from 0.
     feature : name or index of the feature in which the component collapsed; None if the component became empty.
     step : number of the EM step, counted from 1.
-    cause : description of the event, as the end of a sentence.
+    cause : what happened, as the end of a sentence.
     """
 
     def __init__(self, component: int, feature: int | str | None, step: int, cause: str) -> None:
@@ -157,29 +157,29 @@ class DegenerateError(SingularCovarianceError):
 
 
 class NothingFitted(ValueError):
-    """A model selection in which no candidate could be fitted or compared."""
+    """Error for a model selection in which no candidate mixture could be fitted or compared."""
 
 
 class NonFiniteLikelihood(ValueError):
-    """An initial log-likelihood that is not a finite number, so that EM cannot increase it."""
+    """Error for an initial log-likelihood that is not a finite number, so that EM cannot increase it."""
 
     def __init__(self) -> None:
         super().__init__(Outcome.NON_FINITE.value)
 
 
 class InvalidModelFileError(ValueError):
-    """A file that is damaged, truncated or not a gaussmix model."""
+    """Error for a file that is damaged, truncated or not a model file of gaussmix."""
 
 
 def name_components(components: Sequence[int]) -> str:
-    """Return "component 2" or "components 0, 3"; the end of a long list is replaced by a count."""
+    """Return a phrase such as "component 2" or "components 0, 3"; the end of a long list is replaced by a count."""
     shown = ", ".join(str(k) for k in components[:10])
     others = f" and {len(components) - 10:,} more" if len(components) > 10 else ""
     return f"component{'s' if len(components) > 1 else ''} {shown}{others}"
 
 
 def not_one_of(value: object, known: Iterable[str]) -> str:
-    """Return a sentence that a name is not one of the known names, with the most similar known name."""
+    """Return a sentence that lists the known names, and suggests the known name that is most similar to `value`."""
     names = list(known)
     in_lower_case = {name.lower(): name for name in names}
     nearest = get_close_matches(str(value).lower(), in_lower_case, n=1, cutoff=0.47)
@@ -191,14 +191,14 @@ _recorder = local()
 
 
 def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn at the line that called into gaussmix, at any depth of the call; do nothing if the sentence is None."""
+    """Issue a warning at the line of user code that called gaussmix; do nothing if the sentence is None."""
     if sentence is None:
         return
     messages = getattr(_recorder, "messages", None)
     if messages is not None:
         messages.append((sentence, category))
         return
-    for level in count(1):  # `skip_file_prefixes` can replace this loop from Python 3.12 on
+    for level in count(1):  # From Python 3.12 on, `skip_file_prefixes` can replace this loop.
         frame = sys._getframe(level)
         if frame.f_back is None or not frame.f_globals.get("__name__", "").startswith(("gaussmix.", "contextlib")):
             break
@@ -207,7 +207,7 @@ def warn(sentence: str | None, category: type[Warning] = RuntimeWarning) -> None
 
 @contextmanager
 def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
-    """Collect the warnings of this thread, as pairs of sentence and category, instead of issuing them."""
+    """Collect warnings of this thread as pairs of sentence and category, instead of issuing the warnings."""
     before, messages = vars(_recorder).copy(), list[tuple[str, type[Warning]]]()
     _recorder.messages = messages
     try:
@@ -219,7 +219,7 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
 @contextmanager
 def about(subject: str) -> Iterator[None]:
-    """Prefix errors and warnings with their subject."""
+    """Add the subject, such as a class or a group, at the beginning of errors and warnings from the `with` block."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -232,7 +232,7 @@ def about(subject: str) -> Iterator[None]:
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:
-    """Return the error for an unknown name, which lists the known names and suggests the most similar one."""
+    """Return the error for an unknown name; its message lists the known names and suggests the most similar name."""
     return ValueError(f"{parameter}={not_one_of(value, known)}")
 
 
@@ -248,7 +248,7 @@ def listed(names: Sequence[object], limit: int = 10) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a value in quotes; a long one is shortened."""
+    """Return text in quotes; long text is shortened."""
     return repr(text if len(text) <= 20 else f"{text[:19]}…")
 
 
@@ -258,10 +258,10 @@ def invented_names(n_columns: int) -> tuple[str, ...]:
 
 
 def column_named(column: int, names: Sequence[str] | None) -> str:
-    """Return how messages call a column: by its name, or by its index if it has no name."""
+    """Return a phrase for messages that identifies a column by its name, or by its index if it has no name."""
     return f"column {column} (counted from 0)" if names is None else f"column {str(names[column])!r}"
 
 
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
     InvalidModelFileError.__module__
-) = "gaussmix"  # where users import them from
+) = "gaussmix"  # the module from which users import

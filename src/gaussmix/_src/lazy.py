@@ -7,12 +7,12 @@ from types import ModuleType
 
 
 def modules(package: str, names: str) -> Callable[[str], ModuleType]:
-    """Return the `__getattr__` of a package that imports its modules at their first use.
+    """Return a function `__getattr__` for a package, which imports each module of the package at its first use.
 
     Parameters
     ----------
     package : name of the package.
-    names : names of the modules, separated by blanks; "folder.module" becomes the attribute "module".
+    names : names of the modules, separated by spaces; "folder.module" becomes the attribute "module".
     """
     paths = {name.rpartition(".")[2]: name for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""The parameters of a mixture and their covariance structure, as used by EM, engines, model selection and files."""
+"""The parameters of a mixture and the covariance structure, as used by EM, engines, model selection and files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
-# Weights typed by a user with seven digits pass, as in the estimators. Weights from EM sum to 1 within K·ε.
+# Allows weights that a user typed with seven digits. Weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
-# Relative to the standard deviations. Sums in another order differ by much less, at most n·ε.
+# Largest asymmetry, relative to the standard deviations. Summation in another order causes much less, at most n·ε.
 _MAX_ASYMMETRY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays that are not checked.
+    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays; nothing is checked.
 
     Parameters
     ----------
     weights : weights π_k, (n_components,).
     means : means μ_k, (n_components, n_features), data units.
-    covariances : covariances Σ_k.
+    covariances : covariances Σ_k of the components.
     family : covariance structure.
-    noise : uniform background, whose weight and the weights of the components sum to 1; None if there is no noise.
+    noise : noise component, whose weight is 1 minus the sum of `weights`; None if there is no noise.
     """
 
     weights: Array
@@ -59,7 +59,7 @@ class Model:
 
     @property
     def all_weights(self) -> Array:
-        """Return the weights of the components, followed by the weight of any noise; all together sum to 1."""
+        """Return the weights of the components and, if there is noise, the weight of the noise last; the sum is 1."""
         return self.weights if self.noise is None else np.append(self.weights, self.noise.weight)
 
     @property
@@ -69,7 +69,7 @@ class Model:
 
     @property
     def whitening(self) -> Whitening:
-        """Return factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
+        """Return the whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k; raises `SingularCovarianceError`."""
         return self.covariances.whitening
 
     @cached_property
@@ -80,7 +80,7 @@ class Model:
         return Parameters.from_mixture(self.weights, self.means, self.whitening, *background)
 
     def beside(self, noise: Background | None) -> Model:
-        """Return the same components with noise; their weights, which sum to 1, are multiplied by 1 − noise.weight."""
+        """Add noise to a model without noise; the weights of the components are multiplied by 1 − noise.weight."""
         if noise is None:
             return self
         return Model((1 - noise.weight) * self.weights, self.means, self.covariances, self.family, noise)
@@ -95,19 +95,19 @@ class Model:
         return Model(weights, self.means, self.covariances, self.family)
 
     def take(self, components: Sequence[int] | Indices) -> Model:
-        """Return some of the components, in this order, with unchanged weights and without noise."""
+        """Return a model of some components, in the given order, with unchanged weights and without noise."""
         indices = np.asarray(components, dtype=np.intp)
         return Model(self.weights[indices], self.means[indices], self.covariances.take(indices), self.family)
 
     def marginal(self, indices: Indices) -> Model:
-        """Return the distribution of the features at `indices`, in this order."""
+        """Return the marginal distribution of the features at `indices`, in the given order."""
         covariances = self.covariances.marginal(indices)
         noise = None if self.noise is None else self.noise.marginal(indices)
         return Model(self.weights, self.means[:, indices], covariances, self.family.relaxed(covariances), noise)
 
 
 def free_parameters(family: Family, n_components: int, n_features: int, *, has_noise: bool = False) -> int:
-    """Return the number of free parameters of a mixture; noise has 2, its weight and volume, as in mclust."""
+    """Return the number of free parameters of a mixture; noise has two, its weight and its volume, as in mclust."""
     of_components = n_components - 1 + n_components * n_features + family.n_parameters(n_components, n_features)
     return of_components + 2 * has_noise
 
@@ -122,19 +122,19 @@ def invalid_reason(
     noun: str = "covariance",
     is_factored: bool = True,
 ) -> str | None:
-    """Return why parameters are not a valid mixture, as the end of a sentence; None if they are valid.
+    """Return the reason why parameters are not a valid mixture, for the end of a sentence; None if they are valid.
 
     Parameters
     ----------
     weights, means : same as in `Model`.
     covariances : array, which should have the shape that the covariance structure requires.
     family : covariance structure.
-    noise : noise of the mixture; None if there is no noise.
-    noun : name of the matrices in messages, because precisions are checked in the same way.
-    is_factored : whether to check the covariances by factorising them, too, which takes longer.
+    noise : noise component of the mixture; None if there is no noise.
+    noun : "covariance" or "precision" in messages, because precisions are checked in the same way.
+    is_factored : whether to check by factorisation, too, that covariances are positive definite, which takes longer.
     """
     if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
-        return f"weights of shape {weights.shape} don't go with means of shape {means.shape}"
+        return f"weights of shape {weights.shape} do not match means of shape {means.shape}"
     shape = family.shape(*means.shape)
     if covariances.shape != shape:
         return f"its {noun}s have shape {covariances.shape}, not {shape}"
@@ -149,7 +149,7 @@ def invalid_reason(
         return f"the box of its noise has shape {noise.bounds.shape}, not {(2, means.shape[1])}"
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
-        return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', with that of the noise'}"
+        return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', including the noise'}"
     if not is_factored:
         return None
     with np.errstate(all="ignore"):
@@ -157,7 +157,7 @@ def invalid_reason(
 
 
 def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
-    """Return why covariances have no density, as the end of a sentence; None if they have one."""
+    """Return the reason why covariances have no density, for the end of a sentence; None if they have a density."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
     try:

@@ -13,25 +13,25 @@ from gaussmix._src.value import Value
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Noise(Value):
-    """Settings of a uniform background in addition to the components, for `GaussianMixture(noise=…)`.
+    """Settings of the noise component, a uniform density in addition to the components, for `GaussianMixture(noise=…)`.
 
     Parameters
     ----------
     weight : float, default 0.1
-        Initial weight of the background, between 0 and 1.
+        Initial weight of the noise component, between 0 and 1.
     volume : float or array-like (2, n_features), default None
-        Volume V of the background, whose density is 1 / V, in data units to the power of d. Alternatively a box: the
-        smallest and the largest value of each feature. None uses the smaller of two boxes around all rows, one along
-        the features and one along their principal axes, as mclust's `hypvol` does.
+        Volume V of the noise component, whose density is 1 / V, in data units to the power of n_features. You can also
+        pass a box: the smallest value and the largest value of each feature. None uses the smaller of two boxes around
+        all rows, one along the features and one along the principal axes, as mclust's `hypvol` does.
 
     Raises
     ------
-    ValueError : a value is out of its range, or the box is empty.
-    TypeError : `weight` is not a number, or `volume` does not contain numbers.
+    ValueError : if a value is out of its range, or the box is empty.
+    TypeError : if `weight` is not a number, or `volume` does not contain numbers.
 
     See Also
     --------
-    gaussmix.GaussianMixture : The estimator with the parameter `noise`.
+    gaussmix.GaussianMixture : the estimator that has the parameter `noise`.
 
     Examples
     --------
@@ -55,8 +55,8 @@ class Noise(Value):
                 raise ValueError(f"volume={self.volume!r} must be a number above 0.")
         elif values.ndim != 2 or len(values) != 2 or not values.size or not (values[0] < values[1]).all():
             raise ValueError(
-                "volume must be a number, or a box (2, n_features): the smallest numbers of the features, and above "
-                f"them the largest. It is {self.volume!r:.80}."
+                "volume must be a number, or a box (2, n_features): a row with the smallest value of each feature, "
+                f"and a row with the largest. It is {self.volume!r:.80}."
             )
 
     @property
@@ -66,4 +66,4 @@ class Noise(Value):
         return None if values is None or values.ndim == 0 else values
 
 
-Noise.__module__ = "gaussmix"  # where users import it from
+Noise.__module__ = "gaussmix"  # the module from which users import

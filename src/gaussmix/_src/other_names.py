@@ -1,4 +1,4 @@
-"""Names from other packages with their equivalents in gaussmix, and errors that suggest the equivalents."""
+"""Names that other packages use, with the equivalents in gaussmix, and errors that suggest these equivalents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from inspect import signature
 from typing import Any
 
-# Names that users first try after `gaussmix.`, in lower case.
+# Names in lower case that users may look for in `gaussmix`, and what to use instead.
 OF_PACKAGE = {
     "bic": "the method bic of a fitted estimator",
     "cluster": "GaussianMixture(n_components).fit_predict(X)",
@@ -29,7 +29,7 @@ OF_PACKAGE = {
     "sample": "the method sample of a fitted estimator or mixture",
     "save": "the method save of a fitted estimator or mixture",
 }
-# Private methods of scikit-learn that other programs call, and what to call instead.
+# Private methods of scikit-learn that some programs call, and what to use instead.
 PRIVATE = {
     "_estimate_log_prob": "mixture_.component_log_density(X)",
     "_estimate_weighted_log_prob": "mixture_.component_log_density(X) + np.log(weights_)",
@@ -39,23 +39,23 @@ PRIVATE = {
     "_get_parameters": "mixture_, or weights_, means_, covariances_ and precisions_cholesky_",
     "_e_step": "score(X) and predict_proba(X)",
     "_m_step": "fit(X) with init_params=responsibilities and max_iter=0",
-    "_initialize_parameters": "fit(X) with max_iter=0, which returns the start",
+    "_initialize_parameters": "fit(X) with max_iter=0, which keeps the initial mixture",
     "_compute_precision_cholesky": "precisions_cholesky_",
     "_compute_lower_bound": "lower_bound_",
     "_check_parameters": "Mixture.from_parameters(weights, means, covariances), which checks them",
-    "_check_X": "predict(X), which checks X",
+    "_check_X": "predict(X), which also checks X",
 }
-# Attributes of fitted estimators in other packages, listed after their equivalents.
+# Equivalents in gaussmix, each with names of attributes of fitted estimators in other packages.
 _ANSWERS = {
     "aic(X)": "aic_",
-    "GaussianMixtureIC itself, which is the best after fit": "best_estimator_ best_model_",
+    "GaussianMixtureIC itself, which is the best estimator after fit": "best_estimator_ best_model_",
     "GaussianMixtureIC, which has n_components_, covariance_type_ and results_": "best_params_",
     "bic(X), or results_ of a GaussianMixtureIC": "bic_",
     "means_": "centers_ centroids_ cluster_centers_ mu_",
     "labels_": "labels classification_ clusters_ predictions_",
     "covariances_": "cov_ covariance_ covars_ covs_ sigma_ sigmas_",
     "lower_bound_": "inertia_",
-    "lower_bound_, the mean of a row, or score(X)": "log_likelihood_ loglik_ loglikelihood_",
+    "lower_bound_ (the mean per row), or score(X)": "log_likelihood_ loglik_ loglikelihood_",
     "fit(X).predict_proba(X)": "fit_transform",
     "predict_proba(X)": "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_",
     "n_components": "n_clusters",
@@ -65,9 +65,9 @@ _ANSWERS = {
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
-    "predict_proba(X): 1 less the highest of a row": "uncertainty_",
+    "predict_proba(X): 1 minus the largest value of a row": "uncertainty_",
 }
-# Names of parameters and arguments in other packages, in lower case, listed after our names.
+# Names of parameters in gaussmix, each with the names in other packages, in lower case.
 _ARGUMENTS = {
     "contamination": "fraction nu outlier_fraction outliers_fraction",
     "covariance_type": "cov_type covariance family modelname modelnames models structure structures",
@@ -94,7 +94,7 @@ OF_ARGUMENTS = {name: ours for ours, names in _ARGUMENTS.items() for name in nam
 _START_PARAMETERS = "init_params, which takes a function (X, n_components, rng), or means_init and weights_init"
 _STRUCTURE = "a covariance_type of your own (a gaussmix._src.families.base.Family)"
 _STEPS = "callbacks, max_time or verbose"
-# Private methods of scikit-learn that subclasses override, and what has the same effect here.
+# Private methods of scikit-learn that subclasses override, and what has the same effect in gaussmix.
 HOOKS = {
     "_m_step": f"restrictions, prior, covariance_type=Full(max_condition=…), or {_STRUCTURE}",
     "_e_step": "labels or X_error in fit, trim or noise",
@@ -105,7 +105,7 @@ HOOKS = {
     "_initialize": _START_PARAMETERS,
     "_initialize_parameters": _START_PARAMETERS,
     "_compute_lower_bound": 'callbacks, which can end a fit, or tol="auto"',
-    "_check_parameters": "a fit of your own, which calls super().fit",
+    "_check_parameters": "your own method fit, which calls super().fit",
     "_print_verbose_msg_init_beg": _STEPS,
     "_print_verbose_msg_iter_end": _STEPS,
     "_print_verbose_msg_init_end": _STEPS,
@@ -116,7 +116,7 @@ HOOKS = {
 
 
 def of_package(name: str, ours: Collection[str]) -> str:
-    """Suggest a public name for an unknown one, as the end of a sentence; return an empty string if none is similar."""
+    """Return the end of a sentence that suggests a public name for an unknown name; empty if no name is similar."""
     if name.isidentifier() and find_spec(f"gaussmix.{name}"):
         return f" yet: import gaussmix.{name}"
     if name.endswith("Display"):
@@ -132,20 +132,20 @@ def check_hooks_of(cls: type) -> None:
     """Raise TypeError if a class overrides a private method of scikit-learn, because gaussmix would not call it."""
     for name in HOOKS.keys() & vars(cls).keys():
         raise TypeError(
-            f"{cls.__name__} defines {name}, which scikit-learn's fit calls and gaussmix's does not. Use {HOOKS[name]}."
+            f"{cls.__name__} defines {name}, which is never called by gaussmix's fit. Use {HOOKS[name]} instead."
         )
 
 
 def check_attribute(estimator: Any, name: str) -> None:
-    """Raise AttributeError if an attribute has another name here, or belongs to another object."""
+    """Raise AttributeError if an attribute has another name in gaussmix, or belongs to another object."""
     owner, kind = type(estimator), type(estimator).__name__
-    if name in owner._attributes and not hasattr(owner, name):  # only `fit` sets it
+    if name in owner._attributes and not hasattr(owner, name):  # set only by `fit`
         estimator._check_fitted()
     if name in PRIVATE:
         raise AttributeError(f"{kind} has no {name}, which is private in scikit-learn: use {PRIVATE[name]}.")
     if name == "cutoff_" and hasattr(owner, name):
         estimator._check_fitted()
-        raise AttributeError(f"This {kind} has no cutoff_, which only a fit with trim leaves.")
+        raise AttributeError(f"This {kind} has no cutoff_, because it was not fitted with trim.")
     if name[0] == "_" or hasattr(owner, name) or name in owner.__dataclass_fields__:
         return
     Mixture, bare = import_module("gaussmix").Mixture, name.removesuffix("_")
@@ -154,19 +154,19 @@ def check_attribute(estimator: Any, name: str) -> None:
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
     other = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
-    if other:  # raised without obj, because Python would then add its own suggestion
+    if other:  # obj is None, because Python would otherwise add a suggestion
         raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:
-    """Suggest the parameters that an unknown argument may stand for, as a sentence."""
+    """Return a sentence that suggests which parameter an unknown argument may stand for."""
     other = OF_ARGUMENTS.get(name.lower())
     near = [other] if other in ours else get_close_matches(name.lower(), ours, 1)
-    return f"Use {near[0]}." if near else f"There are {', '.join(ours)}."
+    return f"Use {near[0]}." if near else f"Use one of {', '.join(ours)}."
 
 
 def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
-    """Return the error of `set_params` for the first of these parameters that an estimator does not have."""
+    """Return the error of `set_params` for the first of `names` that is not a parameter of the estimator."""
     ours = estimator._get_param_names()
     unknown = next(name for name in names if name.partition("__")[0] not in ours)
     hint = of_arguments(unknown, ours)
@@ -174,24 +174,24 @@ def parameter_error(estimator: Any, names: Collection[str]) -> ValueError:
 
 
 def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> TypeError:
-    """Return the error of a call with unsupported arguments, with the estimator's name and a suggestion."""
+    """Return the error for a call with wrong arguments, which names the estimator and suggests a correction."""
     name, (_, *ours) = method.__name__, signature(method).parameters.values()
     owner, unknown = type(estimator), re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not hasattr(owner, name):
-        return TypeError(f"{name}() is for an estimator. Make one first: GaussianMixture(n_components).{name}(…).")
+        return TypeError(f"{name}() needs an estimator. Create one first: GaussianMixture(n_components).{name}(…).")
     if unknown is None:
         needed = [each.name for each in ours if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
         hint = f"Call {name}({', '.join(needed)})."
         if "positional arguments but" in str(error):
             by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
-            hint = f"Give the others by name: {', '.join(by_name[:2])}."
+            hint = f"Pass the other arguments by name: {', '.join(by_name[:2])}."
     else:
         hint = of_arguments(unknown[1], [each.name for each in ours])
         parameter = OF_ARGUMENTS.get(unknown[1], unknown[1])
         if name != "__init__" and parameter in owner._get_param_names():
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name == "__init__" and parameter in signature(owner.fit).parameters:
-            hint = f"Give it to fit: fit(X, {parameter}=…)."
+            hint = f"Pass it to fit: fit(X, {parameter}=…)."
         elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
             hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."
     text = str(error).replace(method.__qualname__, f"{owner.__name__}.{name}".removesuffix(".__init__"))

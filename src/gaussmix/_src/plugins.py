@@ -1,4 +1,4 @@
-"""Extensions from other packages, found by their entry points. Entry points are searched only if a name is unknown."""
+"""Extensions from other packages, which are found by entry points. Entry points are searched for unknown names only."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 @cache
 def points(group: str) -> Mapping[str, EntryPoint]:
-    """Return the entry points of a group in all installed packages, by name."""
-    from importlib.metadata import entry_points  # 40 ms, which a fit with built-in parts does not wait for
+    """Return a mapping from names to the entry points of a group in all installed packages."""
+    from importlib.metadata import entry_points  # a local import, because it takes 40 ms
 
     return {point.name: point for point in entry_points(group=group)}
 
 
 def load(group: str, name: str) -> Any:
-    """Import what a package offers under a name in "gaussmix.families" or "gaussmix.sources"; None if none does.
+    """Import the object that a package registers by an entry point; return None if no package registers this name.
 
-    Raises ImportError if the package can't be imported.
+    `group` is "gaussmix.families" or "gaussmix.sources". Raises ImportError if the package can't be imported.
     """
     point = points(group).get(name)
     if point is None:
@@ -30,4 +30,4 @@ def load(group: str, name: str) -> Any:
         return point.load()
     except Exception as error:
         package = point.dist.name if point.dist else point.value
-        raise ImportError(f"The package {package!r} offers {name!r}, but {point.value!r} fails: {error}") from error
+        raise ImportError(f"{package!r} offers {name!r}, but importing {point.value!r} fails: {error}") from error

@@ -11,8 +11,8 @@ from gaussmix._src.checks import check_finite, check_positive, check_within
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
-SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also used by prior="default"
-_MAX_ASYMMETRY = 1e-8  # relative to the standard deviations
+SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also for prior="default"
+_MAX_ASYMMETRY = 1e-8  # largest difference of correlations
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,12 +26,12 @@ class Dirichlet(Value):
 
     Raises
     ------
-    ValueError : a value is below 1 or not finite, or there is more than one axis.
-    TypeError : `weights` is neither a number nor an array of numbers.
+    ValueError : if a value is below 1 or not finite, or `weights` has more than one axis.
+    TypeError : if `weights` is neither a number nor an array of numbers.
 
     See Also
     --------
-    gaussmix.NormalInverseWishart : A prior on means and covariances, and optionally on weights.
+    gaussmix.NormalInverseWishart : prior on means and covariances, and optionally on weights.
 
     Examples
     --------
@@ -52,44 +52,45 @@ class Dirichlet(Value):
 class NormalInverseWishart(Value):
     """Normal inverse Wishart prior on means and covariances, and optionally on weights, for `GaussianMixture(prior=…)`.
 
-    The means are normally distributed about a common centre, and the covariances are inverse Wishart::
+    The means are normally distributed about a common centre, and the covariances have an inverse Wishart distribution::
 
         p(μ_k, Σ_k) ∝ |Σ_k|^(−(ν + d + 2) / 2) exp(−½ tr(Λ Σ_k⁻¹) − ½ κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p))
 
-    Fits then maximise the posterior density. A parameter that is None is chosen as in Fraley & Raftery (2007), so
-    ``NormalInverseWishart()`` is the same as ``prior="default"``.
+    Fits with this prior maximise the posterior density. Parameters that are None get the values of Fraley & Raftery
+    (2007), so that ``NormalInverseWishart()`` is the same as ``prior="default"``.
 
     Parameters
     ----------
     mean : array-like (n_features,), default None
-        μ_p, data units, the point to which means are shrunk. None uses the mean of the rows.
+        Point μ_p, in data units, to which means are shrunk. None uses the mean of the rows.
     shrinkage : float, default 0.01
-        κ ≥ 0, the number of rows that `mean` counts for. With 0, means are not shrunk.
+        Weight κ ≥ 0 of `mean`, as a number of rows. With 0, means are not shrunk.
     scale : float or array-like (n_features,) or (n_features, n_features), default None
-        Λ, data units². A number stands for the same value in every feature, and n_features numbers for a diagonal
-        matrix. Structures without orientation use the diagonal of Λ, and spherical ones its mean. None uses the
-        covariance of the rows divided by K^(2 / n_features): its diagonal for factor analysers, and the mean of its
-        diagonal for structures without orientation.
+        Scale Λ, in data units². A number means the same value for every feature, and n_features numbers mean a diagonal
+        matrix. Structures without orientation use only the diagonal of Λ, and spherical structures the mean of the
+        diagonal. None uses the covariance of the rows divided by K^(2 / n_features): only the diagonal for factor
+        analysers, and the mean of the diagonal for structures without orientation.
     dof : float, default None
-        Degrees of freedom ν, above n_features − 1 for structures with matrices, and above 0 for other structures. None
-        uses n_features + 2, or 3 for factor analysers.
+        Degrees of freedom ν, above n_features − 1 for structures with covariance matrices, and above 0 for other
+        structures. None uses n_features + 2, or 3 for factor analysers.
     weights : float or array-like (n_components,), default None
-        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights; None for no such prior.
+        Concentration α ≥ 1 of an additional `Dirichlet` prior on the weights. With None, the weights have no prior.
 
     Raises
     ------
-    ValueError : a value is not finite or out of its range, an array has the wrong shape, or `scale` is not a
+    ValueError : if a value is not finite or out of its range, an array has the wrong shape, or `scale` is not a
         covariance.
-    TypeError : a value is neither a number nor an array of numbers.
+    TypeError : if a value is neither a number nor an array of numbers.
 
     See Also
     --------
-    gaussmix.GaussianMixture : The estimator with the parameter `prior`.
-    gaussmix.Dirichlet : A prior on the weights alone.
+    gaussmix.GaussianMixture : the estimator that has the parameter `prior`.
+    gaussmix.Dirichlet : prior on the weights only.
 
     Notes
     -----
-    The number of rows that ν adds to a component depends on the structure, as a table in `docs/guide/priors.md` shows.
+    ν acts like additional rows in a component. The number of these rows depends on the structure; see the table in
+    `docs/guide/priors.md`.
 
     References
     ----------
@@ -116,32 +117,32 @@ class NormalInverseWishart(Value):
     def __post_init__(self) -> None:
         mean, scale = self._arrays()
         if mean is not None and (mean.ndim != 1 or not mean.size):
-            raise ValueError(f"mean must have the shape (n_features,), not {mean.shape}.")
+            raise ValueError(f"mean must have shape (n_features,), but has shape {mean.shape}.")
         check_within("shrinkage", self.shrinkage, "a finite number ≥ 0", lambda index: 0 <= index < np.inf)
         if scale is not None:
             _check_scale(scale)
         if self.dof is not None:
             check_positive("dof", self.dof)
         if mean is not None and scale is not None and scale.ndim and len(mean) != len(scale):
-            raise ValueError(f"mean has {len(mean)} features, and scale has {len(scale)}.")
+            raise ValueError(f"mean has {len(mean)} features, but scale has {len(scale)}.")
         if self.weights is not None:
             _check_concentration(self.weights)
 
     def _arrays(self) -> tuple[Array | None, Array | None]:
-        """Return `mean` (n_features,) and `scale` (), (n_features,) or (n_features, n_features) as arrays, or None."""
+        """Return `mean` and `scale` as arrays, or None; `scale` is a number, variances or a matrix."""
         mean = None if self.mean is None else check_finite("mean", self.mean)
         return mean, None if self.scale is None else check_finite("scale", self.scale)
 
 
 def _check_concentration(weights: float | ArrayLike) -> None:
-    """Raise ValueError or TypeError if `weights` is not a valid concentration α."""
+    """Raise ValueError or TypeError if `weights` is not a valid Dirichlet concentration α."""
     result = check_finite("weights", weights)
     if result.ndim > 1 or not result.size:
-        raise ValueError(f"weights must be a number or have the shape (n_components,), not {result.shape}.")
+        raise ValueError(f"weights must be a number or have shape (n_components,), but has shape {result.shape}.")
     if result.min() < 1:
         raise ValueError(
-            f"weights={result.min():g} must be at least 1: below 1 the density has no maximum, because it grows "
-            "without bound where a weight goes to 0."
+            f"weights={result.min():g} must be at least 1. Below 1, the prior density has no maximum, because it "
+            "grows without bound as a weight goes to 0."
         )
 
 
@@ -162,4 +163,4 @@ def _check_scale(scale: Array) -> None:
             raise ValueError("scale is not positive definite.")
 
 
-Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # where users import them from
+Dirichlet.__module__ = NormalInverseWishart.__module__ = "gaussmix"  # the module from which users import

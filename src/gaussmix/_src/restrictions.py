@@ -27,18 +27,18 @@ class Restrictions(Value):
         Lower bound on every weight, at most 1 / K.
     fixed_means, fixed_covariances, fixed_weights : list of int, default None
         Indices of the components whose mean, covariance or weight does not change. The fixed values are taken from
-        `means_init`, from `covariances_init` or `precisions_init`, or from `weights_init`. If a covariance structure
-        makes covariances depend on each other, the covariances of only some components can't be fixed.
+        `means_init`, from `covariances_init` or `precisions_init`, or from `weights_init`. If the covariance
+        structure makes covariances depend on each other, you must fix the covariances of all components or of none.
 
     Raises
     ------
-    ValueError : a value is out of its range, a component is named twice, or `equal_weights` contradicts
+    ValueError : if a value is out of its range, a component is named twice, or `equal_weights` contradicts
         `fixed_weights`.
-    TypeError : a value has the wrong type.
+    TypeError : if a value has the wrong type.
 
     See Also
     --------
-    gaussmix.GaussianMixture : The estimator with the parameter `restrictions`.
+    gaussmix.GaussianMixture : the estimator that has the parameter `restrictions`.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Restrictions(Value):
             raise ValueError("equal_weights=True contradicts fixed_weights. Remove one of them.")
 
     def fixed_components(self, name: str) -> list[int]:
-        """Return the components that a parameter names, in ascending order.
+        """Return the indices of the components that a parameter names, in ascending order.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Restrictions(Value):
 
         Raises
         ------
-        TypeError, ValueError : the parameter is not a list of integers, or names a component twice.
+        TypeError, ValueError : if the parameter is not a list of integers, or names a component twice.
         """
         value = getattr(self, name)
         if value is None:
@@ -82,17 +82,17 @@ class Restrictions(Value):
             numbers = list(value)
         except TypeError:
             raise ParameterTypeError(
-                f"{name} must be a list of numbers of components, or None, not {value!r}."
+                f"{name} must be a list of indices of components, or None, not {value!r}."
             ) from None
         for number in numbers:
             if isinstance(number, bool) or not isinstance(number, Integral):
-                raise ParameterTypeError(f"{name} must be a list of numbers of components, but it holds {number!r}.")
+                raise ParameterTypeError(f"{name} must be a list of indices of components, but it holds {number!r}.")
             if number < 0:
-                raise ValueError(f"{name} names component {number}. Components are numbered from 0.")
+                raise ValueError(f"{name} names component {number}, but components are numbered from 0.")
         result = sorted({int(number) for number in numbers})
         if len(result) < len(numbers):
             raise ValueError(f"{name}={value!r} names a component twice.")
         return result
 
 
-Restrictions.__module__ = "gaussmix"  # where users import it from
+Restrictions.__module__ = "gaussmix"  # the module from which users import

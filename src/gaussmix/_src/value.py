@@ -1,4 +1,4 @@
-"""The base class of parameters of an estimator that have parameters themselves, such as `FactorAnalyzer(3)`."""
+"""The base class of objects such as `FactorAnalyzer(3)`: parameters of an estimator that have parameters themselves."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 
 from gaussmix._src.errors import listed
 
-VALUES: dict[str, type[Value]] = {}  # classes by name, for model files
+VALUES: dict[str, type[Value]] = {}  # from names to classes, for model files
 
 
 class Value:
-    """A value that is compared, displayed and copied by the parameters of its constructor.
+    """A parameter object that is compared, displayed and copied by the parameters of its constructor.
 
-    scikit-learn's `clone` can copy it, and a grid search can set its parameters: `covariance_type__max_condition`. The
-    constructor stores its arguments unchanged, because `clone` compares them by identity.
+    scikit-learn's `clone` can copy such an object, and a grid search can set its parameters, for example
+    `covariance_type__max_condition`. The constructor stores its arguments unchanged, because `clone` compares them by
+    identity.
     """
 
     def __init_subclass__(cls) -> None:
@@ -27,18 +28,18 @@ class Value:
     @classmethod
     @cache
     def _defaults(cls) -> dict[str, Any]:
-        """Return the parameters of the constructor, with their defaults."""
+        """Return a dict from the names of the constructor's parameters to the default values."""
         return {name: parameter.default for name, parameter in signature(cls).parameters.items()}
 
     @property
     def non_default_params(self) -> dict[str, Any]:
-        """Return the parameters that differ from their defaults, with arrays as lists."""
+        """Return the parameters that differ from their defaults, as a dict; arrays are converted to lists."""
         values, usual = self.get_params(), self._defaults()
         changed = {name: plain(value) for name, value in values.items() if value is not usual[name]}
         return {name: value for name, value in changed.items() if value != usual[name]}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name.
+        """Return a dict from the names of the parameters to their values.
 
         Parameters
         ----------
@@ -47,20 +48,20 @@ class Value:
         return {name: getattr(self, name, default) for name, default in self._defaults().items()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters; if one is not valid, nothing is changed.
+        """Change parameters. If one of the new values is invalid, no parameter is changed.
 
         Parameters
         ----------
-        params : parameters of the constructor.
+        params : new values of parameters of the constructor, as keyword arguments.
 
         Raises
         ------
-        ValueError, TypeError : the parameter does not exist, or its value is not valid.
+        ValueError, TypeError : if a parameter does not exist, or its value is invalid.
         """
         values = self.get_params()
         for name in params:
             if name not in values:
-                raise ValueError(f"{type(self).__name__} has no parameter {name!r:.60}; it has {listed(list(values))}.")
+                raise ValueError(f"{type(self).__name__} has no parameter {name!r:.60}; use {listed(list(values))}.")
         vars(self).update(vars(type(self)(**values | params)))
         return self
 
@@ -68,7 +69,7 @@ class Value:
         return self is other or (type(self) is type(other) and self.non_default_params == other.non_default_params)
 
     def __hash__(self) -> int:
-        return hash(type(self))  # because parameters may change
+        return hash(type(self))  # independent of the parameters, which may change
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.non_default_params.items())

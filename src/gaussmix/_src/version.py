@@ -1,4 +1,4 @@
-"""The version of gaussmix, in a module without slow imports, so that `gaussmix --version` is fast."""
+"""The version of gaussmix. This module has no slow imports, so that `gaussmix --version` is fast."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version

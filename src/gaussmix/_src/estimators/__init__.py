@@ -1,4 +1,4 @@
-"""The estimators, which follow scikit-learn's interface: its names, its meanings and its warnings.
+"""The estimators, which follow scikit-learn's interface: names, meanings and warnings are the same.
 
 Modules that only some estimators need are imported at their first use.
 """

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
-    """Return the loadings or noise variances of each component, even if all share them; raises AttributeError."""
+    """Return one array of loadings or noise variances per component, even if all components share one array."""
     covariances = model.covariances
     if not isinstance(covariances, LowRank):
-        raise AttributeError(f"covariance_type={model.family.name!r} has no loadings and noise variances.")
+        raise AttributeError(f"covariance_type={model.family.name!r} has neither loadings nor noise variances.")
     shared = getattr(covariances, name)
     values = np.broadcast_to(shared, (model.n_components, *shared.shape[1:]))
     is_tiny = name == "noise" and values.min() < np.finfo(dtype).tiny
@@ -44,7 +44,7 @@ def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
 
 
 def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:
-    """Return covariances, precisions or factors in `dtype`, or in float64 if a variance would be rounded to 0."""
+    """Convert covariances, precisions or factors to `dtype`; keep float64 if `dtype` would round a variance to 0."""
     if matrices.variances().min() < np.finfo(dtype).tiny:
         return matrices.array
     return narrowed(matrices.array, dtype)
@@ -58,36 +58,36 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
 
 
 class MixtureAttributes(Estimator):
-    """The fitted arrays, in the type of the training data if it can represent them; `mixture_` has them in float64."""
+    """The fitted arrays, in the dtype of the training data if that dtype can represent the values, else in float64."""
 
     weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
-    """Weights (n_components,), which sum to 1 minus the weight of noise."""
+    """Weights (n_components,), which sum to 1, or to 1 minus the weight of the noise component."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
     """Means (n_components, n_features), data units."""
     covariances_: FittedArray = FittedArray(
         lambda model, dtype: _narrowed_matrices(model.covariances.to_simple_form(), dtype)
     )
-    """Covariances in the shape of the structure, (n_components, n_features, n_features) for "full"; data units²."""
+    """Covariances, data units²; the structure sets the shape: (n_components, n_features, n_features) for "full"."""
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
-    """Inverses of the covariances, in the same shape."""
+    """Inverses of the covariances, in the same shape as `covariances_`."""
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
     """Upper triangular factors C of the precisions, C Cᵀ = Σ⁻¹; square roots for diagonal covariances."""
     loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
     """Loadings Λ (n_components, n_features, n_factors) of factor analysers."""
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
-    """Variances Ψ (n_components, n_features) of factor analysers, data units²."""
+    """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints of this class, which replace hints in OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # a reference to the rows of the fit, their labels, or why there are none
-    labels_: NDArray[np.int64]  # not a property, because notebooks read all properties to show an estimator
-    """Labels of the rows of the fit, `predict(X)`, computed on first access."""
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used before OF_FITTED
+    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored
+    labels_: NDArray[np.int64]  # not a property, because notebooks would compute it to show an estimator
+    """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod
     def predict(self, X: ArrayLike) -> NDArray[np.int64]: ...
 
     @property
     def mixture_(self) -> Mixture:
-        """The fitted distribution, in float64."""
+        """The fitted mixture distribution, in float64."""
         return self._fitted.mixture
 
     @mixture_.setter
@@ -97,11 +97,11 @@ class MixtureAttributes(Estimator):
         if not isinstance(mixture, Mixture):
             raise ParameterTypeError(f"mixture_ must be a gaussmix.Mixture, not {mixture!r:.60}.")
         self._become(mixture._model, mixture.feature_names)
-        vars(self._fitted)["mixture"] = mixture  # keeps the values that the mixture has already computed
+        vars(self._fitted)["mixture"] = mixture  # keeps the same object, with its cached values
 
     @property
     def noise_weight_(self) -> float:
-        """Weight of the background; 0 if there is none."""
+        """Weight of the noise component; 0 if the fit has no noise component."""
         noise = self._fitted.model.noise
         return 0.0 if noise is None else noise.weight
 
@@ -110,7 +110,7 @@ class MixtureAttributes(Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
-            _ = self._fitted  # Reading it applies changes by hand.
+            _ = self._fitted  # Reading `_fitted` applies changes by hand.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
         if isinstance(state.get("_rows"), ref):  # A weak reference is valid only in this process.
@@ -124,15 +124,15 @@ class MixtureAttributes(Estimator):
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
                 return self._labels()
-            if name in self._attributes:  # `fit` sets these attributes.
+            if name in self._attributes:  # Only `fit` sets the attributes in `_attributes`.
                 self._check_fitted()
             from gaussmix._src.other_names import check_attribute
 
             check_attribute(self, name)
-            return object.__getattribute__(self, name)  # raises the error of Python or of the attribute
+            return object.__getattribute__(self, name)  # raises the usual AttributeError
 
     def _stored(self) -> FitResult | None:
-        """Return the fit without later changes by hand; None if there is no fit."""
+        """Return the result of `fit` before any changes by hand; None if the estimator is not fitted."""
         return vars(self).get("_fitted")
 
     def _update_fitted(self) -> None:
@@ -148,8 +148,8 @@ class MixtureAttributes(Estimator):
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: {sentence}")
         if fitted is None and names_several(self.covariance_type):
             raise ValueError(
-                f"covariance_type={self.covariance_type!r:.60} names several structures, but these arrays have one. "
-                "Set mixture_ instead."
+                f"covariance_type={self.covariance_type!r:.60} names several structures, but arrays set by hand "
+                "need one. Set mixture_ instead."
             )
         base, family = (None, check_family(self)) if fitted is None else (fitted.model, fitted.model.family)
         dtype = changed["means_"].dtype if "means_" in changed else None
@@ -159,59 +159,59 @@ class MixtureAttributes(Estimator):
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
     def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
-        """Return the arrays that are still valid, with the values of the new mixture; others are computed when read."""
+        """Return the arrays whose shape and dtype are still valid, after writing the new mixture's values into them."""
         still, matrices = {}, set(MATRICES)
         for name, array in arrays.items():
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                array.values[...] = now.values  # in place, because the user may write into this array again
+                array.values[...] = now.values  # in place, because the user may still hold the array
                 array.before, still[name] = now.before, array
         return still
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
-        """Replace the fit by a model that was set by hand, with arrays of type `dtype`."""
+        """Replace the result of the fit by a model that the user has set; `dtype` is the type of the fitted arrays."""
         fitted = FitResult.from_user_model(model, names, self._stored())
         self._fitted = fitted if dtype is None else replace(fitted, dtype=dtype)
         self._rows = "fit did not find this mixture"
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Store labels of the rows of the fit for `labels_` if they are an array, and return them."""
+        """Return the labels of the training rows; if they are a NumPy array, store them first, as `labels_`."""
         if isinstance(labels, np.ndarray):
             self._rows = labels
         return labels
 
     def _labels(self) -> NDArray[np.int64]:
-        """Return the labels of the rows of the fit, and store them; raises NotFittedError or AttributeError."""
+        """Return the labels of the training rows, and store them; raises NotFittedError or AttributeError."""
         self._check_fitted()
         rows = vars(self).get("_rows")
         if isinstance(rows, np.ndarray):
             return rows
         X = rows() if isinstance(rows, ref) else None
         if X is None:
-            why = rows if isinstance(rows, str) else "this one was loaded, copied or fitted in parts"
-            why = "their array is gone" if isinstance(rows, ref) else why
+            why = rows if isinstance(rows, str) else "this estimator was loaded, copied or fitted in parts"
+            why = "the array X no longer exists" if isinstance(rows, ref) else why
             raise AttributeError(
-                f"{type(self).__name__} has no labels_: a fit keeps no rows, and {why}. Call predict(X) or "
-                "fit_predict(X)."
+                f"{type(self).__name__} has no labels_, because a fit does not store X, and {why}. "
+                "Call predict(X) or fit_predict(X)."
             )
         return self._labelled(self.predict(X))
 
     def _n_parameters(self) -> int:
-        """Return the number of free parameters; scikit-learn's name of `n_parameters_`."""
+        """Return the number of free parameters: scikit-learn has this method instead of `n_parameters_`."""
         return self.n_parameters_
 
     def _set_parameters(self, params: tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]) -> None:
-        """Replace the fit by the mixture of weights, means and covariances; precision factors are computed again."""
+        """Replace the fit by the mixture with these weights, means and covariances; ignore the precision factors."""
         from gaussmix._src.mixture.mixture import Mixture
 
         weights, means, covariances = (np.asarray(value) for value in params[:3])
-        proportions = weights / weights.sum()  # scikit-learn passes masses instead of proportions.
+        proportions = weights / weights.sum()  # scikit-learn passes weights that need not sum to 1.
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Replace the fit by the M-step for responsibilities (n_samples, n_components), and use `precisions_init`."""
+        """Replace the fit by an M-step with responsibilities (n_samples, n_components); use any `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

@@ -1,4 +1,4 @@
-"""The base class of all estimators: a mixture as the result of `fit`, checks of rows, and model files."""
+"""The base class of all estimators: it stores the fitted mixture, checks rows, and writes and reads model files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DTYPES = ("float32", "float64")
 
 
 class FittedAttribute(ABC, Generic[T]):
-    """A descriptor of an attribute that is computed from the result of the fit."""
+    """A descriptor for an attribute that is computed from the result of the fit."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -52,11 +52,11 @@ class FittedAttribute(ABC, Generic[T]):
 
     @abstractmethod
     def _read(self, estimator: Any) -> T:
-        """Return the value for a fitted estimator; raises AttributeError if there is none, or NotFittedError."""
+        """Return the value; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""
 
 
 class FittedValue(FittedAttribute[T]):
-    """A descriptor of the attribute `name_`, which is the field `name` of the fit result; it can be set after a fit."""
+    """A descriptor for an attribute `name_` that reads or replaces the field `name` of the fit result."""
 
     def _read(self, estimator: Any) -> T:
         value: T | None = getattr(estimator._fitted, self._name.removesuffix("_"))
@@ -70,7 +70,7 @@ class FittedValue(FittedAttribute[T]):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Estimator(BaseEstimator):
-    """An estimator whose fit results in a mixture, and which model files can contain; its fields are its parameters."""
+    """An estimator that fits a mixture and can be saved in a model file; the dataclass fields are its parameters."""
 
     converged_: ClassVar[FittedValue[bool]] = FittedValue()
     """Whether EM converged within `max_iter` steps in the best run."""
@@ -99,14 +99,14 @@ class Estimator(BaseEstimator):
     """Number of columns of X."""
     feature_names_in_: NDArray[Any] = field(init=False)
     """Names of the columns of X, if all are strings."""
-    _attributes: ClassVar[Mapping[str, Reader]] = {}  # attributes outside `_fitted` that `fit` sets and files contain
-    _needs_attributes: ClassVar[bool] = True  # whether methods need all of these attributes
-    # Names of the features if a predictor fits this estimator to an array without names.
+    _attributes: ClassVar[Mapping[str, Reader]] = {}  # saved attributes that are not in `_fitted`
+    _needs_attributes: ClassVar[bool] = True  # whether model files must contain all `_attributes`
+    # Feature names to use if a predictor, such as a classifier, fits this estimator to an array without column names.
     _names_without_frame: Sequence[str] | None = field(init=False, default=None)
 
     @property
     def _fitted(self) -> FitResult:
-        """The result of the fit; raises NotFittedError before it, and ValueError if arrays set by hand are invalid."""
+        """The result of `fit`; raises NotFittedError before `fit`, and ValueError if arrays set by hand are invalid."""
         fields = vars(self)
         if "_arrays" in fields or "_fitted" not in fields:
             self._update_fitted()
@@ -116,26 +116,26 @@ class Estimator(BaseEstimator):
     def _fitted(self, fitted: FitResult) -> None:
         before = vars(self).get("_fitted")
         if before is None or before.model is not fitted.model:
-            for name in ("_arrays", "_rows"):  # These belong to the previous mixture.
+            for name in ("_arrays", "_rows"):  # Both attributes belong to the previous mixture.
                 self.__dict__.pop(name, None)
         self.__dict__["_fitted"] = fitted
 
     def _update_fitted(self) -> None:
-        """Bring `_fitted` up to date; raises NotFittedError if there is no fit."""
-        raise NotFittedError(  # scikit-learn's sentence
+        """Update `_fitted` after changes by hand; raises NotFittedError if the estimator is not fitted."""
+        raise NotFittedError(  # the same text as in scikit-learn
             f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
             "using this estimator."
         )
 
     def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # By default, Dask uses only the parameters, so that two fits look equal.
+        return type(self), vars(self)  # Dask would compare only the parameters, so two fits would look equal.
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
 
     @property
     def mixture_(self) -> Mixture:
-        """The fitted distribution, in float64."""
+        """The fitted mixture distribution, in float64."""
         return self._fitted.mixture
 
     @property
@@ -154,39 +154,40 @@ class Estimator(BaseEstimator):
             return super().set_params(**params)
 
     def save(self, path: PathOrFile) -> None:
-        """Write the fitted estimator to a model file; if writing fails, no incomplete file is left.
+        """Write the fitted estimator to a model file. If writing fails, no incomplete file remains.
 
         The file contains the mixture, the parameters, the fitted attributes, and the names and type of the features.
 
         Parameters
         ----------
-        path : path of the file, by convention "….gmm"; an existing file is replaced. Or a binary file open for writing.
+        path : path of the file, by convention with the extension ".gmm", or a binary file object that is open for
+            writing. An existing file is replaced.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        TypeError : path is neither a path nor a binary file.
-        ValueError : a parameter is a function or another object that can't be stored, or has millions of numbers.
-        OSError : the file can't be written.
+        NotFittedError : if the estimator is not fitted.
+        TypeError : if `path` is neither a path nor a binary file object.
+        ValueError : if a parameter can't be stored, because it is a function or has millions of numbers, for example.
+        OSError : if the file can't be written.
         """
         self._check_fitted()
         write_estimator(path, self)
 
     @classmethod
     def load(cls, path: PathOrFile) -> Self:
-        """Read a fitted estimator from a model file, in the state in which it was saved; no code in it is executed.
+        """Read a fitted estimator from a model file; no code from the file is executed.
 
         Parameters
         ----------
-        path : path of a file that `save` of this or an earlier version, or the command line, has written. Or a binary
-            file open for reading.
+        path : path of a file that was written by `save` or by the command line, in this or an earlier version of
+            gaussmix, or a binary file object that is open for reading.
 
         Raises
         ------
-        InvalidModelFileError : the file is damaged, truncated, not a model file, or has a layout of a later version.
-        TypeError : path is neither a path nor a binary file.
-        ValueError : the file contains only a mixture, or another estimator.
-        OSError : the file does not exist or can't be read.
+        InvalidModelFileError : if the file is damaged, truncated, not a model file, or of a later version of gaussmix.
+        TypeError : if `path` is neither a path nor a binary file object.
+        ValueError : if the file contains only a mixture, or an estimator of another class.
+        OSError : if the file does not exist or can't be read.
         """
         return cls._from_file(path, *formats.model_file.read(path))
 
@@ -195,10 +196,10 @@ class Estimator(BaseEstimator):
         """Return the estimator from the contents of a file; errors are the same as in `load`."""
         details, saved, name = record.details, record.details.estimator, formats.files.describe_file(path)
         if saved is None:
-            raise ValueError(f"{name} holds a mixture without an estimator: read it by Mixture.load.")
+            raise ValueError(f"{name} holds a mixture, not an estimator: read it with Mixture.load.")
         if saved.name != cls.__name__:
             kind = f"{saved.name:.60}"
-            raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it by {kind}.load.")
+            raise ValueError(f"{name} holds a fitted {kind}, not a {cls.__name__}: read it with {kind}.load.")
         try:
             return cls._restored(saved, model, details.feature_names, details.dtype)
         except Damaged as damage:
@@ -206,12 +207,12 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def _restored(cls, saved: EstimatorRecord, model: Model, names: tuple[str, ...] | None, dtype: str | None) -> Self:
-        """Return the estimator of a record and a model; raises `Damaged`."""
+        """Return the estimator that a record and a model describe; raises `Damaged` if they are invalid."""
         unknown = [key for key in saved.parameters if key not in cls._get_param_names()]
         if unknown:
-            raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer one may")
+            raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer version may have it")
         if dtype not in _DTYPES:
-            raise Damaged(f"its data were {dtype!r:.40}, which no estimator reads")
+            raise Damaged(f"its training data have type {dtype!r:.40}, which no estimator supports")
         parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
         estimator = cls(**parameters)
         lacking = [key for key in cls._attributes if key not in saved.attributes]
@@ -223,7 +224,7 @@ class Estimator(BaseEstimator):
         return estimator
 
     def _wake(self, own: Mapping[str, Any]) -> None:
-        """Set attributes outside `_fitted` from a file; raises `Damaged` if they contradict the mixture."""
+        """Set the attributes in `_attributes` from a file; raises `Damaged` if the values contradict the mixture."""
         for name, value in own.items():
             try:
                 setattr(self, name, value)
@@ -231,11 +232,11 @@ class Estimator(BaseEstimator):
                 raise Damaged(f"{name!r} in its header is of the wrong type") from None
 
     def _own(self) -> dict[str, Any]:
-        """Return the attributes outside `_fitted`, for a file."""
+        """Return the attributes in `_attributes`, which a model file stores in addition to `_fitted`."""
         return {name: getattr(self, name) for name in self._attributes if hasattr(self, name)}
 
     def _expect_features(self) -> None:
-        """Set the number and the names of the features that later rows must have, from the mixture."""
+        """Set `n_features_in_` and `feature_names_in_`, which later rows must match, from the fitted mixture."""
         fitted = self._fitted
         self.n_features_in_ = fitted.model.n_features
         self.__dict__.pop("feature_names_in_", None)
@@ -244,7 +245,7 @@ class Estimator(BaseEstimator):
 
     @property
     def _names(self) -> Sequence[str] | None:
-        """The names of the features in `fit`; None if they had none."""
+        """The feature names of the training data; None if the training data had no names."""
         return vars(self).get("feature_names_in_", self._names_without_frame)
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
@@ -255,7 +256,7 @@ class Estimator(BaseEstimator):
             return text
 
     def _repr_html_inner(self) -> str:
-        """Return a summary of the fit, and below it scikit-learn's box of parameters; before `fit`, only the box."""
+        """Return HTML with a summary of the fit, if there is one, followed by scikit-learn's box of parameters."""
         try:
             page = report.reading.as_html(self._fit_facts()) if "_fitted" in vars(self) else ""
             return page + super()._repr_html_inner()
@@ -275,7 +276,7 @@ class Estimator(BaseEstimator):
         _ = self._fitted
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """Check X for a fitted estimator and return its source; raises NotFittedError, ValueError or TypeError."""
+        """Check X for a fitted estimator and convert X to a source; raises NotFittedError, ValueError or TypeError."""
         self._check_fitted()
         source = check_source(self, X, sample_weight, reset=False, may_miss=self._may_miss)
         return source if X_error is None else validation.incomplete.with_errors(X, source, X_error, self._names)
@@ -283,7 +284,7 @@ class Estimator(BaseEstimator):
     @property
     def _may_miss(self) -> bool:
         """Whether X may have missing values."""
-        missing = getattr(self, "missing", MISSING[0])  # Predictors, which have no such parameter, allow them.
+        missing = getattr(self, "missing", MISSING[0])  # Predictors lack the parameter and allow missing values.
         return missing is MISSING[0] or check_missing(missing) == MISSING[0]
 
     def __sklearn_tags__(self) -> Tags:
@@ -292,25 +293,25 @@ class Estimator(BaseEstimator):
         return tags
 
     def _density(self, source: Source) -> Callable[[Block], Array]:
-        """Return a function of a block that computes the log density of its rows."""
+        """Return a function that takes a block of rows and computes the log density of each row."""
         return partial(self._engine(source).log_density, parameters=self.mixture_.parameters)
 
     def _engine(self, source: Source | None = None) -> Engine[Any]:
-        """Return the engine for rows of a source; without a source, the engine for complete rows."""
+        """Return the engine that computes with the rows of a source; without a source, the engine for complete rows."""
         if source is None:
             return make_engine(self.n_jobs)
         return make_engine(self.n_jobs, source.is_incomplete, source.is_on_device)
 
     def _rng(self) -> np.random.Generator:
-        """Return a generator seeded by `random_state`."""
+        """Return a random generator seeded by `random_state`."""
         return check_seed(self.random_state)
 
 
 def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None) -> Details:
-    """Return the data of a fitted estimator that a file stores in addition to its mixture.
+    """Return the data of a fitted estimator that a model file stores in addition to the mixture.
 
-    `names` are the feature names, by default of the training data. Raises ValueError for parameters that can't be
-    stored.
+    `names` are the feature names; by default, the names in the training data. Raises ValueError for parameters that
+    can't be stored.
     """
     if names is None:
         names = estimator._fitted.feature_names
@@ -326,13 +327,13 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
 def write_estimator(
     path: PathOrFile, estimator: Estimator, names: tuple[str, ...] | None = None, fit: FitRecord | None = None
 ) -> None:
-    """Write a fitted estimator to a model file; parameters as in `make_details`, errors as in `save`."""
+    """Write a fitted estimator to a model file; see `make_details` for the parameters and `save` for the errors."""
     formats.model_file.write(path, estimator._fitted.model, make_details(estimator, names, fit))
 
 
 @contextmanager
 def unchanged_on_failure(estimator: BaseEstimator) -> Iterator[None]:
-    """Restore the attributes of an estimator if the `with` block fails."""
+    """Restore the previous attributes of an estimator if the `with` block raises an exception."""
     before: dict[str, Any] = dict(vars(estimator))
     try:
         yield

@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: scikit-learn's estimator of this name, with split-merge moves and a comparable bound."""
+"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-merge moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, a start from k-means would take as long as the births
+MAX_ROWS_OF_KMEANS = 5_000  # with more rows, k-means takes as long as "birth"
 
 
 @documented
@@ -42,16 +42,16 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
     covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
-    evidence. Because the bound contains all constants, you can use it to compare fits with different numbers of
+    evidence. Because this bound contains all constants, you can use it to compare fits with different numbers of
     components, structures and priors.
 
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge`, the data decide how many of them have rows.
+        The largest number of components. With `split_merge`, the data decide how many of these components get rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
-        Covariance structure, as in `GaussianMixture`. Only these structures have a conjugate prior. mclust's other
-        names for them are allowed, too.
+        Covariance structure, as in `GaussianMixture`. No other structures are available, because only these have a
+        conjugate prior. mclust's names are allowed, too, for example "VVV" for "full".
     tol : float, default 1e-3
         A run ends when a step changes `lower_bound_` (nats, for all rows) by less than `tol`, as in scikit-learn.
     reg_covar : float, default 0
@@ -61,22 +61,24 @@ class BayesianGaussianMixture(PosteriorEstimator):
     max_iter : int, default 100
         Largest number of steps; 0 returns the initial mixture.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` stops after the current step, as in `GaussianMixture`.
+        Time limit in seconds. When the limit is reached, `fit` stops after the current step, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of initialisations for each random method; the run with the highest `lower_bound_` is kept.
+        Number of runs for each random method of initialisation; the run with the highest `lower_bound_` is kept.
     init_params : str, list of str, array or callable, default "birth"
-        How to initialise. "birth" begins with one component and splits it. If X has one feature or fewer than 5,000
-        rows, `fit` also starts from k-means and keeps the run with the higher bound. All values of `GaussianMixture`,
-        such as "kmeans", are allowed, too. With `split_merge`, "random" often ends at the same bound as "birth".
+        Method of initialisation. "birth" begins with one component and splits components. If X has one feature or fewer
+        than 5,000 rows, `fit` also starts from k-means and keeps the run with the higher bound. All values that
+        `GaussianMixture` allows, such as "kmeans", are allowed, too. With `split_merge`, a fit from "random" often ends
+        at the same bound as a fit from "birth".
     split_merge : bool, default True
         Whether components are split, merged and deleted if that raises the bound (Hughes & Sudderth 2013). A component
-        is also deleted if the bound without it is less than 0.001 nats lower. False makes the same steps as
-        scikit-learn. False is required with `labels`, because labels name components by index. It excludes
-        ``init_params="birth"``.
+        is also deleted if the bound without it is less than 0.001 nats lower. With False, `fit` makes
+        the same steps as scikit-learn. False is required with `labels`, because labels are indices of components.
+        ``init_params="birth"`` requires True.
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
-        Concentration α of the process, or of each component, in rows; at most 1e9. None means 1 / n_components.
+        Concentration α, in rows: of the Dirichlet process, or of each component of the Dirichlet distribution. At most
+        1e9. None means 1 / n_components.
     mean_precision_prior : float or None, default None
         Weight β of the prior of the means, in rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
@@ -85,11 +87,11 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Degrees of freedom ν of the prior of the covariances, in rows; at most 1e9, and above n_features − 1 if
         covariances are matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
-        Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). Its shape is (n_features, n_features)
-        for matrices, (n_features,) for variances, and () for one variance. None means the covariance of X, its diagonal
-        or the mean of the diagonal. If the covariance of X is singular, `reg_covar` is added to its diagonal, or if
-        that is too small, the automatic `reg_covar` of `GaussianMixture`, which is then also used in each step.
-        Correlations are set to 0 if X has no more rows than features.
+        Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
+        for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". None means the
+        covariance of X, its diagonal or the mean of its diagonal. If X has no more rows than features, correlations in
+        S are set to 0. If the covariance of X is singular, `reg_covar` is added to the diagonal of S. If `reg_covar` is
+        too small, the automatic `reg_covar` of `GaussianMixture` is used instead, for S and in each step.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
@@ -98,8 +100,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Whether `fit` starts from the previous fit, if it has the same structure, instead of `init_params`.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every step, as in `GaussianMixture`. In their record, `log_likelihood` is the
-        part of the bound that is a sum over rows, divided by the number of rows.
+        Functions that are called with a record after every step, as in `GaussianMixture`. In the record,
+        `log_likelihood` is the part of the lower bound that is a sum over rows, divided by the number of rows.
     verbose, verbose_interval : int, default 0 and 10
         If `verbose` is positive, print progress every `verbose_interval` steps; ``verbose=2`` also prints times.
     n_jobs : int or None, default None
@@ -108,43 +110,46 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Attributes
     ----------
     weights_ : (n_components,)
-        Posterior means of the weights. With a Dirichlet process they are scaled to sum to 1, as in scikit-learn.
+        Posterior means of the weights. With a Dirichlet process, the means are scaled to sum to 1, as in scikit-learn.
     means_ : (n_components, n_features), data units
         Posterior means of the means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
         `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component, Σ s r. If it is 0, the other arrays of the component have the values
-        of the prior.
-    weight_concentration_ : (n_components,), or two of these
-        Posterior parameters of the weights: of a Dirichlet distribution, or of the Beta distribution of each stick. The
-        last stick has a Beta distribution, too.
+        Expected number of rows in each component, Σ s r. If this number is 0, the other attributes of the
+        component have the values of the prior.
+    weight_concentration_ : (n_components,), or a tuple of two such arrays
+        Posterior parameters of the weights. For a Dirichlet distribution, this is the concentration of each component.
+        For a Dirichlet process, these are the two parameters of the Beta distribution of each component's
+        stick-breaking fraction; the last component has such a distribution, too.
     mean_precision_, degrees_of_freedom_ : (n_components,)
-        Posterior values of β and ν. If components share a covariance, ν is one number: ν of the prior plus the number
-        of rows.
+        Posterior values of the weight β of the means and of the degrees of freedom ν. If all components share one
+        covariance, ν is a single number: the prior ν plus the number of rows.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
-        The values of the prior that were used; `weight_concentration_prior_type_` is its type.
+        The values of the prior that `fit` used; `weight_concentration_prior_type_` is the type of the weights' prior.
     lower_bound_, lower_bounds_ : float and list of float
-        The lower bound of the log evidence, in nats for all rows, before the last step and at each step of the best
-        run.
+        The lower bound of the log evidence, in nats for all rows, in the best run: `lower_bound_` is the value before
+        the last step, and `lower_bounds_` has the value at each step.
     posterior_ : MixturePosterior
-        The approximate posterior distribution, for draws of mixtures and for credible intervals.
+        The approximate posterior distribution, from which you can draw mixtures and compute credible intervals.
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
-        `n_iter_` counts neither split-merge moves nor the steps on condensed rows that are made for a single feature.
+        `n_iter_` counts neither split-merge moves nor, if X has a single feature, steps on a condensed version of the
+        rows.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
     --------
-    gaussmix.GaussianMixture : maximum likelihood or, with a prior, maximum a posteriori, for all structures.
+    gaussmix.GaussianMixture : fits by maximum likelihood or, with a prior, by maximum a posteriori; all structures.
 
     Notes
     -----
-    `predict_proba` returns the responsibilities under the posterior, Bishop eq. 10.49, which are 0 for components
-    without rows. The bound is exact with missing values, labels, weights, files and rows on a cluster. Missing values
-    and values without their errors are latent variables: in the posterior they are independent of the parameters.
+    `predict_proba` returns the responsibilities under the posterior (Bishop, eq. 10.49), which are 0 for components
+    without rows. The lower bound is exact with missing values, labels, weights, files and rows on a cluster. Missing
+    values are latent variables, as are the error-free values if X has measurement errors; the approximate posterior
+    treats these latent variables as independent of the parameters.
 
     References
     ----------
@@ -191,17 +196,17 @@ class BayesianGaussianMixture(PosteriorEstimator):
         self._finish(replace(fitted, model=model), options, problem, run, X)
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Check the data and all parameters; return the problem to solve and the plan of its runs."""
+        """Check the data and all parameters; return the problem (data, objective) and the plan (starts, stopping)."""
         check_hooks(self)
         n_components, family = check_count("n_components", self.n_components, 1), check_conjugate(self)
         tolerance, max_steps = CHECKS["tol"](self.tol), CHECKS["max_iter"](self.max_iter)
         n_init, ridge = CHECKS["n_init"](self.n_init), check_ridge(self.reg_covar, [family])
         if ridge is None:
-            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: the prior does its work. Set 0.')
+            raise ValueError('reg_covar="auto" is not for BayesianGaussianMixture: its prior prevents collapse. Set 0.')
         has_moves = check_flag("split_merge", self.split_merge)
         is_birth = isinstance(self.init_params, str) and self.init_params == BIRTH
         if is_birth and not has_moves:
-            raise ValueError('init_params="birth" needs split_merge=True. Choose another start, such as "kmeans".')
+            raise ValueError('init_params="birth" needs split_merge=True. Choose another value, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params)
         source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
         n_initial = 1 if is_birth else n_components
@@ -211,7 +216,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             check_pairs(source, [family], self._names)
         problem = Problem(TrainingData(source), family, n_initial, self._engine(source), ridge, terms=terms)
         starts = Plan.repeat_starts("kmeans" if is_birth else self.init_params, names, n_init)
-        # With one feature, `VariationalMoves` starts from k-means on condensed rows.
+        # With one feature, `VariationalMoves` itself starts from k-means, on a condensed version of the rows.
         is_small = is_birth and min(n_components, source.n_features) > 1 and source.n_rows < MAX_ROWS_OF_KMEANS
         if is_small and n_components <= len(problem.data.sample.rows):
             starts = [SizedStart("kmeans", n_components)] * n_init + starts
@@ -227,7 +232,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         return with_features(options, problem, plan, [(family, n_components)])
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return the start that continues the last fit; None if its structure, features or size do not suit."""
+        """Return a start from the last fit; None if its structure, features or number of components do not match."""
         if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_

@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: a classifier with a mixture for each class and Bayes' rule."""
+"""`GaussianMixtureClassifier`: a classifier that fits a mixture to each class and applies Bayes' rule."""
 
 from __future__ import annotations
 
@@ -41,60 +41,63 @@ from gaussmix._src.validation import parameters, targets
 from gaussmix._src.validation.labels import Column, take_column
 from gaussmix._src.validation.rows import check_counts_of_rows, check_source
 
-_MAX_SHOWN_CLASSES = 10  # classes that a summary shows
+_MAX_SHOWN_CLASSES = 10  # number of classes that a summary shows
 
 
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
-    """Classifier by Bayes' rule from a density for each class: p(c | x) ∝ π_c p(x | c).
+    """Classifier that applies Bayes' rule, p(c | x) ∝ π_c p(x | c), to a fitted density p(x | c) of each class.
 
     Parameters
     ----------
     n_components : int, iterable of int or None, default None
         Number of components of each class. With None, each class has one component, and the covariance structure
-        applies across classes (mclust's EDDA): "full" is quadratic and "tied" linear discriminant analysis, and "diag"
-        is Gaussian naive Bayes. With a number, each class has a mixture of `n_components` components, and the structure
-        applies within a class (MclustDA). If you pass several numbers, BIC chooses for each class.
+        applies across classes (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear discriminant
+        analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of `n_components`
+        components, and the structure applies within a class (mclust's MclustDA). If you pass several numbers, BIC
+        chooses one of them for each class.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses: one structure for all
-        classes if `n_components` is None, otherwise one for each class.
+        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure for
+        all classes if `n_components` is None, and otherwise one structure for each class.
     priors : (n_classes,), default None
-        Probabilities of the classes, in the order of `classes_`, above 0. None means the proportions of the classes in
-        the training rows. Set `priors` if new data have other proportions, or to give all classes equal weight.
+        Prior probabilities of the classes, above 0, in the order of `classes_`. None means the proportions of the
+        classes in the training rows. Set `priors` if the class proportions differ in new data, or to give all classes
+        equal weight.
     reject_below : float, default 0
-        Smallest p-value (`density_p_value`) at which a row belongs to a class. If the p-values of a row are lower in
-        all classes, `predict` labels it -1, or "unknown" if the classes are text.
+        Threshold for p-values (see `density_p_value`). If the p-values of a row are below `reject_below` in all
+        classes, `predict` rejects the row: it returns the label -1, or "unknown" if the classes are text.
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
-    classes_ : (n_classes,), the classes, sorted.
-    class_prior_ : (n_classes,), probabilities of the classes.
+    classes_ : (n_classes,), the labels of the classes, sorted.
+    class_prior_ : (n_classes,), prior probabilities of the classes.
     class_count_ : (n_classes,), total weight of the rows of each known class.
     mixture_ : Mixture
-        The distribution p(x) of all classes together, in float64.
-    component_class_ : (n_components,), the class of each component of `mixture_`, as an index of `classes_`.
+        The distribution p(x) of the rows of all classes together, in float64.
+    component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
     covariance_type_ : (n_classes,), the covariance structure of each class.
     log_likelihood_ : float
         Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, nats.
     n_parameters_ : int
         Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
-        Largest number of EM steps of a class; 1 if no iteration is needed, because all classes are known.
-    outcome_ : same as in `GaussianMixture`, if EM was needed for all classes together.
+        Number of EM steps, the largest over the classes; 1 if no iteration is needed because all classes are known.
+    outcome_ : same as in `GaussianMixture`; it exists only if EM was run for all classes together.
     bic_ : float
-        −2 log L + p log Σw; lower is better. mclust's BIC has the opposite sign.
+        −2 log L + p log Σw for likelihood L, p parameters and row weights w; lower is better, unlike in mclust.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     Notes
     -----
-    With one component per class, no initialisation is needed, and EM steps are made only if there are rows of unknown
-    class. All structures are then fitted, even if `max_time` is over.
+    With one component per class, no initialisation is needed, and EM steps are made only if the class of some rows is
+    unknown. With one component per class, all structures in `covariance_type` are fitted, even if `max_time` is
+    reached.
 
     In `fit`, a y of -1 or a missing y (None, NaN, pandas.NA, a null) marks a row of unknown class, which EM divides
-    among the classes. The texts "-1" and "nan" have the same meaning, because NumPy converts -1 and NaN among text to
-    them. If there is only one other class, -1 is itself a class.
+    among the classes. The strings "-1" and "nan" have the same meaning, because NumPy converts -1 and NaN to these
+    strings if an array also contains text. If y contains only one value besides -1, -1 is itself a class.
 
     References
     ----------
@@ -119,15 +122,15 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     classes_: NDArray[Any] = field(init=False)
     """Labels of the classes (n_classes,), sorted."""
     component_class_: NDArray[np.intp] = field(init=False)
-    """Index of the class of each component, (n_components,)."""
+    """Class of each component as an index into `classes_`, (n_components,)."""
     covariance_type_: NDArray[np.str_] = field(init=False)
-    """Structure of each class, (n_classes,)."""
+    """Covariance structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
-    """Log-likelihood of the rows and their classes, nats."""
+    """Log-likelihood of the training rows together with their classes, nats."""
     bic_: float = field(init=False)
     """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
-    """Total row weight of each class, (n_classes,)."""
+    """Total weight of the training rows of each class, (n_classes,)."""
 
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "classes_": array_reader("iufbU"),
@@ -140,7 +143,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
     @property
     def class_prior_(self) -> Array:
-        """Probabilities of the classes, (n_classes,), in the order of `classes_`."""
+        """Prior probabilities of the classes, (n_classes,), in the order of `classes_`."""
         return self._classes.prior
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -148,13 +151,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame,
-            or a source from `gaussmix.open`, whose rows need not fit into memory.
-        y : (n_samples,), classes as numbers or text; -1 or missing if the class of a row is unknown. Or the name of a
-            column of X with the classes, which must be numeric if X does not fit into memory; y then needs no memory.
+        X : (n_samples, n_features), numbers in data units, with NaN or null for missing values. X is an array, a data
+            frame, or a source from `gaussmix.open`, whose rows need not fit into memory.
+        y : (n_samples,), classes as numbers or text; -1 or a missing value if the class of a row is unknown. You can
+            also pass the name of a column of X that contains the classes; the classes are then read together with X. If
+            X does not fit into memory, this column must be numeric.
         sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two rows
-            (see `weight_type`). Frequencies that sum to less than two rows are scaled to sum to the number of rows,
-            because `bic_` uses this number.
+            (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number of
+            rows, because `bic_` needs the number of rows.
 
         Returns
         -------
@@ -162,13 +166,14 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; a class has too few rows.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid, or a class has too few rows.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`, naming the class. With one component per class,
-            also if a class has fewer than n_features + 1 distinct rows, or nearly constant values in a column.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`; the message names the class.
+            With one component per class, `fit` also warns if a class has fewer than n_features + 1 distinct rows, or
+            nearly constant values in a column.
         """
         began = perf_counter()
         with unchanged_on_failure(self):
@@ -198,9 +203,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class of each row, (n_samples,); -1 or "unknown" for rows that were rejected.
+        """Return the most probable class of each row, (n_samples,), or -1 or "unknown" for a rejected row.
 
-        For rows with missing values, the observed values are used. `reject_below` rejects rows.
+        For rows with missing values, the observed values are used. `reject_below` defines which rows are rejected.
 
         <raises>
         """
@@ -209,7 +214,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return source.per_row(task, task.keywords["names"].dtype)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
-        """Return p(c | x), (n_samples, n_classes); rows sum to 1. Errors are the same as in `predict`."""
+        """Return the class probabilities p(c | x), (n_samples, n_classes). Errors are the same as in `predict`."""
         source = self._source(X)
         return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
@@ -224,7 +229,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def density_p_value(self, X: ArrayLike) -> Array:
         """Return the p-value of each row in each class, (n_samples, n_classes).
 
-        It is the probability that a draw from the class has a lower density than the row; see
+        A p-value is the probability that a random draw from the class has a lower density than the row; see
         `Mixture.density_p_value`. Errors are the same as in `predict`.
         """
         return self._for_each_class(self._source(X), ClassMixtures.density_p_value)
@@ -232,9 +237,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy: the weighted fraction of rows whose class `predict` returns.
 
-        Rows of unknown class in y are left out. y may be the name of a column, as in `fit`. If `reject_below` is above
-        0, a y of -1 is a class, which is correct if `predict` rejects the row. Errors are the same as in `predict`. In
-        addition, ValueError is raised if y has no known class.
+        Rows whose class is unknown (y is -1 or missing) are left out. If `reject_below` is above 0, a row with y = -1
+        is not left out, but counts as correct if `predict` rejects the row. As in `fit`, y may be the name of a column
+        of X. Errors are the same as in `predict`. In addition, ValueError is raised if no row has a known class.
         """
         check_is_fitted(self)
         rows: Any = X
@@ -250,7 +255,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         right = partial(self._labels(source), names=np.arange(len(names)))
         wrong_and_right, _ = source.sum_of(partial(count_classes, n_classes=2, labels=right))
         if not wrong_and_right.sum():
-            raise ValueError("No row with a class in y has a positive sample_weight.")
+            raise ValueError("Every row whose class is known from y has sample_weight 0.")
         return float(wrong_and_right[1] / wrong_and_right.sum())
 
     def class_mixture(self, label: Any) -> Mixture:
@@ -258,21 +263,21 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
 
         Parameters
         ----------
-        label : a class, one of `classes_`.
+        label : label of the class, a value in `classes_`.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError : there is no such class.
+        NotFittedError : if the classifier is not fitted.
+        ValueError : if `label` is not in `classes_`.
         """
         check_is_fitted(self)
         indices = np.flatnonzero(self.classes_ == label)
         if not indices.size:
-            raise ValueError(f"There is no class {label!r}; there are {', '.join(map(repr, self.classes_.tolist()))}.")
+            raise ValueError(f"{label!r} is not one of the classes {', '.join(map(repr, self.classes_.tolist()))}.")
         return self._classes.each[int(indices[0])]
 
     def _check_parameters(self, n_features: int, *, is_complete: bool) -> None:
-        """Raise ValueError for parameters that can't be combined."""
+        """Raise ValueError for parameters that are invalid or can't be combined."""
         if parameters.check_fraction("reject_below", self.reject_below) > 0:
             targets.no_class(self.classes_)
         if self.priors is not None:
@@ -282,12 +287,12 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         if self._is_choice or not is_separate(parameters.check_family(self), n_features):
             free = ", ".join(repr(name) for name in sorted(FAMILIES) if is_separate(FAMILIES[name], n_features))
             raise ValueError(
-                "If some rows have no class (y is -1 or missing) and classes have several components, give a single "
-                f"n_components and a covariance_type without shared parameters, {free}; or set n_components=None."
+                "If some rows have no class (y is -1 or missing) and classes have several components, set a single "
+                f"n_components and a covariance_type without shared parameters ({free}), or n_components=None."
             )
 
     def _one_component_each(self, known: LabelledRows, stopping: StopRule) -> ClassFit:
-        """Fit one component for each class, with the best of the structures in `covariance_type`."""
+        """Fit one component for each class; BIC chooses among the structures in `covariance_type`."""
         n_features = known.data.raw_source.n_features
         families = parameters.check_families(self, n_features)
         for sentence in parameters.one_feature_notes(self.covariance_type) if n_features == 1 else ():
@@ -303,7 +308,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             raise ValueError(
                 f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
                 "covariance_type that classes share, such as 'tied', or drop columns that are constant or follow from "
-                "others."
+                "other columns."
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
@@ -318,8 +323,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(
                     check_maximum=False
-                )  # `outcome_` describes the fit of all classes.
-                if self.max_time is not None:  # A class may use only the remaining time.
+                )  # The maximum is checked later, for all classes together.
+                if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
@@ -328,7 +333,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return known.fit_several_components_each(mixtures, n_steps, ridge, stopping)
 
     def _labels(self, source: Source) -> partial[NDArray[Any]]:
-        """Return the task that labels each row of a source with its class."""
+        """Return a function that labels each row of a block with its most probable class."""
         names, level = self._names_of_classes, parameters.check_fraction("reject_below", self.reject_below)
         return partial(self._classes.labels, engine=self._engine(source), names=names, level=level)
 
@@ -341,11 +346,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return np.append(names, np.where([True], targets.no_class(names), names[:1]))
 
     def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
-        """Return the values of a method of `ClassMixtures` for each row and class, (n_samples, n_classes)."""
+        """Call a method of `ClassMixtures` on the rows, and return its values, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
 
     def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
-        """Set the fitted attributes."""
+        """Set the fitted attributes from the best fit."""
         total = known.data.raw_source.row_totals.total_weight
         if self.priors is not None:
             best = best.with_prior(parameters.check_floats("priors", self.priors), total)
@@ -363,7 +368,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _warn_of_ridge(self, classes: ClassMixtures, problem: Problem) -> list[Diagnosis]:
-        """Return the components that only the ridge keeps from collapsing, and warn of them by their classes."""
+        """Return the components that only `reg_covar` keeps from collapsing; issue a warning that names the classes."""
         model, labels = classes.mixture._model, self.classes_[classes.component_class].tolist()
         each = "class {1!r}" if self.n_components is None else "component {0} of class {1!r}"
         names = [each.format(*named) for named in enumerate(labels)]
@@ -373,7 +378,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _with_its_own(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if self.priors is not None:  # Weights then differ from the proportions of the rows.
+        if self.priors is not None:  # The weights of classes are then not the proportions of rows.
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
@@ -385,7 +390,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return replace(summary, title=title, statistics=facts, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
-        """Return the line of the summary about a class: heading and value."""
+        """Return the heading and the text of the line that describes a class in the summary."""
         n_components = int(np.count_nonzero(self.component_class_ == index))
         parts = [f"weight {weight_text(self.class_prior_[index])}", counted(n_components, "component")]
         parts.append(str(self.covariance_type_[index]))
@@ -399,19 +404,19 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         super()._wake(own)
         n_classes, class_index, mixture = len(self.classes_), self.component_class_, self.mixture_
         if n_classes < 2 or len(set(self.classes_.tolist())) < n_classes:
-            raise Damaged("its 'classes_' are not two or more")
+            raise Damaged("its 'classes_' must be at least two different classes")
         if len(class_index) != mixture.n_components or sorted(set(class_index.tolist())) != list(range(n_classes)):
-            raise Damaged("its 'component_class_' are not the classes of its components")
+            raise Damaged("its 'component_class_' must have a class for each component")
         if (np.diff(class_index) < 0).any() or not np.bincount(class_index, mixture.weights).all():
-            raise Damaged("its components do not stand in the order of their classes, or a class has no weight")
+            raise Damaged("its components must be sorted by class, and each class must have a positive weight")
         for name in ("covariance_type_", "class_count_"):
             if len(own[name]) != n_classes:
-                raise Damaged(f"its {name!r} are not those of its classes")
+                raise Damaged(f"its {name!r} must have one value for each class")
         self._classes = ClassMixtures(mixture, class_index)
 
 
 def _ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
-    """Return how EM for all classes together ended."""
+    """Return the outcome of EM for all classes together."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)
     return replace(ending, diagnostics=diagnose_components(run, names))

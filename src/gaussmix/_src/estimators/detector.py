@@ -37,27 +37,27 @@ _AUTO = "auto"
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
-    """Outlier detector: rows outside the smallest region that has nearly all probability of a mixture are outliers.
+    """Outlier detector that fits a mixture; outliers are rows outside the region of highest density.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     contamination : "auto" or float in (0, 0.5], default "auto"
-        Fraction of the training rows that are labelled outliers. With "auto", `coverage` sets the threshold.
+        Fraction of the training rows that are labelled outliers. With "auto", `coverage` defines the outliers instead.
     coverage : float in (0, 1), default 0.95
-        Probability of the region under the fitted mixture. A fraction 1 − coverage of new rows from the mixture is
-        labelled outliers. You cannot set both `coverage` and `contamination`.
+        Probability of the region of highest density under the fitted mixture. A fraction 1 − `coverage` of new rows
+        from the mixture is labelled outliers. You cannot set both `coverage` and `contamination`.
     <choice>
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
     mixture_ : Mixture
-        The fitted distribution, in float64.
+        The fitted mixture distribution, in float64.
     offset_ : float
-        The log density, nats, below which a row is an outlier. You can set another threshold, for example a quantile of
-        `score_samples` for rows that were not used to fit.
+        The log density (nats) below which a row is an outlier. You can set a different threshold, for example a
+        quantile of `score_samples` for rows that were not used to fit the mixture.
     <Attributes of MixturePredictor>
 
     References
@@ -84,14 +84,14 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
     @property
     def offset_(self) -> float:
-        """The log density, nats, below which a row is an outlier."""
+        """The log density (nats) below which a row is an outlier."""
         if "offset_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet: offset_ comes with fit.")
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no offset_: call fit first.")
         return vars(self)["offset_"]
 
     @offset_.setter
     def offset_(self, value: Any) -> None:
-        check_within("offset_", value, "a finite number, a log density", isfinite)
+        check_within("offset_", value, "a finite number (a log density)", isfinite)
         self.__dict__["offset_"] = float(value)
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -103,13 +103,13 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`; or X has fewer rows than the mixture has
-            parameters.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`, or if X has fewer rows than
+            the mixture has parameters.
         """
         with unchanged_on_failure(self):
             rate, coverage = self._contamination(), _inside("coverage", self.coverage, 1.0)
@@ -133,11 +133,11 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return source.per_row(self._density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return log p(x) − `offset_`, (n_samples,), nats, which is negative for outliers.
+        """Return log p(x) − `offset_`, (n_samples,), nats; the value is negative for outliers.
 
-        For a row with missing values, the density of its observed values is compared with a threshold for these
-        features, whose region has the same probability as the region of `offset_`. Errors are the same as in
-        `score_samples`.
+        For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
+        threshold for the observed features. The region above this threshold has the same probability as the region
+        above `offset_`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)
@@ -151,7 +151,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def p_values(self, X: ArrayLike) -> Array:
         """Return the p-value of each row, (n_samples,): the probability that a draw has a lower density than the row.
 
-        The draw is from the mixture, so the p-values of rows from the mixture are uniform on [0, 1]; see
+        The draw is a random row from the mixture, so the p-values of rows from the mixture are uniform on [0, 1]; see
         `Mixture.density_p_value`. Errors are the same as in `score_samples`.
         """
         source = self._source(X)
@@ -160,12 +160,12 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def explain(self, X: ArrayLike) -> Explanation:
         """Explain which features make each row an outlier, and which component the row most probably belongs to.
 
-        Parameters and result are the same as in `GaussianMixture.explain`.
+        The parameters and the result are the same as in `GaussianMixture.explain`.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X can't be used, or is not in memory.
+        NotFittedError : if the detector is not fitted.
+        ValueError, TypeError : if X is invalid, or is not in memory.
 
         Examples
         --------
@@ -182,7 +182,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return mixture.explain(X)
 
     def _exported(self) -> tuple[Mixture, float]:
-        """Return the mixture for exports, and the log density below which rows are outliers; raises NotFittedError."""
+        """Return the mixture to export, and the log density below which rows are outliers; raises NotFittedError."""
         self._check_fitted()
         return self.mixture_, self.offset_
 
@@ -192,7 +192,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, mixture, log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
-        """Return the lowest log density of an inlier among complete rows, because other rows are not comparable."""
+        """Return the lowest log density of an inlier; ignore rows with missing values, which are not comparable."""
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(
@@ -217,18 +217,18 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
 
 
 def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None:
-    """Return a warning if the mixture has more parameters than rows, so that it overfits; otherwise None."""
+    """Return a warning if there are fewer rows than parameters, so that the mixture overfits; otherwise None."""
     if n_rows >= n_parameters:
         return None
     return (
-        f"The mixture has {counted(n_parameters, 'parameter')}, and X {counted(n_rows, 'row')}: many more than "
-        f"{rate:.2g} of new rows may be called outliers. Give more rows, lower n_components, choose a "
-        "covariance_type with fewer parameters, such as 'diag', or set offset_ by rows that were not used to fit."
+        f"The mixture has {counted(n_parameters, 'parameter')}, but X has {counted(n_rows, 'row')}, so a much larger "
+        f"fraction of new rows than {rate:.2g} may be labelled outliers. Pass more rows, lower n_components, choose a "
+        "covariance_type with fewer parameters, such as 'diag', or set offset_ from rows that were not used to fit."
     )
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """Check and return a fraction above 0, at most `largest` and below 1, so that there are inliers and outliers."""
+    """Check and return a fraction that is above 0, at most `largest` and below 1, so that both labels occur."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -240,31 +240,31 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class _Excess:
-    """The function log p(x) minus a threshold, nats; the threshold depends on the features that a row has.
+    """The function log p(x) minus a threshold, nats; the threshold depends on which features of a row are observed.
 
     Parameters
     ----------
     log_density : computes log p(x) of the observed values.
-    offset : the threshold for complete rows.
-    mixture : the mixture of all features.
-    log_mass : log of the probability that a draw has a density below the threshold, equal for all sets of features.
+    offset : threshold for rows without missing values.
+    mixture : the fitted mixture, over all features.
+    log_mass : log of the probability that a random row has a density below the threshold; the same for all thresholds.
     """
 
     log_density: Callable[[Block], Array]
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by observed features
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds, keyed by the observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for indices, seen in patterns(np.isnan(block.rows)):
-            if seen.size < block.rows.shape[1]:  # Rows without any value are at the threshold.
+            if seen.size < block.rows.shape[1]:  # Rows with no observed value are at the threshold.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
 
     def _level(self, seen: Indices) -> float:
-        """Return the threshold for some features; it is cached, because computing it takes as long as many rows."""
+        """Return the threshold for a subset of the features; cache thresholds, because computing one is slow."""
         key = seen.tobytes()
         if key not in self._levels:
             self._levels[key] = self.mixture.marginal(seen)._level_above(self.log_mass)

@@ -1,4 +1,4 @@
-"""Passages that docstrings of several estimators share, and the decorator that inserts them."""
+"""Passages of text that several estimators' docstrings share, and the decorator that inserts these passages."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _WEIGHT = """\
 sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two
     rows (see `weight_type`)."""
 _ROWS = f"""\
-X : (n_samples, n_features), numbers in data units; an array, a data frame, or a source from `gaussmix.open`,
-    whose rows need not fit into memory.
-y : ignored, because scikit-learn's pipelines pass it.
+X : (n_samples, n_features), numbers in data units. X is an array, a data frame, or a source from
+    `gaussmix.open`, whose rows need not fit into memory.
+y : ignored; the argument exists because scikit-learn's pipelines pass y to every step.
 {_WEIGHT}"""
 
-# The text of each passage, as it appears in a docstring.
+# Names of the shared passages, and their text as it appears in docstrings.
 _DOC_PARTS = {
     "letters": """\
-The names are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is the same as "full", EEE as "tied",
+Their names are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is the same as "full", EEE as "tied",
 VVI as "diag", and VII as "spherical".""",
     "all": """\
 "all" is "diag", "EEI", "full", "EEV", "EII", "EVE", "EVI", "EVV", "spherical", "tied", "VEE", "VEI", "VEV",
 "VVE", or for one feature "E" and "V". Structures with options and structures from other packages are tried
-only if you list them.""",
+only if you name them in a list.""",
     "choice": """\
 covariance_type : str, structure or list of these, default "full"
     Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses the structure.""",
@@ -48,23 +48,24 @@ missing : {"allow", "error"}, default "allow"
     "error": """\
 X_error : measurement errors of X: standard deviations (n_features,) or (n_samples, n_features) in data units,
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture then describes
-    the rows without their errors (Bovy, Hogg & Roweis 2011). A value with an infinite error counts as missing.""",
-    "BLANKLINE": "<BLANKLINE>",  # in examples
+    the true values without measurement errors (Bovy, Hogg & Roweis 2011). A value with an infinite error counts
+    as missing.""",
+    "BLANKLINE": "<BLANKLINE>",  # for examples in docstrings
     "raises": """\
 Raises
 ------
-NotFittedError : before `fit`.
-ValueError, TypeError : X is not numbers of shape (n_samples, n_features).""",
+NotFittedError : if the estimator is not fitted.
+ValueError, TypeError : if X does not contain numbers, or does not have shape (n_samples, n_features).""",
     "weight": f"{_WEIGHT}\n{_SELF}",
     "rows": _ROWS,
     "fit": f"{_ROWS}\n{_SELF}",
 }
 _PLACEHOLDER = re.compile(r"^( *)<([\w ]+)>$", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # names of parameters
+_ENTRY = re.compile(r"^    (\w[\w, ]*) : ", re.MULTILINE)  # matches the names at the beginning of an entry
 
 
 def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that, if called with wrong arguments, raises an error with a hint."""
+    """Wrap a method so that a call with wrong arguments raises an error with a hint."""
 
     @wraps(method)
     def called(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -82,11 +83,11 @@ def _hinting(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def documented(cls: Class) -> Class:
-    """Insert shared passages into the docstrings of a class, and add hints to errors about wrong arguments.
+    """Insert shared passages into the docstrings of a class, and make its methods raise errors with hints.
 
     A passage replaces a line ``<name>`` in the docstring of the class or of one of its own methods.
-    ``<Parameters of Base>`` stands for that section of the docstring of a base class. The parameters in the signature
-    of a dataclass are put into the order of its docstring.
+    ``<Parameters of Base>`` stands for the section "Parameters" in the docstring of the base class `Base`. The
+    signature of a dataclass lists the parameters in the same order as the docstring.
     """
     parts = dict(_DOC_PARTS)
     for base, section in product(cls.__mro__, ("Parameters", "Attributes")):
@@ -101,11 +102,11 @@ def documented(cls: Class) -> Class:
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))
         vars(cls.__init__)["__signature__"] = signature.replace(parameters=in_order)
         with suppress(NameError):  # Some annotations name modules that are imported only at their first use.
-            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # resolves names of several modules
+            vars(cls)["__init__"].__annotations__ |= get_type_hints(cls)  # resolves annotations across modules
     for owner in cls.__mro__:
         for name, member in [*vars(owner).items()] if owner.__module__.startswith("gaussmix.") else ():
             is_public = inspect.isfunction(member) and (name[0] != "_" or member is vars(cls).get("__init__"))
             if is_public and not hasattr(member, "__wrapped__"):
                 setattr(owner, name, _hinting(member))
-    cls.__module__ = "gaussmix"  # set last, because the annotations are resolved in the module that defines the class
+    cls.__module__ = "gaussmix"  # set last, because annotations were resolved in the original module
     return cls

@@ -1,4 +1,4 @@
-"""Fitted arrays that the user may change: detecting a change, and building a mixture from the changed arrays."""
+"""Fitted arrays that the user may change; this module detects changes and builds a mixture from changed arrays."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gaussmix._src.validation.parameters import check_floats
 
 Floats = NDArray[np.floating[Any]]
 
-MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # If several were changed and agree, the first counts.
-MAX_DISAGREEMENT = 0.01  # relative; covariances and precisions typed with three digits agree
+MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of priority, if several are changed
+MAX_DISAGREEMENT = 0.01  # relative difference; matrices typed with three digits still agree
 
 
 def lacking(changed: Mapping[str, Floats]) -> list[str]:
@@ -33,10 +33,10 @@ def lacking(changed: Mapping[str, Floats]) -> list[str]:
 
 
 def build_model(changed: Mapping[str, Floats], base: Model | None, family: Family) -> Model:
-    """Build a model from changed arrays, by the names of their attributes, and the other arrays of `base`.
+    """Build a model from `changed`, a mapping from attribute names to new arrays; other arrays are taken from `base`.
 
-    `base` is None if `changed` has all arrays. Raises ValueError if an array does not fit the other arrays, or if the
-    values are not a valid mixture; the message names the array.
+    `base` is None if `changed` has all arrays. Raises ValueError, which names the array, if the shapes do not match or
+    if the values are not a valid mixture.
     """
     matrices_set = [name for name in MATRICES if name in changed]
     if matrices_set and family.kind is LowRank:
@@ -50,7 +50,7 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
     noise = None if base is None else base.noise
     rest = 1.0 if noise is None else 1.0 - noise.weight
     if noise is not None and abs(weights.sum() - rest) > SUM_TOLERANCE:
-        raise ValueError(f"weights_ must sum to {rest:.7g}, 1 less noise_weight_, not to {weights.sum():.7g}.")
+        raise ValueError(f"weights_ must sum to 1 − noise_weight_ = {rest:.7g}, not to {weights.sum():.7g}.")
     digits = {name: float(np.finfo(changed[name].dtype).eps) for name in matrices_set}
     each = [_covariances_from(name, arrays[name], digits[name], family, means) for name in matrices_set]
     covariances = each[0].array if each else arrays["covariances_"]
@@ -64,8 +64,8 @@ def build_model(changed: Mapping[str, Floats], base: Model | None, family: Famil
 
 
 def unsettable(name: str, family: Family) -> str:
-    """Return the error message that an array can't be set in a structure."""
-    why = f" of {family.name!r} follows from loadings and noise variances, and" if name in MATRICES else ""
+    """Return the error message for an array that can't be set if the mixture has this covariance structure."""
+    why = f" of {family.name!r} follows from loadings and noise variances, so it" if name in MATRICES else ""
     return f"{name}{why} can't be set. Set mixture_ instead."
 
 
@@ -73,21 +73,21 @@ def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
     """Raise ValueError for an array whose shape does not fit `means_`."""
     means = arrays["means_"]
     if means.ndim != 2 or not means.size:
-        raise ValueError(f"means_ was set to an array of shape {means.shape}: give (n_components, n_features).")
+        raise ValueError(f"means_ has shape {means.shape}, but must have shape (n_components, n_features).")
     wanted = {"weights_": means.shape[:1], "means_": means.shape} | dict.fromkeys(MATRICES, family.shape(*means.shape))
     for name, values in arrays.items():
         if values.shape != wanted[name]:
             raise ValueError(
-                f"{name} has shape {values.shape}, and means_ of shape {means.shape} with "
-                f"covariance_type={family.name!r} needs {wanted[name]}: set the one that is wrong."
+                f"{name} has shape {values.shape}, but must have shape {wanted[name]}, because means_ has shape "
+                f"{means.shape} and covariance_type is {family.name!r}. Correct {name} or means_."
             )
 
 
 def _covariances_from(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
-    """Return the covariances for covariances, precisions or factors; `digits` is their relative rounding error."""
+    """Convert covariances, precisions or factors to covariances; `digits` is the rounding error of their dtype."""
     is_matrix = family.kind.is_matrix
     if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
-        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # float32 is symmetric only to seven digits.
+        matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # float32 values are symmetric only to seven digits.
     try:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if name == "precisions_":
@@ -95,7 +95,7 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
                 return mixture.conversion.from_parameters(ones, means, None, matrices, family).covariances
             if name == "precisions_cholesky_":
                 if is_matrix and np.tril(matrices, -1).any():
-                    raise ValueError("give upper triangular matrices C with C Cᵀ = Σ⁻¹.")
+                    raise ValueError("matrices C must be upper triangular, with C Cᵀ = Σ⁻¹.")
                 matrices = mixture.conversion.of_factors(matrices, family)
     except (ValueError, np.linalg.LinAlgError) as error:
         raise ValueError(f"{name} set by hand: {error}") from None
@@ -103,8 +103,8 @@ def _covariances_from(name: str, matrices: Array, digits: float, family: Family,
 
 
 def _check_agreement(first: str, name: str, covariances: Covariances, other: Covariances, digits: float) -> None:
-    """Raise ValueError if two attributes do not have the same covariances."""
-    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest difference from rounding
+    """Raise ValueError if the two attributes `first` and `name` imply different covariances."""
+    rounding = 10 * covariances.rounding_error * (digits / np.finfo(np.float64).eps)  # largest rounding difference
     allowed = MAX_DISAGREEMENT + (rounding.max(keepdims=True) if covariances.is_shared else rounding)
     with np.errstate(all="ignore"):
         if covariances.is_matrix:
@@ -116,21 +116,21 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
     if wrong.any():
         where = "" if len(wrong) == 1 else f" of {name_components(np.flatnonzero(wrong).tolist())}"
         raise ValueError(
-            f"{first} and {name} were both changed, but disagree on the covariance{where}. Change only one of them."
+            f"{first} and {name} were both changed, but imply different covariances{where}. Change only one of them."
         )
 
 
 class ArraySnapshot:
-    """An array that the user may change, and the bytes of its original values; None if there is no mixture.
+    """An array that the user may change, together with a copy of its original bytes (None if there was no mixture).
 
-    While a reference to the array or to a view of it exists, and once after that, it is compared with these bytes.
+    While a reference to the array or to a view of it exists, and once after that, the array is compared with the copy.
     """
 
     before: bytearray | None
 
     def __init__(self, values: Floats, before: bytearray | None) -> None:
         self._memory, self.before = values, before
-        self._shown: ref[Floats] | None = None  # the array that a caller may still refer to
+        self._shown: ref[Floats] | None = None  # weak reference to the array that a caller may hold
         self._may_differ = True
         self._one_at_a_time = Lock()
 
@@ -139,7 +139,7 @@ class ArraySnapshot:
 
     @property
     def values(self) -> Floats:
-        """The array: always the same object while a reference to it or to a view of it exists."""
+        """The array, which stays the same object as long as a reference to it or to a view of it exists."""
         with self._one_at_a_time:
             shown = None if self._shown is None else self._shown()
             if shown is None:
@@ -156,17 +156,17 @@ class ArraySnapshot:
         with self._one_at_a_time:
             is_alive = self._shown is not None and self._shown() is not None
             now: Any = self._memory.data
-            is_changed = bool(self.before != now)  # compares bytes, so that NaN equals itself
+            is_changed = bool(self.before != now)  # compares bytes, so that NaN equals NaN
             self._may_differ = is_alive or is_changed
             return is_changed
 
 
 class FittedArray(FittedAttribute[Floats]):
-    """A fitted array in the type of the training data, computed from the mixture on first access and then stored.
+    """A fitted array in the dtype of the training data; it is computed from the mixture on first access, then stored.
 
-    The user may write into the array, or set another one; the estimator uses it from its next call on. `read` computes
-    the values from a model, in a given type if it can represent them. Arrays that follow from loadings cannot be set:
-    they are read-only and are computed on each access.
+    The user may write into the array or replace it; the estimator uses the new values from the next call on. `read`
+    computes the values from a model, in a given dtype if that dtype can represent the values. Arrays that follow from
+    loadings are read-only, cannot be set, and are computed on each access.
     """
 
     def __init__(self, read: Callable[[Model, np.dtype[Any]], Floats], *, is_settable: bool = True) -> None:
@@ -197,15 +197,15 @@ class FittedArray(FittedAttribute[Floats]):
             self._snapshot(estimator, fitted)
         array = arrays.get(self._name)
         if array is not None and value is array.values:
-            return  # `estimator.means_ += 1` sets the same array again.
+            return  # For `estimator.means_ += 1`, Python sets the same array again.
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # Other shapes can't be compared.
+        is_alike = array is not None and array.values.shape == array_set.shape  # else the bytes are not comparable
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:
-        """Return the array of a fit, with a copy of its bytes."""
+        """Compute the array from the result of a fit, and store a copy of the array's bytes with it."""
         values = np.array(self._of_model(fitted.model, fitted.dtype), order="C")
         return ArraySnapshot(values, bytearray(values.data))
 

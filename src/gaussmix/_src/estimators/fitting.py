@@ -1,4 +1,4 @@
-"""Steps that the fits of all estimators share: find the options in use, apply them, and store the best run."""
+"""Steps that the fits of all estimators share: find and apply the options in use, and make the result of a fit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def check_hooks(estimator: Any) -> None:
-    """Raise an error for a subclass that defines a private method of scikit-learn, because nothing would call it."""
+    """Raise an error if a subclass overrides a private method of scikit-learn, because gaussmix would never call it."""
     for cls in type(estimator).__mro__:
         if cls.__module__.partition(".")[0] == "gaussmix":
             return
@@ -45,12 +45,12 @@ def check_hooks(estimator: Any) -> None:
 def start_fit(
     estimator: Any, X: Any, y: object, sample_weight: Any, labels: Any, X_error: Any
 ) -> Iterator[tuple[Any, FitOptions]]:
-    """Yield X without its column of labels, and the options that a fit uses; the fit runs inside the `with` block.
+    """Yield X without the column of labels, and the options in use; the caller fits inside the `with` block.
 
-    If the block fails, the estimator is restored to its previous state.
+    If the block raises an exception, the previous state of the estimator is restored.
     """
     with unchanged_on_failure(estimator), ExitStack() as stack:
-        vars(estimator).pop("_stream", None)  # discards a stream that `partial_fit` began
+        vars(estimator).pop("_stream", None)  # discards the stream of earlier calls of `partial_fit`
         arguments = {"X": X, "y": y, "sample_weight": sample_weight, "labels": labels, "X_error": X_error}
         if isinstance(labels, str):
             groups = getattr(estimator, "label_components", None)
@@ -64,7 +64,7 @@ def start_fit(
 
 
 def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) -> Source:
-    """Check the rows of a fit and return their source; raises ValueError or TypeError."""
+    """Check the training data and return a source of its rows; raises ValueError or TypeError."""
     source = check_source(estimator, X, sample_weight, reset=True, may_miss=estimator._may_miss)
     for option in options:
         source = option.adapt_source(source)
@@ -74,7 +74,7 @@ def fit_rows(estimator: Any, X: Any, sample_weight: Any, options: FitOptions) ->
 def with_features(
     options: FitOptions, problem: Problem, plan: Plan, candidates: Sequence[tuple[Family, int]]
 ) -> tuple[Problem, Plan]:
-    """Apply the options of a fit to its problem and its plan; raises ValueError or TypeError."""
+    """Adapt the problem and the plan of a fit to the options in use, such as noise or a prior; return both."""
     for option in options:
         problem = option.adapt_problem(problem, candidates)
     for option in options:
@@ -95,10 +95,11 @@ def make_fitted(
     not_started: str | None = None,
     is_ridge_dropped: bool = False,
 ) -> FitResult:
-    """Return the result of the best run, and issue the warnings about it.
+    """Return the result of a fit from its best run, and issue warnings about this run.
 
     `run` is the last state of the best run, and `ends` are the traces of all runs. Only a model selection passes the
-    index of its best `candidate`, its diagnoses `of_search`, and the reason `not_started` why candidates were skipped.
+    index of the best `candidate`, diagnoses of all candidates (`of_search`), and the reason why some candidates were
+    skipped (`not_started`).
     """
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
     times = objective.objective_scale
@@ -115,7 +116,7 @@ def make_fitted(
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
         warn(note, report.messages.CollapseWarning)  # A model selection often tries too many components.
-    if constant and not problem.ridge:  # No warning is needed if the user has chosen the ridge.
+    if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)
     on_ridge = [] if is_sound else report.messages.warn_of_ridge(problem, run.model, constant, names)
@@ -145,7 +146,7 @@ def make_fitted(
 
 
 def count_distinct(source: Source, max_rows: int) -> int:
-    """Count the distinct rows of positive weight, up to `max_rows`."""
+    """Count the distinct rows of positive weight; stop at `max_rows`."""
     block = source.whole
     if block is not None and block.n_rows <= LEAF_ROWS:
         return len(some_distinct(block, max_rows))

@@ -50,175 +50,186 @@ class GaussianMixture(LikelihoodEstimator):
         Covariance structure. "full" has a covariance matrix for each component, "tied" one matrix for all components,
         "diag" a variance for each component and feature, and "spherical" one variance for each component. The three
         letters of mclust's structures Σ_k = λ_k D_k A_k D_kᵀ stand for the volume λ, the shape A and the orientation D.
-        E means equal for all components, V means varying, and I means the identity matrix.
+        E means equal for all components, V means that components may differ, and I means the identity matrix.
 
         <letters>
 
-        A structure with options is an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many features:
-        Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix. As an
-        alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of eigenvalues, and so do `Tied`,
-        `Diag`, `Spherical`, `EEI` and `EII`.
+        A structure with options is passed as an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many
+        features: Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix.
+        As an alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of the eigenvalues of a
+        covariance; the structures `Tied`, `Diag`, `Spherical`, `EEI` and `EII` have the option `max_condition`, too.
     trim : float, default 0
         Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
         Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
-        `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM continues the best of 21
-        short fits with equal diagonal covariances. Neykov et al. (2007), García-Escudero et al. (2008).
+        `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM is initialised by the
+        best of 21 short fits with equal diagonal covariances.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
-        sample weight. If EM converges slowly, it may then still be far from the maximum. With "auto", EM continues
-        until less than 1e-4 nats remain to be gained, according to `check_maximum`. Raise `max_iter` with "auto",
+        sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until further
+        steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise `max_iter`,
         because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
-        check takes three passes over the rows. With missing values, `X_error` or factor analysers it takes four passes
-        per parameter, so that "auto" skips it; otherwise "auto" makes it if it costs at most a tenth of the fit.
-        User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim` leaves
-        out are ignored, and variances at a bound count as fixed. ``tol="auto"`` always makes the check.
+        check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
+        analysers. "auto" skips the check in these slow cases; otherwise "auto" makes the check if it costs at most a
+        tenth of the fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows
+        that `trim` leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is
+        always made.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
-        robust variance of each feature, so that the units of the data do not matter. With a bound on eigenvalues or a
-        prior of covariances, "auto" is 0. If "auto" lowers the likelihood although each component has at least 5
-        (n_features + 1) distinct rows, EM continues without the added value.
+        robust variance of each feature, so that the units of the data do not matter. If eigenvalues
+        are bounded or covariances have a prior, "auto" is 0. If "auto" lowers the likelihood although each component
+        has at least 5 (n_features + 1) distinct rows, EM continues without the added value.
     max_iter : int, default 100
         Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
         sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` stops after the current step, keeps the best result so far and
-        issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
-        initialisation is always completed; other steps on a cluster are interrupted. If the cluster then has no worker,
-        `fit` raises TimeoutError.
+        Time limit in seconds. When the limit is reached, `fit` stops after the current step, keeps the best result so
+        far and issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
+        initialisation is always completed; other steps on a cluster are interrupted. If the cluster has no worker at
+        that time, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
-        "auto" needs far fewer steps if EM converges slowly. After 20 steps, if many more seem to be needed, a
-        quasi-Newton method proposes parameters, and EM continues from a proposal only if it is better. A proposal
-        counts as a step, so `max_iter` still limits the passes over the rows. With None, every step is a step of EM.
-        `acceleration` has no effect if `posterior` limits the candidates.
+        "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
+        quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
+        proposal counts as a step, so `max_iter` still limits the passes over the rows. With None, every step is a step
+        of EM. `acceleration` has no effect if `posterior` limits the candidate components.
     n_init : int, default 1
-        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
+        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
         "hierarchical" and "tree" are deterministic and run only once.
     init_params : str, list of str, array or callable, default "auto"
-        How to initialise EM. "search" runs k-means and then merges and splits components while the likelihood rises.
-        "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
-        clustering of at most 2,000 rows, and "tree" is a quick k-means for thousands of components. "auto" is "search"
-        for several components, "tree" if `posterior` limits the candidates, and k-means if initial parameters or labels
-        of all rows are passed or `max_iter` is below 20. "auto", "search" and "tree" scale each column by its spread,
-        if the structure allows it. From a list of names, the best run is kept. Instead of names, you can pass labels
-        (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components, rng)`` for either.
+        Method of initialising EM. "search" runs k-means and then merges and splits components while the likelihood
+        rises. "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
+        clustering of at most 2,000 rows, and "tree" is a fast k-means for thousands of components. "auto" is "search"
+        for several components, "tree" if `posterior` limits the candidate components, and "kmeans" if you pass initial
+        parameters or labels of all rows, or if `max_iter` is below 20. "auto", "search" and "tree" scale each column by
+        its spread, if the structure allows it. If you pass a list of names, the best run is kept. Instead of names, you
+        can pass labels (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components,
+        rng)`` that returns labels or responsibilities.
     weights_init, means_init : array-like, default None
-        Initial weights (n_components,) and means (n_components, n_features). If `means_init` is passed and
-        `init_params` is a name, missing initial parameters are computed from the rows nearest to each mean.
+        Initial weights (n_components,) and means (n_components, n_features). If you pass `means_init`, and
+        `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
     precisions_init, covariances_init : array-like, default None
-        Initial precisions or covariances, in the shape of `covariances_`. Pass only one of the two.
+        Initial precisions or covariances, in the shape of `covariances_`. You cannot pass both `precisions_init` and
+        `covariances_init`.
     noise : bool, float or Noise, default False
-        Whether the mixture has a background for rows that belong to no component: a uniform density 1 / V with a weight
-        of its own. `predict` labels such rows −1. A number between 0 and 1 is the initial weight of the background (0.1
-        with True). `Noise` also sets the volume V, or a box.
+        Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
+        `predict` labels rows −1 if noise is their most probable component. A number between 0 and 1 is the initial
+        weight of the noise component; True means 0.1. With a `Noise` object, you can also set the volume V or a box.
     label_components : dict, default None
-        The components that each label in the argument `labels` of `fit` allows, as {label: [component, …]}. The labels
-        may then be text. With None, a label is the index of its component.
+        The components that each label in the argument `labels` of `fit` allows, as a dictionary from labels to lists of
+        components; labels may be text. With None, each label in `labels` is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
-        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating its
-        mean and covariance. "drop" removes it, so that `mixture_` has fewer components than `n_components`. "repair"
-        replaces it by one half of the heaviest component, at most 10 times in a run, and then freezes. "error" ends the
-        run, and raises an error if every run ends in this way. `partial_fit` supports only "freeze".
+        What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
+        mean and covariance of this component. "drop" removes the component, so that `mixture_` has fewer components
+        than `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in
+        a run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
+        this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows. Precisions are scaled to a mean of 1 over the rows of
-        positive weight, so that BIC, the automatic `reg_covar` and checks of the number of rows use their number.
+        positive weight, so that their sum is the number of these rows, which BIC and the automatic `reg_covar` use.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
-        Number of candidate components of each row; "exact" means all. With a number, a step compares a row only with
-        its candidates and a few other components, so that its time hardly grows with `n_components`. EM then maximises
-        a lower bound of the log-likelihood, and `outcome_.posterior_gap` estimates the difference. "auto" is exact
-        below 1,000 components or for few rows. Otherwise "auto" takes 8 candidates, and doubles them, up to 64, while
-        the gap is above 0.002 nats per row. Structures with a shared covariance are always exact.
+        Number of candidate components of each row; "exact" means all components. With a number, each EM step compares a
+        row only with its candidate components and a few others, so that the time of a step hardly grows with
+        `n_components`. With a number, EM maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap`
+        estimates the difference between the two. "auto" is exact below 1,000 components or for few rows. In all other
+        cases, "auto" begins with 8 candidate components, and doubles this number, up to 64, while the gap is above
+        0.002 nats per row. With a covariance that components share, fits are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, as in mclust, which has the weight
-        of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. It has the
+        weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
         `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
-        How fast `partial_fit` forgets earlier rows, for rows whose distribution drifts. A number is a half-life of at
-        least 5,040 rows: after this many rows, the weight of an earlier row has at least halved. With None, earlier
-        rows lose weight only slowly, as `ForgettingRate` describes.
+        How fast `partial_fit` forgets earlier rows; set this parameter if the distribution of the rows drifts. A number
+        is a half-life of at least 5,040 rows: the weight of a row has at least halved when this number of later rows
+        has arrived. With None, earlier rows lose weight only slowly, as described in `ForgettingRate`.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step over all rows. Each receives a record with `start` (index of the
-        run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after the
-        step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with the
-        best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see `set_callbacks`.
+        Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
+        of the run), `iteration` (steps of the run), `log_likelihood` (nats per row, before the step), `mixture` (after
+        the step), `seconds` (since the fit began) and `rows_per_second`. If a function returns True, the fit ends with
+        the best mixture so far. Model files do not contain callbacks. For scikit-learn's callbacks, see
+        `set_callbacks`.
     verbose, verbose_interval : int, default 0 and 10
-        If `verbose` is positive, print progress every `verbose_interval` steps, and what a split-and-merge search does
-        before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidates, the gap is
-        printed.
+        If `verbose` is positive, `fit` prints progress every `verbose_interval` steps. The moves of a split-and-merge
+        search are printed before the first step. ``verbose=2`` also prints times. If `posterior` limits the candidate
+        components, `outcome_.posterior_gap` is printed, too.
     n_jobs : int or None, default None
         Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
-        `fit` again with the same data and settings to continue. The result is then bit-identical, or differs in its
-        last digits if steps group many rows by component. `fit` removes the file at its end; `partial_fit` has none.
+        `fit` again with the same data and settings to continue. The result is the same as without the interruption,
+        except that last digits may differ if steps group many rows by component. `fit` removes the file at its end.
+        `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
-    weights_ : (n_components,), the mixing proportions
-    means_ : (n_components, n_features), data units
+    weights_ : (n_components,), the mixing proportions of the components
+    means_ : (n_components, n_features), the means of the components, data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
-        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. These arrays are read-only for "factor_analyzer".
+        triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
+        `precisions_cholesky_` are read-only for "factor_analyzer".
     loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
-        Λ_k and the diagonal of Ψ_k, only for "factor_analyzer".
+        The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
     noise_weight_ : float
-        Weight of the background, 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
+        Weight of the noise component; 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
     mixture_ : Mixture
-        The fitted distribution, in float64. If you set `mixture_`, the estimator behaves as if it had been fitted to
-        this mixture. You can also set or change `weights_`, `means_` and the matrices, one after the other. The next
-        use of the estimator builds a mixture from them; until then, arrays that you did not change keep their old
-        values.
+        The fitted mixture distribution, in float64. If you set `mixture_`, the estimator behaves as if `fit` had
+        returned this mixture. You can also set or change `weights_`, `means_` and one of the arrays of covariances or
+        precisions. The estimator builds a new mixture from all arrays when you next use it; until then, arrays that you
+        did not change keep their old values.
     converged_ : bool, whether the best run converged
     outcome_ : record
         How the fit ended, with these attributes:
 
-        - `reason`: one sentence.
+        - `reason`: why the fit ended, in one sentence.
         - `is_maximum`: True near a maximum; False at a saddle point, on a ridge of the likelihood or far from a
-          maximum; None if it was not checked (see `check_maximum`).
-        - `remaining_gain`: near a maximum, how much all further steps would add to `lower_bound_`, nats per row.
-        - `label_change_fraction`: near a maximum, the fraction of labels that these steps may change.
-        - `rate`: the ratio of successive gains of EM.
-        - `n_starts`: the number of runs. `n_starts_at_best`: how many of them ended as high as the best run, up to
-          `tol` and the gains that remained to them.
-        - `collapsed`: components that were frozen because they collapsed. The likelihood of such a fit cannot be
-          compared with other likelihoods. A warm start leaves collapsed components frozen.
+          maximum; None if this was not checked (see `check_maximum`).
+        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, nats per
+          row.
+        - `label_change_fraction`: near a maximum, the fraction of labels that further steps may change.
+        - `rate`: the convergence rate of EM, which is the ratio of successive gains.
+        - `n_starts`: the number of runs. `n_starts_at_best`: how many runs reached the likelihood of the best
+          run, up to `tol` and the remaining gain of each run.
+        - `collapsed`: components that were frozen because they collapsed. The likelihood of a fit with collapsed
+          components cannot be compared with other likelihoods. A warm start leaves collapsed components frozen.
         - `on_ridge`: components that only `reg_covar` keeps from collapsing. `is_ridge_dropped`: whether the fit ended
           without the automatic `reg_covar`.
-        - `diagnostics`: unusual events, each with `component`, `feature`, `step` and `cause`: collapsed and empty
-          components and their remedy, nearly singular covariances, and constant columns.
-        - `traces`: the `lower_bounds_` of each run that ended with a finite likelihood.
+        - `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
+          collapsed and empty components, nearly singular covariances, and constant columns.
+        - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher it ended than EM from k-means, nats per row. All three are None without a search.
-        - `n_candidates`: number of candidates of each row, if `posterior` limits it. `posterior_gap`: estimate, with
-          the standard error `posterior_gap_error`, of how far `lower_bound_` is then below the mean log-likelihood.
+          higher the search ended than EM from k-means, nats per row. The three attributes are None without a search.
+        - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
+          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
+          `posterior_gap_error` is the standard error of the estimate.
     n_iter_ : int
-        Number of EM steps over all rows in the best run, often 2 after a split-and-merge search, because the search
-        leaves little to gain. With more than 262,080 rows, EM from a named initialisation first runs on a sample of
-        about 65,520 rows, and steps on the sample are not counted.
+        Number of EM steps over all rows in the best run. After a split-and-merge search, this number is often 2,
+        because the search leaves little to gain. With more than 262,080 rows, EM first runs on a sample of about 65,520
+        rows if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) at the last step and at each step of the best run. `trim` leaves rows out of the
-        mean. With `prior`, the log prior density, up to a constant and divided by the total row weight, is added.
+        Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
+        that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
+        constant and divided by the total row weight.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.
     cutoff_ : float
-        Log density (nats) below which `trim` left rows out. ``score_samples(X) < cutoff_`` also finds outliers in new
-        data. Only with `trim`.
+        Log density (nats) below which `trim` left rows out; this attribute exists only with `trim`.
+        ``score_samples(X) < cutoff_`` also finds outliers in new data.
     n_samples_seen_ : int, the number of rows passed to `partial_fit` in all calls
     labels_ : (n_samples,)
         `predict(X)` for the array or data frame that was fitted, computed on first access; after `fit_predict`, the
-        labels that it returned. Keep a reference to X, because the estimator does not store it. AttributeError is
-        raised if X no longer exists, was a list, a file or on a cluster, or was fitted with `X_error` or `trim`.
+        labels that it returned. Keep a reference to X, because the estimator does not store X. AttributeError is
+        raised if X no longer exists, if X was a list, a file or on a cluster, or after a fit with `X_error` or `trim`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -230,7 +241,8 @@ class GaussianMixture(LikelihoodEstimator):
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &
     Govaert (1995), Pattern Recognition 28, for the structures; McLachlan & Peel (2000), Finite Mixture Models, chapter
     8, Tipping & Bishop (1999), Neural Computation 11, and McNicholas & Murphy (2008), Statistics and Computing 18, for
-    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `check_maximum`.
+    "factor_analyzer". Louis (1982), JRSS B 44, and Oakes (1999), JRSS B 61, for `check_maximum`. Neykov et al. (2007),
+    Computational Statistics & Data Analysis 52, and García-Escudero et al. (2008), Annals of Statistics 36, for `trim`.
 
     Examples
     --------
@@ -259,24 +271,24 @@ class GaussianMixture(LikelihoodEstimator):
     verbose_interval: int = 10
 
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_samples_seen_": instance(int), "_stream_table": instance(dict)}
-    _needs_attributes = False  # because only `partial_fit` sets these attributes
-    # A stream is not a part of `_fitted`, because its rows may still wait for a first fit.
+    _needs_attributes = False  # because only `partial_fit` sets `_attributes`
+    # The stream is not a part of `_fitted`, because the first rows of a stream may still wait for the first fit.
     _stream: Stream = field(init=False)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
-        """Make a fitted estimator from an estimator that scikit-learn has fitted.
+        """Create a fitted estimator from a fitted estimator of scikit-learn.
 
         Parameters
         ----------
-        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. Its parameters, its feature
-            names, and attributes such as `n_iter_` are copied. From a BayesianGaussianMixture, the point estimates are
-            copied, and only the parameters that `GaussianMixture` also has.
+        estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn. The parameters, the feature
+            names, and attributes such as `n_iter_` are copied. From a BayesianGaussianMixture, only the point estimates
+            and the parameters that `GaussianMixture` also has are copied.
 
         Raises
         ------
-        TypeError : estimator is not a fitted mixture.
-        ValueError : the arrays of the estimator are not a valid mixture.
+        TypeError : if `estimator` is not a fitted mixture estimator.
+        ValueError : if the arrays of the estimator are not a valid mixture.
 
         Examples
         --------
@@ -297,17 +309,18 @@ class GaussianMixture(LikelihoodEstimator):
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the next rows of a stream.
 
-        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. After that, every 5,040 rows
-        make one online EM step: an E-step over these rows, whose sums are averaged with the sums of all earlier rows,
-        and an M-step. The result therefore depends on the rows and their order, but not on how calls divide the rows.
+        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. After that, each portion of
+        5,040 rows makes one online EM step. The step consists of an E-step over the portion, whose sums are averaged
+        with the sums of all earlier rows, and an M-step. The result therefore depends on the rows and their order, but
+        not on how calls divide the rows.
 
-        You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits the rows so
+        You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
         far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
-        `lower_bound_` is then the mean log-likelihood (nats per unit of weight) that rows had before their step,
+        `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
         averaged with the same weights as the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
-        so that it continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
+        so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
 
         Parameters
         ----------
@@ -315,14 +328,15 @@ class GaussianMixture(LikelihoodEstimator):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; `covariance_type` is "factor_analyzer"; the features differ
-            from earlier calls; X is float64 after float32; or the size or structure of the mixture was changed. The
-            stream is then the same as before the call.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid, `covariance_type` is "factor_analyzer", the features differ
+            from earlier calls, X is float64 after earlier float32 rows, or `n_components` or `covariance_type` has
+            changed. A call that raises an error does not change the stream.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        RuntimeWarning, ConvergenceWarning : as in `fit`, or a component was frozen in the last step.
+        RuntimeWarning, ConvergenceWarning : for the same reasons as in `fit`, or if a component was frozen in the last
+            step.
 
         References
         ----------
@@ -359,7 +373,7 @@ class GaussianMixture(LikelihoodEstimator):
         return solved
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
-        """Check the data and all parameters; return the problem to solve and the plan of its runs."""
+        """Check the data and all parameters; return the problem (data, objective) and the plan (starts, stopping)."""
         n_components, family, stopping, ridge, starts = self._settings()
         source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
@@ -371,19 +385,19 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return the start that continues the last fit; None if there is no fit of this size and structure."""
+        """Return a start from the last fit; None if no fit exists or its size or covariance structure differs."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
     def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
-        """Check the parameters that do not depend on the rows; return them, with None for the automatic `reg_covar`."""
+        """Check and return the parameters that do not depend on the rows; None stands for an automatic `reg_covar`."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
-                f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}: to choose among several, use "
-                f"GaussianMixtureIC({self.n_components!r:.60})."
+                f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}. To choose among several "
+                f"numbers, use GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
         family, names = parameters.check_family(self), changed_parameters(self)
@@ -399,7 +413,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     @property
     def n_samples_seen_(self) -> int:
-        """Number of rows passed to `partial_fit` in all calls; only after `partial_fit`."""
+        """Number of rows that were passed to `partial_fit` in all calls; exists only after `partial_fit`."""
         if "_stream" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute 'n_samples_seen_'")
         return self._stream.n_rows_seen
@@ -408,7 +422,7 @@ class GaussianMixture(LikelihoodEstimator):
         return "_stream" in vars(self) or super().__sklearn_is_fitted__()
 
     def _stored(self) -> FitResult | None:
-        """Return the stored fit; if a stream is too short for online steps, fit its waiting rows first."""
+        """Return the result of the fit; if a stream is still too short for online steps, fit its rows first."""
         if "_stream" in vars(self) and "_fitted" not in vars(self):
             estimators.streaming.fit_waiting(self)
         return super()._stored()
@@ -432,7 +446,7 @@ class GaussianMixture(LikelihoodEstimator):
 
 
 def as_estimator(mixture: Mixture, n_jobs: int | None = None) -> GaussianMixture:
-    """Return a fitted estimator that labels and scores rows by a mixture."""
+    """Return a fitted estimator that uses a given mixture to label and score rows."""
     family, noise = parameters.shown(mixture.family), mixture.noise is not None
     estimator = GaussianMixture(mixture.n_components, covariance_type=family, noise=noise, n_jobs=n_jobs)
     estimator._fitted = FitResult(mixture._model, mixture.feature_names)

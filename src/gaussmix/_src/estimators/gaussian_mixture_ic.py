@@ -47,36 +47,38 @@ from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureIC(LikelihoodEstimator):
-    """Gaussian mixture whose structure and number of components are chosen by a criterion, as `LassoLarsIC` chooses.
+    """Gaussian mixture whose covariance structure and number of components are chosen by a criterion.
 
-    `fit` fits a mixture for every pair of a structure and a number of components. All structures start from the same
-    initialisation. After `fit`, the estimator behaves like the best of these mixtures.
+    `fit` fits a mixture for every pair of a structure and a number of components; each pair is called a candidate. All
+    structures start from the same initialisation. After `fit`, the estimator behaves like the best of these mixtures.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1 … 9
         Numbers of components to try, such as ``range(1, 10)``.
     covariance_type : str, structure or list of these, default "all"
-        Covariance structures to try, each as in `GaussianMixture`: ``["full", *map(FactorAnalyzer, range(1, 4))]``.
+        Covariance structures to try, each as in `GaussianMixture`. A list may contain names and structures, for example
+        ``["full", *map(FactorAnalyzer, range(1, 4))]``.
 
         <all>
     trim : float, default 0
-        Fraction of the row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria are
-        computed from the other rows. Compare several fractions, because with a small one extra components fit outliers.
+        Fraction of the total row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria
+        are computed from the other rows. Compare several fractions, because if the fraction is too small, additional
+        components may be fitted to outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
-        Criterion that chooses the mixture.
+        Criterion by which the best mixture is chosen.
 
         - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
           1989): the lowest value wins. mclust's criteria have the opposite sign.
         - "cv": mean log-likelihood of held-out rows, nats per unit of sample weight. Among the candidates within one
           standard error of the highest value, the candidate with the fewest parameters wins.
-        - "stability": how well the labels of repeated fits agree with the labels of fits with one component fewer and
-          one more, from 0 to 1; the highest wins. Stability never chooses one component, and for well-separated groups
-          it often chooses one component too many, so compare the peaks in `results_`.
+        - "stability": how well the labels of repeated fits agree with the labels of fits that have one component fewer
+          or one component more, from 0 to 1; the highest value wins. Stability never chooses one component, and it
+          often chooses one component too many for well-separated groups, so compare the peaks in `results_`.
     n_folds : int, default 5
-        With "cv", the number of random folds of the rows; their sizes differ by at most one row. With "stability", the
-        number of times that each candidate is fitted again from another random initialisation, for which "auto" means
-        k-means.
+        With "cv", the number of random folds of the rows; the sizes of folds differ by at most one row. With
+        "stability", the number of times that each candidate is fitted again from another random initialisation. In
+        these repeated fits, ``init_params="auto"`` means "kmeans".
     tol : float or "auto", default 1e-6
         EM ends when a step changes the mean log-likelihood (nats per unit of sample weight) by less than `tol`. The
         default is smaller than in `GaussianMixture`, because criteria compare log-likelihoods of all rows together.
@@ -85,38 +87,39 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Whether `fit` checks if the chosen mixture is at a maximum of the likelihood, as in `GaussianMixture`.
     reg_covar : float or "auto", default 0
         Value added to every variance, in data units². With 0, a candidate fails if one of its components collapses onto
-        too few rows. With a positive value, such a component gets a high likelihood, so that its candidate may win.
-        "auto" has the same meaning as in `GaussianMixture`.
+        too few rows. With a positive value, a collapsed component gets a high likelihood, so that its candidate may
+        win. "auto" has the same meaning as in `GaussianMixture`.
     max_iter : int, default 1000
         Largest number of EM steps of each run.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, no new candidate is started, running candidates stop after their
-        current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were skipped, and
-        a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few components are
-        fitted first, and at least one is always fitted. Not supported for "cv" and "stability".
+        Time limit in seconds. When the limit is reached, no new candidate is started, running candidates stop after
+        their current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were
+        skipped, and a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few
+        components are fitted first, and at least one is always fitted. `max_time` is not supported for the criteria
+        "cv" and "stability".
     acceleration : {"auto"} or None, default None
         "auto" needs fewer EM steps if EM converges slowly, as in `GaussianMixture`.
     n_init : int, default 1
-        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
+        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str or list of str, default "auto"
-        How to initialise EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto" first
-        fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
+        Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
+        first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
         candidates of the best structure, and every other candidate that would win if its criterion improved by the
-        largest improvement seen so far. "search" runs this search for every candidate. A list such as
+        largest improvement so far. "search" runs this split-and-merge search for every candidate. A list such as
         ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
-        Whether each candidate has a uniform background for outliers, as in `GaussianMixture`.
+        Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as in `GaussianMixture`. Every
-        candidate must have all components that the labels name. With labels, criteria use the likelihood of rows and
+        candidate must have all components that these labels allow. With labels, criteria use the likelihood of rows and
         labels.
     degenerate : {"freeze", "repair"}, default "freeze"
         What to do if a component collapses or becomes empty. With "freeze", a candidate with a collapsed component
         fails. With "repair", one half of the heaviest component replaces the component, as in `GaussianMixture`.
     weight_type : {"frequency", "precision"}, default "frequency"
-        Meaning of `sample_weight`, as in `GaussianMixture`. "cv" puts a row of any weight into a single fold.
-        Frequencies that sum to less than two rows are scaled to sum to the number of rows of positive weight, because
-        criteria use the number of rows.
+        Meaning of `sample_weight`, as in `GaussianMixture`. With "cv", a row is in a single fold, whatever its weight.
+        If frequencies sum to less than 2, they are scaled so that their sum is the number of rows of positive weight,
+        because criteria use the number of rows.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters, as in `GaussianMixture`. Criteria use only the likelihood, as in Fraley & Raftery
         (2007).
@@ -124,64 +127,69 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Constraints on the parameters, as in `GaussianMixture`. Fixed parameters of components are not supported.
     <missing>
     callbacks : list of functions or None, default None
-        Functions that are called after every EM step, as in `GaussianMixture`. Their record also has `candidate`, the
-        row in `results_`. If a function returns True, the model selection ends and keeps the best candidate that was
-        started. With callbacks, candidates are fitted one after the other, from few components to many. Not supported
-        for "cv" and "stability".
+        Functions that are called after every EM step, as in `GaussianMixture`. The record also has `candidate`, the
+        row of the candidate in `results_`. If a function returns True, the model selection ends and keeps the best
+        candidate that was started. With callbacks, candidates are fitted one after the other, from few components to
+        many. Callbacks are not supported for the criteria "cv" and "stability".
     random_state : int, RandomState or None, default None
-        Seed of the initialisation, which is the same for every candidate, of the folds and of `sample`.
+        Seed of the initialisation, of the folds and of `sample`. Every candidate is initialised with the same seed.
     n_jobs : int or None, default None
         Number of candidates that are fitted at the same time; with `callbacks` or `checkpoint`, the number of threads
-        of each fit. None uses all processors (or OMP_NUM_THREADS), but 4 if the rows are on a cluster. The result does
-        not depend on `n_jobs`.
+        of each fit. None uses all processors, or OMP_NUM_THREADS if set, but only 4 if the rows are on a cluster. The
+        result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress, as in `GaussianMixture`. If `fit` was killed, the next call continues
-        with the candidate that was being fitted. Candidates are then fitted one after the other.
+        with the candidate that was being fitted. With a checkpoint, candidates are fitted one after the other.
 
     Attributes
     ----------
     n_components_, covariance_type_, n_factors_ : int, str or structure, and int or None
-        The number of components and the structure that were chosen, in the form that `GaussianMixture` accepts.
+        The number of components and the structure of the best mixture, in the form that `GaussianMixture` accepts.
         `n_factors_` is None for a structure without factors.
     mixture_ : Mixture
-        The best mixture, in float64.
+        The best mixture distribution, in float64.
     results_ : dict of lists of equal length
-        Table with a row for each candidate; `pandas.DataFrame` and `polars.DataFrame` accept it. Its columns are:
+        Table with a row for each candidate, which you can pass to `pandas.DataFrame` or `polars.DataFrame`. The columns
+        of the table are:
 
-        - "structure" (a name, or the structure itself if several of this name differ in options other than
-          `n_factors`), "n_components", and, if a structure has factors, "n_factors" (None for other structures);
+        - "structure" (a name, or an object if several structures with this name differ in options other than
+          `n_factors`), "n_components" and, if any structure has factors, "n_factors" (None for structures without
+          factors);
         - "log_likelihood" (nats, a total), "n_parameters", and "bic", "icl", "aic", "aicc" (lower is better);
         - with ``criterion="cv"``, "cv" (higher is better) and its standard error "cv_error";
         - with ``criterion="stability"``, "stability" (higher is better), its standard deviation "stability_sd" over
           pairs of fits, and "is_peak", which is True if the neighbouring numbers of components are less stable;
         - "converged", "n_iter" and "seconds";
-        - "failure": why the values of a candidate are NaN, or None. A failed candidate is never chosen;
-        - "warning": components that only `reg_covar` keeps from collapsing, or that have fewer than n_features + 1
-          distinct rows, so that criteria mean little; None if there are none.
+        - "failure": the reason why a candidate failed, so that its values are NaN; otherwise None. A failed candidate
+          is never chosen;
+        - "warning": names of components that only `reg_covar` keeps from collapsing, or that have fewer than
+          n_features + 1 distinct rows, so that criteria mean little; None if there are no such components.
     best_index_ : int
-        The row of `results_` that was chosen.
+        The index of the best candidate in the lists of `results_`.
     weights_, means_, covariances_, precisions_, precisions_cholesky_ : same as in `GaussianMixture`
     loadings_, noise_variances_ : same as in `GaussianMixture`, if the best structure has factors
     converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : same as in `GaussianMixture`, for the best mixture
     outcome_ : record
-        How the fit of the best mixture ended, as in `GaussianMixture`. Its `reason` also gives the number of candidates
-        that were not started, and its `diagnostics` also name columns that made candidates fail.
+        How the fit of the best mixture ended, as in `GaussianMixture`. In addition, `reason` gives the number of
+        candidates that were not started, and `diagnostics` names columns that made candidates fail.
     cutoff_ : float
-        Log density (nats) below which `trim` left rows out, as in `GaussianMixture`. Only with `trim`.
+        Log density (nats) below which `trim` left rows out, as in `GaussianMixture`; this attribute exists only with
+        `trim`.
     labels_ : same as in `GaussianMixture`.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
     --------
-    GaussianMixture : a mixture with one structure and one number of components.
+    GaussianMixture : fits a mixture with a given structure and number of components.
 
     Notes
     -----
     With an integer `random_state`, every row of `results_` is the mixture that `GaussianMixture` fits with the same
-    parameters. "auto" then stands for "hierarchical", or for the better of "hierarchical" and "search" if a search was
-    made. The order of the candidates does not matter. One exception is a candidate that ends with a lower likelihood
-    than a candidate of the same structure with fewer components: EM then starts again from the mixture with fewer
-    components, after splitting its heaviest component in two. If two criteria are equal, fewer parameters win.
+    parameters. For these fits, "auto" means "hierarchical", or the better result of "hierarchical" and "search" if a
+    search was made. The order of the candidates does not matter. There is one exception: a candidate may end with a
+    lower likelihood than a candidate that has the same structure and fewer components. EM then starts again from the
+    mixture with fewer components, after splitting its heaviest component in two. If two candidates have equal criteria,
+    the candidate with fewer parameters wins.
 
     References
     ----------
@@ -209,7 +217,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
     max_iter: int = 1000
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
-    """Table of the candidates: a list for each column."""
+    """Table of the candidates, as a dict from column names to lists."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
     """Index of the best candidate in `results_`."""
 
@@ -220,7 +228,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
     @property
     def covariance_type_(self) -> str | Family:
-        """Structure of the best mixture, as `GaussianMixture` accepts it."""
+        """Covariance structure of the best mixture, in the form that `GaussianMixture` accepts."""
         return parameters.shown(self.mixture_.family)
 
     @property
@@ -233,7 +241,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             pass
 
     def _fits(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Generator[Result, None, None]:
-        """Yield the result of each candidate when its fit is done; the estimator is fitted at the end."""
+        """Yield the result of each candidate when its fit is done; then store the best mixture in the estimator."""
         check_hooks(self)
         began = perf_counter()
         criterion, n_folds = check_criterion(self.criterion), check_count("n_folds", self.n_folds, 2)
@@ -242,7 +250,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         if criterion == STABILITY:
             _check_repeats(tried, plan.starts)
         if criterion == CROSS_VALIDATION and (n_rows := source.row_totals.n_positive) < n_folds:
-            raise ValueError(f"n_folds={n_folds}, but there are only {n_rows} rows (of positive weight).")
+            raise ValueError(f"n_folds={n_folds}, but X has only {n_rows} rows of positive weight.")
         search = Search(tried, problem, plan, self.n_jobs, options)
         results = yield from search.results(criterion)
         started = [result for result in results if result.was_started]
@@ -279,7 +287,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             warn(sentence, SearchWarning)
 
     def _warnings(self, search: Search, results: Sequence[Result], constant: Sequence[int]) -> list[str | None]:
-        """Return the column "warning" of the table: components with few distinct rows or on the ridge, or None."""
+        """Return the column "warning" of the table, which names nearly collapsed components; None if there are none."""
         sentences = list[str | None]()
         for result in results:
             weak = list[Diagnosis]()
@@ -292,12 +300,12 @@ class GaussianMixtureIC(LikelihoodEstimator):
     def _checked(
         self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions
     ) -> tuple[list[Candidate], Problem, Plan]:
-        """Check the data and all parameters; return the candidates, the problem and the plan."""
+        """Check data and parameters; return the candidates, the problem (data, objective) and the plan (starts)."""
         check_jobs(self.n_jobs)
         names = parameters.check_start_names(self.init_params)
         if not names:
             raise ParameterTypeError(
-                f"init_params must be the name of a start or several, not {self.init_params!r:.60}."
+                f"init_params must be the name of a method or a list of names, not {self.init_params!r:.60}."
             )
         starts = Plan.repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
         stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
@@ -313,23 +321,24 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
 
 def _check_repeats(tried: Sequence[Candidate], starts: Sequence[Any]) -> None:
-    """Raise ValueError if the stability of repeated fits cannot be measured."""
+    """Raise ValueError if repeated fits cannot measure stability."""
     if all(candidate.n_components == 1 for candidate in tried):
         raise ValueError(
-            f"criterion={STABILITY!r} compares labels of K components with those of K − 1 and K + 1, and can't judge "
-            "n_components=1. Give larger numbers, such as range(2, 10), or choose another criterion."
+            f"criterion={STABILITY!r} compares labels of fits with K − 1, K and K + 1 components, so it can't "
+            "judge n_components=1. Include larger numbers, such as range(2, 10), or choose another criterion."
         )
     if all(isinstance(start, str) and start in DETERMINISTIC_STARTS for start in starts):
         raise ValueError(
-            f"criterion={STABILITY!r} needs a start that draws, and init_params={starts[0]!r} makes all repeats equal. "
-            "Give 'auto', 'kmeans' or 'search'."
+            f"criterion={STABILITY!r} needs a random initialisation, but with init_params={starts[0]!r} all repeated "
+            "fits are equal. Set init_params to 'auto', 'kmeans' or 'search'."
         )
 
 
 def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tuple[int, dict[str, list[Any]]]:
     """Return the index of the most stable candidate, and the columns that stability adds to the table.
 
-    `mean` and `error` (n_results,) are the mean and the standard deviation over pairs of repeated fits.
+    `mean` and `error` (n_results,) are the mean and the standard deviation of the stability over pairs of repeated
+    fits.
     """
     mean = np.where([result.failure is None for result in results], mean, np.nan)
     if np.isnan(mean).all():
@@ -342,7 +351,7 @@ def _choose_stable(results: Sequence[Result], mean: Array, error: Array) -> tupl
 
 
 def as_single(search: GaussianMixtureIC) -> GaussianMixture:
-    """Return a fitted `GaussianMixture` with the mixture that a model selection has chosen, and its parameters."""
+    """Return a fitted `GaussianMixture` with the best mixture and the parameters of a model selection."""
     names = GaussianMixture._get_param_names()
     settings = {name: value for name, value in search.get_params().items() if name in names}
     settings |= {"n_components": search.n_components_, "covariance_type": search.covariance_type_, "n_jobs": None}
@@ -354,8 +363,8 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
 def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield the result of each candidate when its fit is done.
 
-    With ``criterion="cv"``, the fits without each fold follow; with "stability", the repeated fits. If the caller stops
-    iterating, the estimator stays as it was.
+    With ``criterion="cv"``, the results of the fits that leave out each fold are yielded after that; with "stability",
+    the results of the repeated fits. If the caller stops iterating before the end, the estimator is not changed.
     """
     with start_fit(search, X, None, None, labels, None) as (X, options):
         yield from search._fits(X, None, options)

@@ -1,4 +1,4 @@
-"""`GaussianMixtureImputer`: fills missing values with their conditional mean, or with a draw."""
+"""`GaussianMixtureImputer`: fills missing values with conditional means, or with random draws."""
 
 from __future__ import annotations
 
@@ -33,25 +33,27 @@ from gaussmix._src.validation.rows import check_source, scale_weights
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePredictor):
-    """Imputer that fills missing values (NaN) with their mean under a mixture, given the observed values of the row.
+    """Imputer that fills missing values (NaN) with their conditional mean, given the observed values of the same row.
+
+    The conditional mean is computed from a mixture that `fit` has fitted to the observed values.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     <choice>
     sample_posterior : bool, default False
-        Whether to fill with a draw from the conditional distribution of the missing values, instead of its mean. After
-        filling with means, columns vary less and correlate more than the true values do. `impute` makes several draws
-        at once.
+        Whether to fill with random draws from the conditional distribution of the missing values, instead of its mean.
+        Columns filled with means vary less and correlate more than the true values do. For several draws at once, use
+        `impute`.
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
     mixture_ : Mixture
-        The distribution of a row, in float64.
+        The fitted distribution of complete rows, in float64.
     n_missing_ : (n_features,)
-        Number of missing values of each feature in `fit`.
+        Number of missing values of each feature in the training data.
     <Attributes of MixturePredictor>
 
     References
@@ -76,23 +78,23 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     _attributes: ClassVar[Mapping[str, Reader]] = {"n_missing_": array_reader("i")}
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture to the observed values (Ghahramani & Jordan 1994); rows need not be complete.
+        """Fit the mixture to the observed values (Ghahramani & Jordan 1994); rows may have missing values.
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame,
-            or a source from `gaussmix.open` with `missing=True`, whose rows need not fit into memory.
-        y : ignored, because scikit-learn's pipelines pass it.
+        X : (n_samples, n_features), numbers in data units, with NaN or null for missing values. X is an array, a data
+            frame, or a source from `gaussmix.open` with `missing=True`, whose rows need not fit into memory.
+        y : ignored; the argument exists because scikit-learn's pipelines pass y to every step.
         <weight>
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used, or a column has no observed value.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid, or a column has no observed value.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             check_flag("sample_posterior", self.sample_posterior)
@@ -106,42 +108,43 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
 
         Parameters
         ----------
-        X : (n_samples, n_features), with NaN for missing values; a row without any value is filled completely. All
-            types that `fit` accepts are allowed.
+        X : (n_samples, n_features), with NaN for missing values, in any type that `fit` accepts. If all values of a row
+            are missing, the whole row is filled.
 
         Returns
         -------
-        X : (n_samples, n_features), a copy without NaN. For Dask it is a lazy array, for Spark a column of arrays, and
-            for Ray the same type as from `predict`.
+        X : (n_samples, n_features), a copy without NaN. The copy is a lazy array if X is a Dask collection, a column of
+            arrays if X is a Spark data frame, and the same type as from `predict` if X is a Ray dataset.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers or NaN of shape (n_samples, n_features), or X is on a cluster and
-            `sample_posterior` is True, because a draw depends on the index of its row.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X has other values than numbers and NaN, or another shape, or if X is on a cluster
+            and `sample_posterior` is True, because the random draw for a row depends on the row's index.
         """
         source = self._source(X)
         is_drawn = check_flag("sample_posterior", self.sample_posterior)
         return self._filled(source, self._drawn_seed(source) if is_drawn else None)
 
     def impute(self, X: ArrayLike, n_imputations: int = 5) -> Rows:
-        """Fill the missing values several times with draws, to show how much a result depends on the missing values.
+        """Fill the missing values several times with random draws, to show how much results depend on missing values.
 
-        Rubin (1987), Multiple Imputation for Nonresponse in Surveys. All draws are from the same fitted mixture, so
-        their spread does not include the uncertainty of the mixture itself.
+        This is multiple imputation (Rubin 1987, Multiple Imputation for Nonresponse in Surveys). All draws are from the
+        same fitted mixture, so the spread of the draws does not include the uncertainty of the mixture itself.
 
         Parameters
         ----------
         X : (n_samples, n_features), rows in memory as in `transform`.
-        n_imputations : number of filled copies.
+        n_imputations : number of filled copies of X.
 
         Returns
         -------
-        copies : (n_imputations, n_samples, n_features), each without NaN.
+        copies : (n_imputations, n_samples, n_features), filled copies of X without NaN.
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as in `transform`; or n_imputations is not an integer of at least 1.
+        NotFittedError, ValueError, TypeError : for the same reasons as in `transform`, or if `n_imputations` is not a
+            positive integer.
         """
         source, n_copies = self._source(X), check_count("n_imputations", n_imputations, 1)
         seed = self._drawn_seed(source)
@@ -150,7 +153,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _wake(self, own: Mapping[str, Any]) -> None:
         super()._wake(own)
         if len(self.n_missing_) != self.mixture_.n_features:
-            raise Damaged("its 'n_missing_' are not those of its features")
+            raise Damaged("its 'n_missing_' must have one number for each feature")
 
     def _with_its_own(self, summary: Summary) -> Summary:
         n_rows, incomplete = summary.statistics["n_rows"], np.flatnonzero(self.n_missing_)
@@ -163,8 +166,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
     def _drawn_seed(self, source: Source) -> int:
         if isinstance(source, LazySource):
             raise ValueError(
-                "Draws need the indices of rows, which clusters do not have. Write X to files first, or set "
-                "sample_posterior=False."
+                "Random draws depend on row indices, which rows on a cluster do not have. Write X to files first, or "
+                "set sample_posterior=False."
             )
         return int(self._rng().integers(2**64, dtype=np.uint64))
 

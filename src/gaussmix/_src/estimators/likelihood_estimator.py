@@ -47,19 +47,19 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     checkpoint: str | os.PathLike[str] | None = None
 
     cutoff_: ClassVar[FittedValue[float]] = FittedValue()
-    """Log density, nats, below which `trim` left rows out."""
+    """Log density (nats) below which rows were left out of the fit by `trim`."""
 
     def bic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
         """Return the Bayesian information criterion −2 log L + p log Σw (Schwarz 1978); lower is better.
 
-        `weight_type` gives the meaning of `sample_weight`. Frequencies that sum to less than two rows are scaled to sum
-        to the number of rows, with a RuntimeWarning. Errors are the same as in `predict`.
+        `weight_type` defines the meaning of `sample_weight`. If frequencies sum to less than 2, they are scaled so that
+        their sum is the number of rows, and a RuntimeWarning is issued. Errors are the same as in `predict`.
         """
         deviance, total = self._deviance(X, sample_weight, X_error)
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Weights count as in `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Row weights act as in `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -71,40 +71,44 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         X_error: ArrayLike | None = None,
         kind: str = "auto",
     ) -> Inference | Bootstrap:
-        """Estimate standard errors and intervals of all parameters by a formula or, if it is inaccurate, by refits.
+        """Estimate standard errors and intervals of all parameters by a formula or, if that is inaccurate, by refits.
 
-        `inference` first continues the fit to the maximum by EM and Newton's method, because where EM ends by `tol`,
-        standard errors may be wrong by half. `params` are the parameters at the maximum.
+        `inference` first continues the fit to the maximum by EM and Newton's method. Without this step,
+        standard errors might be wrong by half, because EM stops before the maximum when gains fall below `tol`. The
+        result's `params` are the parameters at the maximum.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the rows of the fit, because the estimator does not store them. If their likelihood
+        X : (n_samples, n_features), the training rows, because the estimator does not store them. If the likelihood
             shows that X has different rows, a RuntimeWarning is issued.
-        sample_weight : (n_samples,), as in `fit`. The sandwich uses squared precisions, and the Hessian the precisions.
-        labels : same as in `fit`. Pass them if `fit` had labels, because the maximum differs without labels.
+        sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian uses the weights, and the
+            sandwich estimator also uses squared weights.
+        labels : same as in `fit`. Pass the labels if `fit` had labels, because the maximum differs without labels.
         X_error : measurement errors of X, as in `fit`.
-        kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" the outer product of the
-            scores. "sandwich" is valid even if the true density is not a mixture of this form (White 1982; Boldea &
-            Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or "sandwich" if
-            row weights are precisions. If the rows determine a parameter so weakly that these intervals would contain
-            the true value too rarely, "auto" refits by `bootstrap(X, 199, concentration=0.8137, random_state=0)`.
-            "auto" makes refits only if they take seconds and no component has collapsed or is empty.
+        kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
+            products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
+            1982; Boldea & Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or
+            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that these intervals
+            would contain the true value too rarely, "auto" calls `bootstrap(X, 199, concentration=0.8137,
+            random_state=0)` instead, unless its refits take more than a few seconds or a component has collapsed or is
+            empty.
 
         Returns
         -------
-        inference : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()` and `estimate(f)`; print
-            it to read it. Intervals of weights are symmetric on the logit scale, and intervals of variances on the log
-            scale. Collapsed and empty components, and components at a saddle point, have no standard errors and are
-            named. If "auto" made refits, the object is a `Bootstrap`, and its `notes` give the reason.
+        inference : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha)`, `tidy()` and `estimate(f)`;
+            printing the object shows a table of the estimates. Intervals of weights are symmetric on the logit scale,
+            and intervals of variances on the log scale. Collapsed and empty components, and components at a saddle
+            point, have no standard errors; `notes` names these components. If "auto" made refits, the object is a
+            `Bootstrap`, and its `notes` give the reason.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X or a parameter can't be used, or there is no formula, for example with `trim`.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X or a parameter is invalid, or no formula exists, for example with `trim`.
 
         See Also
         --------
-        bootstrap : standard errors and intervals by refits.
+        bootstrap : estimates standard errors and intervals by refits.
 
         Examples
         --------
@@ -150,32 +154,34 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X, sample_weight, labels, X_error : same as in `inference`. With labels, components keep their order.
-        n_resamples : number of refits; None means 999. Must be None with "jackknife", which makes one refit per row.
-        kind : how the rows of a refit are made. "weighted" draws row weights from a Dirichlet distribution, so that no
-            component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with replacement,
-            "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
+        X, sample_weight, labels, X_error : same as in `inference`. With labels, the components of all refits have the
+            same order.
+        n_resamples : number of refits; None means 999. `n_resamples` must be None with "jackknife", which makes one
+            refit per row.
+        kind : method of resampling the rows for each refit. "weighted" draws row weights from a Dirichlet distribution,
+            so that no component loses all its rows (Newton & Raftery 1994). "nonparametric" draws rows with
+            replacement, "parametric" draws rows from the mixture, and "jackknife" leaves out each row in turn.
         concentration : concentration of the Dirichlet distribution, at least 0.1. Below 1, weights vary more, and
             standard errors grow by 1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) advises 0.8137.
-        tol : tolerance of each refit, with the same meaning as for the estimator.
-        random_state : seed of the draws.
+        tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
+        random_state : seed of the random draws.
 
         Returns
         -------
         bootstrap : an object with `params`, `bse`, `cov_params()`, `conf_int(alpha, method)`, `tidy()`, `estimate(f)`
-            and `draws`, which has a row for each refit. The components of a refit are put into the order of the mixture
-            by their rows. Its notes count the refits in which the order changed, a component collapsed, or EM ended at
-            another maximum.
+            and `draws`, which has a row for each refit. The components of each refit are put into the order of the
+            fitted mixture, by comparing which rows belong to each component. `notes` counts the refits in which the
+            order changed, a component collapsed, or EM ended at another maximum.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X or a parameter can't be used, or a component collapsed in a third of the refits.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X or a parameter is invalid, or a component collapsed in a third of the refits.
 
         Notes
         -----
-        The C++ core usually makes all refits in one call. The result has the same bits for any number of threads. Rows
-        are not copied, except with "parametric".
+        The C++ core usually makes all refits in one call. The result does not depend on the number of threads. Rows are
+        not copied, except with "parametric".
 
         Examples
         --------
@@ -188,11 +194,11 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         """
         check_name("kind", kind, after.bootstrap.RESAMPLING_KINDS)
         if kind == "jackknife" and n_resamples is not None:
-            raise ValueError("n must be None with kind='jackknife', which leaves out each row once.")
+            raise ValueError("n_resamples must be None with kind='jackknife', which makes one refit per row.")
         n_resamples = 999 if n_resamples is None else check_count("n_resamples", n_resamples, 2)
-        check_within("concentration", concentration, "a number from 0.1 on", lambda value: 0.1 <= value < np.inf)
+        check_within("concentration", concentration, "a finite number ≥ 0.1", lambda value: 0.1 <= value < np.inf)
         if kind != "weighted" and concentration != 1:
-            raise ValueError(f"concentration belongs to kind='weighted'. Leave it out with kind={kind!r}.")
+            raise ValueError(f"concentration applies only to kind='weighted'. Do not set it for kind={kind!r}.")
         are_counts = check_weight_type(self.weight_type) == "frequency"
         how = after.bootstrap.Resampling(
             kind, n_resamples, float(concentration), check_positive("tol", tol), are_counts
@@ -203,11 +209,11 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     def _inference_problem(
         self, X: ArrayLike, sample_weight: ArrayLike | None, labels: ArrayLike | None, X_error: ArrayLike | None
     ) -> Problem:
-        """Return the problem that `fit` solved, with the rows X."""
+        """Return the optimisation problem that `fit` solved, with X as the rows."""
         X, labels = validation.labels.without_labels(X, labels, self.label_components, may_miss=self._may_miss)
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
-            raise ValueError(f"X has {counted(source.n_rows, 'row')}, but needs all rows of the fit. Give them.")
+            raise ValueError(f"X has {counted(source.n_rows, 'row')}, but must contain all training rows.")
         model = self.mixture_._model
         family, n_components = model.family, model.n_components
         terms = None
@@ -226,6 +232,6 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return Problem(data, family, n_components, self._engine(source), ridge, terms=terms)
 
     def _deviance(self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None) -> tuple[float, float]:
-        """Return −2 log L and the number of rows as criteria count them."""
+        """Return −2 log L, and the number (or total weight) of rows for information criteria."""
         source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
         return -2.0 * self._log_likelihood(source)[0], counted_weight(source)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
-    """An estimator whose result is a mixture, by which it labels, scores and draws rows."""
+    """An estimator that fits a mixture, and that labels, scores and draws rows with this mixture."""
 
     missing: Literal["allow", "error"] = "allow"
     callbacks: Sequence[Callback] | None = None
@@ -59,13 +59,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def set_callbacks(self, *callbacks: Any) -> Self:
         """Register callbacks of scikit-learn 1.9 or later, such as `ProgressBar` and `ScoringMonitor`.
 
-        `fit` reports a hierarchy of tasks to them: the fit, its runs from each initialisation, and the EM steps over
-        all rows in each run. `GaussianMixtureIC` adds a level for the candidates. If a callback returns True at the end
-        of a task, the enclosing task ends early.
+        `fit` reports a hierarchy of tasks to the callbacks: the fit, its runs from each initialisation, and the EM
+        steps over all rows in each run. `GaussianMixtureIC` adds a level for the candidate mixtures. If a callback
+        returns True at the end of a task, the enclosing task ends early.
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's protocol; without arguments, all callbacks are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all are removed.
 
         Returns
         -------
@@ -73,14 +73,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        TypeError : a callback does not follow the protocol.
-        ImportError : scikit-learn is older than 1.9.
+        TypeError : if a callback does not follow scikit-learn's protocol.
+        ImportError : if scikit-learn is older than 1.9.
         """
         try:
             from sklearn.callback import CallbackSupportMixin
         except ImportError:
             raise ImportError(
-                "set_callbacks needs scikit-learn 1.9 or later. The parameter callbacks takes functions."
+                "set_callbacks needs scikit-learn 1.9 or later. Pass functions as the parameter callbacks instead."
             ) from None
         CallbackSupportMixin.set_callbacks(self, *callbacks)
         return self
@@ -94,15 +94,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> Self:
-        """Fit the mixture; a model selection fits every candidate and keeps the best.
+        """Fit the mixture; `GaussianMixtureIC` fits every candidate mixture and keeps the best.
 
         Parameters
         ----------
         <rows>
-        labels : known components of rows; None if none are known. An array (n_samples,) has the index of each row's
-            component, or −1 or None if it is unknown (see `label_components`). An array (n_samples, n_components) is
-            True for each possible component, or has prior responsibilities ≥ 0, of which only ratios within a row
-            matter. A string names a column of X with labels, numeric if X is not in memory, which is not a feature.
+        labels : known components of rows, or None if all are unknown. An array (n_samples,) contains the index of each
+            row's component, or −1 or None if the component is unknown (see `label_components`). An array (n_samples,
+            n_components) is True for each possible component, or contains prior responsibilities ≥ 0, whose scale
+            within a row does not matter. A string names the column of X that contains the labels and is not a feature;
+            this column must be numeric if X is not in memory.
         <error>
 
         Returns
@@ -111,23 +112,26 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used; no initialisation has positive definite covariances; the
-            prior is not positive definite; no candidate could be fitted; or `checkpoint` is of a different fit.
-        TypeError : a parameter or the data is of the wrong type.
-        OSError : the file `checkpoint` can't be read, or its folder does not exist.
+        ValueError : if a parameter or the data is invalid, no initialisation has positive definite covariances, the
+            prior is not positive definite, no candidate mixture could be fitted, or `checkpoint` belongs to a different
+            fit.
+        TypeError : if a parameter or the data has the wrong type.
+        OSError : if the file `checkpoint` can't be read, or its folder does not exist.
 
         Warns
         -----
-        ConvergenceWarning : `max_iter` steps or `max_time` seconds were not enough, or initialisations were skipped.
-        ConvergenceWarning and RuntimeWarning : a component became empty or collapsed and was frozen, or X has fewer
-            distinct rows than components.
-        SearchWarning : candidates failed, which may have changed the choice, or were skipped because `max_time` was
-            over. The message gives reasons, responsible columns and advice. (This is a kind of RuntimeWarning.)
-        RuntimeWarning : a covariance is so nearly singular that rounding changes log densities by more than 1e-6. Or X
-            has a constant column, whose variance would be only the automatic `reg_covar`. Or X has one feature, so that
-            the structure is mclust's "E" or "V". Or candidates are compared, and `sample_weight` sums to less than two
-            rows. Or `checkpoint` can't be written, and the fit continues without it. Or y, which is ignored, has
-            unknown labels like the argument `labels`.
+        ConvergenceWarning : if `max_iter` or `max_time` ended a run before it converged, or initialisations were
+            skipped.
+        ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
+            and was frozen, or if X has fewer distinct rows than components.
+        SearchWarning : if candidate mixtures failed, which may have changed the choice, or were skipped because
+            `max_time` was reached. The message of the warning gives the reasons, the columns that caused them, and
+            advice. SearchWarning is a subclass of RuntimeWarning.
+        RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
+            if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
+            issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
+            criterion and `sample_weight` sums to less than 2. A RuntimeWarning is also issued if `checkpoint` can't be
+            written, so that the fit continues without it, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -135,10 +139,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     @abstractmethod
     def _find(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> Any:
-        """Fit with the options in use, and store the result in this estimator."""
+        """Fit the mixture with the options in use, and store the result in this estimator."""
 
     def _finish(self, fitted: FitResult, options: FitOptions, problem: Problem, run: EMState, X: object) -> None:
-        """Store the result of a fit, and a weak reference to X, by which `labels_` predicts while X exists."""
+        """Store the result of a fit, and a weak reference to X, so that `labels_` can be predicted while X exists."""
         for option in options:
             fitted = option.adapt_result(fitted, problem, run)
         self._fitted, source = fitted, problem.data.raw_source
@@ -147,10 +151,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         elif fitted.cutoff is not None:
             self._rows = "predict can't leave out the rows that trim left out"
         elif not (isinstance(source, ArraySource) or source.is_on_device):
-            self._rows = "these were in a file or on a cluster"
+            self._rows = "X was in a file or on a cluster"
         else:
-            self._rows = "these were not an array or a data frame"
-            with suppress(TypeError):  # Python has no weak references to lists.
+            self._rows = "X was neither an array nor a data frame"
+            with suppress(TypeError):  # for example, lists do not support weak references
                 self._rows = ref(X)
 
     def fit_predict(
@@ -162,10 +166,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> NDArray[np.int64]:
-        """Fit and return the label of each row, (n_samples,); rows that `trim` left out get −1.
+        """Fit the mixture, and return the label of each row, (n_samples,); rows that `trim` left out get −1.
 
-        All other labels are the same as from `fit(X).predict(X)`, so a row with a known label may get another label.
-        Parameters and errors are the same as in `fit`.
+        All other labels are the same as from `fit(X).predict(X)`, so a row may get a label that differs from its known
+        label in `labels`. Parameters and errors are the same as in `fit`.
         """
         groups = getattr(self, "label_components", None)
         X, labels = validation.labels.without_labels(X, labels, groups, may_miss=self._may_miss)
@@ -182,18 +186,20 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._labelled(np.where(self._per_row(source, is_retained, np.bool_), predicted, -1))
 
     def predict(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Return the most probable component of each row, (n_samples,), the first in a tie, or −1 for noise.
+        """Return the index of the most probable component of each row, (n_samples,), or −1 for noise.
+
+        If several components are equally probable, the index of the first is returned.
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units. Missing values (NaN) are ignored, so that a row without any value gets
-            the component with the largest weight.
+        X : (n_samples, n_features), rows to label, data units. Missing values (NaN) are ignored. A row without any
+            observed value gets the component with the largest weight.
         X_error : measurement errors of X, as in `fit`.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X is not numbers of shape (n_samples, n_features).
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X does not contain numbers, or does not have shape (n_samples, n_features).
         """
         source = self._source(X, X_error=X_error)
         return self._per_row(source, self._engine(source).labels, np.int64)
@@ -201,14 +207,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def predict_proba(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the responsibilities p(k | x), Bishop (2006) eq. 9.13, (n_samples, n_components).
 
-        Rows sum to 1 or, with noise, to 1 − p(noise | x). A row without any value has the weights as responsibilities.
+        Rows sum to 1 or, with noise, to 1 − p(noise | x). For a row without any observed value, the responsibilities
+        are the weights of the components.
 
-        Parameters and errors are the same as in `predict`. In addition, a result above 4 GB raises ValueError. With
-        thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
+        Parameters and errors are the same as in `predict`. In addition, ValueError is raised if the result would exceed
+        4 GB. With thousands of components, use `mixture_.responsibilities(X, sparse=True)`.
         """
         source = self._source(X, X_error=X_error)
         if not source.is_lazy:
-            instead = "take predict(X), mixture_.responsibilities(X, sparse=True), or some of the rows at a time"
+            instead = "use predict(X) or mixture_.responsibilities(X, sparse=True), or pass fewer rows at a time"
             check_size(source.n_rows, self.mixture_.n_components, instead)
         method = partial(_responsibilities, engine=self._engine(source))
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
@@ -216,36 +223,38 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
         """Return the log density log p(x) of the observed values of each row, (n_samples,), nats.
 
-        With `X_error`, it is the density of the measured values. Parameters and errors are the same as in `predict`.
+        With `X_error`, the result is the density of the measured values. Parameters and errors are the same as in
+        `predict`.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source), np.float64, ())
         return narrowed(values, source.dtype) if isinstance(values, np.ndarray) else values
 
     def denoise(self, X: ArrayLike, X_error: ArrayLike | None = None) -> tuple[Array, Array]:
-        """Return the mean and covariance of each true row, given its measured values and the mixture.
+        """Return the mean and covariance of the true values of each row, given the measured values and the mixture.
 
-        Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are estimated, too.
+        See Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, eq. 15–17. Missing values are estimated, too.
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units.
-        X_error : measurement errors of X, as in `fit`; without them, observed values count as exact.
+        X : (n_samples, n_features), measured rows, data units.
+        X_error : measurement errors of X, as in `fit`. If you omit `X_error`, observed values count as exact.
 
         Returns
         -------
-        means : (n_samples, n_features), data units.
-        covariances : (n_samples, n_features, n_features), data units².
+        means : (n_samples, n_features), means of the true values, data units.
+        covariances : (n_samples, n_features, n_features), covariances of the true values, data units².
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as in `predict`; or X is not in memory, or the mixture has noise.
+        NotFittedError, ValueError, TypeError : for the same reasons as in `predict`, or if X is not in memory, or if
+            the mixture has noise.
         """
         source = self._source(X, X_error=X_error)
         if self.mixture_._model.noise is not None:
             raise ValueError("denoise does not support noise. Fit with noise=False.")
         if not isinstance(source, ArraySource):
-            raise ValueError("denoise needs an array or a data frame in memory. Read some of the rows at a time.")
+            raise ValueError("denoise needs an array or a data frame in memory. Pass the rows in smaller portions.")
         from gaussmix._src.engines.incomplete import IncompleteEngine
 
         engine = IncompleteEngine(count_threads(self.n_jobs))
@@ -260,7 +269,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         *,
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Return the weighted mean of log p(x), nats. Parameters and errors are the same as in `predict`."""
+        """Return the weighted mean of the log densities log p(x), nats; see `predict` for parameters and errors."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = self._log_likelihood(source)
         return log_likelihood / total
@@ -273,31 +282,31 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         min_overlap: float = MIN_OVERLAP,
         X_error: ArrayLike | None = None,
     ) -> Merging:
-        """Merge components that overlap into clusters, two at a time.
+        """Merge overlapping components into clusters; each step merges two components or clusters.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the rows from which overlaps are estimated.
+        X : (n_samples, n_features), rows from which the overlaps are estimated.
         sample_weight : (n_samples,), weights ≥ 0; only their ratios matter.
-        min_overlap : smallest overlap of two clusters, from 0 to 1, at which they are merged. The overlap is the
+        min_overlap : smallest overlap, from 0 to 1, at which two clusters are merged. The overlap is the
             fraction of the rows of one cluster that would be assigned to the other cluster. Hennig (2010) proposes
             0.025. A smaller value leads to fewer clusters.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
-        merging : for each number of clusters, the cluster of each component, the entropy and, for any rows, the
-            responsibilities of the clusters. If there are `merging.n_clusters` clusters, no two of them overlap.
+        merging : an object that gives, for each number of clusters, the cluster of each component, the entropy and, for
+            any rows, the responsibilities of the clusters. With `merging.n_clusters` clusters, no two clusters overlap.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X or a parameter can't be used.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X or a parameter is invalid.
 
         Notes
         -----
-        Each step merges the overlapping pair whose union lowers the entropy of the responsibilities most, as in Baudry
-        et al. (2010) and mclust's `clustCombi`. `Merging` gives the equations.
+        Each step merges those two overlapping clusters whose union lowers the entropy of the responsibilities most, as
+        `clustCombi` in mclust does (Baudry and others 2010). The documentation of `Merging` gives the equations.
 
         Examples
         --------
@@ -321,24 +330,25 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), rows whose log-likelihood, BIC, ICL and number in each component are shown. Pass X
-            for exact values, because an estimator does not store its rows. Without X, the log-likelihood is the value
-            before the last EM step, sizes are weights times the number of rows, and ICL is left out. After a model
-            selection without `trim` and labels, `results_` provides all criteria, so that X is not needed.
+        X : (n_samples, n_features), rows for which the log-likelihood, BIC, ICL and sizes of components are computed.
+            Pass the training rows for exact values, because an estimator does not store them. Without X, the
+            log-likelihood is the value before the last EM step, sizes are weights times the number of rows, and ICL is
+            left out. X is not needed after a model selection without `trim` and labels, because `results_` has all
+            criteria.
         sample_weight : (n_samples,), as in `bic`.
         X_error : measurement errors of X, as in `fit`.
 
         Returns
         -------
         summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
-            warnings. For each component it has the weight, the size (effective rows), and the mean ± standard deviation
-            of each feature. It also names the component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1
-            (equal), unless there are thousands of components.
+            warnings. A table lists for each component the weight, the size (effective number of rows), and the mean ±
+            standard deviation of each feature. Unless there are thousands of components, the table also names the
+            component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1 (equal).
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X can't be used.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X is invalid.
 
         Examples
         --------
@@ -365,26 +375,29 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component, and a row −1 for noise.
+        """Return the components as a data frame with a row for each component and, with noise, a row −1.
 
         Parameters
         ----------
-        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`, which adds standard errors and 95 %
-            intervals of weights and means, in columns such as "weight_std_error", "mean_x_conf_low" and
-            "mean_x_conf_high". `estimates.tidy()` has a row for each parameter instead, including covariances.
+        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass one, the data frame also
+            has standard errors and 95 % intervals of weights and means, in columns such as "weight_std_error",
+            "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including covariances, call
+            `estimates.tidy()`.
 
         Returns
         -------
-        frame : in the library of the fitted data frame; after a fit to an array or a file, in the first library that is
-            installed of pandas, polars and pyarrow. Columns: "component", "weight", "size" (effective rows), ``mean_x``
-            and ``sd_x`` for each feature x, and "nearest" (−1 if there is none) and "overlap" as in `summary`.
+        frame : a data frame from the same library as the training data. After a fit to an array or a file, the first
+            library that is installed is used: pandas, polars or pyarrow. Columns: "component", "weight", "size"
+            (effective number of rows), ``mean_x`` and ``sd_x`` for each feature x, "nearest" (the component with the
+            largest overlap, or −1) and "overlap".
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ImportError : no library of data frames is installed.
-        ValueError : `estimates` belongs to a mixture of another size, or differs by more than 3 standard errors.
-        TypeError : `estimates` is of another type.
+        NotFittedError : if the estimator is not fitted.
+        ImportError : if neither pandas, polars nor pyarrow is installed.
+        ValueError : if `estimates` belongs to a mixture of another size, or differs from this mixture by more than 3
+            standard errors.
+        TypeError : if `estimates` has the wrong type.
         """
         summary = self.summary()
         if estimates is not None:
@@ -400,19 +413,20 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """Return the facts about the fit as a data frame of one row; parameters and errors are as in `summary`.
+        """Return facts about the fit as a data frame with one row; parameters and errors are the same as in `summary`.
 
         Returns
         -------
-        frame : in the same library as in `tidy`. Columns: "n_rows", "n_features", "n_missing" (values), "n_components",
-            "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if unknown), "is_final"
-            (False before the last step), "converged", "n_iter", "stopped", "certificate" (a sentence) and "seconds".
-            From `outcome_` come "is_maximum", "remaining_gain", "label_change_fraction", "n_starts",
-            "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and "search_gain".
+        frame : a data frame from the same library as in `tidy`. Columns: "n_rows", "n_features", "n_missing" (values),
+            "n_components", "structure", "n_parameters", "log_likelihood" (nats, a total), "bic", "icl" (null if
+            unknown), "is_final" (False if the log-likelihood is the value before the last step), "converged", "n_iter",
+            "stopped", "certificate" (a sentence) and "seconds". From `outcome_` come "is_maximum", "remaining_gain",
+            "label_change_fraction", "n_starts", "n_starts_at_best", "n_moves_tried", "n_moves_accepted" and
+            "search_gain".
 
         Warns
         -----
-        RuntimeWarning : `X_error` was passed to `fit`, but not to `glance`.
+        RuntimeWarning : if `X_error` was passed to `fit`, but not to `glance`.
         """
         summary = self.summary(X, sample_weight, X_error=X_error)
         if report.reading.EXACT in summary.warnings:
@@ -431,17 +445,18 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        frame : all columns of X, in the library of X or, if X is an array, in the same library as in `tidy`. Columns
-            are added: "component" (as in `predict`), "uncertainty" (1 minus the largest responsibility), "log_density"
-            (nats) and "p_value". The p-value is the probability that a draw from the mixture, without its noise, has a
-            lower density than the row, and is NaN with `X_error` or missing values. If more than a few rows lie where
-            the mixture has no mass, for example because of other units, a RuntimeWarning is issued.
+        frame : a data frame with all columns of X, from the library of X or, if X is an array, from the same library as
+            in `tidy`. The added columns are "component" (as in `predict`), "uncertainty" (1 minus the largest
+            responsibility), "log_density" (nats) and "p_value". The p-value is the probability that a random draw from
+            the mixture without noise has a lower density than the row; it is NaN with `X_error` or missing values. A
+            RuntimeWarning is issued if more than a few rows lie where the mixture has almost no probability, for
+            example because X has other units.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError : X can't be used, or already has a column with one of these names.
-        TypeError : X can't be used, or is not in memory.
+        NotFittedError : if the estimator is not fitted.
+        ValueError : if X is invalid, or already has a column with one of these names.
+        TypeError : if X is invalid, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
         return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)
@@ -453,18 +468,19 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ----------
         X : (n_samples, n_features), an array or a data frame in memory. Pass only some rows, because `explain` takes
             longer than `predict`. The data frame may have columns that are not features. Missing values are ignored.
-        X_error : measurement errors of X, as in `fit`; they widen the components.
+        X_error : measurement errors of X, as in `fit`; measurement errors widen the components.
 
         Returns
         -------
-        explanation : an object to print or to convert by `to_frame()`. For each row it has the two most probable
-            components, and the log ratio of their probabilities with its terms. It also has the squared Mahalanobis
-            distance with the contributions of the features, which add up to it (Garthwaite & Koch 2016).
+        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, it has the two
+            most probable components, and the log ratio of their probabilities with the terms of this log ratio. The
+            object also has the squared Mahalanobis distance and the contribution of each feature; the contributions add
+            up to the squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X can't be used, or is not in memory.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X is invalid, or is not in memory.
 
         Examples
         --------
@@ -487,13 +503,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        X : (n_samples, n_features), data units.
-        y : (n_samples,), the component that each row was drawn from.
+        X : (n_samples, n_features), the drawn rows, data units.
+        y : (n_samples,), the index of the component from which each row was drawn.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : n_samples is not an integer of at least 1.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if `n_samples` is not a positive integer.
         """
         self._check_fitted()
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
@@ -509,15 +525,16 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        estimator : an estimator that predicts, scores and samples as this one does. The parameters that both libraries
-            have, attributes such as `n_iter_` and the feature names are copied. If scikit-learn does not have the
-            structure, the simplest of its four structures that can represent the covariances is used.
+        estimator : a scikit-learn estimator that predicts, scores and samples from the same mixture. Parameters that
+            both libraries have, attributes such as `n_iter_` and the feature names are copied. If scikit-learn does not
+            have the covariance structure, the simplest of its four structures that can represent the covariances is
+            used.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError : the mixture has noise, which scikit-learn does not support.
-        SingularCovarianceError : a covariance is not positive definite.
+        NotFittedError : if the estimator is not fitted.
+        ValueError : if the mixture has noise, which scikit-learn does not support.
+        SingularCovarianceError : if a covariance is not positive definite.
 
         Examples
         --------
@@ -536,9 +553,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         noise = self.mixture_.noise if source.may_miss else None
         if noise is not None and noise.bounds is None:
             if source.collect(Cells).n_missing.any():
-                raise ValueError(f"X has missing cells, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
+                raise ValueError(f"X has missing values, and {NO_MARGINAL}. Fit with a box as the volume of noise.")
             source = source.without_states()
-            source.may_miss = False  # The file has been read and has no missing values.
+            source.may_miss = False  # All rows were read above and have no missing values.
         return source
 
     @property
@@ -547,21 +564,21 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.mixture_
 
     def _exported(self) -> tuple[Mixture, None]:
-        """Return the mixture that exports write, and None in place of an outlier threshold; raises NotFittedError."""
+        """Return the mixture to export, and None because there is no outlier threshold; raises NotFittedError."""
         self._check_fitted()
         return self.mixture_, None
 
     def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
-        """Check X; return its rows and, if X is a data frame, the frame with all its columns."""
+        """Check X; return a source of its features and, if X is a data frame, the data frame with all columns."""
         frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        """Return the values of a method of an engine for each row, in the type of array of the rows."""
+        """Apply an engine's method to all rows, and return its values in the same type of array as the rows."""
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
-        """Return Σ s log p(x), nats, and the total weight."""
+        """Return the weighted sum of log densities Σ s log p(x), nats, and the total weight Σ s."""
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
         return log_likelihood, total
 
@@ -569,15 +586,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
     """Return Σ s log p(x), nats, and Σ s for a block of rows; `density` computes log p."""
     values = density(leaf)
-    with np.errstate(over="ignore"):  # The sum may be −∞.
+    with np.errstate(over="ignore"):  # The sum may overflow to −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))
 
 
 def _is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
-    """Return which rows have a log density of at least `cutoff`."""
+    """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
     return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 
 
 def _responsibilities(block: Block, parameters: Parameters, engine: Engine[Any]) -> NDArray[np.floating[Any]]:
-    """Return the responsibilities of a block, in the type of its rows."""
+    """Return the responsibilities for the rows of a block, in the dtype of the rows."""
     return engine.responsibilities(block, parameters).astype(block.rows.dtype, copy=False)

@@ -33,18 +33,18 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # expected rows; reports leave out a component with fewer, but it takes part in the E-step
-_STEP_FACTOR = 10  # Two bounds for the same rows differ by less than this factor times the gain of the last step.
-_ROUNDING = 1e-9  # relative rounding error of a bound
+MIN_MASS = 1e-3  # expected rows; reports omit smaller components, which the E-step still uses
+_STEP_FACTOR = 10  # lower bounds of equal rows differ by less than this factor times the last gain
+_ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
 class PosteriorEstimator(MixtureEstimator, ABC):
-    """An estimator that fits an approximate posterior of mixtures; `mixture_` has the posterior means."""
+    """An estimator that fits an approximate posterior distribution; `mixture_` is the mixture of posterior means."""
 
     mass_: Array
     """Expected number of rows of each component, (n_components,)."""
     weight_concentration_prior_type_: str
-    """Type of the prior of the weights."""
+    """Type of the weights' prior: a Dirichlet process or a Dirichlet distribution."""
     weight_concentration_prior_: float
     """Concentration of the prior of the weights."""
     mean_precision_prior_: float
@@ -54,9 +54,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     mean_prior_: Array
     """Prior mean (n_features,), data units."""
     covariance_prior_: Array
-    """Prior scale of the covariances, in the shape of one covariance; data units²."""
+    """Scale S of the prior of the covariances, in the shape of a single covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, which compares fits"),
+        **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, with which you can compare fits"),
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which has credible intervals"),
     }
     _attributes: ClassVar[Mapping[str, Reader]] = {
@@ -70,7 +70,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     }
 
     def _keep_posterior(self, approximation: VariationalPosterior, n_components: int) -> Model:
-        """Set the attributes of a posterior, extended by empty components to `n_components`; return its model."""
+        """Set fitted attributes from a posterior, extended by empty components to `n_components`; return the model."""
         full = approximation.with_empty_components(n_components - len(approximation.counts))
         prior = approximation.prior
         weights = prior.weight_prior.mean_weights(full.counts)
@@ -85,7 +85,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         super()._wake(own)
         mixture = self.mixture_
         if self.mass_.shape != mixture.weights.shape or not (self.mass_ >= 0).all() or not self.mass_.any():
-            raise Damaged("its 'mass_' is not a number of rows for each component")
+            raise Damaged("its 'mass_' must have a number of rows ≥ 0 for each component")
         numbers = self.weight_concentration_prior_, self.mean_precision_prior_, self.degrees_of_freedom_prior_
         shapes = (mixture.n_features,), mixture.family.kind.shape(1, mixture.n_features, True)
         if (self.mean_prior_.shape, self.covariance_prior_.shape) != shapes or min(numbers) <= 0:
@@ -93,7 +93,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _prior(self) -> GaussWishartPrior:
-        """The prior of the fit."""
+        """The prior that the fit used."""
         family, alpha = self.mixture_.family, self.weight_concentration_prior_
         is_process = self.weight_concentration_prior_type_ == TYPES[0]
         concentration = StickBreakingWeights(alpha) if is_process else DirichletWeights(alpha, len(self.mass_))
@@ -103,13 +103,13 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _full_posterior(self) -> VariationalPosterior:
-        """The posterior of all components."""
+        """The approximate posterior of all components, including components without rows."""
         model = self.mixture_._model
         return VariationalPosterior(self._prior, self.mass_, model.means, model.covariances)
 
     @property
     def _approximation(self) -> VariationalPosterior:
-        """The posterior of the components that have rows."""
+        """The approximate posterior of only those components that have rows."""
         return self._full_posterior.take(self._occupied)
 
     @property
@@ -119,30 +119,30 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """Indices of the components with a mass above `MIN_MASS` or, if all are tiny, this fraction of the largest."""
+        """Indices of the components with a mass above `MIN_MASS` or, if all masses are tiny, above a lower limit."""
         return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
     def weight_concentration_(self) -> Array | tuple[Array, ...]:
-        """Posterior parameters of the weights: a Dirichlet distribution, or a Beta distribution for each stick."""
+        """Parameters of the weights' posterior: a Dirichlet distribution, or Beta distributions (stick-breaking)."""
         values = self._prior.weight_prior.posterior_parameters(self.mass_)
         return values if len(values) > 1 else values[0]
 
     @property
     def mean_precision_(self) -> Array:
-        """β of the posterior, (n_components,)."""
+        """Posterior value of β, the weight of each component's mean in rows, (n_components,)."""
         return self._full_posterior.mean_precisions
 
     @property
     def degrees_of_freedom_(self) -> Array | float:
-        """ν of the posterior, (n_components,); a number if components share a covariance."""
+        """Posterior degrees of freedom ν, (n_components,); a single number if components share a covariance."""
         dof = self._full_posterior.dof
         return float(dof[0]) if self.mixture_.family.is_shared else dof
 
     @property
     def posterior_(self) -> MixturePosterior:
-        """The posterior distribution of the components that have rows, for draws of mixtures and credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # the same range as in `_fit_facts`
+        """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # `_fit_facts` uses the same range
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
         library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)
@@ -158,7 +158,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture with the responsibilities of the posterior; components without rows have weight 0."""
+        """The mixture that has the same responsibilities as the posterior; components without rows have weight 0."""
         weights = np.zeros(self._occupied[-1] + 1)
         weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
         return self._take_components(np.arange(len(weights)), weights)
@@ -171,29 +171,29 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def summary(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Summary:
-        """Summarise the fit on one page; with X, also show how the prior affects the result.
+        """Summarise the fit on one page; if you pass X, the page also shows how the prior affects the result.
 
         Parameters
         ----------
-        X, sample_weight, X_error : same as in `fit`. With X, the fit is continued with half and twice the concentration
-            of the weights and the precision of the means. For each of these priors, the page shows the bound and how
-            many components have rows. If the bound shows that X has other rows, or that the fit had labels, the page
-            has a warning instead.
+        X, sample_weight, X_error : same as in `fit`. If you pass X, the fit is repeated with four other priors,
+            starting from this fit: `weight_concentration_prior` and `mean_precision_prior` are halved and doubled. For
+            each prior, the page shows the lower bound and how many components have rows. If the lower bound shows that
+            X has other rows than the training data, or that the fit had labels, the page has a warning instead.
 
         Returns
         -------
-        summary : a page as in `GaussianMixture`, for the components that have rows, with the bound instead of the
-            log-likelihood.
+        summary : a page as in `GaussianMixture`, but only for components that have rows, and with the lower bound
+            instead of the log-likelihood.
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X can't be used.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X is invalid.
         """
         lines = [("components", components_used(self)), ("lower bound", f"{self.lower_bound_:.2f} nats")]
         page, others = super().summary(), None
         if X is not None:
-            self._source(X, sample_weight, X_error)  # checks that X has the features of the fit
+            self._source(X, sample_weight, X_error)  # checks the features of X
             again = partial(self._again, X, sample_weight, X_error)
             others = self._another_bound(again(max_iter=1).lower_bounds_[0])
         if X is not None and others is None:
@@ -205,36 +205,36 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return replace(page, extra_lines=lines, statistics=facts, warnings=[*page.warnings, *filter(None, [others])])
 
     def _again(self, X: ArrayLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None, **changes: Any) -> Self:
-        """Fit a copy with changed parameters, starting from this fit."""
+        """Fit a copy of the estimator with changed parameters; the copy starts from this fit."""
         other: Self = clone(self)
         other.__dict__ |= {key: vars(self)[key] for key in ("_fitted", *self._attributes)}
         other.set_params(**changes, warm_start=True, verbose=0, callbacks=None)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # The first fit has already issued them.
+            warnings.simplefilter("ignore")  # The first fit has already issued the same warnings.
             other.fit(X, sample_weight=sample_weight, X_error=X_error)
         return other
 
     def _another_bound(self, here: float) -> str | None:
-        """Return a sentence if the bound `here` shows that these are not the rows of the fit; otherwise None.
+        """Return a warning if the lower bound `here` shows that X differs from the training rows; otherwise None.
 
-        `here` is the bound of the posterior for these rows, and `lower_bound_` the bound before the last step.
+        `here` is the lower bound of the fitted posterior for X, and `lower_bound_` is the bound before the last step.
         """
         bounds = self.lower_bounds_
         step = abs(bounds[-1] - bounds[-2]) if len(bounds) > 1 else np.inf
         if abs(here - self.lower_bound_) <= _STEP_FACTOR * max(step, float(self.tol)) + _ROUNDING * abs(here):
             return None
         return (
-            f"Other priors were not tried. The bound of the fit is {self.lower_bound_:.2f} nats, and for this X it is "
-            f"{here:.2f}: other rows, weights, errors or parameters than those of the fit, or the fit had labels."
+            f"Other priors were not tried, because the lower bound is {self.lower_bound_:.2f} nats for the fit, but "
+            f"{here:.2f} for this X: rows, weights, errors or parameters have changed, or the fit had labels."
         )
 
     def glance(
         self, X: ArrayLike | None = None, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None
     ) -> Any:
-        """Return the facts about the fit as a data frame of one row; X is not needed.
+        """Return facts about the fit as a data frame with one row; X is not needed.
 
-        The frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows) replaces
-        "log_likelihood", "bic", "icl" and "is_final".
+        The data frame has the same columns as in `GaussianMixture`, except that "lower_bound" (nats, for all rows)
+        replaces "log_likelihood", "bic", "icl" and "is_final".
         """
         summary = super().summary()
         facts = {"lower_bound" if name == "bic" else name: each for name, each in summary.statistics.items()}
@@ -244,12 +244,12 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     def _become(self, model: Model, names: tuple[str, ...] | None = None, dtype: np.dtype[Any] | None = None) -> None:
         raise ValueError(
-            "Arrays of a BayesianGaussianMixture can't be set: its posterior is more than a mixture. Set them in a "
-            "GaussianMixture."
+            "Arrays of a BayesianGaussianMixture can't be set, because they do not determine its posterior. Set them "
+            "in a GaussianMixture."
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.e_step_parameters  # only for the components that have rows
+        parameters = self._approximation.e_step_parameters  # only for components with rows
         method = partial(_among_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
         return source.per_row(method, dtype, shape)
 
@@ -260,16 +260,17 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), data units. For rows with missing values, it is the density of the observed values.
+        X : (n_samples, n_features), rows, data units. For rows with missing values, the density of the observed values
+            is returned.
         how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
-            2006, eq. 10.81), which integrates to 1. "plugin" returns scikit-learn's value, log Σ exp E log π N(x). It
-            is not a density, because it integrates to less than 1.
+            2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
+            N(x), which is not the log of a density, because the function integrates to less than 1.
         X_error : measurement errors of X, as in `fit`; only with "plugin".
 
         Raises
         ------
-        NotFittedError : before `fit`.
-        ValueError, TypeError : X or `how` can't be used.
+        NotFittedError : if the estimator is not fitted.
+        ValueError, TypeError : if X or `how` is invalid.
         """
         source = self._source(X, X_error=X_error)
         values = source.per_row(self._density(source, how), np.float64, ())
@@ -290,7 +291,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         return float(log_likelihood / total)
 
     def _density(self, source: Source, how: str = HOW[0]) -> Any:
-        """Return a function that computes the log density of the rows of a block."""
+        """Return a function that computes the log densities of a block of rows; `how` as in `score_samples`."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == HOW[1]:
             return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
@@ -302,14 +303,14 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
 
 def components_used(estimator: PosteriorEstimator) -> str:
-    """Return a phrase with the number of components that have rows."""
+    """Return a phrase for summaries: how many components have rows, and how many there are at most."""
     return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 
 def _among_all(
     block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
 ) -> Any:
-    """Return labels or responsibilities for all components, from a method for the components at `indices`."""
+    """Extend labels or responsibilities, which `method` computes for the components at `indices`, to all components."""
     values = method(block, parameters=parameters)
     if not shape:
         return indices[values].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The base class of estimators that predict from a mixture, with their common parameters and their `summary`."""
+"""The base class of estimators that predict from a mixture, with the parameters and the `summary` that all share."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class MixturePredictor(Estimator, ABC):
-    """An estimator that fits a mixture and predicts from it; its fields are the parameters of the fit.
+    """An estimator that fits a mixture and uses the mixture for predictions; the fields are the parameters of the fit.
 
-    With several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
+    If there are several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
 
     Parameters
     ----------
@@ -43,13 +43,13 @@ class MixturePredictor(Estimator, ABC):
     max_iter : int, default 100
         Largest number of EM steps.
     max_time : float or None, default None
-        Time limit in seconds. When it is reached, `fit` keeps the best result so far, as in `GaussianMixture`. If BIC
-        chooses the mixture, no new candidate is then started, as in `GaussianMixtureIC`.
+        Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
+        If BIC chooses the mixture, no new candidate is started after that time, as in `GaussianMixtureIC`.
     n_init : int, default 1
-        Number of initialisations for each random method in `init_params`; the run with the highest likelihood is kept.
+        Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
-        How to initialise EM, as in `GaussianMixture`. If BIC chooses the mixture, only names are allowed, and "auto"
-        has the same meaning as in `GaussianMixtureIC`.
+        Method or methods of initialising EM, as in `GaussianMixture`. If BIC chooses the mixture, only names of methods
+        are allowed, and "auto" has the same meaning as in `GaussianMixtureIC`.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
@@ -59,8 +59,8 @@ class MixturePredictor(Estimator, ABC):
 
     Attributes
     ----------
-    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
-    results_, best_index_ : same as in `GaussianMixtureIC`, if BIC chooses the mixture
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`.
+    results_, best_index_ : same as in `GaussianMixtureIC`; they exist only if BIC chooses the mixture.
     n_features_in_, feature_names_in_ : as in scikit-learn.
     """
 
@@ -69,9 +69,9 @@ class MixturePredictor(Estimator, ABC):
     check_maximum: bool | Literal["auto"] = "auto"
 
     results_: ClassVar[FittedValue[dict[str, list[Any]]]] = FittedValue()
-    """Table of the candidates: a list for each column."""
+    """Table of the candidate mixtures, as a dict from column names to lists."""
     best_index_: ClassVar[FittedValue[int]] = FittedValue()
-    """Index of the best candidate in `results_`."""
+    """Index of the best candidate mixture in `results_`."""
 
     if not TYPE_CHECKING:
 
@@ -81,20 +81,20 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _is_choice(self) -> bool:
-        """Whether several structures or numbers of components are named."""
+        """Whether the parameters name several structures or several numbers of components, so that BIC chooses."""
         n_components = self.n_components
         is_several = isinstance(n_components, Iterable) and not isinstance(n_components, str)
         return is_several or names_several(self.covariance_type)
 
     @property
     def _chosen_reg_covar(self) -> float | str:
-        """`reg_covar`, in which "auto" becomes 0 if BIC chooses, because otherwise collapsed components would win."""
+        """`reg_covar`, but 0 instead of "auto" if BIC chooses, because otherwise collapsed components would win."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
-        """Fit or choose the mixture of `rows`, which the user passed as X; warnings use the feature names `names`."""
-        fitted: Any = self._mixture_estimator(names)  # an estimator that accepts a source
+        """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""
+        fitted: Any = self._mixture_estimator(names)  # its method fit also accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)
@@ -104,14 +104,14 @@ class MixturePredictor(Estimator, ABC):
 
         Returns
         -------
-        summary : a page with the facts that predictions use, the data, the log-likelihood and BIC if they are known,
-            the reason why EM stopped, and warnings. For each component it has the weight, the size (effective rows),
-            the mean ± standard deviation of each feature, and the component with the largest overlap. `to_frame()`
-            returns the components as a data frame.
+        summary : a page with the settings of the prediction, the data, the log-likelihood and BIC (if known), the
+            reason why EM stopped, and warnings. A table lists for each component the weight, the size (effective
+            number of rows), the mean ± standard deviation of each feature, and the component with the largest overlap.
+            `to_frame()` returns this table as a data frame.
 
         Raises
         ------
-        NotFittedError : before `fit`.
+        NotFittedError : if the estimator is not fitted.
 
         Examples
         --------
@@ -138,15 +138,15 @@ class MixturePredictor(Estimator, ABC):
 
     @abstractmethod
     def _with_its_own(self, summary: Summary) -> Summary:
-        """Return a summary of the mixture, extended by facts about the prediction."""
+        """Add facts about the prediction to a summary of the mixture, and return the result."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
-        """Return feature names for the summary if the mixture has none; None for x0, x1 …."""
+        """Return feature names for the summary if the mixture has no names; None means the names x0, x1, …."""
         return None
 
     def _mixture_estimator(self, names: Sequence[str] | None) -> MixtureEstimator:
-        """Return an estimator that fits the mixture with these parameters; `names` are the features in its warnings."""
-        # The rows already have their final weights, so `weight_type` is left out.
+        """Return an estimator for the mixture, with the same parameters; `names` are feature names for its warnings."""
+        # `weight_type` is left out, because the weights of the rows have already been scaled.
         of_em = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}
         parameters = {name: getattr(self, name) for name in of_em} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture

@@ -1,4 +1,4 @@
-"""`GaussianMixtureDimensionReducer`: the directions that separate the components of a mixture best."""
+"""`GaussianMixtureDimensionReducer`: projects rows onto the directions that best separate mixture components."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     The mixture has the mean μ, the covariance Σ and the mean covariance S = Σ_k π_k Σ_k. The directions are the
     solutions v of M v = l Σ v, where M = λ M₁ Σ⁻¹ M₁ + (1 − λ) M₂. M₁ = Σ_k π_k (μ_k − μ)(μ_k − μ)ᵀ measures
-    differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) differences of the covariances. The directions do
-    not depend on the units of the features.
+    differences of the means, and M₂ = Σ_k π_k (Σ_k − S) Σ⁻¹ (Σ_k − S) measures differences of the covariances. The
+    directions do not depend on the units of the features.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components. If you pass several numbers, BIC chooses.
+        Number of components. If you pass several numbers, BIC chooses one of them.
     n_directions : int or None, default None
-        Number of directions to keep. None keeps all directions in which components differ; with `mean_fraction` 1 these
-        are at most n_components − 1.
+        Number of directions to keep. None keeps all directions in which components differ; there are at most
+        n_components − 1 such directions if `mean_fraction` is 1.
     mean_fraction : float, default 1
-        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. mclust
-        calls it `lambda`.
+        Weight λ of differences of the means, from 0 to 1; differences of the covariances have the weight 1 − λ. The
+        name in mclust is `lambda`.
     <choice>
     <Parameters of MixturePredictor>
 
     Attributes
     ----------
     mixture_ : Mixture
-        The fitted distribution, in float64.
+        The fitted mixture distribution, in float64.
     components_ : (n_kept, n_features)
         The directions, each of length 1, as in `sklearn.decomposition.PCA`.
     eigenvalues_ : (n_kept,)
-        The eigenvalues l, the largest first.
+        The eigenvalues l of the directions, in descending order.
     mean_ : (n_features,)
-        The mean of the mixture, which `transform` subtracts, data units.
+        The mean of the mixture, in data units, which `transform` subtracts from the rows.
     <Attributes of MixturePredictor>
 
     References
@@ -83,7 +83,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def _may_miss(self) -> bool:
-        return False  # A projection needs the values of all features.
+        return False  # because a projection needs the values of all features
 
     def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture and find the directions.
@@ -94,12 +94,13 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`; or the mixture has one component.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`, or because the
+            mixture has one component.
         """
         with unchanged_on_failure(self):
             self._check_parameters()
@@ -108,8 +109,8 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
             self._axes = self._find_axes()
             if self.mixture_.n_components == 1 and self.mean_fraction == 1:
                 warn(
-                    "The mixture has one component, so no direction separates components. Give n_components above 1, "
-                    "or a list."
+                    "The mixture has one component, so no direction separates components. Set n_components to 2 or "
+                    "more, or to a list."
                 )
         return self
 
@@ -119,19 +120,19 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         return check_fraction("mean_fraction", self.mean_fraction), n_axes
 
     def _find_axes(self) -> Directions:
-        """Compute the directions of the mixture that are kept."""
+        """Compute the directions from the fitted mixture, and keep the first `n_directions`."""
         mean_fraction, n_axes = self._check_parameters()
         chosen = directions(self.mixture_._model, mean_fraction)
         return Directions(chosen.centre, chosen.axes[:n_axes], chosen.values[:n_axes])
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:
-            self._axes = self._find_axes()  # A file contains only the mixture.
+            self._axes = self._find_axes()  # A model file contains only the mixture.
         except (TypeError, ValueError) as error:
-            raise Damaged(f"it has no directions, as {str(error).removesuffix('.')}") from None
+            raise Damaged(f"its directions can't be computed: {str(error).removesuffix('.')}") from None
 
     def transform(self, X: ArrayLike) -> Rows:
-        """Project rows, (n_samples, n_kept), data units.
+        """Project rows onto the directions; the result has shape (n_samples, n_kept) and data units.
 
         <raises>
         """
@@ -151,7 +152,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def eigenvalues_(self) -> Array:
-        """The eigenvalues, (n_kept,), the largest first."""
+        """The eigenvalues of the directions, (n_kept,), in descending order."""
         return self._directions.values
 
     @property
@@ -161,7 +162,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def reduced_mixture_(self) -> Mixture:
-        """The distribution of the rows that `transform` returns."""
+        """The mixture distribution of the projected rows that `transform` returns."""
         chosen = self._directions
         return self.mixture_.transform(chosen.axes, -chosen.axes @ chosen.centre)
 
@@ -171,7 +172,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def _directions(self) -> Directions:
-        """All directions that are kept; raises AttributeError before `fit`."""
+        """All directions that are kept; raises NotFittedError before `fit`."""
         self._check_fitted()
         return self._axes
 

@@ -42,19 +42,19 @@ from gaussmix._src.validation.targets import check_target, check_targets, copied
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
 class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
-    """Regression by a mixture fitted to predictors and targets together: p(y | x) is a mixture for every x.
+    """Regressor that fits a mixture to predictors and targets together; for every x, p(y | x) is then a mixture.
 
     Parameters
     ----------
     n_components : int or iterable of int, default 1
-        Number of components; 1 is linear regression. If you pass several numbers, BIC chooses, for the mixture of all
-        columns.
+        Number of components; one component is linear regression. If you pass several numbers, BIC (of the mixture
+        of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
-        Columns of X to predict, by index or name; `fit` is then called without y. None if y is passed to `fit`.
+        Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. None if
+        you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
-        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses. With "diag" and
-        "spherical", a component predicts the same value for every x, and only the weights of the components depend on
-        x.
+        Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure. With
+        "diag" and "spherical", each component predicts a constant, and only the weights of the components depend on x.
     <Parameters of MixturePredictor>
 
     Attributes
@@ -62,10 +62,11 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     mixture_ : Mixture
         The joint distribution p(x, y) of the columns of X and y or, with `targets`, of the columns of X.
     targets_ : int or (n_targets,)
-        Indices of the targets in `mixture_`; one integer if y has one dimension or `targets` is not a list.
+        Indices of the targets among the features of `mixture_`; a single integer if y has one dimension or `targets`
+        is not a list.
     converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
-    results_, best_index_ : same as in `GaussianMixtureIC`, if BIC chooses the mixture
-    n_features_in_, feature_names_in_ : as in scikit-learn, for the predictors.
+    results_, best_index_ : same as in `GaussianMixtureIC`; they exist only if BIC chooses the mixture.
+    n_features_in_, feature_names_in_ : as in scikit-learn; targets are not counted.
 
     References
     ----------
@@ -86,7 +87,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets: Features | None = None
 
     targets_: int | NDArray[np.int64] = field(init=False)
-    """Indices of the targets in `mixture_`."""
+    """Indices of the targets among the features of `mixture_`."""
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "targets_": lambda value: array_reader("i", 0)(value).item() if type(value) is int else array_reader("i")(value)
     }
@@ -97,23 +98,24 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the mixture of predictors and targets.
+        """Fit a joint mixture to the predictors and the targets.
 
         Parameters
         ----------
-        X : (n_samples, n_features), numbers in data units, and NaN or null for missing values; an array, a data frame
-            or, with `targets`, a source from `gaussmix.open`, whose rows need not fit into memory.
-        y : (n_samples,) or (n_samples, n_targets), the targets; None with `targets`.
+        X : (n_samples, n_features), numbers in data units, with NaN or null for missing values. X is an array or a data
+            frame. If `targets` is set, X may also be a source from `gaussmix.open`, whose rows need not fit into
+            memory.
+        y : (n_samples,) or (n_samples, n_targets), the targets; None if `targets` is set.
         <weight>
 
         Raises
         ------
-        ValueError : a parameter or the data can't be used, or a target is also a predictor and `reg_covar` is 0.
-        TypeError : a parameter or the data is of the wrong type.
+        ValueError : if a parameter or the data is invalid, or a target is also a predictor and `reg_covar` is 0.
+        TypeError : if a parameter or the data has the wrong type.
 
         Warns
         -----
-        ConvergenceWarning, RuntimeWarning : as in `GaussianMixture`.
+        ConvergenceWarning, RuntimeWarning : for the same reasons as in `GaussianMixture`.
         """
         with unchanged_on_failure(self):
             _check_beside(X, y)
@@ -134,18 +136,18 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     @overload
     def predict(self, X: ArrayLike, *, return_std: bool) -> Array | tuple[Array, Array]: ...
     def predict(self, X: ArrayLike, *, return_std: bool = False) -> Array | tuple[Array, Array]:
-        """Return E[y | x], the prediction with the least mean squared error.
+        """Return E[y | x], the prediction with the smallest mean squared error.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the predictors, in any type that `fit` accepts. With `targets`, X may also contain
-            the columns of the targets, which are ignored.
-        return_std : whether to return the standard deviation of y given x.
+        X : (n_samples, n_features), the predictors, in any type that `fit` accepts. If `targets` is set, X may also
+            contain the target columns, which are ignored.
+        return_std : whether to return the standard deviation of y given x, too.
 
         Returns
         -------
         y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, data units.
-        std : standard deviations in the same shape; only with `return_std`.
+        std : standard deviations in the same shape as y, data units; only with `return_std`.
 
         <raises>
         """
@@ -159,15 +161,16 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Parameters
         ----------
         X : (n_samples, n_features), the predictors, as in `predict`.
-        quantiles : (n_quantiles,), probabilities between 0 and 1.
+        quantiles : (n_quantiles,), probabilities above 0 and below 1.
 
         Returns
         -------
-        y : (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units.
+        y : quantiles, (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units.
 
         Raises
         ------
-        NotFittedError, ValueError, TypeError : as in `predict`; or a quantile is not between 0 and 1.
+        NotFittedError, ValueError, TypeError : for the same reasons as in `predict`, or if a quantile is not between 0
+            and 1.
         """
         levels = check_floats("quantiles", quantiles)
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
@@ -176,10 +179,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return self._per_row(source, partial(self._task.quantiles, levels=levels), (len(levels),))
 
     def predict_mixture(self, X: ArrayLike) -> PredictiveDistribution:
-        """Return the distribution p(y | x) of each row: item i of the result is a `Mixture` of the targets.
+        """Return the distribution p(y | x) for each row: item i is the `Mixture` of the targets given row i.
 
-        Parameters and errors are the same as in `predict`. The result is in memory, even if X is in a file or on a
-        cluster.
+        Parameters and errors are the same as in `predict`. The result is stored in memory, even if X is in a file or
+        on a cluster.
         """
         source = self._source(X)
         return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
@@ -191,14 +194,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             return float(super().score(X, y, sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
-            warn("R² of fewer than two rows is not defined.", UndefinedMetricWarning)
+            warn("R² is not defined for fewer than two rows.", UndefinedMetricWarning)
             return float("nan")
         weight, *sums = source.sum_of(partial(_sums, targets=self._task.targets))
         around = np.array(sums) / weight
         unexplained, total = source.sum_of(partial(_squares, task=self._task, around=around))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = 1 - unexplained / total
-        # As in scikit-learn, R² of a constant target is 1 for a perfect prediction and otherwise 0.
+        # As in scikit-learn, R² of a constant target is 1 if the prediction is perfect, and otherwise 0.
         return float(np.where(total > 0, ratios, unexplained == 0).mean())
 
     def _with_its_own(self, summary: Summary) -> Summary:
@@ -224,7 +227,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return Regression(self.mixture_, self._target_indices, check_jobs(self.n_jobs))
 
     def _split_targets(self, source: Source, y: ArrayLike | None) -> tuple[Array | None, Any, tuple[str, ...] | None]:
-        """Return the columns to append to X, the indices of the targets, and the names of all columns."""
+        """Return columns to append to X (or None), the indices of the targets, and the names of all columns."""
         names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
         n_features = source.n_features
         if self.targets is None:
@@ -234,7 +237,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             indices = np.arange(n_features, n_features + columns.shape[1])
             return columns, indices if values.ndim == 2 else int(indices[0]), names
         if y is not None:
-            raise ValueError("Give y, or targets that name columns of X, not both.")
+            raise ValueError("y and targets were both passed. Pass y, or set targets to columns of X.")
         indices = check_targets(self.targets, n_features, names)
         return None, indices if np.ndim(self.targets) else int(indices[0]), names
 
@@ -243,17 +246,17 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         indices, n_features = self._target_indices, self.mixture_.n_features
         inside = (indices >= 0) & (indices < n_features)
         if not inside.all() or not 0 < len(set(indices.tolist())) == len(indices) < n_features:
-            raise Damaged("its 'targets_' are not some of its features")
+            raise Damaged("its 'targets_' must be different features of its mixture, and not all of them")
 
     def _expect_features(self) -> None:
-        """Set the number and the names of the features, counting only predictors."""
+        """Set `n_features_in_` and `feature_names_in_`, in which only the predictors count."""
         super()._expect_features()
         self.n_features_in_: int = self.n_features_in_ - len(self._target_indices)
         if self.mixture_.feature_names is not None:
             self.feature_names_in_: NDArray[Any] = np.delete(self.feature_names_in_, self._target_indices)
 
     def _source(self, X: RowsLike, sample_weight: ArrayLike | None = None, X_error: ArrayLike | None = None) -> Source:
-        """Check X and return its source; target columns of an array or a data frame in memory are left out."""
+        """Check X and return a source of its rows; target columns of an array or data frame in memory are left out."""
         check_is_fitted(self)
         if is_table(X):
             X = open(X, missing=True)
@@ -271,14 +274,14 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         return super()._source(X, sample_weight)
 
     def _with_all_columns(self) -> Self:
-        """Return a copy that expects the targets among the columns of X."""
+        """Return a copy of the estimator that expects X to have the target columns, too."""
         check_is_fitted(self)
         twin = copy(self)
         super(GaussianMixtureRegressor, twin)._expect_features()
         return twin
 
     def _per_row(self, source: Source, method: Callable[[Block], Array], shape: tuple[int, ...] = ()) -> Array:
-        """Return the values of a method for each row, with an axis for the targets if y had one."""
+        """Apply a method to each row, and return the values, with an axis for targets if y was two-dimensional."""
         is_one = np.ndim(self.targets_) == 0
         task = partial(in_leaves, task=partial(_first_target, method=method) if is_one else method)
         return source.per_row(task, np.float64, shape if is_one else (len(self._target_indices), *shape))
@@ -288,12 +291,12 @@ def _sums(block: Block, targets: Indices) -> Array:
     """Return the sum of the row weights, and the weighted sum of each target."""
     values = block.rows[:, targets].astype(np.float64)
     if np.isnan(values).any():
-        raise ValueError("Input contains NaN: score needs the target of every row.")
+        raise ValueError("Input contains NaN: score needs the target of every row. Leave out rows without targets.")
     return np.array([block.weight.sum(), *(values * block.weight[:, None]).sum(axis=0)])
 
 
 def _squares(block: Block, task: Regression, around: Array) -> Array:
-    """Return the weighted sums of squares of targets about E[y | x], and about a point."""
+    """Return weighted sums of squares of the targets about the predictions E[y | x], and about the point `around`."""
     values, weight = block.rows[:, task.targets].astype(np.float64), block.weight[:, None]
     return np.stack([(weight * (values - each) ** 2).sum(axis=0) for each in (in_leaves(block, task.mean), around)])
 
@@ -306,30 +309,30 @@ def _check_beside(X: ArrayLike, y: ArrayLike | None) -> None:
     """Raise ValueError if y is passed with rows that are in a file or on a cluster."""
     if y is not None and (is_table(X) or isinstance(X, Source)):
         raise ValueError(
-            "y can't be combined with a file or a table that is not in memory: put it into a column of X, and name the "
-            "column by targets=."
+            "y can't be combined with a file or a table that is not in memory. Put y into a column of X, and pass the "
+            "name of the column as targets=."
         )
 
 
 def _beside(source: Source, columns: Array, fitted: MixtureEstimator) -> Source:
-    """Return the rows of a source in memory with appended columns, checked for the estimator that is to be fitted."""
+    """Return a source of the rows in memory with `columns` appended, checked for the estimator that will be fitted."""
     block = source.sample(source.n_rows)
     return check_source(fitted, np.column_stack([block.rows, columns]), block.row_weight, reset=True, may_miss=True)
 
 
 def _explained(source: Source, targets: Indices, error: SingularCovarianceError) -> ValueError:
-    """Return the error of a fit or, if a target is also a predictor, an error that names the two columns."""
+    """Return the error of a fit or, if a target equals another column, a ValueError that names both columns."""
     copies = copied_column(source, targets)
     if copies is None:
         return error
     return ValueError(
-        f"The target in column {copies[0]} equals column {copies[1]} of X, so that their covariance is singular: leave "
-        "one out, or raise reg_covar."
+        f"The target in column {copies[0]} equals column {copies[1]} of X, so that their covariance is singular. Leave "
+        "out one of the two columns, or raise reg_covar."
     )
 
 
 def as_regressor(mixture: Mixture, targets: Sequence[int], n_jobs: int | None = None) -> GaussianMixtureRegressor:
-    """Return a fitted estimator that predicts the features at `targets` from the other features of a mixture."""
+    """Return a fitted regressor that predicts the features at `targets` from the other features of a mixture."""
     regressor = GaussianMixtureRegressor(mixture.n_components, targets=list(targets), n_jobs=n_jobs)
     regressor.targets_ = np.array(targets)
     regressor._fitted = FitResult(mixture._model, mixture.feature_names)

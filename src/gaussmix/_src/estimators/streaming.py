@@ -31,34 +31,34 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
 from gaussmix._src.validation.rows import MIN_ROWS, check_source, counted_sum
 
-# The largest weight of an online step relative to a step of the first rows; later weights may be of any size.
+# Largest weight of an online step, relative to the weight of a step of the first rows; the limit prevents overflow.
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 
 
 def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None) -> None:
-    """Fit to the next rows of a stream; parameters and errors are the same as in `GaussianMixture.partial_fit`."""
+    """Fit the estimator to the next rows of a stream; see `GaussianMixture.partial_fit` for parameters and errors."""
     with unchanged_on_failure(estimator):
         n_components, family, *_ = estimator._settings()
         _features(estimator)
-        if family.kind is LowRank:  # A step of a factor analyser needs all rows.
+        if family.kind is LowRank:  # EM for factor analysers needs all rows in each step.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})
         if "_fitted" in vars(estimator):
-            _ = estimator._fitted  # Reading it discards the stream if the mixture was changed by hand.
+            _ = estimator._fitted  # Reading `_fitted` discards the stream after changes by hand.
         stream: Stream | None = vars(estimator).get("_stream")
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
             stream = Stream(source.dtype, drawn_seed(estimator.random_state))
             check_supported(family, source.n_features)
         if not np.can_cast(source.dtype, stream.dtype):
-            raise ValueError("X is float64, but the stream began with float32. Convert X, or begin with float64.")
+            raise ValueError("X is float64, but the stream began with float32. Convert X, or begin a new stream.")
         if stream.state is None:
-            for name in ("_fitted", "_arrays"):  # These were computed from fewer rows.
+            for name in ("_fitted", "_arrays"):  # Both attributes were computed from fewer rows.
                 estimator.__dict__.pop(name, None)
         elif (estimator._fitted.model.n_components, estimator._fitted.model.family) != (n_components, family):
             raise ValueError(
-                f"n_components={n_components} and covariance_type={estimator.covariance_type!r} are not those with "
-                "which the stream began: set them back, or begin a new stream with a new estimator."
+                f"n_components={n_components} and covariance_type={estimator.covariance_type!r} differ from the "
+                "values with which the stream began. Restore the values, or begin a new stream with a new estimator."
             )
         estimator._stream = stream
         for block in source.blocks():
@@ -71,7 +71,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
 
 
 def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
-    """Fit the first rows, or make an online step; return the new state of the stream."""
+    """Fit the first rows or, if there is a `state`, make an online step; return the new state of the stream."""
     profile = portion.row_totals
     if state is None:
         fitting = _fit(estimator, portion)
@@ -90,20 +90,20 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
     outcome = Ending(_FOLLOWED, None, None, None, None, n_starts, n_starts_at_best)
     outcome = replace(outcome, collapsed=trace.collapsed_components, diagnostics=diagnostics)
-    # The summary described only the first rows.
+    # `row_summary` is removed, because it describes only the first rows.
     estimator._fitted = replace(fitted, model=model, lower_bound=sums.log_likelihood, outcome=outcome, row_summary=None)
     warn(frozen_sentence(trace), CollapseWarning)
     return replace(state, moments=sums, seen_weight=seen)
 
 
 def fit_waiting(estimator: Any) -> None:
-    """Fit the rows that wait for the first online step; raises NotFittedError if there are too few."""
+    """Fit the rows that wait for the first online step; raises NotFittedError if there are too few rows."""
     stream, n_components = estimator._stream, estimator.n_components
     if stream.n_waiting_rows < max(n_components, MIN_ROWS):
-        wanted = f"the {MIN_ROWS} of a fit" if n_components < MIN_ROWS else f"n_components={n_components}"
+        wanted = f"the {MIN_ROWS} rows that a fit needs" if n_components < MIN_ROWS else f"n_components={n_components}"
         raise NotFittedError(
             f"This {type(estimator).__name__} has seen {counted(stream.n_waiting_rows, 'row')} of positive weight, "
-            f"fewer than {wanted}: call partial_fit with more."
+            f"fewer than {wanted}. Call partial_fit with more rows."
         )
     with unchanged_on_failure(estimator):
         _fit(estimator, stream.waiting_source)
@@ -112,26 +112,26 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._find(source, None, _features(estimator))
-    vars(estimator).pop("_rows", None)  # These rows are only a part of the stream.
+    vars(estimator).pop("_rows", None)  # because X is only the first rows of the stream
     return problem
 
 
 def _features(estimator: Any) -> FitOptions:
-    """Return the options that the fit of a stream uses; raises ValueError for options that need all rows."""
+    """Return the options in use for the fit of a stream; raises ValueError for an option that needs all rows."""
     return find_options(estimator, {"partial_fit": True}, ignored=("warm_start", "checkpoint"))
 
 
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
-    """Return a fit with the number of rows of the whole stream, and with their weight if steps followed the fit."""
+    """Return `fitted` with the number of all rows of the stream and, if online steps were made, their total weight."""
     n_seen, facts = stream.n_rows_seen, fitted.row_summary
-    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # no row came after the fit
+    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # if no rows came after the fit
         return replace(fitted, row_summary=replace(facts, n_rows=n_seen))
     return replace(fitted, row_summary=RowSummary(n_seen, counted_sum(stream.total_weight, n_seen), None))
 
 
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
-    """Restore a stream from the attributes of an estimator in a model file; raises `Damaged`."""
+    """Restore a stream from an estimator's attributes in a model file; raises `Damaged` if they are invalid."""
     try:
         return Stream.from_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):
-        raise Damaged("its '_stream_table' is not that of its mixture") from None
+        raise Damaged("its '_stream_table' does not match its mixture") from None

@@ -298,7 +298,7 @@ class _GroupFits:
             result = wanted if single.estimator is None else single.estimator.n_features_in_
             if result != wanted:
                 columns = counted(result, "column")
-                sentence = f"It has {columns}, but the others have {wanted}. Groups need the same columns."
+                sentence = f"It has {columns}, but the other groups have {wanted}. All groups need the same columns."
                 self.singles[index] = _Single(None, sentence)
         return wanted
 

@@ -1,4 +1,4 @@
-"""Checks of user input; each error names the parameter, column or row that is wrong, and gives advice."""
+"""Checks of user input; each error message names the invalid parameter, column or row, and gives advice."""
 
 from typing import TYPE_CHECKING
 

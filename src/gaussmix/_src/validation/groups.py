@@ -1,4 +1,4 @@
-"""Checks of the groups of `fit_many`: a list or dict of tables, one table with offsets, or a frame with a column."""
+"""Checks of the groups for `fit_many`: a list or dict of tables, a table with offsets, or a frame with group names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gaussmix._src.validation.rows import as_rows
 
 @dataclass(frozen=True, eq=False)
 class Grouped:
-    """Groups of rows; the rows of numeric groups are joined in one array, and an estimator checks all other groups.
+    """Groups of rows for `fit_many`. All rows of numeric groups are in one array; an estimator checks the other groups.
 
     Parameters
     ----------
-    keys : names of the groups, in their order.
-    table, weight : functions that return the table and the weights of a group, as the user passed them, by its index.
+    keys : names of the groups, in the order of the groups.
+    table, weight : functions from the index of a group to the table and to the weights that the user passed for it.
     rows : (n_rows, n_features), the rows of all numeric groups.
-    row_weight : (n_rows,), their weights; None if the user passed none.
-    first, size : (n_groups,), index of the first row of each group in `rows`, and number of rows; 0 if not numeric.
-    names : names of the features; None if they have none.
-    refused : why groups can't be fitted together with the other groups, by the index of the group.
+    row_weight : (n_rows,), weights of `rows`; None if the user passed no weights.
+    first, size : (n_groups,), index in `rows` of each group's first row, and number of rows, or 0 if not numeric.
+    names : feature names; None if the features have no names.
+    refused : reasons why some groups can't be fitted together with the other groups, keyed by the index of the group.
     """
 
     keys: tuple[Any, ...]
@@ -49,7 +49,7 @@ class Grouped:
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
-        """Return the numeric groups for the C++ core, with weights below 1, and the indices of these groups."""
+        """Return the numeric groups for the C++ core, with weights scaled below 1, and the indices of these groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         reduced = None
         if self.row_weight is not None:
@@ -60,10 +60,10 @@ class Grouped:
         return RowGroups(self.rows, reduced, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
     def _reduce(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
-        """Scale the weights of a group below 1, as a fit does; return False if they can't be used."""
+        """Scale the weights of a group to below 1, as a fit does; return False if the weights are invalid."""
         weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # true also for NaN
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # rejects NaN, too
             return False
         unit[index] = unit_of_weights(largest)
         weight *= 1 / unit[index]
@@ -72,9 +72,9 @@ class Grouped:
 
 
 def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Return groups from any of the forms that `fit_many` accepts; `template` stores the names of their features.
+    """Convert any of the inputs that `fit_many` accepts to groups; the feature names are stored in `template`.
 
-    Raises ValueError or TypeError if there are no groups, or if the arguments have none of these forms.
+    Raises ValueError or TypeError if there are no groups, or if the input is of no accepted kind.
     """
     if isinstance(groups, Source) or is_table(groups):
         raise ParameterTypeError(
@@ -82,11 +82,11 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         )
     frame = Frame.from_table(groups)
     if by is not None and offsets is not None:
-        raise ValueError("by= and offsets= both assign rows to groups. Give one of them.")
+        raise ValueError("by= and offsets= both assign rows to groups. Pass only one of them.")
     if by is not None:
         if not isinstance(by, Hashable):
             what = type(by).__name__
-            raise ParameterTypeError(f"by must be the name of a column of the data frame, not values ({what}).")
+            raise ParameterTypeError(f"by must be the name of a column of the data frame, not the values ({what}).")
         if frame is None:
             raise ParameterTypeError(f"by={by!r:.60} needs groups to be a data frame.")
         return _from_frame(frame, by, sample_weight, template)
@@ -94,7 +94,7 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         return _from_offsets(groups, offsets, sample_weight, template)
     if frame is not None or (isinstance(groups, np.ndarray) and groups.ndim < 3 and groups.dtype != object):
         wanted = "by=, the name of the column with the groups" if frame is not None else "offsets="
-        raise ValueError(f"groups is a single table: give {wanted}, or a list of tables.")
+        raise ValueError(f"groups is a single table. Pass {wanted}, or pass a list of tables.")
     if not isinstance(groups, Iterable) or isinstance(groups, str | bytes) or "GroupBy" in type(groups).__name__:
         raise ParameterTypeError(
             f"groups must be a list of arrays, an array with offsets or a data frame with by=, not {groups!r:.40}."
@@ -105,15 +105,15 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
 
 
 def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
-    """Return the weights of each of several tables."""
+    """Check `sample_weight`, and return a list with the weights of each table."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, Mapping):
         if set(sample_weight) != set(keys):
-            raise ValueError("sample_weight has other keys than groups: give weights for each group.")
+            raise ValueError("sample_weight must have the same keys as groups, with the weights of each group.")
         return [sample_weight[key] for key in keys]
     if not isinstance(sample_weight, Sequence | np.ndarray) or len(sample_weight) != len(keys):
-        raise ValueError(f"sample_weight must be a list with the weights of each of {counted(len(keys), 'group')}.")
+        raise ValueError(f"sample_weight must be a list with the weights for each of {counted(len(keys), 'group')}.")
     return list(sample_weight)
 
 
@@ -136,7 +136,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
     for index, rows in enumerate(plain):
         if rows is not None and rows.shape[1] != width:
             columns = counted(rows.shape[1], "column")
-            refused[index] = f"It has {columns}, but the others have {width}. Groups need the same columns."
+            refused[index] = f"It has {columns}, but the other groups have {width}. All groups need the same columns."
         if rows is not None and (rows.dtype != kind or index in refused):
             plain[index] = None
     size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)
@@ -159,12 +159,12 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
 
 
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
-    """Return the column names of the first data frame, and an error message for each frame with other names."""
+    """Return the column names of the first data frame, and an error message for each frame whose names differ."""
     named = [(index, _columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
     wanted = named[0][1]
-    of_the_first = f"but those of the first group are {_shown(wanted)}."
+    of_the_first = f"but the columns of the first group are {_shown(wanted)}."
     refused = {index: f"Its columns are {_shown(names)}, {of_the_first}" for index, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
@@ -180,7 +180,7 @@ def _shown(names: Iterable[Any]) -> str:
 
 
 def _plain(table: Any) -> Rows | None:
-    """Return a numeric table as floats; None if the estimator has to check the table."""
+    """Return a numeric table as an array of floats; None if the table needs the full checks of an estimator."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
             return None
@@ -202,12 +202,12 @@ def _plain(table: Any) -> Rows | None:
 
 
 def _has_large(integers: NDArray[Any]) -> bool:
-    """Return whether some integers are so large that different ones may become the same double."""
+    """Return whether some integers are so large that two different integers may be rounded to the same double."""
     return bool((np.abs(integers.astype(np.float64, copy=False)) >= MIN_MERGED_INTEGER).any())
 
 
 def _goes_with(weight: Any, rows: Rows | None) -> bool:
-    """Return whether weights have one number for each row."""
+    """Return whether `weight` has one number for each row."""
     if rows is None:
         return False
     try:
@@ -223,7 +223,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
     rows = as_rows(template, table, 1, reset=True)
     ends = np.asarray(offsets)
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or len(ends) < 2:
-        raise ValueError("offsets must be whole numbers: where each group begins, and where the last one ends.")
+        raise ValueError("offsets must be integers: the first row of each group, and the number of rows at the end.")
     ends = ends.astype(np.int64)
     if ends[0] != 0 or ends[-1] != len(rows):
         raise ValueError(
@@ -233,7 +233,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
     if len(falls):
         index = int(falls[0])
         raise ValueError(
-            f"offsets must rise, but offsets[{index}] is {ends[index]} and offsets[{index + 1}] {ends[index + 1]}."
+            f"offsets must rise, but offsets[{index}] is {ends[index]} and offsets[{index + 1}] is {ends[index + 1]}."
         )
     weight = _row_weights(sample_weight, len(rows))
     first, size = ends[:-1], np.diff(ends)
@@ -250,15 +250,15 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
 
 
 def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
-    """Return the groups of a data frame, from the name of the column with the group of each row."""
+    """Return the groups of a data frame; the column `by` contains the group of each row."""
     if by not in frame.names:
-        raise ValueError(f"by={by!r:.60} is not a column of the frame. Its columns are {_shown(frame.names)}.")
+        raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_shown(frame.names)}.")
     names = frame.data.get_column(by).to_list()
     missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
     if missing is not None:
-        raise ValueError(f"Column {by!r} has no group in row {missing}. Fill it, or drop the row.")
+        raise ValueError(f"Column {by!r} has no value in row {missing}. Fill in the group, or drop the row.")
     if not names:
-        raise ValueError("The frame has no rows.")
+        raise ValueError("The data frame has no rows.")
     codes: dict[Any, int] = {}
     group = np.fromiter((codes.setdefault(key, len(codes)) for key in names), np.int64, len(names))
     features = frame.data.drop([by])
@@ -284,7 +284,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
 
 
 def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
-    """Check and return the weights of all rows of one table."""
+    """Check and return the weights of all rows of a single table."""
     if sample_weight is None:
         return None
     weight = check_floats("sample_weight", sample_weight)
@@ -294,7 +294,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
 
 
 def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sizes, with 0 for groups whose large integers may be equal as doubles; the estimator checks them."""
+    """Return the sizes of groups, but 0 for groups with integers too large for float64, which an estimator checks."""
     if not _has_large(rows):
         return size
     ends = zip(first.tolist(), (first + size).tolist(), strict=True)

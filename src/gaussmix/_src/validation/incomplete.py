@@ -18,11 +18,11 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the product of two standard deviations
+ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
-    """Raise ValueError for two columns without a common row, if a structure needs their covariance."""
+    """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both columns."""
     needy = next((each for each in families if each.moment_spec(None).second in (Second.FULL, Second.PROJECTED)), None)
     if not source.may_miss or needy is None:
         return
@@ -30,19 +30,19 @@ def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     if len(differences):
         one, other = (column_named(int(column), names) for column in differences[0])
         raise ValueError(
-            f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one, "
-            f'or use covariance_type="diag" instead of {needy.name!r}.'
+            f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one of "
+            f'them, or use covariance_type="diag" instead of {needy.name!r}.'
         )
 
 
 def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Sequence[str] | None) -> Source:
-    """Return a source of the rows of X with measurement errors; errors are the same as in `check_errors`.
+    """Return a source of the rows of X that includes the measurement errors `X_error`.
 
-    Raises ValueError unless X is an array or a data frame in memory.
+    Raises ValueError for the same reasons as `check_errors`, and if X is not an array or a data frame in memory.
     """
     block = None if isinstance(X, Source) or is_table(X) else source.whole
     if block is None:
-        raise ValueError("X_error needs X to be a NumPy array or a data frame in memory. Copy the rows there first.")
+        raise ValueError("With X_error, X must be an array or a data frame in memory. Copy the rows into memory first.")
     rows, error, is_missing = check_errors(X_error, block.rows, source.may_miss, feature_names)
     result = ArraySource(rows, block.row_weight, error=error)
     result.feature_names, result.may_miss = source.feature_names, is_missing
@@ -52,16 +52,18 @@ def with_errors(X: object, source: Source, X_error: ArrayLike, feature_names: Se
 def check_errors(
     X_error: ArrayLike, rows: Rows, is_missing: bool, feature_names: Sequence[str] | None = None
 ) -> tuple[Rows, Array | None, bool]:
-    """Check measurement errors; return rows, errors and whether rows have missing values.
+    """Check measurement errors; return the rows, the errors, and whether rows have missing values.
 
-    Values with an infinite error become NaN in the rows. The errors have the form of `Block`, or are None if all are 0.
+    In the returned rows, values with an infinite error are NaN. Errors are returned in the form of `Block.error`, or as
+    None if all errors are 0.
 
     `X_error` has standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-    (n_rows, n_features, n_features), in data units or their squares. If the shape fits both, they are standard
-    deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if `is_missing`.
+    (n_rows, n_features, n_features), in data units or squared data units. If the shape allows both meanings, the
+    numbers are standard deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if
+    `is_missing`.
 
-    Raises ValueError for errors that are not numbers, have another shape, are negative, or are NaN at an observed
-    value, and for matrices that are not symmetric or not positive semidefinite. The message names the first row.
+    Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
+    if matrices are not symmetric or not positive semidefinite. The message names the first such row.
     """
     check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape
@@ -71,8 +73,8 @@ def check_errors(
     whole = np.broadcast_to(error, (n_rows, *error.shape)) if is_common else error
     if whole.shape not in (rows.shape, (*rows.shape, n_features)):
         raise ValueError(
-            f"X_error has shape {error.shape}: give standard deviations {(n_features,)} or {rows.shape}, or "
-            f"covariances {(n_features,) * 2} or {(*rows.shape, n_features)}."
+            f"X_error has shape {error.shape}. Pass standard deviations of shape {(n_features,)} or {rows.shape}, or "
+            f"covariances of shape {(n_features,) * 2} or {(*rows.shape, n_features)}."
         )
     for part in pieces(whole.shape):
         if not is_common:
@@ -94,7 +96,7 @@ def check_errors(
 
 
 def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
-    """Raise ValueError for invalid errors; `first` is the index of the first row, or None if all rows share errors."""
+    """Raise ValueError for invalid measurement errors; `first` is the first row's index, or None for common errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
         known = known[:, :, None] & known[:, None, :]

@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_column_names, check_floats
 
 @dataclass(frozen=True)
 class InitialParameters:
-    """Initial parameters from the user; a parameter is None if the initialisation computes it."""
+    """Initial parameters that the user passed; a parameter is None if the method of initialisation computes it."""
 
     weights: Array | None = None
     means: Array | None = None
@@ -31,7 +31,7 @@ class InitialParameters:
 
 
 def check_init_parameters(estimator: Any, family: Family, n_components: int, source: Source) -> InitialParameters:
-    """Check the initial parameters of an estimator and return them; raises ValueError or TypeError."""
+    """Check and return the parameters such as `means_init` of an estimator; raises ValueError or TypeError."""
     shape, covariances = (n_components, source.n_features), None
     arrays = {what: getattr(estimator, f"{what}s_init") for what in ("covariance", "precision")}
     for what, values in arrays.items():
@@ -39,8 +39,8 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
             continue
         if family.kind is LowRank:
             raise ValueError(
-                f"covariance_type={family.name!r} does not support {what}s_init. Give means_init, or labels or "
-                "responsibilities as init_params."
+                f"covariance_type={family.name!r} does not support {what}s_init. Pass means_init, or pass labels "
+                "or responsibilities as init_params."
             )
         covariances = check_covariances(values, family, *shape, what)
         if what == "precision":
@@ -53,15 +53,15 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
     )
 
 
-STRUCTURE_TOLERANCE = 1e-4  # relative; values typed with five digits differ from a structure by less
+STRUCTURE_TOLERANCE = 1e-4  # relative difference; above the error of rounding to five digits
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
-    """Check and return weights (n_components,); the error messages begin with scikit-learn's words."""
+    """Check and return weights (n_components,); error messages begin like the messages of scikit-learn."""
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
-        # scikit-learn swaps the two numbers, and its own test suite matches this sentence up to the colon.
+        # scikit-learn swaps minimum and maximum, and scikit-learn's test suite matches this sentence up to the colon.
         k = int(outside.argmax())
         raise ValueError(
             f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
@@ -76,27 +76,27 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
 
 
 def check_means(means_init: ArrayLike, n_components: int, n_features: int, largest: float = np.inf) -> Array:
-    """Check and return means (n_components, n_features) of absolute value at most `largest`."""
+    """Check and return means (n_components, n_features); raises ValueError for absolute values above `largest`."""
     means = _finite_array("means", "means_init", means_init, (n_components, n_features))
     distant = np.argwhere(np.abs(means) > largest)
     if len(distant):
         k, column = distant[0].tolist()
         raise ValueError(
-            f"means_init[{k}, {column}] is {means[k, column]:.3g}, and squared distances of rows from it overflow: "
-            "give a mean near the rows."
+            f"means_init[{k}, {column}] is {means[k, column]:.3g}, so squared distances of rows from this mean "
+            "overflow. Pass a mean near the rows."
         )
     return means
 
 
 def check_covariances(values: ArrayLike, family: Family, n_components: int, n_features: int, what: str) -> Covariances:
-    """Check covariances or precisions (`what`) for a structure; return them positive definite and exactly symmetric."""
+    """Check initial covariances or precisions (`what`); return positive definite, exactly symmetric matrices."""
     name, parameter = f"{family.name} {what}", f"{what}s_init"
     matrices = _finite_array(name, parameter, values, family.shape(n_components, n_features))
     required = "symmetric, positive-definite" if family.kind.is_matrix else "positive"
     message = f"'{name}' should be {required}"
     if family.kind.is_matrix:
         roots = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
-        scale = roots[..., :, None] * roots[..., None, :]  # makes the tolerance independent of units
+        scale = roots[..., :, None] * roots[..., None, :]  # so that the tolerance does not depend on units
         asymmetric = np.abs(matrices - matrices.swapaxes(-1, -2)) > 1e-5 * np.abs(matrices) + 1e-8 * scale
         if asymmetric.any():
             index = [int(i) for i in np.argwhere(asymmetric)[0]]
@@ -113,16 +113,17 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 
 
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
-    """Return a warning if matrices do not have the structure; otherwise None.
+    """Return a warning if covariance matrices do not have the structure `family`; otherwise None.
 
-    An M-step on their own moments does not change matrices that have the structure. The same holds for their inverses.
+    The matrices are used as moments of an M-step, which does not change them if they have the structure. Precisions are
+    checked in the same way.
 
-    A difference is not an error, because frozen components keep their covariances while the other components change
-    together, so that the covariances of a fit may not have its structure.
+    Deviations are not an error, because the covariances of a fit with frozen components may deviate from the structure:
+    frozen components keep their covariances, while the other components change together.
     """
     spec = family.moment_spec(None)
     if spec.is_pooled or spec.second is Second.TRACE:
-        return None  # Every array of this shape has the structure.
+        return None  # Arrays of this shape always have the structure.
     n_components, n_features = result.n_components, result.n_features
     nearest = family.update(Scatter(np.ones(n_components), result.each, n_features, spec), result)
     deviations = np.sqrt(result.variances())
@@ -132,9 +133,9 @@ def _structure_sentence(result: Covariances, family: Family, parameter: str) -> 
         return None
     k = int(differences.max(axis=1).argmax())
     return (
-        f"{parameter} does not have the structure {family.name}: the nearest that has it differs by "
-        f"{100 * differences[k].max():.2g} % in component {k}. EM starts from it anyway, and its first step may lower "
-        "the likelihood. Check covariance_type, unless these come from a fit with frozen components."
+        f"{parameter} does not have the structure {family.name}: the nearest matrices with this structure "
+        f"differ by {100 * differences[k].max():.2g} % in component {k}. EM starts from {parameter} anyway, and the "
+        "first step may lower the likelihood. Check covariance_type, unless components of that fit were frozen."
     )
 
 
@@ -143,13 +144,13 @@ def check_assignment(
 ) -> Array | NDArray[np.int32]:
     """Check and return labels (n_rows,) or responsibilities of shape `shape` = (n_rows, n_components).
 
-    They come from the user or from a callable (`returned`). With noise, labels may be −1, and responsibilities may have
-    one more column, which is removed.
+    The labels or responsibilities were passed by the user or, if `returned`, returned by the user's callable. With
+    noise, labels may be −1, and responsibilities may have an additional column, which is removed.
 
-    Raises ValueError for another shape, masked values, labels that are not 0 … n_components − 1, and responsibilities
-    that do not sum to 1. Components without rows are refused, too, because two such components would stay equal.
+    Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do
+    not sum to 1. A component without rows raises ValueError, too, because two such components would always stay equal.
     """
-    origin = "what the callable init_params returned" if returned else "init_params"
+    origin = "the result of the callable init_params" if returned else "init_params"
     n_rows, n_components = shape
     try:
         array = np.asarray(plain_array(assignment))
@@ -157,7 +158,7 @@ def check_assignment(
         raise ValueError(f"{origin} is not an array: {error}") from None
     if np.ma.is_masked(assignment):
         row = np.argwhere(np.ma.getmaskarray(assignment))[0, 0]
-        raise ValueError(f"{origin} is masked in row {row}: give each row a component, or labels=… for those known.")
+        raise ValueError(f"{origin} is masked in row {row}. Give every row a component, or pass labels=….")
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
         if array.min() < -has_noise or array.max() >= n_components:
             raise ValueError(
@@ -168,13 +169,13 @@ def check_assignment(
         _check_all_have_rows(origin, counts.astype(np.float64))
         return array.astype(np.int32)
     if array.shape == (n_rows,) and array.dtype.kind in "fb":
-        raise ValueError(f"{origin} holds labels of type {array.dtype}; make them integers, as by .astype(int).")
+        raise ValueError(f"{origin} holds labels of type {array.dtype}. Convert them by .astype(int).")
     widths = (n_components, n_components + 1) if has_noise else (n_components,)
     if array.ndim != 2 or len(array) != n_rows or array.shape[1] not in widths or array.dtype.kind not in "fiub":
         has = f"has shape {array.shape} and type {array.dtype}" if array.ndim else f"is {shorten(assignment)}"
         names = "" if returned else f"one of {', '.join(map(repr, [AUTO, *STARTS]))}, "
         raise ValueError(
-            f"{origin} {has}; give {names}integer labels of shape ({n_rows},) or responsibilities of shape "
+            f"{origin} {has}. Pass {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
     table = copied(array)
@@ -191,13 +192,13 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
     if not mass.all():
         missing = np.flatnonzero(mass == 0).tolist()
         raise ValueError(
-            f"{origin} gives no row (of positive weight) to {name_components(missing)} of 0 … {len(mass) - 1}; "
-            "number the labels without gaps, or lower n_components."
+            f"{origin} assigns no row of positive weight to {name_components(missing)} of 0 … {len(mass) - 1}. "
+            "Number the labels without gaps, or lower n_components."
         )
 
 
 def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Check and return finite numbers of a shape in float64; scikit-learn's messages call the parameter `name`."""
+    """Return finite float64 numbers of the given shape; messages as in scikit-learn call the parameter `name`."""
     array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(
@@ -205,5 +206,5 @@ def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int
         )
     if not np.isfinite(array).all():
         index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-        raise ValueError(f"{parameter}{index} is {array[tuple(index)]}; give finite numbers.")
-    return copied(array)  # A model makes its arrays read-only, which must not affect the user's array.
+        raise ValueError(f"{parameter}{index} is {array[tuple(index)]}. All values must be finite.")
+    return copied(array)  # a copy, because a model makes its arrays read-only

@@ -1,4 +1,4 @@
-"""Checks of the argument `labels` of `fit`, the known components of rows."""
+"""Checks of the argument `labels` of `fit`, which contains the known components of rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Column(NamedTuple):
     Parameters
     ----------
     position : index of the column.
-    values : different numbers in the column, sorted, without NaN; integers if all numbers are whole.
+    values : sorted distinct numbers in the column, without NaN; the dtype is int64 if all numbers are whole.
     """
 
     position: int
@@ -36,10 +36,10 @@ class Column(NamedTuple):
 def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any, Any]:
     """Separate the column `name` from X: return a data frame without the column, and the values of the column.
 
-    For rows that are not in memory, return the source with the column, and a `Column`. `called` is the name of the
-    argument that names the column, for messages.
+    If the rows are not in memory, return a source that still contains the column, and a `Column`. Messages use
+    `called`, the name of the argument in which the user passed `name`.
 
-    Raises ValueError if X has no such column or no other column, or if the column has too many different numbers.
+    Raises ValueError if X has no column `name` or no other column, or if the column has too many distinct numbers.
     """
     if is_table(X):
         X = open(X, missing=may_miss)
@@ -47,35 +47,35 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     names = X.feature_names if isinstance(X, Source) else None if frame is None else frame.names
     if names is None:
         raise ValueError(
-            f"{called}={name!r} should name a column of X, but the columns of X have no names. Make a frame of X, for "
-            "example by X.to_dask_dataframe(columns=[…])."
+            f"{called}={name!r} should name a column of X, but the columns of X have no names. Convert X to a data "
+            "frame, for example by X.to_dask_dataframe(columns=[…])."
         )
     if name not in names:
         kind, advice = "columns", ""
         if frame is None:
-            kind, advice = "columns of numbers", " Labels in files and on clusters are numbers: write text as numbers."
+            kind, advice = "columns of numbers", " Labels in files and on clusters must be numbers. Encode text."
         raise ValueError(
             f"{called}={name!r} should name a column of X, whose {kind} are {listed(list(map(str, names)))}.{advice}"
         )
     if len(names) == 1:
-        raise ValueError(f"{called}={name!r} names the only column of X: give columns for features too.")
+        raise ValueError(f"{called}={name!r} names the only column of X. X must also have columns with features.")
     if frame is not None:
         return frame.only(each for each in names if each != name), frame.data[name].to_list()
     values = values_in(X, names.index(name))
     values = values[~np.isnan(values)]
     if len(values) > MAX_LABELS:
         raise ValueError(
-            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} different numbers: no labels."
+            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} distinct numbers, so it has no labels."
         )
     is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
     return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
 
 
 def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool) -> tuple[Any, Any]:
-    """Return X without the column that `labels` names, and the labels in this column.
+    """Return X without the column that `labels` names, and the labels from this column.
 
-    If `labels` is not a name, X and `labels` are returned unchanged. Errors are the same as in `take_column` and
-    `check_labels`.
+    If `labels` is not the name of a column, X and `labels` are returned unchanged. Errors are the same as in
+    `take_column` and `check_labels`.
     """
     if not isinstance(labels, str):
         return X, labels
@@ -89,10 +89,10 @@ def without_labels(X: Any, labels: Any, label_components: Any, *, may_miss: bool
 
 
 def warn_of_ignored(y: Any) -> None:
-    """Warn if y, which `fit` ignores, looks like `labels`, because it has known and unknown components.
+    """Warn if y, which `fit` ignores, looks like the argument `labels`, because some components in y are unknown.
 
-    NaN and None mean unknown. −1 means unknown only if y has 0 and no number below −1, because components are counted
-    from 0. If y has the two classes −1 and 1, nothing is unknown.
+    NaN and None mean unknown. −1 means unknown only if y contains 0 and no number below −1, because components are
+    counted from 0. For example, if y contains only the two classes −1 and 1, all classes are known.
     """
     values = np.asarray(y) if type(y).__module__.partition(".")[0] in (*IN_MEMORY, "polars") else np.empty(0)
     if values.ndim != 1 or values.dtype.kind not in "iufO":
@@ -103,53 +103,53 @@ def warn_of_ignored(y: Any) -> None:
         is_counted = len(values) > 0 and values.min() == UNKNOWN_LABEL and 0 in values
         is_unknown = np.isnan(values) | (is_counted & (values == UNKNOWN_LABEL))
     if 0 < is_unknown.sum() < len(values):
-        warn("fit ignores y, which holds known labels and unknown ones (-1 or NaN). Give known components as labels=y.")
+        warn("fit ignores y, which holds known and unknown labels (-1 or NaN). If these are components, pass labels=y.")
 
 
 def check_labels(labels: Any, label_components: Any, n_rows: int, max_components: int) -> UserLabels | None:
-    """Check labels and return what is known about the components of rows; None if nothing is known.
+    """Check labels, and convert them to `UserLabels`; return None if the component of no row is known.
 
     Labels are integers (n_rows,), which are −1, None or masked if unknown, or a table (n_rows, n_components) of allowed
-    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is {label: components}, or None if
-    a label is the index of its component. `max_components` is the largest number of components that is fitted.
+    components (bool) or of prior responsibilities (numbers ≥ 0). `label_components` is a dict {label: components}, or
+    None if labels are indices of components. `max_components` is the largest number of components that is fitted.
 
     Raises ValueError or TypeError if the length or type is wrong, or if a row has no possible component; the message
     names the row.
     """
-    if isinstance(labels, UserLabels):  # These come from a column and are already checked.
+    if isinstance(labels, UserLabels):  # Labels from a column have already been checked.
         return labels
     groups = _check_groups(label_components)
     if labels is None:
         if groups is not None:
-            raise ValueError("label_components assigns components to labels: give labels to fit.")
+            raise ValueError("label_components assigns components to labels, so fit also needs the argument labels.")
         return None
     labels = _without_masks(labels)
     try:
         array = np.asarray(labels)
     except ValueError as error:
         raise ValueError(f"labels is not an array: {error}") from None
-    is_column = array.shape[1:] == (1,) and max_components > 1  # one column of labels, not a table
+    is_column = array.shape[1:] == (1,) and max_components > 1  # a single column of labels, which is not a table
     if array.shape[:1] != (n_rows,) or array.ndim not in (1, 2) or is_column:
         raise ValueError(
-            f"labels has shape {array.shape}; give one label for each of the {n_rows} rows, or a table of shape "
+            f"labels has shape {array.shape}. Pass one label for each of the {n_rows} rows, or a table of shape "
             f"({n_rows}, n_components)."
         )
     if array.ndim == 2:
         if groups is not None:
-            raise ValueError("label_components needs one label for each row, not a table.")
-        table = labels if array.dtype == object else array  # Data frames with nulls become arrays of objects.
+            raise ValueError("With label_components, labels must be one label for each row, not a table.")
+        table = labels if array.dtype == object else array  # Nulls in data frames lead to arrays of objects.
         return UserLabels(plausibilities=_check_table(table))
     return _from_labels(array, groups, "labels[{row}] is")
 
 
 def _without_masks(labels: Any) -> Any:
-    """Return labels with None for masked labels; a masked row of a table allows all components."""
+    """Replace masked labels by None; in a table, replace each masked row by a row that allows all components."""
     if not isinstance(labels, np.ma.MaskedArray) or labels.ndim != 2:
         return plain_array(labels, None)
     is_masked = np.ma.getmaskarray(labels)
     cut = np.flatnonzero(is_masked.any(axis=1) & ~is_masked.all(axis=1))
     if cut.size:
-        raise ValueError(f"labels of row {cut[0]} is partly masked. Mask the whole row if nothing is known about it.")
+        raise ValueError(f"Row {cut[0]} of labels is partly masked. Mask the whole row if its component is unknown.")
     return labels.filled(1)
 
 
@@ -169,15 +169,15 @@ def _check_groups(label_components: Any) -> dict[Any, list[int]] | None:
                 raise ValueError(f"label_components[{label!r}] holds {component!r:.40}, not the index of a component.")
         groups[_plain(label)] = [int(component) for component in components]
     if not groups or any(_is_unknown(label) for label in groups):
-        raise ValueError(f"label_components must name labels other than {UNKNOWN_LABEL}, which means unknown.")
+        raise ValueError(f"label_components must name labels, but not {UNKNOWN_LABEL}, which means unknown.")
     return groups
 
 
 def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, where: str) -> UserLabels:
-    """Return labels (n_rows,) as indices of groups; `where` begins the message about a wrong label."""
+    """Convert labels (n_rows,) to `UserLabels`; `where` is the beginning of the message about an invalid label."""
     if array.dtype.kind == "b":
         raise ParameterTypeError(
-            "labels holds True and False; give integers, or a table with a column for each component."
+            "labels holds True and False. Pass integers, or a table with a column for each component."
         )
     if array.dtype.kind in "iu" and groups is None:
         if len(array) and array.min() < UNKNOWN_LABEL:
@@ -190,12 +190,12 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
     if groups is None:
-        components = np.full(len(array), UNKNOWN_LABEL, object)  # Objects can be integers of any size.
+        components = np.full(len(array), UNKNOWN_LABEL, object)  # Python integers can have any size.
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(
                     f"{where.format(row=row)} {label!r:.60}; a label is the index of a component, {UNKNOWN_LABEL} or "
-                    f"None. For other labels give label_components, such as {{{label!r:.60}: [0]}}, or use "
+                    f"None. For other labels set label_components, such as {{{label!r:.60}: [0]}}, or use "
                     "GaussianMixtureClassifier."
                 )
         components[rows] = known
@@ -211,7 +211,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
 
 
 def _from_components(components: NDArray[Any]) -> UserLabels:
-    """Return the labels of rows whose labels are indices of components, or −1 if unknown."""
+    """Convert labels that are indices of components, or −1 if unknown, to `UserLabels`."""
     values = np.sort(different(components))
     is_known = values >= 0
     codes = np.full(len(values), UNKNOWN_LABEL, np.int32)
@@ -220,26 +220,26 @@ def _from_components(components: NDArray[Any]) -> UserLabels:
 
 
 def _check_table(table: Any) -> NDArray[Any]:
-    """Check a table (n_rows, n_columns) and return it; every row must allow a component."""
+    """Check and return a table of labels (n_rows, n_columns), in which every row must allow a component."""
     numbers = check_real("labels", table)
     wrong = ~((numbers >= 0) & (numbers < np.inf)).all(axis=1)
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"labels of row {row} must be numbers ≥ 0, not {numbers[row]}.")
+        raise ValueError(f"Row {row} of labels must contain numbers ≥ 0, not {numbers[row]}.")
     empty = ~numbers.any(axis=1)
     if empty.any():
-        raise ValueError(f"labels forbids row {int(empty.argmax())} every component: allow it one.")
+        raise ValueError(f"Row {int(empty.argmax())} of labels allows no component. Each row must allow at least one.")
     return numbers
 
 
 def _is_unknown(label: Any) -> bool:
-    """Return whether a label is −1, None or missing."""
-    if label is None or type(label).__name__ == "NAType":  # pandas.NA can't be compared.
+    """Return whether a label means unknown: −1, None, or a missing value."""
+    if label is None or type(label).__name__ == "NAType":  # pandas.NA is not comparable
         return True
     return bool(label != label or (isinstance(label, Integral | float) and label == UNKNOWN_LABEL))
 
 
 def _plain(label: Any) -> Any:
-    """Return a label as a Python object, with whole numbers as integers."""
+    """Convert a label to a Python object, and a whole number to an integer."""
     label = label.item() if isinstance(label, np.generic) else label
     return int(label) if isinstance(label, float) and label.is_integer() else label

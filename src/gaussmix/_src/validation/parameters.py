@@ -1,4 +1,4 @@
-"""Checks of the parameters of estimators; each error names the parameter, its value and the allowed values."""
+"""Checks of estimators' parameters; each error message names the parameter, the value and the allowed values."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from gaussmix._src.errors import ParameterTypeError, listed, unknown_name
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, check_features, family_named, family_names, is_family
 from gaussmix._src.numerics.arrays import Array, plain_array
 
-MAX_VALUE = 1e150  # data units; squares of larger numbers overflow
+MAX_VALUE = 1e150  # data units; sums of squares of larger numbers would overflow
 
 
 def check_column_names(parameter: str, value: Any, feature_names: Sequence[str] | None) -> None:
-    """Raise ValueError for a data frame whose columns have other names than in X, or another order."""
+    """Raise ValueError if the columns of a data frame differ from the columns of X in their names or order."""
     frame = None if feature_names is None else numerics.frames.Frame.from_table(value)
     if frame is None or feature_names is None or not all(isinstance(name, str) for name in frame.names):
         return
     if frame.names != tuple(feature_names):
         raise ValueError(
-            f"The columns of {parameter} are {listed(frame.names)}, but those of X are {listed(list(feature_names))}."
+            f"The columns of {parameter} are {listed(frame.names)}, but X has {listed(list(feature_names))}."
         )
 
 
 def check_name(parameter: str, value: Any, known: Collection[str]) -> str:
-    """Check that a value is one of the known names and return it; raises ValueError, which lists the names."""
+    """Check that a value is one of the known names, and return the value; otherwise raise ValueError with the names."""
     if not isinstance(value, str) or value not in known:
         raise unknown_name(parameter, value, known)
     return value
@@ -47,7 +47,7 @@ def check_nonnegative(name: str, value: Any, hint: str = "") -> float:
         raise ParameterTypeError(f"{name} must be a number ≥ 0{hint}, not {value!r}.")
     try:
         number = float(value)
-    except OverflowError:  # The integer is larger than all doubles.
+    except OverflowError:  # The integer is too large for a double.
         number = np.inf
     if not 0 <= number < np.inf:
         raise ValueError(f"{name}={value!r} must be a finite number ≥ 0{hint}.")
@@ -63,33 +63,33 @@ def check_fraction(name: str, value: Any) -> float:
 
 
 def check_trim(trim: Any) -> float:
-    """Check and return the fraction of the row weight to leave out."""
+    """Check and return `trim`, the fraction of the total row weight to leave out."""
     fraction = check_nonnegative("trim", trim, " and below 1/2")
     if not fraction < 0.5:
-        raise ValueError(f"trim={trim!r} must be a fraction below 1/2: most rows belong to the mixture.")
+        raise ValueError(f"trim={trim!r} must be a fraction below 1/2, because most rows must belong to the mixture.")
     return fraction
 
 
 def check_ridge(reg_covar: Any, families: Sequence[Family], prior: Any = None) -> float | None:
     """Check `reg_covar` and return the number to add to every variance, or None for the automatic number.
 
-    "auto" is 0 with a prior of covariances or a bound on their ratios, because these keep components from collapsing.
+    "auto" is 0 if covariances have a prior or a bound on the ratio of eigenvalues, because these prevent collapse.
     """
     if isinstance(reg_covar, str) and reg_covar == "auto":
         if prior is not None:
-            from gaussmix._src.priors import Dirichlet  # imported here, because only fits with a prior need it
+            from gaussmix._src.priors import Dirichlet  # a local import, because only fits with a prior need it
 
             if not isinstance(prior, Dirichlet):
                 return 0.0
         return 0.0 if all(family.is_bounded for family in families) else None
     ridge = check_nonnegative("reg_covar", reg_covar, ' or "auto"')
     if ridge > MAX_VALUE**2:
-        raise ValueError(f"reg_covar={reg_covar!r} must be at most {MAX_VALUE**2:g}: its sums over the rows overflow.")
+        raise ValueError(f"reg_covar={reg_covar!r} must be at most {MAX_VALUE**2:g}, or sums over rows overflow.")
     return ridge
 
 
 def check_tol(tol: Any) -> float | None:
-    """Check and return `tol`, nats per unit of row weight; None for "auto"."""
+    """Check and return `tol`, in nats per unit of row weight; None means "auto"."""
     return None if isinstance(tol, str) and tol == "auto" else check_nonnegative("tol", tol, ' or "auto"')
 
 
@@ -101,7 +101,7 @@ def check_acceleration(acceleration: Any) -> None:
 
 
 def check_maximum_option(check_maximum: Any) -> bool | None:
-    """Check and return `check_maximum`; None for "auto"."""
+    """Check and return `check_maximum`; None means "auto"."""
     if isinstance(check_maximum, str) and check_maximum == "auto":
         return None
     if isinstance(check_maximum, (bool, np.bool_)):
@@ -119,44 +119,44 @@ def check_remedy(degenerate: Any) -> Remedy:
 
 
 def check_posterior(posterior: Any) -> int | None:
-    """Check `posterior`; return the number of candidates of each row, or None for "auto" and "exact"."""
+    """Check `posterior`; return the number of candidate components of each row, or None for "auto" and "exact"."""
     if isinstance(posterior, str):
         if posterior in ("auto", "exact"):
             return None
-        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or an integer, the candidates of a row.')
+        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or the number of candidates of a row.')
     return check_count("posterior", posterior, 1)
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Check and return True or False; 0, 1 and other values that Python treats as True or False are refused."""
+    """Check that a value is True or False, and return the value; raise TypeError for other values, such as 0 and 1."""
     if not isinstance(value, (bool, np.bool_)):
         raise ParameterTypeError(f"{name} must be True or False, not {value!r}.")
     return bool(value)
 
 
 def check_verbose(verbose: Any) -> int:
-    """Check and return how much to print: nothing for False or 0, steps for True or 1, steps and times from 2 on."""
+    """Check and return the amount of output: 0 or False for none, 1 or True for steps, 2 for steps and times."""
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
-_DRAW = 0, 2**31 - 1, 4  # bounds and number of the random integers that make a seed
+_DRAW = 0, 2**31 - 1, 4  # bounds and number of random integers in a seed
 
 
-@lru_cache  # cached, because making a RandomState takes a tenth of the time of a small fit
+@lru_cache  # because creating a RandomState takes a tenth of the time of a small fit
 def _drawn(seed: int) -> NDArray[np.int64]:
     return np.random.RandomState(seed).randint(*_DRAW)
 
 
 def check_seed(random_state: Any) -> np.random.Generator:
-    """Return a generator seeded by `random_state`; an integer seeds a RandomState first, as in scikit-learn.
+    """Return a random generator seeded by `random_state`; an integer first seeds a RandomState, as in scikit-learn.
 
-    The generator has its own seed sequence, because an initialisation may call `Generator.spawn`, which changes it.
+    Each call creates a new seed sequence, because `Generator.spawn`, which initialisations may call, changes it.
     """
-    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy converts other types slowly.
+    return np.random.default_rng(drawn_seed(random_state).astype(np.uint32))  # NumPy is slow with other dtypes.
 
 
 def drawn_seed(random_state: Any) -> NDArray[np.int64]:
-    """Return the seed of `check_seed`, (4,), for callers that need several equal generators."""
+    """Return the seed that `check_seed` uses, (4,), for callers that need several equal generators."""
     try:
         is_seed = isinstance(random_state, (int, Integral))
         return _drawn(int(random_state)) if is_seed else check_random_state(random_state).randint(*_DRAW)
@@ -167,7 +167,7 @@ def drawn_seed(random_state: Any) -> NDArray[np.int64]:
 
 
 def seed_restorer(random_state: Any) -> Callable[[], None]:
-    """Return a function that restores the present state of `random_state`, so that a fit draws nothing from it."""
+    """Return a function that resets `random_state` to its present state, as if no numbers had been drawn from it."""
     if not (random_state is None or isinstance(random_state, np.random.RandomState)):
         return lambda: None
     generator = check_random_state(random_state)
@@ -175,13 +175,13 @@ def seed_restorer(random_state: Any) -> Callable[[], None]:
 
 
 def check_start_names(init_params: Any) -> tuple[str, ...]:
-    """Check and return the names in `init_params`; an empty tuple if it is an array or a callable."""
+    """Check and return the names in `init_params`; an empty tuple if `init_params` is an array or a callable."""
     several = isinstance(init_params, (list, tuple)) and any(isinstance(name, str) for name in init_params)
     names = tuple(init_params) if several else (init_params,) if isinstance(init_params, str) else ()
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
-# Checks of parameters with a single value, for estimators and for options of the command line.
+# Check functions of parameters with a single value, which estimators and the command line share.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
@@ -194,9 +194,9 @@ CHECKS: dict[str, Callable[[Any], Any]] = {
 
 
 def check_floats(parameter: str, values: ArrayLike) -> Array:
-    """Return real numbers of any shape in float64, copied only to convert them; NaN and infinity are allowed.
+    """Convert real numbers of any shape to a float64 array, without a copy if possible; NaN and infinity are allowed.
 
-    Masked values, and nulls of a data frame, become NaN.
+    Masked values and nulls in data frames become NaN.
 
     Raises ValueError for text, complex numbers and lists of unequal length. Raises TypeError for dates, times and
     durations, and for a column of a data frame that has neither numbers nor text.
@@ -208,7 +208,7 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
             return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{parameter} must be an array of numbers: {error}") from None
-    if array.dtype.kind != "c":  # NumPy would convert times to units since 1970, and a missing time to −9.2e18.
+    if array.dtype.kind != "c":  # NumPy would convert times to integers, and a missing time to −9.2e18.
         raise ParameterTypeError(numerics.frames.times_sentence(parameter))
     raise ValueError(f"{parameter} must be real numbers, not complex ones.")
 
@@ -216,17 +216,17 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
 MISSING = ("allow", "error")
 check_missing = partial(check_name, "missing", known=MISSING)
 ALL = "all"
-_WANTED = f'a structure, its name, several, or "{ALL}"'
+_WANTED = f'a structure, the name of a structure, a list of these, or "{ALL}"'
 
 
 def check_family(estimator: Any) -> Family:
-    """Return the covariance structure of an estimator; raises ValueError or TypeError unless it is exactly one."""
+    """Return the covariance structure of an estimator; raises ValueError or TypeError for several structures."""
     structure = estimator.covariance_type
     if type(structure) is str:
         if structure == ALL:
             raise ValueError(f'covariance_type="{ALL}" compares structures: use GaussianMixtureIC(n_components).')
         return family_named(structure)
-    return _family(structure, "a structure or its name (GaussianMixtureIC takes several)")
+    return _family(structure, "a structure or its name (for several structures, use GaussianMixtureIC)")
 
 
 def _family(structure: Any, wanted: str) -> Family:
@@ -234,7 +234,7 @@ def _family(structure: Any, wanted: str) -> Family:
         return copy(structure)  # A fit must not change if the user changes the structure later.
     if isinstance(structure, type) and issubclass(structure, Family):
         name, needed = structure.__name__, "n_factors" if hasattr(structure, "n_factors") else ""
-        raise ParameterTypeError(f"covariance_type is the class {name}. Give a structure: {name}({needed}).")
+        raise ParameterTypeError(f"covariance_type is the class {name}. Pass an instance: {name}({needed}).")
     if not isinstance(structure, str):
         raise ParameterTypeError(
             f"covariance_type must be {wanted}, not {structure!r}. Names are {listed(family_names(), 99)}."
@@ -243,35 +243,35 @@ def _family(structure: Any, wanted: str) -> Family:
 
 
 def shown(family: Family) -> Any:
-    """Return a structure in the form of `covariance_type`: its name or, if it has options, a copy."""
+    """Return a value for the parameter `covariance_type`: a structure's name or, if it has options, a copy of it."""
     return copy(family) if family.non_default_params else family.name
 
 
 def check_candidates(estimator: Any, n_features: int) -> list[tuple[Family, int]]:
-    """Return all pairs of a structure and a number of components of an estimator, each pair once."""
+    """Return all distinct pairs of a structure and a number of components that an estimator will try."""
     counts = check_counts("n_components", estimator.n_components)
     return [(family, count) for family in check_families(estimator, n_features) for count in counts]
 
 
 def check_counts(parameter: str, value: Any) -> list[int]:
-    """Check one or several integers and return a list of them, each once."""
+    """Check an integer or several integers, and return a list without duplicates."""
     if isinstance(value, (Integral, str)):
         return [check_count(parameter, value, 1)]
-    counts = _several(parameter, value, "an integer ≥ 1 or several, such as range(1, 10)")
+    counts = _several(parameter, value, "an integer ≥ 1, or several integers such as range(1, 10)")
     return list(dict.fromkeys(check_count(parameter, count, 1) for count in counts))
 
 
 def check_supported(family: Family, n_features: int) -> None:
-    """Raise ValueError for a structure that does not allow this number of features."""
+    """Raise ValueError if a structure does not support this number of features."""
     reason = family.unsupported_reason(n_features)
     if reason is not None:
         raise ValueError(f"{reason}.")
 
 
 def check_families(estimator: Any, n_features: int) -> list[Family]:
-    """Return the structures of an estimator, each once.
+    """Return the distinct structures of an estimator.
 
-    "all" means every structure that is registered for "all" and allows this number of features.
+    "all" means every structure that is registered for "all" and supports this number of features.
     """
     covariance_type = estimator.covariance_type
     if _means_all(covariance_type):
@@ -285,12 +285,12 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
 
 
 def names_several(covariance_type: Any) -> bool:
-    """Return whether `covariance_type` names several structures, so that arrays set by hand have no known structure."""
+    """Return whether `covariance_type` names several structures, so that the structure of a fit is not known before."""
     return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 
 def one_feature_notes(covariance_type: Any) -> list[str]:
-    """Return notes about the meaning of the names of structures for a single feature."""
+    """Return notes that explain what the names of structures mean if X has a single feature."""
     named = [] if _means_all(covariance_type) else _named(covariance_type)
     return [sentence for each in named if (sentence := check_features(each, 1)) is not None]
 
@@ -300,7 +300,7 @@ def _means_all(covariance_type: Any) -> bool:
 
 
 def _named(covariance_type: Any) -> Sequence[Any]:
-    """Return names and structures as the user passed them."""
+    """Return a list of the names and structures, as the user passed them in `covariance_type`."""
     if isinstance(covariance_type, str) and not is_family(covariance_type):
         raise unknown_name("covariance_type", covariance_type, (*family_names(), ALL))
     if isinstance(covariance_type, str | Family):
@@ -309,10 +309,10 @@ def _named(covariance_type: Any) -> Sequence[Any]:
 
 
 def _several(parameter: str, values: Any, wanted: str) -> Sequence[Any]:
-    """Return the values of a non-empty iterable; raises TypeError or ValueError, which name the parameter."""
+    """Return the values of a non-empty iterable; otherwise raise TypeError or ValueError, which name the parameter."""
     if not isinstance(values, Iterable):
         raise ParameterTypeError(f"{parameter} must be {wanted}, not {values!r}.")
     items = list(values)
     if not items:
-        raise ValueError(f"{parameter} is empty: give {wanted}.")
+        raise ValueError(f"{parameter} is empty. It must be {wanted}.")
     return items

@@ -1,4 +1,4 @@
-"""Checks of the parameters of `BayesianGaussianMixture` that define the prior."""
+"""Checks of those parameters of `BayesianGaussianMixture` that define the prior."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ERROR = 1e-2  # nats; a default prior whose log density has a larger rounding error counts as singular
-MIN_PRIOR = 1e-100  # rows; with fewer, ratios overflow
-MAX_PRIOR = 1e9  # rows; with more, logarithms of gamma functions have no digits left for the bound
+MAX_ERROR = 1e-2  # nats; default priors with larger rounding errors in the log density count as singular
+MIN_PRIOR = 1e-100  # rows; smaller values would let ratios overflow
+MAX_PRIOR = 1e9  # rows; above this, rounding errors of log gamma functions make the bound inaccurate
 
 
 def check_conjugate(estimator: Any) -> Family:
-    """Return the structure of an estimator; raises ValueError unless it has a conjugate prior."""
+    """Return the covariance structure of an estimator; raises ValueError for a structure without a conjugate prior."""
     family = check_family(estimator)
     if not has_conjugate_prior(family):
         raise ValueError(
-            f"covariance_type={estimator.covariance_type!r} has no conjugate prior, which the exact bound needs. "
+            f"covariance_type={estimator.covariance_type!r} has no conjugate prior, but exact lower bounds need one. "
             "Choose another structure, or use prior= in GaussianMixture."
         )
     return family
@@ -40,8 +40,8 @@ def check_conjugate(estimator: Any) -> Family:
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
     """Check and return the prior of an estimator for data with `n_features` features; raises ValueError or TypeError.
 
-    If the covariance of X is singular, `ridge`, data units², is added to the variances, or as a last resort the
-    automatic ridge.
+    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If that is not
+    enough, the default prior adds the automatic ridge instead.
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -51,10 +51,10 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     precision = _positive("mean_precision_prior", estimator.mean_precision_prior, 1.0)
     dof = _positive("degrees_of_freedom_prior", estimator.degrees_of_freedom_prior, float(n_features), MAX_PRIOR)
     limit = n_features - 1 if family.kind.second is Second.FULL else 0
-    if dof <= limit:  # The message begins with scikit-learn's words.
+    if dof <= limit:  # The message begins as in scikit-learn.
         raise ValueError(
-            f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With fewer, "
-            "there is no such prior of a covariance matrix."
+            f"The parameter 'degrees_of_freedom_prior' should be greater than {limit}, but got {dof:.3f}. With "
+            "fewer degrees of freedom, the prior of a covariance matrix does not exist."
         )
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
     of_prior = family, concentration, precision, dof, mean, scale
@@ -72,7 +72,7 @@ def _prior(
     names: Sequence[str] | None,
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
-    """Return the prior, with mean and scale of the rows unless the user sets them, and its automatic ridge or None."""
+    """Return the prior, and the automatic ridge or None; a mean or scale that is None is computed from the rows."""
     of_prior = family, concentration, moments.mean if mean is None else mean, precision, dof
     scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
@@ -87,11 +87,12 @@ def _prior(
 
 
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
-    """Yield candidates for the scale of the default prior, each with the automatic ridge if it has one.
+    """Yield scales to try for the default prior, each with the automatic ridge that was added, or None.
 
-    The candidates are the covariance of X, the covariance plus the user's ridge, and the covariance plus the automatic
-    ridge. The latter is at least a millionth of each variance, so that dependent columns keep their correlations in any
-    units. If X has no more rows than columns, correlations are set to 0, because they cannot be estimated.
+    The scales are the covariance of X, this covariance plus the user's ridge, and the covariance plus the automatic
+    ridge. The automatic ridge is at least a millionth of each variance, so that dependent columns keep their
+    correlations in any unit of measurement. If X has no more rows than columns, correlations are set to 0, because they
+    cannot be estimated.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 
@@ -110,24 +111,24 @@ def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iter
 
 
 def _variance_message(moments: OverallMoments, names: Sequence[str] | None) -> str:
-    """Return an error message about the column that varies so little that its variance has no correct digits."""
+    """Return an error message that names the column with the smallest variance, which is only rounding error."""
     column = int(moments.variances.argmin())
     return (
-        f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, has "
-        "no digits. Multiply the column by a large number, or remove it."
+        f"X varies so little in {column_named(column, names)} that its variance, {moments.variances[column]:.2g}, is "
+        "only rounding error. Multiply the column by a large number, or remove it."
     )
 
 
-_NOT_POSITIVE = "covariance_prior must be positive definite: give a covariance that some rows could have."
+_NOT_POSITIVE = "covariance_prior must be positive definite: positive variances, or a matrix with positive eigenvalues."
 
 
 def _positive(name: str, value: Any, default: float, upper: float = np.inf) -> float:
     if value is None:
         return default
     if (x := check_positive(name, value)) > upper:
-        raise ValueError(f"{name}={x:g} must be at most {upper:g}: of larger numbers the bound would be rounding.")
+        raise ValueError(f"{name}={x:g} must be at most {upper:g}, because larger values make the bound inaccurate.")
     if x < MIN_PRIOR:
-        raise ValueError(f"{name}={x:g} must be at least {MIN_PRIOR:g}: numbers divided by smaller ones overflow.")
+        raise ValueError(f"{name}={x:g} must be at least {MIN_PRIOR:g}, because division by less would overflow.")
     return x
 
 
@@ -136,12 +137,12 @@ def _mean(value: Any, n_features: int) -> Array | None:
         return None
     mean = _finite_array("mean_prior", value, (n_features,))
     if np.abs(mean).max() > MAX_VALUE:
-        raise ValueError(f"mean_prior must be within ±{MAX_VALUE:g}: squares of larger numbers overflow.")
+        raise ValueError(f"mean_prior must be within ±{MAX_VALUE:g}, because squares of larger values overflow.")
     return mean
 
 
 def _scale(value: Any, family: Family, n_features: int) -> Array | None:
-    """Check and return the covariance prior in the shape of the structure."""
+    """Check `covariance_prior`, and return it as an array of the shape that the covariance structure requires."""
     if value is None:
         return None
     form = family.kind.second
@@ -155,7 +156,7 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
 
 
 def _finite_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """Check and return finite numbers of a shape."""
+    """Check and return an array of finite numbers that must have the given shape."""
     x = check_finite(name, value)
     if x.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"

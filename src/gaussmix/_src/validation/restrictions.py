@@ -1,4 +1,4 @@
-"""Checks of the parameters `noise`, `prior` and `restrictions`, and the terms that they add to the objective of EM."""
+"""Checks of the parameters `noise`, `prior` and `restrictions`, which are converted to terms of the EM objective."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gaussmix._src.sources.row_statistics import Cells
 
 
 def noise_of(noise: Any) -> Noise | None:
-    """Return the parameter `noise` as a `Noise`, or None without noise; raises TypeError or ValueError."""
+    """Convert the parameter `noise` to a `Noise` object, or to None for no noise; raises TypeError or ValueError."""
     if isinstance(noise, Noise):
         return noise
     if isinstance(noise, (bool, np.bool_)) or noise is None:
@@ -32,14 +32,14 @@ def noise_of(noise: Any) -> Noise | None:
     try:
         return Noise(noise)
     except (TypeError, ValueError) as error:
-        wanted = "True, False, a weight between 0 and 1 or a Noise"
+        wanted = "True, False, a weight between 0 and 1, or a Noise object"
         raise type(error)(f"noise must be {wanted}, not {noise!r:.60}.") from None
 
 
 def check_background(noise: Noise | None, source: Source) -> Background | None:
-    """Return the initial background of a fit; None without noise.
+    """Return the initial noise component of a fit; None without noise.
 
-    Raises ValueError if the box has another number of features or does not contain all rows, or if the rows have no
+    Raises ValueError if the box has a wrong number of features or does not contain all rows, or if the rows span no
     volume.
     """
     if noise is None:
@@ -50,7 +50,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
     if box is None:
         if source.may_miss:
             raise ValueError(
-                f"X has missing cells, and {NO_MARGINAL}: give the volume of noise as a box {(2, source.n_features)}."
+                f"X has missing values, and {NO_MARGINAL}. Pass the volume as a box of shape {(2, source.n_features)}."
             )
         return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
     if box.shape[1] != source.n_features:
@@ -62,14 +62,14 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
         raise ValueError(
             f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in "
             f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
-            f"{ends[1, column]:.6g} there: the box must hold all rows."
+            f"{ends[1, column]:.6g} there. The box must contain all rows."
         )
     return Background.from_bounds(float(noise.weight), box)
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # a number of features for which all structures differ
-# The parameters that have the values of each fixed parameter.
+_ANY_FEATURES = 8  # number of features with which all structures differ
+# For each restriction, the parameters that can provide the fixed values.
 _VALUES = {
     "fixed_means": ("means_init",),
     "fixed_covariances": ("covariances_init", "precisions_init"),
@@ -78,18 +78,18 @@ _VALUES = {
 
 
 def set_terms(estimator: Any) -> list[str]:
-    """Return which of the names `prior` and `restrictions` are set."""
+    """Return a list with the names "prior" and "restrictions", each only if the parameter is set."""
     is_restricted = any(map(np.size, _restrictions_of(estimator).non_default_params.values()))
     return ["prior"] * (estimator.prior is not None) + ["restrictions"] * is_restricted
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
-    """Check the prior and the restrictions as far as that needs neither rows nor initial values; return their terms.
+    """Check the prior and the restrictions, and return their terms; rows and initial values are checked later.
 
-    `n_components` is the largest number of components. A model selection compares numbers of components, so that
+    `n_components` is the largest number of components. In a model selection, which compares numbers of components,
     restrictions can't name a component by its index.
 
-    Raises ValueError or TypeError if a parameter can't be used, or contradicts another parameter.
+    Raises ValueError or TypeError if a parameter is invalid, or contradicts another parameter.
     """
     is_search = hasattr(estimator, "criterion")
     prior, added = _check_prior(estimator.prior, None if is_search else n_components)
@@ -99,21 +99,21 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
     fixed = {name: limits.fixed_components(name) for name in OF_COMPONENTS}
     for name, indices in fixed.items():
         if indices and is_search:
-            raise ValueError(f"{name} is for GaussianMixture: a search has several numbers of components.")
+            raise ValueError(f"{name} works only in GaussianMixture, because a model selection varies n_components.")
         if indices and indices[-1] >= n_components:
             raise ValueError(
-                f"{name} names component {indices[-1]}, but the last is n_components − 1 = {n_components - 1}."
+                f"{name} names component {indices[-1]}, but the last one is n_components − 1 = {n_components - 1}."
             )
         if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
-            raise ValueError(f"{name} needs {' or '.join(_VALUES[name])}, which holds the values.")
+            raise ValueError(f"{name} also needs {' or '.join(_VALUES[name])}, which contains the fixed values.")
     indices = fixed["fixed_covariances"]
     for family in families if indices else ():
         if family.is_bounded:
-            raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Remove one.")
+            raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Set only one.")
         if len(indices) < n_components and not is_separate(family, _ANY_FEATURES):
             raise ValueError(
-                f"fixed_covariances must name all components with covariance_type={family.name!r}, whose covariances "
-                'depend on each other. Fix all of them, or choose a structure such as "full".'
+                f"fixed_covariances must name all components with covariance_type={family.name!r}, because "
+                'covariances depend on each other. Fix all components, or choose a structure such as "full".'
             )
     fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
     weight_update = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
@@ -125,12 +125,12 @@ def _restrictions_of(estimator: Any) -> Restrictions:
     if restrictions is None:
         return Restrictions()
     if not isinstance(restrictions, Restrictions):
-        raise ParameterTypeError(f"restrictions must be None or a Restrictions, not {restrictions!r:.60}.")
+        raise ParameterTypeError(f"restrictions must be None or a Restrictions object, not {restrictions!r:.60}.")
     return restrictions
 
 
 def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWishart | None, float | Array]:
-    """Return the prior of means and covariances, and α − 1 for the weights: one number if `n_components` is None."""
+    """Return the prior of means and covariances, and α − 1 for the weights (a number if `n_components` is None)."""
     if isinstance(prior, str) and prior == DEFAULT:
         return NormalInverseWishart(), 0.0
     if prior is None:
@@ -140,6 +140,6 @@ def _check_prior(prior: Any, n_components: int | None) -> tuple[NormalInverseWis
         raise wrong(f'prior must be None, "{DEFAULT}", a NormalInverseWishart or a Dirichlet, not {prior!r:.60}.')
     added = check_finite("weights", 1.0 if prior.weights is None else prior.weights) - 1.0
     if added.ndim and added.shape != (n_components,):
-        wanted = "one number" if n_components is None else f"a number or {n_components}, one for each component"
-        raise ValueError(f"weights of the prior must be {wanted}, not of shape {added.shape}.")
+        wanted = "one number" if n_components is None else f"a number, or {n_components} numbers (one per component)"
+        raise ValueError(f"weights of the prior must be {wanted}, not an array of shape {added.shape}.")
     return prior if isinstance(prior, NormalInverseWishart) else None, added if added.ndim else float(added)

@@ -25,10 +25,10 @@ from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
 from gaussmix._src.validation.parameters import check_floats, check_name
 
-RowsLike = ArrayLike | Source  # type of X inside the package; public methods have ArrayLike, as in scikit-learn
+RowsLike = ArrayLike | Source  # internal type of X; public methods use ArrayLike, as in scikit-learn
 
 MIN_ROWS = 2  # smallest number of rows of a fit
-MIN_WEIGHT = 2.0**-800  # weights below this are so near to the smallest double that products lose digits
+MIN_WEIGHT = 2.0**-800  # products with smaller weights lose digits, because they are near the smallest double
 WEIGHT_TYPES = "frequency", "precision"
 check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
@@ -42,16 +42,18 @@ def check_source(
     may_miss: bool = False,
     is_stream: bool = False,
 ) -> Source:
-    """Check X and its weights, and return them as a source; a source has its own weights and is returned as it is.
+    """Check X and its weights, and return a source of the weighted rows.
 
-    Missing values are allowed if `may_miss`. A stream may have a single row, and weights that are all 0.
+    If X is a source, X must already contain the weights, and is returned after the checks. Missing values are allowed
+    if `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
 
     Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
-    of dimensions, samples or features. Weights that can't be used, or that come with a source, also raise ValueError.
-    Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor text.
+    of dimensions, samples or features. Raises ValueError, too, for invalid weights, and for weights in addition to a
+    source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor
+    text.
     """
     if isinstance(X, bytes):
-        raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Give the path of a file as text.")
+        raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
     if type(X) is not np.ndarray:
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
             from gaussmix._src.sources.device import open_device  # Other fits don't need the module.
@@ -63,12 +65,12 @@ def check_source(
         if X.may_miss and not may_miss:
             raise ValueError(
                 f"X was opened with missing=True, but this {type(estimator).__name__} does not support missing values. "
-                "Open it without, or fill them by GaussianMixtureImputer first."
+                "Open X without missing=True, or fill missing values with GaussianMixtureImputer first."
             )
         if sample_weight is not None:
             raise ValueError(
-                "A source of rows has its own row weights. Remove sample_weight, and name the column of weights: "
-                "gaussmix.open(…, weights=…)."
+                "A source from gaussmix.open contains its row weights. Remove sample_weight, and name the column of "
+                "weights in gaussmix.open(…, weights=…)."
             )
         return _fitted_to(estimator, X, is_stream=is_stream) if reset else _with_fitted_features(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
@@ -87,13 +89,13 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
         estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
     estimator.n_features_in_ = X.n_features
     if not is_stream:
-        if X.n_rows < MIN_ROWS:  # The message is scikit-learn's.
+        if X.n_rows < MIN_ROWS:  # The message is the same as in scikit-learn.
             raise ValueError(
                 f"Found array with {X.n_rows} sample(s) (shape={(X.n_rows, X.n_features)}) while a minimum of "
                 f"{MIN_ROWS} is required by {type(estimator).__name__}."
             )
         if getattr(estimator, "checkpoint", None) is not None:
-            X.collect(Fingerprint)  # computed in the same pass as all other statistics
+            X.collect(Fingerprint)  # computed in the same pass as the other statistics
         low, high = X.collect(Cells).ends
         _check_ends(low, high, X.feature_names)
         for column in X.integer_columns:
@@ -103,7 +105,7 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
 
 
 def check_columns(source: Source, names: Any) -> Source:
-    """Return the source, marked as complete if no value is missing; raises ValueError for a column without values."""
+    """Return the source, marked as complete if no value is missing; raise ValueError for a column without values."""
     cells = source.collect(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
     if empty.size:
@@ -112,13 +114,11 @@ def check_columns(source: Source, names: Any) -> Source:
         if cells.n_missing[column] < source.n_rows:
             n_positive = counted(source.row_totals.n_positive, "row")
             raise ValueError(
-                f"Input X has no value in {where} in {n_positive} of positive sample_weight. Give more rows a positive "
-                "weight, or drop the column."
+                f"Input X has no value in {where} in the {n_positive} of positive sample_weight. Give more rows a "
+                "positive weight, or drop the column."
             )
         why = " An X_error above 1.3e154 counts as infinite, because its square overflows." if source.has_errors else ""
-        raise ValueError(
-            f"Input X has no value at all in {where}, so nothing can be learned about it. Drop the column.{why}"
-        )
+        raise ValueError(f"Input X has no value at all in {where}, so it can't be fitted. Drop the column.{why}")
     if not cells.n_missing.any():
         source = source.without_states()
         source.may_miss = False
@@ -126,14 +126,14 @@ def check_columns(source: Source, names: Any) -> Source:
 
 
 def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
-    """Check that a source has the features of the fit, and return it; raises ValueError."""
+    """Check that a source has the same features as the training data, and return the source; raises ValueError."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
         raise ValueError(
-            f"The columns of X are {listed(X.feature_names)}; {name} was fitted with {listed(before)}. Open it with "
-            "these: gaussmix.open(…, columns=list(estimator.feature_names_in_))."
+            f"The columns of X are {listed(X.feature_names)}, but {name} was fitted with {listed(before)}. Open X by "
+            "gaussmix.open(…, columns=list(estimator.feature_names_in_))."
         )
-    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # The message is scikit-learn's.
+    if X.n_features != getattr(estimator, "n_features_in_", X.n_features):  # the same message as in scikit-learn
         raise ValueError(
             f"X has {X.n_features} features, but {name} is expecting {estimator.n_features_in_} features as input."
         )
@@ -158,7 +158,8 @@ def _check_rows(
 ) -> tuple[Rows, bool]:
     """Return X as rows (n_samples, n_features), float32 or float64, and whether values are missing.
 
-    Rows are copied only to convert them. In each call for a stream, values are bounded as for `LEAF_ROWS` rows.
+    Rows are copied only if they must be converted. For a stream, the largest allowed value is computed for `LEAF_ROWS`
+    rows, however few rows a call has.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
     largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
@@ -177,8 +178,8 @@ def _check_rows(
 
 
 def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) -> Rows:
-    """Return at least `least` rows of an array or frame, without checks of values; errors as in `check_source`."""
-    # For these arrays scikit-learn has nothing to convert or check, but takes as long as `predict` for a few rows.
+    """Return the rows of an array or data frame, without checks of values; raise ValueError for fewer than `least`."""
+    # scikit-learn would convert nothing in these arrays, but its checks take as long as `predict` of a few rows.
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float64, np.float32) and len(X) >= least:
         n_features = X.shape[1]
         if n_features and "feature_names_in_" not in vars(estimator):
@@ -190,12 +191,12 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
 
 
 def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
-    """Return rows as scikit-learn converts them; errors are the same as in `check_source`."""
+    """Convert X to rows by the functions of scikit-learn; errors are the same as in `check_source`."""
     X = plain_array(X)
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return _from_frame(estimator, frame, least, reset=reset)
-    if _kind(X) in "mM":  # NumPy would convert times to units since 1970, and a missing time to −9.2e18.
+    if _kind(X) in "mM":  # NumPy would convert times to integers, and a missing time to −9.2e18.
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
         rows: Rows = validate_data(
@@ -207,17 +208,17 @@ def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> 
             ensure_min_samples=least,
         )
     except (TypeError, ValueError, OverflowError) as error:
-        if str(error).startswith("Complex data not supported"):  # scikit-learn's message prints all of X.
+        if str(error).startswith("Complex data not supported"):  # The message of scikit-learn would print all of X.
             raise ValueError(numerics.frames.COMPLEX) from None
         _check_cells(X, getattr(estimator, "feature_names_in_", None))
         raise
-    if np.asarray(X).dtype.kind in "OSU":  # NumPy also converts text to numbers.
+    if np.asarray(X).dtype.kind in "OSU":  # NumPy may have converted text to numbers.
         _check_cells(X, getattr(estimator, "feature_names_in_", None), are_converted=True)
     return rows
 
 
 def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: int, *, reset: bool) -> Rows:
-    """Return the rows of a data frame, after scikit-learn has compared its names with the names in `fit`.
+    """Return the rows of a data frame, after scikit-learn has compared the column names with the training data.
 
     Errors are the same as in `check_source`.
     """
@@ -233,33 +234,34 @@ def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: i
 
 
 def _as_doubles(X: Any) -> Any:
-    """Return a numeric NumPy array in float64, as scikit-learn would convert it, and any other object as it is."""
+    """Convert a numeric NumPy array to floats, as scikit-learn would do; return any other object unchanged."""
     if type(X) not in (np.ndarray, np.memmap) or X.ndim != 2 or X.dtype.kind not in "biuf":
         return X
     return X if X.dtype in (np.float64, np.float32) else copied(X)
 
 
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
-    """Raise an error about the first value that is not a number, or, if `are_converted`, that is text.
+    """Raise an error with advice for objects that are not tables, and for the first value that is not a number.
 
-    Also raise errors with advice about objects that are not tables. Return None for others, which scikit-learn refuses.
+    With `are_converted`, text counts as not a number, although NumPy can convert it. Return None for all other objects,
+    because scikit-learn raises an error for them.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scikit-learn refuses scipy's dok_array, a mapping.
-        if not isinstance(X, dict):  # numpy.load, h5py and xarray have such objects.
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping, but has toarray.
+        if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
             raise ParameterTypeError(
-                f"Input X is a {type(X).__name__} of several arrays. Give one of them: X[name]."
+                f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
             ) from None
-        raise ParameterTypeError("Input X is a dictionary. Make a table of its columns: pandas.DataFrame(X).") from None
+        raise ParameterTypeError("Input X is a dictionary. Convert it to a data frame: pandas.DataFrame(X).") from None
     if getattr(getattr(X, "dtype", None), "names", None):
         raise ParameterTypeError(
-            "Input X is a structured array. Give a table of its fields: "
+            "Input X is a structured array. Convert it to a table: "
             "numpy.lib.recfunctions.structured_to_unstructured(X), or pandas.DataFrame(X)."
         ) from None
     if hasattr(X, "read"):
-        raise ParameterTypeError("Input X is an open file. Give its path instead.") from None
+        raise ParameterTypeError("Input X is an open file. Pass the path of the file instead.") from None
     if isinstance(X, Set | Iterator):
         raise ParameterTypeError(
-            f"Input X is of type {type(X).__name__}, not a table. Make a list of its rows: list(X)."
+            f"Input X is of type {type(X).__name__}, not a table. Convert it to a list of rows: list(X)."
         ) from None
     try:
         cells = np.asarray(X, dtype=object)
@@ -271,15 +273,15 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     if type(first).__module__.partition(".")[0] not in IN_MEMORY:  # for example Dask, Spark or DuckDB
         name = f"{'list of ' if cells.ndim else ''}{type(first).__module__}.{type(first).__name__}"
         raise ParameterTypeError(
-            f"Input X is a {name}, not a table. The help of gaussmix.open lists what X may be."
+            f"Input X is a {name}, not a table. See help(gaussmix.open) for the types that X may have."
         ) from None
     if cells.ndim == 1 and len(cells) and isinstance(cells[0], np.ndarray):
-        raise ValueError("Input X is a column whose cells are arrays. Give one table: numpy.stack(X).") from None
+        raise ValueError("Input X is a column of arrays. Convert it to a table: numpy.stack(X).") from None
     lengths = [len(row) for row in cells if isinstance(row, list | tuple)] if cells.ndim == 1 else []
     if len(set(lengths)) > 1 and len(lengths) == len(cells):
         other = next(at for at, length in enumerate(lengths) if length != lengths[0])
         counts = f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
-        raise ValueError(f"Input X has rows of different lengths: {counts}. Fill them up with NaN.") from None
+        raise ValueError(f"Input X has rows of different lengths: {counts}. Pad the shorter rows with NaN.") from None
     for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
         try:
             float(np.nan if cell is None else cell)
@@ -287,17 +289,17 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
                 raise ValueError(f"{cell!r:.40} is text")
         except (TypeError, ValueError, OverflowError) as error:
             kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
-            advice = "Give numbers: drop, encode or convert such columns first, for example by .astype(float)."
+            advice = "X must contain numbers: drop, encode or convert other columns, for example by .astype(float)."
             raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
-    """Return a phrase with the row and column of a value."""
+    """Return a phrase that names the row and the column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 
 def _check_spread(rows: Rows, X: Any, names: Any) -> None:
-    """Raise ValueError for a column whose squared spread underflows, or whose integers may be equal as doubles."""
+    """Raise ValueError for columns whose squared range underflows, or whose integers may have been rounded."""
     low, high = numerics.rows.extremes(rows).astype(np.float64)
     _check_ends(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
@@ -311,11 +313,12 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
 def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
     """Raise ValueError if different integers of a column may have been rounded to the same double.
 
-    `low` and `high` are the smallest and the largest value. The check uses only doubles, because a file, a cluster or a
-    frame with missing values has nothing else. Rounded integers include odd multiples of the spacing of doubles, unless
-    each is half-way between two doubles, which is rare. Integers that are odd multiples themselves count as rounded.
+    `low` and `high` are the smallest and the largest value. The check sees only doubles, because a file, a cluster or a
+    data frame with missing values does not provide the integers. Rounding nearly always leaves some values that are odd
+    multiples of the spacing of doubles, so a column with such values counts as rounded, even if its integers were
+    exact.
 
-    `have_odd` returns whether the column has values that are not multiples of twice a spacing.
+    `have_odd(step)` returns whether the column has values that are not multiples of twice `step`.
     """
     step = numerics.rows.steps_of(low, high)
     if step and (low == high or have_odd(step)):
@@ -335,7 +338,7 @@ def _leaf_has_odd(leaf: Block, column: int, step: float) -> np.bool_:
 
 
 def _integers(X: Any) -> Collection[int]:
-    """Return the indices of the columns of an array or a frame that have integers."""
+    """Return the indices of the columns with integers in an array or a data frame."""
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integer_columns()
@@ -346,29 +349,30 @@ def _integers(X: Any) -> Collection[int]:
 
 
 def _check_ends(low: Array, high: Array, names: Any) -> None:
-    """Raise ValueError for a column whose squares underflow; a column without values has NaN as `low` and `high`."""
+    """Raise ValueError for a column whose squared range underflows; columns without values have NaN as both ends."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
     if vanishing.any():
         column = int(vanishing.argmax())
         raise ValueError(
-            f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: squares of that underflow. "
-            "Rescale the columns of X."
+            f"Input X varies by only {spread[column]:.3g} in {column_named(column, names)}: the square of this range "
+            "underflows. Rescale the columns of X."
         )
 
 
 def _kind(X: Any) -> str:
-    """Return NumPy's letter for the type of the values of an array or a frame."""
+    """Return NumPy's kind code, such as "f", for the values of an array or a data frame."""
     try:
         return np.asarray(X[:1]).dtype.kind
     except (TypeError, ValueError, LookupError, OverflowError, NotImplementedError):
-        return "?"  # X is not a table, and scikit-learn will refuse it.
+        return "?"  # not a table, so that scikit-learn will raise an error
 
 
 def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool = False) -> Array:
-    """Check and return row weights (n_rows,), float64; all may be 0 if `may_vanish`.
+    """Check and return row weights (n_rows,) in float64; with `may_vanish`, all weights may be 0.
 
-    Raises ValueError for weights that are not finite numbers ≥ 0, have the wrong shape, are all 0, or overflow in sums.
+    Raises ValueError for weights that are not finite numbers ≥ 0, have a wrong shape, are all 0, or have too large a
+    sum.
     """
     weight = check_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
@@ -380,7 +384,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
         if wrong.any():
             row = int(wrong.argmax())
-            hint = " A weight can't be missing: give 0 to leave the row out." if np.isnan(weight[row]) else ""
+            hint = " A weight can't be missing. Use 0 to leave the row out." if np.isnan(weight[row]) else ""
             raise ValueError(f"sample_weight must be {what}, but row {row} has {weight[row]}.{hint}")
     with np.errstate(over="ignore"):
         if not weight.sum() <= MAX_TOTAL_WEIGHT:
@@ -388,20 +392,20 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
                 f"sample_weight adds up to more than {MAX_TOTAL_WEIGHT:g}; divide it by its maximum, {weight.max()}."
             )
     if not (weight.any() or may_vanish):
-        raise ValueError("sample_weight is zero for every row; give some rows a positive weight.")
-    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # A power of 2 keeps all ratios, and only ratios matter.
+        raise ValueError("sample_weight is zero for every row. At least one row needs a positive weight.")
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # Dividing by a power of 2 is exact.
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 
 
 def scale_weights(source: Source, weight_type: str) -> Source:
-    """Return the source with precisions scaled to sum to the number of rows of positive weight; frequencies stay."""
+    """Scale precisions so that their sum is the number of rows of positive weight; return frequencies unchanged."""
     is_precision = check_weight_type(weight_type) == "precision"
     return _summing_to_rows(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
 def _summing_to_rows(source: Source) -> Source:
-    """Return the rows with weights scaled to mean 1 over the rows that have a positive weight and a value."""
+    """Scale weights so that their mean is 1 over the rows that have a positive weight and an observed value."""
     scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
     total, n_rows = _observed_rows(scaled)
     scaled = scaled.reweighted(n_rows / total)
@@ -412,9 +416,9 @@ def _summing_to_rows(source: Source) -> Source:
 def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
     """Return the source with weights for criteria such as BIC, which use the sum of weights as the number of rows.
 
-    If weights sum to less than two rows, for example because they were normalised to sum to 1, the penalty log Σs would
-    be 0 or negative. Such weights are treated as proportions, and scaled to sum to the number of rows of positive
-    weight, with a warning unless `is_silent`. Precisions are always scaled.
+    If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be 0
+    or negative. Such weights are treated as proportions, and scaled to sum to the number of rows of positive weight,
+    with a warning unless `is_silent`. Precisions are always scaled.
     """
     source = scale_weights(source, weight_type)
     total, counted = _observed_rows(source)[0], counted_weight(source)
@@ -422,17 +426,17 @@ def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, 
         return source
     if not is_silent:
         warn(
-            f"sample_weight sums to {total:.3g}, less than two rows, and criteria such as BIC count rows: the weights "
+            f"sample_weight sums to {total:.3g}, less than two rows, but criteria such as BIC count rows. The weights "
             f"are treated as proportions and scaled to sum to {counted:.0f}, the number of rows of positive weight. "
-            "Give frequencies: a row of weight 2 counts as two rows; or set weight_type='precision'."
+            "Pass frequencies (a row of weight 2 counts as two rows), or set weight_type='precision'."
         )
     return _summing_to_rows(source)
 
 
 def counted_weight(source: Source) -> float:
-    """Return the number of rows as criteria count it: the total weight or, for proportions, the number of rows.
+    """Return the number of rows for criteria: the total weight or, if weights are proportions, the number of rows.
 
-    Rows of weight 0 and rows without any value do not count.
+    Rows of weight 0 and rows without any observed value do not count.
     """
     if source.row_totals.largest_weight is None and not source.may_miss:
         return float(source.row_totals.total_weight)
@@ -441,7 +445,7 @@ def counted_weight(source: Source) -> float:
 
 
 def _observed_rows(source: Source) -> tuple[float, int]:
-    """Return the total weight and the number of the rows that have a positive weight and a value."""
+    """Return the total weight and the number of the rows that have a positive weight and an observed value."""
     total, n_rows = float(source.row_totals.total_weight), source.row_totals.n_positive
     if not source.may_miss:
         return total, n_rows
@@ -450,5 +454,5 @@ def _observed_rows(source: Source) -> tuple[float, int]:
 
 
 def counted_sum(total: float, n_rows: int) -> float:
-    """Return the number of rows as criteria count it, for `n_rows` rows of positive weight that sum to `total`."""
+    """Return the number of rows for criteria, if `n_rows` rows have positive weights with the sum `total`."""
     return total if total >= min(2, n_rows) else float(n_rows)

@@ -69,7 +69,7 @@ CASES = {
         ValueError,
         'posterior=\'half\' must be "auto", "exact" or the number of candidates of a row.',
     ),
-    "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2: these are"),
+    "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2, because"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),
     "acceleration number": ({"acceleration": True}, TypeError, 'acceleration must be "auto" or None, not True.'),
     "n_init 0": ({"n_init": 0}, ValueError, "n_init=0 must be an integer ≥ 1."),

@@ -173,7 +173,7 @@ BAD = {
     "text": (["a"] * N_ROWS, {}, r"For other labels set label_components, such as \{'a': \[0\]\}, or"),
     "other text": (["a"] * N_ROWS, {"label_components": {"b": [0]}}, r"labels\[0\] is 'a', but label_components names"),
     "nothing allowed": (np.arange(N_ROWS)[:, None] + np.zeros(3) != 17, {}, "Row 17 of labels allows no component"),
-    "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels has 3"),
+    "columns": (np.ones((N_ROWS, 2)), {}, "labels has 2 columns; with n_components=3 a table of labels must have 3"),
     "below 0": (-np.ones((N_ROWS, 3)), {}, "Row 0 of labels must contain numbers ≥ 0"),
     "NaN": (np.full((N_ROWS, 3), np.nan), {}, "Row 0 of labels must contain numbers ≥ 0"),
     "table": (np.ones((N_ROWS, 3)), {"label_components": {0: [0]}}, "not a table"),

@@ -211,7 +211,7 @@ WRONG = {
     "half-life": (
         {"forgetting": 100},
         lambda rows: rows,
-        "forgetting=100 must be None, a ForgettingRate or at least 5040",
+        "forgetting=100 must be None, a ForgettingRate, or a number of rows of at least 5040",
     ),
 }
 

@@ -256,7 +256,10 @@ class Opaque(Full):
 
 def test_what_has_no_certificate_is_said():
     how = {"random_state": 0, "init_params": "kmeans", "tol": 0.1, "covariance_type": Opaque()}
-    fitted, why = GaussianMixture(2, check_maximum=True, **how).fit(SLOW), "the structure Opaque"
+    fitted, why = (
+        GaussianMixture(2, check_maximum=True, **how).fit(SLOW),
+        "there is no formula for the structure Opaque",
+    )
     assert fitted.outcome_.is_maximum is None
     assert f"It is not known whether the fit is near a maximum: {why}" in fitted.outcome_.reason
     assert "It is not known" not in GaussianMixture(2, **how).fit(SLOW).outcome_.reason

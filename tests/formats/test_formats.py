@@ -185,9 +185,9 @@ FALSE = {
     "a nested setting": ({"fit": {**FIT, "settings": {"a": [1]}}}, {}, "setting in the header"),
     "a missing tensor": ({}, {"means": None}, "required arrays are missing"),
     "one tensor more": ({}, {"extra": np.ones(1)}, "there are unknown arrays"),
-    "weights of another length": ({}, {"weights": np.ones(1)}, "don't go with means"),
-    "no components": ({}, {"weights": np.ones(0), "means": np.ones((0, 2))}, "don't go with means"),
-    "scalar weights": ({}, {"weights": np.array(1.0)}, "don't go with means"),
+    "weights of another length": ({}, {"weights": np.ones(1)}, "do not match means"),
+    "no components": ({}, {"weights": np.ones(0), "means": np.ones((0, 2))}, "do not match means"),
+    "scalar weights": ({}, {"weights": np.array(1.0)}, "do not match means"),
     "covariances of another shape": (
         {},
         {"covariances": np.eye(2)},

@@ -190,7 +190,7 @@ def test_what_needs_rows_on_the_host_says_so(rng, dispatch):
     X = rows_of(rng)
     with pytest.raises(ValueError, match="rows on a device: copy them to NumPy"):
         GaussianMixture(4, posterior=2).fit(to_strict(X))
-    with pytest.raises(ValueError, match="Copy the rows there first"):
+    with pytest.raises(ValueError, match="Copy the rows into memory first"):
         GaussianMixture(4).fit(to_strict(X), X_error=np.ones(3))
     with pytest.raises(ValueError, match="X has 2 features"):
         GaussianMixture(2).fit(to_strict(X)).predict(to_strict(X[:, :2]))

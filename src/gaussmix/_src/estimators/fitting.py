@@ -120,10 +120,9 @@ def make_fitted(
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)
     on_ridge = [] if is_sound else report.messages.warn_of_ridge(problem, run.model, constant, names)
-    stopping = plan.stopping
     certificate = find_certificate(problem, run, ends, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, ends, stopping, left_out, certificate, objective.objective_name, times)
-    if stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
+    ending = Ending.from_run(run, ends, plan.stopping, left_out, certificate, objective.objective_name, times)
+    if plan.stopping.seeks_maximum and run.outcome is Outcome.CONVERGED and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     notes = [
         *(after.diagnostics.diagnose_run(run, constant, names, note) if is_odd else ()),

@@ -170,7 +170,7 @@ def in_lines(name: str, width: int) -> str:
 
 
 def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
-    """Create a figure and axes with room for a legend beside them; raise ImportError if matplotlib can't create one."""
+    """Create a figure and axes with room for a legend; raise ImportError if matplotlib can't create a figure."""
     pyplot = import_pyplot()
     try:
         made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})

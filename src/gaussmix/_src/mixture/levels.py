@@ -22,9 +22,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-_LOG_DEEP = -650.0  # smallest log tail, in nats, for which SciPy's function is far from underflow
+_LOG_DEEP = -650.0  # smallest log tail probability, in nats, for which SciPy's function does not nearly underflow
 MAX_PEAKS = 256  # largest number of peaks in the sum that bounds a mass
-_DEPTH = 10.0  # nats; half of the outer points lie where the component's tail exceeds exp(−3 · _DEPTH)
+_DEPTH = 10.0  # in nats; half of the outer points lie where the tail probability exceeds exp(−3 · _DEPTH)
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
 
@@ -80,11 +80,11 @@ class LevelSample:
 
     Parameters
     ----------
-    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), nats.
+    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), in nats.
     log_fractions : log of the mass that each point represents, (N_SCRAMBLES, n_points).
     log_masses : log of the cumulative mass of the points, from −inf to 0, (N_SCRAMBLES, n_points + 1). Entry i is the
         log of the total mass of the points before point i.
-    log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), nats. If there
+    log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), in nats. If there
         are more than `MAX_PEAKS` components, components with similar peaks are joined to `MAX_PEAKS` groups, and the
         values are the total weight and the lowest peak of each group.
     n_features : the number d of features.
@@ -167,9 +167,10 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
     """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log mass of each row.
 
-    The first coordinate selects the component: half of the points are distributed by weight, and half evenly, because a
-    wide component with a small weight may dominate far from all means. The position of the first coordinate within the
-    interval of the component determines the radius, and the other coordinates determine the direction.
+    The first coordinate selects the component: half of the points are distributed among the components by weight, and
+    half evenly, because a wide component with a small weight may dominate far from all means. The position of the first
+    coordinate within the interval of the component determines the radius, and the other coordinates determine the
+    direction.
     """
     proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_weights(proportions)
@@ -191,7 +192,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
     Let t = −log P(½χ² > y). For half of the points t has the density exp(−t), as for draws from the component. For the
     other half t has the density √D / 2 (D + t)^(−3/2), where D is `_DEPTH`. The second density falls slowly, so that
-    some points lie far out, where there is hardly any mass.
+    some points lie far from the mean, where there is hardly any probability.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
@@ -201,7 +202,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:
-    """Return log P(½χ² > y) for each y ≥ 0, (n,), nats, where χ² has `n_features` degrees of freedom.
+    """Return log P(½χ² > y) for each y ≥ 0, (n,), in nats, where χ² has `n_features` degrees of freedom.
 
     Very small tail probabilities are computed by an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """

@@ -37,10 +37,10 @@ class Conditional:
     Parameters
     ----------
     known : marginal model of the known features, with the means μ_k.
-    means : means ν_k of the unknown features, (n_components, n_unknown), data units.
+    means : means ν_k of the unknown features, (n_components, n_unknown), in data units.
     regression : regression matrices B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all
         components have the same matrix.
-    covariances : conditional covariances C_k, data units².
+    covariances : conditional covariances C_k, in data units².
     family : covariance structure of the C_k.
     noise : noise component in the unknown features; None if the model has no noise.
     """

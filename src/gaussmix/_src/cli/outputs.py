@@ -29,7 +29,7 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-# File extensions of the compression formats, which `open_table` can read, too.
+# File extensions of the compression formats, which `open_table` can also read.
 _SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
@@ -77,7 +77,7 @@ def output_format(target: str, to: str | None, *, as_json: bool) -> str:
 
 @dataclass(frozen=True)
 class Writing:
-    """Values of the options by which a verb writes its table.
+    """Values of the options that determine how a subcommand writes its table.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # needed, because the header has the total number of rows
+    with TemporaryFile() as numbers:  # the header, which comes first, has the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):

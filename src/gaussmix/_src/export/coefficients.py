@@ -78,8 +78,8 @@ class Coefficients:
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
         """Return the linear form about `centre` for rows of type `dtype`; None if the components' covariances differ.
 
-        The result is also None for a single component and for a mixture with noise, because the label of a row that is
-        far from all means is then clear.
+        The result is also None for a single component and for a mixture with noise, because rounding errors then do not
+        change the label of a row that is far from all means.
         """
         factor = self.factors[0]
         if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():

@@ -46,8 +46,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     Notes
     -----
     Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8192
-    values. The relative error of p-values is 1e-5 for a single component. For several components it is 1 percent,
-    because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
+    values. The relative error of p-values is 1e-5 for a single component. For several components the relative error is
+    1 percent, because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
 
     Examples
     --------

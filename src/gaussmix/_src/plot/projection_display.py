@@ -26,13 +26,12 @@ class ProjectionDisplay(ComponentDisplay):
     """Plot of rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
     Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
-    combine all features. The display is a `ComponentDisplay` of the mixture's marginal distribution in the directions
-    instead of features.
+    combine all features. The display is a `ComponentDisplay` in which the directions take the place of features.
 
     Parameters
     ----------
     directions : (n_shown, n_features), the directions shown, as unit vectors.
-    **others : parameters of `ComponentDisplay`, in which the directions take the place of features.
+    **others : parameters of `ComponentDisplay`, for the directions instead of features.
 
     Examples
     --------
@@ -69,8 +68,8 @@ class ProjectionDisplay(ComponentDisplay):
         ----------
         n_directions : number of directions to show, 1 or 2.
         mean_fraction : a number from 0 to 1, with the same meaning as in `gaussmix.GaussianMixtureDimensionReducer`.
-            With 1 the directions separate the components only by their means; with smaller values they separate the
-            components by their covariances, too.
+            With 1 the directions separate the components only by their means; with smaller values the directions also
+            separate components with different covariances.
 
         Raises
         ------

@@ -36,7 +36,7 @@ MAX_ALPHA = 0.5  # a user who passes a larger alpha most likely means 1 − alph
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distances from the fit to the maximum, in standard errors
-MAX_VARIANCE = 1e140  # largest variance, in data units², for which errors do not overflow
+MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
 MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured coverage
@@ -103,8 +103,8 @@ class ParameterEstimates:
         alpha : probability outside the interval, above 0 and at most 0.5.
         method : "wald" gives estimate ± z · standard error, computed on the scale of `links`. "percentile", the default
             for a bootstrap, gives quantiles of the refits. "centred" gives quantiles of the refits after a shift on the
-            scale of `links` that makes the mean of the refits equal to the estimate; this method needs a bootstrap,
-            too.
+            scale of `links` that makes the mean of the refits equal to the estimate; this method also needs a
+            bootstrap.
 
         Raises
         ------
@@ -248,7 +248,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
     Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
-    the mixture has other parameters than the estimates, or is several standard errors away from them.
+    the mixture has other parameters than the estimates, or is several standard errors away from the estimates.
     """
     scale = ParameterLayout.at_model(mixture._model)
     if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
@@ -284,7 +284,7 @@ class Inference(MixtureEstimates):
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
     mixture : the mixture at the maximum, with the parameters `params`.
     optimum : the maximum of the objective, with its derivatives.
-    kind : kind of the covariance: "hessian", "outer" or "sandwich".
+    kind : method by which the covariance was computed: "hessian", "outer" or "sandwich".
     """
 
     optimum: LocalMaximum = field(kw_only=True)

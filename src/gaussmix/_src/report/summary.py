@@ -85,7 +85,7 @@ class Summary:
         return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
-        """Return a LaTeX table of the whole fit and one of the components; both need the LaTeX package booktabs."""
+        """Return two LaTeX tables, of the whole fit and of the components, which need the LaTeX package booktabs."""
         header, rows = self._table()
         facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]

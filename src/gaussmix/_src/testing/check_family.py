@@ -170,7 +170,7 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that singular scatter matrices give finite covariances with a finite whitening, or the right error.
+    """Check that singular scatter matrices give finite covariances with finite whitening factors, or the right error.
 
     The right error is a SingularCovarianceError that lists the components.
     """
@@ -187,7 +187,7 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter gives a non-finite whitening, or an error without components")
+                raise AssertionError("singular scatter gives infinite whitening factors, or an error without components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:

@@ -163,7 +163,7 @@ def _get_rows(data: str, reading: options.Reading, labels: str | None, weights: 
     others = [name for name in (labels, weights) if name is not None]
     table = reading.open(data)
     counting = reading.counting(table, others)
-    if table.files and is_plain and not counting:  # the path is sufficient
+    if table.files and is_plain and not counting:  # the path is then sufficient
         return None, data
     left_out = [*reading.exclude, *counting]
     features = reading.columns or table.without(left_out).numeric_names(others)

@@ -69,8 +69,8 @@ class Conditionals(MixtureBase):
         Returns
         -------
         conditional : mixture of the unknown features, in the same order and with the same names. The components are
-            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, and likewise spherical and
-            shared covariances.
+            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances
+            remain diagonal, spherical and shared.
 
         Raises
         ------

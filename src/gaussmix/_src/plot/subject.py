@@ -190,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature, (n_features,); constant features get the standard deviation 1."""
+    """Return mean and standard deviation of each feature, (n_features,); a constant has the standard deviation 1."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))

@@ -122,7 +122,7 @@ def _codec(target: str) -> str | None:
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     """Open a file, or standard output for "-"; raise ValueError for a binary format on a terminal.
 
-    On standard output, text is visible while it is written, but binary formats are written only when they are complete.
+    On standard output, text appears while it is being written, but binary formats are written only when complete.
     """
     if target != STANDARD:
         with whole_file(target) as file:

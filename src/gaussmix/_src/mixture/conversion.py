@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """Repeat shared covariances for each component unless they are full, because scikit-learn only shares full ones."""
+    """Repeat shared covariances for each component unless they are full; scikit-learn can share only full matrices."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))

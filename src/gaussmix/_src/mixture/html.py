@@ -81,7 +81,7 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def sketch(mixture: MixtureBase) -> str:
     """Return a small SVG picture of a mixture: ellipses in the first two features, or curves for a single feature.
 
-    Components have the same colours as in all other pictures. The index of each component is drawn next to it, because
+    Components have the same colours as in all other pictures. The index of each component is also drawn, because
     colours alone may not be distinguishable. Axes and text have the text colour of the page, so they are legible on
     light and on dark pages.
     """

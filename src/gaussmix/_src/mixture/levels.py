@@ -42,11 +42,11 @@ class LevelEllipsoid:
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log mass of the region where the log density is below each level, (n,), nats, and the error 0."""
+        """Return the log probability of a log density below each level, (n,), in nats, and the error 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
+        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -54,7 +54,7 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Return the log mass below each level, (n,), nats, and its relative standard error; −inf and 0 for level −inf."""
+    """Return the log probability below each level, (n,), in nats, and relative errors; −inf and 0 for level −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     is_finite = log_levels > -np.inf  # the level of a row whose squared distance overflows is −inf
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
@@ -64,7 +64,7 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return levels of log density that draws fall below with the given probabilities, and standard errors, in nats."""
+    """Return the log densities below which draws lie with the given probabilities, and standard errors, in nats."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
     # The level of mass 1 is the highest mode, which sampled points only approach.
@@ -76,7 +76,7 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambled nets, with log densities, and the mass that each point represents.
+    """Sample of points from several scrambled Sobol nets, with log densities, and the mass that each point represents.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log mass of the region where the log density is below each level, (n,), nats, and relative errors.
+        """Return the log probability of a log density below each level, (n,), in nats, and relative errors.
 
         If too few points lie below a level to estimate the mass, the result is the bound of `_log_bound` with the error
         1.
@@ -140,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and standard errors."""
+        """Return the log densities below which draws lie with the given probabilities, and standard errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)

@@ -126,7 +126,7 @@ def get_mixture(estimator: Any) -> Mixture:
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
-    """Return component names and responsibilities (n_rows, n_components); noise, if there is any, comes last."""
+    """Return component names and responsibilities (n_rows, n_components); a noise component comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
     if mixture.noise is None:
         return names, probabilities

@@ -132,7 +132,7 @@ class ParameterEstimates:
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            with np.errstate(over="ignore"):  # because an end of an interval may overflow to infinity
+            with np.errstate(over="ignore"):  # an end of an interval may overflow to infinity
                 ends[index] = back(there(value) + moves)
         return ends
 
@@ -187,7 +187,7 @@ def with_intervals(
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Format an estimate, its error and its interval with as many decimals as three digits of the error need."""
+    """Format an estimate, its error and its interval with the decimals that show three digits of the error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -371,8 +371,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     fitted : the result of the fit.
     problem : rows and objective of the fit.
     kind : how the covariance is computed, one of `fit.after.inference.INFORMATION_KINDS`.
-    are_counts : whether row weights are counts of equal rows. If they are not, the sandwich uses the squares of the
-        weights.
+    are_counts : whether row weights are counts of equal rows. If the weights are not counts, the sandwich estimator
+        uses the squares of the weights.
 
     Raises
     ------
@@ -432,7 +432,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
-    # The absolute difference is compared because a ridge may lower the objective.
+    # The absolute difference is compared, because a step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
@@ -463,7 +463,7 @@ def is_weakly_identified(peak: LocalMaximum) -> bool:
 
     Formulas approximate the objective by a parabola. This approximation is accurate within a standard error of the
     maximum only if the curvature is large in all directions. The result is False if the curvature is zero in some
-    direction, because refits cannot give standard errors then either.
+    direction, because in this case refits cannot give standard errors either.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
@@ -474,7 +474,7 @@ def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
 
 
 def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """Return caveats about the estimates; `at_ridge` names columns whose variance in a component is only the ridge."""
+    """Return caveats about the estimates; `at_ridge` has columns whose variance in a component is only `reg_covar`."""
     notes = []
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)

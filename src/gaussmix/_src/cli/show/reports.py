@@ -39,7 +39,7 @@ _MAX_NAMES = 20
 _MAX_LISTED = 10  # maximum number of listed candidates if several structures were tried
 _FAILED, _WEAK = "–", "?"
 _MIN_WIDTH = 72  # minimum width of tables, so that numbers are not cut off on a narrow terminal
-# These parameters are not listed as settings, because they are shown elsewhere or have no effect.
+# These parameters are not listed as settings, because they are shown elsewhere or do not change the fit.
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")
 
 

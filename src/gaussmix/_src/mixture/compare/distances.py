@@ -97,7 +97,7 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
 def _ways(
     costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
 ) -> tuple[list[int], list[int], list[int]]:
-    """Find by Dijkstra's algorithm the shortest paths from rows with unused supply to columns with unmet demand.
+    """Find the shortest paths from rows with unused supply to columns with unmet demand, by Dijkstra's algorithm.
 
     A path may go back from a column to a row that already supplies the column, which costs nothing. The prices are
     updated in place, so that all found paths have the reduced cost 0 afterwards.

@@ -60,8 +60,8 @@ class Merging:
 
         p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij.
 
-    This overlap is the criterion of the method DEMP of Hennig (2010), Advances in Data Analysis and Classification 4,
-    3–34, with the estimator of the R function `fpc::mergenormals` and with Hennig's default threshold, 0.025. Two
+    The overlap is the merging criterion of the method DEMP, Hennig (2010), Advances in Data Analysis and Classification
+    4, 3–34, with the estimator of the R function `fpc::mergenormals` and with Hennig's default threshold, 0.025. Two
     spherical Gaussians of the same size whose means are d standard deviations apart have the overlap Φ(−d/2), so they
     are merged if d is at most 3.92.
     """

@@ -191,7 +191,7 @@ class Masses(MixtureBase):
         Parameters
         ----------
         rows : rows to evaluate, (n_rows, n_features), in data units.
-        n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and
+        n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and several
             components.
         rng : generator or seed for scrambling the points; with None every call uses the same points.
         return_error : whether to return an `Estimate`, which includes the standard error.
@@ -319,7 +319,7 @@ class Masses(MixtureBase):
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
-        """Return the level of log density that is exceeded with the probability 1 − exp(`log_mass`)."""
+        """Return the log density below which a draw lies with the probability exp(`log_mass`)."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:

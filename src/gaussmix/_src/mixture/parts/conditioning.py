@@ -131,7 +131,7 @@ class Conditional:
     @one_blas_thread()
     @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
-        """Draw u for each row x, (n_rows, n_unknown): first a component k by γ_k(x), then u = m_k(x) + W_k⁻¹ z."""
+        """Draw u for each row x, (n_rows, n_unknown): first k with probability γ_k(x), then u = m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)

@@ -22,8 +22,8 @@ MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several th
 # Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product by
 # several threads, which wait for each other, took ten times as long.
 MAX_VALUES_AT_ONCE = 2**18
-# Smallest number of rows in a matrix product: if the matrix is so large that OpenBLAS uses several threads anyway, it
-# should be read from memory only once for many rows.
+# Smallest number of rows in a matrix product: if the matrix is so large that OpenBLAS uses several threads anyway, the
+# matrix should be read from memory only once for many rows.
 MIN_PRODUCT_ROWS = 256
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` raises an error after an overflow
@@ -85,7 +85,7 @@ def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
 def row_pieces(
     parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
 ) -> Iterator[tuple[slice, Rows, Array]]:
-    """Yield pieces of a block as (slice, rows, responsibilities); small pieces limit the size of arrays.
+    """Yield pieces of a block as (slice, rows, responsibilities); the pieces are small to limit the size of arrays.
 
     The parameter `product` is the number of multiplications per row in a matrix product, and `array` is the number of
     values per row in an array.

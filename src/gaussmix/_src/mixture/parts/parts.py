@@ -95,8 +95,8 @@ class Parts(MixtureBase):
         Returns
         -------
         product : mixture with one component per pair of components. The pairs of the first component with all
-            components of `other` come first. The covariances of the product are diagonal, spherical or shared if this
-            is true of both mixtures.
+            components of `other` come first. The covariances of the product are diagonal, spherical or shared if the
+            covariances of both mixtures are.
 
         Raises
         ------
@@ -180,8 +180,8 @@ class Parts(MixtureBase):
         ----------
         order : order of the moments, 0 or more. Order 2 gives the covariance, and order 3 the skewness before
             standardisation.
-        center : the point a, (n_features,), data units; by default the mean. With zeros the result is the raw moments,
-            which are less accurate if the mean is many standard deviations from 0.
+        center : the point a, (n_features,), data units; by default the mean. With zeros for `center`, the result is the
+            raw moments, which are less accurate if the mean is many standard deviations from 0.
 
         Returns
         -------

@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
+        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -157,7 +157,7 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 
 
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
-    """Return intervals, each with at most one turn because the derivative is monotone, that contain all turns.
+    """Return intervals that contain all turns (modes and minima), at most one in each interval.
 
     Between two edges the first and second derivative of each component are monotone. Therefore the derivatives of the
     density are bounded by sums of the components' values at both ends. An interval is halved until the bounds show that

@@ -151,10 +151,10 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
 def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, Array]:
     """Return values and slopes of a function that is 0 if x is the quantile of p; `whole` is Σ_left π_k − p, (n,).
 
-    Divide the components into those left and right of x. The equation Σ π_k Φ(z_k) = p can then be written as Σ_right
-    π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Because neither side suffers from
-    cancellation, x is accurate to the last digit even between components that are far apart. The function is the log of
-    the ratio of both sides.
+    Let Σ_left and Σ_right be sums over the components whose means are left and right of x. The equation Σ π_k Φ(z_k) =
+    p can then be written as Σ_right π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊.
+    Because neither side suffers from cancellation, x is accurate to the last digit even between components that are far
+    apart. The function is the log of the ratio of both sides.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
@@ -169,7 +169,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
 
 
 def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of the quantiles of p > 0; if there are many, a few quantiles are computed first as bounds."""
+    """Return brackets of the quantiles of p > 0; of many quantiles, a few are computed first as bounds."""
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])

@@ -183,7 +183,7 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """Decode dictionary columns, because an Arrow file stores one dictionary per column, but parts may differ."""
+    """Decode dictionary columns, because parts may have different dictionaries, but an Arrow file stores one."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type

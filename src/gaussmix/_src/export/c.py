@@ -14,7 +14,7 @@ from gaussmix._src.numerics.arrays import Array
 _HEADER = """\
 /* A Gaussian mixture of {n_components} components and {n_features} features ({features}), written by gaussmix.
  *
- *   double {name}_log_density(const double *x);                      log p(x), in nats
+ *   double {name}_log_density(const double *x);                      log p(x), nats
  *   double {name}_responsibilities(const double *x, double *shares); p(k | x), {n_components} numbers; returns log p(x)
  *   int    {name}_label(const double *x);                            the most probable component{noise_is}
 {detector_line} *

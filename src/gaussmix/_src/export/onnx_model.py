@@ -112,7 +112,7 @@ def _make_parser(names: Sequence[str]) -> Any:
     """Return a function for skl2onnx that declares the outputs of the pipeline's last step."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-        from skl2onnx._supported_operators import get_model_alias  # returns a registered name
+        from skl2onnx._supported_operators import get_model_alias  # returns the name under which a class is registered
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
         operator = scope.declare_local_operator(get_model_alias(type(model)), model)

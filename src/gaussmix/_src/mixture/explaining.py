@@ -34,8 +34,8 @@ class Explanation:
     component : index of the most probable component of each row, as returned by `predict`, (n_rows,); −1 is noise.
     second_component : index of the second most probable component of each row, (n_rows,); −1 is noise. If the mixture
         has one component and no noise, `second_component` is equal to `component`.
-    log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), nats; infinite if there is no
-        second component.
+    log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), in nats; infinite if there is
+        no second component.
     responsibilities : probabilities p(k | x) of the components for each row, (n_rows, n_components).
     log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), in nats.
     log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,),
@@ -49,8 +49,8 @@ class Explanation:
     chi2_p_value : probability, by the χ² distribution, that a row of the component has a larger `squared_distance`,
         (n_rows,).
     rows : the explained rows, (n_rows, n_features), in data units.
-    means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), data units.
-        The measurement errors of a row increase the standard deviations.
+    means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), in data
+        units. The measurement errors of a row increase the standard deviations.
     names : names of the features.
     input_frame : data frame that contained the rows; None if the rows were an array.
 
@@ -269,7 +269,7 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
 
 
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
-    """Return log densities at the means, (n_rows, n_components), and roots of contributions, with Σ_k + `error`."""
+    """Return log densities at the means and roots of the contributions, for the covariances Σ_k + `error`."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]

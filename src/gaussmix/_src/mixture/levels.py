@@ -33,9 +33,9 @@ MASS = 0.95  # default mass of the highest-density region; rows outside this reg
 class LevelEllipsoid:
     """Level sets of a mixture with one component: the density is below a level outside an ellipsoid.
 
-    The attribute `highest` is the log density at the mean, nats. The difference between `highest` and the log density
-    at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ² distribution
-    with `n_features` degrees of freedom.
+    The attribute `highest` is the log density at the mean, in nats. The difference between `highest` and the log
+    density at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ²
+    distribution with `n_features` degrees of freedom.
     """
 
     highest: float

@@ -184,8 +184,8 @@ class Mixture(SciPyNames, Comparisons):
         ----------
         weights : weights of the components, (n_components,).
         means : means of the components, (n_components, n_features), in data units.
-        covariances : covariances of the components, data units², as the one-dimensional buffer of cuVS or in the shape
-            that `from_parameters` expects. Arrays on a GPU are copied to main memory.
+        covariances : covariances of the components, in data units², as the one-dimensional buffer of cuVS or in the
+            shape that `from_parameters` expects. Arrays on a GPU are copied to main memory.
         covariance_type : the value passed to cuVS: "full", "tied", "diag" or "spherical".
 
         Raises

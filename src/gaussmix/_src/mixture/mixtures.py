@@ -33,8 +33,8 @@ class Mixtures(Sequence[Mixture]):
     weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
         covariances are NaN.
     means : means of the components, (n_groups, n_components, n_features), in data units.
-    covariances : covariances of the components, (n_groups, …), data units². The covariances of one group have the shape
-        of `Mixture.covariances`.
+    covariances : covariances of the components, (n_groups, …), in data units². The covariances of one group have the
+        shape of `Mixture.covariances`.
     family : covariance structure of all mixtures.
     converged : whether the fit of each group converged, (n_groups,).
     n_iter : number of EM steps of each group, (n_groups,).

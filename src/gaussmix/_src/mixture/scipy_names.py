@@ -137,8 +137,8 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        lower, upper : ends of the intervals, (n_features,) each, data units: the quantiles (1 ∓ confidence) / 2 of the
-            marginals.
+        lower, upper : ends of the intervals, (n_features,) each, in data units: the quantiles (1 ∓ confidence) / 2 of
+            the marginals.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from gaussmix._src.plot.palette import MARKERS, component_pens
 
 _N_BEST = 10  # number of best candidates that determine the range of the axis
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of their range
-_MAX_RANGE_RATIO = 3.0  # the axis shows all candidates if their range is at most 3 times that of the best ten
+_MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen structures
 _REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 

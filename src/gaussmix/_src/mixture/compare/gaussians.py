@@ -76,7 +76,7 @@ class Gaussians:
 
     @cached_property
     def roots(self) -> Array:
-        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances; data units."""
+        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances."""
         is_diagonal = self.covariances.ndim == 2
         return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 

@@ -141,7 +141,7 @@ def merge_by_sums(
     evaluate : function that returns the responsibilities (n_rows, n_components) of the rows in a block. `evaluate` must
         be picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
-    min_overlap : smallest overlap, from 0 to 1, of two clusters that are merged to get `n_clusters` clusters.
+    min_overlap : overlap, from 0 to 1, down to which clusters are merged before `n_clusters` is reached.
 
     Raises ValueError if the mixture has a noise component, because rows of noise do not belong to a cluster, or if the
     mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if `min_overlap` is not a number from

@@ -23,7 +23,7 @@ _MAX_LOG_GAP = 40.0  # nats; a term that is smaller by this gap is only 4e-18 of
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; where the integrand is lower than its peak by this drop, it is 1e-20 of the peak
 _TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
-_HALVINGS = 80  # bisections that find the narrowest peak, for nearly equal features, in 1e12 deviations
+_HALVINGS = 80  # number of bisections that find even the narrowest peak in 1e12 deviations
 _MAX_EVALUATIONS = 160  # number of values in memory per row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 

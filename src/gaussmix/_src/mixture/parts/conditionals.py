@@ -182,7 +182,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        rows : the drawn values, (n_rows, n_unknown), data units. The unknown features are in the order of the mixture.
+        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features are in the order of the
+            mixture.
 
         Examples
         --------

@@ -58,8 +58,8 @@ class Parts(MixtureBase):
 
         Parameters
         ----------
-        covariance : covariance of e, data units²: one variance for all features, variances (n_features,), or a matrix
-            (n_features, n_features). The matrix must be symmetric and positive semidefinite; variances may be 0.
+        covariance : covariance of e, in data units²: one variance for all features, variances (n_features,), or a
+            matrix (n_features, n_features). The matrix must be symmetric and positive semidefinite; variances may be 0.
 
         Returns
         -------
@@ -180,8 +180,8 @@ class Parts(MixtureBase):
         ----------
         order : order of the moments, 0 or more. Order 2 gives the covariance, and order 3 the skewness before
             standardisation.
-        center : the point a, (n_features,), data units; by default the mean. With zeros for `center`, the result is the
-            raw moments, which are less accurate if the mean is many standard deviations from 0.
+        center : the point a, (n_features,), in data units; by default the mean. With zeros for `center`, the result is
+            the raw moments, which are less accurate if the mean is many standard deviations from 0.
 
         Returns
         -------
@@ -292,9 +292,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        boundaries : points in ascending order, (n_boundaries,), data units. The result of `predict` is constant between
-            two boundaries. A component may be the most probable one in no interval, or in several intervals, for
-            example if a narrow component lies in the middle of a wide component.
+        boundaries : points in ascending order, (n_boundaries,), in data units. The result of `predict` is constant
+            between two boundaries. A component may be the most probable one in no interval, or in several intervals,
+            for example if a narrow component lies in the middle of a wide component.
 
         Raises
         ------

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 # Length, in units of the smallest σ, within which the density changes by less than its rounding error.
 _MIN_RELATIVE_WIDTH = 1e-6
-_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, nats
+_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, in nats
 
 _EDGES = np.sqrt([0.0, 1.0, 3.0])  # distances in σ at which one of the first three derivatives changes sign
 

@@ -166,7 +166,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
-        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, but {chance.sum():.0f} were expected")
+        raise AssertionError(f"a request for {N_ROWS // 3} rows should draw {chance.sum():.0f}, not {some.n_rows}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
     actual = np.array([indices[row.tobytes()] for row in some.rows])
     assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")

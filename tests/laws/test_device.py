@@ -113,6 +113,7 @@ def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
     assert found.bic(to_strict(X)) == pytest.approx(expected.bic(X), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:components:RuntimeWarning")
 @pytest.mark.heavy(but=3)
 @pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, "sum"])
 @pytest.mark.parametrize(
@@ -262,6 +263,8 @@ CALLS = {
     "`score_samples`, `score`, `bic`, `aic`": lambda X: [fitted().score_samples(X), fitted().score(X), fitted().bic(X)],
     '`fit` with `init_params="random"`': lambda X: GaussianMixture(4, init_params="random", max_iter=3).fit(X),
     '`fit` with `tol="auto"` or `check_maximum=True`': lambda X: GaussianMixture(4, check_maximum=True).fit(X),
+    "`fit` with `labels`": lambda X: GaussianMixture(4).fit(X, labels=np.arange(X.shape[0]) % 5 - 1),
+    '`fit` with `criterion="cv"`': lambda X: GaussianMixtureIC([1, 2], criterion="cv", n_folds=2).fit(X),
     "`inference`": lambda X: fitted().inference(X, kind="hessian"),
     "predictions of `BayesianGaussianMixture`": lambda X: BayesianGaussianMixture(2).fit(X[:99, :]).predict_proba(X),
     "`fit` with missing values": lambda X: GaussianMixture(2).fit(to_strict(np.full((9, 2), np.nan))),

@@ -62,6 +62,8 @@ def check_source(
             if sample_weight is not None:
                 is_here = isinstance(sample_weight, np.ndarray) or not hasattr(sample_weight, "__dlpack_device__")
                 X = X.weighted(check_row_weight(sample_weight, X.n_rows) if is_here else sample_weight)
+                if (X.row_totals.largest_weight or 0.0) < MIN_WEIGHT:
+                    X = X.reweighted(1 / MIN_WEIGHT)
             sample_weight = None
         elif is_table(X):
             X = open(X, missing=may_miss)

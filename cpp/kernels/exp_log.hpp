@@ -36,7 +36,8 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    const Vec square = r * r;  // terms are added in pairs, which takes as many operations, but in a shorter chain
+    // terms are added in pairs, which takes the same number of operations, but a shorter chain of dependent ones
+    const Vec square = r * r;
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);

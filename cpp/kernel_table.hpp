@@ -158,7 +158,7 @@ struct MomentsView {  // arrays to which `unpack` writes; `second` is null for S
     double* log_likelihood;
     // number of rows so far from every mean that rounded squared distances cannot tell components apart
     double* n_distant;
-    double* n_active;   // number of responsibilities that are not zero, estimated from every 16th group
+    double* n_active;  // number of responsibilities that are not zero, estimated from every 16th group
     double* mass;
     double* first;
     double* second;

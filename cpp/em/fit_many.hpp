@@ -37,7 +37,7 @@ struct FitSettingsView {
     Index max_passes;       // maximum number of k-means passes
     // k-means ends when the squared motion of its centres is below this fraction of the mean variance
     double kmeans_tolerance;
-    bool is_scaled;       // whether k-means divides each column by its scale
+    bool is_scaled;  // whether k-means divides each column by its scale
     // (n_features,), in squared units of the data; null: the ridge of each group is chosen automatically
     const double* ridge;
     double ridge_fraction, trimmed;  // settings of the automatic ridge, see em/initialisation/sample.py

@@ -63,8 +63,8 @@ struct Conditional {
     double* covariance;  // conditional covariance of the missing values, a triangle
     // S_mo S_oo^-1, [missing][present]; `complete` does not need this matrix if few values are missing
     double* regression;
-    double* inverse;     // scratch memory for a triangle
-    double* room;        // scratch memory for n_features vectors
+    double* inverse;  // scratch memory for a triangle
+    double* room;     // scratch memory for n_features vectors
 };
 
 class Conditioner {

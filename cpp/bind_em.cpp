@@ -20,7 +20,8 @@ namespace gaussmix {
 
 namespace {
 
-using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra` (mclust's letters)
+// volume, shape and orientation of an `Algebra` (the letters in mclust's model names)
+using Letters = std::tuple<int, int, int>;
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
 

@@ -82,7 +82,8 @@ struct ParametersView {       // log density of row x under component k: log_sca
     // (n_components, n_features), anchors: the points about which moments are taken; null for Second::none
     const double* anchor;
     const double* projection =
-        nullptr;  // B', (n_components, n_features, n_projected), only for Second::projected; otherwise null
+        // transposed projections B', (n_components, n_features, n_projected), for Second::projected; otherwise null
+        nullptr;
     double log_background = -__builtin_inf();  // weighted log density of the noise component, the same for every row
 };
 
@@ -92,8 +93,8 @@ struct Shape {  // sizes and options that determine all memory layouts
     bool is_shared;  // whether all components share one triangular factor
     Rule rule;
     Second second;
-    Index n_factors = 0;    // number of columns of F, only for FactorShape::low_rank
-    Index n_projected = 0;  // number of rows of B, only for Second::projected
+    Index n_factors = 0;    // number of columns of the matrix F, only for FactorShape::low_rank
+    Index n_projected = 0;  // number of rows of each projection B, only for Second::projected
 };
 
 struct VisitView {          // results that a pass leaves for the next pass over the same rows; each pointer may be null
@@ -133,13 +134,14 @@ struct ScoresView {              // sums of products of the scores of rows: see 
     Second second;               // trace, diagonal or full: which products of z = W (x - mean) belong to the scores
     bool is_shared;              // whether all components share one covariance
     const double* means;         // (n_components, n_features)
-    const double* factors;       // W, (n_components or 1, n_features[, n_features])
+    const double* factors;       // whitening factors W, (n_components or 1, n_features[, n_features])
     Index n_each, n_own, n_all;  // numbers of panels (4 values each): in S for each component, in c, and in all of S
 };
 
 struct ErrorView {  // covariances of the measurement errors of rows; if `data` is null, there are no errors
     const double* data;
-    bool is_full;  // (n_rows, n_features, n_features) if full; otherwise variances, (n_rows, n_features)
+    // `data` holds matrices (n_rows, n_features, n_features) if true; variances (n_rows, n_features) if false
+    bool is_full;
     Index row_stride, stride, column_stride;
 };
 
@@ -201,7 +203,7 @@ constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
 struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp
     Index n_components, n_features;
     const double* data;        // (n_components, n_features, n_features)
-    const double* importance;  // (n_components,), or null for c_k = |diag(D' S_k D)|^(1/d)
+    const double* importance;  // weights c_k, (n_components,); null for c_k = |diag(D' S_k D)|^(1/d)
 };
 
 // Callback that checks whether a pass must be given up. Long loops call `ask` at intervals. If `ask` returns true, the

@@ -3,8 +3,8 @@
 //
 // The number of tiles in a span depends neither on the number of rows nor on the number of threads. Because the results
 // are also merged in a fixed order, sums do not depend on the number of threads, not even in the last bit. Each thread
-// has at most one partial result. The possible numbers of tiles in a span divide 455, so that every leaf (455 tiles)
-// ends where a span ends.
+// stores at most one partial result at a time. The possible numbers of tiles in a span divide 455, so that every leaf
+// (455 tiles) ends where a span ends.
 #pragma once
 #include <chrono>
 #include <functional>

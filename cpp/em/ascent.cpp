@@ -319,7 +319,7 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // true if feature j is constant in this component, but not on average
+        for (Index j = 0; j < d_; ++j) {  // component is flat if feature j is constant in it, but not on average
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;

@@ -55,7 +55,7 @@ struct AscentResult {
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
-    Index cursor;           // index of the next random number
+    Index cursor;           // index in `uniform` of the next random number
     // whether even the best remaining move has a bound that predicts a large loss of log-likelihood
     bool is_hopeless;
     bool has_refused;   // whether a move that raises the likelihood was rejected because it adds an unsound component

@@ -38,7 +38,7 @@ struct EmView {
     Limits limits;
     const double* unit = nullptr;  // (n_features,), units in which `begin_em` measures distances from centres; null: 1
     double tolerance;              // nats per unit of row weight
-    double previous = -kInfinity;  // objective of the step before the first one
+    double previous = -kInfinity;  // objective of the EM step before this call, if there was one
     Index max_steps;
     double seconds = kInfinity;  // time after which no further step begins
     // Null for maximum likelihood. For MAP estimates, the prior of `PosteriorObjective` in em/priors/posterior.py;

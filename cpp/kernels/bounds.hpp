@@ -59,7 +59,8 @@ GAUSSMIX_INLINE float limit(const Vec (&best)[kGroupVectors]) {
 // because an infinite bound would never decrease.
 GAUSSMIX_INLINE float distance(const Vec (&squares)[kGroupVectors]) {
     Vec least = Vec::broadcast(kLargest);
-    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);  // ignores NaN
+    // `min` ignores a NaN among squares[v]
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);
     const double distance = __builtin_sqrt(lane_min(least)) * (1 - kMargin);
     return distance < __FLT_MAX__ ? static_cast<float>(distance) : __FLT_MAX__;
 }

@@ -1,4 +1,4 @@
-// Computes exp and log of eight lanes by explicit FMAs alone, so that every instruction set gives the same bits.
+// Computes exp and log of eight lanes only by explicit FMAs, so that every instruction set gives bit-identical results.
 //
 // The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. The numbers 2^(j/8) are
 // stored in two doubles each, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. The formula for log is

@@ -1,5 +1,5 @@
 // Packs the parameters of a call in the layout that the kernels read. All numbers are computed by scalar FMAs in one
-// fixed order, so that their bits do not depend on the instruction set.
+// fixed order, so that they are bit-identical on every instruction set.
 #pragma once
 #include "panels.hpp"
 

@@ -33,12 +33,12 @@ enum class Leaves {
 
 template <Leaves kLeaves>
 struct Panel {
-    const double* differences;  // x - mean of the features before this panel
+    const double* differences;  // differences x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // rows from the panel's first feature on, not centred
+    const double* rows;  // rows before centring; points to the panel's first feature
     const double* mean;
     const double* weights;
-    double* out;  // differences or z
+    double* out;  // output: differences x - mean, or z
 };
 
 // Returns the position at which column `column` of a packed triangle of height R starts.

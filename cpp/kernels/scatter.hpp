@@ -31,7 +31,7 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;        // rows of the tile, from the panel's first feature on
+    const double* rows;        // rows of the tile; points to the panel's first feature
     double* responsibilities;  // exponentials, which are turned into responsibilities when the first panel is processed
     const double* row_factor;
     double* mass;

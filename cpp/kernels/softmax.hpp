@@ -4,8 +4,8 @@
 //
 // In each row, responsibilities of at most 2^-60 times the largest responsibility of the row are set to zero. The
 // normaliser sums the remaining terms in the order of the components. Because the comparison uses l - max, the largest
-// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments,
-// where they cost 40 % of the M-step's time at d = 32.
+// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments.
+// Otherwise, these numbers would take 40 % of the M-step's time at d = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"

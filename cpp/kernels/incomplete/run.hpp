@@ -79,8 +79,8 @@ public:
         }
     }
 
-    // Computes the sums that involve missing values, and adds all sums to the sums that all kernels share. Returns
-    // false if `poll` was cancelled.
+    // Computes the sums that involve missing values, and adds all sums of the run to the sums that all kernels share.
+    // Returns false if `poll` was cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;

@@ -68,7 +68,7 @@ public:
 
 private:
     // Adds a cell to the queue if it can be split. Deviations are first taken from a row with positive weight, so that
-    // they are exactly 0 if all rows are equal, and then from the mean.
+    // all deviations are exactly 0 if all rows are equal, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);

@@ -318,8 +318,8 @@ std::vector<Removal> Moves::removals() const {
 }
 
 // Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the moments
-// of both, where r are its responsibilities. The sum of r is computed from the rows and not from the weights after the
-// last EM step, because otherwise the loss by a merge would depend on the units of the data.
+// of both, where r are the responsibilities of the merged component. The sum of r is computed from the rows and not
+// from the weights after the last EM step, because otherwise the loss by a merge would depend on the units of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;

@@ -34,7 +34,7 @@ struct Split {     // split of one component into two
 
 struct View {                        // responsibilities of rows under a mixture
     Values posteriors, log_density;  // (n_rows, n_components), (n_rows,)
-    // for each component, the ascending indices of its rows with responsibility above 0
+    // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
     std::vector<Indices> indices;
     // For each component: the sum of its responsibilities, and the sum weighted by each row's fraction of the total
     // weight.

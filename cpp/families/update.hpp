@@ -25,7 +25,7 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
 
 struct OtherAxes {  // settings of `other_covariances`, which families/structures.py chooses
     Index limit;    // the axes of this many of the largest components are tried
-    // Factors by which covariances are multiplied: `sharp` along pooled axes, `soft` along the axes of one component
+    // Covariances along pooled axes are multiplied by `sharp`, covariances along the axes of one component by `soft`.
     double sharp, soft;
 };
 

@@ -11,7 +11,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// 60 log 2 nats: a responsibility below 2^-60 times the largest responsibility of its row is 0.
+// 60 log 2, in nats, because responsibilities below 2^-60 times the largest responsibility of the row are set to 0.
 constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {

@@ -39,7 +39,7 @@ struct GroupView {
     double* densities;
     double* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
-    unsigned char bit;      // bit of this group in `active`
+    unsigned char bit;      // bit of this group in each element of `active`
     bounds::View bounds;
     // component to visit first if there are no bounds, namely the most probable component of a row in the previous
     // group

@@ -57,8 +57,8 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
 
 // Checks whether rounding errors dominate the inverse of S. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance
 // of feature j divided by its variance given the other features, in any units. The pivots alone do not show whether S
-// is singular, because the error of the last pivots grows with the condition number of the block before them. In tests,
-// this ratio was above 0.7 / (d eps) for singular matrices.
+// is singular, because the error of the last pivots grows with the condition number of the block before them. In tests
+// with singular matrices, this ratio was above 0.7 / (d eps) for some feature.
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;

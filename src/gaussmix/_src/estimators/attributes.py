@@ -77,9 +77,9 @@ class MixtureAttributes(Estimator):
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
     """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used before OF_FITTED
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; override OF_FITTED
     _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored
-    labels_: NDArray[np.int64]  # not a property, because notebooks would compute it to show an estimator
+    labels_: NDArray[np.int64]  # no property: notebooks would compute it to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod
@@ -110,7 +110,7 @@ class MixtureAttributes(Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
-            _ = self._fitted  # Reading `_fitted` applies changes by hand.
+            _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
         if isinstance(state.get("_rows"), ref):  # A weak reference is valid only in this process.
@@ -132,7 +132,7 @@ class MixtureAttributes(Estimator):
             return object.__getattribute__(self, name)  # raises the usual AttributeError
 
     def _stored(self) -> FitResult | None:
-        """Return the result of `fit` before any changes by hand; None if the estimator is not fitted."""
+        """Return the result of `fit`, or None before `fit`; arrays that the user has set are not included."""
         return vars(self).get("_fitted")
 
     def _update_fitted(self) -> None:
@@ -159,13 +159,13 @@ class MixtureAttributes(Estimator):
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
     def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
-        """Return the arrays whose shape and dtype are still valid, after writing the new mixture's values into them."""
+        """Write the new mixture's values into the arrays whose shape and dtype still fit, and return these arrays."""
         still, matrices = {}, set(MATRICES)
         for name, array in arrays.items():
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                array.values[...] = now.values  # in place, because the user may still hold the array
+                array.values[...] = now.values  # changed in place, because the user may hold this array
                 array.before, still[name] = now.before, array
         return still
 

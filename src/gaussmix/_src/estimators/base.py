@@ -128,7 +128,7 @@ class Estimator(BaseEstimator):
         )
 
     def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # Dask would compare only the parameters, so two fits would look equal.
+        return type(self), vars(self)  # By default, Dask would compare only the parameters.
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)

@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, k-means takes as long as "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # above this number, k-means takes as long as "birth"
 
 
 @documented
@@ -48,7 +48,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge`, the data decide how many of these components get rows.
+        The largest number of components. With `split_merge`, some of these components may end without rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
         Covariance structure, as in `GaussianMixture`. No other structures are available, because only these have a
         conjugate prior. mclust's names are allowed, too, for example "VVV" for "full".
@@ -77,15 +77,15 @@ class BayesianGaussianMixture(PosteriorEstimator):
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
-        Concentration α, in rows: of the Dirichlet process, or of each component of the Dirichlet distribution. At most
-        1e9. None means 1 / n_components.
+        Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
+        rows. At most 1e9. None means 1 / n_components.
     mean_precision_prior : float or None, default None
-        Weight β of the prior of the means, in rows: μ | Σ ~ N(m, Σ / β). None means 1.
+        Weight β of the prior of the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
         Prior mean m, in data units. None means the mean of X.
     degrees_of_freedom_prior : float or None, default None
-        Degrees of freedom ν of the prior of the covariances, in rows; at most 1e9, and above n_features − 1 if
-        covariances are matrices. None means n_features.
+        Degrees of freedom ν of the prior of the covariances; at most 1e9, and above n_features − 1 if covariances are
+        matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
         Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
         for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". None means the
@@ -117,12 +117,12 @@ class BayesianGaussianMixture(PosteriorEstimator):
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
         `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component, Σ s r. If this number is 0, the other attributes of the
-        component have the values of the prior.
+        Expected number of rows in each component: Σ s r, for row weights s and responsibilities r. If this number is 0,
+        the other attributes of the component have the values of the prior.
     weight_concentration_ : (n_components,), or a tuple of two such arrays
         Posterior parameters of the weights. For a Dirichlet distribution, this is the concentration of each component.
-        For a Dirichlet process, these are the two parameters of the Beta distribution of each component's
-        stick-breaking fraction; the last component has such a distribution, too.
+        For a Dirichlet process, these are the two parameters of the Beta distribution of the stick-breaking fraction of
+        each component, including the last one.
     mean_precision_, degrees_of_freedom_ : (n_components,)
         Posterior values of the weight β of the means and of the degrees of freedom ν. If all components share one
         covariance, ν is a single number: the prior ν plus the number of rows.

@@ -228,7 +228,8 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """Check and return a fraction that is above 0, at most `largest` and below 1, so that both labels occur."""
+    """Check and return a fraction above 0, at most `largest` and below 1, so that both labels, 1 and −1, are
+    possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -247,7 +248,7 @@ class _Excess:
     log_density : computes log p(x) of the observed values.
     offset : threshold for rows without missing values.
     mixture : the fitted mixture, over all features.
-    log_mass : log of the probability that a random row has a density below the threshold; the same for all thresholds.
+    log_mass : log of the probability of a density below the threshold, which is the same for every threshold.
     """
 
     log_density: Callable[[Block], Array]
@@ -259,7 +260,7 @@ class _Excess:
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for indices, seen in patterns(np.isnan(block.rows)):
-            if seen.size < block.rows.shape[1]:  # Rows with no observed value are at the threshold.
+            if seen.size < block.rows.shape[1]:  # Rows with no observed value get the threshold as their score.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
 

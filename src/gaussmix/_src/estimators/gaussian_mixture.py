@@ -134,16 +134,16 @@ class GaussianMixture(LikelihoodEstimator):
         Number of candidate components of each row; "exact" means all components. With a number, each EM step compares a
         row only with its candidate components and a few others, so that the time of a step hardly grows with
         `n_components`. With a number, EM maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap`
-        estimates the difference between the two. "auto" is exact below 1,000 components or for few rows. In all other
-        cases, "auto" begins with 8 candidate components, and doubles this number, up to 64, while the gap is above
-        0.002 nats per row. With a covariance that components share, fits are always exact.
+        estimates the difference between the bound and the log-likelihood. "auto" is exact below 1,000 components or for
+        few rows. In all other cases, "auto" begins with 8 candidate components, and doubles this number, up to 64,
+        while the gap is above 0.002 nats per row. If components share a covariance, fits are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. It has the
-        weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
-        `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. The default
+        prior has the weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights
+        only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
@@ -166,7 +166,7 @@ class GaussianMixture(LikelihoodEstimator):
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue. The result is the same as without the interruption,
-        except that last digits may differ if steps group many rows by component. `fit` removes the file at its end.
+        except that last digits may differ if EM steps sort rows by component. `fit` removes the file at its end.
         `partial_fit` does not use checkpoints.
 
     Attributes
@@ -208,14 +208,14 @@ class GaussianMixture(LikelihoodEstimator):
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher the search ended than EM from k-means, nats per row. The three attributes are None without a search.
+          higher the search ended than EM from k-means, nats per row. Without a search, these values are None.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
           `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
           `posterior_gap_error` is the standard error of the estimate.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, this number is often 2,
-        because the search leaves little to gain. With more than 262,080 rows, EM first runs on a sample of about 65,520
-        rows if `init_params` is a name; steps on the sample are not counted.
+        because the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about
+        65,520 rows if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
         that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
@@ -317,7 +317,7 @@ class GaussianMixture(LikelihoodEstimator):
         You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
         far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
         `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
-        averaged with the same weights as the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
+        weighted like the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
         so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
@@ -385,7 +385,7 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return a start from the last fit; None if no fit exists or its size or covariance structure differs."""
+        """Return a start from the last fit; None if there is no fit, or if its size or covariance structure differs."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))

@@ -79,11 +79,11 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), the training rows, because the estimator does not store them. If the likelihood
-            shows that X has different rows, a RuntimeWarning is issued.
+        X : (n_samples, n_features), the training rows, which the estimator does not store. If the likelihood shows that
+            X has different rows, a RuntimeWarning is issued.
         sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian uses the weights, and the
             sandwich estimator also uses squared weights.
-        labels : same as in `fit`. Pass the labels if `fit` had labels, because the maximum differs without labels.
+        labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on them.
         X_error : measurement errors of X, as in `fit`.
         kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
             products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
@@ -104,7 +104,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or no formula exists, for example with `trim`.
+        ValueError, TypeError : if X or a parameter is invalid, or errors have no formula, for example with `trim`.
 
         See Also
         --------

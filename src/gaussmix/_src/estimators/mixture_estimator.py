@@ -65,7 +65,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all registered
+            callbacks are removed.
 
         Returns
         -------
@@ -131,7 +132,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
             criterion and `sample_weight` sums to less than 2. A RuntimeWarning is also issued if `checkpoint` can't be
-            written, so that the fit continues without it, or if y, which is ignored, looks like `labels`.
+            written, so that the fit continues without a checkpoint, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -343,7 +344,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
             warnings. A table lists for each component the weight, the size (effective number of rows), and the mean ±
             standard deviation of each feature. Unless there are thousands of components, the table also names the
-            component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1 (equal).
+            component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
 
         Raises
         ------
@@ -375,14 +376,15 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component and, with noise, a row −1.
+        """Return the components as a data frame with a row for each component and, with noise, a row for the noise
+        component −1.
 
         Parameters
         ----------
-        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass one, the data frame also
-            has standard errors and 95 % intervals of weights and means, in columns such as "weight_std_error",
-            "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including covariances, call
-            `estimates.tidy()`.
+        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass `estimates`, the data
+            frame also has standard errors and 95 % intervals of weights and means, in columns such as
+            "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including
+            covariances, call `estimates.tidy()`.
 
         Returns
         -------
@@ -468,14 +470,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ----------
         X : (n_samples, n_features), an array or a data frame in memory. Pass only some rows, because `explain` takes
             longer than `predict`. The data frame may have columns that are not features. Missing values are ignored.
-        X_error : measurement errors of X, as in `fit`; measurement errors widen the components.
+        X_error : measurement errors of X, as in `fit`, which are added to the covariances of the components.
 
         Returns
         -------
         explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, it has the two
-            most probable components, and the log ratio of their probabilities with the terms of this log ratio. The
-            object also has the squared Mahalanobis distance and the contribution of each feature; the contributions add
-            up to the squared distance (Garthwaite & Koch 2016).
+            most probable components, and the log ratio of their probabilities, split into terms. The object also has
+            the squared Mahalanobis distance and the contribution of each feature; the contributions add up to the
+            squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------
@@ -569,7 +571,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.mixture_, None
 
     def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
-        """Check X; return a source of its features and, if X is a data frame, the data frame with all columns."""
+        """Check X; return a source of the features and, if X is a data frame, the data frame with all columns."""
         frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 

@@ -33,8 +33,8 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # expected rows; reports omit smaller components, which the E-step still uses
-_STEP_FACTOR = 10  # lower bounds of equal rows differ by less than this factor times the last gain
+MIN_MASS = 1e-3  # expected number of rows; reports omit components with fewer
+_STEP_FACTOR = 10  # if rows are equal, bounds differ by less than this factor times the last gain
 _ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
@@ -119,7 +119,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """Indices of the components with a mass above `MIN_MASS` or, if all masses are tiny, above a lower limit."""
+        """Indices of the components with a mass above `MIN_MASS` or, if all masses are smaller, above a lower limit."""
         return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
@@ -130,7 +130,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def mean_precision_(self) -> Array:
-        """Posterior value of β, the weight of each component's mean in rows, (n_components,)."""
+        """Posterior value of β, the weight of each component's mean as a number of rows, (n_components,)."""
         return self._full_posterior.mean_precisions
 
     @property
@@ -264,7 +264,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
             is returned.
         how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
             2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
-            N(x), which is not the log of a density, because the function integrates to less than 1.
+            N(x), which is not the log of a density, because its exponential integrates to less than 1.
         X_error : measurement errors of X, as in `fit`; only with "plugin".
 
         Raises

@@ -28,7 +28,7 @@ Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
 class MixturePredictor(Estimator, ABC):
     """An estimator that fits a mixture and uses the mixture for predictions; the fields are the parameters of the fit.
 
-    If there are several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
+    If you pass several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class MixturePredictor(Estimator, ABC):
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""
-        fitted: Any = self._mixture_estimator(names)  # its method fit also accepts a source
+        fitted: Any = self._mixture_estimator(names)  # Any, because this estimator's fit also accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)

@@ -63,11 +63,11 @@ class MixtureAttributes(Estimator):
     weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
     """Weights (n_components,), which sum to 1, or to 1 minus the weight of the noise component."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
-    """Means (n_components, n_features), data units."""
+    """Means (n_components, n_features), in data units."""
     covariances_: FittedArray = FittedArray(
         lambda model, dtype: _narrowed_matrices(model.covariances.to_simple_form(), dtype)
     )
-    """Covariances, data units²; the structure sets the shape: (n_components, n_features, n_features) for "full"."""
+    """Covariances, in data units²; the structure sets the shape: (n_components, n_features, n_features) for "full"."""
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     """Inverses of the covariances, in the same shape as `covariances_`."""
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
@@ -75,7 +75,7 @@ class MixtureAttributes(Estimator):
     loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
     """Loadings Λ (n_components, n_features, n_factors) of factor analysers."""
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
-    """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
+    """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; override OF_FITTED
     _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored

@@ -111,7 +111,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     ----------
     weights_ : (n_components,)
         Posterior means of the weights. With a Dirichlet process, the means are scaled to sum to 1, as in scikit-learn.
-    means_ : (n_components, n_features), data units
+    means_ : (n_components, n_features), in data units
         Posterior means of the means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in

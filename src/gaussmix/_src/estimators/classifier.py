@@ -79,7 +79,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
     covariance_type_ : (n_classes,), the covariance structure of each class.
     log_likelihood_ : float
-        Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, nats.
+        Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, in nats.
     n_parameters_ : int
         Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
@@ -126,7 +126,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     covariance_type_: NDArray[np.str_] = field(init=False)
     """Covariance structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
-    """Log-likelihood of the training rows together with their classes, nats."""
+    """Log-likelihood of the training rows together with their classes, in nats."""
     bic_: float = field(init=False)
     """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
@@ -219,7 +219,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Return log p(c | x), (n_samples, n_classes), nats, which is finite even if p(c | x) underflows.
+        """Return log p(c | x), (n_samples, n_classes), in nats, which is finite even if p(c | x) underflows.
 
         Errors are the same as in `predict`.
         """

@@ -125,7 +125,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
-        """Return the log density log p(x) of each row, (n_samples,), nats.
+        """Return the log density log p(x) of each row, (n_samples,), in nats.
 
         <raises>
         """
@@ -133,7 +133,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return source.per_row(self._density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return log p(x) − `offset_`, (n_samples,), nats; the value is negative for outliers.
+        """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
         threshold for the observed features. The region above this threshold has the same probability as the region
@@ -228,8 +228,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """Check and return a fraction above 0, at most `largest` and below 1, so that both labels, 1 and −1, are
-    possible."""
+    """Check and return a fraction above 0, at most `largest` and below 1, so that both labels are possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -241,7 +240,7 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class _Excess:
-    """The function log p(x) minus a threshold, nats; the threshold depends on which features of a row are observed.
+    """The function log p(x) minus a threshold, in nats; the threshold depends on which features of a row are observed.
 
     Parameters
     ----------

@@ -172,13 +172,13 @@ class GaussianMixture(LikelihoodEstimator):
     Attributes
     ----------
     weights_ : (n_components,), the mixing proportions of the components
-    means_ : (n_components, n_features), the means of the components, data units
+    means_ : (n_components, n_features), the means of the components, in data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
         triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
         `precisions_cholesky_` are read-only for "factor_analyzer".
-    loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
+    loadings_, noise_variances_ : (K, d, n_factors), in data units, and (K, d), in data units²
         The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
     noise_weight_ : float
         Weight of the noise component; 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
@@ -194,7 +194,7 @@ class GaussianMixture(LikelihoodEstimator):
         - `reason`: why the fit ended, in one sentence.
         - `is_maximum`: True near a maximum; False at a saddle point, on a ridge of the likelihood or far from a
           maximum; None if this was not checked (see `check_maximum`).
-        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, nats per
+        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, in nats per
           row.
         - `label_change_fraction`: near a maximum, the fraction of labels that further steps may change.
         - `rate`: the convergence rate of EM, which is the ratio of successive gains.
@@ -208,7 +208,7 @@ class GaussianMixture(LikelihoodEstimator):
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher the search ended than EM from k-means, nats per row. Without a search, these values are None.
+          higher the search ended than EM from k-means, in nats per row. Without a search, these values are None.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
           `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
           `posterior_gap_error` is the standard error of the estimate.

@@ -70,7 +70,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
 
         - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
           1989): the lowest value wins. mclust's criteria have the opposite sign.
-        - "cv": mean log-likelihood of held-out rows, nats per unit of sample weight. Among the candidates within one
+        - "cv": mean log-likelihood of held-out rows, in nats per unit of sample weight. Among the candidates within one
           standard error of the highest value, the candidate with the fewest parameters wins.
         - "stability": how well the labels of repeated fits agree with the labels of fits that have one component fewer
           or one component more, from 0 to 1; the highest value wins. Stability never chooses one component, and it

@@ -65,8 +65,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all registered
-            callbacks are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. No callbacks means that all are removed.
 
         Returns
         -------
@@ -193,7 +192,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), rows to label, data units. Missing values (NaN) are ignored. A row without any
+        X : (n_samples, n_features), rows to label, in data units. Missing values (NaN) are ignored. A row without any
             observed value gets the component with the largest weight.
         X_error : measurement errors of X, as in `fit`.
 
@@ -222,7 +221,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """Return the log density log p(x) of the observed values of each row, (n_samples,), nats.
+        """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
         With `X_error`, the result is the density of the measured values. Parameters and errors are the same as in
         `predict`.
@@ -238,13 +237,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), measured rows, data units.
+        X : (n_samples, n_features), measured rows, in data units.
         X_error : measurement errors of X, as in `fit`. If you omit `X_error`, observed values count as exact.
 
         Returns
         -------
-        means : (n_samples, n_features), means of the true values, data units.
-        covariances : (n_samples, n_features, n_features), covariances of the true values, data units².
+        means : (n_samples, n_features), means of the true values, in data units.
+        covariances : (n_samples, n_features, n_features), covariances of the true values, in data units².
 
         Raises
         ------
@@ -270,7 +269,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         *,
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Return the weighted mean of the log densities log p(x), nats; see `predict` for parameters and errors."""
+        """Return the weighted mean of the log densities log p(x), in nats; see `predict` for parameters and errors."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = self._log_likelihood(source)
         return log_likelihood / total
@@ -376,8 +375,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component and, with noise, a row for the noise
-        component −1.
+        """Return the components as a data frame with a row for each component, and a row −1 for any noise.
 
         Parameters
         ----------
@@ -505,7 +503,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        X : (n_samples, n_features), the drawn rows, data units.
+        X : (n_samples, n_features), the drawn rows, in data units.
         y : (n_samples,), the index of the component from which each row was drawn.
 
         Raises
@@ -580,13 +578,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
-        """Return the weighted sum of log densities Σ s log p(x), nats, and the total weight Σ s."""
+        """Return the weighted sum of log densities Σ s log p(x), in nats, and the total weight Σ s."""
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
         return log_likelihood, total
 
 
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
-    """Return Σ s log p(x), nats, and Σ s for a block of rows; `density` computes log p."""
+    """Return Σ s log p(x), in nats, and Σ s for a block of rows; `density` computes log p."""
     values = density(leaf)
     with np.errstate(over="ignore"):  # The sum may overflow to −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))

@@ -157,7 +157,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def mean_(self) -> Array:
-        """The mean of the mixture, (n_features,), data units."""
+        """The mean of the mixture, (n_features,), in data units."""
         return self._directions.centre
 
     @property

@@ -146,8 +146,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Returns
         -------
-        y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, data units.
-        std : standard deviations in the same shape as y, data units; only with `return_std`.
+        y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, in data units.
+        std : standard deviations in the same shape as y, in data units; only with `return_std`.
 
         <raises>
         """
@@ -165,7 +165,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Returns
         -------
-        y : quantiles, (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units.
+        y : quantiles, (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), in data units.
 
         Raises
         ------

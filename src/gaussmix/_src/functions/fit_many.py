@@ -36,7 +36,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# The core makes fits with these options until an option takes effect in a group; the estimator then fits the group.
+# The C++ core supports these options as long as they have no effect; otherwise the estimator fits the group.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -107,8 +107,8 @@ def fit_many(
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
     `max_condition`. All other groups are fitted one by one. Unusual groups are also fitted one by one, for example a
-    group with a constant column or with a variance to which the ridge contributes much. Bayesian estimators are fitted
-    one group per thread; if the groups have one column, the core does most of the work.
+    group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
+    fitted one group per thread; if the groups have one column, the core does most of the work.
 
     Examples
     --------
@@ -303,7 +303,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """Return for fits of the core the warnings about nearly singular covariances that the estimator would give."""
+        """Return warnings about nearly singular covariances in fits of the core, as the estimator would give."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)

@@ -18,7 +18,7 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the standard deviations
+ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative to the standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:

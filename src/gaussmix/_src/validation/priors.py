@@ -21,9 +21,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ERROR = 1e-2  # nats; default priors with larger rounding errors in the log density count as singular
-MIN_PRIOR = 1e-100  # rows; smaller values would let ratios overflow
-MAX_PRIOR = 1e9  # rows; above this, rounding errors of log gamma functions make the bound inaccurate
+MAX_ERROR = 1e-2  # in nats; default priors with larger rounding errors in the log density count as singular
+MIN_PRIOR = 1e-100  # number of rows; division by smaller values would overflow
+MAX_PRIOR = 1e9  # number of rows; for larger values, rounding errors of log Γ make the bound inaccurate
 
 
 def check_conjugate(estimator: Any) -> Family:

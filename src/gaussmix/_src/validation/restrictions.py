@@ -68,7 +68,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # number of features with which all structures differ
+_ANY_FEATURES = 8  # with this number of features, no two structures are the same
 # For each restriction, the parameters that can provide the fixed values.
 _VALUES = {
     "fixed_means": ("means_init",),

@@ -48,15 +48,15 @@ def check_source(
     if `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
 
     Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
-    of dimensions, samples or features. Raises ValueError, too, for invalid weights, and for weights in addition to a
-    source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor
-    text.
+    of dimensions, samples or features. ValueError is also raised for invalid weights, and for weights that are passed
+    in addition to a source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither
+    numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
     if type(X) is not np.ndarray:
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
-            from gaussmix._src.sources.device import open_device  # Other fits don't need the module.
+            from gaussmix._src.sources.device import open_device  # imported only for such arrays
 
             X, sample_weight = open_device(X, sample_weight), None
         elif is_table(X):

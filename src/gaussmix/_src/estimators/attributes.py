@@ -78,7 +78,7 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; override OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored
+    _rows: ref[Any] | NDArray[np.int64] | str  # reference to training rows, or their labels, or why both are lacking
     labels_: NDArray[np.int64]  # no property: notebooks would compute it to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -177,7 +177,7 @@ class MixtureAttributes(Estimator):
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the labels of the training rows; if they are a NumPy array, store them first, as `labels_`."""
+        """Return the labels of the training rows, and store labels in a NumPy array as `labels_`."""
         if isinstance(labels, np.ndarray):
             self._rows = labels
         return labels
@@ -211,7 +211,7 @@ class MixtureAttributes(Estimator):
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Replace the fit by an M-step with responsibilities (n_samples, n_components); use any `precisions_init`."""
+        """Replace the fit by an M-step with the responsibilities `resp` and, if set, `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

@@ -53,10 +53,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     n_components : int, iterable of int or None, default None
         Number of components of each class. With None, each class has one component, and the covariance structure
-        applies across classes (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear discriminant
-        analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of `n_components`
-        components, and the structure applies within a class (mclust's MclustDA). If you pass several numbers, BIC
-        chooses one of them for each class.
+        defines what classes share (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear
+        discriminant analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of
+        `n_components` components, and the structure defines what the components of a class share (mclust's MclustDA).
+        If you pass several numbers, BIC chooses one of them for each class.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure for
         all classes if `n_components` is None, and otherwise one structure for each class.
@@ -83,7 +83,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     n_parameters_ : int
         Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
-        Number of EM steps, the largest over the classes; 1 if no iteration is needed because all classes are known.
+        Number of EM steps of the class with most steps; 1 if no iteration is needed because all classes are known.
     outcome_ : same as in `GaussianMixture`; it exists only if EM was run for all classes together.
     bic_ : float
         −2 log L + p log Σw for likelihood L, p parameters and row weights w; lower is better, unlike in mclust.
@@ -323,7 +323,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(
                     check_maximum=False
-                )  # The maximum is checked later, for all classes together.
+                )  # Later, all classes are checked together.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))

@@ -84,7 +84,7 @@ def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
 
 
 def _covariances_from(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
-    """Convert covariances, precisions or factors to covariances; `digits` is the rounding error of their dtype."""
+    """Convert covariances, precisions or factors to covariances; `digits` is the dtype's rounding error."""
     is_matrix = family.kind.is_matrix
     if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
         matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # float32 values are symmetric only to seven digits.
@@ -123,8 +123,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 class ArraySnapshot:
     """An array that the user may change, together with a copy of its original bytes (None if there was no mixture).
 
-    `is_changed` compares the array with the copy as long as the caller may hold a reference to the array, and once more
-    after that; otherwise the array cannot have changed.
+    `is_changed` compares array and copy only if the caller may have held a reference since the last comparison.
     """
 
     before: bytearray | None

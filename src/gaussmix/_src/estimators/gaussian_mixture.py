@@ -207,8 +207,8 @@ class GaussianMixture(LikelihoodEstimator):
         - `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
-        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher the search ended than EM from k-means, in nats per row. Without a search, these values are None.
+        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search, or None. `search_gain`:
+          how much higher the search ended than EM from k-means, in nats per row; None without a search.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
           `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
           `posterior_gap_error` is the standard error of the estimate.
@@ -315,9 +315,9 @@ class GaussianMixture(LikelihoodEstimator):
         not on how calls divide the rows.
 
         You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
-        far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
-        `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
-        weighted like the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
+        far. Later, attributes come from the last online step; up to 5,039 newer rows are not yet used. `lower_bound_`
+        is then the mean log-likelihood of rows (nats per unit of weight) before their online step; recent rows count
+        more. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
         so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.

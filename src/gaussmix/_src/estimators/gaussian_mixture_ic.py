@@ -63,8 +63,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         <all>
     trim : float, default 0
         Fraction of the total row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria
-        are computed from the other rows. Compare several fractions, because if the fraction is too small, additional
-        components may be fitted to outliers.
+        are computed from the rows that are kept. Compare several fractions, because if the fraction is too small,
+        additional components may be fitted to outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
         Criterion by which the best mixture is chosen.
 

@@ -59,7 +59,8 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Row weights act as in `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Weights are used as in
+        `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -74,7 +75,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         """Estimate standard errors and intervals of all parameters by a formula or, if that is inaccurate, by refits.
 
         `inference` first continues the fit to the maximum by EM and Newton's method. Without this step,
-        standard errors might be wrong by half, because EM stops before the maximum when gains fall below `tol`. The
+        standard errors might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The
         result's `params` are the parameters at the maximum.
 
         Parameters

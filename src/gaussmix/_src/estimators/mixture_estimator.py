@@ -65,7 +65,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's callback protocol. No callbacks means that all are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. Without arguments, all callbacks are removed.
 
         Returns
         -------
@@ -375,7 +375,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component, and a row −1 for any noise.
+        """Return the components as a data frame with a row for each component, and a row −1 for the noise component.
 
         Parameters
         ----------
@@ -472,10 +472,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, it has the two
-            most probable components, and the log ratio of their probabilities, split into terms. The object also has
-            the squared Mahalanobis distance and the contribution of each feature; the contributions add up to the
-            squared distance (Garthwaite & Koch 2016).
+        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, the object has
+            the two most probable components, and the log ratio of their probabilities, split into terms. The object
+            also has the squared Mahalanobis distance and the contribution of each feature; the contributions add up to
+            the squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------
@@ -560,7 +560,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture whose responsibilities label rows."""
+        """The mixture from whose responsibilities `predict` labels rows."""
         return self.mixture_
 
     def _exported(self) -> tuple[Mixture, None]:

@@ -122,7 +122,7 @@ class Family(Value, ABC):
         Parameters
         ----------
         scatter : second moments about the new means, as `moment_spec` requested them, and the degrees of freedom of
-            each component, which are positive. If moments are pooled, only the sum of the degrees must be positive.
+            each component, which are positive. If moments are pooled, only the sum over components must be positive.
         current : covariances of the last step, from which an iterative update starts; None at the first step.
 
         Raises
@@ -181,7 +181,7 @@ class Family(Value, ABC):
         return self.kind.shape(n_components, n_features, self.is_shared)
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances with the values in an array of the shape of `covariances_`, in data units²."""
+        """Return the covariances that an array in the shape of `covariances_` contains, in data units²."""
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:

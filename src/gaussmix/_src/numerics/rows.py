@@ -114,8 +114,7 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
     """Return the indices of the rows with the smallest and the largest value of each feature, (2, n_features).
 
     If several rows have the same value, the first row is returned. If weights (n_rows,) are given, rows of weight 0 are
-    ignored. NaN is ignored unless all values of a feature are NaN. NumPy finds indices (argmin) faster than values
-    (min).
+    ignored. NaN is ignored unless all values of a feature are NaN. NumPy's argmin is used, because min is slower.
     """
     if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))

@@ -123,7 +123,7 @@ def check_posterior(posterior: Any) -> int | None:
     if isinstance(posterior, str):
         if posterior in ("auto", "exact"):
             return None
-        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or the number of candidates of a row.')
+        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or a number of candidate components.')
     return check_count("posterior", posterior, 1)
 
 

@@ -40,8 +40,8 @@ def check_conjugate(estimator: Any) -> Family:
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
     """Check and return the prior of an estimator for data with `n_features` features; raises ValueError or TypeError.
 
-    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If that is not
-    enough, the default prior adds the automatic ridge instead.
+    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If `ridge` is too
+    small, the default prior adds the automatic ridge instead.
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)

@@ -84,7 +84,7 @@ def set_terms(estimator: Any) -> list[str]:
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
-    """Check the prior and the restrictions, and return their terms; rows and initial values are checked later.
+    """Check the prior and the restrictions, which need no rows, and return their terms in the EM objective.
 
     `n_components` is the largest number of components. In a model selection, which compares numbers of components,
     restrictions can't name a component by its index.

@@ -393,7 +393,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row. At least one row needs a positive weight.")
-    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # Dividing by a power of 2 is exact.
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # scaled by a power of 2, which is exact
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 

@@ -59,8 +59,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Weights are used as in
-        `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better; weights as in `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(

@@ -38,8 +38,7 @@ class Boundable(Family):
 
     Parameters
     ----------
-    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1 all covariances are the same multiple
-        of I.
+    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1, all Σ_k are the same multiple of I.
     """
 
     max_condition: float | None = None

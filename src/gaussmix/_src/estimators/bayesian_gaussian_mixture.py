@@ -42,7 +42,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
     covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
-    evidence. Because this bound contains all constants, you can use it to compare fits with different numbers of
+    evidence. Because the lower bound contains all constants, you can use it to compare fits with different numbers of
     components, structures and priors.
 
     Parameters
@@ -50,8 +50,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     n_components : int, default 1
         The largest number of components. With `split_merge`, some of these components may end without rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
-        Covariance structure, as in `GaussianMixture`. No other structures are available, because only these have a
-        conjugate prior. mclust's names are allowed, too, for example "VVV" for "full".
+        Covariance structure, as in `GaussianMixture`. Other structures are not available, because they have no
+        conjugate prior. mclust's names are also allowed, for example "VVV" for "full".
     tol : float, default 1e-3
         A run ends when a step changes `lower_bound_` (nats, for all rows) by less than `tol`, as in scikit-learn.
     reg_covar : float, default 0
@@ -117,12 +117,12 @@ class BayesianGaussianMixture(PosteriorEstimator):
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
         `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component: Σ s r, for row weights s and responsibilities r. If this number is 0,
-        the other attributes of the component have the values of the prior.
+        Expected number of rows in each component: Σ s r, for row weights s and responsibilities r. If a component has
+        no rows, its other attributes have the values of the prior.
     weight_concentration_ : (n_components,), or a tuple of two such arrays
-        Posterior parameters of the weights. For a Dirichlet distribution, this is the concentration of each component.
-        For a Dirichlet process, these are the two parameters of the Beta distribution of the stick-breaking fraction of
-        each component, including the last one.
+        Posterior parameters of the weights. For a Dirichlet distribution, the array contains the concentration of each
+        component. For a Dirichlet process, the two arrays contain the parameters of the Beta distribution of each
+        component's stick-breaking fraction, including the last component.
     mean_precision_, degrees_of_freedom_ : (n_components,)
         Posterior values of the weight β of the means and of the degrees of freedom ν. If all components share one
         covariance, ν is a single number: the prior ν plus the number of rows.

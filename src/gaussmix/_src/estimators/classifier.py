@@ -155,10 +155,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             frame, or a source from `gaussmix.open`, whose rows need not fit into memory.
         y : (n_samples,), classes as numbers or text; -1 or a missing value if the class of a row is unknown. You can
             also pass the name of a column of X that contains the classes; the classes are then read together with X. If
-            X does not fit into memory, this column must be numeric.
-        sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two rows
-            (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number of
-            rows, because `bic_` needs the number of rows.
+            X does not fit into memory, the column of classes must be numeric.
+        sample_weight : (n_samples,), weights ≥ 0. By default, weights are frequencies: a row of weight 2 counts as two
+            rows (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number
+            of rows, because `bic_` needs the number of rows.
 
         Returns
         -------
@@ -378,7 +378,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _with_its_own(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if self.priors is not None:  # The weights of classes are then not the proportions of rows.
+        if self.priors is not None:  # `priors` replace the proportions of the classes.
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"

@@ -136,8 +136,8 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
-        threshold for the observed features. The region above this threshold has the same probability as the region
-        above `offset_`. Errors are the same as in `score_samples`.
+        threshold for the observed features. The regions above both thresholds have the same probability. Errors are the
+        same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)

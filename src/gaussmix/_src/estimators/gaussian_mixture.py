@@ -71,10 +71,9 @@ class GaussianMixture(LikelihoodEstimator):
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
         check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
-        analysers. "auto" skips the check in these slow cases; otherwise "auto" makes the check if it costs at most a
-        tenth of the fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows
-        that `trim` leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is
-        always made.
+        analysers. "auto" makes the check only if the check takes three passes, and at most a tenth of the time of the
+        fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim`
+        leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is always made.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
         robust variance of each feature, so that the units of the data do not matter. If eigenvalues
@@ -86,8 +85,8 @@ class GaussianMixture(LikelihoodEstimator):
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, keeps the best result so
         far and issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
-        initialisation is always completed; other steps on a cluster are interrupted. If the cluster has no worker at
-        that time, `fit` raises TimeoutError.
+        initialisation is always completed; on a cluster, later steps are interrupted. If the cluster has no worker when
+        the limit is reached, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
         quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
@@ -120,9 +119,9 @@ class GaussianMixture(LikelihoodEstimator):
         components; labels may be text. With None, each label in `labels` is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
-        mean and covariance of this component. "drop" removes the component, so that `mixture_` has fewer components
-        than `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in
-        a run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
+        mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
+        `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
+        run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
         this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
@@ -210,12 +209,12 @@ class GaussianMixture(LikelihoodEstimator):
         - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search, or None. `search_gain`:
           how much higher the search ended than EM from k-means, in nats per row; None without a search.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
-          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
+          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of the limit;
           `posterior_gap_error` is the standard error of the estimate.
     n_iter_ : int
-        Number of EM steps over all rows in the best run. After a split-and-merge search, this number is often 2,
-        because the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about
-        65,520 rows if `init_params` is a name; steps on the sample are not counted.
+        Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
+        the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
+        if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
         that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
@@ -309,8 +308,8 @@ class GaussianMixture(LikelihoodEstimator):
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the next rows of a stream.
 
-        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. After that, each portion of
-        5,040 rows makes one online EM step. The step consists of an E-step over the portion, whose sums are averaged
+        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
+        rows makes one online EM step. An online step consists of an E-step over the portion, whose sums are averaged
         with the sums of all earlier rows, and an M-step. The result therefore depends on the rows and their order, but
         not on how calls divide the rows.
 

@@ -88,7 +88,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
             products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
             1982; Boldea & Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or
-            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that these intervals
+            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that such intervals
             would contain the true value too rarely, "auto" calls `bootstrap(X, 199, concentration=0.8137,
             random_state=0)` instead, unless its refits take more than a few seconds or a component has collapsed or is
             empty.

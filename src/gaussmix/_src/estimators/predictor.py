@@ -44,7 +44,7 @@ class MixturePredictor(Estimator, ABC):
         Largest number of EM steps.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
-        If BIC chooses the mixture, no new candidate is started after that time, as in `GaussianMixtureIC`.
+        If BIC chooses the mixture, no new candidate is started after `max_time`, as in `GaussianMixtureIC`.
     n_init : int, default 1
         Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
@@ -107,7 +107,7 @@ class MixturePredictor(Estimator, ABC):
         summary : a page with the settings of the prediction, the data, the log-likelihood and BIC (if known), the
             reason why EM stopped, and warnings. A table lists for each component the weight, the size (effective
             number of rows), the mean ± standard deviation of each feature, and the component with the largest overlap.
-            `to_frame()` returns this table as a data frame.
+            `to_frame()` of the summary returns the table as a data frame.
 
         Raises
         ------

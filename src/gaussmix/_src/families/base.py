@@ -117,7 +117,8 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        For structures with an `algebra` the C++ core computes the covariances. Other structures override this method.
+        For structures with an `algebra` the C++ core computes the covariances. Structures without one override
+        `update`.
 
         Parameters
         ----------
@@ -245,7 +246,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# The structures without constraints. The keys are the class of the covariances, and whether components share one.
+# The structures without constraints. A key is the class of covariances, and whether components share a covariance.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",

@@ -68,7 +68,7 @@ def fit_many(
         estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
         Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
-        order in which their keys first appear in the column. All other columns are features.
+        order in which their keys first appear in the column. All columns except `by` are features.
     offsets : array-like of int, (n_groups + 1,), default None
         Bounds of the groups in the array: group i consists of the rows offsets[i] … offsets[i + 1] − 1.
     sample_weight : array-like, default None
@@ -106,8 +106,8 @@ def fit_many(
     -----
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
-    `max_condition`. All other groups are fitted one by one. Unusual groups are also fitted one by one, for example a
-    group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
+    `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
+    a group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
     fitted one group per thread; if the groups have one column, the core does most of the work.
 
     Examples

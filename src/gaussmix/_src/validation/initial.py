@@ -61,7 +61,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
-        # As in scikit-learn, minimum and maximum are swapped; its test suite compares this message up to the colon.
+        # As in scikit-learn, minimum and maximum are swapped; scikit-learn's tests compare the text up to the colon.
         k = int(outside.argmax())
         raise ValueError(
             f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "

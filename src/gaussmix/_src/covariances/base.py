@@ -73,7 +73,7 @@ class Covariances(ABC):
         """
 
     def ridge_precisions(self) -> Array:
-        """Return the diagonals of Σ_k⁻¹, (n_components, n_features), to measure the effect of a ridge on Σ_k."""
+        """Return the diagonals of Σ_k⁻¹, (n_components, n_features), to measure the effect of adding `reg_covar`."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
     @abstractmethod

@@ -81,7 +81,7 @@ class LowRank(Covariances):
         return shifted
 
     def ridge_precisions(self) -> Array:
-        """Return 1 / ψ instead of diag(Σ⁻¹), because a ridge is added only to the noise variances ψ."""
+        """Return 1 / ψ instead of diag(Σ⁻¹), because `reg_covar` is added only to the noise variances ψ."""
         return self._for_all(1.0 / self.noise)
 
     def variances(self) -> Array:

@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-merge moves."""
+"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-and-merge moves."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
-        Seed of the initialisation, the split-merge moves and `sample`.
+        Seed of the initialisation, the split-and-merge moves and `sample`.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same structure, instead of `init_params`.
     <missing>
@@ -136,8 +136,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
-        `n_iter_` counts neither split-merge moves nor, if X has a single feature, steps on a condensed version of the
-        rows.
+        `n_iter_` counts neither split-and-merge moves nor, if X has a single feature, steps on a condensed version of
+        the rows.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -224,7 +224,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             starts,
             self._rng(),
             StopRule(tolerance / source.row_totals.total_weight, max_steps),
-            is_accelerated=has_moves,  # Without moves, every step is the same as in scikit-learn.
+            is_accelerated=has_moves,  # Without split-and-merge moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
             can_run_in_engine=False,

@@ -88,7 +88,7 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _chosen_reg_covar(self) -> float | str:
-        """`reg_covar`, but 0 instead of "auto" if BIC chooses, because a ridge would let collapsed components win."""
+        """`reg_covar`, but 0 instead of "auto" if BIC chooses, because collapsed components would win otherwise."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 

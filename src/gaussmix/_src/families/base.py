@@ -117,7 +117,7 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        For structures with an `algebra` the C++ core computes the covariances. Structures without one override
+        For structures with an `algebra` the C++ core computes the covariances. Structures without `algebra` override
         `update`.
 
         Parameters

@@ -194,7 +194,7 @@ def n_components_test(
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
-    """Raise ValueError if a component contains only equal rows, because only the ridge then limits its density."""
+    """Raise ValueError if a component contains only equal rows, because only `reg_covar` then limits its density."""
     if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but a component contains only equal values, so "

@@ -108,7 +108,7 @@ def fit_many(
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
     `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
     a group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
-    fitted one group per thread; if the groups have one column, the core does most of the work.
+    fitted one group per thread; if the groups have one column, the C++ core does most of the work.
 
     Examples
     --------
@@ -207,7 +207,8 @@ class _GroupFits:
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Return whether the ridge is so large a part of a variance in a group that `fit.fit` must check its effect."""
+        """Return whether `reg_covar` is so large, relative to a variance in a group, that `fit.fit` must check its
+        effect."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():
@@ -251,7 +252,7 @@ class _GroupFits:
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """Collect the results of all groups; `made` contains the indices of the groups that the core has fitted.
+        """Collect the results of all groups; `made` contains the indices of the groups that the C++ core has fitted.
 
         Raises ValueError if no group could be fitted and the number of features is therefore unknown.
         """
@@ -303,7 +304,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """Return warnings about nearly singular covariances in fits of the core, as the estimator would give."""
+        """Return the estimator's warnings about nearly singular covariances for fits of the C++ core."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)

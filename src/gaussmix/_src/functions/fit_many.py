@@ -207,8 +207,7 @@ class _GroupFits:
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Return whether `reg_covar` is so large, relative to a variance in a group, that `fit.fit` must check its
-        effect."""
+        """Return whether `fit.fit` must check the effect of `reg_covar`, because a variance in a group is small."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():

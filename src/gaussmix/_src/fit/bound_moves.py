@@ -16,7 +16,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, because a step takes a twentieth of the time
+CONDENSED_STEP_FACTOR = 10  # factor by which condensed rows raise the step limit, as their steps are 20 times faster
 
 
 class VariationalMoves:

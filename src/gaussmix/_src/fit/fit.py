@@ -145,7 +145,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether the remaining gain is below the limit; raise ValueError if the certificate can't be computed."""
+    """Return whether EM could gain less than the limit; raise ValueError if the certificate can't be computed."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
@@ -293,7 +293,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then handles the collapse
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then freezes components
 
 
 def _split_and_merge(
@@ -334,7 +334,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    if isinstance(start, str) and some is not None:  # births need only the moments of condensed rows
+    if isinstance(start, str) and some is not None:  # birth moves need only condensed rows
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -381,7 +381,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
     With a search, the result is the better of two EM runs on the sample, without and after the search. Returns None if
-    a component freezes, or if there are too few rows and the initialisation requests no search.
+    a component must be frozen, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -423,7 +423,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
 def _run_em(
     problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: StopRule
 ) -> EMState | None:
-    """Run EM from a model and return its final state; None if a component freezes."""
+    """Run EM from a model and return its final state; None if a component must be frozen."""
     plan.report_progress(f"EM on {source.n_rows:,} rows")
     return run_to_sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
 

@@ -283,14 +283,14 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; the facts about the run are kept if the sizes are equal."""
+        """Return the previous result with the user's model; facts about the run are kept if sizes are equal."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # the value was the old model's
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # it belongs to the old model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 

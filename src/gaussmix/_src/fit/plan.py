@@ -99,7 +99,7 @@ class SharedStarts:
 
     Parameters
     ----------
-    draws : draws by the index of the run, the name of the initialisation if it has one, and whether it scales columns.
+    draws : draws, keyed by the run's index, the initialisation's name (if it has one) and whether it scales columns.
     lock : lock that is held during a draw.
     """
 

@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-MIN_THREADED_VALUES = 2**13  # with fewer values of X times candidates, starting threads takes as long as the fits
+MIN_THREADED_VALUES = 2**13  # below this product of values of X and candidates, starting threads takes as long as fits
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")
@@ -136,11 +136,11 @@ class Search:
 
         Returns
         -------
-        results : results of all candidates, in their order.
+        results : results of all candidates, in the order of `candidates`.
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            _ = self.problem.data.sample  # computed before threads use it
+            _ = self.problem.data.sample  # computed now, because threads would compute the sample several times
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -155,7 +155,7 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Sort candidates by decreasing size, so that no large fit ends last; by increasing size with callbacks."""
+        """Sort candidates by increasing size if there are callbacks; otherwise large fits begin first, to save time."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
@@ -200,7 +200,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return all candidates of the best structure, and all whose criterion is within `max_gain` of the best."""
+        """Return all candidates of the best structure, and others whose criterion is within `max_gain` of the best."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)

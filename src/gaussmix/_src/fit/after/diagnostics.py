@@ -32,7 +32,7 @@ _MIN_RESIDUAL_VARIANCE = 1e-10  # columns with a smaller unexplained fraction of
 _MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as the cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
-_MIN_PART = 0.01  # columns with a smaller entry in a direction, relative to the largest entry, are not named
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction, relative to the largest entry, is smaller
 _MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
@@ -53,7 +53,7 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
-    """Count the values of each column that are neither `low` nor `high`, in rows of positive weight: (n_features,)."""
+    """Return, (n_features,), how many values of each column in rows of positive weight are neither `low` nor `high`."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 
@@ -68,8 +68,8 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns, in which all variance of the mixture comes from `ridge` (n_features,)."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False everywhere without a ridge
+    """Return the constant columns, in which the mixture has no variance except for `ridge` (n_features,)."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # all False if there is no ridge
     if not is_ridge.any():  # avoids a pass over the rows
         return []
     return [column for column in find_constant_columns(source) if is_ridge[column]]

@@ -25,7 +25,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # with fewer pairs of a row and a component, an exact fit takes only seconds
-# If the gap (nats per row) exceeds this by two standard errors, the number of candidate components is doubled.
+# If the gap to the log-likelihood (nats per row) exceeds this by two standard errors, the number of candidate
+# components is doubled.
 MAX_GAP = 2e-3
 # Limit on the doubling, because an outlier far from all components would require ever more candidate components.
 MAX_AUTO_CANDIDATES = 64
@@ -72,7 +73,7 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run that doubles the number of candidate components as long as the gap is large."""
+        """Yield the states of a run that doubles the number of candidate components until the gap is small."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)

@@ -28,7 +28,7 @@ class Priors(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        # Model selection checks structures itself.
+        # Model selection checks by itself which structures support the prior.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:

@@ -649,7 +649,7 @@ def test_a_worker_that_joins_later_without_this_gaussmix_is_named(empty, monkeyp
     assert_same_fit(mixture().fit(source), found)  # the workers' versions are not checked again
     empty.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
-    with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1. Install {ours}, as here, on"):
+    with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1, but this process has"):
         mixture().fit(source)
 
 

@@ -180,7 +180,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """Compute the likelihood of the mixtures, and return the `ClassFit`. If EM made steps, it ignores `n_steps`."""
+        """Return the fitted classes with their likelihood. If EM made steps, their number replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))

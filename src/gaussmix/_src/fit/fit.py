@@ -293,7 +293,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then freezes components
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then applies the remedy
 
 
 def _split_and_merge(

@@ -155,7 +155,7 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Sort candidates by increasing size if there are callbacks; otherwise large fits begin first, to save time."""
+        """Sort candidates by decreasing size, so that no large fit begins last; with callbacks, by increasing size."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 

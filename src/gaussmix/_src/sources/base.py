@@ -36,7 +36,7 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows, whose results add up. Tasks are picklable, because they are sent to workers."""
+    """A computation on blocks of rows; its results are added up. Tasks are picklable, as they are sent to workers."""
 
     @property
     def key(self) -> Hashable:
@@ -106,7 +106,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and the state of each block by its first row
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, keyed by first row
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
@@ -116,8 +116,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or no
-        block has weights.
+        `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. All blocks
+        have row weights, or no block has weights.
         """
 
     @cached_property
@@ -235,7 +235,7 @@ class Source(ABC):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all.
+        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns, or None for all.
         """
         return _Changed(self, change, n_rows, columns)
 
@@ -264,7 +264,7 @@ class Source(ABC):
     def reweighted(self, factor: float) -> Source:
         """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # exact only for powers of 2
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # sums stay exact only then
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""

@@ -172,7 +172,7 @@ def _opener_of_others(extension: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # only needed for files
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported only for files
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())

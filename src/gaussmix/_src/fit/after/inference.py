@@ -28,8 +28,7 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
 MAX_EM_STEPS = 10_000  # maximum number of EM steps between two attempts with Newton's method
 MAX_NEWTON_STEPS = 20
-# If the remaining gain of all rows, in nats, is below this limit, no parameter would move by more than 1e-6 standard
-# errors.
+# If the remaining gain of all rows is below this (nats), no parameter would move by more than 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
 MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the remaining gain; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
@@ -244,7 +243,7 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute which fraction of each variance given the other features is the ridge, (n, n_components, n_features).
+        """Compute the fraction of each variance, given other features, due to the ridge: (n, n_components, n_features).
 
         The result is 0 if components share their covariance, because a single component can't collapse.
         """

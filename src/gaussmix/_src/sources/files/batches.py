@@ -128,7 +128,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
         index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
             write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # makes the file appear complete or not at all
+            os.replace(Path(index) / path.name, path)  # so that no incomplete file is visible
         finally:
             _remove(index)
     return _copied(table, path)

@@ -151,7 +151,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
                 began = inf
                 warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
         time.sleep(wait or 0.0)
-    raise AssertionError("the last turn returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
@@ -240,7 +240,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     url = f"{scheme}://{base}"
     shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=5"  # the default is 15 minutes
+        query += ("&" if query else "?") + "retry_limit_seconds=5"  # by default, retries last 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
         open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket

@@ -201,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each actor adds up its sums; then a few actors add up the totals."""
+        """Sum over all rows. Each actor adds up the sums of its partitions; then a few actors add up these totals."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -304,7 +304,7 @@ def _joined(
 ) -> tuple[Block, str | None]:
     """Return a new partition, and an error message for the first invalid value in it, if any."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
-    # Each worker would otherwise copy the rows.
+    # Copy rows with gaps between their numbers here; otherwise every worker would copy them.
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)

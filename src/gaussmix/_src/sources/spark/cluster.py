@@ -120,7 +120,7 @@ class SparkCluster(Remote):
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each task adds up its sums; then a few tasks add up these totals."""
+        """Sum over all rows. Each task adds up the sums of its partitions; then a few tasks add up these totals."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -209,7 +209,7 @@ class _Life:
 
 
 def _spread(session: Any) -> Any:
-    """Return a data frame of numbers with as many tasks as the cluster has cores, as far as Spark knows."""
+    """Return a data frame of numbers with as many tasks as Spark believes the cluster to have cores."""
     return session.range(2**16)
 
 

@@ -255,7 +255,7 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Return the cells that are not numbers, as the end of a sentence, if a text column has few; otherwise None."""
+        """Return, as the end of a sentence, the cells of a text column that are not numbers, if few; otherwise None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
@@ -347,7 +347,7 @@ def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return the numbers of a column, read-only; null becomes NaN. PyArrow's `to_numpy` would import pandas."""
+    """Return the numbers of a column, read-only; null becomes NaN. (PyArrow's `to_numpy` imports pandas.)"""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):

@@ -543,13 +543,13 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
 
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
-    """Return a pattern of numbers with groups of three digits."""
+    """Return a regular expression that matches numbers whose digits are grouped in threes."""
     mark = f"[{_THOUSANDS[thousands]}]"
     return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
 def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
-    """Return whether text is a number in CSV. Python alone would also accept 1_000 and digits of other scripts."""
+    """Return whether text is a number in CSV. `float` also accepts 1_000 and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":

@@ -481,7 +481,7 @@ def test_workers_without_this_gaussmix_are_named(theirs, cluster, monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(dask_source, "_CHECKED_WORKERS", weakref.WeakKeyDictionary())
-    expected = "no gaussmix. Install gaussmix 0.0.2" if theirs is None else "gaussmix 0.0.1, but this process has 0.0.2. Install"
+    expected = "no gaussmix. Install gaussmix 0.0.2" if theirs is None else "gaussmix 0.0.1, but this process has 0.0.2"
     fitted = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
     for work in (mixture().fit, fitted.predict):
         with pytest.raises(ImportError, match=expected):

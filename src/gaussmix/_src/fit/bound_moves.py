@@ -71,7 +71,7 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a model of one feature by births and merges, in the same way as `BirthMergeMoves.improve_column`.
+        """Improve a model of one feature by births and merges; return the model and its bound in nats, if any.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
         Births are applied to the k-means result only if the two bounds differ.

@@ -85,7 +85,7 @@ class LabelledRows:
     data : the rows. `Block.assignment` has the class of each row, 0 … n_classes − 1, or −1 if the class is unknown.
     n_classes : number of classes, at least 2.
     engine : engine that sums over the rows.
-    options : options of the fits.
+    options : fit options, such as priors.
     """
 
     data: TrainingData

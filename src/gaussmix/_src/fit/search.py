@@ -301,11 +301,11 @@ class Search:
         return result
 
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
-        """Refit candidates of one structure that end below a candidate with fewer components.
+        """Refit candidates of one structure whose likelihood ends lower than with fewer components.
 
-        The maximum of the likelihood never falls with the number of components. If a fit ends lower than a fit with
-        fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more from the smaller
-        model with its heaviest component split.
+        The maximum of the likelihood never falls with the number of components. If the likelihood ends lower than in a
+        fit with fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more, from
+        the smaller model after its heaviest component was split in two.
 
         Parameters
         ----------

@@ -40,10 +40,10 @@ class Task(Protocol[S_co]):
 
     @property
     def key(self) -> Hashable:
-        """Return a key; tasks with equal keys share the states that are stored with blocks."""
+        """Return a key; tasks with equal keys share the `BlockState` that is stored with each block."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state of a block. A source may drop a state between passes, and call `open` again."""
+        """Create the state that is kept for a block between passes. A source that drops it calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
@@ -80,7 +80,7 @@ class Source(ABC):
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
     has_errors : whether blocks have measurement errors.
     has_log_prior : whether blocks have prior knowledge about the components of their rows.
-    memory : bytes for the states that are stored with blocks; states beyond this limit are recomputed in every pass.
+    memory : bytes for the `BlockState` objects that tasks keep; states beyond this limit are recomputed in every pass.
     is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
     is_remote : whether passes themselves are expensive, so that the first pass collects all row statistics at once.
     max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
@@ -317,7 +317,7 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
-    """Return the drawn and the extreme rows of a block, and a mask (n_drawn,) of the rows that were drawn."""
+    """Return the drawn rows and the rows with extreme values of a block, and a mask (n_drawn,) of the drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
     for part in block.split():  # in pieces, to save memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)

@@ -71,7 +71,7 @@ def find_neighbourhood(
     ----------
     source : rows and weights.
     task : task that returns a score for each row of a block, and NaN for rows that do not count.
-    limit : function that returns the limit of weight, given the total weight of rows that count.
+    limit : function that returns the limit on the cumulative weight, given the total weight of rows that count.
     between : interval in which the quantile is expected; rows with higher scores do not count.
     tie : scores are near the quantile if they differ from the quantile by at most this value, or by this fraction of
         the quantile if it is above 1.

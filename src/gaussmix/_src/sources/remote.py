@@ -252,7 +252,7 @@ class Remote(Source):
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the traffic of a pass, given the bytes of a task and of one node's sums over `n_components`."""
+        """Return the `Traffic` of a pass, given the bytes of a task and of a node's sums for all components."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:

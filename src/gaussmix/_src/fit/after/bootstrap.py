@@ -51,8 +51,8 @@ class Refits(NamedTuple):
     ----------
     model : mixture at its maximum, from which all refits start.
     initial_objective : objective of the original fit, in nats per unit of row weight.
-    parameter_draws : (n_kept, q), natural parameters of each refit in which no component collapsed, with components in
-        the order of `model`.
+    parameter_draws : (n_kept, q), weights, means and covariances of each refit in which no component collapsed, with
+        components in the order of `model`.
     draw_weights : (n_kept,), factor by which the covariance multiplies each draw's squared deviation. The factor is 1
         except in the jackknife. In the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by
         g and the total weight is N. If weights don't count rows, the factor is (N − 1) / N, where N is the number of
@@ -122,7 +122,7 @@ def refit_resamples(
 
     Raises
     ------
-    ValueError : a component collapsed in more than a third of the refits, or the kind of resampling does not support
+    ValueError : a component collapsed in more than a third of the refits, or this kind of resampling does not support
         the rows.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
@@ -235,7 +235,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
     if problem.source.is_incomplete:
         raise ValueError("kind='parametric' does not support missing values or X_error. Use kind='weighted'.")
     if model.noise is not None and model.noise.bounds is None:
-        raise ValueError("kind='parametric' can draw noise only from a box. Use kind='weighted'.")
+        raise ValueError("kind='parametric' needs noise that is uniform in a box. Use kind='weighted'.")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)

@@ -215,7 +215,7 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        closest = int(inflation[k].argmax())  # the feature that the other features determine most closely
+        closest = int(inflation[k].argmax())  # the feature that is determined most closely by the others
         result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
@@ -240,7 +240,7 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # not counted in the sample, which has fewer distinct rows
+        counts = np.floor(model.weights * n_rows)  # counting in the sample would find fewer
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)

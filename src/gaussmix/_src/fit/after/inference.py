@@ -130,7 +130,7 @@ class LocalMaximum:
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the natural parameters; NaN for degenerate components, 0 for fixed ones."""
+        """Compute the covariance (q, q) of the parameters; NaN for degenerate components, 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan

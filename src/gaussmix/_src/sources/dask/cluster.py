@@ -241,7 +241,7 @@ class DaskCluster(Remote):
         self.n_rows = sum(sizes)
         cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks in a partition
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks per partition
         workers.limit_deaths(self._stored)
 
     @property

@@ -270,8 +270,8 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the sums of each part into the record of its first partition; other records get an empty result."""
-    # Maps each part to its first partition, and to the merged tree, or to pickled bytes if there is only one tree.
+    """Merge the sums of each component group into the record of the first partition; empty the other records."""
+    # Maps each component group to its first partition, and to a merged tree, or to the pickled bytes of a single tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:

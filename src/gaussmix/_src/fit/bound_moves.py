@@ -1,4 +1,4 @@
-"""Apply the birth and merge moves of variational Bayes: to subsamples before the first step, and after convergence."""
+"""Apply birth and merge moves of variational Bayes, to subsamples before the first EM step and after convergence."""
 
 from __future__ import annotations
 

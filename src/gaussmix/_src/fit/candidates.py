@@ -64,7 +64,7 @@ CRITERION_ROUNDING = 1e-10  # criteria with a smaller relative difference count 
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """Return the index of the result with the lowest of `values` (n_results,); ties go to fewest parameters.
+    """Return the index of the lowest of `values` (n_results,); among ties, the result with fewest parameters wins.
 
     Raises
     ------

@@ -168,7 +168,11 @@ class LabelledRows:
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Return a function that computes responsibilities: 1 for a known class, else by distance to class means."""
+        """Return a function that computes initial responsibilities.
+
+        The responsibility of a known class is 1. For rows of unknown class, responsibilities are the posterior
+        probabilities under normal distributions about the class means.
+        """
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None

@@ -78,7 +78,8 @@ class Ending:
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
         runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (Aitken's extrapolation). If only 1 of many runs agrees, more runs may find a better fit.
+        two remaining gains (Aitken's extrapolation). If only 1 of many runs is at the best maximum, more runs may find
+        a better fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.
@@ -131,8 +132,8 @@ class Ending:
     ) -> Ending:
         """Build the report from the final state of the best run and the traces of all runs.
 
-        `skip_reason` is the reason why further runs were skipped. `reason` names the objective `objective_name`, and
-        the values in `traces` are multiplied by `objective_scale`.
+        `skip_reason` is the reason why further runs were skipped. `objective_name` is the name of the objective in
+        `reason`, and `objective_scale` is a factor for the values in `traces`.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -298,7 +299,7 @@ class FitResult:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
-        from gaussmix._src.numerics.device_array import DeviceArray  # Other fits don't need the module.
+        from gaussmix._src.numerics.device_array import DeviceArray  # only rows on a device need this module
 
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
@@ -359,7 +360,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("'results_' is not a table with a row 'best_index_'")
+        raise Damaged("'results_' is not a table, or it has no row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
         raise Damaged("'results_' has a value of the wrong type in a column of numbers")
     words = tuple(kind.words for kind in FailureKind)

@@ -125,7 +125,7 @@ class Plan:
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
     stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
-    fallback_start : initialisation if the search chosen by "auto" has singular covariances; None to raise the error.
+    fallback_start : initialisation to use if the search of "auto" has singular covariances; None to raise the error.
     make_moves : function that makes the birth and merge moves of variational Bayes; None for fits without moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
     may_search : whether "auto" may run a split-and-merge search.

@@ -31,7 +31,7 @@ MAX_RIDGE_FRACTION = 0.9  # if the ridge is a larger fraction of a conditional v
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Compute the fraction of each variance, given other features, due to the ridge: (n_components, n_features)."""
+    """Compute the fraction of each conditional variance that is due to the ridge, (n_components, n_features)."""
     fractions: Array = model.covariances.ridge_precisions() * ridge
     return fractions
 

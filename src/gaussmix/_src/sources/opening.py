@@ -112,7 +112,7 @@ def open(
 
 
 def is_table(data: Any) -> bool:
-    """Return whether `open` accepts an object, in contrast to an array or a data frame in memory."""
+    """Return whether an object is a table that `open` accepts; False for arrays and data frames in memory."""
     return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 

@@ -81,7 +81,7 @@ def find_neighbourhood(
     near : quantile and scores near it; None if the quantile is outside `between`, or if no row counts.
     """
     if source.is_on_device:
-        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # + joins lists
+        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # + joins these lists
         return _sorted_neighbourhood(parts, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
@@ -204,7 +204,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """Return weights of rows, grouped by score; rows with full keys below `low` or above `high` have no group."""
+    """Group row weights by score; rows with keys below `low` are summed together, rows above `high` are left out."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])

@@ -1,4 +1,4 @@
-"""Compute statistics of all rows. Each statistic is computed for the nodes of the summation tree and added up."""
+"""Compute statistics of all rows. Each statistic is computed for blocks of rows, and the results are added up."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
-    """Return, (n_features,), how many values of each column in rows of positive weight are neither `low` nor `high`."""
+    """Count, (n_features,), the values of each column in rows of positive weight that are neither `low` nor `high`."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 

@@ -206,7 +206,7 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False)
 class ObjectiveMaximiser:
-    """A maximiser of the objective of a problem, with EM and Newton's method."""
+    """A maximiser of a problem's objective, which uses EM and Newton's method."""
 
     problem: Problem
     total_weight: float
@@ -243,7 +243,7 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute the fraction of each variance, given other features, due to the ridge: (n, n_components, n_features).
+        """Compute the fraction of each conditional variance that is due to the ridge, (n, n_components, n_features).
 
         The result is 0 if components share their covariance, because a single component can't collapse.
         """

@@ -70,8 +70,8 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
     T counts the pairs of rows with equal labels in both fits, P in the first fit and Q in the second fit; Fowlkes &
-    Mallows (1983), JASA 78, section 2. Each pair counts with the product of its row weights. `self_pairs`, the weight
-    of pairs of a row with itself, is subtracted.
+    Mallows (1983), JASA 78, section 2. Each pair of rows counts with the product of the two row weights. `self_pairs`,
+    the weight of pairs of a row with itself, is subtracted.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0

@@ -412,7 +412,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts, or None."""
+    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts; else None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)

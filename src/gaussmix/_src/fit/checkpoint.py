@@ -129,7 +129,7 @@ class Checkpoint(FitOption):
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         """Yield the runs of a fit, and record their states. A finished run yields only its final state.
 
-        The generator of the plan is set to the state that it had at the checkpoint.
+        The random generator of the plan is restored to its state at the checkpoint.
         """
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
@@ -279,7 +279,7 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
-    """Restore the state of a run; raise `Damaged` if it is invalid."""
+    """Restore the state of a run; raise `Damaged` if the state is invalid."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:

@@ -78,8 +78,7 @@ class Ending:
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
         runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (Aitken's extrapolation). If only 1 of many runs is at the best maximum, more runs may find
-        a better fit.
+        two remaining gains (Aitken's extrapolation). If this number is 1, more runs may find a better fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.

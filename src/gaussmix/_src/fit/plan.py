@@ -117,7 +117,7 @@ class Plan:
     rng : random generator of the initialisations, which draw one after the other.
     stopping : stopping rule of EM.
     user_init : initial parameters from the user, which replace drawn parameters; None if the user passed none.
-    is_accelerated : whether EM is accelerated, as in `run_em`.
+    is_accelerated : whether EM is accelerated; see `run_em`.
     should_stop : function, called after each EM step and before each split-and-merge move; if True, the fit ends
         without a result.
     ends_at_collapse : whether a run ends when a component collapses, because the likelihood is then not comparable.

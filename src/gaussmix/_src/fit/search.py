@@ -263,7 +263,7 @@ class Search:
 
         Returns
         -------
-        mean, deviation : same as in `compute_stability`.
+        mean, deviation : mean and standard deviation of label agreement; see `compute_stability`.
         """
         with_labels = self.problem.data.labels is not None
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}

@@ -43,7 +43,7 @@ class Task(Protocol[S_co]):
         """Return a key; tasks with equal keys share the `BlockState` that is stored with each block."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state that is kept for a block between passes. A source that drops it calls `open` again."""
+        """Create the state that is kept for a block between passes. A source that drops a state calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""

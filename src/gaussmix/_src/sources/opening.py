@@ -74,7 +74,7 @@ def open(
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
     memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". The libraries need
         about 200 MB more.
-    missing : whether feature values may be missing (NaN or null). Otherwise a missing value raises an error with its
+    missing : whether feature values may be missing (NaN or null). If False, a missing value raises an error with its
         location.
     cache : folder for .npy copies of the values in files, or None. With a cache, the files are read once; later passes,
         and later programs that open the same unchanged files, read the copy. You can delete the folder at any time.

@@ -140,9 +140,9 @@ def _of_rows(name: str) -> Any:
 class LazySource(Source):
     """A source of a table that is read in the first pass, which calls `read` and checks the rows.
 
-    The function `results` takes a task, and the type and shape of the task's result for one row. The function returns
-    the results of all rows in the same kind of container as the table, such as a lazy array. `notices` are messages
-    about guesses.
+    The function `results` takes a task, and the type and shape of the task's result for one row. The results of all
+    rows are returned in the same kind of container as the table, such as a lazy array. `notices` are messages about
+    guesses.
     """
 
     is_lazy = True

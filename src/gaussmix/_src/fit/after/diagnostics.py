@@ -225,8 +225,8 @@ def diagnose_ridge(
 ) -> list[Diagnosis]:
     """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
 
-    In such a component, the ridge makes up nearly all of the variance in some direction, or there are too few distinct
-    rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
+    In a component that collapses, the ridge makes up nearly all of the variance in some direction, or there are too few
+    distinct rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows

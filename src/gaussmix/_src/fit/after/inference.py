@@ -260,7 +260,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """Run Newton's method, and return the maximum and the information there; None if it does not converge."""
+        """Run Newton's method, and return the maximum and the information matrix there; None without convergence."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

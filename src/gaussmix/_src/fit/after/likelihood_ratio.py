@@ -48,7 +48,7 @@ def run_likelihood_ratio_test(
 ) -> LikelihoodRatioTest:
     """Test a mixture against a mixture with one more component, which EM fits after splitting each component in turn.
 
-    The larger mixtures of the drawn rows are fitted in the same way, because otherwise the test would not have its
+    Larger mixtures are fitted to the drawn rows by the same method, because otherwise the test would not have its
     nominal level.
 
     Parameters

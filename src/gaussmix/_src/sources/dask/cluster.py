@@ -105,8 +105,8 @@ class DaskWorkers:
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
-        The tasks read the results of the futures `needed`. Dask recomputes such results if they are lost, but gives up
-        if workers die several times in the meantime; in this case the futures are retried here.
+        The tasks read the results of the futures `needed`. Dask recomputes lost results of futures, but gives up if
+        workers die several times in the meantime; in this case this function retries the futures.
 
         Raises
         ------

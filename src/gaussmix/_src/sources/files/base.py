@@ -1,4 +1,4 @@
-"""Read rows that do not fit into memory again in every pass, ahead of the work, into buffers that are reused."""
+"""Read rows that exceed the memory: in every pass, ahead of the work, into buffers that are reused."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class _Spool:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)
 
     def remove(self) -> None:
-        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores it in a finaliser."""
+        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores Ctrl-C in a finaliser."""
         _remove(self._path)
         self._at_end.detach()
 

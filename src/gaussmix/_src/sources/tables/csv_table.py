@@ -119,7 +119,7 @@ class CsvTable(Table):
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
-        """Return a difference in the names only, because the types of text columns are guesses."""
+        """Return a difference between column names, but not types, because the types of text columns are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
@@ -469,7 +469,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
-    """Return whether the beginning of a text has an encoding; its last character may be incomplete."""
+    """Return whether the beginning of a text is valid in an encoding; its last character may be incomplete."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:

@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    With a search, the result is the better of two EM runs on the sample, without and after the search. Returns None if
-    a component must be frozen, or if there are too few rows and the initialisation requests no search.
+    If a search is requested, the result is the better of two EM runs on the sample, without and after the search.
+    Returns None if a component must be frozen, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -410,8 +410,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more EM step computes the objective of the model that EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compare the two ends exactly. A relative tolerance would be a fraction of the log-likelihood, which depends on the
-    # unit of the data, so the unit would decide which end is kept.
+    # Compare the objectives of both runs exactly. A relative tolerance would be a fraction of the log-likelihood, which
+    # depends on the unit of the data, so the unit would decide which run is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:

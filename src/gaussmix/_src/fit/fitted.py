@@ -110,7 +110,7 @@ class Ending:
     posterior_gap_error: float | None = None
 
     def __repr__(self) -> str:
-        """Return all fields except the traces as text; a cut list ends with the number of omitted entries."""
+        """Return all fields except the traces as text; a shortened list ends with the number of omitted entries."""
         shown = []
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
             more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
@@ -255,7 +255,7 @@ class FitResult:
 
     Parameters
     ----------
-    model : model in float64.
+    model : fitted model, whose arrays are float64.
     feature_names : one name per feature; None if features have no names.
     dtype : type of the training data.
     n_fixed : number of parameters of the mixture that the fit did not change.

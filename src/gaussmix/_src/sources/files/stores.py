@@ -85,7 +85,7 @@ class _Fsspec(Store):
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        # The URL is left out, because a redirection may change it.
+        # The version does not depend on the URL, because a redirection may change the URL.
         version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result
 

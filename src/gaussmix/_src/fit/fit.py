@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior needs a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # no prior: it needs a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():

@@ -264,7 +264,7 @@ class Source(ABC):
     def reweighted(self, factor: float) -> Source:
         """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # sums stay exact only then
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # sums are exact for powers of 2
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
@@ -319,7 +319,7 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
     """Return the drawn rows and the rows with extreme values of a block, and a mask (n_drawn,) of the drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.split():  # in pieces, to save memory
+    for part in block.split():  # hashes are computed in pieces, to save memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices

@@ -64,8 +64,8 @@ def open(
 
     Parameters
     ----------
-    data : table to open. `data` can be a path, a pattern such as ``"data/*.parquet"``, a folder or a URL such as
-        ``"s3://bucket/rows/*.parquet"`` of Parquet, Arrow (Feather), .npy or CSV files, which are read in the order of
+    data : table to open. `data` can name Parquet, Arrow (Feather), .npy or CSV files by a path, a pattern such as
+        ``"data/*.parquet"``, a folder or a URL such as ``"s3://bucket/rows/*.parquet"``; files are read in the order of
         their names. `data` can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
         polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
         arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in Dask arrays and HDF5, are

@@ -77,7 +77,7 @@ class TruncatedPosterior(FitOption):
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
-        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # from a checkpoint
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
         # A finished run stores no candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
@@ -86,7 +86,7 @@ class TruncatedPosterior(FitOption):
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # keeps the candidate components of each row
-            gap = PosteriorGap(engine.n_candidates, nan, nan)  # not estimated yet
+            gap = PosteriorGap(engine.n_candidates, nan, nan)  # the gap is not estimated yet
             is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:

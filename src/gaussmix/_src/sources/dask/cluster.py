@@ -169,7 +169,7 @@ class DaskWorkers:
                     task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
                     left += task.dependencies
 
-        with suppress(ValueError):  # the scheduler rejects functions
+        with suppress(ValueError):  # raised if the scheduler rejects functions
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:

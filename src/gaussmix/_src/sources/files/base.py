@@ -241,7 +241,7 @@ class _Ahead:
     def close(self) -> None:
         """Stop reading."""
         self._is_over = True
-        self._rooms.put(self._reader.room(0))  # wakes the thread
+        self._rooms.put(self._reader.room(0))  # wakes the reading thread
         if self._thread.is_alive():
             self._thread.join()
 

@@ -164,7 +164,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
     """Write the numbers of a table to a .npy file in C order; `advice` is for the message about a full disk."""
     n_rows, columns = 0, table.read_columns
     step = batch_rows(len(columns))
-    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
+    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded to float32
     try:
         with open(path, "wb") as file:
             file.write(bytes(HEADER_BYTES))

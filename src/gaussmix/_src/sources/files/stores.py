@@ -37,7 +37,7 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # not searched for these patterns
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # text that is not searched for these patterns
 
 
 class Store:

@@ -219,7 +219,7 @@ class Table(ABC):
 
     def with_requests(self, requests: Requests) -> Self:
         """Return the table of a stored file, with requests that are in progress."""
-        twin: Any = copy(self)  # keeps cached properties
+        twin: Any = copy(self)  # the copy keeps cached properties
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 

@@ -60,7 +60,7 @@ def open(
     """Open a table with rows that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
 
     A table that fits into half of the memory is read once. A larger table is read again in every EM step, in blocks of
-    a few times 65,520 rows, while earlier blocks are processed. Both ways give bit-identical results.
+    a few times 65,520 rows, while earlier blocks are processed. The results are bit-identical in both cases.
 
     Parameters
     ----------

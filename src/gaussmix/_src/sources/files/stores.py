@@ -41,7 +41,7 @@ _QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # text that is not searched fo
 
 
 class Store:
-    """A file store that PyArrow supports. Its methods may raise any exception of the store's library."""
+    """A file store that PyArrow supports. The methods may raise any exception of the store's library."""
 
     def __init__(self, system: Any) -> None:
         self._system = system

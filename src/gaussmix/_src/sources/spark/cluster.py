@@ -220,7 +220,7 @@ def _count_cores(session: Any) -> int:
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Return the layout of pieces in the order of files or Spark partitions, and the first error message, if any."""
     files = table["file"].combine_chunks().dictionary_encode()
-    # The paths are sorted as in `gaussmix.open`.
+    # The paths are sorted in the same order as by `gaussmix.open`.
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"

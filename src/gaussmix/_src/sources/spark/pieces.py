@@ -34,7 +34,7 @@ INCOMPLETE_DIGEST = -1  # stands for the digest of a partition that has lost row
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
-RESULTS = "number int, part int, digest long, result binary"  # schema of results, with indices of partition and part
+RESULTS = "number int, part int, digest long, result binary"  # schema of results; part: index of component group
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 

@@ -35,7 +35,7 @@ STANDARD = "-"  # name of standard input and output
 INDEX_OF_FRAME = "it is the index of a data frame"
 # The names of index columns that data frames write; "" is the name in CSV.
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
-_MIN_COUNTED_ROWS = 10  # minimum number of rows; in fewer rows, values may increase by one by chance
+_MIN_COUNTED_ROWS = 10  # minimum number of rows; a column with fewer rows may count from 1 by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
 # First bytes of compressed files.
 _CODECS = {

@@ -48,8 +48,7 @@ class Survey:
     """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
 
     A row is sampled if the hash of its index, divided by its weight, is less than 1 / w, where w is the weight that a
-    sampled row represents. Because w is known only at the end, the rows with the smallest quotients of hash and weight
-    are kept.
+    sampled row represents. Because w is known only at the end, the rows with the smallest hash / weight are kept.
     """
 
     n_rows: int  # total number of rows in all blocks

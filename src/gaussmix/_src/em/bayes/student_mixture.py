@@ -15,8 +15,8 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_ASYMPTOTIC_DISTANCE = 1e8  # for z above this, log (1 + z²) equals 2 log z in float64
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # above this log of a squared distance, rows are scaled before squaring
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # if z exceeds this, log (1 + z²) equals 2 log z in float64
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # if a log squared distance is larger, rows are scaled before squaring
 _SCALING_BITS = 600  # exponent of the power of 2 by which far rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
 

@@ -30,8 +30,8 @@ from gaussmix._src.numerics.threads import cached_property
 class GaussWishartPrior:
     """Prior p(μ, Λ) of a component's mean and precision, and prior p(π) of the weights.
 
-    The mean has μ | Λ ~ N(m, (β Λ)⁻¹). For matrices, Λ ~ W(ν, S⁻¹). For diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2)
-    for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
+    The prior of the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). For
+    diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2) for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class GaussWishartPrior:
     weight_prior : prior on the weights.
     mean : prior mean m, (n_features,), data units.
     mean_precision : precision β of the mean, as a number of rows.
-    dof : degrees of freedom ν, as a number of rows; above n_features − 1 for matrices.
+    dof : degrees of freedom ν, as a number of rows; above n_features − 1 if covariances are matrices.
     scale : scale S, data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for spherical
         ones.
     """
@@ -61,7 +61,7 @@ class GaussWishartPrior:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """Return the covariance S / ν. Using the whitening may raise `SingularCovarianceError`."""
+        """Return the covariance S / ν, whose `whitening` raises `SingularCovarianceError` if S / ν is singular."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
@@ -76,7 +76,7 @@ class GaussWishartPrior:
         return self.scaled_conjugate()
 
     def pack(self, total_weight: float, weight_unit: float) -> PackedPrior:
-        """Return the prior as plain values for an engine; row weights were divided by `weight_unit`."""
+        """Return the prior as plain values for the C++ core; row weights were divided by `weight_unit`."""
         concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
@@ -87,7 +87,7 @@ class GaussWishartPrior:
 
     @property
     def dof_factor(self) -> float:
-        """Return the factor on the degrees of freedom: n_features for spherical covariances, and otherwise 1."""
+        """Return the factor by which ν is multiplied: n_features for spherical covariances, and otherwise 1."""
         return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
     def _gamma_arguments(self, dof: Array) -> Array:
@@ -196,7 +196,7 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """Return KL(q ‖ p), nats. The bound is the E-step's log-likelihood of all rows minus this divergence."""
+        """Return KL(q ‖ p), in nats. The lower bound is the E-step's log-likelihood of all rows minus KL(q ‖ p)."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
@@ -206,7 +206,7 @@ class VariationalPosterior:
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Return the posterior of the given components; a shared covariance still includes all components."""
+        """Return the posterior of the given components; a shared covariance is not changed."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
@@ -223,7 +223,7 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """Draw a mixture from q, with the components of this object. Weights are rescaled to sum 1."""
+        """Draw the parameters of a mixture from q. Weights are rescaled to sum 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
@@ -258,8 +258,8 @@ class VariationalPosterior:
     def predictive_density(self) -> StudentMixture:
         """Return the predictive density of a new row, which is a mixture of t distributions; Bishop (2006) eq. 10.81.
 
-        The last component stands for all components without rows. The density of this component is computed from the
-        prior.
+        The last component stands for all components without rows. The density of the last component is computed from
+        the prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

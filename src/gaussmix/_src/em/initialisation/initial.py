@@ -27,8 +27,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # a larger fraction of the row weight outside the components is noise
-SPLIT_DISTANCE = 0.1  # distance by which halves are moved, in standard deviations
+MIN_NOISE_FRACTION = 1e-9  # if more row weight is in no component, this weight is noise
+SPLIT_DISTANCE = 0.1  # distance that each half of a split is moved, in standard deviations
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class InitialMoments:
         partition has no parameters.
         """
         with self._lock:
-            if spec.projection is not None:  # only one structure can use these moments
+            if spec.projection is not None:  # no other structure can use projected moments
                 return self._sum_moments(spec, self._partition_means), self._partition_means
             if spec not in self._cached_moments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
@@ -67,7 +67,8 @@ class InitialMoments:
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
         The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, at least that of the fit.
+        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, which is at least the
+        tolerance of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -92,7 +93,7 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """Make the initial model by an M-step in the core, for a hard assignment; None if the core does not support it.
+        """Make the initial model from a hard assignment by an M-step in the C++ core; None if not supported.
 
         `start` contains labels (n_rows,), or centres (n_components, n_features); rows belong to the nearest centre.
         """
@@ -126,8 +127,8 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
     Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
     `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
-    the means move by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart
-    if this increases the likelihood.
+    the means move by regression on this feature. The likelihood hardly decreases by the split, and EM moves the halves
+    further apart if this increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

@@ -16,8 +16,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # data without clusters need hundreds of passes, but EM continues anyway
-MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows, for a search
+MAX_LLOYD_PASSES = 100  # for data without clusters, k-means would need hundreds of passes
+MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have more of the weight
 LLOYD_TOLERANCE = 1e-4  # fraction of the mean variance of the features, as in scikit-learn's KMeans
 
 
@@ -29,15 +29,16 @@ def kmeans_plus_plus(
 
 
 def _nearest(centres: Array, sample: DistinctRows) -> Partition:
-    """Assign each row to the nearest of `centres`, which are in units of `sample.unit`."""
+    """Assign each row to the nearest of `centres`, which were divided by `sample.unit`."""
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
 def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
     """Draw centres (n_components, n_features) by greedy k-means++; Arthur & Vassilvitskii (2007).
 
-    D is a row's distance to the nearest centre so far. For each centre, 2 + log K rows are drawn with probability ∝ D²,
-    and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are enough distinct rows.
+    D is a row's distance to the nearest of the centres drawn so far. For each further centre, 2 + log K rows are drawn
+    with probability ∝ D², and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are
+    enough distinct rows.
     """
     n_candidates, observed = count_candidates(n_components), complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)

@@ -1,4 +1,4 @@
-"""Initialisation with known labels: matches the clusters of a start to the components that labels name."""
+"""Initialisation with known labels: matches the clusters of an initialisation to the labelled components."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the noise component in k-means. The value is so low that the noise component gets only rows that no
-# other component may have.
+# Log density of the noise component in k-means. The value is so low that the noise component gets only rows whose label
+# excludes all other components.
 NOISE_LOG_DENSITY = -1e300
 
 
 def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition that ignores labels so that each row is in a component that the row's label allows.
+    """Change a partition, made without labels, so that each row is in a component that the row's label allows.
 
     If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components such
     that the total weight of rows whose label and component agree is as large as possible (Kuhn 1955). Constrained

@@ -1,4 +1,4 @@
-"""The volume of the noise component (background), computed from the rows."""
+"""The volume of the noise component, computed from the rows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ EPS = float(np.finfo(np.float64).eps)
 def noise_from_rows(fraction: float, source: Source) -> Background:
     """Make a noise component with the volume of the smaller box around all rows: along features, or principal axes.
 
-    mclust's `hypvol` uses the same volume. The bounds of the box are stored only if the box is along the features; a
-    box along the principal axes gives only a volume. If values are missing, the box along the features is used.
+    The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
+    features; for a box along the principal axes, only the volume is stored. If values are missing, the box along the
+    features is used.
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]

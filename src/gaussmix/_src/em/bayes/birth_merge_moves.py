@@ -214,7 +214,7 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after merges or deletions that should raise the bound: first after all moves, then the best.
+        """Yield models after merges or deletions that should raise the bound: first all moves, then the best.
 
         Gains are first estimated from a sample of the rows. If none of these models is accepted, gains are computed
         from all rows.

@@ -66,7 +66,7 @@ class StudentMixture:
         return result
 
     def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
-        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over independent features."""
+        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over features if independent."""
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale

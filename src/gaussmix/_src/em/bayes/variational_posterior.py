@@ -179,7 +179,7 @@ class VariationalPosterior:
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """Return KL(q ‖ p) of mean and precision per component, nats; if components share Λ, return one sum, (1,)."""
+        """Return KL(q ‖ p) of each component's mean and precision, in nats; the sum, (1,), if components share Λ."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -211,7 +211,7 @@ class VariationalPosterior:
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """Return this posterior with `n_empty` more components, whose posterior equals the prior (no rows)."""
+        """Return this posterior with `n_empty` more components, without rows, whose posterior equals the prior."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))

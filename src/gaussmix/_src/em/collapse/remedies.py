@@ -32,10 +32,11 @@ def run_with_remedy(
 ) -> Iterator[EMState]:
     """Run EM from a state, apply the remedy to each component that degenerates, and record events in the trace.
 
-    `FREEZE` leaves components frozen, as `run_em` does. `DROP` removes the component. `REPAIR` replaces the component
-    by half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR`
-    raises `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em`
-    with all arguments except model and trace. A later run may start from any state that this function yields.
+    `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component by
+    half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR` raises
+    `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em` with
+    all arguments except model and trace. Any state that this function yields can be the `initial_state` of a later
+    call.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
@@ -76,7 +77,7 @@ def _apply_remedy(
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
     else:
-        index = np.cumsum(~is_collapsed) - 1  # index of each remaining component after the removal
+        index = np.cumsum(~is_collapsed) - 1  # new index of each remaining component
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)

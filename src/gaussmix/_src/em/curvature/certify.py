@@ -27,10 +27,10 @@ from gaussmix._src.sources.base import Source
 MAX_GAIN_ERROR = 0.25
 # Maximum predicted gain of the next Newton step, as a fraction of the predicted gain of the first step.
 MAX_NEXT_GAIN_FRACTION = 0.15
-# Smaller gains, in nats per unit of row weight, cannot be verified: rounding errors and the approximate penalty of a
-# ridge hide such gains.
+# Smaller gains, in nats per unit of row weight, cannot be verified, because of rounding errors and because the penalty
+# of a ridge is only approximate.
 MIN_GAIN = 1e-8
-MAX_STEP_LENGTH = 3.0  # limit on a step of a mean or a log variance, in standard deviations
+MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or log variance
 
 
 def find_certificate(
@@ -38,8 +38,8 @@ def find_certificate(
 ) -> OptimalityCertificate:
     """Check whether a model is near a maximum of the objective, and return a certificate.
 
-    The check makes three passes over the rows, or four passes per parameter if `ObservedInformation.at_model` has no
-    formulas.
+    The check makes three passes over the rows, or four passes per parameter if there are no formulas for the scores
+    (`information.has_score_formulas`).
 
     The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
     Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these tests
@@ -63,7 +63,7 @@ def find_certificate(
 def _check_newton_step(
     information: ObservedInformation, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate | None:
-    """Return the certificate if Newton's step gains as much as predicted; None otherwise, or without such a step."""
+    """Return the certificate if Newton's step exists and gains as much as predicted; otherwise None."""
     coords, result = information.coordinates, information.newton_step
     if result is None or not information.is_optimal_at_bounds:
         return None

@@ -36,11 +36,11 @@ class ObservedInformation:
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
     so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
-    change, too. The relative error is about the ratio of the ridge to the variances.
+    also depend on θ. The relative error is about the ratio of the ridge to the variances.
 
-    The score of row i is the gradient of log p(x_i) plus the row's share of the terms of ridge and prior. The ridge's
-    term is divided among rows by responsibility, and the prior's term is divided equally. With row weights s, the
-    gradient is g = Σ s score / Σ s.
+    The score of row i is the gradient of log p(x_i) plus the row's share of the gradients of ridge and prior. The
+    gradient of the ridge is divided among rows by responsibility, and the gradient of the prior is divided equally.
+    With row weights s, the gradient is g = Σ s score / Σ s.
 
     Parameters
     ----------
@@ -73,10 +73,10 @@ class ObservedInformation:
     ) -> ObservedInformation:
         """Compute the information, in one pass if `has_score_formulas` is true, and otherwise in 2 p passes.
 
-        `are_frequency_weights` should be true if a row of weight s stands for s equal rows. With None,
-        `score_outer_product` is not computed. Without formulas, `score_outer_product` takes one more pass, in which
-        each row is evaluated 2 p times. With trimming, only the rows that this model retains are used. If there are no
-        coordinates, `NotSmooth` is raised.
+        `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
+        is None, `score_outer_product` is not computed. Without formulas, `score_outer_product` takes one more pass, in
+        which each row is evaluated 2 p times. With trimming, only the rows that this model retains are used. If there
+        are no coordinates, `NotSmooth` is raised.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
@@ -129,8 +129,8 @@ class ObservedInformation:
     def newton_step(self) -> tuple[Array, float] | None:
         """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, nats per unit of row weight.
 
-        The result is None if I is not positive definite in float64, for example at a saddle point or on an endless
-        ridge.
+        The result is None if I is not positive definite in float64, for example at a saddle point or on a ridge that
+        never ends.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -224,10 +224,10 @@ def _complete_information(
 def _penalty_scores(
     coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
 ) -> Array:
-    """Return how ridge and prior contribute to scores, as factors (n_values, p) on the values of a row.
+    """Return factors (n_values, p): the values of a row times these factors are the row's terms of ridge and prior.
 
-    The first values of a row are its responsibilities, including the noise component's. Because responsibilities sum to
-    1, factors on responsibilities can represent terms that are equal for all rows, or for all rows of a component.
+    The first values of a row are its responsibilities, including the noise component's. Because the responsibilities of
+    a row sum to 1, equal factors on all responsibilities represent a term that is equal for all rows.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
@@ -305,7 +305,7 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J, fast for a J (`jacobian`) whose columns mostly have a single nonzero entry."""
+    """Return Jᵀ M J for a Jacobian J (`jacobian`); fast if most columns of J have a single nonzero entry."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 

@@ -47,11 +47,11 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, with spheres as wide as the typical distance between centres.
+        """Return the same partition, in which the spheres about centres are as wide as their typical distance.
 
-        In the assignment, distances are compared with the log densities of labels, measurement errors and missing
-        values, and trimming compares sums of densities. With spheres of width 1, the result would depend on the units
-        of the features. If all centres coincide, the spheres keep their width.
+        The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
+        trimming compares sums of densities. Therefore, with spheres of width 1, the result would depend on the units of
+        the features. If all centres coincide, the spheres keep their width.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
@@ -99,7 +99,7 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # "search" if a search is worthwhile, else the default start
+AUTO: Final = "auto"  # means "search" if a search is worthwhile, else the default
 SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default start
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
 
@@ -124,8 +124,8 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
-    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that all other distances
-    become negligible compared with the terms of labels, errors and missing values. The result is 1 if all centres
+    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that most distances are
+    negligible compared with the log densities of labels, errors and missing values. The result is 1 if all centres
     coincide.
     """
     offsets = centres - np.median(centres, axis=0)
@@ -134,9 +134,10 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 
 
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
-    """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows: spheres about the centres.
+    """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, where c_k are the centres.
 
-    If `unit` (n_features,), data units, is given, each feature is divided by it before distances are computed.
+    If `unit` (n_features,), in data units, is given, each feature is divided by its `unit` before distances are
+    computed.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:

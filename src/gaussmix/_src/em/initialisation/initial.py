@@ -48,7 +48,7 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Return the moments of `spec` about the means, and the means (n_components, n_features), data units.
+        """Return the moments that `spec` names about the means, and the means (n_components, n_features).
 
         A component without rows gets the mean that the partition's parameters have, or the mean of all rows if the
         partition has no parameters.

@@ -22,8 +22,8 @@ class Objective:
     does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood decides when EM has
     converged and which run is the best.
 
-    Subclasses add terms to each M-step and to the values that EM compares. `objective_name` is the name of the
-    objective in messages. Values per unit of row weight, multiplied by `objective_scale`, are the reported values.
+    Subclasses add terms to each M-step and to the value of the objective. `objective_name` is the name of the objective
+    in messages. Reported values are values per unit of row weight, multiplied by `objective_scale`.
     """
 
     ridge: Array
@@ -35,7 +35,7 @@ class Objective:
         return 1.0
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
-        """Change the maximum-likelihood estimates before the covariance structure computes covariances.
+        """Apply a prior and restrictions to the maximum-likelihood estimates, before covariances are computed.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class Objective:
         return model
 
     def n_fixed_parameters(self, model: Model) -> int:
-        """Return the number of parameters that are fixed, so that no step changes them."""
+        """Return the number of parameters that are fixed and that no step changes."""
         return 0
 
     @property
@@ -81,7 +81,7 @@ class Objective:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where N_k = N π_k. Therefore, a step approximately increases the
-        log-likelihood minus this penalty. The statement is not exact, because the E-step ignores R.
+        log-likelihood minus this penalty. The increase is only approximate, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

@@ -1,4 +1,4 @@
-"""Conditions for stopping EM, and forecasts of further gains from the last gains of a run."""
+"""Conditions for stopping EM, and predictions of further gains from the last gains of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from gaussmix._src.errors import Outcome
 
 MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
-FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # largest and smallest tolerance of runs that seek a maximum
+FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # first and smallest tolerance of runs that seek a maximum
 MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, nats
 
 
@@ -25,12 +25,12 @@ class StopRule:
     tolerance : threshold on the change of the objective in a step, nats per unit of row weight, like scikit-learn's
         `tol`.
     max_steps : maximum number of steps.
-    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step and
-        before each move of a search. Sources in other processes also interrupt a step at the deadline.
+    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
+        before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
-        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity is no
-        limit.
+        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity means that
+        there is no limit.
     """
 
     tolerance: float = 1e-3
@@ -86,7 +86,7 @@ class StopRule:
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """Return the last value of the objective plus the last gain, as an estimate of the value after the last step.
+    """Return the last value plus the last gain, as an estimate of the objective after the last step.
 
     `objective` contains the values before each step. A step rarely gains more than the step before. The core uses the
     same formula in searches on few rows.
@@ -95,7 +95,7 @@ def extrapolate_objective(objective: Sequence[float]) -> float:
 
 
 class ConvergenceForecast(NamedTuple):
-    """Forecast of how much a run would still gain.
+    """Prediction of how much a run would still gain.
 
     Parameters
     ----------
@@ -110,9 +110,9 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Predict the further gain g a / (1 − a), where g is the last gain, and gains decrease by a factor a.
+    """Predict the further gain g a / (1 − a), where g is the last gain, and each gain is a times the gain before.
 
-    `objective` contains the values before each step. The forecast shows whether runs lead to the same maximum, but it
+    `objective` contains the values before each step. The prediction shows whether runs lead to the same maximum, but it
     is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two
     ratios is used, because the first gains are large and do not predict later gains.
     """

@@ -48,8 +48,9 @@ class SearchReport:
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : number of moves, and number of moves accepted because the likelihood increased.
-    gain : gain over EM without a search, on the rows of the search, nats per unit of row weight; None if not computed.
+    n_moves_tried, n_moves_accepted : numbers of split-and-merge moves that were tried, and that were accepted because
+        the likelihood increased.
+    gain : gain over EM without a search, on the rows of the search, in nats per unit of row weight; None if unknown.
     """
 
     n_moves_tried: int = 0

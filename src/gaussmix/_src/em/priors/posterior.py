@@ -25,7 +25,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """M-step of the weights, which maximises Σ_k c_k log π_k over all weights that satisfy the restrictions.
+    """M-step of the weights: maximises Σ_k (N_k + α_k − 1) log π_k over all weights that satisfy the restrictions.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class WeightUpdate:
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """Return the same settings without fixed weights and without a separate concentration per component."""
+        """Return the same settings without fixed weights, and with the same concentration for all components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 
@@ -62,9 +62,9 @@ class WeightUpdate:
     def nearest_allowed(self, weights: Array) -> Array:
         """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k, where w are the given weights.
 
-        With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ is such that the sum is 1
-        (Karush–Kuhn–Tucker). In each iteration, weights below m are set to m, and the other weights are rescaled. Each
-        iteration sets at least one more weight to m. This weight stays at m, because λ only increases.
+        With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ makes the sum 1 (Karush–Kuhn–Tucker
+        conditions). In each iteration, weights below m are set to m, and the other weights are rescaled. Each iteration
+        sets at least one more weight to m. Weights that were set to m stay at m, because λ never decreases.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
@@ -97,7 +97,7 @@ class WeightUpdate:
 
 @dataclass(frozen=True, eq=False)
 class ConjugatePrior:
-    """Normal–inverse Wishart prior, in the form of the second moments that a covariance structure uses.
+    """Normal–inverse Wishart prior, whose scale has the form of the second moments of a covariance structure.
 
     The log density of the prior is −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]. If all
     components share a covariance, the term tr(Λ Σ⁻¹) occurs only once.
@@ -170,12 +170,12 @@ class ConjugatePrior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Return the rows r of a matrix with Λ = Σ r rᵀ."""
+        """Return the rows r of a matrix, so that Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def scale_roots(self, n_features: int) -> Array:
-        """Return the rows r of a matrix (n_features, n_features) with Λ = Σ r rᵀ, for any form of Λ."""
+        """Return the rows r of a matrix (n_features, n_features), so that Λ = Σ r rᵀ, for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
@@ -191,7 +191,7 @@ class PosteriorObjective(Objective):
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : restrictions and prior on the weights, which here sum to 1 without the noise component.
+    weight_update : restrictions and prior on the weights; the weights sum to 1 without that of the noise component.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
     initial_covariances : covariances of all components, of which only the fixed covariances are used.
@@ -237,12 +237,12 @@ class PosteriorObjective(Objective):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
-        """Return ridge and prior for the core; None with fixed parameters or a prior that the core does not support."""
+        """Return ridge and prior for the C++ core; None if the core does not support the prior or fixed parameters."""
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
         if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
-            return None  # the core does not support this prior
+            return None  # the core does not support these settings
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots

@@ -1,10 +1,10 @@
-"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model must have a higher objective.
+"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model is accepted if its objective is higher.
 
 An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
-information if all components were known. In the metric of this matrix, the Jacobian of a step at a maximum is symmetric
-and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these
-directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of
-Computation 35.
+information matrix that would result if the component of each row were known. In the metric of this matrix, the Jacobian
+of a step at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near
+1. L-BFGS estimates the slow directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal
+(1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ from gaussmix._src.numerics.elementary import exponential, log
 # A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
 MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps than this
-PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a core step that takes as long as a proposal
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of an EM step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
-MAX_PATH_VALUES = 2**23  # maximum number of stored values of these steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # minimum cosine of a step and its gradient change in L-BFGS
+MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
+MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps with a smaller cosine to the gradient change
 MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
 # Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
-# relative to the last proposal: SHRINK_FACTOR applies after a refusal, and GROWTH_FACTOR after a success.
+# relative to the last proposal: SHRINK_FACTOR applies after a refused proposal, and GROWTH_FACTOR after an accepted
+# proposal.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """Last steps and state of the proposals of an accelerated run.
+    """Last EM steps of an accelerated run, and the state of its proposals.
 
     Parameters
     ----------
-    points : coordinates of the models before the last steps, (n, n_coordinates). The last point is the highest model so
-        far.
-    images : coordinates of the models after these steps, (n, n_coordinates).
+    points : coordinates of the models before the last steps, (n, n_coordinates). The last point is the model with the
+        highest objective so far.
+    images : coordinates of the models after the last steps, one for each point, (n, n_coordinates).
     model_after : model after the EM step from the last point.
     penalised_objective : objective at the last point minus its `ridge_penalty`, nats per unit of row weight.
     proposal_length : length of the move from the last point to the proposed model, as measured by
@@ -145,7 +146,7 @@ def is_accelerated(trace: Trace) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model for the next pass. `fast_path` makes EM steps until acceleration begins."""
+    """Rule that chooses the model for the next pass. `fast_path` makes the EM steps before acceleration begins."""
 
     fast_path: FastPath
 
@@ -254,7 +255,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. With a prior, EM may not have frozen this component."""
+    """Return whether a component has almost no weight. If there is a prior, EM may not have frozen such a component."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
@@ -292,8 +293,8 @@ def _lbfgs_step(gram: Array) -> Array:
     """Compute the L-BFGS step as a linear combination of vectors, given their inner products `gram`.
 
     The vectors are m moves (oldest first), the m changes of the gradient during these moves, and the gradient. In
-    directions without any move, the Hessian is assumed to be minus the identity matrix. The result contains the
-    coefficients.
+    directions orthogonal to all moves, the Hessian is assumed to be minus the identity matrix. The result contains the
+    coefficients of these vectors.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

@@ -37,10 +37,10 @@ class FastPath:
     ) -> tuple[Model, list[float], list[float]]:
         """Continue a run from a model by as many EM steps as the core can make in one call.
 
-        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the objective before the last
-        earlier step. `max_steps`, the stopping rule and a time limit may end the call, so that callers call again until
-        the stopping rule ends the run. Return the model, and lists of the mean log-likelihood and the objective before
-        each step. Both lists are empty if Python must make the next step.
+        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the last of their objectives.
+        `max_steps`, the stopping rule or a time limit ends the call. Callers call again until the stopping rule ends
+        the run. Return the model, and lists of the mean log-likelihood and the objective before each step. Both lists
+        are empty if Python must make the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []
@@ -65,7 +65,7 @@ class FastPath:
 
     @cached_property
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
-        """Return what the core needs besides a model: all rows, engine context, structure, and EM settings.
+        """Return what the C++ core needs besides a model: all rows, engine context, structure, and EM settings.
 
         The result is None if the covariance structure, the objective or the stopping rule requires steps in Python, or
         if there are too many rows.
@@ -90,7 +90,7 @@ def model_from_history(history: RunHistory, family: Family, noise: Background | 
 
 
 def step_multiply_adds(model: Model) -> float:
-    """Return the approximate multiply-adds of an EM step per row, from measurements."""
+    """Return the approximate number of multiply-adds per row of an EM step, according to time measurements."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
     return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))

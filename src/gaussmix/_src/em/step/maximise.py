@@ -19,9 +19,10 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.einsum import einsum
 
-# The initial weight of an empty component is this fraction of 1 / n_components.
+# The initial weight of an empty component is this number divided by n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# The scatter of an empty component is this fraction of the scatter of all rows, too small to change shared covariances.
+# The scatter of an empty component is this fraction of the scatter of all rows, which does not change shared
+# covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
@@ -75,7 +76,7 @@ def initial_models(
 def next_model(
     moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
 ) -> tuple[Model, dict[int, FreezeReason]]:
-    """Make the M-step; return the new model, and `frozen` with the components that freeze in this step added."""
+    """Make the M-step; return the new model, and all frozen components, including those that freeze in this step."""
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:
@@ -99,7 +100,7 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     """Update the covariances of all components except frozen and fixed components.
 
     If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
-    the shared value, because the step could otherwise lower the likelihood.
+    the shared value, because a step that uses them could lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]
@@ -132,7 +133,8 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
 def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled covariance.
 
-    The degrees of freedom must be positive, because covariance structures divide by them.
+    The empty components' degrees of freedom become positive, because covariance structures divide by degrees of
+    freedom.
     """
     if not empty.any() or scatter.spec.is_pooled:
         return scatter
@@ -151,7 +153,7 @@ def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
-    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # this holds for nearly all models
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # all components contribute to the shared variance

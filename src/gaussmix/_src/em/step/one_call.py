@@ -20,8 +20,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# With more rows than this, separate runs are better: the calls cost little compared with the work, and several runs
-# share one sorted order of the rows.
+# With more rows than this, separate runs are faster: calls take little time compared with the steps, and all runs share
+# one sorted order of the rows.
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
@@ -34,7 +34,7 @@ def run_em_on_each(
     groups: RowGroups | None = None,
     choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
 ) -> list[EMState]:
-    """Run EM on each table, and return the final states, with the same bits as `run_em`.
+    """Run EM on each table, and return the final states, bit-identical to those of `run_em`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def run_em_on_each(
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
     groups : rows of all tables for one call of the core; None if rows are not in memory, or not supported by the core.
-    choose_end : function that takes the states of a run that the core does not make, and returns the final state.
+    choose_end : function that returns the final state, given the states of a run that the core does not make.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):

@@ -42,7 +42,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-# Rows whose lower bound is less than this many nats above the last cutoff are evaluated.
+# A row is evaluated if the lower bound on its log density is less than this many nats above the last cutoff.
 CUTOFF_MARGIN = 0.5
 # If a larger fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
 MAX_EVALUATED_LEAF_FRACTION = 0.5
@@ -81,8 +81,9 @@ def find_trimming_rule(
 ) -> TrimmingRule | None:
     """Find the rule that leaves out the least probable rows with a total weight of `trimmed_weight`.
 
-    The row at the cutoff keeps a part of its weight, so that the total is exact. The result is None if the cutoff is
-    outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this range.
+    The row at the cutoff keeps a part of its weight, so that exactly this weight is left out. The result is None if the
+    cutoff is outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this
+    range.
     """
     tie = 2 * CUTOFF_ROUNDING
     nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
@@ -93,7 +94,7 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    # Without weights, sums are counts, which are exact.
+    # Without weights, the sums are numbers of rows, which are exact.
     if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
@@ -130,7 +131,7 @@ class TrimmedSource(Source):
 
     @property
     def whole(self) -> None:
-        """Return None, because a block does not store which rows are left out."""
+        """Return None, because a single block with all rows could not leave out rows."""
         return None
 
     def collect(self, kind: type[F]) -> F:
@@ -189,7 +190,7 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """Task that computes the log densities of a leaf's rows, nats; those above `exact_below` may be lower bounds.
+    """Task that computes the log densities of a leaf's rows; values above `exact_below` may be lower bounds.
 
     Parameters
     ----------
@@ -279,7 +280,7 @@ class _TrimmedStep:
         return _TrimmingState()
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """Return the sizes of the step task, with doubled bytes because parameters are sent twice."""
+        """Return the sizes of the step task, with the bytes doubled, because the parameters are sent twice."""
         task, node, n_components = self.task.sizes(n_features)
         return 2 * task, node, n_components
 
@@ -339,13 +340,13 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """Choose the initial partition of a trimmed fit: the best of the named start and of random starts.
+        """Choose the initial partition of a trimmed fit: the best of the start `name` and of random starts.
 
         Because outliers may spoil a single start, many starts are compared by EM runs. As in R's tclust, EM makes few
         steps from each start, and many steps from the best starts. In these runs, all components share one variance per
-        feature, because the likelihood would otherwise be unbounded at single rows. With 10 % outliers and 4
-        components, two of three starts from random rows contain no outlier. Features are divided by their widths, so
-        that units do not matter.
+        feature, because the likelihood would otherwise be unbounded at single rows. For example, with 10 % outliers and
+        4 components, two thirds of the starts from random rows contain no outlier. Features are divided by their
+        widths, so that units do not matter.
         """
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)

@@ -24,7 +24,7 @@ MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time, 32 MB
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums, over sampled rows, the log density minus the log density of the candidate components only.
+    """Task that sums, over sampled rows, log p(x) minus the log density under the candidate components only.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 Given the current parameters, the observed values of a row determine the conditional distribution of its missing values.
 An E-step sums expected values and expected squares under this conditional distribution. Therefore, covariance
 structures and the EM loop need no special code for incomplete rows. See Ghahramani & Jordan (1994), NIPS 6, for missing
-values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value
-corresponds to a value with an infinite measurement error.
+values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value is
+treated like a value with an infinite measurement error.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class IncompleteEngine(CompleteEngine):
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
-        # A row without observed values has log p(x) = 0. The value is set to 0 here, because the weights sum to 1 only
-        # up to rounding errors.
+        # A row without observed values has log p(x) = 0. The computed value may differ from 0 by rounding errors of the
+        # weights, so it is set to 0.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result
@@ -228,7 +228,7 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Complete the sums as if missing values varied like the component's observed values, but uncorrelated.
+    """Add terms for missing values, as if they varied like the component's observed values, without correlations.
 
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """

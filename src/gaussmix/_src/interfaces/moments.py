@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 
-# The fields of `BlockMoments` that are sums over rows.
+# Names of the fields of `BlockMoments` that are sums over rows.
 _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "background"
 
 
@@ -31,7 +31,8 @@ class BlockMoments:
     row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
         `Engine.finish` then computes the requested second moments from the sums.
-    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None without such counts.
+    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None if there are no such
+        counts.
     observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
         n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
         for missing values.
@@ -39,8 +40,8 @@ class BlockMoments:
 
     Notes
     -----
-    Sums about a point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub & LeVeque
-    (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    Sums about a reference point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub
+    & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
     """
 
     mass: Array
@@ -61,7 +62,7 @@ class BlockMoments:
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def split_by_component(self, n_parts: int) -> list[Self]:
-        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores the same bits.
+        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores them exactly.
 
         The largest parts come first. Only the first part also has the sums that belong to no component, such as totals
         and pooled second moments.
@@ -138,7 +139,7 @@ def _added(one: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass, after `Engine.finish`. An M-step starts from these sums.
+    """Sums over all rows of a pass, after `Engine.finish`, from which an M-step computes a model.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ class Moments(BlockMoments):
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:
-        """Convert sums over all rows, which need no further completion, to `Moments`."""
+        """Convert sums over all rows to `Moments` without changing the sums."""
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
@@ -163,7 +164,7 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second moments about the *new* means, with degrees of freedom. A structure computes covariances from a scatter.
+    """Second moments about the *new* means, with degrees of freedom. Covariances are computed from a scatter.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from gaussmix._src.numerics.threads import granted
 class Spread:
     """Weight, mean and scatter of rows. Mean and scatter are NaN if a row of positive weight has a missing value.
 
-    Each leaf (65,520 rows) is summed about the mean of the leaf. The sums of leaves are merged as in Chan, Golub &
-    LeVeque (1983), eq. 2.1.
+    The rows of each leaf (65,520 rows) are summed about the mean of the leaf. The sums of leaves are merged as in Chan,
+    Golub & LeVeque (1983), eq. 2.1.
     """
 
     mean: Array  # mean of the rows, (n_features,), data units

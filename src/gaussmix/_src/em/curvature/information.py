@@ -148,7 +148,7 @@ def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether formulas exist for the scores of rows given the component: no missing values and no factors."""
+    """Return whether formulas for the scores of rows exist: only without missing values, errors and factors."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 

@@ -46,7 +46,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_side_lengths(source: Source) -> Array | None:
-    """Return side lengths of the box along principal axes, (n_features,), or None if a length is a rounding error."""
+    """Return side lengths of the box along principal axes, (n_features,), or None if one is only rounding errors."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():

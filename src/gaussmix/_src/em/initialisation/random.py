@@ -33,7 +33,7 @@ def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int,
 def random_responsibilities(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Draw uniform responsibilities and normalise them to sum 1. Equal rows get equal responsibilities."""
+    """Draw uniform random responsibilities, with sum 1 in each row. Equal rows get equal responsibilities."""
     key = int(rng.integers(2**63))
     return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 

@@ -50,7 +50,7 @@ class StopRule:
         return self.max_remaining_gain < math.inf
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
-        """Return the rule with the tolerance divided by 10 until no step of the run has changed the objective by less.
+        """Return the rule with the tolerance divided by 10 until it is at most the smallest change in a step.
 
         The result is None if this tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
         objective, so that a run that continues from a checkpoint gets the same rule.

@@ -129,7 +129,7 @@ class ConjugatePrior:
         return means + part * (self.mean - means)
 
     def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
-        """Add the prior to a scatter about `means`: Λ, the term of the prior mean, and the degrees of freedom."""
+        """Add the prior to a scatter about `means`: Λ and the term of the prior mean to `second`, a_k to `degrees`."""
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
@@ -226,7 +226,7 @@ class PosteriorObjective(Objective):
 
     @property
     def variance_floor(self) -> Array:
-        """Return the ridge; where only the prior's scale keeps variances positive, return the smallest float64."""
+        """Return the ridge; if it is 0 and the prior's scale is positive, return the smallest normal float64."""
         if self.prior is None:
             return self.ridge
         scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale

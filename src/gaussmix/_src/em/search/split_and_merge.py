@@ -44,7 +44,7 @@ from gaussmix._src.sources.array import ArraySource
 # then evaluated on all rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run before the first move
-# Limits of the EM run after an accepted move, and of a longer run if the first run does not converge.
+# Limits of the EM run after an accepted move, and of a longer run if the first run does not gain enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
 REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run before moves on the larger sample
 # Limits of the EM run that tries a move, and of a longer run if the move is promising.
@@ -58,7 +58,7 @@ MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, nats per row
 MIN_PATIENCE = 4  # minimum number of consecutive rejected moves that ends a search
 MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if no split may gain more, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per parameter, and if nearly flat
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per parameter; if nearly flat
 MAX_FLATNESS = 5e-6  # smaller variances, relative to the initial mean covariance, are nearly flat
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
@@ -122,7 +122,7 @@ def split_and_merge(
     rng: np.random.Generator,
     **options: Any,
 ) -> Model:
-    """Search with a structure and an objective that the core supports, and convert the result back.
+    """Search with a structure and an objective that the C++ core supports, and convert the result to the old structure.
 
     If ratios of variances are bounded, the search uses a ridge: `RIDGE_BOUND_FRACTION` of the smallest variance that
     the bound allows for the initial model. Without a ridge, the search would find components that violate the bound.
@@ -207,7 +207,7 @@ def gained_by_chance(model: Model, n_rows: int) -> float:
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """Return the gain, nats per row, that a search must exceed, because smaller gains over EM may be chance."""
+    """Return the gain over EM, in nats per row, that a search must exceed; smaller gains may be due to chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -220,7 +220,7 @@ def core_search_settings(
     final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
 ) -> SearchSettings:
-    """Return the settings of `search_from_model` as plain values, with random numbers from each generator."""
+    """Return the settings of `search_from_model` as plain values, including random numbers drawn from `rngs`."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)

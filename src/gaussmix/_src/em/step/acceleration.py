@@ -197,7 +197,7 @@ class Acceleration:
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Return to the model after the EM step from the last point. The refused pass counts as a step."""
+        """Return to the model after the EM step from the last point. The pass with the refused proposal is a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)

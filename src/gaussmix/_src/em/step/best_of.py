@@ -169,7 +169,7 @@ def _model_divergences(models: list[Model]) -> Array:
 
 
 def run_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return a sort key: collapsed runs come last, and objectives are rounded because engines differ by rounding."""
+    """Return a sort key: collapsed runs come last, and objectives are rounded to hide rounding errors."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0

@@ -21,7 +21,7 @@ class LowRankWhitening(Whitening):
     The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
     = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
     norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
-    subtraction, because a difference of squared norms would lose precision if s is large.
+    subtraction, because a difference of two squared norms would lose precision if s is large.
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
@@ -106,7 +106,8 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
     """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits on every processor.
+    The columns are rotated by Jacobi's method, whose sums have a fixed order, so that results are bit-identical on
+    every processor.
 
     Parameters
     ----------
@@ -117,8 +118,8 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     -------
     roots : w, (n, n_features).
     directions : matrices U with orthonormal columns, (n, n_features, n_factors). If s is 0, the column is zeros.
-    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction in
-        multiples of the noise.
+    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction divided
+        by the standard deviations of the noise.
     rotation : matrices V with orthonormal columns, (n, n_factors, n_factors).
 
     Raises

@@ -138,10 +138,10 @@ class Engine(Protocol[StateT]):
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        """Return log p(x) of each row, nats, (n_rows,)."""
+        """Return log p(x) of each row, in nats, (n_rows,)."""
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        """Return log p(x, k) of each row and component, nats, (n_rows, n_components)."""
+        """Return log p(x, k) of each row and component, in nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         """Return p(k | x) of each row for all components except the noise component, (n_rows, n_components).
@@ -165,7 +165,7 @@ class Engine(Protocol[StateT]):
         n_rows : number of rows.
         cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set to a number above
             1. For a uniform random number u in [0, 1), the first component whose cumulative weight is above u is drawn.
-        means : means of the components, (n_components, n_features), data units.
+        means : means of the components, (n_components, n_features), in data units.
         whitening : factors W_k.
         random_key : 64-bit key of the random numbers.
 

@@ -33,9 +33,9 @@ class PackedPrior(NamedTuple):
     max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
     mean, mean_precision, dof : prior mean m, (n_features,), in data units; precision β of the mean; degrees of freedom
         ν. If `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
-    scale : scale S of the prior on covariances, in compact form, data units².
+    scale : scale S of the prior on covariances, in compact form, in data units².
     scale_roots : rows r with S = Σ r rᵀ, (n_features, n_features), if S is a matrix; otherwise None.
-    log_normaliser : log normalising constant of the prior on a precision matrix, nats, up to an additive constant.
+    log_normaliser : log normalising constant of the prior on a precision matrix, in nats, up to an additive constant.
     total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
     is_map : whether EM finds the maximum of the posterior density (MAP) instead of a variational posterior.
     """
@@ -59,13 +59,14 @@ class EMSettings(NamedTuple):
 
     Parameters
     ----------
-    ridge : number that each step adds to the variances of each feature, (n_features,), data units². If it is None,
+    ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If it is None,
         which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
-    tolerance : EM has converged when a step changes the mean objective by less than this, nats per unit of row weight.
+    tolerance : EM has converged when a step changes the mean objective by less than this, in nats per unit of row
+        weight.
     max_steps : maximum number of EM steps.
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
-    log_background_volume : log of the volume of a uniform noise component, data units to the power of n_features;
+    log_background_volume : log of the volume of a uniform noise component, in data units to the power of n_features;
         infinite without a noise component. The weight of the noise component comes last among the weights.
         `Engine.fit_many` supports a noise component only if the fit starts from `InitialMixtures`.
     """
@@ -84,11 +85,11 @@ class RunHistory(NamedTuple):
     Parameters
     ----------
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
-    means : means after the last step, (n_components, n_features), data units.
-    covariances : covariances after the last step, in compact form, data units².
+    means : means after the last step, (n_components, n_features), in data units.
+    covariances : covariances after the last step, in compact form, in data units².
     whitening : factors of `covariances`, bit-identical to those that the covariance structure computes; None if no step
         was made.
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight; empty if the core does not
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if the core does not
         support the first step.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
@@ -106,7 +107,7 @@ class RowGroups(NamedTuple):
 
     Parameters
     ----------
-    rows : rows of all groups, (n_rows, n_features), data units.
+    rows : rows of all groups, (n_rows, n_features), in data units.
     row_weight : row weights divided by `weight_unit`, (n_rows,), in [0, 1); None if all weights are 1.
     first_row, n_rows : index of the first row and number of rows of each group, (n_groups,), int64.
     total_weight : sum of the row weights of each group, (n_groups,).
@@ -158,8 +159,8 @@ class InitialMixtures(NamedTuple):
     Parameters
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
-    means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : covariances of each group in compact form, (n_groups, …), data units².
+    means : means of the components, (n_groups, n_components, n_features), in data units.
+    covariances : covariances of each group in compact form, (n_groups, …), in data units².
     """
 
     weights: Array
@@ -249,9 +250,9 @@ class FitSettings(NamedTuple):
     structure : covariance structure.
     n_components : number of components.
     start : one of four initialisations: `KMeansSettings`; `InitialMixtures`; labels (n_rows,), int32, for a single
-        group; or centres (n_components, n_features), data units, where each row is assigned to the nearest centre. Only
-        with `KMeansSettings`, the C++ core rescales columns and computes a ridge. With the other three initialisations,
-        `em_settings` must have a ridge.
+        group; or centres (n_components, n_features), in data units, where each row is assigned to the nearest centre.
+        Only with `KMeansSettings`, the C++ core rescales columns and computes a ridge. With the other three
+        initialisations, `em_settings` must have a ridge.
     em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
     min_column_spread : if a column of a group varies by less than this, in data units, the group is fitted in Python.
@@ -277,14 +278,14 @@ class GroupFits(NamedTuple):
     Parameters
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
-    means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : covariances of each group in compact form, (n_groups, …), data units².
-    ridge : ridge that was added to the variances of each group, (n_groups, n_features), data units².
+    means : means of the components, (n_groups, n_components, n_features), in data units.
+    covariances : covariances of each group in compact form, (n_groups, …), in data units².
+    ridge : ridge that was added to the variances of each group, (n_groups, n_features), in data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
         fit, because the core does not support the group or one of the steps, or because a run from one of several
         starts ended early. All other values of such a group are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, for all groups in turn.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for all groups in turn.
     objective : mean objective before each step, including a log prior, for all groups in turn.
     whitening : factors of the covariances of a single group, bit-identical to those that the covariance structure
         computes; None if there are several groups.

@@ -25,12 +25,12 @@ class Block:
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : responsibilities (n_rows, n_components), or labels (n_rows,) int32. Engines read `assignment` only
         under `AssignmentRule.ASSIGNMENT`. A fit may use an array of labels as both `assignment` and `prior_indices`.
-    log_prior : log prior probabilities of the components, (n_priors, n_components), nats, which are added to log p(x,
-        k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
+    log_prior : log prior probabilities of the components, (n_priors, n_components), in nats, which are added to log
+        p(x, k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
         column is for the noise component if there is one. None if there is no prior information.
     prior_indices : for each row of data, the index of the row of `log_prior` that applies, or −1 if no prior applies,
         (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
-    error : covariances of each row's measurement errors, (n_rows, n_features, n_features), data units², or variances
+    error : covariances of each row's measurement errors, (n_rows, n_features, n_features), in data units², or variances
         (n_rows, n_features) if the errors of the features are independent; None without measurement errors.
     """
 

@@ -24,10 +24,10 @@ class BlockMoments:
     Parameters
     ----------
     mass : sum of the weighted responsibilities of each component, N_k = Σ_i s_i γ_ik, (n_components,).
-    first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), data units.
-    second : second moments about the reference points, in the form of `spec`, data units²; None for `Second.NONE`.
-    anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), data units.
-    log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), nats.
+    first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), in data units.
+    second : second moments about the reference points, in the form of `spec`, in data units²; None for `Second.NONE`.
+    anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
+    log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
         `Engine.finish` then computes the requested second moments from the sums.
@@ -170,7 +170,8 @@ class Scatter:
     ----------
     degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
-    second : second moments in the form that `spec` describes, data units², including the terms of a prior or a ridge.
+    second : second moments in the form that `spec` describes, in data units², including the terms of a prior or a
+        ridge.
     n_features : number of features.
     spec : specification of `second`.
     """
@@ -197,7 +198,7 @@ class Scatter:
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Return the scatter whose variances are larger by `ridge` (n_features,), data units²."""
+        """Return the scatter whose variances are larger by `ridge` (n_features,), in data units²."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees

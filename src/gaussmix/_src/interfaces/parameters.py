@@ -31,10 +31,11 @@ class Parameters:
 
     Parameters
     ----------
-    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), nats; −inf if π_k is 0.
-    means : means of the components, (n_components, n_features), data units.
+    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), in nats; −inf if π_k is
+        0.
+    means : means of the components, (n_components, n_features), in data units.
     whitening : whitening factors W_k, whose products W_kᵀ W_k are the precisions.
-    log_background : log(weight × density) of the noise component, nats; −inf without a noise component.
+    log_background : log(weight × density) of the noise component, in nats; −inf without a noise component.
     log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value, the
         density is multiplied by the side length. None if only the volume of the box is known.
     """

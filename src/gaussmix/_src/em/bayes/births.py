@@ -69,7 +69,7 @@ class BirthProposals:
 
     @cached_property
     def _feature_scale(self) -> Array:
-        """Return the standard deviation of each feature in the sample, (n_features,), data units, never 0."""
+        """Return the standard deviation of each feature in the sample, (n_features,), in data units, never 0."""
         return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
 
     def split_components(
@@ -214,7 +214,7 @@ def _column_maxima(values: Array) -> Array:
 
 
 def _resolvable_spread(rows: Array) -> Array:
-    """Return the smallest spread of each feature that is above rounding errors, (n_features,), data units."""
+    """Return the smallest spread of each feature that is above rounding errors, (n_features,), in data units."""
     return core.RESOLVED * _column_maxima(np.abs(rows))
 
 

@@ -28,8 +28,8 @@ class StudentMixture:
     Parameters
     ----------
     weights : weights π_k with sum 1, (n_components,).
-    means : locations μ_k of the components, (n_components, n_features), data units.
-    covariances : scale matrices C_k, data units².
+    means : locations μ_k of the components, (n_components, n_features), in data units.
+    covariances : scale matrices C_k, in data units².
     scale_factors : factors f_k on the scale matrices, (n_components,).
     df : degrees of freedom, (n_components,).
     has_independent_features : whether a component is a product of univariate t distributions, one per feature.
@@ -43,7 +43,7 @@ class StudentMixture:
     has_independent_features: bool
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return the log density of each row's observed values, nats, (n_rows,)."""
+        """Return the log density of each row's observed values, in nats, (n_rows,)."""
         if not block.has_missing:
             return self._complete_log_density(np.asarray(block.rows, dtype=np.float64), engine)
         result = np.zeros(block.n_rows)

@@ -37,11 +37,11 @@ class GaussWishartPrior:
     ----------
     family : covariance structure.
     weight_prior : prior on the weights.
-    mean : prior mean m, (n_features,), data units.
+    mean : prior mean m, (n_features,), in data units.
     mean_precision : precision β of the mean, as a number of rows.
     dof : degrees of freedom ν, as a number of rows; above n_features − 1 if covariances are matrices.
-    scale : scale S, data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for spherical
-        ones.
+    scale : scale S, in data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for
+        spherical ones.
     """
 
     family: Family
@@ -97,7 +97,7 @@ class GaussWishartPrior:
         return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
 
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
-        """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, nats, (n,) each.
+        """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, in nats, (n,) each.
 
         `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|.
         """
@@ -122,8 +122,8 @@ class VariationalPosterior:
     ----------
     prior : prior p(π, μ, Λ) of the parameters.
     counts : numbers of rows N_k of the components, sums of weighted responsibilities, (n_components,).
-    means : means of q(μ_k), (n_components, n_features), data units.
-    covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, data units².
+    means : means of q(μ_k), (n_components, n_features), in data units.
+    covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, in data units².
     """
 
     prior: GaussWishartPrior
@@ -157,12 +157,12 @@ class VariationalPosterior:
 
     @property
     def expected_log_weights(self) -> Array:
-        """Return E log π_k, (n_components,), nats."""
+        """Return E log π_k, (n_components,), in nats."""
         return self._weight_moments[0]
 
     @property
     def precision_log_normalisers(self) -> Array:
-        """Return the log normalising constants of q(Λ), nats, up to a constant, (n_components,) or (1,)."""
+        """Return the log normalising constants of q(Λ), in nats, up to a constant, (n_components,) or (1,)."""
         return self._covariance_moments[1]
 
     @cached_property
@@ -188,7 +188,7 @@ class VariationalPosterior:
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def mean_divergences(self) -> Array:
-        """Return the divergence KL(q ‖ p) of each component's mean, given Λ, (n_components,), nats."""
+        """Return the divergence KL(q ‖ p) of each component's mean, given Λ, (n_components,), in nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
@@ -201,7 +201,7 @@ class VariationalPosterior:
 
     @property
     def weights_divergence(self) -> float:
-        """Return the divergence KL(q(π) ‖ p(π)) of the weights, nats."""
+        """Return the divergence KL(q(π) ‖ p(π)) of the weights, in nats."""
         expected_logs, normaliser = self._weight_moments
         return float((self.counts * expected_logs).sum() - normaliser)
 

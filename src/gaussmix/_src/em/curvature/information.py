@@ -127,7 +127,7 @@ class ObservedInformation:
 
     @property
     def newton_step(self) -> tuple[Array, float] | None:
-        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, nats per unit of row weight.
+        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, in nats per unit of row weight.
 
         The result is None if I is not positive definite in float64, for example at a saddle point or on a ridge that
         never ends.

@@ -199,8 +199,8 @@ class StackedModels:
     template : one of the models, which defines size and structure.
     weights : weights of all models, (n, n_components).
     noise_weights : weights of the noise component, (n,); zeros without a noise component.
-    means : means of all models, (n, n_components, n_features), data units.
-    covariance_arrays : covariances of all models in compact form, (n, …), data units².
+    means : means of all models, (n, n_components, n_features), in data units.
+    covariance_arrays : covariances of all models in compact form, (n, …), in data units².
     """
 
     template: Model

@@ -35,7 +35,7 @@ class Partition:
     search_rows : rows on which `em.search.split_and_merge` improves the first model; None without a split-and-merge
         search.
     search_seed : random seed of the split-and-merge search.
-    unit : scale by which each feature is divided for distances, (n_features,), data units; None for scales of 1.
+    unit : scale by which each feature is divided for distances, (n_features,), in data units; None for scales of 1.
     """
 
     parameters: Parameters | None = None

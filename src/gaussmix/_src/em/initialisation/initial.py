@@ -67,7 +67,7 @@ class InitialMoments:
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
         The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, which is at least the
+        object. `tolerance`, in nats per unit of row weight, is the tolerance of these runs, which is at least the
         tolerance of the fit.
         """
         rows = source or self.source

@@ -34,8 +34,8 @@ class Outliers:
     Parameters
     ----------
     low, high : lower and upper end of the middle three quarters of each feature's values, (n_features,) each.
-    outlier_distance : distance from the range [low, high] above which a row is an outlier, (n_features,), data units;
-        infinite for a feature with equal `low` and `high`.
+    outlier_distance : distance from the range [low, high] above which a row is an outlier, (n_features,), in data
+        units; infinite for a feature with equal `low` and `high`.
     representatives : outliers that are farther than `outlier_distance` from each other, (n_points, n_features).
     """
 

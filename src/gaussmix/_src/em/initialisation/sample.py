@@ -40,7 +40,7 @@ class DistinctRows:
     rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
     weight : total weight of each distinct row, (n_distinct,), always positive.
     distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
-    unit : scale by which k-means divides each feature, (n_features,), data units; None for scales of 1.
+    unit : scale by which k-means divides each feature, (n_features,), in data units; None for scales of 1.
     """
 
     rows: Array
@@ -163,7 +163,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
 
 
 def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
-    """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), data units².
+    """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), in data units².
 
     The robust variance leaves out rows at each end: 1 % of the weight (or `trim_fraction`, if larger), rounded up, plus
     1. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median

@@ -16,7 +16,7 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Log-likelihood, with a ridge (n_features,), data units², that every M-step adds to the variances.
+    """Log-likelihood, with a ridge (n_features,), in data units², that every M-step adds to the variances.
 
     A ridge is not a prior, because its effect grows with the number of rows of a component. EM with a ridge therefore
     does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood decides when EM has
@@ -40,7 +40,7 @@ class Objective:
         Parameters
         ----------
         weights : weights with sum 1, (n_components,).
-        means : means of the components, (n_components, n_features), data units.
+        means : means of the components, (n_components, n_features), in data units.
         scatter : scatter about these means, with the components' sums of responsibilities as `degrees`. A prior adds
             terms to `second` and `degrees`, once for pooled moments and otherwise for each component.
         """
@@ -48,11 +48,11 @@ class Objective:
 
     @property
     def variance_floor(self) -> Array:
-        """Return the lower bound on each feature's variances, (n_features,), data units²; 0 means no bound."""
+        """Return the lower bound on each feature's variances, (n_features,), in data units²; 0 means no bound."""
         return self.ridge
 
     def log_prior(self, model: Model) -> float:
-        """Return the term that the objective adds to the log-likelihood of all rows, nats, up to a constant."""
+        """Return the term that the objective adds to the log-likelihood of all rows, in nats, up to a constant."""
         return 0.0
 
     def parameters(self, model: Model) -> Parameters:

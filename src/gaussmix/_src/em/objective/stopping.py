@@ -13,7 +13,7 @@ from gaussmix._src.errors import Outcome
 
 MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # first and smallest tolerance of runs that seek a maximum
-MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, nats
+MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, in nats
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : threshold on the change of the objective in a step, nats per unit of row weight, like scikit-learn's
+    tolerance : threshold on the change of the objective in a step, in nats per unit of row weight, like scikit-learn's
         `tol`.
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
-    max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
-        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity means that
-        there is no limit.
+    max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
+        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity means
+        that there is no limit.
     """
 
     tolerance: float = 1e-3
@@ -99,7 +99,7 @@ class ConvergenceForecast(NamedTuple):
 
     Parameters
     ----------
-    remaining_gain : predicted further gain of the objective, nats per unit of row weight. The value is infinite if
+    remaining_gain : predicted further gain of the objective, in nats per unit of row weight. The value is infinite if
         gains do not decrease, and NaN after fewer than three steps.
     gain_ratio : ratio of two consecutive gains, near 1 for slow runs. The ratio is at least 1, or infinite, if gains do
         not decrease, and NaN after too few steps or if gains are rounding errors.

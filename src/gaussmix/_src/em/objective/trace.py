@@ -78,7 +78,7 @@ class PosteriorGap:
     Parameters
     ----------
     n_candidates : number of candidate components of each row in truncated EM.
-    gap, standard_error : estimated difference and standard error of the estimate, nats per unit of row weight.
+    gap, standard_error : estimated difference and standard error of the estimate, in nats per unit of row weight.
     """
 
     n_candidates: int
@@ -92,7 +92,7 @@ class Trace:
 
     Parameters
     ----------
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight.
     objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if any.
     frozen_components : dict from the index of each frozen component to the reason for freezing.
     path_arrays : recorded steps of an accelerated run, as arrays; empty after the end of the run.

@@ -26,7 +26,7 @@ class DirichletWeights:
         return (self.concentration + mass,)
 
     def expected_log_weights(self, mass: Array) -> tuple[Array, Array]:
-        """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), nats."""
+        """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), in nats."""
         total = self.n_components * self.concentration
         collect = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.concentration], (*mass.shape[:-1], 2))

@@ -83,7 +83,7 @@ class WeightUpdate:
         return result
 
     def log_prior(self, weights: Array) -> float:
-        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, nats, up to a constant."""
+        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, in nats, up to a constant."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
@@ -104,9 +104,9 @@ class ConjugatePrior:
 
     Parameters
     ----------
-    mean : prior mean μ_p, (n_features,), data units.
+    mean : prior mean μ_p, (n_features,), in data units.
     shrinkage : strength κ of the prior on means, in units of row weight; 0 without a prior on means.
-    scale : scale Λ, data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
+    scale : scale Λ, in data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
         covariances the sum over features.
     dof_each, dof_total : degrees of freedom in units of row weight, with a_k = dof_each + dof_total / n_components.
     """
@@ -147,7 +147,7 @@ class ConjugatePrior:
         return both[0] if spec.is_pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Return the log prior density of a model, nats, up to a constant."""
+        """Return the log prior density of a model, in nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         traces = float(self.scale_traces(model.covariances).sum())
@@ -192,7 +192,7 @@ class PosteriorObjective(Objective):
     ----------
     prior : prior of means and covariances; None without a prior.
     weight_update : restrictions and prior on the weights; the weights sum to 1 without that of the noise component.
-    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units; None if no mean is fixed.
+    fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
     initial_covariances : covariances of all components, of which only the fixed covariances are used.
     fixed_covariance_components : indices of the components with fixed covariances.

@@ -104,7 +104,7 @@ class PriorTerms:
 
 @dataclass(frozen=True, eq=False)
 class OverallMoments:
-    """Mean (n_features,), data units, and covariance (diagonal or matrix), data units², of all rows.
+    """Mean (n_features,), in data units, and covariance (diagonal or matrix), in data units², of all rows.
 
     `total_weight` is the total row weight before division by `weight_unit`. The function `automatic_ridge` returns the
     automatic ridge, (n_features,).

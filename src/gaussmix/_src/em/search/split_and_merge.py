@@ -54,7 +54,7 @@ PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would suf
 # if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice to accept the move. A round of moves ends
 # if the first `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, nats per row
+MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
 MIN_PATIENCE = 4  # minimum number of consecutive rejected moves that ends a search
 MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if no split may gain more, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component

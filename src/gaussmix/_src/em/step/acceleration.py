@@ -52,7 +52,7 @@ class EMPath:
         highest objective so far.
     images : coordinates of the models after the last steps, one for each point, (n, n_coordinates).
     model_after : model after the EM step from the last point.
-    penalised_objective : objective at the last point minus its `ridge_penalty`, nats per unit of row weight.
+    penalised_objective : objective at the last point minus its `ridge_penalty`, in nats per unit of row weight.
     proposal_length : length of the move from the last point to the proposed model, as measured by
         `_scale_by_information`; 0 if nothing is proposed and the next pass uses `model_after`.
     max_length : upper limit on `proposal_length` for the next proposal.
@@ -119,7 +119,7 @@ class Proposal:
     ----------
     coordinate_change : change of the coordinates, shortened if the full move would be too long, (n_coordinates,).
     length : length of this change, as measured by `_scale_by_information`.
-    predicted_gain : predicted gain of the objective by the full move, nats per unit of row weight.
+    predicted_gain : predicted gain of the objective by the full move, in nats per unit of row weight.
     """
 
     coordinate_change: Array

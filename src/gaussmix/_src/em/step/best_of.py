@@ -24,7 +24,7 @@ from gaussmix._src.sources.base import Source
 # above 1.
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
-MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, nats per unit of row weight
+MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight
 MAX_GAIN_FACTOR = 32.0  # a run gains at most this many times the gain in its second half
 MAX_MODEL_DIVERGENCE = 0.01  # in nats; runs whose models differ by less lead to the same maximum
 
@@ -146,7 +146,7 @@ def _cannot_win(state: EMState, best: float) -> bool:
 
 
 def _model_divergences(models: list[Model]) -> Array:
-    """Compute the divergence between each pair of models, (n_models, n_models), nats.
+    """Compute the divergence between each pair of models, (n_models, n_models), in nats.
 
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
     partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For each component,

@@ -59,7 +59,7 @@ class TrimmingRule(NamedTuple):
 
     Parameters
     ----------
-    cutoff : log density, nats, below which rows are left out.
+    cutoff : log density, in nats, below which rows are left out.
     tie_upper : upper limit of ties: rows with a log density from `cutoff` to `tie_upper` are tied.
     tie_fraction : fraction of its weight that each tied row keeps. All tied rows keep the same fraction, so that the
         order of the rows does not matter.
@@ -231,7 +231,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """Log densities of a leaf's rows, (n_rows,), nats. Values above `exact_below` may be lower bounds."""
+    """Log densities of a leaf's rows, (n_rows,), in nats. Values above `exact_below` may be lower bounds."""
 
     step: int
     exact_below: float
@@ -298,12 +298,12 @@ def _reweight_rows(
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
-    """Return the log density, nats, below which a pass leaves rows out, or None without trimming."""
+    """Return the log density, in nats, below which a pass leaves rows out, or None without trimming."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
-    """Return the width of the middle three quarters of each feature, (n_features,), data units; 0 if constant.
+    """Return the width of the middle three quarters of each feature, (n_features,), in data units; 0 if constant.
 
     If the middle three quarters are a single number, the width is the standard deviation.
     """

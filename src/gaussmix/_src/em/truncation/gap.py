@@ -61,7 +61,7 @@ class GapTask:
         return total
 
     def _gaps(self, rows: Block, candidates: Any) -> Array:
-        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, nats."""
+        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, in nats."""
         engine, K = self.engine.complete_engine, len(self.parameters.means)
         joint = engine.component_log_density(rows, self.parameters)
         if self.parameters.log_background > -np.inf:

@@ -72,7 +72,7 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
     Returns
     -------
     indices : indices of the far rows in the block, (n_far,); rows with missing values are left out.
-    log_odds : log p(x, k) − log p(x, r), nats, where r is the row's nearest component, (n_far, n_components).
+    log_odds : log p(x, k) − log p(x, r), in nats, where r is the row's nearest component, (n_far, n_components).
     """
     indices = distant_rows(block, parameters, log_density)
     if indices.size:

@@ -28,7 +28,7 @@ class LowRankWhitening(Whitening):
 
     @classmethod
     def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
-        """Compute factors from loadings Λ (n, n_features, n_factors), data units, and w, U and s from `spectrum`.
+        """Compute factors from loadings Λ (n, n_features, n_factors), in data units, and w, U and s from `spectrum`.
 
         Raises
         ------
@@ -111,8 +111,8 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
 
     Parameters
     ----------
-    loadings : loadings Λ, (n, n_features, n_factors), data units.
-    noise : noise variances ψ, (n, n_features), data units².
+    loadings : loadings Λ, (n, n_features, n_factors), in data units.
+    noise : noise variances ψ, (n, n_features), in data units².
 
     Returns
     -------

@@ -23,7 +23,7 @@ class TriangularWhitening(Whitening):
 
     @classmethod
     def from_covariances(cls, covariances: Array) -> TriangularWhitening:
-        """Compute factors from covariance matrices (n, n_features, n_features), data units².
+        """Compute factors from covariance matrices (n, n_features, n_features), in data units².
 
         Raises
         ------

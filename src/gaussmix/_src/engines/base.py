@@ -34,8 +34,7 @@ class PassContext:
     Parameters
     ----------
     n_rows : number of rows.
-    total_spread : mean and scatter of all rows, which do not change from step to step; None if the steps do not need
-        them.
+    total_spread : mean and scatter of all rows, the same in every step; None if steps do not need them.
     """
 
     n_rows: int
@@ -100,8 +99,8 @@ class Engine(Protocol[StateT]):
         """Compute the responsibilities of a block's rows and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
         A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
-        An engine adds the sums of these leaves in the order of that tree. After the last block, `finish` turns the
-        total into moments.
+        An engine adds the sums of these leaves in the order of that tree. Finally, `finish` turns the total into
+        moments.
 
         Parameters
         ----------
@@ -112,8 +111,7 @@ class Engine(Protocol[StateT]):
         spec : specification of the second moments to sum.
         rule : rule that assigns rows to components.
         anchor : reference points that are subtracted from the rows before moments are summed, (n_components,
-            n_features), float64. If `anchor` is None or no second moments are summed, the engine chooses the reference
-            points.
+            n_features), float64. If `anchor` is None, or without second moments, the engine chooses these points.
         context : result of `begin_pass`; may be None if the block contains all rows of the data.
 
         Returns
@@ -128,8 +126,7 @@ class Engine(Protocol[StateT]):
     ) -> Moments:
         """Convert the sums of all blocks into the moments that the covariance structure needs, at the end of a pass.
 
-        Moments are pooled over components here and not in `step`, because the rounding errors would otherwise depend on
-        the division of the rows into blocks.
+        Moments are pooled over components here and not in `step`, so that rounding errors do not depend on the blocks.
 
         Parameters
         ----------
@@ -198,8 +195,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         history : mixture after the last step, and log-likelihood before each step. If a time limit ends the call, the
-            caller continues from this mixture, and the results are bit-identical to those without a time limit, for any
-            number of threads.
+            caller continues from this mixture, and the results are bit-identical to those without a time limit.
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
@@ -226,14 +222,12 @@ class Engine(Protocol[StateT]):
         block : rows with weights.
         parameters : parameters of the mixture.
         whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
-        score_form : kind of the products of z = W (x − μ) that the scores contain: squares, or products of all pairs of
-            features.
+        score_form : products of z = W (x − μ) that the scores contain: squares, or those of all pairs of features.
 
         Returns
         -------
-        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). For each component, S_i contains the
-            scores for responsibility, mean and products. If all components share one W, the products are summed over
-            components and come last.
+        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). S_i contains scores for responsibility,
+            mean and products of each component. If W is shared, products are summed over components and come last.
         within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, where c_ik are the scores of component k, (n_components,
             n_own, n_own).
         """

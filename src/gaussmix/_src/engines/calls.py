@@ -61,8 +61,7 @@ class EMSettings(NamedTuple):
     ----------
     ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If it is None,
         which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
-    tolerance : EM has converged when a step changes the mean objective by less than this, in nats per unit of row
-        weight.
+    tolerance : EM has converged when the mean objective changes by less than this, in nats per unit of row weight.
     max_steps : maximum number of EM steps.
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
@@ -87,10 +86,8 @@ class RunHistory(NamedTuple):
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
     means : means after the last step, (n_components, n_features), in data units.
     covariances : covariances after the last step, in compact form, in data units².
-    whitening : factors of `covariances`, bit-identical to those that the covariance structure computes; None if no step
-        was made.
-    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if the core does not
-        support the first step.
+    whitening : factors of `covariances`, bit-identical to those of the covariance structure; None without a step.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
 
@@ -215,13 +212,11 @@ class SearchSettings(NamedTuple):
         are the sample sizes of the first and the later search runs. The fourth is the sample size of k-means; if fewer
         distinct rows than the fifth number are drawn, k-means uses all rows.
     search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. The limit is
-        a number of EM steps on all rows: the factor times (the number of EM steps before the search +
-        `n_extra_em_steps`).
+        a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
     crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross results.
     misfit_gain : the results of several search runs are crossed (combined) if the best split may gain more than
         `misfit_gain` / n_rows nats per row.
-    n_ascents, min_slow_steps : number of search runs whose results are crossed, and minimum number of EM steps before
-        the search for crossing.
+    n_ascents, min_slow_steps : number of results that are crossed, and minimum EM steps before the search for crossing.
     """
 
     uniform_draws: Array
@@ -257,8 +252,7 @@ class FitSettings(NamedTuple):
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
     min_column_spread : if a column of a group varies by less than this, in data units, the group is fitted in Python.
     search : settings of a split-and-merge search; None without a search.
-    unit : scale by which each feature is divided before distances from given centres are computed, (n_features,), data
-        units; None for scales of 1.
+    unit : scale by which each feature is divided for distances from centres, (n_features,), in data units; None for 1.
     """
 
     structure: Algebra
@@ -282,8 +276,8 @@ class GroupFits(NamedTuple):
     covariances : covariances of each group in compact form, (n_groups, …), in data units².
     ridge : ridge that was added to the variances of each group, (n_groups, n_features), in data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
-        fit, because the core does not support the group or one of the steps, or because a run from one of several
-        starts ended early. All other values of such a group are meaningless.
+        fit, because the core does not support the group or a step, or because one of several runs ended early. All
+        other values of such a group are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for all groups in turn.
     objective : mean objective before each step, including a log prior, for all groups in turn.

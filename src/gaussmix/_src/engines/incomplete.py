@@ -187,7 +187,7 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """Return the specification of the second moments that `step` sums, before `finish` reduces these moments."""
+    """Return the specification of the moments that `step` sums, which `finish` reduces to those of `spec`."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
@@ -206,7 +206,7 @@ def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
-    """Sum the observed values about `anchor`, and the responsibilities with which each feature is observed."""
+    """Sum the observed values about `anchor`, and for each feature the responsibilities of rows that have a value."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     # NumPy's `sum` is used, because the last bits of BLAS and of `np.einsum` results depend on the processor.

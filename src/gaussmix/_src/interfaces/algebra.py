@@ -45,8 +45,7 @@ class OtherAxes(NamedTuple):
 
     Parameters
     ----------
-    max_components : maximum number of components whose axes are tried as shared axes; larger components are tried
-        first.
+    max_components : maximum number of components whose axes are tried as shared axes, in decreasing size.
     sharp : factor on the variances if the shared axes are the axes of the pooled scatter.
     soft : factor on the variances if the shared axes are the axes of one component.
     """

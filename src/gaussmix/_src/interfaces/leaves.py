@@ -52,8 +52,8 @@ class Tree(Generic[S]):
 
     A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
     both halves of a larger node are available, the tree adds these halves. At the end, the remaining nodes are added,
-    beginning with the last one. The operator `+` merges trees of different leaves, so that the nodes of many workers
-    can be merged by a few of them.
+    beginning with the last one. The operator `+` merges trees of different leaves, so that a few workers can merge the
+    nodes of many workers.
     """
 
     def __init__(self) -> None:

@@ -31,8 +31,7 @@ class BlockMoments:
     row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
         `Engine.finish` then computes the requested second moments from the sums.
-    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None if there are no such
-        counts.
+    pass_counts : counts from which the engine chooses the order of the rows in the next pass; otherwise None.
     observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
         n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
         for missing values.
@@ -64,8 +63,8 @@ class BlockMoments:
     def split_by_component(self, n_parts: int) -> list[Self]:
         """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores them exactly.
 
-        The largest parts come first. Only the first part also has the sums that belong to no component, such as totals
-        and pooled second moments.
+        The largest parts come first. Only the first part has the sums that belong to no component, such as pooled
+        moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -120,8 +119,7 @@ class BlockMoments:
     def about(self, anchor: Array) -> Self:
         """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
 
-        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old points) and f' (new
-        points).
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old) and f' (new).
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:
@@ -170,8 +168,7 @@ class Scatter:
     ----------
     degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
-    second : second moments in the form that `spec` describes, in data units², including the terms of a prior or a
-        ridge.
+    second : second moments in the form that `spec` describes, in data units², including those of a prior or a ridge.
     n_features : number of features.
     spec : specification of `second`.
     """

@@ -35,8 +35,7 @@ def run_with_remedy(
     `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component by
     half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR` raises
     `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em` with
-    all arguments except model and trace. Any state that this function yields can be the `initial_state` of a later
-    call.
+    all arguments except model and trace. Each state that is yielded can be the `initial_state` of a later call.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events

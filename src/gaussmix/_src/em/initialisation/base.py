@@ -32,8 +32,7 @@ class Partition:
         if that is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
-    search_rows : rows on which `em.search.split_and_merge` improves the first model; None without a split-and-merge
-        search.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if no search is made.
     search_seed : random seed of the split-and-merge search.
     unit : scale by which each feature is divided for distances, (n_features,), in data units; None for scales of 1.
     """
@@ -125,8 +124,7 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
     Medians are used, because a centre on an outlier could otherwise make the spheres so wide that most distances are
-    negligible compared with the log densities of labels, errors and missing values. The result is 1 if all centres
-    coincide.
+    negligible compared with the log densities of labels, errors and missing values. If all centres coincide, it is 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -136,8 +134,7 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
     """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, where c_k are the centres.
 
-    If `unit` (n_features,), in data units, is given, each feature is divided by its `unit` before distances are
-    computed.
+    If `unit` (n_features,), in data units, is given, distances are between rows that were divided by `unit`.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:

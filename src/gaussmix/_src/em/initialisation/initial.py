@@ -50,8 +50,8 @@ class InitialMoments:
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
         """Return the moments that `spec` names about the means, and the means (n_components, n_features).
 
-        A component without rows gets the mean that the partition's parameters have, or the mean of all rows if the
-        partition has no parameters.
+        A component without rows gets its mean from the partition's parameters, or the mean of all rows if there are
+        none.
         """
         with self._lock:
             if spec.projection is not None:  # no other structure can use projected moments
@@ -67,8 +67,7 @@ class InitialMoments:
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
         The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance`, in nats per unit of row weight, is the tolerance of these runs, which is at least the
-        tolerance of the fit.
+        object. `tolerance`, in nats per unit of row weight, ends these runs; it is at least that of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)

@@ -29,8 +29,8 @@ class StopRule:
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
-        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity means
-        that there is no limit.
+        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. If infinite, there
+        is no limit.
     """
 
     tolerance: float = 1e-3
@@ -61,7 +61,7 @@ class StopRule:
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Return why the run ends, given all values of the objective and the value before; None if it continues."""
+        """Return why the run ends, given its objectives and the last one of an earlier run; None if it continues."""
         before = objective[-2] if len(objective) > 1 else previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 

@@ -48,8 +48,7 @@ class SearchReport:
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : numbers of split-and-merge moves that were tried, and that were accepted because
-        the likelihood increased.
+    n_moves_tried, n_moves_accepted : numbers of tried split-and-merge moves, and of accepted moves.
     gain : gain over EM without a search, on the rows of the search, in nats per unit of row weight; None if unknown.
     """
 

@@ -169,9 +169,7 @@ def _make_conjugate_prior(
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
     if dof <= least:
-        raise ValueError(
-            f"prior: dof={dof:g} must be above {least} for covariance_type={family.name!r}."
-        )
+        raise ValueError(f"prior: dof={dof:g} must be above {least} for covariance_type={family.name!r}.")
     each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
     if scale is None:
         scale = _default_scale(family, n_components, moments)

@@ -40,8 +40,7 @@ from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
 # Sample sizes of the first and later search runs: rows per parameter, minimum rows per component, and minimum rows per
-# component if components share a covariance. The last minimum is smaller than the minimum before, because each move is
-# then evaluated on all rows.
+# component if components share a covariance. The last minimum is smaller, because moves are then evaluated on all rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run before the first move
 # Limits of the EM run after an accepted move, and of a longer run if the first run does not gain enough.
@@ -89,8 +88,7 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
     """Return the structure if the C++ core supports it, and otherwise the nearest structure that the core supports.
 
     The nearest structure also has one covariance, or one per component. Its covariances are matrices for factor
-    analysers. With few rows per component, variances are used instead, because split components would have singular
-    matrices.
+    analysers. With few rows per component, variances are used, because split components would have singular matrices.
     """
     if family.algebra is not None:
         return family
@@ -163,14 +161,12 @@ def search_from_model(
 
     A move is rejected if it gains no more than is expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
-    such maxima. If moves were rejected because of too few distinct rows, the search continues on the whole sample,
-    which may have enough.
+    such maxima. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
     If a split still promises a large gain, the model does not fit the rows, and searches from other starts may find
     higher maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two
     results). Crossing must not take longer than a fit. Therefore, results are crossed only if EM has made at least
-    `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and if all searches together read no more rows than the sample
-    has.
+    `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and if the searches together read at most the whole sample.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
     allows. When crossing begins, the remaining number of pairs is multiplied by `CROSSING_WORK_FACTOR`. The search

@@ -20,8 +20,7 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Runs that reach the same maximum have objectives that differ by less than this, relative to the objective if it is
-# above 1.
+# Runs that reach the same maximum have objectives that differ by less than this, relative to max(1, |objective|).
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight

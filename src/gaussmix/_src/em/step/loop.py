@@ -36,8 +36,7 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. To continue a run with bit-identical results, pass the model and the trace of one of
-    its states.
+    To stop a run, stop iterating. To continue a run with bit-identical results, pass the model and trace of a state.
 
     Parameters
     ----------

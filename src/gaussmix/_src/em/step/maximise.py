@@ -21,7 +21,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 # The initial weight of an empty component is this number divided by n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# The scatter of an empty component is this fraction of the scatter of all rows, which does not change shared
+# The scatter of an empty component is this fraction of the scatter of all rows, too little to change shared
 # covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
@@ -133,8 +133,7 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
 def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled covariance.
 
-    The empty components' degrees of freedom become positive, because covariance structures divide by degrees of
-    freedom.
+    The degrees of freedom also become positive, because covariance structures divide by them.
     """
     if not empty.any() or scatter.spec.is_pooled:
         return scatter

@@ -15,8 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 class PackedMixture(NamedTuple):
     """Parameters of a mixture as four arguments of `Target.step` and `Target.evaluate`.
 
-    `factors` has one whitening factor per component, or a single factor if the core whitens each row once for all
-    components.
+    `factors` has one whitening factor per component, or a single one if each row is whitened once for all components.
     """
 
     log_scale: Array
@@ -49,7 +48,7 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
 
 
 def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> PackedMixture:
-    """Convert parameters for the core, with one factor per component, or if `whiten_once` with the shared factor."""
+    """Convert parameters for the C++ core: one factor per component, or only the shared factor if `whiten_once`."""
     whitening, means = parameters.whitening, np.ascontiguousarray(parameters.means)
     factors = whitening.factors if whiten_once else repeat_factors(whitening, len(means))
     return PackedMixture(parameters.log_scale, means, int(whitening.factor_shape), factors)

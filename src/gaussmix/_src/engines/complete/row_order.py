@@ -2,8 +2,7 @@
 
 If rows of the same component are visited together, the core can skip other components for all these rows
 (docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
-for all blocks at once, from counts over all blocks. Skipping components by means of bounds does not change the results,
-not even the last bit.
+for all blocks at once, from counts over all blocks. Skipping components by means of bounds gives bit-identical results.
 """
 
 from __future__ import annotations
@@ -35,14 +34,12 @@ MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels 
 # Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
 # is multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
 # components. Each row costs ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must
-# be compared. Rows are visited by component if the work is less than MAX_ORDERED_WORK_RATIO times the work in the order
-# of the data.
+# be compared. Rows are visited by component if the work decreases at least by the factor MAX_ORDERED_WORK_RATIO.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
 MIN_ROWS_PER_FEATURE = 8  # with fewer rows, updating the bounds takes longer than they save
-# A new order replaces the old one only if it reduces the number of groups with rows of several components by more than
-# this fraction of all groups.
+# A new order is used only if the fraction of groups with rows of several components decreases by more than this.
 MAX_MIXED_FRACTION = 0.1
 
 
@@ -80,8 +77,7 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 if there are no
-        labels.
+    old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
     new_label_changes : the same number, if the rows were sorted by the labels of this pass.
     """
 
@@ -90,7 +86,7 @@ class PassCounts(NamedTuple):
     new_label_changes: int = 0
 
     def prefers_new_order(self, n_rows: int) -> bool:
-        """Return whether sorting by the new labels clearly reduces the number of groups with several components."""
+        """Return whether sorting by the new labels would clearly reduce the groups with rows of several components."""
         return self.old_label_changes > self.new_label_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
@@ -218,5 +214,5 @@ def _count_label_changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) 
 
 @lru_cache(maxsize=64)
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
-    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20."""
+    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20 of them."""
     return native_target().work_per_row(factor_shape, n_components, n_features)

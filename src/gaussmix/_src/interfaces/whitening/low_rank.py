@@ -106,8 +106,7 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
     """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method, whose sums have a fixed order, so that results are bit-identical on
-    every processor.
+    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits everywhere.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ MIN_STEP_GAIN = 1e-4
 # If the bounds of a sample and of all rows differ by less than this, in nats per row, both fits count as the same
 # solution.
 MAX_BOUND_DIFFERENCE = 1e-6
-N_RANDOM_CUTS = 256  # number of random numbers for splits by the C++ core (one feature)
+N_RANDOM_CUTS = 256  # number of random numbers with which the C++ core splits components
 MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
 # Marks of components: SPLIT_REFUSED if a split was rejected, NO_SPLIT if no split was found, 0 if no split was tried.
 SPLIT_REFUSED, NO_SPLIT = 1, 2
@@ -84,9 +84,9 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # bound when births were last tried
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
     sample_bound: float = field(default=-np.inf, init=False)  # bound of the converged fit to fewer rows
-    split_marks: Marks | None = field(default=None, init=False)  # marks after births in the fit to fewer rows
+    split_marks: Marks | None = field(default=None, init=False)  # marks of components in the fit to fewer rows
     _context: Any = field(default=None, init=False)  # context of the engine's last pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
@@ -152,7 +152,7 @@ class BirthMergeMoves:
         return EvaluatedModel(model, bound, following)
 
     def _run_steps(self, model: Model) -> EvaluatedModel:
-        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its bound."""
+        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its lower bound."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
             model, _, more = self._fast_path.run_steps(model, len(bounds), last)
@@ -191,14 +191,14 @@ class BirthMergeMoves:
         return (now, following) if self._has_higher_bound(now, state) else (state, tried)
 
     def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
-        """Merge components as long as the bound rises, and delete components on which the bound hardly depends.
+        """Merge components as long as the bound rises, and delete components that hardly raise the bound.
 
         Return the resulting state, and the marks that show which components need not be split again.
         """
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
-            # A change is accepted if it lowers the bound by no more than rounding errors (or `LOSS_OF_DELETION` for
-            # deletions).
+            # A merge is accepted if it lowers the bound by no more than rounding errors, and a deletion if it lowers
+            # the bound by at most `LOSS_OF_DELETION`.
             retained = (
                 (change, each)
                 for change, each in tried
@@ -287,7 +287,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Return the indices of pairs with positive gain, best first, without any component in two pairs."""
+    """Return the indices of pairs with positive gain, best first, in which no component occurs twice."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()
@@ -298,5 +298,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return two lists to try: all indices, and only the first index."""
+    """Return two lists of indices to try: all indices, and only the first one."""
     return [indices, indices[:1]][: min(2, len(indices))]

@@ -1,4 +1,4 @@
-"""Births of components: a component is split in two, on a sample of the rows."""
+"""Births of components: a component is split in two, based on a sample of the rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
-MIN_ROWS_PER_AXIS = 20  # rows per axis, in the half of the sample that determines a split
-# A split is determined from the largest of 100 rows, 40 rows per axis, and an eighth of the component's rows.
+MIN_ROWS_PER_AXIS = 20  # minimum rows per axis, among the rows that determine a split
+# The number of rows that determine a split is the largest of 100, 40 per axis, and an eighth of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
 # With fewer distinct rows than this, a split is determined from all rows and is not validated on other rows.
 MIN_VALIDATED_ROWS = 8
 # To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, incomplete rows are ignored
+MIN_COMPLETE_FRACTION = 0.25  # with a larger fraction of complete rows, the others are ignored
 # If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
 MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
@@ -91,7 +91,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one copy for each component
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # a shared covariance is repeated
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -106,7 +106,7 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves, or None.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if no split is found.
 
         A split is determined from every second row, along the longest axes. The split is rejected if it lowers the
         density of the other rows. In this case, a split into a narrow component within a wide component is tried, which

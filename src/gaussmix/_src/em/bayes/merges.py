@@ -72,9 +72,9 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
     """Return, for each component in `removed`, the gain of the bound in nats if this component is deleted.
 
-    `log_complements` are the sums Σ log (1 − r) over the rows. The result is a lower bound on the gain if the
-    component's rows are divided among the other components. If components share a covariance, the result is only an
-    estimate.
+    `log_complements` are the sums Σ log (1 − r) over the rows, where r are the responsibilities of the component. The
+    result is a lower bound on the gain if the component's rows are divided among the other components. If components
+    share a covariance, the result is only an estimate.
     """
     own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
     gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))

@@ -1,10 +1,9 @@
 """Variational Bayes as an objective of EM: a lower bound on the log evidence replaces the log-likelihood.
 
-The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with different degrees of freedom, and the E-step
-is the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines
-need special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the
-E-step computes it, minus KL(q ‖ p). The bound equals Bishop (2006) eq. 10.70–10.77, with the terms in a different
-order.
+The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step is
+the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines need
+special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the E-step
+computes it, minus KL(q ‖ p). The bound equals Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from gaussmix._src.numerics.arrays import Array
 class VariationalObjective(PosteriorObjective):
     """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
-    A model and the number n define the whole posterior. A model may have fewer components than the prior. Omitting
-    components without rows does not change the bound.
+    A model and the number of rows n define the whole posterior. A model may have fewer components than the prior.
+    Omitting components without rows does not change the bound.
 
     Parameters
     ----------

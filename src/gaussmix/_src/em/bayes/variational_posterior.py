@@ -188,7 +188,7 @@ class VariationalPosterior:
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def mean_divergences(self) -> Array:
-        """Return the divergence KL(q ‖ p) of each component's mean, given Λ, (n_components,), in nats."""
+        """Return the divergence KL(q ‖ p) of each component's mean for given Λ, (n_components,), in nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
@@ -230,7 +230,7 @@ class VariationalPosterior:
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # broadcast if components share a covariance
+            offsets = (roots @ normal[..., None])[..., 0]  # a shared covariance is broadcast
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof

@@ -83,7 +83,7 @@ def _apply_remedy(
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
-    """Return the model with only the given components, whose weights are rescaled to the old sum of all weights."""
+    """Return the model with only the given components, whose weights are rescaled to the sum of all old weights."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 

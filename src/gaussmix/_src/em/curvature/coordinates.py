@@ -30,7 +30,7 @@ from gaussmix._src.numerics.threads import cached_property
 # A weight counts as being at its lower bound if it is at most this many times the bound.
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
 MAX_COORDINATES = 4_000  # maximum number of coordinates; the information matrix then takes 128 MB
-# If the noise component's weight is smaller than this, it is converging to 0 and is not a free parameter.
+# If the noise component's weight is smaller than this, this weight is converging to 0 and is not a free parameter.
 MIN_BACKGROUND_WEIGHT = 1e-9
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
@@ -59,14 +59,15 @@ class Coordinates:
     ----------
     model : model at θ = 0.
     weight_groups : groups of free weights.
-    jacobian : derivatives by θ of all log weights, then of all a_k, then of the coordinates of all B_k, (n_all, p).
-    angle_jacobian : for each component, derivatives of the angles of its axes by θ, (n_pairs, p); None if B_k is linear
-        in θ.
+    jacobian : derivatives with respect to θ of all log weights, then of all a_k, then of the coordinates of all B_k,
+        (n_all, p).
+    angle_jacobian : for each component, derivatives of the angles of its axes with respect to θ, (n_pairs, p); None if
+        B_k is linear in θ.
     axis_variances : variances along the axes of each component, (n_components, n_features); None if B_k is linear in θ.
     whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
         spherical covariances.
-    loadings : Jacobian of loadings and noise variances by the last coordinates, for factor analysers. `jacobian` then
-        describes B_k only to first order. None for all structures without factors.
+    loadings : Jacobian of loadings and noise variances with respect to the last coordinates, for factor analysers.
+        `jacobian` then describes B_k only to first order. None for all structures without factors.
     variances_at_bounds : two masks, of the variances along the axes that are at the lower bound and at the upper bound,
         (n, n_values) each. All variances at a bound share one coordinate. None if no variance is at a bound.
     """

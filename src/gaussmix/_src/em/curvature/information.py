@@ -30,9 +30,9 @@ class ObservedInformation:
 
     Let S_i and B_i be the score and the information of row i if its component were known, and E the expectation over
     the component. Then I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With
-    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i by
-    the parameters of the expectation, with S_i fixed; see Oakes (1999), JRSS B 61, eq. 3. The derivative is computed by
-    central differences of the sums of EM steps, in two passes per parameter.
+    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i with
+    respect to the parameters of the expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. The derivative is
+    computed by central differences of the sums of EM steps, in two passes per parameter.
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
     so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
@@ -51,7 +51,8 @@ class ObservedInformation:
         frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
         single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s; see White (1982), Econometrica
         50, theorem 3.2.
-    full_gradient : gradient by all values for which `Coordinates.jacobian` has a row, free or not, (n_all,).
+    full_gradient : gradient with respect to all values for which `Coordinates.jacobian` has a row, free or not,
+        (n_all,).
     """
 
     coordinates: Coordinates
@@ -74,9 +75,9 @@ class ObservedInformation:
         """Compute the information, in one pass if `has_score_formulas` is true, and otherwise in 2 p passes.
 
         `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
-        is None, `score_outer_product` is not computed. Without formulas, `score_outer_product` takes one more pass, in
-        which each row is evaluated 2 p times. With trimming, only the rows that this model retains are used. If there
-        are no coordinates, `NotSmooth` is raised.
+        is None, `score_outer_product` is not computed. If there are no formulas for scores, `score_outer_product` takes
+        one more pass, in which each row is evaluated 2 p times. With trimming, only the rows that this model retains
+        are used. `NotSmooth` is raised if the model has no coordinates.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
@@ -104,7 +105,7 @@ class ObservedInformation:
     def is_optimal_at_bounds(self) -> bool:
         """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
 
-        The condition is that the gradient by B_k, restricted to the axes whose variances are at a bound, is negative
+        The condition is that the gradient with respect to B_k, for the axes whose variances are at a bound, is negative
         definite at the lower bound and positive definite at the upper bound.
         """
         coords = self.coordinates
@@ -180,7 +181,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """Return the complete-data information (p, p), and the gradients by θ (p,) and by all values (n_all,)."""
+    """Return the complete-data information (p, p), and the gradients in θ (p,) and in all values (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -262,7 +263,7 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of this contribution by the coordinates of B, (n_b,)."""
+        """Return the gradient of this contribution with respect to the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
@@ -321,7 +322,7 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 
 
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
-    """Return the second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
+    """Return the second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
@@ -329,7 +330,7 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
-    """Return second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B and by the angles Ω_ij (i > j) of the axes.
+    """Return second derivatives of ½ Σ zᵀ exp(−B) z in the diagonal of B and the angles Ω_ij (i > j) of the axes.
 
     In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where t is √2 times the diagonal. The
     second-order terms are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
@@ -380,7 +381,7 @@ def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: in
 
 
 def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
-    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise, (n_b,)."""
+    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j in the coordinates of loadings and noise, (n_b,)."""
     assert coords.loadings is not None, "only factor analysers have noise variances"
     noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
     return np.asarray(0.5 * noise_ratios @ noise)

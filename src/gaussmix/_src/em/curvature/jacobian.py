@@ -1,4 +1,4 @@
-"""Jacobians of covariances by the free parameters of a covariance structure: diagonals, axes and loadings."""
+"""Jacobians of covariances with respect to the free parameters of a structure: diagonals, axes and loadings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-# Lower limit on the derivatives of B_k by angles, which are 0 if the two axes that are rotated have equal variances.
+# Lower limit on the derivatives of B_k with respect to angles, which are 0 if the two axes that are rotated have equal
+# variances.
 MIN_ROTATION_SLOPE = 1e-6
-# If the standard deviation along a factor is below this multiple of the noise, the direction of the factor is
+# If the standard deviation along a factor is below this multiple of the noise's, the direction of the factor is
 # undefined.
 MIN_FACTOR_SPREAD = 1e-3
 
@@ -50,7 +51,7 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k (n_all, m), W_k, and for rotating axes, angles (n, n_pairs, m) and variances.
+    """Return the Jacobian of all B_k (n_all, m), W_k, and if axes rotate, angles (n, n_pairs, m) and variances.
 
     `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Angles and variances are None if axes do not
     rotate.

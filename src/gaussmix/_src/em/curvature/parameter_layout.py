@@ -1,4 +1,4 @@
-"""Vectors of the parameters that users see, with their names and their derivatives by `Coordinates`."""
+"""Vectors of the parameters that users see, with names, and derivatives with respect to `Coordinates`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : numbers of components and features of the mixture.
-    covariance_form : kind of second moments, which determines the values of a covariance.
+    covariance_form : kind of second moments, which determines how many values a covariance has.
     is_shared : whether all components have the same covariance.
     has_noise : whether the mixture has a noise component.
     """
@@ -148,7 +148,7 @@ class ParameterLayout:
         return rows, columns
 
     def jacobian(self, coords: Coordinates) -> Array:
-        """Return the derivatives of the parameters by the coordinates, (q, p), at `coords.model`.
+        """Return the derivatives of the parameters with respect to the coordinates, (q, p), at `coords.model`.
 
         Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ. Therefore, dμ_k = L_k da_k and dΣ_k
         = L_k dB_k L_kᵀ. The coordinates of weights are their logarithms.

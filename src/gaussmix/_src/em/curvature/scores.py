@@ -1,4 +1,4 @@
-"""Sums over the scores of rows, computed by formulas in one pass, or by numerical differences of EM sums."""
+"""Sums of the scores of rows, computed by formulas in one pass, or by numerical differences of the sums of EM steps."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), by two passes per coordinate."""
+    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), in two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
@@ -128,7 +128,7 @@ class NumericalScores:
     parameters : parameters of the model at θ = 0.
     step_parameters : for each coordinate, the parameters at both ends of the central difference.
     has_noise : whether the mixture has a noise component.
-    has_squares : whether sums with weights s² are computed, too.
+    has_squares : whether sums with weights s² are also computed.
     """
 
     engine: Engine[Any]
@@ -139,7 +139,7 @@ class NumericalScores:
 
     @classmethod
     def at_coordinates(cls, coords: Coordinates, engine: Engine[Any], *, has_squares: bool) -> NumericalScores:
-        """Make the parameters for central differences by all coordinates."""
+        """Make the parameters for central differences in all coordinates."""
         steps, model = DIFFERENCE_STEP * np.eye(coords.n_parameters), coords.model
         ends = [(coords.model_at(step).parameters, coords.model_at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)

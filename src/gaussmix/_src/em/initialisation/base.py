@@ -46,7 +46,7 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, in which the spheres about centres are as wide as their typical distance.
+        """Return the same partition, in which the spheres about centres are as wide as the centres' typical distance.
 
         The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
         trimming compares sums of densities. Therefore, with spheres of width 1, the result would depend on the units of
@@ -55,7 +55,7 @@ class Partition:
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
-        )  # `OutlierResponsibilities` contains a partition
+        )  # only `OutlierResponsibilities` has `with_scaled_spheres`
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
             parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
@@ -99,12 +99,12 @@ Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
 AUTO: Final = "auto"  # means "search" if a search is worthwhile, else the default
-SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default start
+SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default initialisation
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
 
 
 def load_start(name: str) -> Start:
-    """Return the start with the given name. The module of the start is imported at its first use."""
+    """Return the initialisation with the given name. Its module is imported at the first use."""
     module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
@@ -124,7 +124,7 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
     Medians are used, because a centre on an outlier could otherwise make the spheres so wide that most distances are
-    negligible compared with the log densities of labels, errors and missing values. If all centres coincide, it is 1.
+    negligible compared with the log densities of labels, errors and missing values. If all centres coincide, return 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)

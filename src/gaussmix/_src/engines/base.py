@@ -81,7 +81,7 @@ class Engine(Protocol[StateT]):
         """Return the context for a pass with these parameters, given the context of the previous pass or `prepare`."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that a source stores with a block between passes; called again if the state was lost.
+        """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
 
         The state must not depend on the row weights, because row weights may change between passes.
         """
@@ -111,7 +111,7 @@ class Engine(Protocol[StateT]):
         spec : specification of the second moments to sum.
         rule : rule that assigns rows to components.
         anchor : reference points that are subtracted from the rows before moments are summed, (n_components,
-            n_features), float64. If `anchor` is None, or without second moments, the engine chooses these points.
+            n_features), float64. If `anchor` is None or no second moments are needed, the engine chooses the points.
         context : result of `begin_pass`; may be None if the block contains all rows of the data.
 
         Returns

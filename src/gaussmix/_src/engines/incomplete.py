@@ -69,7 +69,7 @@ class IncompleteEngine(CompleteEngine):
     def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
-        """Sum only observed values, for `AssignmentRule.HARD`, or if there is no model yet."""
+        """Sum moments of observed values only, for `AssignmentRule.HARD` or if there are no parameters yet."""
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)

@@ -38,11 +38,11 @@ N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours: nearest means; most shared 
 # Each step tries only a third of the neighbours, because a step that tries all neighbours takes up to 1.6 times as
 # long.
 N_TRIED = 8
-MAX_NEIGHBOURS = 256  # if there are more components, a call does not try all
+MAX_NEIGHBOURS = 256  # with more components, a call does not try all of them
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
 # component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
-N_TREES, TREE_REACH = 3, 3  # number of rankings; maximum distance of neighbours in a ranking
+N_TREES, TREE_REACH = 3, 3  # number of rankings; maximum distance of neighbours within a ranking
 # To find neighbours, means are projected on at most this many directions. With all 784 directions of an example, the
 # search took 3.6 times as long and found no more neighbours.
 MAX_DIRECTIONS = 32
@@ -115,7 +115,7 @@ class TruncatedEngine(CompleteEngine):
 
     Parameters
     ----------
-    n_candidates : number of candidate components of each row. Engines that differ only in this number compare equal,
+    n_candidates : number of candidate components of each row. Engines that differ only in `n_candidates` compare equal,
         because stored candidate components stay valid.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.

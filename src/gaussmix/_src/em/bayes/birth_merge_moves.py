@@ -85,7 +85,7 @@ class BirthMergeMoves:
     rng: np.random.Generator
     should_stop: Callable[[], bool]
     bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # bound of the converged fit to fewer rows
+    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to fewer rows
     split_marks: Marks | None = field(default=None, init=False)  # marks of components in the fit to fewer rows
     _context: Any = field(default=None, init=False)  # context of the engine's last pass
 

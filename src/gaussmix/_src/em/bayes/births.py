@@ -164,7 +164,7 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Split off a few rows that are far from all other rows, or have most of the weight; None if there are none.
+        """Split off a few rows that are far from all other rows, or have most of the weight; return None if no rows do.
 
         If a half contains a fraction p of the rows, the squared distance of its mean from the mean of all rows is at
         most (1 − p) / p variances. A row is far if its squared distance exceeds this limit for the smallest p that an

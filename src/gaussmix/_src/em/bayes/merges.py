@@ -26,7 +26,7 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and the merged scales S.
+    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and S of the merged components.
 
     S has the same form as `ConjugatePrior.scale`. Right after an M-step, the bound on the evidence is a sum of log
     normalising constants and of −Σ r log r. Because a merge lowers −Σ r log r, the gain is at most the change of the

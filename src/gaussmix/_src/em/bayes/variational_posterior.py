@@ -242,7 +242,7 @@ class VariationalPosterior:
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
-        """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
+        """Draw Λ, and return a factor R: R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))

@@ -375,7 +375,7 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
 
 
 def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:
-    """Return ratios r / ψ of ridge to noise variances, (n_features,). An M-step adds the ridge to noise variances."""
+    """Return r / ψ, (n_features,), where r is the ridge, which an M-step adds to the noise variances ψ."""
     precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
 

@@ -46,7 +46,7 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
 
 
 def _find_run_starts(weight: Array) -> Indices:
-    """Return the index of the first row of each run of sorted rows."""
+    """Return the index of the first row of each run, given the weights of the sorted rows."""
     n_rows, total = len(weight), weight.sum()
     indices, index = list[float](), 0.0  # indices at which the runs of the lower half begin
     while index < 0.5 * n_rows:

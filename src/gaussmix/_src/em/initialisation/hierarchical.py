@@ -31,7 +31,7 @@ MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _WardScaling(NamedTuple):
-    """Scaling of rows by D⁻¹ V Λ^(−¼), with standard deviations D and correlations V Λ Vᵀ of the features.
+    """Scaling of rows by D⁻¹ V Λ^(−¼), where D are the features' standard deviations, and V Λ Vᵀ their correlations.
 
     Flat directions, in which rows differ only by rounding errors, are not scaled up. If there are fewer rows than
     features, there are at most as many directions as rows.
@@ -40,7 +40,7 @@ class _WardScaling(NamedTuple):
     ----------
     inverse_deviations : inverse standard deviations D⁻¹, (n_features,).
     eigenvectors : eigenvectors V of the correlations, (n_features, n_directions).
-    fourth_roots : fourth roots Λ^¼ of the eigenvalues, or 1 for flat directions, (n_directions,).
+    fourth_roots : fourth roots Λ^¼ of the eigenvalues of the correlations, or 1 for flat directions, (n_directions,).
     """
 
     inverse_deviations: Array
@@ -112,9 +112,9 @@ _CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKey
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """Return Ward's hierarchy of a sample, which is cached as long as the sample exists.
 
-    The method is Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is divided by its
-    standard deviation, and then each principal component by the square root of its singular value. See Scrucca &
-    Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
+    The method is that of Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is
+    divided by its standard deviation, and then each principal component by the square root of its singular value. See
+    Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
     # Imported here because SciPy's clustering is slow to import.
     from scipy.cluster.hierarchy import ward
@@ -188,7 +188,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # the matrix of rows is then smaller than that of features
+    is_wide = 1 < len(offsets) < len(scale)  # then decompose the smaller matrix, of rows
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

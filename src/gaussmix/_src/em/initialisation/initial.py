@@ -92,9 +92,10 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """Make the initial model from a hard assignment by an M-step in the C++ core; None if not supported.
+        """Make the initial model from a hard assignment by an M-step in the C++ core; None if that is impossible.
 
-        `start` contains labels (n_rows,), or centres (n_components, n_features); rows belong to the nearest centre.
+        `start` contains labels (n_rows,), or centres (n_components, n_features); rows then belong to the nearest
+        centre.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
@@ -126,8 +127,8 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
     Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
     `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
-    the means move by regression on this feature. The likelihood hardly decreases by the split, and EM moves the halves
-    further apart if this increases the likelihood.
+    the means move as predicted by regression on this feature. The split hardly decreases the likelihood, and EM moves
+    the halves further apart if the likelihood then increases.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:
@@ -142,7 +143,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:
-    """Replace a component by two halves with means moved by ± `offset` (n_features,). The second half comes last."""
+    """Replace a component by two halves, with means moved by ± `offset` (n_features,); the second half comes last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

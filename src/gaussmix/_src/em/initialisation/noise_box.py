@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> Background:
-    """Make a noise component with the volume of a box around all rows: along features or principal axes, if smaller.
+    """Make a noise component with the volume of a box around all rows: along features, or principal axes if smaller.
 
     The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
     features; for a box along the principal axes, only the volume is stored. If values are missing, the box along the
@@ -57,7 +57,7 @@ def _principal_side_lengths(source: Source) -> Array | None:
 
 
 def _is_flat(source: Source) -> bool:
-    """Return whether the rows lie in a plane, except for rounding errors, whatever the scale of the features."""
+    """Return whether the rows lie in a plane except for rounding errors, after scaling of the features."""
     covariance = source.collect(Spread).covariance
     deviations = np.sqrt(np.diagonal(covariance))
     variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]

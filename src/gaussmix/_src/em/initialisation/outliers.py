@@ -1,4 +1,4 @@
-"""Separate components for extreme outliers, because a single one could determine the covariances of all components.
+"""Separate components for extreme outliers, because a single outlier could determine all covariances.
 
 A random start divides every row among all components. If a single row is a million standard deviations away, all
 components then get such large covariances that the remaining rows look alike to all components. Therefore, outliers get
@@ -29,7 +29,7 @@ MAX_OUTLIER_WEIGHT = 0.125
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Criterion that defines outliers, and representatives of the outliers of a sample.
+    """Definition of outliers, and representatives of the outliers of a sample.
 
     Parameters
     ----------

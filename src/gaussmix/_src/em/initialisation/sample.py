@@ -89,7 +89,7 @@ class DistinctRows:
         """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if there are hardly more.
 
         Extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost. An
-        extreme row gets at least the weight that it would have on average.
+        extreme row has at least its expected weight in such a sample.
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
@@ -130,7 +130,7 @@ class DistinctRows:
 def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
     """Return the distinct rows of a source, or of a sample of about `n_rows` rows if the source has more rows.
 
-    Rows are sampled by weight and by a hash of the row number. Rows of weight 0 are left out, and their entries of
+    Rows are sampled by weight and by a hash of the row number. Rows of weight 0 are left out; their entries in
     `distinct_index` are meaningless.
     """
     block = source.sample(n_rows)
@@ -155,7 +155,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
         return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
-    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, like `fit_many` in the core
+    total = np.cumsum(weight)[-1]  # `cumsum` adds in the same order as `fit_many` in the C++ core
     dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
@@ -169,7 +169,7 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
     1. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
     variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². The limits ensure that rounding
     of x to float32 or to text hardly matters. For a column of zeros, the median variance is used without limits. If all
-    columns are constant, the median is replaced by 1.
+    columns are constant, the median variance is replaced by 1.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -188,7 +188,7 @@ def column_units(ridge: Array) -> Array:
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Return the variances to assume for constant columns, given their absolute values and the other variances."""
+    """Return the variances to assume for constant columns, given the columns' absolute values and other variances."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # If the square of a tiny value underflows to 0, the median variance is used without limits.

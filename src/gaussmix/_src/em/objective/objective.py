@@ -74,19 +74,20 @@ class Objective:
 
     @property
     def without_component_terms(self) -> Objective:
-        """Return the objective without terms for single components, so that it suits any number of components."""
+        """Return the objective without terms for single components, which suits any number of components."""
         return self
 
     def ridge_penalty(self, model: Model) -> float:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where N_k = N π_k. Therefore, a step approximately increases the
-        log-likelihood minus this penalty. The increase is only approximate, because the E-step ignores R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where Q is the expected complete-data log-likelihood, and N_k = N
+        π_k. Therefore, a step approximately increases the log-likelihood minus this penalty. The increase is only
+        approximate, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
-        """Return the ridge and the prior (or None) for the core; None if the core does not support this objective."""
+        """Return ridge and prior (or None) for the C++ core; None if the core does not support this objective."""
         return (self.ridge, None) if type(self) is Objective else None

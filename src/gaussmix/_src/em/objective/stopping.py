@@ -27,7 +27,8 @@ class StopRule:
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
-    is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
+    is_watched : whether a callback is called after each step, in which case the C++ core must not make several steps in
+        one call.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
         a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. If infinite, there
         is no limit.
@@ -66,7 +67,7 @@ class StopRule:
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
-        """Return why the run ends after `n_steps`, given the last two values of the objective; None if it continues."""
+        """Return why the run ends after `n_steps` steps, given the last two objectives; None if it continues."""
         if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
@@ -88,8 +89,8 @@ class StopRule:
 def extrapolate_objective(objective: Sequence[float]) -> float:
     """Return the last value plus the last gain, as an estimate of the objective after the last step.
 
-    `objective` contains the values before each step. A step rarely gains more than the step before. The core uses the
-    same formula in searches on few rows.
+    `objective` contains the values before each step. A step rarely gains more than the step before. The C++ core uses
+    this formula in searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 

@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add to the numbers of tried and accepted moves."""
+        """Add to the numbers of tried and of accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 
@@ -92,7 +92,7 @@ class Trace:
     Parameters
     ----------
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight.
-    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if any.
+    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if there is one.
     frozen_components : dict from the index of each frozen component to the reason for freezing.
     path_arrays : recorded steps of an accelerated run, as arrays; empty after the end of the run.
     events : records of components that degenerated, made by `em.collapse.remedies`.
@@ -124,7 +124,7 @@ class Trace:
 
 
 class EMState(NamedTuple):
-    """Model after the last step of a run, trace of the steps, and why the run ended (None while it continues)."""
+    """Model after the last step of a run, trace of the steps, and the reason why it ended (None while it continues)."""
 
     model: Model
     trace: Trace

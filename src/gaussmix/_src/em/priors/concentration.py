@@ -14,7 +14,7 @@ from gaussmix._src.numerics.elementary import gammas, log
 class DirichletWeights:
     """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, including those of omitted components.
 
-    The concentration α is a number of rows. Components without rows may be omitted from `mass`, the numbers of rows of
+    The concentration α is measured in rows. Components without rows may be omitted from `mass`, the numbers of rows of
     the components.
     """
 

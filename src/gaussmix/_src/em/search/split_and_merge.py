@@ -1,6 +1,7 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the core supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the C++ core
+supports.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -62,13 +63,13 @@ MAX_FLATNESS = 5e-6  # smaller variances, relative to the initial mean covarianc
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
 N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow (at least `MIN_SLOW_STEPS` steps)
-# Limit on the work of a search: `WORK` EM steps on all rows for each step that EM made from k-means, and for each of
-# `MORE_STEPS` further steps. With more work, fits would take longer than in scikit-learn, where a step takes several
-# times as long. `WORK` (for matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2;
-# `WORK_OF_SHARED` (for one shared covariance) is not.
+# A search may make as much work as `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on all rows. With
+# more work, fits would take longer than in scikit-learn, where a step takes several times as long. `WORK` (for
+# matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2; `WORK_OF_SHARED` (for one shared
+# covariance) is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
 CROSSING_WORK_FACTOR = 2  # factor on the remaining work when the search begins to cross results
-MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, per EM step from k-means
+MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, for each EM step from k-means
 N_UNIFORM_DRAWS = 1021  # prime, so that a number that is used again serves another purpose
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
 # large as that variance, or without a ridge, the search would find a lower maximum.

@@ -30,7 +30,7 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 # A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps than this
+MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more than this many steps
 PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of an EM step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
 MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
@@ -179,7 +179,7 @@ class Acceleration:
         return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
-        """Return whether gains decrease so slowly that many more steps are needed until a gain is below `tol`.
+        """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
         If the core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration needs
         more remaining steps to be worthwhile.
@@ -209,7 +209,7 @@ class Acceleration:
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
-        if len(path.points) == 1:  # with a single recorded step, the move is the EM step
+        if len(path.points) == 1:  # with one recorded step, the proposed move equals the EM step
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
@@ -265,7 +265,7 @@ def _store_path(state: EMState, path: EMPath) -> EMState:
 
 def _model_coordinates(model: Model) -> Array:
     """Return unconstrained coordinates of a model: log weights, means, and coordinates of the covariances."""
-    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise component may have weight 0
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise weight may be 0
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 

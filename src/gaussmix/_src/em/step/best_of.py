@@ -1,4 +1,4 @@
-"""Choice of the best of several EM runs, and races between runs, in which hopeless runs drop out."""
+"""Choice of the best of several EM runs, and races between runs, in which runs that cannot win drop out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from gaussmix._src.sources.base import Source
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight
-MAX_GAIN_FACTOR = 32.0  # a run gains at most this many times the gain in its second half
-MAX_MODEL_DIVERGENCE = 0.01  # in nats; runs whose models differ by less lead to the same maximum
+MAX_GAIN_FACTOR = 32.0  # assumed maximum of a run's further gain / gain in its second half
+MAX_MODEL_DIVERGENCE = 0.01  # nats; models with a smaller divergence lead to the same maximum
 
 # Function that runs EM from the initial model of a start, or continues an earlier run of this start from its state.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
@@ -150,7 +150,7 @@ def _model_divergences(models: list[Model]) -> Array:
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
     partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For each component,
     this divergence is ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference of the
-    means. The weights are the means of both models' weights.
+    means. In this mean, the weight of a component is the mean of its weights in both models.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])
@@ -175,7 +175,7 @@ def run_sort_key(state: EMState) -> tuple[bool, float]:
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return `run_sort_key`, but with degenerate runs last, because the core cannot continue them."""
+    """Return `run_sort_key`, but with degenerate runs last, because the C++ core cannot continue such runs."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 

@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """Object that makes EM steps of a run in the C++ core. The fields are arguments of `run_em`."""
+    """Object that makes EM steps of a run in the C++ core. The fields are the arguments of `run_em`."""
 
     source: Source
     engine: Engine[Any]
@@ -67,8 +67,8 @@ class FastPath:
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
         """Return what the C++ core needs besides a model: all rows, engine context, structure, and EM settings.
 
-        The result is None if the covariance structure, the objective or the stopping rule requires steps in Python, or
-        if there are too many rows.
+        The result is None if there are too many rows, or if the covariance structure, the objective or the stopping
+        rule requires steps in Python.
         """
         algebra, block = self.family.algebra, self.source.whole
         terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
@@ -83,7 +83,7 @@ def model_from_history(history: RunHistory, family: Family, noise: Background | 
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:
-        vars(covariances)["whitening"] = history.whitening  # avoids factoring the covariances again
+        vars(covariances)["whitening"] = history.whitening  # the covariances need not be factored again
     if noise is None:
         return Model(history.weights, history.means, covariances, family)
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))

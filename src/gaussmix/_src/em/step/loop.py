@@ -36,7 +36,8 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. To continue a run with bit-identical results, pass the model and trace of a state.
+    To stop a run, end the iteration over the states. To continue a run with bit-identical results, pass the model and
+    trace of a state.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ def run_em(
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
     previous_objective : last objective of an earlier fit, if this run continues that fit.
-    trace : to continue a run, the trace of its earlier steps, whose frozen components stay frozen; None for a new run.
+    trace : to continue a run, the trace of its earlier steps, in which frozen components stay frozen; None for a new
+        run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields
@@ -117,8 +119,8 @@ def em_step(
 
     Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
     converting the sums to the new means would lose precision, the sums are computed again about the new means.
-    Precision is lost in a first step that moves means far, and if moments of distant components are pooled. `context`
-    is `Moments.context` of the previous step, or None in the first step.
+    Precision is lost in a step that moves means far, and by pooling moments of distant components. `context` is
+    `Moments.context` of the previous step, or None in the first step.
     """
     spec = model.family.moment_spec(model.covariances)
     is_distant = spec.is_pooled and anchor_cancellation(_mixture_mean(model), model) > MAX_CANCELLATION

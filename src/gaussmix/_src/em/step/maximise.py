@@ -1,4 +1,4 @@
-"""The M-step, which computes a model from moments, in the same way for all covariance structures."""
+"""The M-step, which computes a model from moments; the code is the same for all covariance structures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 # The initial weight of an empty component is this number divided by n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# The scatter of an empty component is this fraction of the scatter of all rows, too little to change shared
-# covariances.
+# An empty component gets this fraction of the scatter of all rows, too little to change shared covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
@@ -59,7 +58,7 @@ def initial_models(
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        indices = np.flatnonzero(empty)  # empty components keep their covariances
+        indices = np.flatnonzero(empty)  # empty components keep their current covariances
         candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
@@ -116,9 +115,9 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
 def anchor_cancellation(anchor: Array, model: Model) -> float:
     """Return an upper bound on the ratio of second moments about `anchor` to second moments about the means.
 
-    The conversion of second moments to the means subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. Because the result is
-    N_k I in whitened coordinates, the ratio for a component is ‖W_k δ_k‖². For pooled moments, the ratio is the largest
-    eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
+    The conversion of second moments to the means subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. In whitened
+    coordinates, the moments about the mean are N_k I, so that the ratio is ‖W_k δ_k‖². For pooled moments, the ratio is
+    the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
     """
     offsets = model.means - anchor
     if not offsets.any():
@@ -148,14 +147,14 @@ def find_collapsed(model: Model, objective: Objective) -> set[int]:
 
 
 def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
-    """Return components whose variance is only rounding error, in some feature without a lower bound on variances."""
+    """Return components whose variance is only rounding errors, in some feature without a lower bound on variances."""
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
     if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # all components contribute to the shared variance
+    if model.covariances.is_shared:  # then the variance is that of all components
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 

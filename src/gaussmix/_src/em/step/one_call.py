@@ -1,4 +1,4 @@
-"""EM runs on many tables, with one initial mixture per table. One call of the core makes most of these runs."""
+"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of these runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def run_em_on_each(
     engine, objective, stopping : the same arguments as in `run_em`.
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
-    groups : rows of all tables for one call of the core; None if rows are not in memory, or not supported by the core.
+    groups : rows of all tables for one call of the core; None if the rows are not in memory, or if the core does not
+        support them.
     choose_end : function that returns the final state, given the states of a run that the core does not make.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
@@ -52,7 +53,7 @@ def run_em_on_each(
 
 
 def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
-    """Return groups that repeat the rows of a source for several runs, or None if one call would not be faster."""
+    """Return groups that repeat the rows of a source for several runs, or None if a single call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None

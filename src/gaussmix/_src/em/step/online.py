@@ -19,7 +19,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.value import Value
 
-# Number of rows of a step, which are 35 tiles of the core; 13 steps are one leaf (65,520 rows).
+# Number of rows of a step: 35 tiles of 144 rows, as in the C++ core. 13 steps are one leaf (65,520 rows).
 STEP_ROWS = 5_040
 
 
@@ -33,7 +33,7 @@ class ForgettingRate(Value):
         and all earlier rows together have the remaining weight, so that both weights sum to 1. With `decay=1`, all
         steps have equal weight; with smaller values, earlier steps are forgotten sooner.
     half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row is halved
-        or lower. Set `half_life` for data whose distribution drifts. Keep None if all rows come from the same
+        or lower. Set `half_life` if the distribution of the data drifts. Keep None if all rows come from the same
         distribution.
 
     Raises
@@ -65,9 +65,9 @@ class ForgettingRate(Value):
 
         Parameters
         ----------
-        total_weight : total weight of all rows up to the end of this step, as a multiple of the weight of a full step;
-            at least 1.
-        step_weight : weight of the rows of this step, as a multiple of the weight of a full step.
+        total_weight : total weight of all rows up to the end of this step, divided by the weight of a full step: at
+            least 1.
+        step_weight : weight of the rows of this step, divided by the weight of a full step.
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0

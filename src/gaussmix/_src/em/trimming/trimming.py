@@ -55,7 +55,7 @@ MAX_REFINED_STARTS = 3  # number of best starts from which a longer EM run is ma
 
 
 class TrimmingRule(NamedTuple):
-    """Rule that determines which rows a pass keeps, and with what weight.
+    """Rule that determines which rows a pass keeps, and their weights in the pass.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def find_trimming_rule(
     if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    # With weights, sums are computed in one more pass, because a resumed fit finds the cutoff in other steps and must
-    # get the same bits.
+    # With weights, sums are computed in one more pass, because a resumed fit, which finds the cutoff in other steps,
+    # must get bit-identical results.
     else:
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
@@ -113,7 +113,7 @@ def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: flo
 
 
 class TrimmedSource(Source):
-    """Source that wraps another source. Each pass with parameters leaves out the least probable rows.
+    """Source that wraps another source. Each pass with parameters of a mixture leaves out the least probable rows.
 
     The omitted rows have the fraction `fraction` of the total row weight. Passes without parameters, and all methods
     other than `map_merge`, use all rows.
@@ -140,7 +140,7 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        # With an anchor, engines do not use the scatter of all rows, which would include omitted rows.
+        # If `anchor` is given, engines do not use the scatter of all rows, which would include omitted rows.
         if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
@@ -157,7 +157,7 @@ class TrimmedSource(Source):
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """Find the trimming rule and the log densities of a pass with these parameters.
+        """Find the trimming rule and log densities for a pass with these parameters.
 
         If the log densities under the previous parameters are stored, only those rows are evaluated whose log density
         may now be below the cutoff (`em.trimming.log_density_bounds`). If rows have missing values or measurement
@@ -240,7 +240,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step."""
+    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step task."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -328,7 +328,7 @@ class RowTrimming:
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean, with spheres as wide as the data, so that trimming ignores units."""
+        """Assign each row to the nearest mean, with spheres as wide as the data, so that units do not matter."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(
@@ -340,7 +340,7 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """Choose the initial partition of a trimmed fit: the best of the start `name` and of random starts.
+        """Choose the initial partition of a trimmed fit: the best of the initialisation `name` and of random starts.
 
         Because outliers may spoil a single start, many starts are compared by EM runs. As in R's tclust, EM makes few
         steps from each start, and many steps from the best starts. In these runs, all components share one variance per

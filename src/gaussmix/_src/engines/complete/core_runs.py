@@ -20,9 +20,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # the core makes no EM step after this time, so that callers can act
+MAX_CALL_SECONDS = 0.05  # after this time, the core returns, so that callers can report progress
 NO_TIME_LIMIT = 1e9  # seconds
-MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # shorter passes (multiply-adds) always stay in C++
+MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds; C++ makes all steps with shorter passes
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
 MAX_COVARIANCE_VALUES = 2**18
 

@@ -1,7 +1,7 @@
 """Accurate responsibilities of complete rows that are extremely far from every mean.
 
 If a row is D standard deviations from a mean, the rounding error of the squared distance is about ε D², and beyond D =
-1e154 the square overflows. For such rows, squared distances do not show which component is nearest. However, the
+1e154 the square overflows. For such a large D, squared distances do not show which component is nearest. However, the
 *difference* of two squared distances can be computed accurately. With a = W_r (x − μ_r) and b = W_k (x − μ_k), this
 difference is (b − a)·(b + a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
 """

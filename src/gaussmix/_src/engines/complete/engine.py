@@ -62,7 +62,7 @@ class CompleteState(BlockState):
 
 
 class StepPlan(NamedTuple):
-    """Arguments for the core in one step.
+    """Arguments for the C++ core in one step.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ class CompleteEngine(CoreRuns):
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call then also shows if rows are far
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call returns labels and shows if rows are far
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
@@ -274,10 +274,10 @@ def _plan_step(
     anchor: Array | None,
     context: OrderedContext,
 ) -> StepPlan:
-    """Choose the origin and the anchor of a step. The choice does not depend on the values in the block."""
+    """Choose the origin and the reference points (anchor) of a step, independently of the values in the block."""
     shape = n_components, block.rows.shape[1]
     second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
-    if second is Second.NONE:  # for first moments, every anchor is equally accurate
+    if second is Second.NONE:  # first moments are as accurate about any anchor
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
@@ -286,7 +286,7 @@ def _plan_step(
     each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # then the scatter of all rows is not that of components
+    has_background = parameters.log_background > -np.inf  # then components do not have the scatter of all rows
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:

@@ -34,7 +34,7 @@ MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels 
 # Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
 # is multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
 # components. Each row costs ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must
-# be compared. Rows are visited by component if the work decreases at least by the factor MAX_ORDERED_WORK_RATIO.
+# be compared. Rows are visited by component if the work is below MAX_ORDERED_WORK_RATIO times the work in data order.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
@@ -78,7 +78,7 @@ class PassCounts(NamedTuple):
     ----------
     n_active : approximate number of responsibilities above 0.
     old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
-    new_label_changes : the same number, if the rows were sorted by the labels of this pass.
+    new_label_changes : number of such rows if the rows were sorted by the labels of this pass.
     """
 
     n_active: float
@@ -91,7 +91,7 @@ class PassCounts(NamedTuple):
 
 
 class RowOrdering(NamedTuple):
-    """Choice of the order in which the next pass visits rows. The choice is the same for all blocks of a source.
+    """Choice of the order in which the next pass visits rows. All blocks of a source have the same choice.
 
     The order depends only on the rows of each leaf and on `label_mixture`, so that a lost order can be computed again.
 
@@ -142,7 +142,7 @@ class RowOrderCache:
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
-        bounds, self._bounds = self._bounds, None  # if a pass is interrupted, no bounds must be left
+        bounds, self._bounds = self._bounds, None  # an interrupted pass must not leave bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:

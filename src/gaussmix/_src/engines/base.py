@@ -175,7 +175,7 @@ class Engine(Protocol[StateT]):
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
     ) -> bool:
-        """Return whether `run_em` and `fit_many` support these rows, this prior, and a noise component if any."""
+        """Return whether `run_em` and `fit_many` support these rows, the prior, and the noise component (if any)."""
 
     def run_em(
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings

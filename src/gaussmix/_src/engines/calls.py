@@ -86,7 +86,7 @@ class RunHistory(NamedTuple):
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
     means : means after the last step, (n_components, n_features), in data units.
     covariances : covariances after the last step, in compact form, in data units².
-    whitening : factors of `covariances`, bit-identical to those of the covariance structure; None if no step was made.
+    whitening : factors of `covariances`, bit-identical to the structure's; None if no step was made.
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
@@ -216,7 +216,7 @@ class SearchSettings(NamedTuple):
     crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross results.
     misfit_gain : the results of several search runs are crossed (combined) if the best split may gain more than
         `misfit_gain` / n_rows nats per row.
-    n_ascents, min_slow_steps : number of results that are crossed, and minimum number of EM steps before such a search.
+    n_ascents, min_slow_steps : number of results that are crossed, and minimum EM steps before such a search.
     """
 
     uniform_draws: Array
@@ -252,8 +252,7 @@ class FitSettings(NamedTuple):
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
     min_column_spread : if a column of a group varies by less than this, in data units, the group is fitted in Python.
     search : settings of a split-and-merge search; None without a search.
-    unit : scale by which each feature is divided for distances from centres, (n_features,), in data units; None for
-        scales of 1.
+    unit : scale by which features are divided for distances from centres, (n_features,), in data units; None for 1.
     """
 
     structure: Algebra

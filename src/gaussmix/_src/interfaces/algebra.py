@@ -46,8 +46,8 @@ class OtherAxes(NamedTuple):
     Parameters
     ----------
     max_components : maximum number of components whose axes are tried as shared axes, in decreasing size.
-    sharp : factor on the variances if the shared axes are the axes of the pooled scatter.
-    soft : factor on the variances if the shared axes are the axes of one component.
+    sharp : factor by which variances are multiplied if the shared axes are those of the pooled scatter.
+    soft : factor by which variances are multiplied if the shared axes are those of one component.
     """
 
     max_components: int

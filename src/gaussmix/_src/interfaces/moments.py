@@ -1,4 +1,4 @@
-"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only moments, and no rows."""
+"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only these moments, and no rows."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ class BlockMoments:
     def split_by_component(self, n_parts: int) -> list[Self]:
         """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores them exactly.
 
-        The largest parts come first. Only the first part has the sums that belong to no component, such as pooled
-        moments.
+        The largest parts come first. Only the first part has sums over all components, such as pooled moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes

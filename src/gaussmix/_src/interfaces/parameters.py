@@ -1,4 +1,4 @@
-"""Parameters of a mixture in the form in which an E-step needs them."""
+"""Parameters of a mixture, in the form that an E-step needs."""
 
 from __future__ import annotations
 

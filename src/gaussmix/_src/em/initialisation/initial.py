@@ -50,8 +50,7 @@ class InitialMoments:
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
         """Return the moments that `spec` names about the means, and the means (n_components, n_features).
 
-        A component without rows gets its mean from the partition's parameters, or the mean of all rows if there are
-        none.
+        A component without rows gets its mean from the partition's parameters; without these, the mean of all rows.
         """
         with self._lock:
             if spec.projection is not None:  # no other structure can use projected moments
@@ -92,10 +91,9 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """Make the initial model from a hard assignment by an M-step in the C++ core; None if that is impossible.
+        """Make the initial model from a hard assignment by an M-step in the C++ core; None if the core cannot do so.
 
-        `start` contains labels (n_rows,), or centres (n_components, n_features); rows then belong to the nearest
-        centre.
+        `start` contains labels (n_rows,) or centres (n_components, n_features), which get their nearest rows.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:

@@ -80,9 +80,9 @@ class Objective:
     def ridge_penalty(self, model: Model) -> float:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where Q is the expected complete-data log-likelihood, and N_k = N
-        π_k. Therefore, a step approximately increases the log-likelihood minus this penalty. The increase is only
-        approximate, because the E-step ignores R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), with N_k = N π_k and the expected log-likelihood Q. Therefore, a
+        step approximately increases the log-likelihood minus this penalty. The increase is only approximate, because
+        the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

@@ -27,11 +27,10 @@ class StopRule:
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
-    is_watched : whether a callback is called after each step, in which case the C++ core must not make several steps in
-        one call.
+    is_watched : whether a callback is called after each step, so that the core must make single steps.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
-        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. If infinite, there
-        is no limit.
+        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity: no
+        limit.
     """
 
     tolerance: float = 1e-3

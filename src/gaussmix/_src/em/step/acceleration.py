@@ -37,8 +37,7 @@ MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 6
 MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps with a smaller cosine to the gradient change
 MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
 # Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
-# relative to the last proposal: SHRINK_FACTOR applies after a refused proposal, and GROWTH_FACTOR after an accepted
-# proposal.
+# relative to the last proposal: SHRINK_FACTOR applies after a refused one, and GROWTH_FACTOR after an accepted one.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
@@ -58,8 +57,7 @@ class EMPath:
     max_length : upper limit on `proposal_length` for the next proposal.
     n_refused : number of consecutive proposals that were refused.
     n_steps_to_wait : number of EM steps to make before the next proposal.
-    n_low_gain_steps : number of consecutive steps that gained less than the tolerance although a proposal promised
-        more.
+    n_low_gain_steps : number of consecutive steps that gained less than the tolerance, less than a proposal promised.
     """
 
     points: Array

@@ -34,8 +34,7 @@ class StepTask:
     engine, parameters, spec, rule, anchor : engine, and arguments of its method `step`.
     n_components : number of components.
     responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
-        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have an assignment, or if none
-        is needed.
+        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have one, or if none is needed.
     context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 

@@ -36,8 +36,7 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, end the iteration over the states. To continue a run with bit-identical results, pass the model and
-    trace of a state.
+    To stop a run, end the iteration over the states. To continue a run exactly, pass the model and trace of a state.
 
     Parameters
     ----------
@@ -47,8 +46,7 @@ def run_em(
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
     previous_objective : last objective of an earlier fit, if this run continues that fit.
-    trace : to continue a run, the trace of its earlier steps, in which frozen components stay frozen; None for a new
-        run.
+    trace : trace of earlier steps, to continue a run whose frozen components stay frozen; None for a new run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields

@@ -20,8 +20,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# With more rows than this, separate runs are faster: calls take little time compared with the steps, and all runs share
-# one sorted order of the rows.
+# With more rows than this, separate runs are faster: calls take little time, and the runs share one sorted order of
+# rows.
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
@@ -41,8 +41,7 @@ def run_em_on_each(
     engine, objective, stopping : the same arguments as in `run_em`.
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
-    groups : rows of all tables for one call of the core; None if the rows are not in memory, or if the core does not
-        support them.
+    groups : rows of all tables for one call of the core; None if rows are not in memory or not supported.
     choose_end : function that returns the final state, given the states of a run that the core does not make.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)

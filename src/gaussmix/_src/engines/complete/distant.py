@@ -100,7 +100,7 @@ def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) 
 
 
 def _are_in_inner_box(block: Block, parameters: Parameters) -> bool:
-    """Return whether all rows are inside `parameters.inner_box`, so that no row is far."""
+    """Return whether all rows are inside `parameters.inner_box`, which implies that no row is far."""
     (low, high), rows = parameters.inner_box, block.rows
     if len(rows) > MAX_ROWS_COMPARED_SINGLY:
         rows = extremes(rows)

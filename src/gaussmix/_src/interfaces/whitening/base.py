@@ -24,7 +24,7 @@ class FactorShape(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Whitening(ABC):
-    """Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k: one per component, or one for all components.
+    """Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k: one for each component, or one for all components.
 
     Parameters
     ----------

@@ -28,12 +28,12 @@ class LowRankWhitening(Whitening):
 
     @classmethod
     def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
-        """Compute factors from loadings Λ (n, n_features, n_factors), in data units, and w, U and s from `spectrum`.
+        """Compute factors from loadings Λ (n, n_features, n_factors), in data units, and from w, U and s of `spectrum`.
 
         Raises
         ------
         SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε). The same limit applies to covariance
-            matrices. The error lists the components.
+            matrices. The error contains the indices of the components.
         """
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
@@ -132,12 +132,12 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):  # the second round removes rounding errors of large columns from small columns
+    for _ in range(2):  # round 2 removes rounding errors of large columns from small ones
         axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for following in range(1, directions.shape[2]):  # makes small columns orthogonal to large columns
+    for following in range(1, directions.shape[2]):  # make smaller columns orthogonal
         larger, small = directions[..., :following], directions[..., following]
         small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

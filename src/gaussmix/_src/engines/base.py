@@ -222,7 +222,7 @@ class Engine(Protocol[StateT]):
         block : rows with weights.
         parameters : parameters of the mixture.
         whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
-        score_form : products of z = W (x − μ) that the scores contain: squares, or those of all pairs of features.
+        score_form : products of z = W (x − μ) that the scores contain: squares, or products of all pairs of features.
 
         Returns
         -------

@@ -281,8 +281,8 @@ class GroupFits(NamedTuple):
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for all groups in turn.
     objective : mean objective before each step, including a log prior, for all groups in turn.
-    whitening : factors of the covariances of a single group, bit-identical to those that the covariance structure
-        computes; None if there are several groups.
+    whitening : factors of the covariances of a single group, bit-identical to the structure's; None if there are
+        several groups.
     search : numbers of tried and accepted moves, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
     """
 

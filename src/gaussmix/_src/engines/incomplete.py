@@ -187,7 +187,7 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """Return the specification of the moments that `step` sums, which `finish` reduces to those of `spec`."""
+    """Return the specification of the moments that `step` sums, which `finish` reduces to the moments of `spec`."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 

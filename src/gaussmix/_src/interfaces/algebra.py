@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """How components share a property of the covariances, such as the volume. The C++ core uses the same integers."""
+    """Sharing of a property of covariances, such as the volume, by components. The C++ core uses the same integers."""
 
     NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
     EQUAL = 1  # one value shared by all components; letter E in mclust's names
@@ -46,8 +46,8 @@ class OtherAxes(NamedTuple):
     Parameters
     ----------
     max_components : maximum number of components whose axes are tried as shared axes, in decreasing size.
-    sharp : factor by which variances are multiplied if the shared axes are those of the pooled scatter.
-    soft : factor by which variances are multiplied if the shared axes are those of one component.
+    sharp : factor by which variances are multiplied if the axes of the pooled scatter are shared.
+    soft : factor by which variances are multiplied if the axes of one component are shared.
     """
 
     max_components: int

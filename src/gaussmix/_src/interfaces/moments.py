@@ -167,7 +167,7 @@ class Scatter:
     ----------
     degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
-    second : second moments in the form that `spec` describes, in data units², including those of a prior or a ridge.
+    second : second moments in the form that `spec` describes, in data units², including terms of a prior or ridge.
     n_features : number of features.
     spec : specification of `second`.
     """

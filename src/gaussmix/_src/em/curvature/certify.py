@@ -27,8 +27,8 @@ from gaussmix._src.sources.base import Source
 MAX_GAIN_ERROR = 0.25
 # Maximum predicted gain of the next Newton step, as a fraction of the predicted gain of the first step.
 MAX_NEXT_GAIN_FRACTION = 0.15
-# Smaller gains, in nats per unit of row weight, cannot be verified, because of rounding errors and because the penalty
-# of a ridge is only approximate.
+# Smaller gains, in nats per unit of row weight, cannot be verified, because of rounding errors and the approximate
+# penalty of a ridge.
 MIN_GAIN = 1e-8
 MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or log variance
 

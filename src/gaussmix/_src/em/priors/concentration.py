@@ -12,7 +12,7 @@ from gaussmix._src.numerics.elementary import gammas, log
 
 @dataclass(frozen=True)
 class DirichletWeights:
-    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, including those of omitted components.
+    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, including the weights of omitted components.
 
     The concentration α is measured in rows. Components without rows may be omitted from `mass`, the numbers of rows of
     the components.

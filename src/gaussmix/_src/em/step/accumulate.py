@@ -91,7 +91,7 @@ class StepTask:
 
 
 def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
-    """Return the assignment for a single component: all rows belong to it except those of the noise component."""
+    """Return the assignment for a single component: all rows except noise rows belong to this component."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
         return labels

@@ -34,7 +34,7 @@ def run_em_on_each(
     groups: RowGroups | None = None,
     choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
 ) -> list[EMState]:
-    """Run EM on each table, and return the final states, bit-identical to those of `run_em`.
+    """Run EM on each table, and return the final states, bit-identical to the final states of `run_em`.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Expectation-maximisation for any covariance structure, engine, source and objective."""
+"""Expectation-maximisation (EM) for any covariance structure, engine, source of rows and objective."""

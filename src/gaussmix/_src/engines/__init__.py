@@ -1,4 +1,4 @@
-"""Functions that choose the engine for the rows of a fit, and the number of threads."""
+"""Functions that choose the engine for the rows of a fit, and determine the number of threads."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array
 
-# In `step`, every engine sets responsibilities to 0 that are at most 2⁻⁶⁰ of their row's largest (numerics.md).
+# In `step`, every engine sets a responsibility to 0 if it is at most 2⁻⁶⁰ of the largest in its row (numerics.md).
 NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 times log 2, so that exp(−NEGLIGIBLE_NATS) is 2⁻⁶⁰
 
-NOISE_LABEL = -1  # label of rows that belong to the noise component (the background)
+NOISE_LABEL = -1  # label of rows that belong to the noise component
 
 StateT = TypeVar("StateT")
 
@@ -34,7 +34,7 @@ class PassContext:
     Parameters
     ----------
     n_rows : number of rows.
-    total_spread : mean and scatter of all rows, which are the same in every E-step; None if the steps do not need them.
+    total_spread : mean and scatter of all rows, the same in every step; None if steps do not need them.
     """
 
     n_rows: int
@@ -64,7 +64,7 @@ class Engine(Protocol[StateT]):
         """Collect, before the first pass, the facts about all rows that a step over a single block needs.
 
         Some decisions of a step depend on all rows, for example on the number of rows. A step reads such facts from the
-        context instead of its block, because otherwise a fit would depend on the division of the rows into blocks.
+        context instead of its block, so that a fit does not depend on the division of the rows into blocks.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Engine(Protocol[StateT]):
         """Return the context for a pass with these parameters, given the context of the previous pass or `prepare`."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
-        """Make the state that a source stores with a block between passes, or again if the state was lost.
+        """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
 
         The state must not depend on the row weights, because row weights may change between passes.
         """
@@ -99,7 +99,7 @@ class Engine(Protocol[StateT]):
         """Compute the responsibilities of a block's rows and sum moments; Bishop (2006) eq. 9.23 and 9.27.
 
         A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
-        An engine adds the sums of these leaves in the order of that tree. At last, `finish` turns the total into
+        An engine adds the sums of these leaves in the order of that tree. Finally, `finish` turns the total into
         moments.
 
         Parameters
@@ -111,7 +111,7 @@ class Engine(Protocol[StateT]):
         spec : specification of the second moments to sum.
         rule : rule that assigns rows to components.
         anchor : reference points that are subtracted from the rows before moments are summed, (n_components,
-            n_features), float64. If `anchor` is None or no second moments are summed, the engine chooses the points.
+            n_features), float64. If `anchor` is None or no second moments are needed, the engine chooses the points.
         context : result of `begin_pass`; may be None if the block contains all rows of the data.
 
         Returns
@@ -124,10 +124,9 @@ class Engine(Protocol[StateT]):
     def finish(
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
     ) -> Moments:
-        """Convert the sums of all blocks into the moments that the covariance structure needs, once per pass.
+        """Convert the sums of all blocks into the moments that the covariance structure needs, at the end of a pass.
 
-        Pooling over components, and multiplication by totals, are done here and not in `step`, because their rounding
-        errors would depend on the division of the rows into blocks.
+        Moments are pooled over components here and not in `step`, so that rounding errors do not depend on the blocks.
 
         Parameters
         ----------
@@ -136,10 +135,10 @@ class Engine(Protocol[StateT]):
         """
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
-        """Return log p(x) of each row, nats, (n_rows,)."""
+        """Return log p(x) of each row, in nats, (n_rows,)."""
 
     def component_log_density(self, block: Block, parameters: Parameters) -> Array:
-        """Return log p(x, k) of each row and component, nats, (n_rows, n_components)."""
+        """Return log p(x, k) of each row and component, in nats, (n_rows, n_components)."""
 
     def responsibilities(self, block: Block, parameters: Parameters) -> Array:
         """Return p(k | x) of each row for all components except the noise component, (n_rows, n_components).
@@ -148,12 +147,12 @@ class Engine(Protocol[StateT]):
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """Return each row's most probable component (the first if tied), or `NOISE_LABEL` for noise."""
+        """Return each row's most probable component (the first one if tied), or `NOISE_LABEL` for noise."""
 
     def draw(
         self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
-        """Draw rows x = μ_k + W_k⁻¹ z, z standard normal; Bishop (2006) section 11.1.
+        """Draw rows x = μ_k + W_k⁻¹ z, where z is standard normal; Bishop (2006) section 11.1.
 
         Each drawn row depends only on the key and on its row number (docs/develop/numerics.md). Therefore, a draw of n
         rows equals the first n rows of any larger draw, and rows may be drawn on any process and in any order.
@@ -161,9 +160,9 @@ class Engine(Protocol[StateT]):
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set above 1. For a
-            uniform number u in [0, 1), the first component with an entry above u is drawn.
-        means : means of the components, (n_components, n_features), data units.
+        cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set to a number above
+            1. For a uniform random number u in [0, 1), the first component whose cumulative weight is above u is drawn.
+        means : means of the components, (n_components, n_features), in data units.
         whitening : factors W_k.
         random_key : 64-bit key of the random numbers.
 
@@ -176,12 +175,12 @@ class Engine(Protocol[StateT]):
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_background: bool
     ) -> bool:
-        """Return whether `run_em` and `fit_many` support these rows, this prior, and a noise component if any."""
+        """Return whether `run_em` and `fit_many` support these rows, the prior, and the noise component (if any)."""
 
     def run_em(
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
-        """Make EM steps until the objective converges, a limit is reached, or the next step needs the Python loop.
+        """Make EM steps until the objective converges, a limit is reached, or the next step must be made in Python.
 
         Callers must first check with `supports_core_steps` that the block and the mixture are supported.
 
@@ -196,7 +195,7 @@ class Engine(Protocol[StateT]):
         Returns
         -------
         history : mixture after the last step, and log-likelihood before each step. If a time limit ends the call, the
-            caller continues from this mixture, with the same bits as without a limit and for any number of threads.
+            caller continues from this mixture, and the results are bit-identical to those without a time limit.
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
@@ -223,13 +222,12 @@ class Engine(Protocol[StateT]):
         block : rows with weights.
         parameters : parameters of the mixture.
         whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
-        score_form : kind of the products of z = W (x − μ) that are among the scores: squares, or all pairs of features.
+        score_form : products of z = W (x − μ) that the scores contain: squares, or products of all pairs of features.
 
         Returns
         -------
-        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). A component has scores for its
-            responsibility, its mean and its products. If a single W is shared, the products are summed over components,
-            and their scores come last.
-        within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, with scores c_ik of component k, (n_components, n_own,
-            n_own).
+        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). S_i contains scores for responsibility,
+            mean and products of each component. If W is shared, products are summed over components and come last.
+        within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, where c_ik are the scores of component k, (n_components,
+            n_own, n_own).
         """

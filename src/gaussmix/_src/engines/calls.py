@@ -1,6 +1,6 @@
 """Arguments and results of calls to the C++ core that make several EM steps or whole fits.
 
-On a small table, an EM step takes a few microseconds in the core, but tens of microseconds in the Python loop
+On a small table, an EM step takes a few microseconds in the C++ core, but tens of microseconds in the Python loop
 (`em/step/loop.py`). Because only the Python loop supports every kind of step, the core returns before each step that it
 does not support, and the Python loop makes that step.
 """
@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 
-MAX_STEPS_OF_CALL = 2**31  # below the core's 64-bit limit on the number of steps
+MAX_STEPS_OF_CALL = 2**31  # stands for an unlimited number of steps
 
 
 class PackedPrior(NamedTuple):
@@ -31,11 +31,11 @@ class PackedPrior(NamedTuple):
     has_stick_breaking : whether the weights have a Dirichlet process prior.
     weight_concentration : concentration α of the prior on the weights; α − 1 if `is_map` is true.
     max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
-    mean, mean_precision, dof : prior mean m, (n_features,), data units; mean precision β; degrees of freedom ν. If
-        `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
-    scale : scale S of the prior on covariances, in compact form, data units².
+    mean, mean_precision, dof : prior mean m, (n_features,), in data units; precision β of the mean; degrees of freedom
+        ν. If `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
+    scale : scale S of the prior on covariances, in compact form, in data units².
     scale_roots : rows r with S = Σ r rᵀ, (n_features, n_features), if S is a matrix; otherwise None.
-    log_normaliser : log normalising constant of the prior on a precision matrix, nats, up to an additive constant.
+    log_normaliser : log normalising constant of the prior on a precision matrix, in nats, up to an additive constant.
     total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
     is_map : whether EM finds the maximum of the posterior density (MAP) instead of a variational posterior.
     """
@@ -55,17 +55,17 @@ class PackedPrior(NamedTuple):
 
 
 class EMSettings(NamedTuple):
-    """Settings of an EM run in the core. The Python loop makes steps that exceed `interfaces.parameters.LIMITS`.
+    """Settings of an EM run in the C++ core. Steps that exceed `interfaces.parameters.LIMITS` are made in Python.
 
     Parameters
     ----------
-    ridge : number that each step adds to the variances of each feature, (n_features,), data units². With None, the
-        ridge of each group is computed from the group's rows, which only `Engine.fit_many` supports.
-    tolerance : EM has converged when a step changes the mean objective by less than this, nats per unit of row weight.
+    ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If it is None,
+        which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
+    tolerance : EM has converged when the mean objective changes by less than this, in nats per unit of row weight.
     max_steps : maximum number of EM steps.
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
-    log_background_volume : log of the volume of a uniform noise component, data units to the power of n_features;
+    log_background_volume : log of the volume of a uniform noise component, in data units to the power of n_features;
         infinite without a noise component. The weight of the noise component comes last among the weights.
         `Engine.fit_many` supports a noise component only if the fit starts from `InitialMixtures`.
     """
@@ -84,11 +84,10 @@ class RunHistory(NamedTuple):
     Parameters
     ----------
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
-    means : means after the last step, (n_components, n_features), data units.
-    covariances : covariances after the last step, in compact form, data units².
-    whitening : factors of `covariances`, with the same bits as the structure computes; None if no step was made.
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight; empty if the core does not
-        support the first step.
+    means : means after the last step, (n_components, n_features), in data units.
+    covariances : covariances after the last step, in compact form, in data units².
+    whitening : factors of `covariances`, bit-identical to the structure's; None if no step was made.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
 
@@ -101,11 +100,11 @@ class RunHistory(NamedTuple):
 
 
 class RowGroups(NamedTuple):
-    """Rows of many tables (groups), stored one table after the other.
+    """Rows of many tables, called groups, which are stored one after the other.
 
     Parameters
     ----------
-    rows : rows of all groups, (n_rows, n_features), data units.
+    rows : rows of all groups, (n_rows, n_features), in data units.
     row_weight : row weights divided by `weight_unit`, (n_rows,), in [0, 1); None if all weights are 1.
     first_row, n_rows : index of the first row and number of rows of each group, (n_groups,), int64.
     total_weight : sum of the row weights of each group, (n_groups,).
@@ -157,8 +156,8 @@ class InitialMixtures(NamedTuple):
     Parameters
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
-    means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : covariances of each group in compact form, (n_groups, …), data units².
+    means : means of the components, (n_groups, n_components, n_features), in data units.
+    covariances : covariances of each group in compact form, (n_groups, …), in data units².
     """
 
     weights: Array
@@ -196,27 +195,28 @@ class AcceptanceSettings(NamedTuple):
 
 
 class SearchSettings(NamedTuple):
-    """Settings of a split-and-merge search from each start of a fit; see `em.search.split_and_merge`.
+    """Settings of the split-and-merge search from each start of a fit; see `em.search.split_and_merge`.
 
     Parameters
     ----------
-    uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order, and begins
-        again with the first number after the last.
+    uniform_draws : random numbers in [0, 1), (n_starts, n_draws). The search uses the numbers in order; after the last
+        number, the search begins again with the first.
     kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
-    initial_limits, refinement_limits, final_limits : limits of the EM runs before an ascent on few rows, before an
-        ascent on more rows, and after the last ascent.
-    acceptance : conditions for accepting moves. The field `max_work` of these conditions is ignored, because
-        `search_steps_factor` limits the work.
+    initial_limits, refinement_limits, final_limits : limits of the EM runs before a search run on few rows, before a
+        search run on more rows, and after the last search run.
+    acceptance : conditions for accepting split-and-merge moves. The field `max_work` of these conditions is ignored,
+        because `search_steps_factor` limits the work.
     swap_patience, refinement_patience : values that replace `patience` of `acceptance`, for structures with one shared
-        covariance, and for ascents on more rows.
+        covariance, and for search runs on more rows.
     n_rows : five numbers of rows. With fewer rows than the first number, a search uses all rows. The second and third
-        are the sample sizes of the first and the next ascents. The fourth and fifth are the sample size of k-means and
-        the minimum for k-means.
-    search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each factor
-        times (the number of EM steps before the search + `n_extra_em_steps`) is a number of EM steps on all rows.
-    crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross ascents.
-    misfit_gain : ascents are crossed if the best split gains more than `misfit_gain` / n_rows nats per row.
-    n_ascents, min_slow_steps : number of ascents that are crossed, and minimum number of EM steps for crossing.
+        are the sample sizes of the first and the later search runs. The fourth is the sample size of k-means; if fewer
+        distinct rows than the fifth number are drawn, k-means uses all rows.
+    search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. The limit is
+        a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
+    crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross results.
+    misfit_gain : the results of several search runs are crossed (combined) if the best split may gain more than
+        `misfit_gain` / n_rows nats per row.
+    n_ascents, min_slow_steps : number of results that are crossed, and minimum EM steps before such a search.
     """
 
     uniform_draws: Array
@@ -245,14 +245,14 @@ class FitSettings(NamedTuple):
     structure : covariance structure.
     n_components : number of components.
     start : one of four initialisations: `KMeansSettings`; `InitialMixtures`; labels (n_rows,), int32, for a single
-        group; or centres (n_components, n_features), data units, where each row is assigned to the nearest centre. Rows
-        are rescaled only with `KMeansSettings`. With the other three initialisations, `em_settings` must have a ridge.
+        group; or centres (n_components, n_features), in data units, where each row is assigned to the nearest centre.
+        Only with `KMeansSettings`, the C++ core rescales columns and computes a ridge. With the other three
+        initialisations, `em_settings` must have a ridge.
     em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
-    min_column_spread : the core leaves a group to Python if a column of the group varies by less than this, data units.
+    min_column_spread : if a column of a group varies by less than this, in data units, the group is fitted in Python.
     search : settings of a split-and-merge search; None without a search.
-    unit : scale by which each feature is divided before distances from given centres are computed, (n_features,), data
-        units; None for scales of 1.
+    unit : scale by which features are divided for distances from centres, (n_features,), in data units; None for 1.
     """
 
     structure: Algebra
@@ -272,18 +272,18 @@ class GroupFits(NamedTuple):
     Parameters
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
-    means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : covariances of each group in compact form, (n_groups, …), data units².
-    ridge : ridge that was added to the variances of each group, (n_groups, n_features), data units².
+    means : means of the components, (n_groups, n_components, n_features), in data units.
+    covariances : covariances of each group in compact form, (n_groups, …), in data units².
+    ridge : ridge that was added to the variances of each group, (n_groups, n_features), in data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
-        fit, because the core does not support the group or a step, or because one of several starts stopped early. All
+        fit, because the core does not support the group or a step, or because one of several runs ended early. All
         other values of such a group are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight, for all groups in turn.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for all groups in turn.
     objective : mean objective before each step, including a log prior, for all groups in turn.
-    whitening : factors of the covariances of a single group, with the same bits as the structure computes; None if
-        there are several groups.
-    search : number of moves tried, moves accepted, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
+    whitening : factors of the covariances of a single group, bit-identical to the structure's; None if there are
+        several groups.
+    search : numbers of tried and accepted moves, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
     """
 
     weights: Array
@@ -298,7 +298,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups, with these fits at `indices`; all other groups are left to Python."""
+        """Return fits of `n_groups` groups, with these fits at `indices`; Python must fit all other groups."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

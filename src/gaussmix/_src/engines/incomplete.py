@@ -3,8 +3,8 @@
 Given the current parameters, the observed values of a row determine the conditional distribution of its missing values.
 An E-step sums expected values and expected squares under this conditional distribution. Therefore, covariance
 structures and the EM loop need no special code for incomplete rows. See Ghahramani & Jordan (1994), NIPS 6, for missing
-values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value
-corresponds to a value with an infinite measurement error.
+values, and Bovy, Hogg & Roweis (2011), Annals of Applied Statistics 5, for measurement errors. A missing value is
+treated like a value with an infinite measurement error.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class IncompleteEngine(CompleteEngine):
     def _sum_partition(
         self, leaf: Block, parameters: Parameters | None, n_components: int, spec: MomentSpec, anchor: Array
     ) -> BlockMoments:
-        """Sum only observed values, for `AssignmentRule.HARD`, or if there is no model yet."""
+        """Sum moments of observed values only, for `AssignmentRule.HARD` or if there are no parameters yet."""
         if parameters is None:
             assert leaf.assignment is not None
             return _sum_observed_cells(leaf, one_hot(leaf.assignment, n_components), spec, anchor)
@@ -98,8 +98,8 @@ class IncompleteEngine(CompleteEngine):
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = np.isnan(block.rows).all(axis=1)
-        # A row without observed values has log p(x) = 0. The value is set to 0 here, because the weights sum to 1 only
-        # up to rounding errors.
+        # A row without observed values has log p(x) = 0. The computed value may differ from 0 by rounding errors of the
+        # weights, so it is set to 0.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result
@@ -187,7 +187,7 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """Return the specification of the second moments that `step` sums, before `finish` reduces these moments."""
+    """Return the specification of the moments that `step` sums, which `finish` reduces to the moments of `spec`."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
@@ -206,7 +206,7 @@ def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
-    """Sum the observed values about `anchor`, and the responsibilities with which each feature is observed."""
+    """Sum the observed values about `anchor`, and for each feature the responsibilities of rows that have a value."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     # NumPy's `sum` is used, because the last bits of BLAS and of `np.einsum` results depend on the processor.
@@ -228,7 +228,7 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Complete the sums as if missing values varied like the component's observed values, but uncorrelated.
+    """Add terms for missing values, as if they varied like the component's observed values, without correlations.
 
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """

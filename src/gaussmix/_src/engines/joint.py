@@ -1,7 +1,7 @@
-"""Densities, responsibilities and labels, computed from log p(x, k), with or without a noise component (background).
+"""Densities, responsibilities and labels, computed from log p(x, k), with or without a noise component.
 
-For complete rows without prior information about components, the C++ core computes these results. Both engines use this
-module for all other rows.
+For complete rows without prior information about components, the C++ core computes these results. All other rows are
+evaluated with this module.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def joint_responsibilities(log_joint: Array, block: Block, parameters: Parameter
 
 
 def joint_labels(log_joint: Array, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-    """Return each row's most probable component (the first if tied), or `NOISE_LABEL` if noise is more probable."""
+    """Return each row's most probable component (the first one if tied), or `NOISE_LABEL` if noise is more probable."""
     likeliest = add_background_column(log_joint, block, parameters).argmax(axis=1)
     return np.where(likeliest < log_joint.shape[1], likeliest, NOISE_LABEL)
 

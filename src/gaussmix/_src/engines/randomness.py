@@ -1,4 +1,4 @@
-"""Random numbers that depend only on a key and a row number, with the same bits as cpp/kernels/philox.hpp.
+"""Random numbers that depend only on a key and a row number, bit-identical to cpp/kernels/philox.hpp.
 
 Python draws the rows of a noise component with this module; the C++ core draws the rows of all other components.
 """
@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 
 Words32 = NDArray[np.uint64]  # 32-bit words, stored in 64-bit integers
 
-LABEL_STREAM = 1  # last word of the counter: 1 for numbers that select components, 0 for normal numbers
+LABEL_STREAM = 1  # last word of the counter: 1 to select components, 0 for normal numbers
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -57,5 +57,5 @@ def _philox_counter(rows: Words32, index_in_row: int, purpose: int) -> tuple[Wor
 
 
 def _words_to_uniform(low_word: Words32, high_word: Words32) -> Array:
-    """Return (2²¹ a + b mod 2²¹) 2⁻⁵³ for words a and b. The result has only 53 bits and is exact."""
+    """Return (2²¹ a + b mod 2²¹) 2⁻⁵³ for words a and b. The result has 53 bits, so that it is exact in float64."""
     return ((low_word << np.uint64(21)) | (high_word & np.uint64(0x1FFFFF))).astype(np.float64) * 2.0**-53

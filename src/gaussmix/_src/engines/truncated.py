@@ -34,23 +34,23 @@ from gaussmix._src.numerics.einsum import einsum
 Components = NDArray[np.int32]  # indices of components, where −1 marks an empty entry
 
 DEFAULT_CANDIDATES = 8
-N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours of a component: nearest means, most shared rows
+N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours: nearest means; most shared rows
 # Each step tries only a third of the neighbours, because a step that tries all neighbours takes up to 1.6 times as
 # long.
 N_TRIED = 8
-MAX_NEIGHBOURS = 256  # maximum number of components in a call that tries all components
+MAX_NEIGHBOURS = 256  # with more components, a call does not try all of them
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
 # component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
-N_TREES, TREE_REACH = 3, 3  # number of rankings; components at most this far apart in a ranking are near
-# Means are projected on at most this many directions. With 784 directions, the search for neighbours took 3.6 times as
-# long and found no more neighbours.
+N_TREES, TREE_REACH = 3, 3  # number of rankings; maximum distance of neighbours within a ranking
+# To find neighbours, means are projected on at most this many directions. With all 784 directions of an example, the
+# search took 3.6 times as long and found no more neighbours.
 MAX_DIRECTIONS = 32
-# Number of passes of a search for neighbours. Three passes find all neighbours of a component in 3 features, and 98 %
+# Number of passes of a search for neighbours. Three passes found all neighbours of a component in 3 features, and 98 %
 # in 8 features.
 N_ROUNDS = 3
-# Number of passes of the search for first candidate components. After only four passes, 15 % of 65,536 components had
-# no row.
+# Number of passes of the search for the first candidate components. After four passes in an example, 15 % of the 65,536
+# components still had no row.
 N_FIRST_ROUNDS = 8
 MAX_SAMPLED_ROWS = 16  # maximum rows per component that are sampled to find overlapping components
 
@@ -72,7 +72,7 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """Facts about all rows, neighbours of each component, and results of earlier passes.
+    """Facts about all rows, neighbours of each component, and candidate components after earlier passes.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class TruncatedEngine(CompleteEngine):
 
     Parameters
     ----------
-    n_candidates : number of candidate components of each row. Engines that differ only in this number compare equal,
+    n_candidates : number of candidate components of each row. Engines that differ only in `n_candidates` compare equal,
         because stored candidate components stay valid.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
@@ -211,7 +211,7 @@ class TruncatedEngine(CompleteEngine):
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
         """Find, for each row, components with near means, (n_rows, n_candidates), by a search along neighbours.
 
-        The search starts from the nearest of a subset of the components. If a label excludes components for a row, at
+        The search starts from the nearest of a subset of the components. If the label of a row excludes components, at
         least one component that the label allows becomes a candidate component.
         """
         means, K = parameters.means, len(parameters.means)
@@ -236,7 +236,7 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """Return the most probable components of each row, (n_rows, n_candidates), after a comparison with all."""
+        """Return the most probable of all components for each row, (n_rows, n_candidates)."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
@@ -285,7 +285,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """Return the most frequent further candidate components of each component's rows, (n_components, n_others)."""
+    """Return the most frequent other candidate components of the rows of each component, (n_components, n_others)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)
@@ -299,7 +299,7 @@ def _overlapping(sampled: Components, n_components: int) -> Components:
 
 
 def _units(means: Array) -> Array:
-    """Return the largest distance from the first mean in each feature, (n_features,), as the next power of 2."""
+    """Return the largest distance from the first mean in each feature, (n_features,), rounded up to a power of 2."""
     spread = np.abs(means - means[0]).max(axis=0)
     return np.where(spread > 0, 2.0 ** np.frexp(spread)[1], 1.0)
 

@@ -1,1 +1,1 @@
-"""Plain values that structures, engines and sources exchange (docs/develop/architecture.md)."""
+"""Plain values that covariance structures, engines and sources exchange (docs/develop/architecture.md)."""

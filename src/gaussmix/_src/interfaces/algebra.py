@@ -1,4 +1,4 @@
-"""Descriptions of covariance structures: what components share. The C++ core derives the M-step from them."""
+"""Descriptions of covariance structures by what components share. From these, the C++ core derives the M-step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Across(IntEnum):
-    """Sharing of a property of the covariances, such as the volume, among components, as the core encodes it."""
+    """Sharing of a property of covariances, such as the volume, by components. The C++ core uses the same integers."""
 
     NOTHING = 0  # the covariances do not have this property; letter I in mclust's names
     EQUAL = 1  # one value shared by all components; letter E in mclust's names
@@ -34,20 +34,20 @@ class Algebra(NamedTuple):
         return Across.OWN not in self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count the free parameters: the volumes, n_features − 1 ratios per shape, and the angles per orientation."""
+        """Count the free parameters: volumes, n_features − 1 ratios for each shape, and angles for each orientation."""
         sizes = 1, n_features - 1, n_features * (n_features - 1) // 2
         counts = {Across.NOTHING: 0, Across.EQUAL: 1, Across.OWN: n_components}
         return sum(counts[across] * size for across, size in zip(self, sizes, strict=True))
 
 
 class OtherAxes(NamedTuple):
-    """Settings of further initial covariances with different axes, for structures whose components share axes.
+    """Settings of alternative initial covariances with other axes, for structures whose components share axes.
 
     Parameters
     ----------
-    max_components : maximum number of components whose axes are tried as shared axes, the largest component first.
-    sharp : factor on the variances if the shared axes are the axes of the pooled scatter.
-    soft : factor on the variances if the shared axes are the axes of one component.
+    max_components : maximum number of components whose axes are tried as shared axes, in decreasing size.
+    sharp : factor by which variances are multiplied if the axes of the pooled scatter are shared.
+    soft : factor by which variances are multiplied if the axes of one component are shared.
     """
 
     max_components: int

@@ -24,13 +24,13 @@ class Block:
         missing value. No code may change this array.
     row_weight : non-negative frequency weights of the rows, (n_rows,); None if all weights are 1.
     assignment : responsibilities (n_rows, n_components), or labels (n_rows,) int32. Engines read `assignment` only
-        under `AssignmentRule.ASSIGNMENT`. A fit may use labels in `assignment` as `prior_indices`.
-    log_prior : log prior probabilities of the components, (n_priors, n_components), nats, which are added to log p(x,
-        k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
-        column is for the noise component if there is one. None without prior information.
+        under `AssignmentRule.ASSIGNMENT`. A fit may use an array of labels as both `assignment` and `prior_indices`.
+    log_prior : log prior probabilities of the components, (n_priors, n_components), in nats, which are added to log
+        p(x, k). The largest entry in each row of `log_prior` is 0, and an entry of −inf excludes a component. The last
+        column is for the noise component if there is one. None if there is no prior information.
     prior_indices : for each row of data, the index of the row of `log_prior` that applies, or −1 if no prior applies,
         (n_rows,) int32. If `prior_indices` is None, `log_prior` has one row for each row of data.
-    error : covariances of each row's measurement errors, (n_rows, n_features, n_features), data units², or variances
+    error : covariances of each row's measurement errors, (n_rows, n_features, n_features), in data units², or variances
         (n_rows, n_features) if the errors of the features are independent; None without measurement errors.
     """
 
@@ -78,7 +78,7 @@ class Block:
         return self._replace(self.first_row + first, lambda name: getattr(self, name)[first:last])
 
     def split(self, n_rows: int = LEAF_ROWS) -> Iterator[Block]:
-        """Yield views of this block with at most `n_rows` rows each. An empty block yields itself once."""
+        """Yield views of this block with at most `n_rows` rows each. An empty block yields one empty block."""
         for start in range(0, max(self.n_rows, 1), n_rows):
             yield self if self.n_rows <= n_rows else self.row_range(start, start + n_rows)
 
@@ -94,7 +94,7 @@ class Block:
         return self._replace(first_row, lambda name: np.take(getattr(self, name), indices, axis=0))
 
     def _replace(self, first_row: int, values: Callable[[str], Any]) -> Block:
-        """Return a copy of the block in which `values(name)` replaces each array with one entry per row."""
+        """Return a copy of the block in which `values(name)` replaces each array that has one entry per row."""
         prior = "log_prior" if self.prior_indices is None else "prior_indices"
         names = "rows", "row_weight", "assignment", "error", prior
         result = {name: values(name) for name in names if getattr(self, name) is not None}
@@ -122,7 +122,7 @@ class Block:
 
     @classmethod
     def concatenate(cls, blocks: Iterable[Block]) -> Block:
-        """Join consecutive blocks with all arrays. A single block is returned unchanged."""
+        """Join consecutive blocks and all their arrays. A single block is returned unchanged."""
         first, *others = blocks
         if not others:
             return first
@@ -207,7 +207,7 @@ def nodes(blocks: Iterable[Block]) -> Iterator[Block]:
 
 def _aligned(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yield the same rows in blocks that begin and end at leaf boundaries."""
-    pending: list[Block] = []  # blocks that together form the beginning of an incomplete leaf
+    pending: list[Block] = []  # blocks that form the beginning of a leaf
     for block in blocks:
         missing = LEAF_ROWS - sum(part.n_rows for part in pending) if pending else 0
         if block.n_rows < missing:

@@ -48,15 +48,16 @@ def leaves_of(n_rows: int) -> Iterator[slice]:
 
 
 class Tree(Generic[S]):
-    """Sum over leaves, with bits that depend neither on how rows are divided into nodes nor on the order of nodes.
+    """Sum over leaves; its last bits depend neither on how rows are divided into nodes nor on the order of nodes.
 
     A node is the sum over 2^l consecutive leaves, the first of which has an index that is a multiple of 2^l. As soon as
-    both halves of a larger node are available, the tree adds these halves. At the end, the remaining nodes are added
-    from the right. The operator `+` merges trees of different leaves, so that few workers can merge the nodes of many.
+    both halves of a larger node are there, the tree adds them. At the end, the remaining nodes are added, beginning
+    with the last one. The operator `+` merges trees of different leaves, so that a few workers can merge the nodes of
+    all.
     """
 
     def __init__(self) -> None:
-        self._nodes: dict[int, tuple[int, S]] = {}  # first leaf of a node → (number of leaves, sum over these leaves)
+        self._nodes: dict[int, tuple[int, S]] = {}  # index of a node's first leaf → (number of leaves, their sum)
         self._end = 0  # index of the first leaf after the last node
 
     def __len__(self) -> int:

@@ -33,8 +33,8 @@ class Second(IntEnum):
 class AssignmentRule(IntEnum):
     """Rule that assigns rows to components. The C++ core uses the same integers."""
 
-    SOFT = 0  # each row is divided by responsibilities, as in EM
-    HARD = 1  # most probable component; equals k-means if all components share a spherical covariance
+    SOFT = 0  # each row is divided among components by responsibility, as in EM
+    HARD = 1  # most probable component: k-means if components share a spherical covariance
     ASSIGNMENT = 2  # labels or responsibilities in `Block.assignment`, for an M-step before any E-step
 
 
@@ -62,7 +62,7 @@ class MomentSpec:
         return n_components * self.second.n_values(n_features)
 
     def squares(self, vectors: Array) -> Array:
-        """Return v_k v_kᵀ for each row of `vectors` (n_components, n_features), in the form that `second` describes."""
+        """Return v vᵀ for each row v of `vectors` (n_components, n_features), in the form that `second` describes."""
         if self.second is Second.FULL and self.is_pooled:
             return einsum("ki,kj->ij", vectors, vectors)
         if self.second is Second.FULL:

@@ -1,4 +1,4 @@
-"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only moments, and no rows."""
+"""Moments: weighted sums over rows, which an E-step computes. An M-step needs only these moments, and no rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.interfaces.moment_spec import MomentSpec, Second
 from gaussmix._src.numerics.arrays import Array
 
-# The fields of `BlockMoments` that are sums over rows.
+# Names of the fields of `BlockMoments` that are sums over rows.
 _SUMS = "mass", "first", "second", "log_likelihood", "row_weight", "pass_counts", "observed", "background"
 
 
@@ -24,14 +24,14 @@ class BlockMoments:
     Parameters
     ----------
     mass : sum of the weighted responsibilities of each component, N_k = Σ_i s_i γ_ik, (n_components,).
-    first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), data units.
-    second : second moments about the reference points, in the form of `spec`, data units²; None for `Second.NONE`.
-    anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), data units.
-    log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), nats.
+    first : first moments Σ_i s_i γ_ik (x_i − a_k), (n_components, n_features), in data units.
+    second : second moments about the reference points, in the form of `spec`, in data units²; None for `Second.NONE`.
+    anchor : reference points a_k, which are subtracted from the rows, (n_components, n_features), in data units.
+    log_likelihood : weighted sum Σ_i s_i log p(x_i) over the rows (not the mean), in nats.
     row_weight : sum of the row weights, Σ_i s_i.
     spec : specification of `second`. An engine may sum second moments that differ from the requested ones;
         `Engine.finish` then computes the requested second moments from the sums.
-    pass_counts : counts from which the engine chooses the order of the rows in the next pass; None without such counts.
+    pass_counts : counts from which the engine chooses the order of the rows in the next pass; otherwise None.
     observed : sums of weighted responsibilities over the rows in which a feature is observed, (n_components,
         n_features), if missing values were left out of the sums; otherwise None. `Engine.finish` then adds estimates
         for missing values.
@@ -39,8 +39,8 @@ class BlockMoments:
 
     Notes
     -----
-    Sums about a point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub & LeVeque
-    (1983), The American Statistician 37, eq. 1.5 and 2.1.
+    Sums about a reference point near the mean avoid the loss of precision in the difference Σγxx − μμ; see Chan, Golub
+    & LeVeque (1983), The American Statistician 37, eq. 1.5 and 2.1.
     """
 
     mass: Array
@@ -61,10 +61,9 @@ class BlockMoments:
         return replace(self, **{name: _added(getattr(self, name), getattr(other, name)) for name in _SUMS})
 
     def split_by_component(self, n_parts: int) -> list[Self]:
-        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores the same bits.
+        """Split the sums into `n_parts` parts, each for consecutive components; `joined` restores them exactly.
 
-        The largest parts come first. Only the first part also has the sums that belong to no component, such as totals
-        and pooled second moments.
+        The largest parts come first. Only the first part has sums over all components, such as pooled moments.
         """
         n_components, second, parts = len(self.mass), self.second, list[Self]()
         is_pooled = second is not None and second.ndim == self.spec.second.n_axes
@@ -119,8 +118,7 @@ class BlockMoments:
     def about(self, anchor: Array) -> Self:
         """Return the sums about new reference points, `anchor` (n_components, n_features), without reading rows.
 
-        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old points) and f' (new
-        points).
+        The new second moments are S' = S − f fᵀ / N + f' f'ᵀ / N, with first moments f (old) and f' (new).
         """
         first = self.first - self.mass[:, None] * (anchor - self.anchor)
         if self.second is None:
@@ -138,7 +136,7 @@ def _added(one: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Moments(BlockMoments):
-    """Sums over all rows of a pass, after `Engine.finish`. An M-step starts from these sums.
+    """Sums over all rows of a pass, after `Engine.finish`, from which an M-step computes a model.
 
     Parameters
     ----------
@@ -149,7 +147,7 @@ class Moments(BlockMoments):
 
     @classmethod
     def from_sums(cls, partial: BlockMoments) -> Moments:
-        """Convert sums over all rows, which need no further completion, to `Moments`."""
+        """Convert sums over all rows to `Moments` without changing the sums."""
         return cls(**vars(partial))
 
     def means(self, default: Array) -> Array:
@@ -163,13 +161,13 @@ class Moments(BlockMoments):
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """Second moments about the *new* means, with degrees of freedom. A structure computes covariances from a scatter.
+    """Second moments about the *new* means, with degrees of freedom. Covariances are computed from a scatter.
 
     Parameters
     ----------
     degrees : divisors that convert `second` to covariances: N_k (sum of responsibilities) plus the degrees of freedom
         that a prior adds, (n_components,). For pooled moments, only the sum of `degrees` is meaningful.
-    second : second moments in the form that `spec` describes, data units², including the terms of a prior or a ridge.
+    second : second moments in the form that `spec` describes, in data units², including terms of a prior or ridge.
     n_features : number of features.
     spec : specification of `second`.
     """
@@ -196,7 +194,7 @@ class Scatter:
         return replace(self, degrees=self.degrees[indices], second=self.second[indices], spec=spec)
 
     def with_ridge(self, ridge: Array) -> Scatter:
-        """Return the scatter whose variances are larger by `ridge` (n_features,), data units²."""
+        """Return the scatter whose variances are larger by `ridge` (n_features,), in data units²."""
         if not ridge.any():
             return self
         degrees = self.degrees.sum() if self.spec.is_pooled else self.degrees

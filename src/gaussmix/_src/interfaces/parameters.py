@@ -1,4 +1,4 @@
-"""Parameters of a mixture in the form in which an E-step needs them."""
+"""Parameters of a mixture, in the form that an E-step needs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ LOG_2PI = 1.8378770664093456
 # differences of squared distances are accurate to about 1e-8 nats per feature.
 MAX_REGULAR_DISTANCE = 1e4
 # Rows are whitened about one centre c for all components only if every mean is within this many standard deviations of
-# c. The rounding error of W (x − c) − W (μ − c) is then below 1e3 ε.
+# c. Then, the rounding error of W (x − c) − W (μ − c) is below 1e3 ε.
 MAX_MEAN_DISTANCE = 1e3
-MIN_COMPONENT_WEIGHT = 2.0**-40  # a component below this fraction of the row weight counts as empty
-MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # deviations below this fraction of the mean are rounding errors
-MAX_CANCELLATION = 1e3  # limit on how much a change to the new means may amplify rounding errors of moments
-# Limits beyond which the C++ core leaves a step to Python (cpp/em/run_em.hpp).
+MIN_COMPONENT_WEIGHT = 2.0**-40  # a component with a smaller fraction of the weight counts as empty
+MEAN_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # smaller deviations, relative to the mean, are rounding errors
+MAX_CANCELLATION = 1e3  # limit on how much moving to new means amplifies rounding errors
+# Limits within which the C++ core makes steps; other steps are made in Python (cpp/em/run_em.hpp).
 LIMITS = MIN_COMPONENT_WEIGHT, MEAN_ROUNDING, MAX_CANCELLATION, MAX_MEAN_DISTANCE
 
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Parameters of log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖², and of a noise component (background).
+    """Parameters of log p(x, k) = log_scale_k − ½ ‖W_k (x − μ_k)‖², and of a noise component.
 
     Parameters
     ----------
-    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), nats; −inf if π_k is 0.
-    means : means of the components, (n_components, n_features), data units.
+    log_scale : log p(x, k) at x = μ_k: log π_k + log |det W_k| − ½ d log 2π, (n_components,), in nats; −inf if π_k is
+        0.
+    means : means of the components, (n_components, n_features), in data units.
     whitening : whitening factors W_k, whose products W_kᵀ W_k are the precisions.
-    log_background : log(weight × density) of the noise component, nats; −inf without a noise component.
-    log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value, the side
-        length multiplies the density. None if only the volume of the box is known.
+    log_background : log(weight × density) of the noise component, in nats; −inf without a noise component.
+    log_sides : logs of the side lengths of the noise component's box, (n_features,). For each missing value, the
+        density is multiplied by the side length. None if only the volume of the box is known.
     """
 
     log_scale: Array
@@ -72,9 +73,9 @@ class Parameters:
 
         Because |W (x − μ)| ≤ |W| |x − μ|, such a box exists for each component. The largest of these boxes is returned.
         """
-        above = self.log_scale - self.distant_limit - 2.0  # subtracts 2 nats as a margin for rounding errors
+        above = self.log_scale - self.distant_limit - 2.0  # 2 nats are a margin for rounding errors
         sides = np.broadcast_to(self.whitening.precision_diagonals() ** -0.5, self.means.shape)
-        with np.errstate(all="ignore"):  # corners may be NaN; then no row is in the box, and each row is tested
+        with np.errstate(all="ignore"):  # if corners are NaN, no row is in the box
             lengths = (self.whitening.bound_whitened(sides) ** 2).sum(axis=1) ** 0.5
             reach = np.sqrt(np.maximum(2 * above, 0)) / lengths
             widths = np.log(np.maximum(reach, np.finfo(np.float64).tiny)) + np.log(sides).mean(axis=1)

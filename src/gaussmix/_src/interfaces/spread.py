@@ -18,13 +18,13 @@ from gaussmix._src.numerics.threads import granted
 class Spread:
     """Weight, mean and scatter of rows. Mean and scatter are NaN if a row of positive weight has a missing value.
 
-    Each leaf (65,520 rows) is summed about the mean of the leaf. The sums of leaves are merged as in Chan, Golub &
-    LeVeque (1983), eq. 2.1.
+    The rows of each leaf (65,520 rows) are summed about the mean of the leaf. The sums of leaves are merged as in Chan,
+    Golub & LeVeque (1983), eq. 2.1.
     """
 
-    mean: Array  # mean of the rows, (n_features,), data units
+    mean: Array  # mean of the rows, (n_features,), in data units
     # relative_weight is Σ_i s_i / unit, and relative_scatter is Σ_i s_i (x_i − mean)(x_i − mean)ᵀ / unit, (n_features,
-    # n_features), data units².
+    # n_features), in data units².
     relative_weight: float
     relative_scatter: Array
     unit: float = 1.0  # power of 2 near the largest row weight; dividing by it prevents overflow
@@ -61,7 +61,7 @@ class Spread:
 
     @property
     def scatter(self) -> Array:
-        """Return Σ_i s_i (x_i − mean)(x_i − mean)ᵀ, (n_features, n_features), data units²."""
+        """Return Σ_i s_i (x_i − mean)(x_i − mean)ᵀ, (n_features, n_features), in data units²."""
         return self.relative_scatter * self.unit
 
     @property

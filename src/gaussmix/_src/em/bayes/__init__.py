@@ -1,1 +1,1 @@
-"""Variational Bayes, and moves that change the number of components."""
+"""Variational Bayes, and moves (births, merges, deletions) that change the number of components."""

@@ -1,8 +1,9 @@
-"""Births, merges and deletions of components in variational Bayes. A move is accepted if the bound rises.
+"""Births, merges and deletions of components in variational Bayes.
 
-A deletion is accepted even if it lowers the bound by a negligible amount, because the rows then hardly determine the
-deleted component. See Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this
-module accepts or rejects moves by the bound on all rows.
+A move is accepted if it raises the lower bound on the log evidence. A deletion is accepted even if it lowers the bound
+by a negligible amount, because such a component is hardly supported by the rows. See Hughes & Sudderth (2013), NIPS 26.
+`em.bayes.births` and `em.bayes.merges` propose moves; this module computes the bound from all rows, and accepts or
+rejects the moves.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ MIN_STEP_GAIN = 1e-4
 # If the bounds of a sample and of all rows differ by less than this, in nats per row, both fits count as the same
 # solution.
 MAX_BOUND_DIFFERENCE = 1e-6
-N_RANDOM_CUTS = 256  # number of random numbers with which the core splits components of one feature
+N_RANDOM_CUTS = 256  # number of random numbers with which the C++ core splits components
 MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
-# Marks of components: SPLIT_REFUSED if a split was rejected, NO_SPLIT if no split was found, 0 if none was tried.
+# Marks of components: SPLIT_REFUSED if a split was rejected, NO_SPLIT if no split was found, 0 if no split was tried.
 SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
@@ -83,9 +84,9 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # bound after births were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # bound of the converged fit to fewer rows
-    split_marks: Marks | None = field(default=None, init=False)  # marks from the births in the fit to fewer rows
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
+    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to fewer rows
+    split_marks: Marks | None = field(default=None, init=False)  # marks of components in the fit to fewer rows
     _context: Any = field(default=None, init=False)  # context of the engine's last pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
@@ -118,8 +119,8 @@ class BirthMergeMoves:
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
         """Apply moves that raise the bound, and return the model after one more EM step, or None if no move helps.
 
-        If `has_new_rows`, EM on the new rows improves the model first, and the result is never None. Components for
-        which the fit to fewer rows found no split are then not split again.
+        If `has_new_rows`, EM on the new rows improves the model first, and the result is never None. In this case,
+        components for which the fit to fewer rows found no split are not split again.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
         was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
@@ -151,7 +152,7 @@ class BirthMergeMoves:
         return EvaluatedModel(model, bound, following)
 
     def _run_steps(self, model: Model) -> EvaluatedModel:
-        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its bound."""
+        """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its lower bound."""
         bounds, last, outcome = list[float](), -np.inf, None
         while outcome is None and not self.should_stop():
             model, _, more = self._fast_path.run_steps(model, len(bounds), last)
@@ -183,21 +184,21 @@ class BirthMergeMoves:
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
         # A component that was not split keeps its mark, so that later random cuts may find a split. The two halves of a
-        # split get mark 0, unless they are merged again.
+        # split are marked 0 (no split tried), unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
         return (now, following) if self._has_higher_bound(now, state) else (state, tried)
 
     def _prune(self, state: EvaluatedModel, marks: Marks, parents: Indices) -> tuple[EvaluatedModel, Marks]:
-        """Merge components as long as the bound rises, and delete components on which the bound hardly depends.
+        """Merge components as long as the bound rises, and delete components that hardly raise the bound.
 
         Return the resulting state, and the marks that show which components need not be split again.
         """
         while state.model.n_components > 1 and not self.should_stop():
             tried = ((change, self.evaluate(change.model)) for change in self.propose_pruned_models(state))
-            # A change is accepted if it lowers the bound by no more than rounding errors (or `LOSS_OF_DELETION` for
-            # deletions).
+            # A merge is accepted if it lowers the bound by no more than rounding errors, and a deletion if it lowers
+            # the bound by at most `LOSS_OF_DELETION`.
             retained = (
                 (change, each)
                 for change, each in tried
@@ -213,7 +214,7 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after merges or deletions that should raise the bound: first after all moves, then the best.
+        """Yield models after merges or deletions that should raise the bound: first all moves, then the best.
 
         Gains are first estimated from a sample of the rows. If none of these models is accepted, gains are computed
         from all rows.
@@ -264,7 +265,7 @@ class BirthMergeMoves:
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """Make moves and EM steps in one call of the core, for a sample of one feature; return model and bound in nats.
+        """Make moves and EM steps in one call of the C++ core, for one feature; return the model and its bound in nats.
 
         A deadline in `stopping` may end the call early. The result is None if components share a variance.
         """
@@ -286,7 +287,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Return the indices of pairs with positive gain, best first, without any component in two pairs."""
+    """Return the indices of pairs with positive gain, best first, in which no component occurs twice."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()
@@ -297,5 +298,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return two lists to try: all indices, and only the first index."""
+    """Return two lists of indices to try: all indices, and only the first one."""
     return [indices, indices[:1]][: min(2, len(indices))]

@@ -1,4 +1,4 @@
-"""Births of components: a component is split in two, on a sample of the rows."""
+"""Births of components: a component is split in two, based on a sample of the rows."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
-MIN_ROWS_PER_AXIS = 20  # rows per axis, in the half of the sample that determines a split
-# A split is determined from the largest of 100 rows, 40 rows per axis, and an eighth of the component's rows.
+MIN_ROWS_PER_AXIS = 20  # minimum rows per axis, among the rows that determine a split
+# The number of rows that determine a split is the largest of 100, 40 per axis, and an eighth of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
-# With fewer distinct rows than this, a split is determined from all rows, and no rows are left to validate it.
+# With fewer distinct rows than this, a split is determined from all rows and is not validated on other rows.
 MIN_VALIDATED_ROWS = 8
 # To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # if complete rows have a larger fraction of the weight, incomplete rows are ignored
+MIN_COMPLETE_FRACTION = 0.25  # with a larger fraction of complete rows, the others are ignored
 # If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
 MAX_RELATIVE_WEIGHT = 5.0
-# Limit on (mean |x|)² / mean x², with x measured from the mean. The ratio is 1 for two points, 3/4 for a uniform
-# distribution, and 2/π for a normal distribution.
+# Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
+# ratio is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
-# A feature whose variance is a smaller fraction of the largest variance may be constant except for rounding errors.
+# If a feature's variance is a smaller fraction of the largest variance, the feature may be constant except for rounding
+# errors.
 MIN_RELATIVE_VARIANCE = 1e-9
 
 
@@ -68,7 +69,7 @@ class BirthProposals:
 
     @cached_property
     def _feature_scale(self) -> Array:
-        """Return the standard deviation of each feature in the sample, (n_features,), data units, never 0."""
+        """Return the standard deviation of each feature in the sample, (n_features,), in data units, never 0."""
         return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
 
     def split_components(
@@ -90,7 +91,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one copy for each component
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # a shared covariance is repeated
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -105,11 +106,11 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves, or None.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if no split is found.
 
         A split is determined from every second row, along the longest axes. The split is rejected if it lowers the
-        density of the other rows. In this case, a split into a narrow component within a wide component is tried,
-        because tails may be long. If there are few rows, or if one row has the weight of many rows, the split is
+        density of the other rows. In this case, a split into a narrow component within a wide component is tried, which
+        suits rows with long tails. If there are few rows, or if one row has the weight of many rows, the split is
         determined from all rows. If no split is found, the function tries to split off a few distant rows.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
@@ -117,7 +118,8 @@ class BirthProposals:
         has_matrices, complete_weight = posterior.prior.covariance_form is Second.FULL, self._complete_weights
         complete = indices[complete_weight[indices] > 0]
         if complete_weight[complete].sum() > MIN_COMPLETE_FRACTION * self.sample.weight[indices].sum():
-            # Only complete rows are used, because the split would otherwise separate rows by which values are missing.
+            # Only complete rows are used, because a split could otherwise separate rows that have different missing
+            # values.
             indices = complete
         splits = self._bisect_rows(indices, has_matrices) or self._split_off_outliers(indices, has_matrices)
         if splits is None:
@@ -162,11 +164,11 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Split off a few rows that are far from all other rows, or have most of the weight; None if there are none.
+        """Split off a few rows that are far from all other rows, or have most of the weight; return None if no rows do.
 
-        A half with a fraction p of the rows has a squared distance from the mean of at most (1 − p) / p variances. A
-        row is far if its squared distance exceeds (1 − p) / p variances for the smallest p that an ordinary split
-        allows. The farthest rows are all used, and a sample represents the other rows.
+        If a half contains a fraction p of the rows, the squared distance of its mean from the mean of all rows is at
+        most (1 − p) / p variances. A row is far if its squared distance exceeds this limit for the smallest p that an
+        ordinary split allows. The farthest rows are all used, and a sample represents the other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
@@ -207,17 +209,17 @@ def _zero_constant_features(rows: Array) -> Array:
 
 
 def _column_maxima(values: Array) -> Array:
-    """Return the largest value of each column by argmax, which is faster than NumPy's max along the first axis."""
+    """Return the largest value of each column by `argmax`, which is faster than `max` along the first axis in NumPy."""
     return np.asarray(values[values.argmax(axis=0), np.arange(values.shape[1])])
 
 
 def _resolvable_spread(rows: Array) -> Array:
-    """Return the smallest spread of each feature that rounding errors do not hide, (n_features,), data units."""
+    """Return the smallest spread of each feature that is above rounding errors, (n_features,), in data units."""
     return core.RESOLVED * _column_maxima(np.abs(rows))
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return projections (n_rows, n_axes) of the scaled rows on their longest axes, and scales of 1 per axis."""
+    """Return projections (n_rows, n_axes) of the scaled rows on their longest axes, and 1 as the scale of each axis."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
@@ -227,8 +229,8 @@ def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> t
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
     """Return one or two candidate scales of the features, (n_features,), for a cut across the longest axis.
 
-    If features are measured in standard deviations of the sample, two groups are not longer along the feature that
-    separates them than along any other feature. Therefore, the second scale stretches the feature in which rows are
+    If features are divided by their standard deviations, the feature that separates two groups is not longer than the
+    other features, and the longest axis may miss it. Therefore, the second scale stretches the feature whose values are
     most similar to two points, as measured by mean |x| relative to the standard deviation; Geary (1935), Biometrika 27.
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))

@@ -15,8 +15,8 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
-_MIN_ASYMPTOTIC_DISTANCE = 1e8  # for z above this, log (1 + z²) equals 2 log z in float64
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # above this log of a squared distance, rows are scaled before squaring
+_MIN_ASYMPTOTIC_DISTANCE = 1e8  # if z exceeds this, log (1 + z²) equals 2 log z in float64
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # if a log squared distance is larger, rows are scaled before squaring
 _SCALING_BITS = 600  # exponent of the power of 2 by which far rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
 
@@ -28,8 +28,8 @@ class StudentMixture:
     Parameters
     ----------
     weights : weights π_k with sum 1, (n_components,).
-    means : locations μ_k of the components, (n_components, n_features), data units.
-    covariances : scale matrices C_k, data units².
+    means : locations μ_k of the components, (n_components, n_features), in data units.
+    covariances : scale matrices C_k, in data units².
     scale_factors : factors f_k on the scale matrices, (n_components,).
     df : degrees of freedom, (n_components,).
     has_independent_features : whether a component is a product of univariate t distributions, one per feature.
@@ -43,7 +43,7 @@ class StudentMixture:
     has_independent_features: bool
 
     def log_density(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return the log density of each row's observed values, nats, (n_rows,)."""
+        """Return the log density of each row's observed values, in nats, (n_rows,)."""
         if not block.has_missing:
             return self._complete_log_density(np.asarray(block.rows, dtype=np.float64), engine)
         result = np.zeros(block.n_rows)
@@ -66,7 +66,7 @@ class StudentMixture:
         return result
 
     def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
-        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over independent features."""
+        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over features if independent."""
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale

@@ -1,9 +1,9 @@
 """Variational Bayes as an objective of EM: a lower bound on the log evidence replaces the log-likelihood.
 
-The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with different degrees of freedom, and the E-step
-reads `Parameters` with different scales. Therefore, neither covariance structures nor engines need special code for
-variational Bayes. The bound before a step is the E-step's log-likelihood Σ log Σ exp minus KL(q ‖ p). The bound equals
-Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
+The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step is
+the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines need
+special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the E-step
+computes it, minus KL(q ‖ p). The bound equals Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from gaussmix._src.numerics.arrays import Array
 class VariationalObjective(PosteriorObjective):
     """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
 
-    A model and the number n define the whole posterior. A model may have fewer components than the prior. Omitting
-    components does not change the bound, because the omitted components have no rows.
+    A model and the number of rows n define the whole posterior. A model may have fewer components than the prior.
+    Omitting components without rows does not change the bound.
 
     Parameters
     ----------
-    gauss_wishart : prior of the mixture, with precisions and degrees of freedom in numbers of rows.
+    gauss_wishart : prior of the mixture, whose mean precision and degrees of freedom are numbers of rows.
     total_weight : total weight n of all rows, before the division by `weight_unit`.
     weight_unit : number by which the row weights were divided.
     """
@@ -74,14 +74,14 @@ class VariationalObjective(PosteriorObjective):
         return self
 
 
-# Function that makes the prior from the moments of all rows, and also a ridge if the covariance of the rows is
-# singular.
+# Function that makes the prior from the moments of all rows. If the covariance of the rows is singular, the function
+# also returns a ridge.
 PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]]
 
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """Prior terms of a Bayesian fit, which make its objective.
+    """Prior of a Bayesian fit, from which the objective of EM is made.
 
     Parameters
     ----------
@@ -100,6 +100,6 @@ class BayesianTerms(PriorTerms):
         assert self.make_prior is not None, "BayesianTerms are made with make_prior"
         assert moments is not None, "a prior comes with moments"
         prior, automatic = self.make_prior(moments)
-        ridge = ridge if automatic is None else automatic  # replaces a ridge that is 0 or too small
+        ridge = ridge if automatic is None else automatic  # the automatic ridge replaces a ridge that is too small
         conjugate, total = prior.scaled_conjugate(unit), moments.total_weight
         return VariationalObjective(ridge, conjugate, gauss_wishart=prior, total_weight=total, weight_unit=unit)

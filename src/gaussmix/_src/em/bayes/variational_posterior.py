@@ -30,18 +30,18 @@ from gaussmix._src.numerics.threads import cached_property
 class GaussWishartPrior:
     """Prior p(μ, Λ) of a component's mean and precision, and prior p(π) of the weights.
 
-    The mean has μ | Λ ~ N(m, (β Λ)⁻¹). For matrices, Λ ~ W(ν, S⁻¹). For diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2)
-    for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
+    The prior of the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). For
+    diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2) for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
 
     Parameters
     ----------
     family : covariance structure.
     weight_prior : prior on the weights.
-    mean : prior mean m, (n_features,), data units.
+    mean : prior mean m, (n_features,), in data units.
     mean_precision : precision β of the mean, as a number of rows.
-    dof : degrees of freedom ν, as a number of rows; above n_features − 1 for matrices.
-    scale : scale S, data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for spherical
-        ones.
+    dof : degrees of freedom ν, as a number of rows; above n_features − 1 if covariances are matrices.
+    scale : scale S, in data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for
+        spherical ones.
     """
 
     family: Family
@@ -61,7 +61,7 @@ class GaussWishartPrior:
 
     @cached_property
     def covariance(self) -> Covariances:
-        """Return the covariance S / ν. Using the whitening may raise `SingularCovarianceError`."""
+        """Return the covariance S / ν, whose `whitening` raises `SingularCovarianceError` if S / ν is singular."""
         return self.family.kind.from_array(self.scale[None] / self.dof, 1, self.n_features, False)
 
     def scaled_conjugate(self, unit: float = 1.0) -> ConjugatePrior:
@@ -76,7 +76,7 @@ class GaussWishartPrior:
         return self.scaled_conjugate()
 
     def pack(self, total_weight: float, weight_unit: float) -> PackedPrior:
-        """Return the prior as plain values for an engine; row weights were divided by `weight_unit`."""
+        """Return the prior as plain values for the C++ core; row weights were divided by `weight_unit`."""
         concentration = self.weight_prior
         limit = concentration.n_components if isinstance(concentration, DirichletWeights) else 0
         roots = self.conjugate.scale_roots(self.n_features) if self.covariance_form is Second.FULL else None
@@ -87,7 +87,7 @@ class GaussWishartPrior:
 
     @property
     def dof_factor(self) -> float:
-        """Return the factor on the degrees of freedom: n_features for spherical covariances, and otherwise 1."""
+        """Return the factor by which ν is multiplied: n_features for spherical covariances, and otherwise 1."""
         return float(self.n_features) if self.covariance_form is Second.TRACE else 1.0
 
     def _gamma_arguments(self, dof: Array) -> Array:
@@ -97,7 +97,7 @@ class GaussWishartPrior:
         return np.asarray(0.5 * (dof * self.dof_factor)[:, None])
 
     def wishart_expectations(self, dof: Array, log_dets: Array) -> tuple[Array, Array]:
-        """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, nats, (n,) each.
+        """Return E log |Λ| + log |S / ν|, and log normalising constants of Λ up to a constant, in nats, (n,) each.
 
         `dof` (n,) contains the degrees of freedom ν of the posteriors, and `log_dets` (n,) contains log |S / ν|.
         """
@@ -122,8 +122,8 @@ class VariationalPosterior:
     ----------
     prior : prior p(π, μ, Λ) of the parameters.
     counts : numbers of rows N_k of the components, sums of weighted responsibilities, (n_components,).
-    means : means of q(μ_k), (n_components, n_features), data units.
-    covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, data units².
+    means : means of q(μ_k), (n_components, n_features), in data units.
+    covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, in data units².
     """
 
     prior: GaussWishartPrior
@@ -157,12 +157,12 @@ class VariationalPosterior:
 
     @property
     def expected_log_weights(self) -> Array:
-        """Return E log π_k, (n_components,), nats."""
+        """Return E log π_k, (n_components,), in nats."""
         return self._weight_moments[0]
 
     @property
     def precision_log_normalisers(self) -> Array:
-        """Return the log normalising constants of q(Λ), nats, up to a constant, (n_components,) or (1,)."""
+        """Return the log normalising constants of q(Λ), in nats, up to a constant, (n_components,) or (1,)."""
         return self._covariance_moments[1]
 
     @cached_property
@@ -179,7 +179,7 @@ class VariationalPosterior:
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """Return KL(q ‖ p) of mean and precision per component, nats; if components share Λ, return one sum, (1,)."""
+        """Return KL(q ‖ p) of each component's mean and precision, in nats; the sum, (1,), if components share Λ."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -188,7 +188,7 @@ class VariationalPosterior:
         return of_covariance + (of_means.sum(keepdims=True) if prior.family.is_shared else of_means)
 
     def mean_divergences(self) -> Array:
-        """Return the divergence KL(q ‖ p) of each component's mean, given Λ, (n_components,), nats."""
+        """Return the divergence KL(q ‖ p) of each component's mean for given Λ, (n_components,), in nats."""
         prior = self.prior
         ratio = prior.mean_precision / self.mean_precisions
         distance = (self.covariances.whitening.whiten_each(self.means - prior.mean) ** 2).sum(axis=1)
@@ -196,22 +196,22 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """Return KL(q ‖ p), nats. The bound is the E-step's log-likelihood of all rows minus this divergence."""
+        """Return KL(q ‖ p), in nats. The lower bound is the E-step's log-likelihood of all rows minus KL(q ‖ p)."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
     def weights_divergence(self) -> float:
-        """Return the divergence KL(q(π) ‖ p(π)) of the weights, nats."""
+        """Return the divergence KL(q(π) ‖ p(π)) of the weights, in nats."""
         expected_logs, normaliser = self._weight_moments
         return float((self.counts * expected_logs).sum() - normaliser)
 
     def take(self, components: Any) -> VariationalPosterior:
-        """Return the posterior of the given components; a shared covariance still includes all components."""
+        """Return the posterior of the given components; a shared covariance is not changed."""
         own = np.asarray(components, dtype=np.intp)
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """Return this posterior with `n_empty` more components, whose posterior equals the prior (no rows)."""
+        """Return this posterior with `n_empty` more components, without rows, whose posterior equals the prior."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
@@ -223,14 +223,14 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """Draw a mixture from q, with the components of this object. Weights are rescaled to sum 1."""
+        """Draw the parameters of a mixture from q. Weights are rescaled to sum 1."""
         prior, d = self.prior, self.prior.n_features
         dof = self.dof
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # broadcast if components share a covariance
+            offsets = (roots @ normal[..., None])[..., 0]  # a shared covariance is broadcast
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
@@ -242,7 +242,7 @@ class VariationalPosterior:
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
-        """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
+        """Draw Λ, and return a factor R: R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))
@@ -258,8 +258,8 @@ class VariationalPosterior:
     def predictive_density(self) -> StudentMixture:
         """Return the predictive density of a new row, which is a mixture of t distributions; Bishop (2006) eq. 10.81.
 
-        The last component stands for all components without rows. The density of this component is computed from the
-        prior.
+        The last component stands for all components without rows. The density of the last component is computed from
+        the prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
         rest = max(0.0, 1.0 - float(weights.sum()))

@@ -32,10 +32,10 @@ def run_with_remedy(
 ) -> Iterator[EMState]:
     """Run EM from a state, apply the remedy to each component that degenerates, and record events in the trace.
 
-    `FREEZE` leaves components frozen, as `run_em` does. `DROP` removes the component. `REPAIR` replaces the component
-    by half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR`
-    raises `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em`
-    with all arguments except model and trace. A later run may start from any state that this function yields.
+    `FREEZE` keeps the component as `run_em` froze it. `DROP` removes the component. `REPAIR` replaces the component by
+    half of the heaviest component; after `MAX_REPAIRS` repairs in a run, further components are frozen. `ERROR` raises
+    `DegenerateError`; `DROP` and `REPAIR` also raise this error if all components degenerated. `run` is `run_em` with
+    all arguments except model and trace. Each state that is yielded can be the `initial_state` of a later call.
     """
     model, trace = initial_state.model, initial_state.trace
     events = trace.events
@@ -76,14 +76,14 @@ def _apply_remedy(
     if remedy is Remedy.REPAIR:
         model = split_heaviest(model, state.model.n_components).take(np.argsort([*moving, *collapsed]))
     else:
-        index = np.cumsum(~is_collapsed) - 1  # index of each remaining component after the removal
+        index = np.cumsum(~is_collapsed) - 1  # new index of each remaining component
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.beside(state.model.noise)
     return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
-    """Return the model with only the given components, whose weights are rescaled to the old sum of all weights."""
+    """Return the model with only the given components, whose weights are rescaled to the sum of all old weights."""
     some = model.take(components)
     return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
 
@@ -96,13 +96,13 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """Return each component's feature with the smallest conditional variance, relative to the mixture's variance."""
+    """Return each component's feature with the smallest conditional variance, divided by the mixture's variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 
 
 def mixture_variances(model: Model) -> Array:
-    """Return the variance of each feature in the mixture, (n_features,), data units²; 1 replaces a variance of 0."""
+    """Return the variance of each feature in the mixture, (n_features,), in data units²; 1 replaces a variance of 0."""
     weights = model.weights[:, None] / model.weights.sum()
     centre = (weights * model.means).sum(axis=0)
     result: Array = (weights * (model.covariances.variances() + (model.means - centre) ** 2)).sum(axis=0)

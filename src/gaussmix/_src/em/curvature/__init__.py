@@ -1,4 +1,4 @@
-"""Derivatives of the objective at a mixture, which certificates of optimality and standard errors need."""
+"""Derivatives of the objective with respect to parameters, for certificates of optimality and standard errors."""
 
 from typing import TYPE_CHECKING
 

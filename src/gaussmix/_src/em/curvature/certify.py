@@ -1,4 +1,4 @@
-"""Check, by gradient and observed information, whether a model is near a maximum of the objective."""
+"""Check whether a model is near a maximum of the objective, by its gradient and the observed information."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from gaussmix._src.sources.base import Source
 MAX_GAIN_ERROR = 0.25
 # Maximum predicted gain of the next Newton step, as a fraction of the predicted gain of the first step.
 MAX_NEXT_GAIN_FRACTION = 0.15
-# Smaller gains, in nats per unit of row weight, cannot be verified: rounding errors and the approximate penalty of a
-# ridge hide such gains.
+# Smaller gains, in nats per unit of row weight, cannot be verified, because of rounding errors and the approximate
+# penalty of a ridge.
 MIN_GAIN = 1e-8
-MAX_STEP_LENGTH = 3.0  # limit on a step of a mean or a log variance, in standard deviations
+MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or log variance
 
 
 def find_certificate(
@@ -38,12 +38,13 @@ def find_certificate(
 ) -> OptimalityCertificate:
     """Check whether a model is near a maximum of the objective, and return a certificate.
 
-    The check makes three passes over the rows, or four passes per parameter if `ObservedInformation.at_model` has no
-    formulas.
+    The check makes three passes over the rows, or four passes per parameter if there are no formulas for the scores
+    (`information.has_score_formulas`).
 
     The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
     Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these tests
-    fails, for example on a slow ridge, the objective is not quadratic, and the decrement may be wrong by any factor.
+    fails, for example on a long ridge of the likelihood, the objective is not quadratic, and the decrement may be wrong
+    by any factor.
 
     With trimming, the objective is the maximum over all choices of rows with the same total weight. The maximum has the
     same derivatives as the objective of the retained rows, unless several rows tie at the cutoff. The models at both
@@ -53,7 +54,7 @@ def find_certificate(
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # the numerical differences reached a singular covariance
+    except SingularCovarianceError:  # numerical differences needed a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
@@ -63,7 +64,7 @@ def find_certificate(
 def _check_newton_step(
     information: ObservedInformation, objective: Objective, trace: Trace, source: Source, engine: Engine[Any]
 ) -> OptimalityCertificate | None:
-    """Return the certificate if Newton's step gains as much as predicted; None otherwise, or without such a step."""
+    """Return the certificate if Newton's step exists and gains as much as predicted; otherwise None."""
     coords, result = information.coordinates, information.newton_step
     if result is None or not information.is_optimal_at_bounds:
         return None
@@ -90,7 +91,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Sum s log p(x) under each of two mixtures, the weight of rows with different labels, and all row weights."""
+    """Sum over rows: s log p(x) under each of two mixtures, s if the two labels differ, and the weights s."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

@@ -1,8 +1,8 @@
-"""Coordinates of the models near a given model, which is at 0, by the free parameters of the covariance structure.
+"""Coordinates of the models near a given model, which has the coordinates 0: one for each free parameter.
 
 Let L_k L_kᵀ be the covariance of component k in the given model. In a model nearby, the covariance is Σ_k = L_k
-exp(B_k) L_kᵀ, and the mean has moved by L_k a_k. Because a_k and B_k are relative to the component, the information of
-rows with known components is the identity matrix, whatever the units of the data.
+exp(B_k) L_kᵀ, and the mean has moved by L_k a_k. Because a_k and B_k are relative to the component, the expected
+information of a row whose component is known is the identity matrix, whatever the units of the data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gaussmix._src.numerics.threads import cached_property
 # A weight counts as being at its lower bound if it is at most this many times the bound.
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
 MAX_COORDINATES = 4_000  # maximum number of coordinates; the information matrix then takes 128 MB
-# If the noise component's weight is smaller than this, it is converging to 0 and is not a free parameter.
+# If the noise component's weight is smaller than this, this weight is converging to 0 and is not a free parameter.
 MIN_BACKGROUND_WEIGHT = 1e-9
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
@@ -59,16 +59,17 @@ class Coordinates:
     ----------
     model : model at θ = 0.
     weight_groups : groups of free weights.
-    jacobian : derivatives by θ of all log weights, then of all a_k, then of the coordinates of all B_k, (n_all, p).
-    angle_jacobian : for each component, derivatives of the angles of its axes by θ, (n_pairs, p); None if B_k is linear
-        in θ.
-    axis_variances : variances along these axes, (n_components, n_features); None if B_k is linear in θ.
+    jacobian : derivatives with respect to θ of all log weights, then of all a_k, then of the coordinates of all B_k,
+        (n_all, p).
+    angle_jacobian : for each component, derivatives of the angles of its axes with respect to θ, (n_pairs, p); None if
+        B_k is linear in θ.
+    axis_variances : variances along the axes of each component, (n_components, n_features); None if B_k is linear in θ.
     whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
         spherical covariances.
-    loadings : Jacobian of loadings and noise variances by the last coordinates, for factor analysers. `jacobian` then
-        describes B_k only to first order. None for all structures without factors.
+    loadings : Jacobian of loadings and noise variances with respect to the last coordinates, for factor analysers.
+        `jacobian` then describes B_k only to first order. None for all structures without factors.
     variances_at_bounds : two masks, of the variances along the axes that are at the lower bound and at the upper bound,
-        (n, n_values) each. All these variances share one coordinate. None if no variance is at a bound.
+        (n, n_values) each. All variances at a bound share one coordinate. None if no variance is at a bound.
     """
 
     model: Model
@@ -116,7 +117,7 @@ class Coordinates:
 
     @property
     def covariance_form(self) -> Second:
-        """Return the kind of second moments that determine the changes of covariances."""
+        """Return the kind of second moments from which changes of covariances are computed."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
 
@@ -151,7 +152,7 @@ class Coordinates:
         return 1 / factors if factors.ndim < 3 else np.asarray(np.linalg.inv(factors), np.float64)
 
     def whiten(self, component: int, offsets: Array) -> Array:
-        """Return W_k u for each row u of `offsets` (n_rows, n_features), with the same bits on every processor."""
+        """Return W_k u for each row u of `offsets` (n_rows, n_features), bit-identical on every processor."""
         factor = self.whitening_factors[component if len(self.whitening_factors) > 1 else 0]
         if factor.ndim < 2:
             return (factor[:, None] * offsets.T).T
@@ -170,7 +171,7 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if group.has_weight_prior:  # weights before `Model.beside` makes room for the noise component
+            if group.has_weight_prior:  # weights without the noise component, before `Model.beside` adds it
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())
@@ -213,7 +214,7 @@ class Coordinates:
         rows, columns = below_diagonal(d)
         turns[:, rows, columns] = (self.angle_jacobian * point).sum(axis=2)
         turns = turns - turns.swapaxes(1, 2)
-        # Cayley's transform is a rotation that differs from exp Ω only by terms of third order.
+        # Cayley's transform of Ω is a rotation, which differs from exp Ω only by terms of third order.
         turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
         axes = inverse_factors / np.sqrt(self.axis_variances)[:, None, :]
         return composed(axes @ turned, self.axis_variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
@@ -230,7 +231,7 @@ def unsupported_reason(family: Family, n_components: int, n_features: int) -> st
 
 
 def find_variances_at_bounds(model: Model) -> VarianceBoundMasks | None:
-    """Return masks of the variances that are at the structure's lower and upper bound; None without bounds."""
+    """Return masks of the variances that are at the structure's lower and upper bound; None if there are no bounds."""
     if not model.family.is_bounded:
         return None
     each = model.covariances.each

@@ -30,17 +30,17 @@ class ObservedInformation:
 
     Let S_i and B_i be the score and the information of row i if its component were known, and E the expectation over
     the component. Then I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With
-    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i by
-    the parameters of the expectation, with S_i fixed; see Oakes (1999), JRSS B 61, eq. 3. The derivative is computed by
-    central differences of the sums of EM steps, in two passes per parameter.
+    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i with
+    respect to the parameters of the expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. The derivative is
+    computed by central differences of the sums of EM steps, in two passes per parameter.
 
     A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
     so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
-    change, too. The relative error is about the ratio of the ridge to the variances.
+    also depend on θ. The relative error is about the ratio of the ridge to the variances.
 
-    The score of row i is the gradient of log p(x_i) plus the row's share of the terms of ridge and prior. The ridge's
-    term is divided among rows by responsibility, and the prior's term is divided equally. With row weights s, the
-    gradient is g = Σ s score / Σ s.
+    The score of row i is the gradient of log p(x_i) plus the row's share of the gradients of ridge and prior. The
+    gradient of the ridge is divided among rows by responsibility, and the gradient of the prior is divided equally.
+    With row weights s, the gradient is g = Σ s score / Σ s.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ class ObservedInformation:
         frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
         single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s; see White (1982), Econometrica
         50, theorem 3.2.
-    full_gradient : gradient by all values for which `Coordinates.jacobian` has a row, free or not, (n_all,).
+    full_gradient : gradient with respect to all values for which `Coordinates.jacobian` has a row, free or not,
+        (n_all,).
     """
 
     coordinates: Coordinates
@@ -73,10 +74,10 @@ class ObservedInformation:
     ) -> ObservedInformation:
         """Compute the information, in one pass if `has_score_formulas` is true, and otherwise in 2 p passes.
 
-        `are_frequency_weights` should be true if a row of weight s stands for s equal rows. With None,
-        `score_outer_product` is not computed. Without formulas, `score_outer_product` takes one more pass, in which
-        each row is evaluated 2 p times. With trimming, only the rows that this model retains are used. If there are no
-        coordinates, `NotSmooth` is raised.
+        `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
+        is None, `score_outer_product` is not computed. If there are no formulas for scores, `score_outer_product` takes
+        one more pass, in which each row is evaluated 2 p times. With trimming, only the rows that this model retains
+        are used. `NotSmooth` is raised if the model has no coordinates.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
@@ -104,7 +105,7 @@ class ObservedInformation:
     def is_optimal_at_bounds(self) -> bool:
         """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
 
-        The condition is that the gradient by B_k, restricted to the axes whose variances are at a bound, is negative
+        The condition is that the gradient with respect to B_k, for the axes whose variances are at a bound, is negative
         definite at the lower bound and positive definite at the upper bound.
         """
         coords = self.coordinates
@@ -127,10 +128,10 @@ class ObservedInformation:
 
     @property
     def newton_step(self) -> tuple[Array, float] | None:
-        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, nats per unit of row weight.
+        """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, in nats per unit of row weight.
 
-        The result is None if I is not positive definite in float64, for example at a saddle point or on an endless
-        ridge.
+        The result is None if I is not positive definite in float64, for example at a saddle point or on a ridge that
+        never ends.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -148,7 +149,7 @@ def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether formulas exist for the scores of rows given the component: no missing values and no factors."""
+    """Return whether formulas for the scores of rows exist: only without missing values, errors and factors."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -180,7 +181,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """Return the complete-data information (p, p), and the gradients by θ (p,) and by all values (n_all,)."""
+    """Return the complete-data information (p, p), and the gradients in θ (p,) and in all values (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -224,10 +225,10 @@ def _complete_information(
 def _penalty_scores(
     coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
 ) -> Array:
-    """Return how ridge and prior contribute to scores, as factors (n_values, p) on the values of a row.
+    """Return factors (n_values, p): the values of a row times these factors are the row's terms of ridge and prior.
 
-    The first values of a row are its responsibilities, including the noise component's. Because responsibilities sum to
-    1, factors on responsibilities can represent terms that are equal for all rows, or for all rows of a component.
+    The first values of a row are its responsibilities, including the noise component's. Because the responsibilities of
+    a row sum to 1, equal factors on all responsibilities represent a term that is equal for all rows.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
@@ -262,7 +263,7 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of this contribution by the coordinates of B, (n_b,)."""
+        """Return the gradient of this contribution with respect to the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
@@ -305,7 +306,7 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J, fast for a J (`jacobian`) whose columns mostly have a single nonzero entry."""
+    """Return Jᵀ M J for a Jacobian J (`jacobian`); fast if most columns of J have a single nonzero entry."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
@@ -321,7 +322,7 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 
 
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
-    """Return the second derivatives of ½ Σ zᵀ exp(−B) z by the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
+    """Return the second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
@@ -329,7 +330,7 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
-    """Return second derivatives of ½ Σ zᵀ exp(−B) z by the diagonal of B and by the angles Ω_ij (i > j) of the axes.
+    """Return second derivatives of ½ Σ zᵀ exp(−B) z in the diagonal of B and the angles Ω_ij (i > j) of the axes.
 
     In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where t is √2 times the diagonal. The
     second-order terms are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
@@ -374,13 +375,13 @@ def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentSc
 
 
 def _ridge_noise_ratios(coords: Coordinates, objective: Objective, component: int) -> Array:
-    """Return ratios r / ψ of ridge to noise variances, (n_features,). An M-step adds the ridge to noise variances."""
+    """Return r / ψ, (n_features,), where r is the ridge, which an M-step adds to the noise variances ψ."""
     precisions: Array = coords.model.covariances.ridge_precisions()[component]
     return objective.ridge * precisions
 
 
 def _noise_ridge_gradient(coords: Coordinates, component: int, noise_ratios: Array) -> Array:
-    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j by the coordinates of loadings and noise, (n_b,)."""
+    """Return the gradient of the ridge term −½ Σ_j r_j / ψ_j in the coordinates of loadings and noise, (n_b,)."""
     assert coords.loadings is not None, "only factor analysers have noise variances"
     noise = coords.loadings.log_noise[component if coords.n_covariances > 1 else 0]
     return np.asarray(0.5 * noise_ratios @ noise)

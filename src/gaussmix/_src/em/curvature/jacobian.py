@@ -1,4 +1,4 @@
-"""Jacobians of covariances by the free parameters of a covariance structure: diagonals, axes and loadings."""
+"""Jacobians of covariances with respect to the free parameters of a structure: diagonals, axes and loadings."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-# Lower limit on slopes: if two axes have equal variances, their rotation changes nothing, and the slope would be 0.
+# Lower limit on the derivatives of B_k with respect to angles, which are 0 if the two axes that are rotated have equal
+# variances.
 MIN_ROTATION_SLOPE = 1e-6
-# If the standard deviation along a factor is below this multiple of the noise, the direction of the factor is
+# If the standard deviation along a factor is below this multiple of the noise's, the direction of the factor is
 # undefined.
 MIN_FACTOR_SPREAD = 1e-3
 
@@ -27,15 +28,15 @@ VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
-    """Error if the likelihood is not a smooth function of free parameters, because of structure or restrictions."""
+    """Error: the covariance structure or restrictions make the likelihood a non-smooth function of free parameters."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadingJacobian:
     """Jacobian of factor analysers: the loadings are Λ_k + Σ_b θ_b M_kb, and the noise is ψ_k exp(Σ_b θ_b n_kb).
 
-    Rotations of the factors do not change the covariance. To exclude them, M_kb is lower triangular in a basis that
-    begins with the directions of the factors, where features are divided by the noise.
+    Rotations of the factors do not change the covariance. To exclude rotations, M_kb is lower triangular in a basis
+    that begins with the directions of the factors, where features are divided by the standard deviation of the noise.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k (n_all, m), W_k, and for rotating axes, angles (n, n_pairs, m) and variances.
+    """Return the Jacobian of all B_k (n_all, m), W_k, and if axes rotate, angles (n, n_pairs, m) and variances.
 
     `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Angles and variances are None if axes do not
     rotate.
@@ -191,7 +192,7 @@ def _basis_coordinates(matrices: Array) -> Array:
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """Expand columns (m, c) to (n, m, …): coordinates that n covariances share, or separate ones per covariance."""
+    """Expand columns (m, c) to (n, m, …): coordinates shared by n covariances, or separate for each covariance."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:
@@ -202,7 +203,7 @@ def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Arra
 def orthogonal_complement(unit_vector: Array) -> Array:
     """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, by a Householder reflection."""
     mirror = np.array(unit_vector)
-    mirror[0] += 1.0  # no cancellation: unit vectors in this module have no negative entries
+    mirror[0] += 1.0  # no digits are lost: unit vectors here have no negative entries
     reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 

@@ -1,4 +1,4 @@
-"""Vectors of the parameters that users see, with their names and their derivatives by `Coordinates`."""
+"""Vectors of the parameters that users see, with names, and derivatives with respect to `Coordinates`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : numbers of components and features of the mixture.
-    covariance_form : kind of second moments, which determines the values of a covariance.
+    covariance_form : kind of second moments, which determines how many values a covariance has.
     is_shared : whether all components have the same covariance.
     has_noise : whether the mixture has a noise component.
     """
@@ -148,10 +148,10 @@ class ParameterLayout:
         return rows, columns
 
     def jacobian(self, coords: Coordinates) -> Array:
-        """Return the derivatives of the parameters by the coordinates, (q, p), at `coords.model`.
+        """Return the derivatives of the parameters with respect to the coordinates, (q, p), at `coords.model`.
 
         Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ. Therefore, dμ_k = L_k da_k and dΣ_k
-        = L_k dB_k L_kᵀ. Weights have their logarithms as coordinates.
+        = L_k dB_k L_kᵀ. The coordinates of weights are their logarithms.
         """
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
@@ -199,8 +199,8 @@ class StackedModels:
     template : one of the models, which defines size and structure.
     weights : weights of all models, (n, n_components).
     noise_weights : weights of the noise component, (n,); zeros without a noise component.
-    means : means of all models, (n, n_components, n_features), data units.
-    covariance_arrays : covariances of all models in compact form, (n, …), data units².
+    means : means of all models, (n, n_components, n_features), in data units.
+    covariance_arrays : covariances of all models in compact form, (n, …), in data units².
     """
 
     template: Model

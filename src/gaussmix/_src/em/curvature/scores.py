@@ -1,4 +1,4 @@
-"""Sums over the scores of rows, computed by formulas in one pass, or by numerical differences of EM sums."""
+"""Sums of the scores of rows, computed by formulas in one pass, or by numerical differences of the sums of EM steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
 MAX_SCORES = 2**20  # maximum number of scores in memory at a time, 8 MB
-# Step of central differences, for which truncation errors and rounding errors are about equal.
+# Step length of central differences, chosen so that truncation errors and rounding errors are about equal.
 DIFFERENCE_STEP = 1e-4
 
 
@@ -30,7 +30,7 @@ class ScoreProducts:
 
     The scores of component k are c_ik = (1, z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik
     c_ik for all components. An engine sums products of scores in the same way as second moments. If `has_squares` is
-    true, Σ s² S_i S_iᵀ is computed, too.
+    true, Σ s² S_i S_iᵀ is also computed.
     """
 
     engine: Engine[Any]
@@ -51,8 +51,8 @@ class ScoreProducts:
     def _in_jacobian_order(self, products: Array, component_products: Array, total_weight: float) -> Array:
         """Reorder an engine's products (n_all, n_all) as in the Jacobian, and insert the noise component.
 
-        Because the entries of S_i for weights sum to 1, the products of the noise component follow from all other
-        products.
+        The entries of S_i for weights are responsibilities with sum 1. Therefore, the products of the noise component
+        follow from all other products.
         """
         coords = self.coordinates
         K, d = coords.model.means.shape
@@ -79,7 +79,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
-    # For complete rows, an explicit `anchor` costs no time.
+    # For complete rows, passing `anchor` takes no additional time.
     anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
@@ -106,7 +106,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), by two passes per coordinate."""
+    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), in two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
@@ -128,7 +128,7 @@ class NumericalScores:
     parameters : parameters of the model at θ = 0.
     step_parameters : for each coordinate, the parameters at both ends of the central difference.
     has_noise : whether the mixture has a noise component.
-    has_squares : whether sums with weights s² are computed, too.
+    has_squares : whether sums with weights s² are also computed.
     """
 
     engine: Engine[Any]
@@ -139,7 +139,7 @@ class NumericalScores:
 
     @classmethod
     def at_coordinates(cls, coords: Coordinates, engine: Engine[Any], *, has_squares: bool) -> NumericalScores:
-        """Make the parameters for central differences by all coordinates."""
+        """Make the parameters for central differences in all coordinates."""
         steps, model = DIFFERENCE_STEP * np.eye(coords.n_parameters), coords.model
         ends = [(coords.model_at(step).parameters, coords.model_at(-step).parameters) for step in steps]
         return cls(engine, model.parameters, ends, model.noise is not None, has_squares)
@@ -159,7 +159,7 @@ class NumericalScores:
 
 
 def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
-    """Return the sum of w x xᵀ over the columns x of `scores`, with the same bits on every processor."""
+    """Return the sum of w x xᵀ over the columns x of `scores`, bit-identical on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))

@@ -32,10 +32,9 @@ class Partition:
         if that is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
-    search_rows : rows on which `em.search.split_and_merge` improves the first model; None without a split-and-merge
-        search.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if no search is made.
     search_seed : random seed of the split-and-merge search.
-    unit : scale by which each feature is divided for distances, (n_features,), data units; None for scales of 1.
+    unit : scale by which each feature is divided for distances, (n_features,), in data units; None for scales of 1.
     """
 
     parameters: Parameters | None = None
@@ -47,16 +46,16 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, with spheres as wide as the typical distance between centres.
+        """Return the same partition, in which the spheres about centres are as wide as the centres' typical distance.
 
-        In the assignment, distances are compared with the log densities of labels, measurement errors and missing
-        values, and trimming compares sums of densities. With spheres of width 1, the result would depend on the units
-        of the features. If all centres coincide, the spheres keep their width.
+        The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
+        trimming compares sums of densities. Therefore, with spheres of width 1, the result would depend on the units of
+        the features. If all centres coincide, the spheres keep their width.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
             self.centres,
-        )  # `OutlierResponsibilities` contains a partition
+        )  # only `OutlierResponsibilities` has `with_scaled_spheres`
         parameters = self.parameters
         if centres is not None and (centres != centres[0]).any():
             parameters = sphere_parameters(centres, typical_centre_distance(centres, self.unit), self.unit)
@@ -99,13 +98,13 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # "search" if a search is worthwhile, else the default start
-SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default start
+AUTO: Final = "auto"  # means "search" if a search is worthwhile, else the default
+SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default initialisation
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
 
 
 def load_start(name: str) -> Start:
-    """Return the start with the given name. The module of the start is imported at its first use."""
+    """Return the initialisation with the given name. Its module is imported at the first use."""
     module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
@@ -124,9 +123,8 @@ def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, per feature.
 
-    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that all other distances
-    become negligible compared with the terms of labels, errors and missing values. The result is 1 if all centres
-    coincide.
+    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that most distances are
+    negligible compared with the log densities of labels, errors and missing values. If all centres coincide, return 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -134,9 +132,9 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 
 
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
-    """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows: spheres about the centres.
+    """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, where c_k are the centres.
 
-    If `unit` (n_features,), data units, is given, each feature is divided by it before distances are computed.
+    If `unit` (n_features,), in data units, is given, distances are between rows that were divided by `unit`.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:

@@ -24,13 +24,14 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MAX_LEAVES = 2000  # maximum number of leaves, because time and memory grow with the square
-# Principal directions whose eigenvalue is a smaller fraction of the largest eigenvalue contain only rounding errors.
+MAX_LEAVES = 2000  # maximum, because time and memory grow with the square of the leaves
+# If the eigenvalue of a principal direction is a smaller fraction of the largest eigenvalue, the direction contains
+# only rounding errors.
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _WardScaling(NamedTuple):
-    """Scaling of rows by D⁻¹ V Λ^(−¼), with standard deviations D and correlations V Λ Vᵀ of the features.
+    """Scaling of rows by D⁻¹ V Λ^(−¼), where D are the features' standard deviations, and V Λ Vᵀ their correlations.
 
     Flat directions, in which rows differ only by rounding errors, are not scaled up. If there are fewer rows than
     features, there are at most as many directions as rows.
@@ -39,7 +40,7 @@ class _WardScaling(NamedTuple):
     ----------
     inverse_deviations : inverse standard deviations D⁻¹, (n_features,).
     eigenvectors : eigenvectors V of the correlations, (n_features, n_directions).
-    fourth_roots : fourth roots Λ^¼ of the eigenvalues, or 1 for flat directions, (n_directions,).
+    fourth_roots : fourth roots Λ^¼ of the eigenvalues of the correlations, or 1 for flat directions, (n_directions,).
     """
 
     inverse_deviations: Array
@@ -53,10 +54,10 @@ class _WardScaling(NamedTuple):
 
     @property
     def whitening(self) -> TriangularWhitening:
-        """Return a whitening under which distances between rows are the same."""
+        """Return whitening factors under which distances equal those between scaled rows."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.inverse_deviations):  # the remaining directions are flat
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # the missing directions are flat
             axes = self.eigenvectors / self.inverse_deviations[:, None]
             inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
@@ -71,7 +72,7 @@ class Hierarchy:
     leaf_rows : index of the distinct row of each leaf of the tree, (n_leaves,). Leaves with the same distinct row are
         consecutive.
     merges : the two nodes that merge i combines to node n_leaves + i, (n_leaves − 1, 2).
-    scaling : scaling of the rows before distances between rows were computed.
+    scaling : scaling that was applied to the rows before their distances were computed.
     has_all_rows : whether every distinct row of the sample has a leaf.
     """
 
@@ -95,10 +96,10 @@ class Hierarchy:
 
 @dataclass(eq=False)
 class _CachedHierarchy:
-    """Hierarchy of a sample, which threads that fit different numbers of components share.
+    """Hierarchy of a sample, shared by threads that fit mixtures with different numbers of components.
 
-    Each sample has a separate lock. If a thread held a common lock while the process is forked, the new process would
-    wait for ever.
+    Each sample has a separate lock. With one lock for all samples, a process that is forked while a thread holds the
+    lock would wait for ever.
     """
 
     lock: Lock = field(default_factory=Lock)
@@ -111,9 +112,9 @@ _CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKey
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """Return Ward's hierarchy of a sample, which is cached as long as the sample exists.
 
-    The method is Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is divided by its
-    standard deviation, and then each principal component by the square root of its singular value. See Scrucca &
-    Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
+    The method is that of Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is
+    divided by its standard deviation, and then each principal component by the square root of its singular value. See
+    Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
     # Imported here because SciPy's clustering is slow to import.
     from scipy.cluster.hierarchy import ward
@@ -133,7 +134,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 
 @separate_outliers
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
-    """Assign rows by Ward's clustering, or by the nearest cluster centre if the tree does not have all rows."""
+    """Assign rows by Ward's clustering, or to the nearest cluster centre if some rows are not in the tree."""
     if n_components == 1:
         return nearest_centre(sample.mean_imputed[:1])
     tree = build_hierarchy(sample)
@@ -151,7 +152,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
 
 @dataclass(frozen=True, eq=False)
 class DistinctRowLabels:
-    """Responsibilities from labels: each row has the label that `component_labels` has for its distinct row."""
+    """Responsibilities from labels: each row gets the label of its distinct row, from `component_labels`."""
 
     component_labels: NDArray[np.intp]
     distinct_index: NDArray[np.intp]
@@ -171,8 +172,8 @@ def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
 
     A row of weight 2 has two leaves, because SciPy's `ward` does not accept weights. If there would be more than
     `MAX_LEAVES` leaves, or if weights are not whole multiples of the smallest weight, `MAX_LEAVES` leaves are drawn. To
-    draw them, the cumulative weight is divided into equal intervals, and a hash of the interval's number selects a
-    position in each interval. Therefore, the same sample always gives the same leaves.
+    draw the leaves, the cumulative weight is divided into equal intervals, and a hash of the interval's number selects
+    a position in each interval. Therefore, the leaves depend only on the sample.
     """
     times = sample.weight / sample.weight.min()
     if times.sum() <= MAX_LEAVES and (times == np.rint(times)).all():
@@ -187,7 +188,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # then the products of rows are fewer than the products of features
+    is_wide = 1 < len(offsets) < len(scale)  # then decompose the smaller matrix, of rows
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

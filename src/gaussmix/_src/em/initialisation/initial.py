@@ -27,8 +27,8 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # a larger fraction of the row weight outside the components is noise
-SPLIT_DISTANCE = 0.1  # distance by which halves are moved, in standard deviations
+MIN_NOISE_FRACTION = 1e-9  # if more row weight is in no component, this weight is noise
+SPLIT_DISTANCE = 0.1  # distance that each half of a split is moved, in standard deviations
 
 
 @dataclass(eq=False)
@@ -48,13 +48,12 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Return the moments of `spec` about the means, and the means (n_components, n_features), data units.
+        """Return the moments that `spec` names about the means, and the means (n_components, n_features).
 
-        A component without rows gets the mean that the partition's parameters have, or the mean of all rows if the
-        partition has no parameters.
+        A component without rows gets its mean from the partition's parameters; without these, the mean of all rows.
         """
         with self._lock:
-            if spec.projection is not None:  # only one structure can use these moments
+            if spec.projection is not None:  # no other structure can use projected moments
                 return self._sum_moments(spec, self._partition_means), self._partition_means
             if spec not in self._cached_moments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
@@ -67,7 +66,7 @@ class InitialMoments:
 
         If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
         The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance`, nats per unit of row weight, is the tolerance of these runs, at least that of the fit.
+        object. `tolerance`, in nats per unit of row weight, ends these runs; it is at least that of the fit.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -92,9 +91,9 @@ class InitialMoments:
     def _model_from_core(
         self, source: Source, start: Array | NDArray[np.int32], family: Family, objective: Objective
     ) -> Model | None:
-        """Make the initial model by an M-step in the core, for a hard assignment; None if the core does not support it.
+        """Make the initial model from a hard assignment by an M-step in the C++ core; None if the core cannot do so.
 
-        `start` contains labels (n_rows,), or centres (n_components, n_features); rows belong to the nearest centre.
+        `start` contains labels (n_rows,) or centres (n_components, n_features), which get their nearest rows.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
@@ -126,8 +125,8 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
     Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
     `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
-    the means move by regression on this feature. The likelihood hardly decreases, and EM moves the halves further apart
-    if this increases the likelihood.
+    the means move as predicted by regression on this feature. The split hardly decreases the likelihood, and EM moves
+    the halves further apart if the likelihood then increases.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:
@@ -142,7 +141,7 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
 
 def split_component(model: Model, component: int, offset: Array) -> Model:
-    """Replace a component by two halves with means moved by ± `offset` (n_features,). The second half comes last."""
+    """Replace a component by two halves, with means moved by ± `offset` (n_features,); the second half comes last."""
     larger = model.take([*range(model.n_components), component])
     weights, means = np.array(larger.weights), np.array(larger.means)
     weights[[component, -1]] *= 0.5

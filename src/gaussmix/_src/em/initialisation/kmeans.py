@@ -1,4 +1,4 @@
-"""k-means, initialised by k-means++, which the C++ core computes."""
+"""k-means, initialised by k-means++; the C++ core computes both."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # data without clusters need hundreds of passes, but EM continues anyway
-MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows, for a search
-LLOYD_TOLERANCE = 1e-4  # fraction of the mean variance of the features, as in scikit-learn's KMeans
+MAX_LLOYD_PASSES = 100  # for data without clusters, k-means would need hundreds of passes
+MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have a larger fraction of the weight
+LLOYD_TOLERANCE = 1e-4  # times the mean variance of the features, as in scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
@@ -29,15 +29,16 @@ def kmeans_plus_plus(
 
 
 def _nearest(centres: Array, sample: DistinctRows) -> Partition:
-    """Assign each row to the nearest of `centres`, which are in units of `sample.unit`."""
+    """Assign each row to the nearest of `centres`, which were divided by `sample.unit`."""
     return nearest_centre(centres if sample.unit is None else centres * sample.unit, sample.unit)
 
 
 def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generator) -> Array:
     """Draw centres (n_components, n_features) by greedy k-means++; Arthur & Vassilvitskii (2007).
 
-    D is a row's distance to the nearest centre so far. For each centre, 2 + log K rows are drawn with probability ∝ D²,
-    and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are enough distinct rows.
+    D is a row's distance to the nearest of the centres drawn so far. For each further centre, 2 + log K rows are drawn
+    with probability ∝ D², and the row that lowers Σ D² most becomes the centre. All centres are distinct if there are
+    enough distinct rows.
     """
     n_candidates, observed = count_candidates(n_components), complete_rows(sample)
     uniform = rng.random(1 + (n_components - 1) * n_candidates)
@@ -46,7 +47,7 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows, or if there are too few, all rows with missing values replaced by means."""
+    """Return the complete rows; if these are too few, return all rows, with missing values replaced by means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)
@@ -79,13 +80,13 @@ def kmeans_and_search(
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
     """Move centres (n_components, n_features) to the means of their nearest rows until the centres converge."""
     sample = complete_rows(sample)
-    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the core
+    total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the C++ core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
-        if n_left > 0:  # the core returns early if a centre has no rows
+        if n_left > 0:  # passes are left only if some centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres
 

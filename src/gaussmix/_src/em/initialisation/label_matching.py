@@ -1,4 +1,4 @@
-"""Initialisation with known labels: matches the clusters of a start to the components that labels name."""
+"""Initialisation with known labels: matches the clusters of an initialisation to the labelled components."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the noise component in k-means. The value is so low that the noise component gets only rows that no
-# other component may have.
+# Log density of the noise component in k-means. The value is so low that the noise component gets only rows whose label
+# excludes all other components.
 NOISE_LOG_DENSITY = -1e300
 
 
 def match_labels(
     partition: Partition, source: Source, engine: Engine[Any], n_components: int, *, is_matched: bool = False
 ) -> Partition:
-    """Change a partition that ignores labels so that each row is in a component that the row's label allows.
+    """Change a partition, made without labels, so that each row is in a component that the row's label allows.
 
-    If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components such
-    that the total weight of rows whose label and component agree is as large as possible (Kuhn 1955). Constrained
+    If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components so
+    that the rows whose label and component agree have the largest possible total weight (Kuhn 1955). Constrained
     k-means then moves the centres. Constrained k-means starts from the means of the labelled rows, which keep their
-    component; Basu, Banerjee & Mooney (2002), ICML 19. For complete rows without labels, `partition` is returned
-    unchanged.
+    component; Basu, Banerjee & Mooney (2002), ICML 19. If rows have neither labels nor missing values, `partition` is
+    returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.with_scaled_spheres
@@ -58,7 +58,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """Reorder the components of a model so that as much row weight as possible agrees with its label."""
+    """Reorder the components of a model so that rows of as much weight as possible agree with their labels."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)
@@ -98,13 +98,13 @@ def _constrained_kmeans(centres: Array, whitening: Whitening | None, source: Sou
 
 
 def _centred_components(centres: Array, whitening: Whitening | None) -> Parameters:
-    """Return parameters with the given centres as means and one shared `whitening`; None means spheres."""
+    """Return parameters with the given centres as means and one shared `whitening`; None means Euclidean distances."""
     parameters = sphere_parameters(centres, typical_centre_distance(centres))
     return replace(parameters, whitening=whitening or parameters.whitening, log_background=NOISE_LOG_DENSITY)
 
 
 def _component_possibility(block: Block, n_components: int) -> Array:
-    """Return the plausibility (0 to 1) of each component for each row, (n_rows, n_components)."""
+    """Return the plausibility (0 to 1) of each component for each row, from the labels, (n_rows, n_components)."""
     log_prior = block.row_log_prior(n_components)
     return np.ones((block.n_rows, n_components)) if log_prior is None else exponential(log_prior)
 
@@ -127,7 +127,7 @@ def _certain_responsibilities(block: Block, n_components: int) -> Array:
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Restrict responsibilities to the possible components; if none is left, return the plausibilities."""
+    """Restrict responsibilities to the possible components; if all are then 0, return the plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)

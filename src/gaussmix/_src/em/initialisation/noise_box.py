@@ -1,4 +1,4 @@
-"""The volume of the noise component (background), computed from the rows."""
+"""The volume of the noise component, computed from the rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> Background:
-    """Make a noise component with the volume of the smaller box around all rows: along features, or principal axes.
+    """Make a noise component with the volume of a box around all rows: along features, or principal axes if smaller.
 
-    mclust's `hypvol` uses the same volume. The bounds of the box are stored only if the box is along the features; a
-    box along the principal axes gives only a volume. If values are missing, the box along the features is used.
+    The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
+    features; for a box along the principal axes, only the volume is stored. If values are missing, the box along the
+    features is used.
     """
     cells = source.collect(Cells)
     sides = cells.ends[1] - cells.ends[0]
@@ -45,7 +46,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_side_lengths(source: Source) -> Array | None:
-    """Return side lengths of the box along principal axes, (n_features,), or None if a length is a rounding error."""
+    """Return side lengths of the box along principal axes, (n_features,), or None if one is only rounding errors."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():
@@ -56,7 +57,7 @@ def _principal_side_lengths(source: Source) -> Array | None:
 
 
 def _is_flat(source: Source) -> bool:
-    """Return whether the rows lie in a plane, except for rounding errors, whatever the scale of the features."""
+    """Return whether the rows lie in a plane except for rounding errors, after scaling of the features."""
     covariance = source.collect(Spread).covariance
     deviations = np.sqrt(np.diagonal(covariance))
     variances = principal_axes((covariance / deviations[:, None] / deviations)[None])[0][0]

@@ -1,4 +1,4 @@
-"""Separate components for extreme outliers, which alone would determine a component's mean and covariance.
+"""Separate components for extreme outliers, because a single outlier could determine all covariances.
 
 A random start divides every row among all components. If a single row is a million standard deviations away, all
 components then get such large covariances that the remaining rows look alike to all components. Therefore, outliers get
@@ -20,7 +20,8 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-# A row is an outlier if it is farther from the middle three quarters of a feature than this many times their width.
+# A row is an outlier if, in some feature, its distance from the middle three quarters of the rows is more than this
+# many times the width of the middle three quarters.
 MAX_RELATIVE_DISTANCE = 1e3
 # If distant rows have a larger fraction of the weight than this, these rows do not count as outliers.
 MAX_OUTLIER_WEIGHT = 0.125
@@ -28,13 +29,13 @@ MAX_OUTLIER_WEIGHT = 0.125
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Criterion that defines outliers, and representatives of the outliers of a sample.
+    """Definition of outliers, and representatives of the outliers of a sample.
 
     Parameters
     ----------
     low, high : lower and upper end of the middle three quarters of each feature's values, (n_features,) each.
-    outlier_distance : distance from the range [low, high] above which a row is an outlier, (n_features,), data units;
-        infinite for a feature with low = high.
+    outlier_distance : distance from the range [low, high] above which a row is an outlier, (n_features,), in data
+        units; infinite for a feature with equal `low` and `high`.
     representatives : outliers that are farther than `outlier_distance` from each other, (n_points, n_features).
     """
 
@@ -85,9 +86,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate a start so that it gets no outliers; components for outliers are added afterwards.
+    """Decorate an initialisation (start) so that it gets no outliers; components for outliers are added afterwards.
 
-    For each representative of outliers, the start makes one component fewer.
+    The start makes fewer components, one less for each representative of outliers.
     """
 
     @wraps(start)
@@ -106,10 +107,10 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     """Find the outliers of a sample, or return None if the sample has no outliers.
 
     A row is an outlier if its distance from the middle three quarters of the weight, in some feature, is more than
-    `MAX_RELATIVE_DISTANCE` times their width. The first representative is the farthest outlier. The next representative
-    is always the outlier that is farthest from the middle and from all representatives so far. The search ends when
-    every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical Computer Science
-    38, 293–306.
+    `MAX_RELATIVE_DISTANCE` times the width of the middle three quarters. The first representative is the farthest
+    outlier. Each further representative is the outlier that is farthest from the middle and from all earlier
+    representatives. The search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez
+    (1985), Theoretical Computer Science 38, 293–306.
     """
     if max_outliers == 0:
         return None
@@ -132,7 +133,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Return each row's distance from the box [low, high], the maximum over features relative to `reach`."""
+    """Return each row's distance from the box [low, high], divided by `reach`: the maximum over features."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):

@@ -1,4 +1,4 @@
-"""Random starts, which draw rows as centres, or draw random responsibilities."""
+"""Random initialisations, which draw rows as centres, or draw random responsibilities."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int,
 def random_responsibilities(
     sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator
 ) -> Partition:
-    """Draw uniform responsibilities and normalise them to sum 1. Equal rows get equal responsibilities."""
+    """Draw uniform random responsibilities, with sum 1 in each row. Equal rows get equal responsibilities."""
     key = int(rng.integers(2**63))
     return Partition(responsibilities=HashedResponsibilities(n_components, key, sample.distinct_index))
 
@@ -42,8 +42,8 @@ def random_responsibilities(
 class HashedResponsibilities:
     """Random responsibilities, computed as a hash of `hash_key` and of the row.
 
-    The hash of a row uses the row's index among the distinct rows, which does not depend on units and origin of the
-    data. If `distinct_index` is None, the hash uses the row's values.
+    The hash of a row uses the row's index among the distinct rows, which does not depend on the units and the origin of
+    the features. If `distinct_index` is None, the hash uses the row's values.
     """
 
     n_components: int

@@ -15,20 +15,20 @@ from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_RELATIVE_WEIGHT = 1e-9  # rows below this fraction of the mean weight are negligible in sums
-NO_SUBSAMPLING_FACTOR = 1.3  # up to this multiple of the requested number, all rows are taken
+MIN_RELATIVE_WEIGHT = 1e-9  # rows with less than this times the mean weight are negligible
+NO_SUBSAMPLING_FACTOR = 1.3  # if there are at most this many times the requested rows, all are used
 
-# With fewer rows than this, a search uses all rows, and begins from two k-means results.
+# With fewer rows than this, a split-and-merge search uses all rows, and begins from two k-means results.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
-KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for the k-means of a further search
-# If fewer distinct rows per component are drawn, because a few heavy rows are drawn repeatedly, k-means reads all rows.
+KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for the second k-means of a search
+# If fewer distinct rows per component are drawn (rows of large weight are drawn repeatedly), k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
 RIDGE_FRACTION = 1e-6
-RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight, plus one row, that is left out at each end
-MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum of the trimmed fraction, so that some rows are left
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on (assumed spread / value) of a constant column
+RIDGE_TRIM_FRACTION = 0.01  # at each end, this fraction of the weight and one more row are left out
+MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction that is left out at each end, so that some rows remain
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the assumed spread of a constant column / its value
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class DistinctRows:
     rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
     weight : total weight of each distinct row, (n_distinct,), always positive.
     distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
-    unit : scale by which k-means divides each feature, (n_features,), data units; None for scales of 1.
+    unit : scale by which k-means divides each feature, (n_features,), in data units; None for scales of 1.
     """
 
     rows: Array
@@ -80,16 +80,16 @@ class DistinctRows:
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """Draw row indices with probability ∝ weight, by uniform numbers in [0, 1); sorted numbers are faster."""
+        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1), preferably sorted."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
     def subsample(self, n_rows: int, rng: np.random.Generator) -> DistinctRows:
-        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if there are few more.
+        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if there are hardly more.
 
         Extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost. An
-        extreme row gets at least the weight that it would have on average.
+        extreme row has at least its expected weight in such a sample.
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
@@ -130,7 +130,7 @@ class DistinctRows:
 def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
     """Return the distinct rows of a source, or of a sample of about `n_rows` rows if the source has more rows.
 
-    Rows are sampled by weight and by a hash of the row number. Rows of weight 0 are left out, and their entries of
+    Rows are sampled by weight and by a hash of the row number. Rows of weight 0 are left out; their entries in
     `distinct_index` are meaningless.
     """
     block = source.sample(n_rows)
@@ -146,8 +146,8 @@ def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
 def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = None) -> Array:
     """Return the weighted variance of each column's observed values, (n_features,), after trimming at both ends.
 
-    If all values of a column are equal, the variance is exactly 0. With a `trim_fraction`, this fraction of the weight
-    plus one row is left out at each end. If nothing is left, the variances are 0, too.
+    If all values of a column are equal, the variance is exactly 0. If `trim_fraction` is given, this fraction of the
+    weight plus one row is left out at each end. If no row remains, the variances are 0.
     """
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
@@ -155,7 +155,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
         return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
-    total = np.cumsum(weight)[-1]  # `cumsum` adds in order, like `fit_many` in the core
+    total = np.cumsum(weight)[-1]  # `cumsum` adds in the same order as `fit_many` in the C++ core
     dropped = np.ceil(trim_fraction * total) + 1
     if 2 * dropped >= total:
         return np.zeros(rows.shape[1])
@@ -163,13 +163,13 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
 
 
 def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
-    """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), data units².
+    """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), in data units².
 
-    The robust variance leaves out 1 % of the weight, rounded up, plus 1 at each end, or more if `trim_fraction` is
-    larger. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
-    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². With these limits, rounding of
-    x to float32 or to text hardly matters. For a column of zeros, the median is used without limits. If all columns are
-    constant, the median is replaced by 1.
+    The robust variance leaves out rows at each end: 1 % of the weight (or `trim_fraction`, if larger), rounded up, plus
+    1. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
+    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². The limits ensure that rounding
+    of x to float32 or to text hardly matters. For a column of zeros, the median variance is used without limits. If all
+    columns are constant, the median variance is replaced by 1.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -188,10 +188,10 @@ def column_units(ridge: Array) -> Array:
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Return the variances to assume for constant columns, given their absolute values and the other variances."""
+    """Return the variances to assume for constant columns, given the columns' absolute values and other variances."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
-    # If the square of a tiny value underflows to 0, the median is used without limits.
+    # If the square of a tiny value underflows to 0, the median variance is used without limits.
     return np.where(RIDGE_FRACTION * largest > 0, np.clip(typical, least, largest), typical)
 
 

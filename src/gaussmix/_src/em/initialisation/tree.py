@@ -1,4 +1,4 @@
-"""Initialisation of many centres by a tree that always cuts the cell with the most rows, and then k-means."""
+"""Initialisation of many centres by k-means, which starts from a tree that always cuts the largest cell."""
 
 from __future__ import annotations
 

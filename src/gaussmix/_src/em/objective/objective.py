@@ -16,14 +16,14 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Log-likelihood, with a ridge (n_features,), data units², that every M-step adds to the variances.
+    """Log-likelihood, with a ridge (n_features,), in data units², that every M-step adds to the variances.
 
     A ridge is not a prior, because its effect grows with the number of rows of a component. EM with a ridge therefore
     does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood decides when EM has
     converged and which run is the best.
 
-    Subclasses add terms to each M-step and to the values that EM compares. `objective_name` is the name of the
-    objective in messages. Values per unit of row weight, multiplied by `objective_scale`, are the reported values.
+    Subclasses add terms to each M-step and to the value of the objective. `objective_name` is the name of the objective
+    in messages. Reported values are values per unit of row weight, multiplied by `objective_scale`.
     """
 
     ridge: Array
@@ -35,12 +35,12 @@ class Objective:
         return 1.0
 
     def constrain(self, weights: Array, means: Array, scatter: Scatter) -> tuple[Array, Array, Scatter]:
-        """Change the maximum-likelihood estimates before the covariance structure computes covariances.
+        """Apply a prior and restrictions to the maximum-likelihood estimates, before covariances are computed.
 
         Parameters
         ----------
         weights : weights with sum 1, (n_components,).
-        means : means of the components, (n_components, n_features), data units.
+        means : means of the components, (n_components, n_features), in data units.
         scatter : scatter about these means, with the components' sums of responsibilities as `degrees`. A prior adds
             terms to `second` and `degrees`, once for pooled moments and otherwise for each component.
         """
@@ -48,11 +48,11 @@ class Objective:
 
     @property
     def variance_floor(self) -> Array:
-        """Return the lower bound on each feature's variances, (n_features,), data units²; 0 means no bound."""
+        """Return the lower bound on each feature's variances, (n_features,), in data units²; 0 means no bound."""
         return self.ridge
 
     def log_prior(self, model: Model) -> float:
-        """Return the term that the objective adds to the log-likelihood of all rows, nats, up to a constant."""
+        """Return the term that the objective adds to the log-likelihood of all rows, in nats, up to a constant."""
         return 0.0
 
     def parameters(self, model: Model) -> Parameters:
@@ -69,24 +69,25 @@ class Objective:
         return model
 
     def n_fixed_parameters(self, model: Model) -> int:
-        """Return the number of parameters that are fixed, so that no step changes them."""
+        """Return the number of parameters that are fixed and that no step changes."""
         return 0
 
     @property
     def without_component_terms(self) -> Objective:
-        """Return the objective without terms for single components, so that it suits any number of components."""
+        """Return the objective without terms for single components, which suits any number of components."""
         return self
 
     def ridge_penalty(self, model: Model) -> float:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), where N_k = N π_k. Therefore, a step approximately increases the
-        log-likelihood minus this penalty. The statement is not exact, because the E-step ignores R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), with N_k = N π_k and the expected log-likelihood Q. Therefore, a
+        step approximately increases the log-likelihood minus this penalty. The increase is only approximate, because
+        the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0
         return 0.5 * float((model.weights[:, None] * model.covariances.ridge_precisions() * self.ridge).sum())
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior | None] | None:
-        """Return the ridge and the prior (or None) for the core; None if the core does not support this objective."""
+        """Return ridge and prior (or None) for the C++ core; None if the core does not support this objective."""
         return (self.ridge, None) if type(self) is Objective else None

@@ -1,4 +1,4 @@
-"""Conditions for stopping EM, and forecasts of further gains from the last gains of a run."""
+"""Conditions for stopping EM, and predictions of further gains from the last gains of a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import NamedTuple, Self
 from gaussmix._src.errors import Outcome
 
 MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
-FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # largest and smallest tolerance of runs that seek a maximum
-MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, nats
+FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # first and smallest tolerance of runs that seek a maximum
+MAX_REMAINING_GAIN = 1e-4  # limit on the further gain of a run that seeks a maximum, in nats
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : threshold on the change of the objective in a step, nats per unit of row weight, like scikit-learn's
+    tolerance : threshold on the change of the objective in a step, in nats per unit of row weight, like scikit-learn's
         `tol`.
     max_steps : maximum number of steps.
-    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step and
-        before each move of a search. Sources in other processes also interrupt a step at the deadline.
-    is_watched : whether a callback is called after each step, so that the core must not make several steps in one call.
-    max_remaining_gain : limit on the further gain that Newton's decrement predicts, nats per unit of row weight. If a
-        converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity is no
+    deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
+        before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
+    is_watched : whether a callback is called after each step, so that the core must make single steps.
+    max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
+        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity: no
         limit.
     """
 
@@ -50,7 +50,7 @@ class StopRule:
         return self.max_remaining_gain < math.inf
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
-        """Return the rule with the tolerance divided by 10 until no step of the run has changed the objective by less.
+        """Return the rule with the tolerance divided by 10 until it is at most the smallest change in a step.
 
         The result is None if this tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
         objective, so that a run that continues from a checkpoint gets the same rule.
@@ -61,12 +61,12 @@ class StopRule:
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Return why the run ends, given all values of the objective and the value before; None if it continues."""
+        """Return why the run ends, given its objectives and the last one of an earlier run; None if it continues."""
         before = objective[-2] if len(objective) > 1 else previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
-        """Return why the run ends after `n_steps`, given the last two values of the objective; None if it continues."""
+        """Return why the run ends after `n_steps` steps, given the last two objectives; None if it continues."""
         if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
@@ -86,20 +86,20 @@ class StopRule:
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """Return the last value of the objective plus the last gain, as an estimate of the value after the last step.
+    """Return the last value plus the last gain, as an estimate of the objective after the last step.
 
-    `objective` contains the values before each step. A step rarely gains more than the step before. The core uses the
-    same formula in searches on few rows.
+    `objective` contains the values before each step. A step rarely gains more than the step before. The C++ core uses
+    this formula in searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 
 
 class ConvergenceForecast(NamedTuple):
-    """Forecast of how much a run would still gain.
+    """Prediction of how much a run would still gain.
 
     Parameters
     ----------
-    remaining_gain : predicted further gain of the objective, nats per unit of row weight. The value is infinite if
+    remaining_gain : predicted further gain of the objective, in nats per unit of row weight. The value is infinite if
         gains do not decrease, and NaN after fewer than three steps.
     gain_ratio : ratio of two consecutive gains, near 1 for slow runs. The ratio is at least 1, or infinite, if gains do
         not decrease, and NaN after too few steps or if gains are rounding errors.
@@ -110,9 +110,9 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Predict the further gain g a / (1 − a), where g is the last gain, and gains decrease by a factor a.
+    """Predict the further gain g a / (1 − a), where g is the last gain, and each gain is a times the gain before.
 
-    `objective` contains the values before each step. The forecast shows whether runs lead to the same maximum, but it
+    `objective` contains the values before each step. The prediction shows whether runs lead to the same maximum, but it
     is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two
     ratios is used, because the first gains are large and do not predict later gains.
     """

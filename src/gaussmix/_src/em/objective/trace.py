@@ -48,8 +48,8 @@ class SearchReport:
 
     Parameters
     ----------
-    n_moves_tried, n_moves_accepted : number of moves, and number of moves accepted because the likelihood increased.
-    gain : gain over EM without a search, on the rows of the search, nats per unit of row weight; None if not computed.
+    n_moves_tried, n_moves_accepted : numbers of tried split-and-merge moves, and of accepted moves.
+    gain : gain over EM without a search, on the rows of the search, in nats per unit of row weight; None if unknown.
     """
 
     n_moves_tried: int = 0
@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add to the numbers of tried and accepted moves."""
+        """Add to the numbers of tried and of accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 
@@ -77,7 +77,7 @@ class PosteriorGap:
     Parameters
     ----------
     n_candidates : number of candidate components of each row in truncated EM.
-    gap, standard_error : estimated difference and standard error of the estimate, nats per unit of row weight.
+    gap, standard_error : estimated difference and standard error of the estimate, in nats per unit of row weight.
     """
 
     n_candidates: int
@@ -91,8 +91,8 @@ class Trace:
 
     Parameters
     ----------
-    log_likelihood : mean log-likelihood before each step, nats per unit of row weight.
-    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if any.
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight.
+    objective : objective of EM before each step: the mean log-likelihood plus the terms of a prior, if there is one.
     frozen_components : dict from the index of each frozen component to the reason for freezing.
     path_arrays : recorded steps of an accelerated run, as arrays; empty after the end of the run.
     events : records of components that degenerated, made by `em.collapse.remedies`.
@@ -124,7 +124,7 @@ class Trace:
 
 
 class EMState(NamedTuple):
-    """Model after the last step of a run, trace of the steps, and why the run ended (None while it continues)."""
+    """Model after the last step of a run, trace of the steps, and the reason why it ended (None while it continues)."""
 
     model: Model
     trace: Trace

@@ -12,9 +12,10 @@ from gaussmix._src.numerics.elementary import gammas, log
 
 @dataclass(frozen=True)
 class DirichletWeights:
-    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, of which some may belong to omitted components.
+    """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, including the weights of omitted components.
 
-    The concentration α is a number of rows. Components without rows may be omitted from the arrays of counts (`mass`).
+    The concentration α is measured in rows. Components without rows may be omitted from `mass`, the numbers of rows of
+    the components.
     """
 
     concentration: float
@@ -25,7 +26,7 @@ class DirichletWeights:
         return (self.concentration + mass,)
 
     def expected_log_weights(self, mass: Array) -> tuple[Array, Array]:
-        """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), nats."""
+        """Return E log π_k, and the difference between the log normalising constants of q(π) and p(π), in nats."""
         total = self.n_components * self.concentration
         collect = total + mass.sum(axis=-1, keepdims=True)
         constants = np.broadcast_to([total, self.concentration], (*mass.shape[:-1], 2))
@@ -34,11 +35,11 @@ class DirichletWeights:
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def mean_weights(self, mass: Array) -> Array:
-        """Return E π_k, (n_components,). Omitted components have the remaining weight, 1 minus the sum."""
+        """Return E π_k, (n_components,). 1 minus the sum is the weight of all omitted components."""
         return (self.concentration + mass) / (self.n_components * self.concentration + mass.sum())
 
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
-        """Draw weights from q(π), (n_components,). Omitted components have the remaining weight, 1 minus the sum."""
+        """Draw weights from q(π), (n_components,). 1 minus the sum is the weight of all omitted components."""
         rest = (self.n_components - len(mass)) * self.concentration
         shape = np.append(self.concentration + mass, rest) if rest > 0 else self.concentration + mass
         return rng.dirichlet(shape)[: len(mass)]
@@ -48,9 +49,10 @@ class DirichletWeights:
 class StickBreakingWeights:
     """Stick-breaking prior of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
-    See Blei & Jordan (2006), Bayesian Analysis 1. The posterior is not truncated by v_K = 1 for the last component.
+    See Blei & Jordan (2006), Bayesian Analysis 1. Unlike in that paper, v_K = 1 is not assumed for the last component.
     Instead, there are infinitely many components, and the fractions v_k of components without rows have their prior
-    distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the number of components is not part of the model.
+    distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the model does not depend on the number of
+    components.
     """
 
     concentration: float

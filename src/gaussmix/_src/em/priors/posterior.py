@@ -25,7 +25,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """M-step of the weights, which maximises Σ_k c_k log π_k over all weights that satisfy the restrictions.
+    """M-step of the weights: maximises Σ_k (N_k + α_k − 1) log π_k over all weights that satisfy the restrictions.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class WeightUpdate:
 
     @property
     def without_component_terms(self) -> WeightUpdate:
-        """Return the same settings without fixed weights and without a separate concentration per component."""
+        """Return the same settings without fixed weights, and with the same concentration for all components."""
         concentration = self.concentration if np.ndim(self.concentration) == 0 else 0.0
         return replace(self, concentration=concentration, fixed_weights={})
 
@@ -62,9 +62,9 @@ class WeightUpdate:
     def nearest_allowed(self, weights: Array) -> Array:
         """Return the allowed weights π with sum 1 that maximise Σ_k w_k log π_k, where w are the given weights.
 
-        With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ is such that the sum is 1
-        (Karush–Kuhn–Tucker). In each iteration, weights below m are set to m, and the other weights are rescaled. Each
-        iteration sets at least one more weight to m. This weight stays at m, because λ only increases.
+        With a lower bound m, the maximum is π_k = max(m, w_k / λ), where λ makes the sum 1 (Karush–Kuhn–Tucker
+        conditions). In each iteration, weights below m are set to m, and the other weights are rescaled. Each iteration
+        sets at least one more weight to m. Weights that were set to m stay at m, because λ never decreases.
         """
         if self.is_equal:
             return np.full(len(weights), 1.0 / len(weights))
@@ -83,7 +83,7 @@ class WeightUpdate:
         return result
 
     def log_prior(self, weights: Array) -> float:
-        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, nats, up to a constant."""
+        """Return the log prior of the weights, Σ_k (α_k − 1) log π_k, in nats, up to a constant."""
         added = np.broadcast_to(self.concentration, weights.shape)
         counts = added > 0
         return float((added[counts] * log(weights[counts])).sum())
@@ -97,16 +97,16 @@ class WeightUpdate:
 
 @dataclass(frozen=True, eq=False)
 class ConjugatePrior:
-    """Normal–inverse Wishart prior, in the form of the second moments that a covariance structure uses.
+    """Normal–inverse Wishart prior, whose scale has the form of the second moments of a covariance structure.
 
     The log density of the prior is −½ Σ_k [a_k log|Σ_k| + tr(Λ Σ_k⁻¹) + κ (μ_k − μ_p)ᵀ Σ_k⁻¹ (μ_k − μ_p)]. If all
     components share a covariance, the term tr(Λ Σ⁻¹) occurs only once.
 
     Parameters
     ----------
-    mean : prior mean μ_p, (n_features,), data units.
+    mean : prior mean μ_p, (n_features,), in data units.
     shrinkage : strength κ of the prior on means, in units of row weight; 0 without a prior on means.
-    scale : scale Λ, data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
+    scale : scale Λ, in data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
         covariances the sum over features.
     dof_each, dof_total : degrees of freedom in units of row weight, with a_k = dof_each + dof_total / n_components.
     """
@@ -129,7 +129,7 @@ class ConjugatePrior:
         return means + part * (self.mean - means)
 
     def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
-        """Add the prior to a scatter about `means`: Λ, the term of the prior mean, and the degrees of freedom."""
+        """Add the prior to a scatter about `means`: Λ and the term of the prior mean to `second`, a_k to `degrees`."""
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
@@ -147,7 +147,7 @@ class ConjugatePrior:
         return both[0] if spec.is_pooled else both
 
     def log_density(self, model: Model) -> float:
-        """Return the log prior density of a model, nats, up to a constant."""
+        """Return the log prior density of a model, in nats, up to a constant."""
         whitening, n_components = model.whitening, model.n_components
         log_det = -2.0 * np.broadcast_to(whitening.log_abs_det, n_components)
         traces = float(self.scale_traces(model.covariances).sum())
@@ -170,12 +170,12 @@ class ConjugatePrior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Return the rows r of a matrix with Λ = Σ r rᵀ."""
+        """Return the rows r of a matrix, so that Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def scale_roots(self, n_features: int) -> Array:
-        """Return the rows r of a matrix (n_features, n_features) with Λ = Σ r rᵀ, for any form of Λ."""
+        """Return the rows r of a matrix (n_features, n_features), so that Λ = Σ r rᵀ, for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
@@ -191,8 +191,8 @@ class PosteriorObjective(Objective):
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : restrictions and prior on the weights, which here sum to 1 without the noise component.
-    fixed_mean_values : values of the fixed means, (n_fixed, n_features), data units; None if no mean is fixed.
+    weight_update : restrictions and prior on the weights; the weights sum to 1 without that of the noise component.
+    fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
     initial_covariances : covariances of all components, of which only the fixed covariances are used.
     fixed_covariance_components : indices of the components with fixed covariances.
@@ -226,7 +226,7 @@ class PosteriorObjective(Objective):
 
     @property
     def variance_floor(self) -> Array:
-        """Return the ridge; where only the prior's scale keeps variances positive, return the smallest float64."""
+        """Return the ridge; if it is 0 and the prior's scale is positive, return the smallest normal float64."""
         if self.prior is None:
             return self.ridge
         scale = np.diagonal(self.prior.scale) if self.prior.scale.ndim == 2 else self.prior.scale
@@ -237,12 +237,12 @@ class PosteriorObjective(Objective):
         return of_weights if self.prior is None else of_weights + self.prior.log_density(model)
 
     def pack_for_core(self, n_components: int) -> tuple[Array, PackedPrior] | None:
-        """Return ridge and prior for the core; None with fixed parameters or a prior that the core does not support."""
+        """Return ridge and prior for the C++ core; None if the core does not support the prior or fixed parameters."""
         prior, weight_update = self.prior, self.weight_update
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
         if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
-            return None  # the core does not support this prior
+            return None  # the core does not support these settings
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots

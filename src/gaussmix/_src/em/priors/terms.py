@@ -59,7 +59,7 @@ class PriorTerms:
 
     @property
     def has_component_terms(self) -> bool:
-        """Return whether some prior or fixed parameter applies to a single component."""
+        """Return whether there is a prior or fixed parameter of a single component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
@@ -104,7 +104,7 @@ class PriorTerms:
 
 @dataclass(frozen=True, eq=False)
 class OverallMoments:
-    """Mean (n_features,), data units, and covariance (diagonal or matrix), data units², of all rows.
+    """Mean (n_features,), in data units, and covariance (diagonal or matrix), in data units², of all rows.
 
     `total_weight` is the total row weight before division by `weight_unit`. The function `automatic_ridge` returns the
     automatic ridge, (n_features,).
@@ -154,11 +154,12 @@ def _bessel_correction(total_weight: float, source: Source) -> float:
 def _make_conjugate_prior(
     prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
-    """Convert a prior to the form that a structure needs. Defaults are from Fraley & Raftery (2007).
+    """Convert a prior to the form that a structure needs. Fraley & Raftery (2007) define the default values.
 
     Raises
     ------
-    ValueError : the prior and X have different numbers of features, or the structure needs more degrees of freedom.
+    ValueError : the prior and X have different numbers of features, or the covariance structure needs more degrees of
+        freedom.
     """
     n_features, (mean, scale) = len(moments.mean), prior._arrays()
     for values in (mean, scale):
@@ -168,9 +169,7 @@ def _make_conjugate_prior(
     least = n_features - 1 if second is Second.FULL else 0
     dof = family.prior_dof(n_features) if prior.dof is None else prior.dof
     if dof <= least:
-        raise ValueError(
-            f"prior: dof={dof:g} must be above {least}, n_features − 1, for covariance_type={family.name!r}."
-        )
+        raise ValueError(f"prior: dof={dof:g} must be above {least} for covariance_type={family.name!r}.")
     each, once = family.prior_degrees(dof, n_features, float(prior.shrinkage > 0))
     if scale is None:
         scale = _default_scale(family, n_components, moments)
@@ -197,8 +196,8 @@ def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spherical structures, the scale is one number (not n_features times this number), because it is added only
-    # once to the sum over features.
+    # For spherical structures, the scale is one number (not n_features times this number), because it is added once to
+    # the sum of squares over all features.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 

@@ -1,1 +1,1 @@
-"""The split-and-merge search, which merges and splits components as long as that increases the likelihood."""
+"""The split-and-merge search, which merges and splits components as long as the likelihood increases."""

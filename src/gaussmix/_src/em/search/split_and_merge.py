@@ -1,6 +1,7 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the core supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the C++ core
+supports.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -39,40 +40,39 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
-# Sample sizes of the first and second ascents: rows per parameter, minimum rows per component, and minimum rows per
-# component if components share a covariance. The last minimum is smaller, because each move is then evaluated on all
-# rows.
+# Sample sizes of the first and later search runs: rows per parameter, minimum rows per component, and minimum rows per
+# component if components share a covariance. The last minimum is smaller, because moves are then evaluated on all rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run from the start
-# Limits of the EM run after an accepted move, and of a longer run if the first run is not enough.
+SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run before the first move
+# Limits of the EM run after an accepted move, and of a longer run if the first run does not gain enough.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run on the larger sample
+REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run before moves on the larger sample
 # Limits of the EM run that tries a move, and of a longer run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would be enough
+PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would suffice to accept it
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one step earlier
-# if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice. A round of moves ends if the first
-# `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
+# if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice to accept the move. A round of moves ends
+# if the first `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, nats per row
+MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
 MIN_PATIENCE = 4  # minimum number of consecutive rejected moves that ends a search
-MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if all bounds on splits are lower, patience is halved
+MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if no split may gain more, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per value of a mean and a variance
-MAX_FLATNESS = 5e-6  # limit on a nearly flat component's variance, relative to the initial mean covariance
-# The model does not fit if the bound on the best split's gain exceeds this multiple of the gain expected by chance.
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per parameter; if nearly flat
+MAX_FLATNESS = 5e-6  # smaller variances, relative to the initial mean covariance, are nearly flat
+# The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
-N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow; EM is slow from `MIN_SLOW_STEPS` steps on
-# Limit on the work of a search: `WORK` EM steps on all rows for each step that EM made from k-means, and for each of
-# `MORE_STEPS` further steps. With more work, fits would take longer than in scikit-learn, where a step takes several
-# times as long. `WORK` (for matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2;
-# `WORK_OF_SHARED` (for one shared covariance) is not.
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow (at least `MIN_SLOW_STEPS` steps)
+# A search may make as much work as `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on all rows. With
+# more work, fits would take longer than in scikit-learn, where a step takes several times as long. `WORK` (for
+# matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2; `WORK_OF_SHARED` (for one shared
+# covariance) is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # factor on the remaining work when crossing begins
-MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, per EM step from k-means
-N_UNIFORM_DRAWS = 1021  # prime, so that reused numbers serve a different purpose
-# If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. A ridge of the
-# whole variance would blur other components, and without a ridge the search would find a lower maximum, too.
+CROSSING_WORK_FACTOR = 2  # factor on the remaining work when the search begins to cross results
+MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, for each EM step from k-means
+N_UNIFORM_DRAWS = 1021  # prime, so that a number that is used again serves another purpose
+# If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
+# large as that variance, or without a ridge, the search would find a lower maximum.
 RIDGE_BOUND_FRACTION = 0.1
 DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
 
@@ -86,11 +86,10 @@ def ignore(n_tried: int, n_accepted: int) -> None:
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
-    """Return the structure if the core supports it, and otherwise the nearest structure that the core supports.
+    """Return the structure if the C++ core supports it, and otherwise the nearest structure that the core supports.
 
-    The nearest structure has as many covariances (one, or one per component). For factor analysers, the covariances are
-    matrices. With few rows per component, variances are used instead, because split components would have singular
-    matrices.
+    The nearest structure also has one covariance, or one per component. Its covariances are matrices for factor
+    analysers. With few rows per component, variances are used, because split components would have singular matrices.
     """
     if family.algebra is not None:
         return family
@@ -122,10 +121,10 @@ def split_and_merge(
     rng: np.random.Generator,
     **options: Any,
 ) -> Model:
-    """Search with a structure and an objective that the core supports, and convert the result back.
+    """Search with a structure and an objective that the C++ core supports, and convert the result to the old structure.
 
     If ratios of variances are bounded, the search uses a ridge: `RIDGE_BOUND_FRACTION` of the smallest variance that
-    the bound allows for the initial model. Without a ridge, the search would find components that the bound excludes.
+    the bound allows for the initial model. Without a ridge, the search would find components that violate the bound.
     """
     if model.n_components == 1:
         return model
@@ -150,31 +149,31 @@ def search_from_model(
     report: Callable[[str], object] = report_nothing,
     count: Callable[[int, int], object] = ignore,
 ) -> Model:
-    """Merge and split components until many moves in a row have failed, on a sufficient part of the sample.
+    """Merge and split components on a part of the sample, until many moves in a row have been rejected.
 
     The search starts from the model. With fewer than 10 components, EM also runs from two partitions into equal groups
     of rows. One partition orders the rows by their distance from the overall centre, and the other partition by the
     feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs from a
-    partition into a core and its tails, and from k-means. If one of these runs ends higher than the search so far, the
-    search starts again from the result of this run. With few rows and at least 10 components, a second search starts
-    from another k-means result instead. The better result continues with more patience and, if available, with more
-    rows. If no move promises a gain, the second search and the continuation are omitted.
+    partition into central and outer rows, and from k-means. If one of these runs reaches a higher likelihood than the
+    search so far, the search starts again from the result of this run. With at least 10 components and few rows, a
+    second search starts from another k-means result instead. The search then continues from the better result, with
+    more rows (if available) and until more moves in a row have been rejected. If no move promises a gain, the second
+    search and the continuation are omitted.
 
-    A move is rejected if the gain is no larger than expected by chance. A move is also rejected if it adds a component
+    A move is rejected if it gains no more than is expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
-    such maxima. If moves were rejected for too few rows, the search continues on the whole sample, which may have
-    enough rows.
+    such maxima. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
-    If a split still promises a large gain, the model does not fit the rows, and searches from other starts find other
-    maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two results).
-    Results are crossed only if this takes no longer than a fit. Therefore, EM must have made at least `MIN_SLOW_STEPS`
-    steps before `model` (`n_steps`), and all ascents together must read no more rows than the sample has.
+    If a split still promises a large gain, the model does not fit the rows, and searches from other starts may find
+    higher maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two
+    results). Crossing must not take longer than a fit. Therefore, results are crossed only if EM has made at least
+    `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and if the searches together read at most the whole sample.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
     allows. When crossing begins, the remaining number of pairs is multiplied by `CROSSING_WORK_FACTOR`. The search
-    stops early if `should_stop` returns true. At the end, `report` is called with a description of each ascent, and
-    `count` with the numbers of tried and accepted moves. Return the model after the last successful move and EM, or
-    `model` if EM from every start freezes a component.
+    stops early if `should_stop` returns true. At the end, `report` is called with a description of each search run, and
+    `count` with the numbers of tried and accepted moves. The result is the model after the last accepted move and more
+    EM steps, or `model` if EM from every start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
@@ -199,13 +198,13 @@ def search_work_per_step(family: Family, n_features: int) -> float:
 
 
 def gained_by_chance(model: Model, n_rows: int) -> float:
-    """Return the gain of log-likelihood that is expected by chance, nats per row; see cpp/em/ascent.hpp."""
+    """Return the gain of log-likelihood that is expected by chance, in nats per row; see cpp/em/ascent.hpp."""
     algebra, d = model.family.algebra, model.n_features
     return 0.0 if algebra is None else native_target().gained_by_chance(algebra, d, model.weights, n_rows)
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """Return the gain, nats per row, that a search must exceed, because smaller gains over EM may be chance."""
+    """Return the gain over EM, in nats per row, that a search must exceed; smaller gains may be due to chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -218,7 +217,7 @@ def core_search_settings(
     final_stopping: StopRule,
     rngs: Sequence[np.random.Generator],
 ) -> SearchSettings:
-    """Return the settings of `search_from_model` as plain values, with random numbers from each generator."""
+    """Return the settings of `search_from_model` as plain values, including random numbers drawn from `rngs`."""
     draws = np.empty((len(rngs), N_UNIFORM_DRAWS))
     for row, rng in zip(draws, rngs, strict=True):
         rng.random(out=row)

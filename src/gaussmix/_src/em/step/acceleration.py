@@ -1,10 +1,10 @@
-"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model must have a higher objective.
+"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model is accepted if its objective is higher.
 
 An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
-information if all components were known. In the metric of this matrix, the Jacobian of a step at a maximum is symmetric
-and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near 1. L-BFGS estimates these
-directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of
-Computation 35.
+information matrix that would result if the component of each row were known. In the metric of this matrix, the Jacobian
+of a step at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near
+1. L-BFGS estimates the slow directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal
+(1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -30,35 +30,34 @@ from gaussmix._src.numerics.elementary import exponential, log
 
 # A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more steps than this
-PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of a core step that takes as long as a proposal
+MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more than this many steps
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of an EM step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
-MAX_PATH_VALUES = 2**23  # maximum number of stored values of these steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # minimum cosine of a step and its gradient change in L-BFGS
+MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
+MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps with a smaller cosine to the gradient change
 MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
 # Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
-# relative to the last proposal: SHRINK_FACTOR applies after a refusal, and GROWTH_FACTOR after a success.
+# relative to the last proposal: SHRINK_FACTOR applies after a refused one, and GROWTH_FACTOR after an accepted one.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """Last steps and state of the proposals of an accelerated run.
+    """Last EM steps of an accelerated run, and the state of its proposals.
 
     Parameters
     ----------
-    points : coordinates of the models before the last steps, (n, n_coordinates). The last point is the highest model so
-        far.
-    images : coordinates of the models after these steps, (n, n_coordinates).
+    points : coordinates of the models before the last steps, (n, n_coordinates). The last point is the model with the
+        highest objective so far.
+    images : coordinates of the models after the last steps, one for each point, (n, n_coordinates).
     model_after : model after the EM step from the last point.
-    penalised_objective : objective at the last point minus its `ridge_penalty`, nats per unit of row weight.
+    penalised_objective : objective at the last point minus its `ridge_penalty`, in nats per unit of row weight.
     proposal_length : length of the move from the last point to the proposed model, as measured by
         `_scale_by_information`; 0 if nothing is proposed and the next pass uses `model_after`.
     max_length : upper limit on `proposal_length` for the next proposal.
     n_refused : number of consecutive proposals that were refused.
     n_steps_to_wait : number of EM steps to make before the next proposal.
-    n_low_gain_steps : number of consecutive steps that gained less than the tolerance although a proposal promised
-        more.
+    n_low_gain_steps : number of consecutive steps that gained less than the tolerance, less than a proposal promised.
     """
 
     points: Array
@@ -118,7 +117,7 @@ class Proposal:
     ----------
     coordinate_change : change of the coordinates, shortened if the full move would be too long, (n_coordinates,).
     length : length of this change, as measured by `_scale_by_information`.
-    predicted_gain : predicted gain of the objective by the full move, nats per unit of row weight.
+    predicted_gain : predicted gain of the objective by the full move, in nats per unit of row weight.
     """
 
     coordinate_change: Array
@@ -145,7 +144,7 @@ def is_accelerated(trace: Trace) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Acceleration:
-    """Rule that chooses the model for the next pass. `fast_path` makes EM steps until acceleration begins."""
+    """Rule that chooses the model for the next pass. `fast_path` makes the EM steps before acceleration begins."""
 
     fast_path: FastPath
 
@@ -178,7 +177,7 @@ class Acceleration:
         return state if nothing.shape[1] > MAX_PATH_VALUES else _store_path(state, path)
 
     def _is_slow(self, state: EMState) -> bool:
-        """Return whether gains decrease so slowly that many more steps are needed until a gain is below `tol`.
+        """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
         If the core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration needs
         more remaining steps to be worthwhile.
@@ -196,7 +195,7 @@ class Acceleration:
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Return to the model after the EM step from the last point. The refused pass counts as a step."""
+        """Return to the model after the EM step from the last point. The pass with the refused proposal is a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
@@ -208,7 +207,7 @@ class Acceleration:
         gain = penalised - path.penalised_objective
         path = path.with_step(_model_coordinates(model), _model_coordinates(state.model), state.model, penalised)
         move = Proposal.from_path(path)
-        if len(path.points) == 1:  # with a single recorded step, the move is the EM step
+        if len(path.points) == 1:  # with one recorded step, the proposed move equals the EM step
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
         outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
         if outcome is Outcome.CONVERGED:
@@ -254,7 +253,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. With a prior, EM may not have frozen this component."""
+    """Return whether a component has almost no weight. If there is a prior, EM may not have frozen such a component."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
@@ -264,7 +263,7 @@ def _store_path(state: EMState, path: EMPath) -> EMState:
 
 def _model_coordinates(model: Model) -> Array:
     """Return unconstrained coordinates of a model: log weights, means, and coordinates of the covariances."""
-    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise component may have weight 0
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise weight may be 0
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
@@ -292,8 +291,8 @@ def _lbfgs_step(gram: Array) -> Array:
     """Compute the L-BFGS step as a linear combination of vectors, given their inner products `gram`.
 
     The vectors are m moves (oldest first), the m changes of the gradient during these moves, and the gradient. In
-    directions without any move, the Hessian is assumed to be minus the identity matrix. The result contains the
-    coefficients.
+    directions orthogonal to all moves, the Hessian is assumed to be minus the identity matrix. The result contains the
+    coefficients of these vectors.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

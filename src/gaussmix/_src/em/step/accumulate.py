@@ -31,11 +31,10 @@ class StepTask:
 
     Parameters
     ----------
-    engine, parameters, spec, rule, anchor : engine, and arguments of `Engine.step`.
+    engine, parameters, spec, rule, anchor : engine, and arguments of its method `step`.
     n_components : number of components.
     responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
-        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have an assignment, or `rule`
-        needs none.
+        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have one, or if none is needed.
     context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 
@@ -92,7 +91,7 @@ class StepTask:
 
 
 def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
-    """Return the assignment for a single component: every row belongs to it except rows of the noise component."""
+    """Return the assignment for a single component: all rows except noise rows belong to this component."""
     labels = block.assignment
     if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
         return labels

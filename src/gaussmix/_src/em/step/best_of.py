@@ -1,4 +1,4 @@
-"""Choice of the best of several EM runs, and races between runs, in which hopeless runs drop out."""
+"""Choice of the best of several EM runs, and races between runs, in which runs that cannot win drop out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Runs that reach the same maximum have objectives that differ by less than this, relative to objectives above 1.
+# Runs that reach the same maximum have objectives that differ by less than this, relative to max(1, |objective|).
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
-MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, nats per unit of row weight
-MAX_GAIN_FACTOR = 32.0  # limit on a run's further gain, relative to the gain in the second half of its steps
-MAX_MODEL_DIVERGENCE = 0.01  # nats; runs with a smaller mean divergence lead to the same maximum
+MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight
+MAX_GAIN_FACTOR = 32.0  # assumed maximum of a run's further gain / gain in its second half
+MAX_MODEL_DIVERGENCE = 0.01  # nats; models with a smaller divergence lead to the same maximum
 
-# Function that runs EM from the initial model of a start, or from a state of an earlier run of the same start.
+# Function that runs EM from the initial model of a start, or continues an earlier run of this start from its state.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
 
 
@@ -41,11 +41,11 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
     ----------
     runs : for each run, an iterable of its states. The iterable raises `SingularCovarianceError` if an initial
         covariance is singular.
-    finished_traces : list to which this function appends the trace of each run with a finite likelihood.
+    finished_traces : list to which the trace of each run with a finite likelihood is appended.
 
     Raises
     ------
-    SingularCovarianceError : in every start, an initial covariance is singular. The error of the last start is raised.
+    SingularCovarianceError : in every start, an initial covariance is singular; the error is that of the last start.
     NonFiniteLikelihood : no start succeeded, and the likelihood of the last start was not finite.
     """
     best: EMState | None = None
@@ -90,8 +90,8 @@ def race_models(
     """Run EM from several models, and return the model of the best run (of the first run if runs are equal).
 
     A run drops out when it cannot become the best run any more, or when a component degenerates, until only one run is
-    left. If the last run degenerates, too, the initial model of this run is returned, and the fit from this model
-    reports the degeneracy. See Maron & Moore (1997), Artificial Intelligence Review 11.
+    left. If a component of the last run also degenerates, the initial model of this run is returned, so that the fit
+    from this model reports the degenerate component. See Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
@@ -145,12 +145,12 @@ def _cannot_win(state: EMState, best: float) -> bool:
 
 
 def _model_divergences(models: list[Model]) -> Array:
-    """Compute the divergence between each pair of models, (n_models, n_models), nats.
+    """Compute the divergence between each pair of models, (n_models, n_models), in nats.
 
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
-    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. This is ¼ [tr(P Σ') +
-    tr(P' Σ) − 2 d + δᵀ (P + P') δ] for each component, with P = Σ⁻¹ and the difference δ of the means. The weights are
-    the means of both models' weights.
+    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For each component,
+    this divergence is ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference of the
+    means. In this mean, the weight of a component is the mean of its weights in both models.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])
@@ -168,17 +168,17 @@ def _model_divergences(models: list[Model]) -> Array:
 
 
 def run_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return a sort key: collapsed runs come last, and objectives are rounded because engines differ by rounding."""
+    """Return a sort key: collapsed runs come last, and objectives are rounded to hide rounding errors."""
     trace = state.trace
     is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return `run_sort_key`, but with degenerate runs last, because the core cannot continue them."""
+    """Return `run_sort_key`, but with degenerate runs last, because the C++ core cannot continue such runs."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 
 def _attainable_objective(trace: Trace) -> float:
-    """Return an optimistic bound on the objective that a run may still reach, given its gains so far."""
+    """Return an upper estimate of the objective that a run may still reach, given its gains so far."""
     return trace.last_objective + MAX_GAIN_FACTOR * (trace.last_objective - trace.objective[(trace.n_steps - 1) // 2])

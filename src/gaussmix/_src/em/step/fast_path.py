@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Source
 
 @dataclass(frozen=True, eq=False)
 class FastPath:
-    """Object that makes EM steps of a run in the C++ core. The fields are arguments of `run_em`."""
+    """Object that makes EM steps of a run in the C++ core. The fields are the arguments of `run_em`."""
 
     source: Source
     engine: Engine[Any]
@@ -37,10 +37,10 @@ class FastPath:
     ) -> tuple[Model, list[float], list[float]]:
         """Continue a run from a model by as many EM steps as the core can make in one call.
 
-        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the objective before the last
-        earlier step. `max_steps`, the stopping rule and a time limit may end the call, so that callers call again until
-        the stopping rule ends the run. Return the model, and lists of the mean log-likelihood and the objective before
-        each step. Both lists are empty if Python must make the next step.
+        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the last of their objectives.
+        `max_steps`, the stopping rule or a time limit ends the call. Callers call again until the stopping rule ends
+        the run. Return the model, and lists of the mean log-likelihood and the objective before each step. Both lists
+        are empty if Python must make the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []
@@ -65,10 +65,10 @@ class FastPath:
 
     @cached_property
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
-        """Return what the core needs besides a model: all rows, engine context, structure, and EM settings.
+        """Return what the C++ core needs besides a model: all rows, engine context, structure, and EM settings.
 
-        The result is None if the covariance structure, the objective or the stopping rule requires steps in Python, or
-        if there are too many rows.
+        The result is None if there are too many rows, or if the covariance structure, the objective or the stopping
+        rule requires steps in Python.
         """
         algebra, block = self.family.algebra, self.source.whole
         terms = self.objective.pack_for_core(self.n_components) if type(self.stopping) is StopRule else None
@@ -83,14 +83,14 @@ def model_from_history(history: RunHistory, family: Family, noise: Background | 
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:
-        vars(covariances)["whitening"] = history.whitening  # avoids factoring the covariances again
+        vars(covariances)["whitening"] = history.whitening  # the covariances need not be factored again
     if noise is None:
         return Model(history.weights, history.means, covariances, family)
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
 
 
 def step_multiply_adds(model: Model) -> float:
-    """Return the approximate multiply-adds of an EM step per row, from measurements."""
+    """Return the approximate number of multiply-adds per row of an EM step, according to time measurements."""
     (K, d), is_shared = model.means.shape, model.covariances.is_shared
     of_matrix = (0.3 if is_shared else 0.75) * d * (d + 1)
     return float(K * (20 + (of_matrix if model.covariances.second is Second.FULL else 2 * d)))

@@ -36,7 +36,7 @@ def run_em(
 ) -> Iterator[EMState]:
     """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
 
-    To stop a run, stop iterating. To continue a run with the same bits, pass the model and the trace of a state.
+    To stop a run, end the iteration over the states. To continue a run exactly, pass the model and trace of a state.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def run_em(
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
     previous_objective : last objective of an earlier fit, if this run continues that fit.
-    trace : trace of earlier steps, in which frozen components stay frozen, to continue a run; None for a new run.
+    trace : trace of earlier steps, to continue a run whose frozen components stay frozen; None for a new run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields
@@ -117,7 +117,7 @@ def em_step(
 
     Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
     converting the sums to the new means would lose precision, the sums are computed again about the new means.
-    Precision is lost in a first step with distant means, and for pooled moments of distant components. `context` is
+    Precision is lost in a step that moves means far, and by pooling moments of distant components. `context` is
     `Moments.context` of the previous step, or None in the first step.
     """
     spec = model.family.moment_spec(model.covariances)

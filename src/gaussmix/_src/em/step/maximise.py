@@ -1,4 +1,4 @@
-"""The M-step, which computes a model from moments, in the same way for all covariance structures."""
+"""The M-step, which computes a model from moments; the code is the same for all covariance structures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.einsum import einsum
 
-# The initial weight of an empty component is this fraction of 1 / n_components.
+# The initial weight of an empty component is this number divided by n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# The scatter of an empty component is this fraction of the scatter of all rows, too small to change shared covariances.
+# An empty component gets this fraction of the scatter of all rows, too little to change shared covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
@@ -58,7 +58,7 @@ def initial_models(
     if current is None:
         candidates = [first, *family.other_initial_covariances(scatter)]
     else:
-        indices = np.flatnonzero(empty)  # empty components keep their covariances
+        indices = np.flatnonzero(empty)  # empty components keep their current covariances
         candidates = [first.replace_components(indices, current.take(indices)) if indices.size else first]
     models, wrong = [], set[int]()
     for covariances in candidates:
@@ -75,7 +75,7 @@ def initial_models(
 def next_model(
     moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
 ) -> tuple[Model, dict[int, FreezeReason]]:
-    """Make the M-step; return the new model, and `frozen` with the components that freeze in this step added."""
+    """Make the M-step; return the new model and all frozen components, including components that freeze in this step."""
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:
@@ -99,7 +99,7 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     """Update the covariances of all components except frozen and fixed components.
 
     If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
-    the shared value, because the step could otherwise lower the likelihood.
+    the shared value, because a step that uses them could lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]
@@ -115,9 +115,9 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
 def anchor_cancellation(anchor: Array, model: Model) -> float:
     """Return an upper bound on the ratio of second moments about `anchor` to second moments about the means.
 
-    The conversion of second moments to the means subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. Because the result is
-    N_k I in whitened coordinates, the ratio for a component is ‖W_k δ_k‖². For pooled moments, the ratio is the largest
-    eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
+    The conversion of second moments to the means subtracts N_k δ_k δ_kᵀ with δ_k = mean − anchor. In whitened
+    coordinates, the moments about the mean are N_k I, so that the ratio is ‖W_k δ_k‖². For pooled moments, the ratio is
+    the largest eigenvalue of Σ_k π_k W δ_k δ_kᵀ Wᵀ, which is at most the largest row sum of the Gram matrix.
     """
     offsets = model.means - anchor
     if not offsets.any():
@@ -132,7 +132,7 @@ def anchor_cancellation(anchor: Array, model: Model) -> float:
 def _fill_empty_components(scatter: Scatter, empty: NDArray[np.bool_]) -> Scatter:
     """Give empty components a tiny part of the scatter of all rows, so that their covariance is the pooled covariance.
 
-    The degrees of freedom must be positive, because covariance structures divide by them.
+    The degrees of freedom also become positive, because covariance structures divide by them.
     """
     if not empty.any() or scatter.spec.is_pooled:
         return scatter
@@ -147,14 +147,14 @@ def find_collapsed(model: Model, objective: Objective) -> set[int]:
 
 
 def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
-    """Return components whose variance is only rounding error, in some feature without a lower bound on variances."""
+    """Return components whose variance is only rounding errors, in some feature without a lower bound on variances."""
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
-    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # this holds for nearly all models
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # all components contribute to the shared variance
+    if model.covariances.is_shared:  # then the variance is that of all components
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 

@@ -1,4 +1,4 @@
-"""EM runs on many tables, with one initial mixture per table. One call of the core makes most of these runs."""
+"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of these runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# With more rows than this, separate runs are better: the calls cost little compared with the work, and several runs
-# share one sorted order of the rows.
+# With more rows than this, separate runs are faster: calls take little time, and the runs share one sorted order of
+# rows.
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
@@ -34,15 +34,15 @@ def run_em_on_each(
     groups: RowGroups | None = None,
     choose_end: Callable[[Iterable[EMState]], EMState] = final_state,
 ) -> list[EMState]:
-    """Run EM on each table, and return the final states, with the same bits as `run_em`.
+    """Run EM on each table, and return the final states, bit-identical to the final states of `run_em`.
 
     Parameters
     ----------
     engine, objective, stopping : the same arguments as in `run_em`.
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
-    groups : rows of all tables for one call of the core; None if rows are not in memory, or not supported by the core.
-    choose_end : function that takes the states of a run that the core does not make, and returns the final state.
+    groups : rows of all tables for one call of the core; None if rows are not in memory or not supported.
+    choose_end : function that returns the final state, given the states of a run that the core does not make.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
@@ -52,7 +52,7 @@ def run_em_on_each(
 
 
 def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
-    """Return groups that repeat the rows of a source for several runs, or None if one call would not be faster."""
+    """Return groups that repeat the rows of a source for several runs, or None if a single call would not be faster."""
     block = source.whole
     if block is None or block.n_rows > MAX_ROWS_OF_ONE_CALL or block.log_prior is not None:
         return None

@@ -19,7 +19,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.value import Value
 
-# Number of rows of a step, which are 35 tiles of the core; 13 steps are one leaf (65,520 rows).
+# Number of rows of a step: 35 tiles of 144 rows, as in the C++ core. 13 steps are one leaf (65,520 rows).
 STEP_ROWS = 5_040
 
 
@@ -30,10 +30,10 @@ class ForgettingRate(Value):
     Parameters
     ----------
     decay : float, default 0.7 Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay,
-        and all earlier rows together have the remaining weight, so that both weights sum to 1. With 1, all steps have
-        equal weight; with lower values, early steps are forgotten sooner.
+        and all earlier rows together have the remaining weight, so that both weights sum to 1. With `decay=1`, all
+        steps have equal weight; with smaller values, earlier steps are forgotten sooner.
     half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row is halved
-        or lower. Set `half_life` for data whose distribution drifts. Keep None if all rows come from the same
+        or lower. Set `half_life` if the distribution of the data drifts. Keep None if all rows come from the same
         distribution.
 
     Raises
@@ -65,13 +65,13 @@ class ForgettingRate(Value):
 
         Parameters
         ----------
-        total_weight : total weight of all rows up to the end of this step, as a multiple of the weight of a full step;
-            at least 1.
-        step_weight : weight of the rows of this step, as a multiple of the weight of a full step.
+        total_weight : total weight of all rows up to the end of this step, divided by the weight of a full step: at
+            least 1.
+        step_weight : weight of the rows of this step, divided by the weight of a full step.
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # at 1, the rows are too light to change the sums
+        )  # at 1, the weight of the rows is too small to change the sums
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay
@@ -93,7 +93,7 @@ def online_step(
     The new sums are (1 − γ) S + γ s, with earlier sums S and sums s of the new rows; `log_decay_factor` is log(1 − γ),
     from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The moments that the
     covariance structure needs must not depend on its covariances. A component that degenerates keeps its mean and
-    covariance only in this step, because later rows may belong to it.
+    covariance in this step, but is not frozen, because later rows may belong to it.
     """
     new = moments_per_weight(source, engine, model)
     sums = new.scaled(-expm1(log_decay_factor)) + sums.scaled(exp(log_decay_factor))

@@ -1,4 +1,4 @@
-"""Trimmed EM, in which every step leaves out the least probable rows."""
+"""Trimmed EM, in which every step leaves out the least probable rows of the data."""
 
 from typing import TYPE_CHECKING
 

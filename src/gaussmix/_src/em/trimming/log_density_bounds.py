@@ -13,7 +13,7 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-# Maximum fraction of a row's density that may belong to components without a bound, which are far from the row.
+# Components that are far from a row have no bound; they contribute at most this fraction to the density of the row.
 MAX_UNBOUNDED_FRACTION = 1e-6
 
 
@@ -22,9 +22,10 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
 
     The result is None if there is no useful bound. Let r = ‖W (x − μ)‖ be the distance of a row from a component before
     the step. The distance after the step is at most a r + b, with a = ‖W' W⁻¹‖ and b = ‖W' (μ − μ')‖. Hence, log p(x,
-    k) decreases by at most D(r), which increases with r. Define R by R² / 2 = largest log scale − log p(x) + log K −
-    log `MAX_UNBOUNDED_FRACTION`. Components with r > R contribute at most the fraction `MAX_UNBOUNDED_FRACTION` to
-    p(x). For all other components, log p(x, k) decreases by at most D(R), and therefore log p(x) does, too.
+    k) decreases by at most a function D(r), which increases with r. Define R by R² / 2 = largest `log_scale` of
+    `Parameters` − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R contribute at most the
+    fraction `MAX_UNBOUNDED_FRACTION` to p(x). For all other components, log p(x, k) decreases by at most D(R).
+    Therefore, log p(x) also decreases by at most about D(R).
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:

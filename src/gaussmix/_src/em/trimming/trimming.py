@@ -42,7 +42,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-# Rows whose lower bound is less than this many nats above the last cutoff are evaluated.
+# A row is evaluated if the lower bound on its log density is less than this many nats above the last cutoff.
 CUTOFF_MARGIN = 0.5
 # If a larger fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
 MAX_EVALUATED_LEAF_FRACTION = 0.5
@@ -55,11 +55,11 @@ MAX_REFINED_STARTS = 3  # number of best starts from which a longer EM run is ma
 
 
 class TrimmingRule(NamedTuple):
-    """Rule that determines which rows a pass keeps, and with what weight.
+    """Rule that determines which rows a pass keeps, and their weights in the pass.
 
     Parameters
     ----------
-    cutoff : log density, nats, below which rows are left out.
+    cutoff : log density, in nats, below which rows are left out.
     tie_upper : upper limit of ties: rows with a log density from `cutoff` to `tie_upper` are tied.
     tie_fraction : fraction of its weight that each tied row keeps. All tied rows keep the same fraction, so that the
         order of the rows does not matter.
@@ -81,8 +81,9 @@ def find_trimming_rule(
 ) -> TrimmingRule | None:
     """Find the rule that leaves out the least probable rows with a total weight of `trimmed_weight`.
 
-    The row at the cutoff keeps a part of its weight, so that the total is exact. The result is None if the cutoff is
-    outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this range.
+    The row at the cutoff keeps a part of its weight, so that exactly this weight is left out. The result is None if the
+    cutoff is outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this
+    range.
     """
     tie = 2 * CUTOFF_ROUNDING
     nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
@@ -93,12 +94,12 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    # Without weights, sums are counts, which are exact.
+    # Without weights, the sums are numbers of rows, which are exact.
     if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    # With weights, sums are computed in one more pass, because a resumed fit finds the cutoff in other steps and must
-    # get the same bits.
+    # With weights, sums are computed in one more pass, because a resumed fit, which finds the cutoff in other steps,
+    # must get bit-identical results.
     else:
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
@@ -112,7 +113,7 @@ def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: flo
 
 
 class TrimmedSource(Source):
-    """Source that wraps another source. Each pass with parameters leaves out the least probable rows.
+    """Source that wraps another source. Each pass with parameters of a mixture leaves out the least probable rows.
 
     The omitted rows have the fraction `fraction` of the total row weight. Passes without parameters, and all methods
     other than `map_merge`, use all rows.
@@ -130,7 +131,7 @@ class TrimmedSource(Source):
 
     @property
     def whole(self) -> None:
-        """Return None, because a block does not store which rows are left out."""
+        """Return None, because a single block with all rows could not leave out rows."""
         return None
 
     def collect(self, kind: type[F]) -> F:
@@ -139,7 +140,7 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        # With an anchor, engines do not use the scatter of all rows, which would include omitted rows.
+        # If `anchor` is given, engines do not use the scatter of all rows, which would include omitted rows.
         if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
@@ -156,7 +157,7 @@ class TrimmedSource(Source):
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """Find the trimming rule and the log densities of a pass with these parameters.
+        """Find the trimming rule and log densities for a pass with these parameters.
 
         If the log densities under the previous parameters are stored, only those rows are evaluated whose log density
         may now be below the cutoff (`em.trimming.log_density_bounds`). If rows have missing values or measurement
@@ -189,7 +190,7 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """Task that computes the log densities of a leaf's rows, nats; those above `exact_below` may be lower bounds.
+    """Task that computes the log densities of a leaf's rows; values above `exact_below` may be lower bounds.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """Log densities of a leaf's rows, (n_rows,), nats. Values above `exact_below` may be lower bounds."""
+    """Log densities of a leaf's rows, (n_rows,), in nats. Values above `exact_below` may be lower bounds."""
 
     step: int
     exact_below: float
@@ -239,7 +240,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step."""
+    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step task."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -279,7 +280,7 @@ class _TrimmedStep:
         return _TrimmingState()
 
     def sizes(self, n_features: int) -> tuple[int, int, int]:
-        """Return the sizes of the step task, with doubled bytes because parameters are sent twice."""
+        """Return the sizes of the step task, with the bytes doubled, because the parameters are sent twice."""
         task, node, n_components = self.task.sizes(n_features)
         return 2 * task, node, n_components
 
@@ -297,12 +298,12 @@ def _reweight_rows(
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
-    """Return the log density, nats, below which a pass leaves rows out, or None without trimming."""
+    """Return the log density, in nats, below which a pass leaves rows out, or None without trimming."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
-    """Return the width of the middle three quarters of each feature, (n_features,), data units; 0 if constant.
+    """Return the width of the middle three quarters of each feature, (n_features,), in data units; 0 if constant.
 
     If the middle three quarters are a single number, the width is the standard deviation.
     """
@@ -327,7 +328,7 @@ class RowTrimming:
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean, with spheres as wide as the data, so that trimming ignores units."""
+        """Assign each row to the nearest mean, with spheres as wide as the data, so that units do not matter."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(
@@ -339,13 +340,13 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """Choose the initial partition of a trimmed fit: the best of the named start and of random starts.
+        """Choose the initial partition of a trimmed fit: the best of the initialisation `name` and of random starts.
 
         Because outliers may spoil a single start, many starts are compared by EM runs. As in R's tclust, EM makes few
         steps from each start, and many steps from the best starts. In these runs, all components share one variance per
-        feature, because the likelihood would otherwise be unbounded at single rows. With 10 % outliers and 4
-        components, two of three starts from random rows contain no outlier. Features are divided by their widths, so
-        that units do not matter.
+        feature, because the likelihood would otherwise be unbounded at single rows. For example, with 10 % outliers and
+        4 components, two thirds of the starts from random rows contain no outlier. Features are divided by their
+        widths, so that units do not matter.
         """
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)

@@ -1,1 +1,1 @@
-"""The difference between the log-likelihood and the lower bound that truncated EM maximises."""
+"""The difference between the log-likelihood and the lower bound (free energy) that truncated EM maximises."""

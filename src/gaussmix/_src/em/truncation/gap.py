@@ -24,7 +24,7 @@ MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time, 32 MB
 
 @dataclass(frozen=True, eq=False)
 class GapTask:
-    """Task that sums, over sampled rows, the log density minus the log density of the candidate components only.
+    """Task that sums, over sampled rows, log p(x) minus the log density under the candidate components only.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class GapTask:
         return total
 
     def _gaps(self, rows: Block, candidates: Any) -> Array:
-        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, nats."""
+        """Return log Σ_k p(x, k) − log Σ_{k ∈ candidates} p(x, k) for each row, in nats."""
         engine, K = self.engine.complete_engine, len(self.parameters.means)
         joint = engine.component_log_density(rows, self.parameters)
         if self.parameters.log_background > -np.inf:

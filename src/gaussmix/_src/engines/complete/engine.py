@@ -1,4 +1,4 @@
-"""The engine for complete rows, which plans a step, prepares arrays and calls the C++ core."""
+"""The engine for complete rows, which prepares the arguments of each step and calls the C++ core."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 
-PANEL_SIZE = 4  # number of values to whose multiples the core pads its arrays
+PANEL_SIZE = 4  # the core pads arrays to a multiple of this number of values
 LOG_DENSITY, RESPONSIBILITIES, COMPONENTS, LABELS = range(4)  # codes of the outputs of `Target.evaluate`
 _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_responsibilities, LABELS: joint_labels}
 
 
 @dataclass(frozen=True)
 class OrderedContext(PassContext):
-    """Facts about all rows that a step needs, and in `ordering` the order in which the next pass visits rows."""
+    """Facts about all rows that a step needs, and the order in which the next pass visits rows (`ordering`)."""
 
     ordering: RowOrdering = field(default_factory=RowOrdering)
 
@@ -62,7 +62,7 @@ class CompleteState(BlockState):
 
 
 class StepPlan(NamedTuple):
-    """Arguments for the core in one step.
+    """Arguments for the C++ core in one step.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    # `sum` would add the features in a different order, and round differently.
+                    # `sum` would add the features in a different order, with other rounding errors.
                     second = np.add.accumulate(second, axis=1)[:, -1]
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
@@ -166,7 +166,7 @@ class CompleteEngine(CoreRuns):
     def _sum_leaves(
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
-        """Sum leaf by leaf, with accurate sums for far rows, so that far rows change no bit of other leaves' sums."""
+        """Sum leaf by leaf, accurately for far rows, so that far rows do not change the sums of other leaves."""
         from gaussmix._src.engines.complete import distant  # imported here because few fits need it
 
         tree, n_active = Tree[BlockMoments](), 0.0
@@ -185,7 +185,7 @@ class CompleteEngine(CoreRuns):
         return tree.total, n_active
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
-        """Return each row's most probable component, with the same result as a pass with these parameters."""
+        """Return each row's most probable component, with the same result as `step` with these parameters."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
             block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
@@ -203,8 +203,8 @@ class CompleteEngine(CoreRuns):
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # The core returns padded panels: z and products of each component (or all z, all products), then
-        # responsibilities.
+        # The core returns scores in padded groups: z and products of each component (or if W is shared, all z, then all
+        # products), and then the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
@@ -231,12 +231,12 @@ class CompleteEngine(CoreRuns):
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # a single call also shows whether rows are far
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call returns labels and shows if rows are far
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
         best: NDArray[np.int64] = self._evaluate(block, parameters, LABELS)
-        best = best.view(np.int64)  # the core returns C++'s long long, which NumPy may not print as int64
+        best = best.view(np.int64)  # from C++'s `long long`, which NumPy may not print as int64
         return correct_distant_rows(best, block, parameters, self.log_density)
 
     def draw(
@@ -274,10 +274,10 @@ def _plan_step(
     anchor: Array | None,
     context: OrderedContext,
 ) -> StepPlan:
-    """Choose the origin and the anchor of a step. The choice does not depend on the values in the block."""
+    """Choose the origin and the reference points (anchor) of a step, independently of the values in the block."""
     shape = n_components, block.rows.shape[1]
     second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
-    if second is Second.NONE:  # without second moments, every anchor is equally accurate
+    if second is Second.NONE:  # first moments are as accurate about any anchor
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
@@ -286,7 +286,7 @@ def _plan_step(
     each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # then the components do not have the scatter of all rows
+    has_background = parameters.log_background > -np.inf  # then components do not have the scatter of all rows
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:

@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 class PackedMixture(NamedTuple):
     """Parameters of a mixture as four arguments of `Target.step` and `Target.evaluate`.
 
-    `factors` has one whitening factor per component, or a single factor if the core whitens each row only once.
+    `factors` has one whitening factor per component, or a single one if each row is whitened once for all components.
     """
 
     log_scale: Array
@@ -48,7 +48,7 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
 
 
 def pack_parameters(parameters: Parameters, whiten_once: bool = False) -> PackedMixture:
-    """Convert parameters for the core, with one factor per component, or if `whiten_once` with the shared factor."""
+    """Convert parameters for the C++ core: one factor per component, or only the shared factor if `whiten_once`."""
     whitening, means = parameters.whitening, np.ascontiguousarray(parameters.means)
     factors = whitening.factors if whiten_once else repeat_factors(whitening, len(means))
     return PackedMixture(parameters.log_scale, means, int(whitening.factor_shape), factors)
@@ -62,7 +62,7 @@ def repeat_factors(whitening: Whitening, n_components: int) -> Array:
 
 
 def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
-    """Return B_kᵀ for each component, (n_components, n_features, n_projected), or None without a projection."""
+    """Return B_kᵀ for each component, (n_components, n_features, n_projected); None if there is no projection."""
     if spec.projection is None:
         return None
     each = np.broadcast_to(spec.projection, (n_components, *spec.projection.shape[1:]))
@@ -70,6 +70,6 @@ def repeat_projection(spec: MomentSpec, n_components: int) -> Array | None:
 
 
 def placeholder_parameters(anchor: Array) -> PackedMixture:
-    """Return placeholder parameters for `AssignmentRule.ASSIGNMENT`, because the core does not read them then."""
+    """Return placeholder parameters, which the core does not read under `AssignmentRule.ASSIGNMENT`."""
     n = len(anchor)
     return PackedMixture(np.zeros(n), np.zeros(anchor.shape), int(FactorShape.SPHERICAL), np.ones(n))

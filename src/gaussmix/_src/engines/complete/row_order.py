@@ -2,7 +2,7 @@
 
 If rows of the same component are visited together, the core can skip other components for all these rows
 (docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
-for all blocks at once, from counts over all blocks. Bounds on distances change no bit.
+for all blocks at once, from counts over all blocks. Skipping components by means of bounds gives bit-identical results.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from gaussmix._src.numerics.core import core, native_target
 Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
-# A pass with fewer multiply-adds than this takes at most about a millisecond, and a different order of the rows would
-# not make it faster. The core may then make many steps in one call, and also in some longer passes
+# A pass with fewer multiply-adds than this takes at most about a millisecond and would not be faster in a different
+# order of the rows. Therefore, the C++ core makes many such passes in one call, and also some longer passes
 # (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share their bounds on distances
@@ -32,15 +32,14 @@ MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB
 MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels have two bytes
 
 # Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
-# is multiplied by ORDERED_PAIR_COST, because a group of rows contains rows of several components. Each row costs
-# ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must be compared. Rows are
-# visited by component if this takes less than MAX_ORDERED_WORK_RATIO times the work in the order of the data.
+# is multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
+# components. Each row costs ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must
+# be compared. Rows are visited by component if the work is below MAX_ORDERED_WORK_RATIO times the work in data order.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-MIN_ROWS_PER_FEATURE = 8  # with fewer rows, computing how far components moved takes longer than bounds save
-# A new order replaces the old one only if it reduces the number of groups with rows of several components by more than
-# this fraction of all groups.
+MIN_ROWS_PER_FEATURE = 8  # with fewer rows, updating the bounds takes longer than they save
+# A new order is used only if the fraction of groups with rows of several components decreases by more than this.
 MAX_MIXED_FRACTION = 0.1
 
 
@@ -62,24 +61,24 @@ class RowPass(NamedTuple):
     component_motion: NDArray[np.float32] | None = None
 
     def for_leaves(self, rows: slice) -> RowPass:
-        """Return the order and labels of the given rows, but no bounds, because these exist only for whole blocks."""
+        """Return the order and labels of the given rows, but no bounds, which exist only for whole blocks."""
         order = None if self.order is None else self.order[rows]
         return RowPass(order, None if self.labels is None else self.labels[rows])
 
 
 def can_skip_components(whitening: Whitening) -> bool:
-    """Return whether the core can skip components: factors must be neither shared nor of low rank."""
+    """Return whether the core can skip components: whitening factors must be neither shared nor of low rank."""
     return not whitening.is_shared and whitening.factor_shape is not FactorShape.LOW_RANK
 
 
 class PassCounts(NamedTuple):
-    """Counts over all rows of one pass, which decide the order of the rows in the next pass.
+    """Counts over all rows of one pass, from which the order of the rows in the next pass is chosen.
 
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
     old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
-    new_label_changes : number of label changes from row to row if the rows were sorted by the labels of this pass.
+    new_label_changes : number of such rows if the rows were sorted by the labels of this pass.
     """
 
     n_active: float
@@ -87,19 +86,19 @@ class PassCounts(NamedTuple):
     new_label_changes: int = 0
 
     def prefers_new_order(self, n_rows: int) -> bool:
-        """Return whether sorting by the new labels clearly reduces the number of groups with several components."""
+        """Return whether sorting by the new labels would clearly reduce the groups with rows of several components."""
         return self.old_label_changes > self.new_label_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
 class RowOrdering(NamedTuple):
-    """Choice of the order in which the next pass visits rows. The choice is the same for all blocks of a source.
+    """Choice of the order in which the next pass visits rows. All blocks of a source have the same choice.
 
     The order depends only on the rows of each leaf and on `label_mixture`, so that a lost order can be computed again.
 
     Parameters
     ----------
-    label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. With
-        None, rows are visited in the order of the data.
+    label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. If
+        it is None, rows are visited in the order of the data.
     n_passes : number of finished passes.
     writes_labels : whether the next pass stores the label of each row.
     """
@@ -120,7 +119,7 @@ class RowOrdering(NamedTuple):
 
 @dataclass(eq=False)
 class RowOrderCache:
-    """Order and bounds that are stored with a block. If this cache is lost, no bit of the results changes.
+    """Order and bounds that are stored with a block. If this cache is lost, the results are still bit-identical.
 
     Parameters
     ----------
@@ -130,9 +129,9 @@ class RowOrderCache:
     n_rows: int
     n_components: int
     n_features: int
-    # Order that the next pass will probably use, after the mixture that labelled the rows for this order.
+    # The mixture that labelled the rows, and the order by these labels, which the next pass will probably use.
     _order: tuple[PackedMixture, NDArray[np.uint16]] | None = None
-    # Bounds, the mixture that labelled the rows for their order, and the mixture for which the bounds hold.
+    # Bounds, the mixture that labelled the rows when they were ordered, and the mixture for which the bounds hold.
     _bounds: tuple[NDArray[np.float32], PackedMixture, PackedMixture] | None = None
 
     @property
@@ -143,7 +142,7 @@ class RowOrderCache:
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
-        bounds, self._bounds = self._bounds, None  # an interrupted pass must leave no bounds
+        bounds, self._bounds = self._bounds, None  # an interrupted pass must not leave bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:
@@ -215,5 +214,5 @@ def _count_label_changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) 
 
 @lru_cache(maxsize=64)
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
-    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20."""
+    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20 of them."""
     return native_target().work_per_row(factor_shape, n_components, n_features)

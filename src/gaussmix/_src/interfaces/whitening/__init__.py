@@ -1,1 +1,1 @@
-"""Factors W_k with Σ_k⁻¹ = W_kᵀ W_k, by their shape."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k; one class for each shape of factors."""

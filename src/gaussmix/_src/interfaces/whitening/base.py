@@ -1,4 +1,4 @@
-"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step needs covariances in the form of W_k."""
+"""Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k. An E-step uses covariances in this form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FactorShape(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Whitening(ABC):
-    """Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k: one per component, or one for all components.
+    """Whitening factors W_k with Σ_k⁻¹ = W_kᵀ W_k: one for each component, or one for all components.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class Whitening(ABC):
     def whiten_change(self, components: Indices, reference: int, offsets: Array) -> Array:
         """Return (W_k − W_r) u for each row u of `offsets` (n_rows, n_features).
 
-        `components` (n_rows,) has a component k for each row, and r is `reference`.
+        `components` (n_rows,) contains the component k of each row, and r is the component `reference`.
         """
         return replace(self, factors=self.take(components).factors - self.factor(reference)).whiten_each(offsets)
 
     def take(self, components: Sequence[int] | Indices) -> Self:
-        """Return the whitening of the given components. A shared factor returns `self`."""
+        """Return the whitening factors of the given components; `self` if the factor is shared."""
         return self if self.is_shared else replace(self, factors=self.factors[np.asarray(components, dtype=np.intp)])
 
     def bound_whitened(self, offsets: Array) -> Array:

@@ -32,7 +32,7 @@ class DiagonalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array) -> DiagonalWhitening:
-        """Compute factors from variances (n, n_features), data units², which must all be positive."""
+        """Compute factors from variances (n, n_features), in data units², which must all be positive."""
         factors = inverse_root(variances)
         return cls(factors, log(factors).sum(axis=1))
 
@@ -50,7 +50,7 @@ class SphericalWhitening(ElementWise):
 
     @classmethod
     def from_variances(cls, variances: Array, n_features: int) -> SphericalWhitening:
-        """Compute factors from variances (n,), data units², which must all be positive."""
+        """Compute factors from variances (n,), in data units², which must all be positive."""
         factors = inverse_root(variances)
         return cls(factors, n_features * log(factors))
 

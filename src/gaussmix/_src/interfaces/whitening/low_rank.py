@@ -21,19 +21,19 @@ class LowRankWhitening(Whitening):
     The singular value decomposition diag(w) Λ = U diag(s) Vᵀ gives Σ = diag(w)⁻¹ (I + U s² Uᵀ) diag(w)⁻¹. Therefore, F
     = U C^½ with C = I − (I + s²)^(−½). The columns of F are orthogonal, and the diagonal of C contains the squared
     norms of these columns. Whitened rows are z − F (Fᵀz) with z = w u. The squared norm is computed after this
-    subtraction, because a difference of squared norms would lose precision if s is large.
+    subtraction, because a difference of two squared norms would lose precision if s is large.
     """
 
     factor_shape: ClassVar[FactorShape] = FactorShape.LOW_RANK
 
     @classmethod
     def from_loadings(cls, loadings: Array, roots: Array, directions: Array, spread: Array) -> LowRankWhitening:
-        """Compute factors from loadings Λ (n, n_features, n_factors), data units, and w, U and s from `spectrum`.
+        """Compute factors from loadings Λ (n, n_features, n_factors), in data units, and from w, U and s of `spectrum`.
 
         Raises
         ------
         SingularCovarianceError : for some feature j, Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε). The same limit applies to covariance
-            matrices. The error lists the components.
+            matrices. The error contains the indices of the components.
         """
         stretch = np.sqrt(1.0 + spread**2)
         growth = 1.0 + ((loadings * roots[..., None]) ** 2).sum(axis=2)  # Σ_jj / ψ_j
@@ -106,19 +106,19 @@ def _shrunk(rows: Array, directions: Array) -> Array:
 def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]:
     """Decompose loadings that are divided by the noise: diag(w) Λ = U diag(s) Vᵀ with w = ψ^(−½).
 
-    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits on every processor.
+    The columns are rotated by Jacobi's method, whose sums have a fixed order and the same bits everywhere.
 
     Parameters
     ----------
-    loadings : loadings Λ, (n, n_features, n_factors), data units.
-    noise : noise variances ψ, (n, n_features), data units².
+    loadings : loadings Λ, (n, n_features, n_factors), in data units.
+    noise : noise variances ψ, (n, n_features), in data units².
 
     Returns
     -------
     roots : w, (n, n_features).
     directions : matrices U with orthonormal columns, (n, n_features, n_factors). If s is 0, the column is zeros.
-    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction in
-        multiples of the noise.
+    spread : singular values s in descending order, (n, n_factors): the standard deviations along each direction divided
+        by the standard deviations of the noise.
     rotation : matrices V with orthonormal columns, (n, n_factors, n_factors).
 
     Raises
@@ -132,12 +132,12 @@ def spectrum(loadings: Array, noise: Array) -> tuple[Array, Array, Array, Array]
     if not usable.all():
         raise SingularCovarianceError(np.flatnonzero(~usable))
     rotation = np.broadcast_to(np.eye(scaled.shape[2]), (len(scaled), *2 * scaled.shape[2:]))
-    for _ in range(2):  # the second round removes rounding errors of large columns from small columns
+    for _ in range(2):  # round 2 removes rounding errors of large columns from small ones
         axes = principal_axes(einsum("kdq,kdr->kqr", scaled, scaled))[1]
         scaled, rotation = (einsum("kdq,kqr->kdr", scaled, axes), einsum("kqr,krs->kqs", rotation, axes))
     spread = np.sqrt((scaled**2).sum(axis=1))
     directions = scaled / np.where(spread > 0, spread, 1.0)[:, None, :]
-    for following in range(1, directions.shape[2]):  # makes small columns orthogonal to large columns
+    for following in range(1, directions.shape[2]):  # make smaller columns orthogonal
         larger, small = directions[..., :following], directions[..., following]
         small -= einsum("kdq,kq->kd", larger, einsum("kdq,kd->kq", larger, small))
     return roots, directions, spread, rotation

@@ -13,7 +13,7 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 
-COMPONENTS = 2  # code of the output log p(x, k) of `Target.evaluate`
+COMPONENTS = 2  # requests log p(x, k) as output of `Target.evaluate`
 
 
 class TriangularWhitening(Whitening):
@@ -23,12 +23,13 @@ class TriangularWhitening(Whitening):
 
     @classmethod
     def from_covariances(cls, covariances: Array) -> TriangularWhitening:
-        """Compute factors from covariance matrices (n, n_features, n_features), data units².
+        """Compute factors from covariance matrices (n, n_features, n_features), in data units².
 
         Raises
         ------
         SingularCovarianceError : some covariance matrix is not positive definite in float64, or has a variance below
-            the smallest number that float64 stores with full precision. The error lists the components.
+            the smallest number that float64 stores with full precision. The error contains the indices of the
+            components.
         """
         factors, log_abs_det, failed = factorise(covariances)
         variances = np.diagonal(covariances, axis1=1, axis2=2)
@@ -46,7 +47,7 @@ class TriangularWhitening(Whitening):
     def total_squares(self, vectors: Array) -> Array:
         """Return, for each factor W_k, the sum of |W_k v|² over the rows v of `vectors` (n_vectors, n_features)."""
         n_factors, n_features = self.factors.shape[:2]
-        # With constants of 0, log densities are −½ |W_k v|².
+        # If all `log_scale` are 0, log densities are −½ |W_k v|².
         leading = np.zeros(n_factors), np.zeros((n_factors, n_features)), int(self.factor_shape)
         factors = np.ascontiguousarray(self.factors)
         return np.asarray(-2.0 * native_target().evaluate(vectors, None, *leading, factors, COMPONENTS, 1).sum(axis=0))

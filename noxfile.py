@@ -222,10 +222,10 @@ def clusters(session: nox.Session) -> None:
 
 @nox.session
 def devices(session: nox.Session) -> None:
-    """Test rows in PyTorch's tensors on the processor; PyTorch takes up to 6 GB."""
-    install(session, "test", "torch")
+    """Test rows in arrays of PyTorch and JAX on the processor; PyTorch takes up to 6 GB."""
+    install(session, "test", "torch", "jax")
     session.run("pytest", "-n", "0", "--all", "tests/laws/test_device.py", "tests/mixture/test_torch_module.py")
-    session.run("pytest", "-n", "0", "--all", "tests/sklearn_suite", "tests/estimators/test_torch_rows.py")
+    session.run("pytest", "-n", "0", "--all", "tests/sklearn_suite", "tests/estimators/test_device_libraries.py")
 
 
 # Packages that fit scikit-learn's mixtures, and the arguments of pytest for their tests. The source distributions of

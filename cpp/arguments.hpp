@@ -1,5 +1,5 @@
-// Checks the arguments that Python passes and turns them into the views that the kernels read. Every error message
-// names the argument that is wrong.
+// Checks the arguments that Python passes, and converts these arguments to the views that the kernels read. Every error
+// message names the argument that is wrong.
 #pragma once
 #include <nanobind/nanobind.h>
 
@@ -49,7 +49,7 @@ AssignmentView view_assignment(const Assignment& assignment, const Shape& shape,
 // Checks the shapes of the means and of the whitening factors, and sets `shape.is_shared`.
 ParametersView view_gaussians(const Maybe<2>& means, const Factors& factors, Shape& shape);
 
-// Checks all parameters except the anchor (the points about which moments are taken), and sets `shape.is_shared`.
+// Checks all parameters except `anchor` (the points about which moments are taken), and sets `shape.is_shared`.
 ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means, const Factors& factors, Shape& shape);
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows);
 VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,

@@ -12,8 +12,8 @@ namespace gaussmix {
 
 namespace nb = nanobind;
 
-// An array whose type appears in the stub file (.pyi) without device, memory order and flags; nanobind's own type would
-// add them.
+// An array whose type in the stub file (.pyi) mentions neither device nor memory order nor flags, unlike nanobind's own
+// array type.
 template <class... Config>
 struct Array : nb::ndarray<Config...> {
     using Base = nb::ndarray<Config...>;
@@ -29,7 +29,7 @@ using Strided = Array<const T, nb::ndim<kDimensions>..., nb::device::cpu>;
 template <class T, int... kDimensions>
 using Contiguous = Array<const T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 
-// An array that belongs to the Python caller and that the core changes in place.
+// An array that belongs to the Python caller and that the C++ core changes in place.
 template <class T, int... kDimensions>
 using Writable = Array<T, nb::ndim<kDimensions>..., nb::c_contig, nb::device::cpu>;
 

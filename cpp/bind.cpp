@@ -40,7 +40,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.projection = view_projection(projection, shape);
     parameters.log_background = log_background;
     task.prior = view_prior(log_prior, prior_indices, shape, task.rows.n_rows);
-    // `view_order` checks the range of the row indices. The caller must make sure that each index occurs once.
+    // `view_order` checks the range of the row indices. The caller must make sure that each row index occurs once.
     task.rows.order = view_order(order, shape, task.rows.n_rows);
     task.visit = view_visit(labels, bounds, motion, shape, task.rows.n_rows);
     NewMoments out(shape);

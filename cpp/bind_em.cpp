@@ -20,7 +20,8 @@ namespace gaussmix {
 
 namespace {
 
-using Letters = std::tuple<int, int, int>;  // volume, shape and orientation of an `Algebra` (mclust's letters)
+// volume, shape and orientation of an `Algebra` (the letters in mclust's model names)
+using Letters = std::tuple<int, int, int>;
 using LimitValues = std::tuple<double, double, double, double>;
 constexpr const char* kAlone = "a background must not go with a prior or incomplete rows";
 
@@ -73,7 +74,7 @@ TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>&
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};
 }
 
-// A mixture whose arrays are changed in place, and new arrays for the whitening factors of its covariances.
+// A mixture whose arrays are changed in place, with new arrays for the whitening factors of the covariances.
 struct Written {
     NewArray<double> factors, log_abs_det;
     MixtureView view;
@@ -103,7 +104,7 @@ Result<double> joined(const std::vector<Values>& each) {
     return released(all);
 }
 
-// Tuple of the fields of engines.calls.PackedPrior, in the same order.
+// Tuple of the fields of engines.calls.PackedPrior, in the order of that class.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -122,7 +123,7 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
                            log_normaliser, row_weight, unit,         is_of_point};
 }
 
-// Pair: a flag that is true if rows have missing values or measurement errors, and the measurement errors.
+// Pair of a flag and the measurement errors; the flag is true if rows have missing values or measurement errors.
 using Incompleteness = std::tuple<bool, Error>;
 
 ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsView& rows) {
@@ -132,7 +133,7 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
                       rows.n_rows);
 }
 
-// Log-likelihood and objective before each step, whitening factors of the covariances, and log |det| of each factor.
+// Log-likelihood and objective before each EM step, whitening factors of the covariances, and log |det| of each factor.
 using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>>;
 
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
@@ -236,7 +237,7 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     return std::apply(join, acceptance);
 }
 
-// Tuple of the fields of engines.calls.SearchSettings, in the same order.
+// Tuple of the fields of engines.calls.SearchSettings, in the order of that class.
 using Searched =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
                std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
@@ -272,8 +273,9 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Whether the core could make the search (if not, Python must); the number of rows and the log-likelihood at the
-// beginning of each ascent, concatenated; the number of moves that were tried, and of moves that were kept.
+// Whether the C++ core could make the search (if not, the Python code must); the number of rows and the log-likelihood
+// at the beginning of each search run, concatenated; the number of moves that were tried; the number of moves that were
+// kept.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
 // Returns views of the weighted rows and of a mixture's covariance structure for a split-and-merge search.
@@ -356,8 +358,8 @@ GroupsView view_groups(const Rows& rows, const RowWeight& row_weight, const std:
     return groups;
 }
 
-// Results of all groups: weights, means, covariances, whitening factors and their log |det|, ridges, numbers of steps,
-// convergence flags, log-likelihoods, objectives, and a summary of each search.
+// Results of all groups of rows: weights, means, covariances, whitening factors and their log |det|, ridges, numbers of
+// steps, convergence flags, log-likelihoods, objectives, and a summary of each split-and-merge search.
 using FitsResult =
     std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<double>, Result<double>,
                Result<std::int64_t>, Result<bool>, Result<double>, Result<double>, Result<double>>;

@@ -66,7 +66,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    constexpr int kThreads = 1;  // more threads are hardly faster
+    constexpr int kThreads = 1;  // with more threads, the functions are hardly faster
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });

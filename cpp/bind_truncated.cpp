@@ -18,7 +18,7 @@ using Candidates = Writable<std::int32_t, 2>;
 using Neighbours = Contiguous<std::int32_t, 2>;
 using TruncatedResult = std::tuple<double, Result<double>, Result<double>, std::optional<Result<double>>, double>;
 
-// Checks that all values are component indices. If `least` is -1, the value -1 (no component) is allowed, too.
+// Checks that all values are component indices. If `least` is -1, the value -1 (no component) is also allowed.
 void check_components(const std::int32_t* values, std::size_t count, Index n_components, const char* message,
                       std::int32_t least = -1) {
     const auto is_sound = [=](std::int32_t k) { return k >= least && k < n_components; };

@@ -8,9 +8,9 @@
 
 namespace gaussmix {
 
-// Memory that is aligned to cache lines and not initialised, so that the first thread to touch a large block is the
-// thread that uses it. Each thread caches a few small blocks, because an EM step on few rows needs five blocks and
-// would otherwise spend a tenth of its time in the allocator.
+// Memory that is aligned to cache lines and not initialised, so that a large block is first touched by the thread that
+// uses this block. Each thread caches a few small blocks, because an EM step on few rows needs five blocks and would
+// otherwise spend a tenth of its time in the allocator.
 class Buffer {
 public:
     explicit Buffer(Index bytes) : data_(piece_cache().take(bytes), Delete{room_for(bytes)}) {}
@@ -23,7 +23,7 @@ private:
     // sizes of the smallest and of the largest block that is cached
     static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;
 #ifdef GAUSSMIX_KEEPS_NO_MEMORY
-    static constexpr Index kMaxPieces = 0;  // without a cache, sanitizers see every access outside a block
+    static constexpr Index kMaxPieces = 0;  // no cache, so that sanitizers detect every access outside a block
 #else
     static constexpr Index kMaxPieces = 16;
 #endif

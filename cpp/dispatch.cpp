@@ -35,7 +35,7 @@ namespace {
 
 // Returns the highest x86-64 level that both the processor and the operating system support: 1, 3 (AVX2, FMA) or 4
 // (AVX-512). The function reads cpuid itself, because some linkers do not find the symbols that __builtin_cpu_supports
-// needs. Every bit is checked, because a virtual machine may hide any single extension.
+// needs. The bit of every extension is checked, because a virtual machine may hide any single extension.
 int x86_64_level() {
     struct Registers {
         unsigned a = 0, b = 0, c = 0, d = 0;
@@ -53,7 +53,7 @@ int x86_64_level() {
                        has(more.b, {3, 5, 8}) &&              // BMI, AVX2, BMI2
                        has(extended.c, {5});                  // lzcnt
     if (!is_v3) return 1;
-    unsigned saved = 0, high = 0;  // bits of the registers that the operating system saves
+    unsigned saved = 0, high = 0;  // bits for the kinds of registers that the operating system saves
     asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if (!has(saved, {1, 2})) return 1;
 #ifdef __APPLE__  // macOS enables the AVX-512 registers only when they are first used

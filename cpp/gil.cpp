@@ -10,12 +10,13 @@ namespace {
 
 std::atomic<int> n_requests = 0;
 std::atomic<bool> has_ended = false;
-std::thread::id ending_thread;  // written before `has_ended` is set
+std::thread::id ending_thread;  // written before `has_ended` is set to true
 
 }  // namespace
 
 GilRequest::GilRequest() {
-    // before `has_ended` is read: either it is read as true here, or `end_gil_requests` waits for this thread
+    // The count is raised before `has_ended` is read, so that either this thread reads true, or `end_gil_requests`
+    // waits for this thread.
     ++n_requests;
     if (!has_ended || std::this_thread::get_id() == ending_thread) return;
     --n_requests;
@@ -28,9 +29,9 @@ void end_gil_requests() {
     if (has_ended) return;
     ending_thread = std::this_thread::get_id();
     has_ended = true;
-    const ReleasedGil released;  // released, because pending requests need the GIL
-    // The wait is limited, because in a process that was forked during a request, the requesting thread does not exist,
-    // so that its request never ends.
+    const ReleasedGil released;  // releases the GIL for the pending requests
+    // The wait is limited, because a request never ends if the process was forked during the request: the requesting
+    // thread does not exist in the new process.
     for (int attempt = 0; attempt < 1000 && n_requests > 0; ++attempt) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }

@@ -38,7 +38,8 @@ class AcquiredGil {
     const nanobind::gil_scoped_acquire acquire_;
 };
 
-// Prevents all threads except the calling one from requesting the GIL, and waits at most a second for pending requests.
+// Prevents all threads except the calling thread from requesting the GIL, and waits at most a second for pending
+// requests.
 void end_gil_requests();
 
 }  // namespace gaussmix

@@ -15,8 +15,8 @@ struct Patterns {
 };
 
 // Sums moments of the true rows, i.e. rows without missing values and errors. The moments are computed from the
-// conditional means and covariances of the true rows, given the observed values. Passes over the same rows may share
-// `patterns`, which the first pass fills. Returns false if interrupted.
+// conditional means and covariances of the true rows, given the observed values. Several passes over the same rows may
+// use the same `patterns`, which the first pass fills. Returns false if interrupted.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 

@@ -1,6 +1,6 @@
 // Types of the interface between the kernels, which are compiled once per instruction set, and the rest of the core.
-// The interface consists of plain enumerators, pointers and sizes. These types own no memory and instantiate no
-// templates of `std`.
+// All types of the interface are plain structs of enumerators, pointers and sizes, which own no memory and instantiate
+// no templates of `std`.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,8 +20,8 @@ using Index = std::ptrdiff_t;
 // the best time for every n_features that was measured.
 constexpr Index kTileRows = 144;
 
-// A matrix S counts as singular if rounding errors dominate its inverse: if n_features S_jj (S^-1)_jj reaches this
-// value for some j.
+// A matrix S counts as singular if rounding errors dominate its inverse, i.e. if n_features S_jj (S^-1)_jj reaches this
+// value for some feature j.
 constexpr double kMaxInflation = 0x1p49;  // 1 / (8 epsilon)
 
 // Number of rows in a group. The rows of a group are whitened together and share bounds on their distances.
@@ -36,13 +36,13 @@ enum class Rule { soft, hard, assignment };
 enum class Second { none, trace, diagonal, full, projected };
 enum class Output { log_density, responsibilities, weighted_log_density, labels, responsibilities_and_log_density };
 
-struct RowsView {  // rows are read as `row - origin`; strides count elements and may be negative
+struct RowsView {  // rows of a table; the kernels read `row - origin`; strides count elements and may be negative
     const void* data;
     bool is_float32;
     Index n_rows, n_features;
     Index row_stride, column_stride;
     const double* origin;  // (n_features,), or null for zero
-    // (n_rows,), for each visited row, its index within its leaf; null: rows are visited in order
+    // (n_rows,), the index of each visited row within the row's leaf; null: rows are visited in order
     const std::uint16_t* order;
 };
 
@@ -55,7 +55,8 @@ struct RowWeightView {  // weights of rows; with null data every weight is 1
     Index stride;
 };
 
-// given responsibilities: one pointer is set for Rule::assignment; for other rules both are null
+// given labels or responsibilities: with Rule::assignment one of the two pointers is set; with other rules both are
+// null
 struct AssignmentView {
     const std::int32_t* labels;
     const double* responsibilities;
@@ -65,9 +66,9 @@ struct AssignmentView {
 // Log prior probabilities of the components for single rows, at most 0, which are added to the log densities. If
 // `table` is null, there is no prior.
 struct PriorView {
-    const double* table;  // (n_priors, n_columns): one column per component, and an optional one for the background
+    const double* table;  // (n_priors, n_columns): one column per component, and an optional column for noise
     Index row_stride, column_stride, n_columns;
-    // (n_rows,), the table's row for each data row, -1 for no prior; null: row i of the table is for data row i
+    // (n_rows,), index in `table` for each data row, or -1 for no prior; null: entry i of `table` is for data row i
     const std::int32_t* indices;
     Index index_stride;
 };
@@ -78,11 +79,12 @@ struct ParametersView {       // log density of row x under component k: log_sca
     // Whitening factors W, in one of four layouts: (n_components,), (n_components, n_features), lower triangles, or F
     // with w as last column.
     const double* factors;
-    // (n_components, n_features), the points about which moments are taken; null for Second::none
+    // (n_components, n_features), anchors: the points about which moments are taken; null for Second::none
     const double* anchor;
     const double* projection =
-        nullptr;  // B', (n_components, n_features, n_projected), only for Second::projected; otherwise null
-    double log_background = -__builtin_inf();  // weighted log density of the background (noise), the same for every row
+        // transposed projections B', (n_components, n_features, n_projected), for Second::projected; otherwise null
+        nullptr;
+    double log_background = -__builtin_inf();  // weighted log density of the noise component, the same for every row
 };
 
 struct Shape {  // sizes and options that determine all memory layouts
@@ -91,13 +93,14 @@ struct Shape {  // sizes and options that determine all memory layouts
     bool is_shared;  // whether all components share one triangular factor
     Rule rule;
     Second second;
-    Index n_factors = 0;    // number of columns of F, only for FactorShape::low_rank
-    Index n_projected = 0;  // number of rows of B, only for Second::projected
+    Index n_factors = 0;    // number of columns of the matrix F, only for FactorShape::low_rank
+    Index n_projected = 0;  // number of rows of each projection B, only for Second::projected
 };
 
-struct VisitView {          // results that a pass leaves for the next pass over the same rows; each may be null
+struct VisitView {          // results that a pass leaves for the next pass over the same rows; each pointer may be null
     std::uint16_t* labels;  // (n_rows,), output: the most probable component of each row
-    float* bounds;  // (n_groups, n_components), bounds that the pass adapts, uses and renews: see kernels/bounds.hpp
+    // (n_groups, n_components), bounds on distances that the pass adapts, uses and renews: see kernels/bounds.hpp
+    float* bounds;
     const float* ratio;  // (n_components,), factors by which the pass first multiplies the bounds
     const float* shift;
 };
@@ -112,12 +115,12 @@ struct StepView {
 };
 
 struct TruncatedView {  // a step in which each row has few candidate components: see kernels/truncated.hpp
-    // The rule is soft or hard. Rows with the same most probable component follow each other. With Second::none, no
-    // moments are summed.
+    // The rule is soft or hard. Rows with the same most probable component follow each other. With Second::none, the
+    // step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // neighbours are tried for this many of each row's first candidates
-    Index n_tried;     // number of neighbours that a pass tries for each of these candidates
+    Index n_expanded;  // number of each row's first candidates whose neighbours may be tried
+    Index n_tried;     // number of neighbours that a pass tries for each of these first candidates
     Index first_row;
     std::int32_t* candidates;        // (n_rows, n_candidates), read and written: most probable first, filled up with -1
     const std::int32_t* neighbours;  // (n_components, n_neighbours), components near each component, filled up with -1
@@ -128,16 +131,17 @@ constexpr Index kPanelValues = 4;
 
 struct ScoresView {              // sums of products of the scores of rows: see kernels/scores.hpp
     StepView step;               // Rule::soft, Second::none
-    Second second;               // trace, diagonal or full: the products of z that belong to the scores
-    bool is_shared;              // all components have one covariance
+    Second second;               // trace, diagonal or full: which products of z = W (x - mean) belong to the scores
+    bool is_shared;              // whether all components share one covariance
     const double* means;         // (n_components, n_features)
-    const double* factors;       // W, (n_components or 1, n_features[, n_features])
-    Index n_each, n_own, n_all;  // numbers of panels: in S for each component, in c, and in S altogether
+    const double* factors;       // whitening factors W, (n_components or 1, n_features[, n_features])
+    Index n_each, n_own, n_all;  // numbers of panels (4 values each): in S for each component, in c, and in all of S
 };
 
-struct ErrorView {  // covariances of the measurement errors of rows; null data: no errors
+struct ErrorView {  // covariances of the measurement errors of rows; if `data` is null, there are no errors
     const double* data;
-    bool is_full;  // (n_rows, n_features, n_features) if full; otherwise variances, (n_rows, n_features)
+    // `data` holds matrices (n_rows, n_features, n_features) if true; variances (n_rows, n_features) if false
+    bool is_full;
     Index row_stride, stride, column_stride;
 };
 
@@ -147,29 +151,31 @@ struct IncompleteView {  // rows with missing values (NaN) or with measurement e
     RowWeightView row_weight;
     PriorView prior;
     ErrorView error;
-    // (n_rows,), for each visited row, the index of its pattern within its leaf; null if there are errors
+    // (n_rows,), for each visited row, the index of its pattern of missing values within the leaf; null if there are
+    // errors
     const std::uint16_t* pattern;
 };
 
 struct MomentsView {  // arrays to which `unpack` writes; `second` is null for Second::none
     double* log_likelihood;
-    double* n_distant;  // number of rows so far from every mean that squared distances cannot tell components apart
-    double* n_active;   // number of responsibilities that are not zero, estimated from every 16th group
+    // number of rows so far from every mean that rounded squared distances cannot tell components apart
+    double* n_distant;
+    double* n_active;  // number of responsibilities that are not zero, estimated from every 16th group
     double* mass;
     double* first;
     double* second;
-    double* background = nullptr;  // total responsibility of the background (noise component), or null
+    double* background = nullptr;  // total responsibility of the noise component, or null
 };
 
 constexpr Index kDrawnAtOnce = 32;  // number of rows of one component that are drawn together
 
-struct DrawView {  // random rows of a mixture, which depend only on a key and on the rows' indices
+struct DrawView {  // random rows of a mixture, each of which depends only on a key and on the row's index
     Shape shape;
     const double* means;    // (n_components, n_features)
     const double* factors;  // whitening factors, in the same layouts as in ParametersView
-    // (n_components,), cumulative weights: a uniform number u selects the first component whose entry exceeds u
+    // (n_components,), cumulative weights: a uniform random number u selects the first component whose entry exceeds u
     const double* cumulative;
-    // (n_buckets,), the component for u = i / n_buckets, at which the search for larger u begins
+    // (n_buckets,), entry i is the component for u = i / n_buckets, at which the search for slightly larger u begins
     const std::int32_t* guide;
     Index n_buckets;  // a power of two
     std::uint64_t key;
@@ -179,13 +185,13 @@ struct DrawView {  // random rows of a mixture, which depend only on a key and o
 
 struct DrawScratch {
     Index* starts;   // (n_components + 1,)
-    Index* order;    // one entry for each row of a call
+    Index* order;    // one entry for each row of a call of the kernel
     double* lanes;   // kDrawnAtOnce * (n_features + 1) numbers, aligned to a cache line
     double* scales;  // (n_features + n_factors,)
 };
 
-// Sizes of scratch memory, in doubles and aligned to cache lines, for the axes of one matrix, and for axes that several
-// scatter matrices share. Vectors are padded to a multiple of eight lanes.
+// Sizes of scratch memory, in doubles, for computing the axes of one matrix, and axes that several scatter matrices
+// share. Vectors are padded to a multiple of eight lanes.
 constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
 constexpr Index principal_axes_scratch(Index n_features) {
     return (n_features + 1) * filled_up(n_features) + 2 * n_features;
@@ -197,10 +203,10 @@ constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
 struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp
     Index n_components, n_features;
     const double* data;        // (n_components, n_features, n_features)
-    const double* importance;  // (n_components,), or null for c_k = |diag(D' S_k D)|^(1/d)
+    const double* importance;  // weights c_k, (n_components,); null for c_k = |diag(D' S_k D)|^(1/d)
 };
 
-// Callback that checks whether a pass must be given up. Long loops call `ask` now and then. If `ask` returns true, the
+// Callback that checks whether a pass must be given up. Long loops call `ask` at intervals. If `ask` returns true, the
 // results written so far must not be used.
 struct Listener {
     bool (*ask)(void* self);
@@ -208,7 +214,7 @@ struct Listener {
 };
 
 struct Sizes {
-    Index operands, scratch;  // in bytes, because their type is private to the kernels
+    Index operands, scratch;  // in bytes, because the element type is private to the kernels
     Index sums;               // in doubles
 };
 
@@ -235,7 +241,7 @@ struct IncompleteKernels {
     // Sorts the rows of one leaf, first..last-1, by their patterns of missing values.
     void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* indices,
                   std::uint16_t* pattern) noexcept;
-    // Same function as in StepKernels, but `first` may be any row.
+    // Same contract as `step` in StepKernels, but `first` may be any row.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     void (*merge)(const Shape&, double* span, double* total) noexcept;
@@ -269,7 +275,7 @@ struct KernelTable {
     const IncompleteKernels* incomplete;
     // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. For
     // Output::responsibilities_and_log_density, all responsibilities precede all log densities. If `unpacked` is not
-    // null, it holds triangular factors, which are packed one at a time, each into the memory of the first factor.
+    // null, `unpacked` holds triangular factors, which are packed one at a time into the same memory.
     void (*evaluate)(const Shape&, const RowsView&, Output, void* operands, const double* unpacked, Index first,
                      Index last, Listener, void* scratch, void* out) noexcept;
     // Computes the whitening factor of one covariance and its log |det|. Returns false if the covariance is not
@@ -289,7 +295,7 @@ struct KernelTable {
                            double* scratch, float* ratio, float* shift) noexcept;
     // Draws rows first..last-1, where `first` is a multiple of 16.
     void (*draw)(const DrawView&, Index first, Index last, Listener, const DrawScratch&) noexcept;
-    // Makes two normally distributed numbers from every four 32-bit words of random bits.
+    // Computes two normally distributed numbers from every four 32-bit words of random bits.
     void (*normals)(const std::uint32_t* words, Index count, double* out) noexcept;
     // Computes natural logarithms: -inf for 0, NaN for negative numbers.
     void (*log)(const double* values, Index count, double* out) noexcept;

@@ -14,7 +14,7 @@ namespace gaussmix {
 
 namespace {
 
-// If there are more features, the packed factors of all components may be too large for the caches.
+// With more features than this, the packed factors of all components may be too large for the caches.
 constexpr Index kPackedTogether = 32;
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
@@ -83,7 +83,8 @@ void count_scores(ScoresView& task) {
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own) {
-    // With spans of this length, merging the sums of spans (one sum for each product) takes only 2 % of the time.
+    // With this number of rows in a span, merging the sums of spans (one sum for each product) takes only 2 % of the
+    // time.
     constexpr Index kSpan = 13 * kTileRows;
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
@@ -130,8 +131,7 @@ bool gram(const KernelTable& kernels, Index count, Index n_features, const doubl
     for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);
     const std::vector<double> zero(static_cast<std::size_t>(kTogether * d), 0.0);
     std::vector<double> mass(static_cast<std::size_t>(kTogether)), first(static_cast<std::size_t>(kTogether * d));
-    // W' W is the sum of second moments about 0 of the rows of W, so the kernels of an EM step can compute this
-    // product.
+    // W' W is the sum of second moments about 0 of the rows of W, so that the kernels for EM steps can compute W' W.
     for (Index k = 0; k < count; k += kTogether) {
         const Index n = std::min(kTogether, count - k);
         StepView task{};

@@ -22,8 +22,9 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
 // Computes the numbers of panels that the scores fill: n_each, n_own and n_all of `task`.
 void count_scores(ScoresView& task);
 
-// Sums the products of all pairs of scores, in matrices of the size of the panels: `all`, (n_all, n_all), and `own`,
-// (n_components, n_own, n_own). The scores of very distant rows are not correct. Returns false if interrupted.
+// Sums the products of all pairs of scores, where scores are padded to whole panels. `all`, (n_all, n_all), receives
+// the products of the scores of all components; `own`, (n_components, n_own, n_own), receives one matrix for each
+// component. The scores of rows that are very far from all means are not correct. Returns false if interrupted.
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own);
 

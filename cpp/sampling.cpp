@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kMinRows = 8192, kMaxRows = 65536;  // bounds on the number of rows in a block
+constexpr Index kMinRows = 8192, kMaxRows = 65536;  // smallest and largest number of rows in a block
 constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
@@ -39,9 +39,10 @@ double work_per_drawn_row(const Shape& shape) {
            (shape.factor_shape == FactorShape::triangular ? d * d / 2 : 0);
 }
 
-// Tabulates, for each bucket of random numbers, the component at which the search begins. With many more buckets than
-// components, the search nearly always ends at this component, so that the processor can predict the branches. The
-// number of buckets is limited, because otherwise the table could cost more time than it saves.
+// Tabulates, for each bucket of random numbers, the component at which the search in the cumulative weights begins.
+// With many more buckets than components, the search nearly always ends at this component, so that the processor can
+// predict the branches. The number of buckets is limited, because otherwise the table could cost more time than it
+// saves.
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
     while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;

@@ -14,7 +14,8 @@ namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr double kSpanWork = 5e6;
-constexpr double kThreadWork = 1.5e7;  // with less work, starting a thread costs more than it gains
+// work of a thread in multiply-adds; with less work, starting a thread costs more time than it saves
+constexpr double kThreadWork = 1.5e7;
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
 class SpanWorkers {
@@ -31,7 +32,7 @@ public:
             try {
                 threads.emplace_back([this, worker] { work(worker); });
             } catch (const std::exception&) {
-                // The system has no more threads or memory, so the existing threads do the work.
+                // The system cannot create more threads, so that the existing threads do the work.
                 break;
             }
         }
@@ -97,8 +98,8 @@ private:
         turn_passed_.notify_all();
     }
 
-    // Checks for an interrupt if `worker` is 0, the calling thread. Only the calling thread can find an interrupt, and
-    // then stops the other workers.
+    // Checks for an interrupt if `worker` is 0, i.e. in the calling thread. Only the calling thread can find an
+    // interrupt, and then stops the other workers.
     bool is_stopped_by(int worker) {
         if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
         return is_stopped_;

@@ -1,10 +1,10 @@
-// Cuts rows into spans, processes the spans in threads that live for one call, and merges the results in the order of
-// the spans.
+// Cuts rows into spans (runs of consecutive tiles), processes the spans in threads that live for one call, and merges
+// the results in the order of the spans.
 //
 // The number of tiles in a span depends neither on the number of rows nor on the number of threads. Because the results
-// are also merged in a fixed order, the bits of a sum do not depend on the number of threads. Each thread has at most
-// one partial result. The possible numbers of tiles in a span divide 455, so that every leaf (455 tiles) ends where a
-// span ends.
+// are also merged in a fixed order, sums do not depend on the number of threads, not even in the last bit. Each thread
+// stores at most one partial result at a time. The possible numbers of tiles in a span divide 455, so that every leaf
+// (455 tiles) ends where a span ends.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -15,12 +15,12 @@
 namespace gaussmix {
 
 // Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. The work of a step is
-// always estimated by this formula, which engines/complete/row_order.py uses, too.
+// always estimated by this formula, which engines/complete/row_order.py also uses.
 double work_per_row(const Shape& shape);
 
 // Returns the number of rows in a span. A span has the smallest number of tiles in kSpanTiles that needs at least 5
-// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If no number suffices, a span has 455 tiles.
-// Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's work.
+// million multiply-adds (0.1 to 0.3 ms) and has at least `least` rows. If no number in kSpanTiles suffices, a span has
+// 455 tiles. Merging a span takes the time of about 25 multiply-adds per sum, which is below 2 % of the span's work.
 Index span_rows(const Shape& shape, Index least = 0);
 
 // Checks for an interrupt about every 20 ms. Only the calling thread may use an object of this class. After the first
@@ -47,7 +47,8 @@ struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
     std::function<void(int worker, Index first, Index last, Listener)> process;  // processes the rows of a span
-    std::function<void(int worker)> merge;  // called in span order; empty if there is nothing to merge
+    // merges the result of a span, called in the order of spans; empty if there is nothing to merge
+    std::function<void(int worker)> merge;
 };
 
 // Returns the number n of workers that `process_spans` will use; `process` and `merge` receive the index of a worker, 0

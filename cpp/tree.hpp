@@ -48,7 +48,7 @@ public:
 
 private:
     void open_leaf() {
-        if (sums_.size() > n_leaves_.size()) return;  // the buffer exists already, and `merge` has cleared it
+        if (sums_.size() > n_leaves_.size()) return;  // if the buffer exists already, `merge` has cleared it
         sums_.push_back(Buffer::of_doubles(size_));
         std::fill_n(leaf(), size_, 0.0);
     }
@@ -77,7 +77,7 @@ bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::M
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
-    // A single span needs no merge. With few rows, the allocations for a tree would take as long as the sums.
+    // A single span needs no merge. With few rows, allocating memory for a tree would take as long as the sums.
     if (job.n_rows <= job.rows_in_span) {
         if (!process_spans(job, execution)) return false;
         unpack(partial.doubles(0));

@@ -16,10 +16,12 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kStepsOfMove = 12;  // estimated number of EM steps after a move
-constexpr double kMinRidges = 2;     // a variance below this multiple of the ridge means that all values are equal
-constexpr double kMaxChance = 20;    // upper bound on the gain by chance, relative to its value for many rows
-// Time of ranking all moves, and of selecting a move's rows and making its first M-step, both in units of one EM step.
+constexpr double kStepsOfMove = 12;  // estimated number of EM steps that are made after a move
+constexpr double kMinRidges = 2;     // if a variance is below this multiple of the ridge, all values count as equal
+// upper bound on the log-likelihood gain by chance, relative to the gain for many rows
+constexpr double kMaxChance = 20;
+// Estimated times in units of one EM step: for ranking all moves, and for selecting the rows and making the first
+// M-step of one move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
@@ -46,14 +48,14 @@ public:
           reached_(start.log_likelihood),
           left_(acceptance_.max_moves) {}
 
-    // Prepares the moves. Returns false if Python must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if the Python code must run EM on these rows, or if interrupted.
     bool begin() {
         if (!moves_.begin()) return false;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
         return true;
     }
 
-    // Makes rounds of moves until one round does not raise the log-likelihood.
+    // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood.
     AscentResult ascend(const MixtureView& out) {
         while (left_ > 0 && work_ < acceptance_.max_work && !execution_.interrupt.has_come()) {
             std::vector<Candidate> result = helpful_moves();
@@ -75,8 +77,9 @@ private:
         // gains.
         double last, gain, decline;
 
-        // Returns the log-likelihood that `n_steps` further steps may reach. The function assumes that gains do not
-        // grow, and that their sum is at most kCaution times the sum under a geometric decline.
+        // Returns the log-likelihood that `n_steps` further EM steps may reach. The function assumes that the gains of
+        // these steps do not grow, and that the sum of the gains is at most kCaution times the sum under a geometric
+        // decline.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -84,7 +87,7 @@ private:
         }
     };
 
-    // EM without a move, for comparison: its state after each portion of steps, and the work until then
+    // EM without a move, for comparison: the state after each portion of EM steps, and the work of all steps until then
     struct Unmoved {
         Mixture mixture;
         std::vector<std::pair<End, double>> ends;
@@ -135,7 +138,7 @@ private:
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // later attempts ignore this move, so they are judged again
+                if (helps) {  // later attempts were made without this move, so they are judged again
                     moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
@@ -157,8 +160,8 @@ private:
         return true;
     }
 
-    // Makes several moves together. Keeps the moves and returns true if EM on all rows then reaches a higher
-    // log-likelihood and the number of unsound components has not grown.
+    // Makes several moves together. If EM on all rows then reaches a higher log-likelihood, and the number of unsound
+    // components (see `count_unsound`) has not grown, the moves are kept, and the function returns true.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -183,8 +186,8 @@ private:
         return true;
     }
 
-    // Returns the work of operations other than EM that take as long as `n_steps` EM steps. With full or shared
-    // covariances this work counts as 0, because EM takes most of the time.
+    // Returns the work (number of row-component pairs) that is charged for operations outside EM that take as long as
+    // `n_steps` EM steps. With full or shared covariances the result is 0, because EM then takes most of the time.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
@@ -200,9 +203,9 @@ private:
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
 
-    // Computes the gain of each candidate move. Returns false if interrupted.
+    // Computes the log-likelihood gain of each candidate move. Returns false if interrupted.
     bool judge(std::vector<Candidate>& tried) const {
-        if (tried.size() == 1) {  // all threads share the rows of a single candidate move
+        if (tried.size() == 1) {  // for a single candidate move, the threads share the rows
             tried[0].gain = gain_of(tried[0], execution_);
             return !execution_.interrupt.has_come();
         }
@@ -218,8 +221,8 @@ private:
     }
 
     // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not end higher than EM
-    // without the move after the same number of steps. This function makes the EM steps with the move. If it is clear
-    // early that the move helps, EM stops, and the returned gain is smaller than after all steps.
+    // without the move after the same number of steps. This function makes the EM steps with the move. EM stops as soon
+    // as it is clear that the move helps; the returned gain is then smaller than the gain after all steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -262,8 +265,8 @@ private:
         }
     }
 
-    // Returns the state after (`i` + 1) * first.limit EM steps without the move, and the work until then. All moves
-    // that affect the whole mixture share these steps.
+    // Returns the state after (`i` + 1) * first.limit EM steps without the move, and the work of these steps. The steps
+    // are made only once for all moves that affect the whole mixture.
     std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
@@ -281,8 +284,8 @@ private:
         return to.ends[i];
     }
 
-    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, because such a move
-    // is rejected.
+    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, because the move is
+    // then rejected.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
@@ -300,8 +303,8 @@ private:
         return std::nullopt;
     }
 
-    // Counts unsound components: components with too few distinct rows, and components with few rows whose covariance
-    // is nearly singular compared with the initial mean covariance.
+    // Counts unsound components: components with too few distinct rows, and components with few rows and a covariance
+    // that is nearly singular relative to the initial mean covariance.
     Index count_unsound(const Mixture& mixture, const View& view) const {
         const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
@@ -316,7 +319,7 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // feature j is constant in this component, but not in the average component
+        for (Index j = 0; j < d_; ++j) {  // component is flat if feature j is constant in it, but not on average
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;
@@ -327,8 +330,8 @@ private:
             }
             return false;
         }
-        // Divide each feature by its standard deviation in the average component. Otherwise, rounding errors of a
-        // feature with large values would hide the other features.
+        // Divide each feature by its standard deviation under the mean covariance. Otherwise, rounding errors of a
+        // feature with large values would exceed the variances of the other features.
         Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);
@@ -366,7 +369,7 @@ private:
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
-    mutable Unmoved unmoved_;           // EM steps without a move, on the whole mixture
+    mutable Unmoved unmoved_;           // EM steps of the whole mixture without a move
     mutable std::mutex one_at_a_time_;  // protects `unmoved_`
 };
 

@@ -57,8 +57,8 @@ Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     return result;
 }
 
-// Computes the responsibilities of both halves for whitened rows, or the log densities of the rows without the term
-// -d/2 log 2 pi. The result is empty if interrupted.
+// Computes either the responsibilities of both halves for whitened rows, or the log densities of these rows without the
+// term -d/2 log 2 pi. The result is empty if interrupted.
 Values of_rows(const KernelTable& kernels, const Bisection& bisection, const Values& rows, Output output,
                const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size()), n_rows = static_cast<Index>(rows.size()) / d;
@@ -116,7 +116,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.n_components = 2;
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // makes all kSteps steps
+    task.tolerance = -1;  // no convergence check, so that all kSteps steps are made
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());
@@ -143,8 +143,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
-    // Two nested loops visit all values, because computing the row from one index by division would take half of the
-    // time.
+    // Two nested loops visit all values, because a single loop would need a division for the row index, which would
+    // take half of the time.
     const auto each_value = [&](auto&& visit) {
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);

@@ -15,7 +15,7 @@ struct Cell {
     Index first, last;           // range of the cell's rows in the current order of rows
     double mass = 0;             // total weight of the cell's rows
     Index feature = 0;           // feature with the largest variance, along which the cell is split
-    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part
+    double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part of the cell
 
     // Orders cells so that the heaviest one is split first. Among cells of equal weight, the cell that comes first in
     // the tree is split first, so that the result does not depend on the order of the rows.
@@ -68,7 +68,7 @@ public:
 
 private:
     // Adds a cell to the queue if it can be split. Deviations are first taken from a row with positive weight, so that
-    // they are exactly 0 if all rows are equal, and then from the mean.
+    // all deviations are exactly 0 if all rows are equal, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
@@ -90,8 +90,8 @@ private:
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
         if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
-        // Limit the cut, because a mean that is rounded to the largest value or beyond would leave one part without
-        // weight.
+        // Limit the cut to below the largest value. Otherwise, if the mean is rounded up to this value, one part would
+        // have no weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
             low = std::min(low, item(at)[cell.feature] - cell.nearby);

@@ -19,10 +19,10 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kMaxSplitRows = 400, kParameters = 3;
-// first tolerance of EM, nats per row; it is coarse, so that moves begin before EM converges slowly
+// first tolerance of EM, nats per row; it is coarse, so that moves begin before the slow last phase of EM
 constexpr double kCoarse = 1e-6;
 constexpr double kEmpty = 1;  // a component with fewer rows counts as empty
-// first limit on the length of extrapolations, relative to two steps, and the factor by which it changes
+// initial limit on the length of an extrapolation, relative to two EM steps, and the factor by which this limit changes
 constexpr double kLongest = 4, kGrowth = 4;
 
 using Indices = std::vector<Index>;
@@ -32,7 +32,7 @@ struct State {  // a mixture, the mixture after one more EM step, and the lower 
     double bound;
 };
 
-// for each component: whether it need not be split again, and the component from which it was split, or -1
+// for each component: whether a split has been tried and failed, and the component from which this one was split, or -1
 struct Marked {
     std::vector<bool> is_tried;
     Indices parents;
@@ -66,7 +66,7 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Alternates moves and EM until no move raises the lower bound or time is up.
+    // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or time is up.
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
@@ -96,8 +96,8 @@ private:
         return one.bound > other.bound + bound_moves::kGain * std::max(1.0, std::fabs(other.bound));
     }
 
-    // Makes EM steps, and returns the mean bound before each step. The result is empty if the first step passes a
-    // limit.
+    // Makes EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates
+    // `Limits`.
     Values run(Mixture& mixture, Index n_steps, double tolerance) const {
         EmView em = task_.em;
         em.n_components = size(mixture);
@@ -124,11 +124,13 @@ private:
     // --- EM, which is extrapolated after every two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics
     // 35, scheme S3
 
-    // Runs EM with extrapolations until it converges. Returns false if a step passes a limit.
+    // Runs EM with extrapolations until it converges. Returns false if a step violates `Limits`.
     bool converge(State& state, double tolerance) const {
         const std::ptrdiff_t n_empty = count_empty(state.model);
-        Mixture current = state.model, after = current;  // `after`: last mixture that EM itself has reached
-        Values bounds_before;                            // bounds before the two steps that are extrapolated
+        // `after`: the last mixture that results from an EM step, not from an extrapolation
+        Mixture current = state.model, after = current;
+        // lower bounds before each of the two EM steps that are extrapolated
+        Values bounds_before;
         double longest = kLongest;
         bool is_longest = false;
         for (Index n_steps = 0; n_steps < task_.em.max_steps; n_steps += 2) {
@@ -139,7 +141,7 @@ private:
             const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= bounds_before[1]);
             const Values more = is_usable ? run(second, 1, -1) : Values();
             if (more.empty() && is_extrapolated) {
-                current = after;  // drops the extrapolation
+                current = after;  // rejects the extrapolation, and continues from the last EM step
                 bounds_before.clear();
                 longest = std::max(1.0, longest / kGrowth);
                 continue;
@@ -152,12 +154,13 @@ private:
             std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
         std::optional<State> result = judge(after);
-        if (!result) result = judge(without_smallest(after));  // a component has just lost its rows, so it is left out
+        // a component has just lost its rows, so this component is left out
+        if (!result) result = judge(without_smallest(after));
         if (result && result->bound >= state.bound) state = std::move(*result);
         return result.has_value();
     }
 
-    // Counts empty components, which may be deleted if that raises the bound.
+    // Counts empty components; a new empty component ends EM, because a deletion may then raise the bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });
@@ -258,7 +261,7 @@ private:
         return result;
     }
 
-    // Splits the chosen components, makes EM steps, and merges components that need not be separate. Returns nothing if
+    // Splits the chosen components, makes EM steps, and merges components if this raises the bound. Returns nothing if
     // the bound does not rise.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
@@ -317,8 +320,8 @@ private:
         return parts;
     }
 
-    // Returns at most kMaxSplitRows of the given indices, which are ascending, at even distances. The heaviest row is
-    // always among them.
+    // Returns at most kMaxSplitRows of the given ascending row indices, taken at even distances. The heaviest row is
+    // always included.
     static Indices some_of(const Indices& indices, Index heaviest) {
         const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
         Indices some(static_cast<std::size_t>(n_used));
@@ -339,9 +342,9 @@ private:
         return group;
     }
 
-    // Fits two kinds of pairs that are not halves side by side: a narrow component within a wide one (for heavy tails),
-    // and the heaviest row against all other rows. Returns the gain of the better pair over one component, in nats per
-    // unit of weight.
+    // Fits two kinds of pairs of components that do not lie side by side: a narrow component within a wide component
+    // (for heavy tails), and a component for the heaviest row with a component for all other rows. Returns the gain of
+    // the better pair over a single component, in nats per unit of weight.
     double separate(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
@@ -361,7 +364,8 @@ private:
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    // Checks whether some row is farther from the mean than a half of the smallest allowed weight can be.
+    // Checks whether some row is so far from the mean that a half at this row has less than the smallest allowed
+    // weight.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
             if (group.square(i) * kLeastWeight > group.variance) return true;
@@ -396,13 +400,13 @@ private:
         return groups;
     }
 
-    // Merges components while the bound rises, and deletes components that are hardly needed.
+    // Merges components as long as this raises the bound, and deletes components that hardly raise the bound.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !is_over()) {
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
-            // first tries all merges together, then only the best one
+            // first tries all merges together, then only the best merge
             for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {
                 has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }
@@ -460,7 +464,7 @@ private:
         return true;
     }
 
-    // Returns merges that are expected to raise the bound, best first; no component takes part in two of them.
+    // Returns merges that are expected to raise the bound, best first; no component takes part in two merges.
     std::vector<Merge> merges_that_pay(const State& state) {
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};
@@ -481,8 +485,8 @@ private:
         return chosen;
     }
 
-    // Returns pairs whose merge would raise the bound if the loss of Σ r log r were ignored, as `find_merges` in
-    // em/bayes/merges.py does.
+    // Returns pairs of components whose merge would raise the bound if the entropy term Σ r log r were ignored, as
+    // `find_merges` in em/bayes/merges.py does.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -554,7 +558,8 @@ private:
         return pairs;
     }
 
-    // Subtracts the loss of Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py does.
+    // Subtracts the loss in the entropy term Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py
+    // does.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

@@ -25,8 +25,8 @@ struct TableView {
 
 constexpr Index kCacheLine = 8;  // number of doubles in a cache line
 
-// Data that all starts of a fit share: distinct rows, their weights, and the scale of each column by which k-means
-// divides.
+// Data that all starts of a fit share: the distinct rows and their weights, and a scale for each column by which
+// k-means divides the column.
 struct Sample {
     Index n_features;
     Values rows, weight, unit;
@@ -79,7 +79,7 @@ public:
             if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
-            // A run that ended before EM converged cannot be compared with other runs.
+            // A start whose EM ended before convergence cannot be compared with the other starts.
             if (settings_.n_starts > 1 && !has_ended(history)) return false;
             if (start == 0) {
                 log_likelihoods = std::move(history);
@@ -132,9 +132,9 @@ private:
         return begin_em(kernels_, em, execution_, settings_.assignment, mixture, has_model) && has_model;
     }
 
-    // Writes the mixture from which EM on all rows continues: the result of EM on the distinct rows, which begins at
-    // the centres in `mixture.means`, or the result of a split-and-merge search after it. Returns false if a limit is
-    // passed, or if interrupted.
+    // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in
+    // `mixture.means`, and may be followed by a split-and-merge search. Returns false if the mixture violates `Limits`,
+    // or if interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
                 SearchReport& report) const {
         const SearchView& search = *settings_.search;
@@ -214,7 +214,7 @@ private:
             sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
     }
 
-    // Checks that validation/rows.py would accept the rows.
+    // Checks that the rows satisfy the requirements of validation/rows.py.
     bool is_usable(const RowsView& rows) const {
         return rows.is_float32 ? holds_usable<float>(rows) : holds_usable<double>(rows);
     }
@@ -322,7 +322,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
                      .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
                 return leave_out();
             }
-        } catch (const std::bad_alloc&) {  // Python must fit the group
+        } catch (const std::bad_alloc&) {  // without enough memory, Python must fit the group
             return leave_out();
         }
         if (out.search != nullptr) out.search[group] = report;

@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-// Parameters of components whose log density is exactly log p(x, k) = -|x - c_k|^2 / 2.
+// Parameters of components whose log density about the centre c_k is exactly log p(x, k) = -|x - c_k|^2 / 2.
 struct UnitSpheres {
     explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
@@ -17,7 +17,7 @@ struct UnitSpheres {
     const Values log_scale, factors;
 };
 
-// Returns the first index whose cumulative weight exceeds a fraction of the total weight.
+// Returns the first index at which the cumulative weight exceeds a given fraction of the total weight.
 Index find_index(const Values& cumulative, double fraction) {
     const auto result = std::upper_bound(cumulative.begin(), cumulative.end(), fraction * cumulative.back());
     return std::min(result - cumulative.begin(), static_cast<Index>(cumulative.size()) - 1);
@@ -43,7 +43,8 @@ public:
         return true;
     }
 
-    // Adds the candidate centre that lowers the sum of squared distances most; among equal candidates, the first one.
+    // Adds the candidate centre that lowers the sum of squared distances most, or the first of several equally good
+    // candidates.
     bool add(const double* uniform, Index& index) {
         const Index n_rows = task_.rows.n_rows, count = task_.n_candidates;
         accumulate([&](Index row) { return task_.row_weight[row] * nearest_[row]; });

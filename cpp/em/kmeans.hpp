@@ -1,5 +1,5 @@
-// k-means: initial centres by greedy k-means++, and passes until the centres converge. The module
-// em/initialisation/kmeans.py handles centres without rows.
+// k-means: chooses initial centres by greedy k-means++, and makes passes until the centres converge. If a centre loses
+// its rows, the Python module em/initialisation/kmeans.py must take over.
 #pragma once
 #include "spans.hpp"
 

@@ -112,7 +112,7 @@ EmView Moves::whole() const {
     return em;
 }
 
-// Replaces the given components of `to` by the components of `part`.
+// Replaces the given components of mixture `to` by the components of mixture `part`.
 void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
     if (static_cast<Index>(components.size()) == n_components_) {
         to = part;
@@ -232,7 +232,7 @@ Split Moves::split(Index k, Values index) {
     const Indices& own = view_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
-    for (Index i = 0; i < limit && n_own > limit; ++i) {  // takes rows at even distances
+    for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects every (n_own / limit)-th row
         const auto at = (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
@@ -273,8 +273,8 @@ double Moves::log(double x) const {
     return result;
 }
 
-// Returns possible removals of components, cheapest first. If two components are merged, the result has the moments of
-// both.
+// Returns possible removals of components, cheapest first. A component is removed by merging it with another component
+// into one with the moments of both, or by giving its rows to all other components.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -317,9 +317,9 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the
-// moments of both. The sum of r is computed from the rows and not from the weights after the last step, because
-// otherwise the loss would depend on the units of the data.
+// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the moments
+// of both, where r are the responsibilities of the merged component. The sum of r is computed from the rows and not
+// from the weights after the last EM step, because otherwise the loss by a merge would depend on the units of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
@@ -440,8 +440,8 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
            has_model;
 }
 
-// Returns the components that a move changes, and the neighbours of these components. If covariances depend on each
-// other, all components are returned.
+// Returns the components that a move changes, and the neighbours of these components. If the covariances of components
+// depend on each other, all components are returned.
 Indices Moves::around(const Indices& touched) const {
     Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});
@@ -473,7 +473,7 @@ Part Moves::whole_part() const {
     return part;
 }
 
-// Restricts the mixture to some components and their rows.
+// Returns a `Part` with some components of the mixture and the rows of these components.
 Part Moves::part_of(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {
@@ -500,7 +500,7 @@ Part Moves::part_of(Indices components) const {
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
-    for (Index row = 0; row < n_rows_; ++row) {  // without a branch, because the processor could not predict it
+    for (Index row = 0; row < n_rows_; ++row) {  // no `if` here, because the processor could not predict this branch
         indices[n_rows] = row;
         n_rows += is_there[row];
     }

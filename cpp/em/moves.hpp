@@ -1,4 +1,5 @@
-// Moves of a mixture on some rows: a move merges two components into one, and splits a third into two.
+// Split-and-merge moves of a mixture on some rows: a move merges two components into one, and splits a third component
+// into two.
 //
 // A move changes only responsibilities, from which an M-step computes the new mixture. Therefore moves work with every
 // covariance structure. Moves are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano,
@@ -15,12 +16,12 @@ namespace gaussmix {
 
 // A component is split only if it has at least kSplitRows * (n_features + 1) rows.
 constexpr Index kSplitRows = 4;
-// expected gain by chance, in nats, of each additional parameter that a split fits to its rows
+// expected log-likelihood gain by chance, in nats, for each additional parameter that a split fits to its rows
 constexpr double kOverfit = 0.5;
 
 using Indices = std::vector<Index>;
 
-struct Removal {  // component `freed` loses its rows to component `heir`; `gain` in nats per row
+struct Removal {  // component `freed` loses its rows to component `heir`; `gain` is in nats per row
     double gain;
     Index freed, heir;  // heir is -1 if all other components take over the rows
 };
@@ -33,8 +34,9 @@ struct Split {     // split of one component into two
 
 struct View {                        // responsibilities of rows under a mixture
     Values posteriors, log_density;  // (n_rows, n_components), (n_rows,)
-    std::vector<Indices> indices;    // for each component, the rows for which it has some responsibility, ascending
-    // For each component: the sum of its responsibilities, and this sum weighted by each row's fraction of the total
+    // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
+    std::vector<Indices> indices;
+    // For each component: the sum of its responsibilities, and the sum weighted by each row's fraction of the total
     // weight.
     Values n_rows, mass;
     Values overlap;  // (n_components, n_components), sums of products of two components' responsibilities
@@ -43,11 +45,11 @@ struct View {                        // responsibilities of rows under a mixture
 
 struct Part {  // some components, and the rows for which they are responsible, weighted by responsibility
     Indices components;
-    Values rows, weight, posteriors;  // rows and weight are empty for the whole mixture
+    Values rows, weight, posteriors;  // rows and weight are empty if the part is the whole mixture
     EmView em;
     Mixture mixture;
     // Fraction of the total weight for which these components are responsible, and the mean log-likelihood of their
-    // rows. The gain on these rows, times the fraction, is a lower bound on the gain on all rows.
+    // rows. The log-likelihood gain on these rows, times the fraction, is a lower bound on the gain on all rows.
     double posterior, log_likelihood;
 };
 
@@ -66,10 +68,11 @@ public:
     Ranking() = default;
     Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
 
-    // Returns the pair with the highest bound before any pair has been taken, or null if there are no pairs.
+    // Returns the pair with the highest bound of all pairs, including pairs that have been tried, or null if there are
+    // no pairs.
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
 
-    // Returns the next pair that touches none of the given components.
+    // Returns the next pair that neither splits nor merges any of the given components.
     std::optional<Pair> next(const Indices& touched);
 
 private:
@@ -79,7 +82,7 @@ private:
     std::map<std::pair<Index, Index>, Index> removed_;
 };
 
-struct Attempt {  // a move, and the mixture of its components after the move
+struct Attempt {  // a move, and the mixture of the affected components after the move
     Part part;
     Mixture mixture;
     Indices touched;       // components that the move splits or merges
@@ -92,7 +95,7 @@ public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
           Index cursor);
 
-    // Prepares the moves. Returns false if Python must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if the Python code must run EM on these rows, or if interrupted.
     bool begin();
     // Computes responsibilities under the initial mixture. Returns false if a covariance is singular, or if
     // interrupted.
@@ -109,21 +112,22 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // largest number of components that a move involves
+    Index max_neighbours() const;  // largest number of components in the `Part` that a move affects
 
-    // Splits the components that have changed, and ranks the pairs of a removal and a split. The ranking is empty if
-    // the bound of the best pair predicts a large loss per row of its components, because then no move helps.
+    // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
+    // ranking is empty if the bound of the best pair predicts a large loss per row of the pair's components, because
+    // then no move helps.
     Ranking ranked();
-    bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking found no useful move
+    bool is_hopeless() const { return is_hopeless_; }  // whether no move was useful in the last ranking
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
-    // Makes the next move whose M-step succeeds; returns false if there is no such move.
+    // Makes the next move of the ranking whose M-step succeeds; returns false if there is no such move.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Removes the components whose removal costs least, and returns the responsibilities of the remaining components.
-    // At most `limit` components are removed, and no component takes part in two removals. `count` receives the
-    // number of remaining components.
+    // At most `limit` components are removed, and no component is involved in two removals. `count` receives the number
+    // of remaining components.
     Values merged(Index limit, Index& count) const;
-    // Moves a random component to a random row. The move is marked as vain if the row already belongs to this
-    // component, because EM would move the component back.
+    // Moves a random component to a random row. If the row already belongs to this component, `attempt.is_vain` is set,
+    // because EM would move the component back.
     void swap(Attempt& attempt);
 
 private:
@@ -154,7 +158,7 @@ private:
     View view_;
     TotalView total_;
     Values scale_, row_fraction_;  // row_fraction_: each row's fraction of the total weight
-    Values reached_;               // cumulative weights of the rows, for swaps
+    Values reached_;               // cumulative weights of the rows, from which swaps draw a row
     Values centre_, second_;       // moments of all rows, if the caller did not pass them
     std::map<Index, Split> splits_;
     Index cursor_;

@@ -15,7 +15,7 @@ namespace gaussmix {
 
 namespace {
 
-// smallest mass of a component in variational Bayes, where `min_weight` does not apply
+// smallest total responsibility of a component in variational Bayes, where `min_weight` does not apply
 constexpr double kLeastMass = 0x1p-900;
 
 bool is_one(const RowWeightView& weight, Index n_rows) {
@@ -85,8 +85,8 @@ public:
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
-    // Makes an M-step from given responsibilities; otherwise each row belongs to its nearest mean. Returns false if a
-    // limit is passed, or if interrupted.
+    // Makes an M-step from given responsibilities or, without them, from assigning each row to its nearest mean.
+    // Returns false if the result violates `Limits`, or if interrupted.
     bool begin(const AssignmentView& assignment, Mixture& following) {
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
@@ -98,8 +98,8 @@ public:
                is_sound(following, nearby.means.data());
     }
 
-    // Makes an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if a
-    // limit is passed, or if interrupted.
+    // Makes an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
+    // result violates `Limits`, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
         sum_about(task_.has_one_matrix() && is_close(current));
         double total, n_distant = 0, n_active;
@@ -114,17 +114,17 @@ public:
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
         sum_about(false);
-        // near the new means, so that moving the sums to the new means loses no digits
+        // reference points near the new means, so that moving the sums of moments to the new means loses no digits
         const Values nearby = following.means;
-        // The views are made again, because `sum_about` may have moved the buffers.
+        // The pointers are taken again, because `sum_about` may have moved the buffers.
         const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
     }
 
 private:
-    // Does the same as `begin`, but in one pass; this requires given responsibilities and known second moments of all
-    // rows.
+    // Does the same as `begin`, but in a single pass over the rows; this requires given responsibilities and known
+    // second moments of all rows.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -144,7 +144,7 @@ private:
         return result <= task_.limits.loss;
     }
 
-    // Chooses whether moments are summed about the centre of all rows (`centre` is true), or second moments for each
+    // Chooses the moments to sum: about the centre of all rows (`centre` is true), or second moments for each
     // component.
     void sum_about(bool centre) {
         has_one_matrix_ = centre;
@@ -239,7 +239,7 @@ private:
     }
 
     // Computes weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the covariances of
-    // the last step, or null.
+    // the last EM step, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
         const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
@@ -267,8 +267,8 @@ private:
         return true;
     }
 
-    // Does the same as `maximise` if components share one full covariance, and if second moments were summed about
-    // means near the new means. The operations have the same order as in `initial_models`.
+    // Does the same as `maximise` for components that share one full covariance, with second moments that were summed
+    // about points near the new means. The operations have the same order as in `initial_models`.
     bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
@@ -313,7 +313,8 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        // multiplies by the mass, because its square root would round differently in other units
+        // multiplies by the mass instead of using its square root, which would be rounded differently for data in other
+        // units
         add_squares(offset, mass_[k], second);
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
@@ -348,8 +349,8 @@ private:
         for (Index j = 0; j < d_; ++j) second[j * step] += mass * task_.ridge[j];
     }
 
-    // Checks whether a feature without a ridge varies so little that its variance may be only the rounding error of a
-    // mean.
+    // Checks whether some feature without a ridge varies so little that the variance may be only the rounding error of
+    // a mean.
     bool is_noise(const Mixture& mixture) const {
         const Index size = algebra_.size(d_), step = algebra_.second() == Second::full ? d_ + 1 : size == d_ ? 1 : 0;
         for (Index j = 0; j < d_; ++j) {
@@ -410,7 +411,7 @@ private:
     }
 
     // Checks whether the rows may be whitened once for all components, with moments about the centre of all rows.
-    // `mixture` must come from the last step.
+    // `mixture` must be the result of the last EM step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
         double farthest = 0;
@@ -425,12 +426,12 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    // null if all weights are 1, because the kernels then compute one logarithm for many rows
+    // null if all weights are 1, because without weights the kernels need only one logarithm for many rows
     const RowWeightView row_weight_;
     const Index n_covariances_;
     bool has_one_matrix_;    // whether rows are whitened once for all components, with moments about their centre
-    double background_ = 0;  // total responsibility of the background (noise component)
-    // result of `loss` at the last step, if its moments were taken about the centre of all rows
+    double background_ = 0;  // total responsibility of the noise component
+    // result of `loss` at the last step, if the moments of this step were taken about the centre of all rows
     std::optional<double> loss_;
     Values log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;
@@ -489,7 +490,7 @@ bool run_em(const KernelTable& kernels, const EmView& task, const Execution& exe
         const bool has_converged = std::fabs(objective - std::exchange(previous, objective)) < task.tolerance;
         const bool is_last = static_cast<Index>(log_likelihoods.size()) >= task.max_steps;
         if (has_converged || is_last) break;
-        // The clock is read after every step, because this takes only 20 ns.
+        // The clock is read after every EM step, because reading the clock takes only 20 ns.
         if (task.seconds < kInfinity && std::chrono::steady_clock::now() >= end) break;
     }
     current.write(mixture);

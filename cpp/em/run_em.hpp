@@ -17,9 +17,10 @@ struct TotalView {         // moments of all rows, if components share a full co
     const double* second;  // (n_features, n_features), second moments about the mean, not divided by the weight
 };
 
-struct Limits {         // a step that passes a limit (for `loss`: in two attempts) is left to em/step/loop.py
+struct Limits {         // an EM step that violates a limit (for `loss`: in two attempts) is left to em/step/loop.py
     double min_weight;  // smallest fraction of the total row weight that a component may have
-    double noise;       // smallest standard deviation, relative to the mean; a smaller one is a rounding error
+    // smallest standard deviation, relative to the mean; a smaller deviation may be a rounding error
+    double noise;
     double loss;  // largest ratio of second moments about the reference point (anchor) to moments about the new means
     // Largest distance of a mean from the centre of all rows, in standard deviations. If a mean is farther away,
     // moments are taken about the means instead of the centre.
@@ -32,12 +33,12 @@ struct EmView {
     double total_weight;
     Algebra algebra;
     Index n_components;
-    TotalView total;      // set if components share a full covariance and there is no background; otherwise null
-    const double* ridge;  // (n_features,), data units^2
+    TotalView total;      // set if components share a full covariance and there is no noise component; otherwise null
+    const double* ridge;  // (n_features,), in squared units of the data
     Limits limits;
     const double* unit = nullptr;  // (n_features,), units in which `begin_em` measures distances from centres; null: 1
     double tolerance;              // nats per unit of row weight
-    double previous = -kInfinity;  // objective of the step before the first one
+    double previous = -kInfinity;  // objective of the EM step before this call, if there was one
     Index max_steps;
     double seconds = kInfinity;  // time after which no further step begins
     // Null for maximum likelihood. For MAP estimates, the prior of `PosteriorObjective` in em/priors/posterior.py;
@@ -45,9 +46,9 @@ struct EmView {
     const PackedPriorView* prior = nullptr;
     bool is_incomplete = false;  // values may be missing (NaN), or rows have measurement errors; then `total` is null
     ErrorView error = {};
-    // log V of a noise component with the uniform density 1 / V (the background), whose weight comes after the
-    // components' weights; infinite if there is no background. A background can be combined neither with a prior nor
-    // with incomplete rows.
+    // log V of a noise component with the uniform density 1 / V, whose weight comes after the components' weights;
+    // infinite if there is no noise component. A noise component can be combined neither with a prior nor with
+    // incomplete rows.
     double log_volume = kInfinity;
 
     bool has_background() const { return log_volume < kInfinity; }
@@ -55,11 +56,11 @@ struct EmView {
 };
 
 struct MixtureView {      // mixture at which EM starts; EM overwrites it with the result
-    double* weights;      // (n_components,), followed by the background's weight if there is a background
+    double* weights;      // (n_components,), followed by the weight of the noise component if there is one
     double* means;        // (n_components, n_features)
-    double* covariances;  // in compact form
-    double* factors;      // whitening factors of the covariances, in an array of the same size; not read
-    double* log_abs_det;  // log |det| of each factor; not read
+    double* covariances;  // in the compact form of the covariance structure (see `Algebra::size`)
+    double* factors;      // output: whitening factors of the covariances, in an array of the same size
+    double* log_abs_det;  // output: log |det| of each factor
 };
 
 struct Mixture {  // a mixture that owns its memory
@@ -89,15 +90,15 @@ bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 // Makes an M-step and writes the resulting mixture. The responsibilities are given in `assignment`; otherwise each row
 // belongs to the nearest of the centres in `mixture.means`. If responsibilities are given, an iterative covariance
-// update begins at `mixture.covariances`. `has_model` is set to false if the M-step would pass a limit. Returns false
-// if interrupted.
+// update begins at `mixture.covariances`. `has_model` is set to false if the M-step would violate `em.limits`. Returns
+// false if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
-// converged, when `max_steps` or `seconds` is reached, or before a step that would pass a limit. EM can end without a
-// step only if the first step would pass a limit. With a prior, `objectives` receives the mean objective before each
-// step; without a prior, `objectives` stays empty. Returns false if interrupted.
+// converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without
+// a step only if the first step would violate these limits. With a prior, `objectives` receives the mean objective
+// before each step; without a prior, `objectives` stays empty. Returns false if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives = nullptr);
 

@@ -21,7 +21,7 @@ double element_at(const RowsView& rows, Index row, Index column) {
 
 constexpr std::size_t kMaxInsertion = 32;
 constexpr int kDigits = 3, kDigitBits = 11;
-// one of every kStride values is sampled to estimate where the largest and smallest values begin
+// one of every kStride values is sampled to estimate bounds on the largest and smallest values
 constexpr Index kStride = 16;
 
 struct Keyed {
@@ -47,7 +47,8 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     std::uint64_t varying = 0;
     for (const Keyed& item : items) varying |= item.key ^ items[0].key;
     if (varying == 0) return;
-    // The leading bits in which the keys differ separate nearly all keys; further bits are compared only for ties.
+    // Items are first sorted by the leading bits in which the keys differ, which separate nearly all keys; further bits
+    // are compared only for ties.
     const int shift = std::max(0, static_cast<int>(std::bit_width(varying)) - kDigits * kDigitBits);
     std::span<Keyed> from = items, to(spare.data(), items.size());
     for (int i = 0; i < kDigits; ++i) {
@@ -69,8 +70,8 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     }
 }
 
-// Sorts rows by their first number, then by the second, and so on. A column is read only for rows that are equal in all
-// earlier columns.
+// Sorts rows lexicographically: by their first number, then by the second, and so on. A column is read only for rows
+// that are equal in all earlier columns.
 void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& items) {
     struct Ties {
         std::size_t first, last;
@@ -106,7 +107,8 @@ void copy_row(const RowsView& rows, Index row, double* out) {
     for (Index column = 0; column < rows.n_features; ++column) out[column] = values[column * rows.column_stride] + 0.0;
 }
 
-// Weights as fractions of their sum, and the index of the largest weight (the first one if several are equal).
+// Weights as fractions of their sum, and the index of the largest weight (the first index if several weights are
+// equal).
 struct Fractions {
     explicit Fractions(Values weight)
         : each(std::move(weight)), largest(std::max_element(each.begin(), each.end()) - each.begin()) {
@@ -120,11 +122,11 @@ struct Fractions {
 };
 
 constexpr Index kInLine = 8;  // number of doubles in a cache line; this many columns are read together
-// number of sums computed side by side, so that the processor need not wait for each addition
+// number of partial sums that are computed side by side, so that the processor need not wait for each addition
 constexpr Index kColumns = 4;
 
-// Computes variances of columns whose numbers are `stride` apart. The variance of equal values is exactly 0, because
-// deviations are taken from one of the values.
+// Computes variances of columns; consecutive numbers of a column are `stride` apart. The variance of equal values is
+// exactly 0, because deviations are taken from one of the values.
 template <std::size_t n_columns>
 std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,
                                         const Fractions& fractions) {
@@ -145,8 +147,8 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 
 double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
 
-// Returns the value that has exactly `index` values before it in the order that `before` defines. A small sample
-// estimates a bound, so that only the values up to this bound must be partitioned.
+// Returns the value that has exactly `index` values before it in the order that `before` defines. A bound on this value
+// is estimated from a small sample, so that only the values up to the bound must be partitioned.
 template <class Before>
 double value_at(const Values& values, Index index, Before before, Values& close) {
     const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;

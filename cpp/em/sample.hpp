@@ -15,7 +15,7 @@ struct DistinctRows {
     std::vector<Index> rank;
 };
 
-// If `listener` cancels one of the following functions, the results of this function must not be used.
+// If `listener` cancels a call of one of the following functions, the results of the call must not be used.
 DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight, Listener listener);
 
 // Copies the rows with the given indices, one after the other.

@@ -15,26 +15,29 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kNoThinning = 1.3;  // if there are fewer than this many times the wanted rows, all rows are taken
-// up to this number of components, few moves exist, so that a search tries more initialisations
+// all rows are taken if their number is less than this multiple of the wanted number
+constexpr double kNoThinning = 1.3;
+// up to this number of components, few split-and-merge moves exist, so that the search tries more initialisations
 constexpr Index kSmallMixture = 3;
-// from this number of components on, moves find the same maxima as other initialisations
+// with at least this many components, other initialisations are not tried, because moves reach the same maxima from any
+// initialisation
 constexpr Index kLargeMixture = 10;
-constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps that judge another initialisation
-constexpr double kTail = 0.125;  // fraction of the remaining rows that lie farther from the mean than the next group
+constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps after which another initialisation is judged
+// fraction of the remaining rows that are left over after each group (see `group_rows`)
+constexpr double kTail = 0.125;
 
-struct Rows {  // a sample of the rows, or all rows, with weights
+struct Rows {  // a weighted sample of the rows, or all rows
     Values rows, weight, centre, second;
     EmView em;
     mutable std::vector<Index> ends;  // indices of extreme rows, computed when first needed
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // state of an ascent that has ended or may continue
+struct Reached {  // state of a search run that has ended or may continue
     SharedRows rows;
     Mixture mixture;
-    Values within;  // mean covariance of the components at the beginning
-    double start;   // log-likelihood at the beginning
+    Values within;  // mean covariance of the components at the beginning of the run
+    double start;   // log-likelihood at the beginning of the run
     AscentResult result;
     Index patience;
 
@@ -151,7 +154,7 @@ private:
         return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
     }
 
-    // Returns, for each feature, the index of the first row with the smallest value, and of the first row with the
+    // Returns two indices for each feature: of the first row with the smallest value, and of the first row with the
     // largest value.
     std::vector<Index> ends_of(const double* rows, Index n_rows) const {
         std::vector<Index> ends(static_cast<std::size_t>(2 * d_));
@@ -166,9 +169,9 @@ private:
         return ends;
     }
 
-    // Draws about `wanted` rows in proportion to their weights, at even distances of the cumulative weight. The rows
-    // with the smallest or largest value of a feature are added, so that no outlier is lost. Returns all rows if the
-    // sample would be nearly as large.
+    // Draws about `wanted` rows with probabilities proportional to their weights, at equal steps of the cumulative
+    // weight. The rows with the smallest or largest value of a feature are added, so that the sample contains all
+    // extreme outliers. Returns all rows if the sample would be nearly as large.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -206,9 +209,9 @@ private:
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
-    // Begins an ascent at the best of several other initialisations: groups of rows by their distance from the overall
-    // mean, groups along a feature, and another run of k-means. EM from each initialisation continues as long as it may
-    // end above the result of the earlier ascent.
+    // Begins a search run at the best of several other initialisations: groups of rows by their distance from the
+    // overall mean, groups along a feature, and another run of k-means. EM from each initialisation continues as long
+    // as its log-likelihood may still exceed the result of the earlier search run.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
         const bool is_small = n_components_ <= kSmallMixture;
@@ -226,9 +229,9 @@ private:
         return best ? begin(rows, std::move(*best), search_.start) : std::nullopt;
     }
 
-    // Runs EM in portions as long as it may end above `aim`. The further gain is estimated as `promising_factor` times
-    // the last gain, or less if the gains decline. If EM ends above `aim`, `aim` is raised to its result, and the
-    // function returns true.
+    // Runs EM in portions as long as the log-likelihood may exceed `aim` at the end. The further gain is estimated as
+    // `promising_factor` times the last gain, or less if the gains decline. If EM ends above `aim`, `aim` is set to the
+    // log-likelihood reached, and the function returns true.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};
@@ -290,7 +293,8 @@ private:
             const auto square = [&](std::size_t row) { return (column[row] - mean) * (column[row] - mean); };
             for (std::size_t row = 0; row < column.size(); ++row) second += weight[row] * square(row);
             for (std::size_t row = 0; row < column.size(); ++row) {
-                const double part = square(row) / second;  // a quotient, so that its square does not underflow
+                // divided by `second`, so that the square of the quotient does not underflow
+                const double part = square(row) / second;
                 kurtosis += weight[row] * (part * part);
             }
             if (kurtosis < least) least = kurtosis, result = std::move(column);
@@ -299,9 +303,9 @@ private:
     }
 
     // Makes an M-step from groups of rows in descending order of `values`, (n_rows,) or empty. If `tail` is 0, all
-    // groups have equal weights. Otherwise a fraction `tail` of the rows comes after the first group, the same
-    // fraction of these rows comes after the second group, and so on. Returns false if `values` is empty, or if a group
-    // has too few rows.
+    // groups have equal weights. Otherwise, the first group leaves a fraction `tail` of the rows to later groups, the
+    // second group leaves the same fraction of these remaining rows, and so on. Returns false if `values` is empty, or
+    // if a group has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
@@ -359,7 +363,7 @@ private:
         report_.n_tried += static_cast<double>(result.n_tried);
         report_.n_accepted += static_cast<double>(result.n_accepted);
         cursor_ = result.cursor;
-        if (has_swaps) {  // swaps do not rank splits, so the results of the earlier ranking are kept
+        if (has_swaps) {  // runs with swaps do not rank splits, so the results of the last ranking are kept
             result.is_hopeless = reached.result.is_hopeless;
             result.best_split = reached.result.best_split;
             result.has_refused |= reached.result.has_refused;
@@ -367,10 +371,10 @@ private:
         reached.result = result;
     }
 
-    // Makes further ascents, each from another initialisation and on another sample of the rows. The best result is
-    // then crossed with each of the other results. An ascent follows each crossing, and the result of this ascent
-    // replaces the best result if it is better. The result that was best at first comes last. If this result is still
-    // the best, it is crossed with itself, which only repeats its moves.
+    // Makes further search runs, each from another initialisation and on another sample of the rows. The best result is
+    // then crossed with each of the other results. A search run follows each crossing, and its result replaces the best
+    // result if it is better. The result that was best at first is crossed last. If that result is still the best, the
+    // crossing is with itself, which only means further moves of this result.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {
@@ -385,7 +389,8 @@ private:
         std::vector<Reached> ends;
         for (const Mixture& mixture : mixtures) {
             if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
-                try_moves(*end, 0, 0, false);  // makes no moves, but counts unsound components
+                // makes no moves; only counts unsound components (too few rows, or nearly singular)
+                try_moves(*end, 0, 0, false);
                 ends.push_back(std::move(*end));
             }
         }

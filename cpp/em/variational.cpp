@@ -9,7 +9,8 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kShift = 12;  // the asymptotic series are used for arguments of at least this
+// the asymptotic series of log Gamma and of its derivative are used for arguments of at least this
+constexpr double kShift = 12;
 // Coefficients B_2n / (2n (2n - 1)) and B_2n / 2n, where B_2n are the Bernoulli numbers, n = 1..8; Abramowitz & Stegun
 // (1964) 6.1.41 and 6.3.18.
 constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,

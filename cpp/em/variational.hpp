@@ -1,6 +1,6 @@
-// Computes the quantities of variational Bayes that EM needs: the numbers that replace the log weights in the E-step,
-// and the divergence of the posterior from the prior. The derivations are in em/bayes/variational_posterior.py and
-// em/priors/posterior.py. The module numerics/elementary.py calls the gamma functions.
+// Computes the quantities of variational Bayes that EM needs: the expectations that replace the log weights in the
+// E-step, and the divergence of the posterior from the prior. The derivations are in em/bayes/variational_posterior.py
+// and em/priors/posterior.py. The module numerics/elementary.py calls the gamma functions.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
@@ -11,12 +11,12 @@ struct Mixture;  // run_em.hpp
 
 struct PackedPriorView {  // prior of a mixture, with the fields of engines.calls.PackedPrior
     bool has_sticks;      // true: Dirichlet process (stick-breaking); false: Dirichlet distribution
-    double alpha;         // concentration
+    double alpha;         // concentration parameter
     Index limit;          // number of components of the Dirichlet distribution
-    const double* mean;   // (n_features,), data units
+    const double* mean;   // (n_features,), in the units of the data
     double precision, dof;
-    const double* scale;  // scale matrix S, stored like a covariance (compact form), data units^2
-    const double* roots;  // (n_features, n_features), rows r with S = sum r r'; null if S is not a full matrix
+    const double* scale;  // scale matrix S, stored like a covariance (compact form), in squared units of the data
+    const double* roots;  // (n_features, n_features), its rows r satisfy S = sum r r'; null if S is not a full matrix
     double log_normaliser;
     double row_weight, unit;  // total weight of the rows; number by which the weights were divided
     bool is_of_point;         // true: EM finds the MAP estimate; false: EM finds a posterior distribution
@@ -36,7 +36,7 @@ public:
     Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // Computes the posterior from a mixture whose weights are fractions of the rows.
+    // Computes the posterior from a mixture whose weights are fractions of the total weight of the rows.
     void view_rows(const Mixture& mixture);
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.

@@ -7,13 +7,15 @@
 
 namespace gaussmix {
 
-enum class Across { nothing, equal, own };  // mclust's letters I, E, V
+enum class Across { nothing, equal, own };  // the letters I, E and V in mclust's model names
 
 struct Algebra {
-    Across volume, shape, orientation;  // without a shape: spheres; without an orientation: axes along the coordinates
+    // if the shape is `nothing`, spheres; if the orientation is `nothing`, axes along the coordinates
+    Across volume, shape, orientation;
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
-    // Checks that no component's covariance depends on the covariance of another component.
+    // Checks that the covariance of each component is estimated independently of the covariances of the other
+    // components.
     bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Checks whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }

@@ -23,7 +23,7 @@ struct Update {
     double* out;
     const Index n_components = scatter.n_components, d = scatter.n_features;
 
-    // Computes Sigma = sum_k S_k / sum_k N_k; for spheres also divided by d.
+    // Computes Sigma = sum_k S_k / sum_k N_k; for spheres, the sum is also divided by d.
     void pool() const {
         const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
@@ -40,7 +40,7 @@ struct Update {
         }
     }
 
-    // Computes Sigma_k = S_k / N_k; for spheres also divided by d.
+    // Computes Sigma_k = S_k / N_k; for spheres, the quotient is also divided by d.
     void divide() const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -62,8 +62,8 @@ struct Update {
         return result;
     }
 
-    // Returns the mean variance of each component, at which the iteration for volumes starts. The variances come from
-    // the last covariances, or from S_k / N_k in the first step.
+    // Returns the mean variance of each component, at which the iteration for volumes starts. The variances are those
+    // of the last covariances or, in the first step, of S_k / N_k.
     Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
@@ -169,7 +169,8 @@ struct Update {
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
-    ScattersView scatters() const {  // if each component has its own volume, the likelihood weights scatters by mass
+    // if each component has its own volume, the likelihood weights scatter matrices by the masses of the components
+    ScattersView scatters() const {
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
 
@@ -179,7 +180,7 @@ struct Update {
         return variances;
     }
 
-    // Returns the axes of the last covariances, or the axes of the pooled scatter in the first step.
+    // Returns the axes of the last covariances or, in the first step, the axes of the pooled scatter.
     Values initial_axes() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         return pooled_axes(kernels, scatters(), listener);

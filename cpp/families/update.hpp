@@ -6,7 +6,8 @@
 
 namespace gaussmix {
 
-struct SecondSumsView {  // sums of second moments in the form that `Algebra::second` returns, data units^2
+// sums of second moments in the form that `Algebra::second` returns, in squared units of the data
+struct SecondSumsView {
     Index n_components, n_features;
     const double* mass;    // (n_components,)
     const double* second;  // one sum for each component, or a single sum if all components share a covariance
@@ -23,8 +24,8 @@ void update(const KernelTable& kernels, const Algebra& algebra, const SecondSums
             Listener listener, double* covariances);
 
 struct OtherAxes {  // settings of `other_covariances`, which families/structures.py chooses
-    Index limit;    // number of largest components whose own axes are tried
-    // factors by which covariances are multiplied: `sharp` along pooled axes, `soft` along the axes of one component
+    Index limit;    // the axes of this many of the largest components are tried
+    // Covariances along pooled axes are multiplied by `sharp`, covariances along the axes of one component by `soft`.
     double sharp, soft;
 };
 

@@ -13,7 +13,7 @@ double exponential(double x) {
     const double power = std::nearbyint(x / (kLn2High + kLn2Low));
     const double rest = (x - power * kLn2High) - power * kLn2Low;
     double series = 1;
-    // |rest| < 0.35, so that the omitted terms are below 2^-62
+    // because |rest| < 0.35, the omitted terms of the series are below 2^-62
     for (int n = 14; n > 0; --n) series = 1 + rest / n * series;
     return std::ldexp(series, static_cast<int>(power));
 }

@@ -1,22 +1,22 @@
-// Lower bounds, carried from pass to pass, on the distances between the rows of a group and each component. If the
-// bound shows that a component is negligible for the whole group, the rows are not whitened for this component. If a
-// prime marks the new parameters, then
+// Lower bounds on the distances between the rows of a group and each component, which are kept from pass to pass. If
+// the bound shows that a component is negligible for the whole group, the rows are not whitened for this component.
+// With a prime for the new parameters, the following holds:
 //
 //   |W'(x - mean')| >= ratio (|W (x - mean)| - shift),   shift = |W (mean' - mean)|,   ratio = 1 / |W W'^-1|.
 //
-// The bounds do not change any bit of a step, because the components that they exclude have responsibility zero anyway.
-// The bounds are float32 numbers with margins far above their rounding errors.
+// A step gives bit-identical results with and without bounds, because the excluded components would have responsibility
+// 0. The bounds are float32 numbers, with margins that far exceed rounding errors.
 #pragma once
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// 60 log 2 nats: a responsibility below 2^-60 times the largest responsibility of its row is 0.
+// 60 log 2, in nats, because responsibilities below 2^-60 times the largest responsibility of the row are set to 0.
 constexpr double kNegligible = 0x1.4cb5ecf0a9650p+5;
 
 namespace bounds {
 
-constexpr double kMargin = 0x1p-20;  // relative margin, far above the rounding of distances and of a float
+constexpr double kMargin = 0x1p-20;  // relative margin, far above the rounding errors of distances and of float32
 
 struct View {
     float* distance;     // [component]: lower bound on |W (x - mean)| over the rows of the group; null: no bounds
@@ -33,7 +33,7 @@ inline void move(const View& b, const double* log_scale, Index n_components) {
         const float shifted = b.ratio[k] * (b.distance[k] - b.shift[k]);
         b.distance[k] = shifted > 0 ? shifted : 0;  // also 0 if `shifted` is NaN
         const float score = b.distance[k] * b.distance[k] - 2 * static_cast<float>(log_scale[k]);
-        // kept finite, because infinity marks a component that has been visited
+        // the score is kept finite, because infinity marks a component that has been visited
         b.score[k] = score < __FLT_MAX__ ? score : __FLT_MAX__;
     }
 }
@@ -47,19 +47,20 @@ inline Index nearest(const View& b, Index n_components) {
     return nearest;
 }
 
-// Returns the score above which a component is negligible for every row, given the largest log densities found so far,
-// `best`.
+// Returns the score above which a component is negligible for every row, given `best`, the largest log densities found
+// so far.
 GAUSSMIX_INLINE float limit(const Vec (&best)[kGroupVectors]) {
     const double twice = 2 * (kNegligible + 0.1 - lane_min(min(min(best[0], best[1]), best[2])));
     const double limit = twice + 4 * kMargin * (twice < 0 ? -twice : twice);
     return limit < __FLT_MAX__ ? static_cast<float>(limit) : __builtin_inff();
 }
 
-// Computes the bound from complete or partial squared distances. The bound is kept finite, because an infinite bound
-// would never decrease.
+// Computes the bound on a component's distance from complete or partial squared distances. The bound is kept finite,
+// because an infinite bound would never decrease.
 GAUSSMIX_INLINE float distance(const Vec (&squares)[kGroupVectors]) {
     Vec least = Vec::broadcast(kLargest);
-    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);  // ignores NaN
+    // `min` ignores a NaN among squares[v]
+    GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) least = min(squares[v], least);
     const double distance = __builtin_sqrt(lane_min(least)) * (1 - kMargin);
     return distance < __FLT_MAX__ ? static_cast<float>(distance) : __FLT_MAX__;
 }

@@ -1,6 +1,6 @@
-// Weighted log densities of a group under all components, l_k = log_scale_k - q_k / 2, and their maximum. The log prior
-// probabilities of the components for a row are added to the row's densities. Because log priors are at most 0, upper
-// bounds on the densities remain valid.
+// Computes the weighted log densities l_k = log_scale_k - q_k / 2 of the rows of a group under all components, and the
+// maximum over k, where q_k is the squared distance. The log prior probabilities of the components for a row are added
+// to the row's densities. Because log priors are at most 0, upper bounds on the densities remain valid.
 //
 // A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l is never NaN.
 #pragma once
@@ -20,7 +20,7 @@ struct DensityView {
     const OperandsLayout& layout;
     const double* operands;
     bool may_eliminate;  // whether components that are negligible for the whole group are skipped
-    // triangular factors, each of which is packed into `room` when it is read; or null
+    // triangular factors, each of which is packed into `room` when it is needed; or null
     const double* unpacked = nullptr;
     double* room = nullptr;
 
@@ -39,9 +39,10 @@ struct GroupView {
     double* densities;
     double* differences;    // room for x - mean of the group
     unsigned char* active;  // [component]
-    unsigned char bit;      // bit of this group in `active`
+    unsigned char bit;      // bit of this group in each element of `active`
     bounds::View bounds;
-    // component to visit first if there are no bounds: the most probable component of a row in the previous group
+    // component to visit first if there are no bounds, namely the most probable component of a row in the previous
+    // group
     Index* likeliest;
     Poll* poll;
     const double* prior = nullptr;  // log priors that are added, [component][vector][lane]; null if no row has a prior
@@ -74,8 +75,8 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     }
 }
 
-// Computes log densities if all rows of W fit in one panel: a single loop over the components, without calls and
-// without elimination of components.
+// Computes log densities if all rows of W fit in one panel, in a single loop over the components, without function
+// calls and without elimination of components.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
@@ -95,8 +96,8 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
 }
 
 // Returns the squared distance above which a component is negligible compared with the best component so far. The
-// margins are far above the rounding errors of both sides, so that the softmax would drop every eliminated component
-// anyway, and elimination changes no bit.
+// margins are far above the rounding errors of both distances. Every eliminated component would therefore get
+// responsibility 0 in the softmax, so that elimination gives bit-identical results.
 GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
@@ -127,7 +128,7 @@ public:
         if (bounds_.is_valid()) bounds::move(bounds_, p.log_scale(), n_components_);
     }
 
-    // Returns the next component, or -1 after the last one.
+    // Returns the next component, or -1 after the last component.
     GAUSSMIX_INLINE Index next(const Vec (&best)[kGroupVectors]) {
         if (!bounds_.is_valid()) return next_of_all();
         const float limit = n_visits_ == 0 ? __builtin_inff() : bounds::limit(best);
@@ -153,7 +154,7 @@ private:
         return -1;
     }
 
-    // Number of components that are visited in the order of their bounds. More searches for the nearest component would
+    // Number of components that are visited in the order of their bounds. Visiting more components in this order would
     // not pay, because the rows of a group belong to few components.
     static constexpr Index kNearestFirst = 4;
     const bounds::View bounds_;

@@ -1,9 +1,9 @@
 // Draws random rows x = mu_k + W_k^-1 z of a mixture, where k is drawn from the cumulative weights and z is standard
 // normal.
 //
-// A row depends only on the key and on the row's index, so that blocks and their order do not change any bit. The
-// rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each row is written
-// to its own position.
+// A row depends only on the key and on the row's index, so that the division into blocks does not change the rows, not
+// even in the last bit. The rows of a block are drawn component by component, eight rows at a time (one per SIMD lane),
+// and each row is written to its own position.
 //
 // Drawing a row takes d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr Index kCostOfNormal = 40;  // in multiply-adds
+constexpr Index kCostOfNormal = 40;  // cost of a normal number, in multiply-adds
 
 class RowDrawer {
 public:
@@ -40,7 +40,7 @@ public:
         Index* const ends = scratch_.starts + 1;
         for (Index k = -1; k < view_.shape.n_components; ++k) ends[k] = 0;
         for (Index row = first; row < last; ++row) ++ends[view_.labels[row]];
-        // turns counts into the position of each component's first row
+        // turns the counts of rows into the position of each component's first row
         for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {
             const Index count = ends[k];
             ends[k] = start;
@@ -117,7 +117,7 @@ private:
         __builtin_prefetch(row + n_features_ - 1, 1);
     }
 
-    // Draws the random bits of all vectors before any normal numbers are computed, because processors work on several
+    // Draws the random bits of all vectors before computing any normal numbers, because processors work on several
     // independent vectors at a time.
     void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
         for (Index i = 0; i < n_features_; i += 2) {
@@ -212,7 +212,7 @@ private:
         }
     }
 
-    // Writes the mean minus the lanes to `height` features of each row.
+    // Writes the mean minus the values in the lanes to `height` features of each row.
     void write(const double* mean, const double* lanes, int height, const std::uint64_t* rows, int n_lanes,
                double* out) const {
         Vec columns[kPanel];
@@ -230,7 +230,7 @@ private:
         }
     }
 
-    // number of features that are computed and written together; `transpose` takes this number
+    // number of features that are computed and written together; `transpose` handles exactly this number
     static constexpr int kPanel = 8;
     const DrawView& view_;
     const DrawScratch& scratch_;
@@ -247,7 +247,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
     for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
-// Makes two normally distributed numbers from every four words of random bits.
+// Computes two normally distributed numbers from every four words of random bits.
 inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;

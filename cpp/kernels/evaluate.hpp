@@ -1,6 +1,6 @@
 // Computes results for single rows: log densities, responsibilities, weighted log densities of the components, or
-// labels (the first most probable component, or -1 if the background is more probable). Unlike in an EM step, small
-// responsibilities are not set to zero. Only one group of rows is kept in memory at a time.
+// labels (the first most probable component, or -1 if the noise component is more probable). Unlike in an EM step,
+// small responsibilities are not set to zero. Only one group of rows is kept in memory at a time.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
@@ -13,7 +13,7 @@ struct GroupRows {       // rows of the output to which the results of a group a
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
-// Returns the background's term in the sum of exp(l - largest); 0 if there is no background.
+// Returns the term of the noise component in the sum of exp(l - largest); 0 if there is no noise component.
 GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
     if (!(background > -__builtin_inf())) return Vec::zero();
     const Vec gap = Vec::broadcast(background) - largest;
@@ -24,8 +24,8 @@ GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
                                        double background, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
-        // The limit on `largest` changes no result, because exp reaches 0 long before l - largest is -inf. Without the
-        // limit, -inf - -inf would occur if all weights are 0.
+        // The lower limit on `largest` does not affect results, because exp(l - largest) is 0 long before l - largest
+        // is -inf. Without the limit, if all weights are 0, l - largest would be -inf - -inf.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
         for (Index k = 0; k < n_components; ++k) {

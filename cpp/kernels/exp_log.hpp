@@ -1,4 +1,4 @@
-// Computes exp and log of eight lanes by explicit FMAs alone, so that every instruction set gives the same bits.
+// Computes exp and log of eight lanes only by explicit FMAs, so that every instruction set gives bit-identical results.
 //
 // The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. The numbers 2^(j/8) are
 // stored in two doubles each, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. The formula for log is
@@ -36,7 +36,8 @@ GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    const Vec square = r * r;  // terms are added in pairs, which takes as many operations, but in a shorter chain
+    // terms are added in pairs, which takes the same number of operations, but a shorter chain of dependent ones
+    const Vec square = r * r;
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);

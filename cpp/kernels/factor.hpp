@@ -1,9 +1,9 @@
 // Computes the whitening factor W = L^-1 of one covariance S = L L' (so that S^-1 = W' W), and log |det W| = -sum log
 // L_jj.
 //
-// BLAS is not used, because its results differ between processors in the last bits. Here, every element is computed by
-// one chain of FMAs in a fixed order. The compiler vectorises across elements, which are independent of each other, so
-// that the width of the registers does not affect the bits. The cost is d^3/3 FMAs, half of them for L and half for W.
+// BLAS is not used, because its results differ between processors in the last bits. This file computes every element by
+// one chain of FMAs in a fixed order. The compiler vectorises across independent elements, so that the width of the
+// registers does not affect the last bits. The cost is d^3/3 FMAs, half of them for L and half for W.
 #pragma once
 #include "exp_log.hpp"
 #include "layout.hpp"
@@ -16,8 +16,8 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes the Cholesky factor L by columns; column j, from the diagonal on, begins at out[j * d + j]. Returns false if a
-// pivot is not a positive number, or if `poll` was cancelled.
+// Writes the Cholesky factor L by columns; the part of column j from the diagonal on begins at out[j * d + j]. Returns
+// false if a pivot is not a positive number, or if `poll` was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
@@ -55,10 +55,10 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
-// Checks whether rounding errors dominate the inverse. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance of
-// feature j divided by its variance given the other features, in any units. The pivots alone do not show whether S is
-// singular, because the error of the last pivots grows with the condition number of the block before them. In tests,
-// this ratio was above 0.7 / (d eps) for singular matrices.
+// Checks whether rounding errors dominate the inverse of S. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance
+// of feature j divided by its variance given the other features, in any units. The pivots alone do not show whether S
+// is singular, because the error of the last pivots grows with the condition number of the block before them. In tests
+// with singular matrices, this ratio was above 0.7 / (d eps) for some feature.
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;

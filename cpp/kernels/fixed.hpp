@@ -1,9 +1,9 @@
 // Sums full second moments for D <= 4 features. The mass and the first and second moments of a component stay in
 // registers over the whole tile.
 //
-// With r = e * row factor and u = x - anchor, the sums are mass = sum r, first_i = sum r u_i and second_ij = sum r u_i
-// u_j for j <= i. The layout of the sums is [component][mass, D first moments, triangle of second moments by rows],
-// padded to a multiple of 8.
+// With u = x - anchor and r = e * (factor of the row from softmax.hpp), the sums are mass = sum r, first_i = sum r u_i
+// and second_ij = sum r u_i u_j for j <= i. The layout of the sums is [component][mass, D first moments, triangle of
+// second moments by rows], padded to a multiple of 8.
 #pragma once
 #include "tile.hpp"
 

@@ -13,7 +13,8 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const double* means;
-    const double* scales;  // square of each component's factor, or the factors of all features of each component
+    // for spheres, the square of each component's factor; otherwise the factors of all features of each component
+    const double* scales;
     const double* log_scale;
 };
 
@@ -29,7 +30,7 @@ GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, I
                                       Vec (&best)[kGroupVectors]) {
     const double* log_scale = p.log_scale;
     GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
-        Part squares[C][kGroupVectors], top[kGroupVectors];  // kept in registers, not in memory
+        Part squares[C][kGroupVectors], top[kGroupVectors];  // local arrays that the compiler keeps in registers
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) top[v] = part(best[v], h);
         GAUSSMIX_UNROLL for (int c = 0; c < C; ++c) {
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) squares[c][v] = Part::zero();
@@ -64,12 +65,12 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
                    double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    // with fewer features, checking for cancellation after all components is soon enough
+    // with fewer features, it suffices to check for cancellation after all components
     constexpr Index kMaxFeatures = 256;
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
         // Prefetches some rows at a time. If all rows were prefetched at once, the processor would wait for memory (12
-        // % of a step of 200,000 x 16, K = 16).
+        // % of the time of a step with 200,000 rows, d = 16, K = 16).
         for (int c = 0; c < kTogether; ++c) next.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
@@ -107,21 +108,21 @@ GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, co
     return is_close;
 }
 
-// number of features that the M-step handles together; each needs registers for two accumulators and an anchor
+// number of features that the M-step handles together; each feature needs registers for two accumulators and an anchor
 constexpr int kTogether = kRegisters / 4;
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {       // pointers for one component of a tile
-    const double* rows;  // rows of the tile, from the first feature to be summed on
+    const double* rows;  // rows of the tile; points to the first feature to be summed
     double* responsibilities;
     const double* row_factor;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// Sums first and second moments of R features of one component. For the first features, exponentials are turned into
-// responsibilities r = e * row factor, whose sum is added to the mass.
+// Sums first and second moments of R features of one component. For the first features, exponentials e are multiplied
+// by the factor of each row to get responsibilities r, whose sum is added to the mass.
 template <int R, bool kIsFirst>
 void add_features(const Component& c, const double* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;
@@ -136,7 +137,7 @@ void add_features(const Component& c, const double* anchor, double* mass, double
             const double* x = c.rows + c.groups.index[g] * c.rows_stride + h * kPartLanes;
             double* r = c.responsibilities + c.groups.index[g] * c.responsibilities_stride + h * kPartLanes;
             const double* factor = c.row_factor + c.groups.index[g] * kGroupRows + h * kPartLanes;
-#pragma GCC unroll 1  // an unrolled loop spills registers
+#pragma GCC unroll 1  // not unrolled, because an unrolled loop would spill registers
             for (int v = 0; v < kGroupVectors; ++v) {
                 Part weight = Part::load(r + v * kLanes);
                 if constexpr (kIsFirst) {

@@ -2,8 +2,8 @@
 // and GAUSSMIX_INCOMPLETE_ISA is the namespace of incomplete.cpp.
 //
 // The linker keeps one copy of every inline function. If the linker kept the copy for the newest processor, older
-// processors would crash. Therefore everything here lives in gaussmix::GAUSSMIX_ISA and instantiates nothing from
-// `std`, as tools/check_weak_symbols.py checks.
+// processors would crash. Therefore all code of the kernels is in gaussmix::GAUSSMIX_ISA and instantiates nothing from
+// `std`, which tools/check_weak_symbols.py checks.
 #include "draw.hpp"
 #include "evaluate.hpp"
 #include "factor.hpp"

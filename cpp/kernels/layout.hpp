@@ -1,9 +1,9 @@
 // The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the
-// width of a register tile), and a *tile* is six groups. These are the arrays of a tile.
+// width of a register tile), and a *tile* is six groups. A tile has the following arrays:
 //
 //   `rows`        [group][feature][vector][lane].
 //   `densities`   [group][component][vector][lane], log densities, which become exponentials or responsibilities.
-//   `prior`       [component][vector][lane] of one group, followed by the log priors of the background.
+//   `prior`       [component][vector][lane] of one group, followed by the log priors of the noise component.
 //   `active`      [component], bit g is set if a lane of group g has a responsibility that is not zero.
 #pragma once
 #include "../kernel_table.hpp"
@@ -17,16 +17,16 @@ static_assert(kGroupRows == gaussmix::kGroupRows);
 constexpr int kTileGroups = kTileRows / kGroupRows;
 static_assert(kTileGroups * kGroupRows == kTileRows && kTileGroups <= 8);
 
-constexpr int kMaxFixed = 4;   // up to this number of features, fixed.hpp sums full second moments
-constexpr int kPanelRows = 8;  // number of rows of W in a panel: panels.hpp
+constexpr int kMaxFixed = 4;   // with at most this many features, fixed.hpp sums full second moments
+constexpr int kPanelRows = 8;  // number of rows of W in a panel (see panels.hpp)
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr Index smaller(Index a, Index b) { return a < b ? a : b; }
 constexpr Index larger(Index a, Index b) { return a < b ? b : a; }
 constexpr Index round_up(Index n, Index multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// Calls body(Constant<n>()) for n from 1 to 8, which is known only at run time. Each n has its own instantiation, which
-// the switch selects.
+// Calls body(Constant<n>()) for an n from 1 to 8 that is known only at run time. `body` is instantiated for each n, and
+// the switch selects the instantiation.
 template <int N>
 struct Constant {
     static constexpr int value = N;
@@ -97,8 +97,8 @@ struct ScratchLayout {
         differences = carver.take(kTileRows * round_up(n_differences, kLanes));
         weighted = carver.take(kTileRows * kLanes);
         active = carver.take(round_up(shape.n_components, sizeof(double)) /
-                             static_cast<Index>(sizeof(double)));  // one byte each
-        scores = carver.take(shape.n_components);                  // floats
+                             static_cast<Index>(sizeof(double)));  // one byte for each component
+        scores = carver.take(shape.n_components);                  // float32 numbers
         prior = carver.take((shape.n_components + 1) * kGroupRows);
         size = carver.size();
     }
@@ -114,7 +114,8 @@ struct SumsLayout {
         n_active = carver.take(1);
         background = carver.take(1);
         mass = carver.take(shape.n_components);
-        touched = carver.take((shape.n_components + 7) / 8);  // one byte for each component with rows in the span
+        // one byte for each component: whether it has rows in the span
+        touched = carver.take((shape.n_components + 7) / 8);
         moments = carver.take(moments_size);
         size = carver.size();
     }

@@ -17,7 +17,7 @@ namespace gaussmix::GAUSSMIX_ISA::low_rank {
 constexpr int kTileHeight = kRegisters / 4;
 constexpr int kSide = 4;
 
-// Centre that is subtracted from a group's rows, and scales by which the differences are multiplied.
+// Point that is subtracted from a group's rows, and scales by which the differences are multiplied.
 struct Centre {
     const double* point;   // [feature]
     const double* scales;  // [feature], `stride` apart; null: 1
@@ -32,7 +32,7 @@ struct Centre {
     }
 };
 
-// Computes t_l = sum_i weights_il u_i of a group, for R factors.
+// Computes t_l = sum_i weights_il u_i for R factors l and the rows of a group.
 template <int R>
 GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const double* weights, Index n_features,
                              double* out) {
@@ -58,7 +58,7 @@ GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const dou
     }
 }
 
-// Writes the projections of a group's rows on the factors, [factor][vector][lane].
+// Writes the projections t of a group's rows on the factors, [factor][vector][lane].
 inline void project(const double* rows, const Centre& centre, const double* weights, Index n_features, Index n_factors,
                     double* out) {
     for (Index l = 0; l < n_factors; l += kTileHeight) {
@@ -69,7 +69,7 @@ inline void project(const double* rows, const Centre& centre, const double* weig
     }
 }
 
-// Adds the squares of z - F t for R features from `feature` on; `along` holds -t.
+// Adds the squares of the elements of z - F t for R features from `feature` on; `along` holds -t.
 template <int R>
 GAUSSMIX_INLINE void add_squares(const double* rows, const Centre& centre, const double* factor, Index feature,
                                  Index n_factors, const double* along, Vec (&squares)[kGroupVectors]) {
@@ -166,7 +166,7 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
-                // If the weight is 0, the result is 0, because 0 times infinity would be NaN.
+                // If the weight is 0, the result is set to 0, because 0 times infinity would be NaN.
                 keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);
             }
         }

@@ -32,7 +32,7 @@ inline double growth(const Shape& shape, Factor w, double* row) {
         case FactorShape::spherical: return *w.before / *w.after;
         case FactorShape::triangular: return growth_of_triangle(d, w, row);
         case FactorShape::diagonal:
-        case FactorShape::low_rank: break;  // motion is not measured for low-rank factors
+        case FactorShape::low_rank: break;  // for low-rank factors, motion is not measured
     }
     double largest = 0;
     for (Index j = 0; j < d; ++j) {
@@ -75,8 +75,8 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const motion::Factor w{before.factors + k * stride, after.factors + k * stride};
         const double growth = motion::growth(shape, w, scratch);
         const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
-        // If the growth is NaN, the ratio is 0, so that the bound becomes 0, which is always valid. Because the ratio
-        // is at most 1, bounds that are moved twice stay valid.
+        // If the growth is NaN, the ratio is 0, so that the bound on the distance becomes 0, which is always valid.
+        // Because the ratio is at most 1, bounds stay valid even if they are adapted twice.
         const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));

@@ -1,5 +1,5 @@
-// Makes uniform and normally distributed numbers from random bits, eight lanes at a time, with the same bits on every
-// instruction set.
+// Computes uniform and normally distributed numbers from random bits, eight lanes at a time. The results are
+// bit-identical on every instruction set.
 //
 // A uniform number u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53 random
 // bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1); Box
@@ -48,7 +48,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Makes two normally distributed numbers from four words by the method of Box and Muller.
+// Computes two normally distributed numbers from four words of random bits by the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

@@ -1,5 +1,5 @@
 // Packs the parameters of a call in the layout that the kernels read. All numbers are computed by scalar FMAs in one
-// fixed order, so that their bits do not depend on the instruction set.
+// fixed order, so that they are bit-identical on every instruction set.
 #pragma once
 #include "panels.hpp"
 
@@ -9,8 +9,9 @@ inline void copy(const double* from, Index count, double* to) {
     for (Index i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// Computes the whitened means W mean_k for a shared factor W, because distances are then taken between whitened rows
-// and whitened means. Rows of W are handled a panel at a time, so that a processor need not wait for each sum.
+// Computes the whitened means W mean_k for a shared factor W. With a shared factor, distances are taken between
+// whitened rows and whitened means. Rows of W are handled a panel at a time, so that a processor need not wait for each
+// sum.
 inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
     const Index d = shape.n_features;
     for (Index k = 0; k < shape.n_components; ++k) {
@@ -31,7 +32,7 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, d
     }
 }
 
-// Packs the factors; if `factors` is null, the factors are packed later.
+// Packs the whitening factors; if `factors` is null, they are packed later.
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
     if (factors == nullptr) return;
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;

@@ -3,9 +3,9 @@
 //   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2.
 //
 // A panel consists of eight rows of W. The 8 x 3 vectors z of a panel stay in registers while the loop runs over the
-// features; with 16 registers, these are 4 x 3 halves of vectors. W is packed panel by panel, without padding, as
-// [feature before the panel][row], followed by the panel's triangle by columns. The height of the last panel is a
-// template argument. The cost is d^2/2 + 3d/2 FMAs per row and component.
+// features; with only 16 registers, 4 x 3 parts of vectors are processed at a time. W is packed panel by panel, without
+// padding, as [feature before the panel][row], followed by the panel's triangle by columns. The height of the last
+// panel is a template argument. The cost is d^2/2 + 3d/2 FMAs per row and component.
 #pragma once
 #include "layout.hpp"
 
@@ -27,18 +27,18 @@ inline void pack(const double* factor, Index n_features, double* out) {
 
 enum class Leaves {
     squares,      // adds z^2 to the squared distances
-    differences,  // adds z^2, and writes x - mean for later panels
+    differences,  // adds z^2 to the squared distances, and writes x - mean for later panels
     whitened,     // writes z of rows that are already differences
 };
 
 template <Leaves kLeaves>
 struct Panel {
-    const double* differences;  // x - mean of the features before this panel
+    const double* differences;  // differences x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // rows from the panel's first feature on, not centred
+    const double* rows;  // rows before centring; points to the panel's first feature
     const double* mean;
     const double* weights;
-    double* out;  // differences or z
+    double* out;  // output: differences x - mean, or z
 };
 
 // Returns the position at which column `column` of a packed triangle of height R starts.
@@ -49,8 +49,8 @@ template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
     constexpr bool kHasMean = kLeaves != Leaves::whitened;
-    // The squares are kept in memory until the end. In registers, they would spill three vectors z of a panel of 8 to
-    // the stack.
+    // The squares are kept in memory until the end. In registers, the squares would leave too little room for z, so
+    // that three vectors z of a panel of 8 would be spilled to the stack.
     asm("" : "+m"(squares));
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
@@ -118,8 +118,8 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// Computes squared distances. Returns false as soon as the distance in every lane has reached its limit, because
-// partial sums of squares only grow.
+// Computes squared distances. Returns false as soon as the squared distance in every lane has reached its limit. This
+// is possible because partial sums of squares only grow.
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
                                       const Vec (&limit)[kGroupVectors], double* differences,
                                       Vec (&squares)[kGroupVectors]) {

@@ -4,7 +4,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-static_assert(filled_up(1) == kLanes);  // callers allocate this much padding
+static_assert(filled_up(1) == kLanes);  // callers pad vectors to a multiple of kLanes
 
 struct Rotation {
     double cosine, sine;
@@ -21,8 +21,8 @@ GAUSSMIX_INLINE void rotate(double* __restrict a, double* __restrict b, Index si
 }
 
 // Returns the i-th of the n_seats / 2 pairs of axes in a round. As in a round-robin tournament, one axis keeps its seat
-// while the other axes move on, so that every pair of axes meets once in n_seats - 1 rounds. `n_seats` is even; if the
-// number of axes is odd, the last seat is empty.
+// while the other axes move to the next seat after each round, so that every pair of axes meets once in n_seats - 1
+// rounds. `n_seats` is even; if the number of axes is odd, the last seat is empty.
 struct Pair {
     Index p, q;
 };

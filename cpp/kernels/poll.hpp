@@ -5,13 +5,14 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr Index kCostOfMoving = 4;  // cost of copying a number in memory, in multiply-adds
+constexpr Index kCostOfMoving = 4;  // estimated cost of copying a number in memory, in multiply-adds
 
 class Poll {
 public:
     explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Counts `work` multiply-adds that have been done since the last call, and returns true if the pass is cancelled.
+    // Adds to the counter the `work` (in multiply-adds) that has been done since the last call, and returns true if the
+    // pass is cancelled.
     bool is_cancelled(Index work) {
         spent_ += work;
         if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;

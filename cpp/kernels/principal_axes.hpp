@@ -1,11 +1,11 @@
 // Computes the eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic &
 // Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of
 // pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation
-// mixes a large and a small column at most in proportion to the cosine between them. Therefore small eigenvalues are as
-// accurate as the correlation matrix D^-1 A D^-1 determines them (Demmel & Veselic 1992, SIAM Journal on Matrix
-// Analysis and Applications 13). LAPACK's eigenvalues are accurate only relative to the largest eigenvalue. The columns
-// are stored one after another, each padded with zeros to a multiple of the lanes. The cost is d^3/2 FMAs for G, then 4
-// d^3 per sweep; there are four to eight sweeps.
+// mixes a large and a small column at most in proportion to the cosine between the two columns. Therefore small
+// eigenvalues are as accurate as the correlation matrix D^-1 A D^-1 determines them (Demmel & Veselic 1992, SIAM
+// Journal on Matrix Analysis and Applications 13). LAPACK's eigenvalues are accurate only relative to the largest
+// eigenvalue. The columns are stored one after another, each padded with zeros to a multiple of the lanes. The cost is
+// d^3/2 FMAs for G, then 4 d^3 per sweep; there are four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"
@@ -13,7 +13,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMaxSweeps = 60;  // not reached in practice; ends rotations that are caused only by rounding errors
+constexpr int kMaxSweeps = 60;  // not reached in practice; stops rotations that are caused only by rounding errors
 constexpr double kTaken = -__DBL_MAX__;  // marks a feature that already has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
@@ -43,7 +43,8 @@ inline double largest_variance(Index d, const double* matrix) {
 }
 
 // Writes the columns of G, and returns their number. A feature gets a column only if the earlier columns leave at least
-// a fraction d eps of its variance, because a smaller rest is a rounding error. `rest` must have room for 2 d numbers.
+// a fraction d eps of its variance, because a smaller remainder may be a rounding error. `rest` must have room for 2 d
+// numbers.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -78,9 +79,9 @@ GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
     return sum;
 }
 
-// Checks whether two columns are orthogonal up to rounding errors. If one column is far longer than the other, their
-// product must also be below the rounding error of its terms. Otherwise, a relevant part of the longer column could
-// remain in the shorter column, although the cosine is below its rounding error.
+// Checks whether two columns are orthogonal up to rounding errors. If one column is far longer than the other, the
+// scalar product of the columns must also be below the rounding error of its terms. Otherwise, the shorter column could
+// still contain a relevant part of the longer column, although the cosine is below its own rounding error.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;
@@ -88,7 +89,7 @@ GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double p
     return !is_graded || !(size > limit * sizes(g.at(p), g.at(q), g.d));
 }
 
-// Makes two columns orthogonal; returns false if they already are.
+// Makes two columns orthogonal; returns false if the columns are orthogonal already.
 GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double limit) {
     const double product = dot(g.at(p), g.at(q), g.stride);
     if (are_orthogonal(g, p, q, product, limit)) return false;
@@ -133,7 +134,7 @@ inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
         for (Index i = 1; i < g.d; ++i) furthest = rest[i] > rest[furthest] ? i : furthest;
         double* column = g.at(rank);
         column[furthest] = 1;
-        for (int twice = 0; twice < 2; ++twice) {  // the second pass removes the rounding errors of the first
+        for (int twice = 0; twice < 2; ++twice) {  // the second pass removes the rounding errors of the first pass
             for (Index j = 0; j < rank; ++j) add_multiple(-dot(g.at(j), column, g.stride), g.at(j), g.d, column);
         }
         const double length = __builtin_sqrt(dot(column, column, g.stride));
@@ -172,7 +173,7 @@ inline void principal_axes(Index d, const double* matrix, Listener listener, dou
     const double largest = principal::largest_variance(d, matrix);
     const double scale = power_of_two_near_reciprocal(largest);
     if (largest > 0) rank = principal::cholesky_with_pivots(g, matrix, scale, rest, poll);
-    if (stride == kLanes) {  // lets the compiler treat the stride as a constant
+    if (stride == kLanes) {  // in this branch, the compiler can treat the stride as a constant
         principal::diagonalise({d, kLanes, g.data, g.squared}, rank, poll);
     } else {
         principal::diagonalise(g, rank, poll);

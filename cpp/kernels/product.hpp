@@ -1,6 +1,6 @@
-// Sums first moments alone, about the origin: first_ki = sum r_k x_i. This is one matrix product of responsibilities
-// and rows for all components. The cost is K d FMAs per row, in register tiles of four components x four features. The
-// layout of the sums is [four components][four features][4 x 4].
+// Sums only first moments, about the origin: first_ki = sum r_k x_i. For all components together, these sums are a
+// single matrix product of responsibilities and rows. The cost is K d FMAs per row, in register tiles of four
+// components x four features. The layout of the sums is [four components][four features][4 x 4].
 #pragma once
 #include "tile.hpp"
 
@@ -66,8 +66,8 @@ inline void clear_inactive(const TileView& tile) {
     }
 }
 
-// Replaces exponentials by responsibilities r = exponential * row factor, and adds the sum of r over the tile to the
-// mass.
+// Replaces exponentials by responsibilities r (exponential times the factor of the row from softmax.hpp), and adds the
+// sum of r over the tile to the mass.
 inline void weigh(const TileView& tile, double* mass) {
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;

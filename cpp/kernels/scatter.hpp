@@ -31,8 +31,8 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;        // rows of the tile, from the panel's first feature on
-    double* responsibilities;  // exponentials, which the first panel turns into responsibilities
+    const double* rows;        // rows of the tile; points to the panel's first feature
+    double* responsibilities;  // exponentials, which are turned into responsibilities when the first panel is processed
     const double* row_factor;
     double* mass;
     Index rows_stride, responsibilities_stride;
@@ -40,8 +40,8 @@ struct Component {
 };
 
 // Sums the first moments of a panel's features, and the triangle of their second moments. Stores u for the products
-// with later panels, and r u for the products with earlier panels. For the first panel, exponentials are turned into
-// responsibilities r = e * row factor, whose sum is added to the mass.
+// with later panels, and r u for the products with earlier panels. For the first panel, exponentials e are multiplied
+// by the factor of each row to get responsibilities r, whose sum is added to the mass.
 template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
@@ -100,7 +100,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
         }
         for (int n = 0; n < n_vectors; ++n) {
             const Index index = n * kSide * kLanes + h * kPartLanes;
-            if (h == 0) {  // fetches the earlier panel from L2
+            if (h == 0) {  // prefetches the earlier panel from the L2 cache
                 GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + index + j * kLanes);
             }
             Part u[kSide];

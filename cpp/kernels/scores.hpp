@@ -4,10 +4,10 @@
 // is n_all^2 / 2 + K n_own^2 / 2 FMAs per row.
 //
 // The scores are stored in panels, [panel][vector][number of 4], as in scatter.hpp, whose register tiles multiply the
-// panels. The panels of c hold z and the products of z; the number 1 has a separate panel. The panels of S hold g (z,
-// products) of each component, followed by all g. With a shared covariance, the panels of S hold g z of each component,
-// then the sums over components of g times the products, and then all g. The sums are stored for S and then for each
-// component: one 4 x 4 block for each pair of panels, whose rows belong to the later panel.
+// panels. The panels of c hold z and the products of the elements of z; the number 1 has a separate panel. The panels
+// of S hold g (z, products) of each component, followed by all g. With a shared covariance, the panels of S hold g z of
+// each component, then the sums over components of g times the products, and then all g. The sums are stored for S and
+// then for each component: one 4 x 4 block for each pair of panels, whose rows belong to the later panel.
 #pragma once
 #include "step.hpp"
 
@@ -101,7 +101,8 @@ public:
         }
     }
 
-    // Adds the products of one tile, whose responsibilities are in the scratch memory of the step before.
+    // Adds the products of one tile; its responsibilities are in the scratch memory that the preceding E-step has
+    // filled.
     void add_tile(Index first, Index last, double* sums) {
         for (Index row = first; row < last; row += kGroupRows) {
             read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));

@@ -24,7 +24,7 @@ struct Turned {  // axes D, and the scatters in the coordinates of these axes
     Index d, n_lanes, stride;
     double* matrices;    // (d, d, n_lanes): D' S_k D
     double* importance;  // (n_lanes,)
-    double* axes;        // (d, stride), axes in rows
+    double* axes;        // (d, stride), one axis in each row
 
     double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
 };
@@ -67,7 +67,7 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
-        // rows p and q after the multiplication from the left
+        // rows p and q of the matrices after multiplication by the rotation from the left
         const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);
         const Vec o_other = c * o - s * v, w_other = c * w - s * o;
         fma(c, v_row, s * o_row).store(first + i);

@@ -1,20 +1,20 @@
-// Turns log densities into responsibilities, in place. The results for a group are e_k = exp(l_k - max), and for each
-// row the factor row weight / sum e. The product of e_k and the row factor is the responsibility times the row's
-// weight.
+// Turns log densities into responsibilities, in place. The results for a group of rows are the exponentials e_k =
+// exp(l_k - max), and one factor for each row (row factor), row weight / sum e. The product of e_k and the row factor
+// is the responsibility times the row's weight.
 //
-// A responsibility of at most 2^-60 times the largest one of its row is set to zero, separately in each lane. The
+// In each row, responsibilities of at most 2^-60 times the largest responsibility of the row are set to zero. The
 // normaliser sums the remaining terms in the order of the components. Because the comparison uses l - max, the largest
-// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments,
-// where they cost 40 % of the M-step's time at d = 32.
+// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments.
+// Otherwise, these numbers would take 40 % of the M-step's time at d = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// A row is called distant if its squared distance from every mean exceeds this value. The rounding error of the
-// distance, relatively about 1e-16, then begins to affect the responsibilities of the row. Distant rows are counted, so
-// that the engine can treat them separately.
+// A row is called distant if its squared distance from every mean exceeds this value. Beyond this value, the relative
+// rounding error of the distance, about 1e-16, begins to affect the responsibilities of the row. Distant rows are
+// counted, so that the engine can treat them separately.
 constexpr double kDistantFrom = 1e8;
 
 // Returns a limit: a row is distant if its largest log density is below this limit. With a single component no row is
@@ -26,9 +26,9 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
     return largest - kDistantFrom / 2;
 }
 
-// Sums row weight * log density over a tile, lane by lane. Without row weights, the normalisers of a lane are
-// multiplied, so that the tile needs only one logarithm (d = 2, K = 3: 1.22 instead of 1.42 ns per row and component).
-// The product of 18 factors cannot overflow, because no factor exceeds n_components.
+// Sums (row weight * log density) over the rows of a tile, separately for each lane. Without row weights, the
+// normalisers of a lane are multiplied, so that the tile needs only one logarithm (d = 2, K = 3: 1.22 instead of 1.42
+// ns per row and component). The product of 18 factors cannot overflow, because no factor exceeds n_components.
 constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
@@ -37,7 +37,7 @@ struct LogLikelihood {
     Vec sum = Vec::zero();
     Vec product = Vec::broadcast(1);
     Vec n_distant = Vec::zero();
-    Vec background = Vec::zero();  // total responsibility of the background
+    Vec background = Vec::zero();  // total responsibility of the noise component
 
     GAUSSMIX_INLINE void add(Vec weight, Vec largest) { sum = sum + keep(less(Vec::zero(), weight), weight * largest); }
     GAUSSMIX_INLINE void add(Vec weight, Vec largest, Vec normaliser) {
@@ -65,8 +65,8 @@ inline double count_active(const GroupView& group, Index n_components, const Vec
     return lane_sum(n_nearby);
 }
 
-// Writes the most probable component of each row of a group, or the first one if several are equal. A distant row gets
-// label 0, because otherwise its label could depend on the other rows of the group.
+// Writes the most probable component of each row of a group; if several components are equally probable, the first of
+// them. A distant row gets label 0, because otherwise its label could depend on the other rows of the group.
 inline void write_likeliest(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], double limit,
                             const RowsView& rows, Index first, std::uint16_t* labels) {
     for (int v = 0; v < kGroupVectors; ++v, first += kLanes) {
@@ -85,8 +85,8 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
-// Computes responsibilities from log densities. If there is a background, `background` holds its weighted log density,
-// and `best` must be at least as large.
+// Computes responsibilities from log densities. If there is a noise component, `background` holds its weighted log
+// density, and `best` must be at least as large.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
@@ -127,8 +127,8 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     }
 }
 
-// Assigns each row to the first component with the largest log density, or to the background if the background's
-// density is larger.
+// Assigns each row to the first component with the largest log density, or to the noise component if its density is
+// larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};

@@ -62,8 +62,8 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // Does the same as `add_tile`, but does not sum moments. Leaves rows, exponentials and row factors in the scratch
-    // memory.
+    // Does the same as `add_tile` except for the sums of moments. Leaves rows, exponentials and row factors in the
+    // scratch memory.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
@@ -132,8 +132,8 @@ private:
 
     bool has_background() const { return background_ > -__builtin_inf(); }
 
-    // Computes the background's log density for each row, including the row's prior, and updates each row's largest
-    // density.
+    // Computes the log density of the noise component for each row, including the row's prior, and updates each row's
+    // largest density.
     void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             background[v] = Vec::broadcast(background_);
@@ -211,8 +211,8 @@ inline void add_and_clear(double* from, Index count, double* to) {
     }
 }
 
-// Merges the sums of a span into the total, but only for components that have rows in the span. These components are
-// few if K is large and the clusters are well separated.
+// Merges the sums of a span into the total, but only for components that have rows in the span. If K is large and the
+// clusters are well separated, few components have rows in a span.
 inline void merge(const Shape& shape, double* span, double* total) noexcept {
     const SumsLayout layout(shape, moments_size(shape));
     const Slices slices(shape);

@@ -7,14 +7,15 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 struct TileView {
     const double* rows;  // [group][feature][vector][lane]
-    // [group][component][vector][lane]: exponentials; after multiplication by row factors, weighted responsibilities
+    // [group][component][vector][lane]; holds exponentials, or weighted responsibilities once each row has been
+    // multiplied by its factor
     double* densities;
     const double* row_factor;     // [group][vector][lane]: row weight divided by the sum of the row's exponentials
     const unsigned char* active;  // [component]
     Index n_features, n_components, padded_components;
     int n_groups;
-    double* differences;  // room for x - anchor of one component, or for its factors
-    double* weighted;     // room for r (x - anchor) of one panel
+    double* differences;  // scratch memory for x - anchor of one component, or for projections on its factors
+    double* weighted;     // scratch memory for r (x - anchor) of one panel
     Poll* poll;
     const std::int32_t* component = nullptr;  // component of each slot in the tile; null: all components, in order
 
@@ -23,8 +24,8 @@ struct TileView {
     Index densities_stride() const { return padded_components * kGroupRows; }
 };
 
-// Groups of a tile in which a component has a responsibility above zero. Leaving out the other groups changes no bit of
-// the sums, because these groups would only add zeros.
+// Groups of a tile in which a component has a responsibility above zero. The sums are bit-identical without the other
+// groups, because those groups would only add zeros.
 struct ActiveGroups {
     int count = 0;
     unsigned char index[kTileGroups] = {};

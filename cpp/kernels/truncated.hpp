@@ -2,10 +2,10 @@
 // with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
 // AISTATS, algorithm 1.
 //
-// Rows are processed in bunches. For each bunch, the candidates of its rows, neighbours of the most probable
-// candidates, and one random component are evaluated. Each row keeps the best of the evaluated components as its
-// candidates, so that the sum of its densities never decreases. Each component that is evaluated in a tile has a
-// *slot*, which replaces the index of the component in the arrays of the tile: `densities` is
+// Rows are processed in bunches (8 or 24 rows). For each bunch, the candidates of its rows, neighbours of the most
+// probable candidates, and one random component are evaluated. Each row keeps the best of the evaluated components as
+// its candidates, so that the sum of its densities never decreases. Each component that is evaluated in a tile gets a
+// *slot*, a number that replaces the index of the component in the arrays of the tile: `densities` is
 // [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
@@ -89,12 +89,12 @@ public:
     }
 
 private:
-    // Rows for which the same components are evaluated: one vector of a group, or all three vectors. With few features
-    // and triangular factors, a bunch is one vector. Whitening three vectors together would save some time, but more
-    // time would be lost by evaluating components for rows that do not need these components.
+    // A bunch of rows, for which the same components are evaluated: one vector of a group, or all three vectors. With
+    // few features and triangular factors, a bunch is one vector. Whitening three vectors together would save some
+    // time, but more time would be lost by evaluating components for rows that do not need these components.
     struct Bunch {
         int first_vector, end_vector;
-        unsigned bit;  // bit in `wanted_`
+        unsigned bit;  // bit of this bunch in `wanted_`
         Index first, end;
     };
 
@@ -174,7 +174,8 @@ private:
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
         if (n_together == kGroupVectors) return;
-        // clears unwanted entries, because moments are summed over whole groups
+        // clears the entries of components that are not evaluated for the bunch, because moments are summed over whole
+        // groups
         for (Index slot = 0; slot < n_slots_; ++slot) {
             for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
                 if (wanted_[slot] >> (g * kGroupVectors + v) & 1) continue;
@@ -183,7 +184,8 @@ private:
         }
     }
 
-    // Reads the log prior probabilities of the rows for the listed slots and, in the last place, for the background.
+    // Reads the log prior probabilities of the rows for the listed slots and, in the last place, for the noise
+    // component.
     void read_prior(Index first, double* out) {
         const PriorView& prior = task_.step.prior;
         const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -250,7 +252,8 @@ private:
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
-    // Computes |W (x - mean)|^2 of a vector of rows, with the same bits as panels::whiten_panel.
+    // Computes |W (x - mean)|^2 of a vector of rows, with results that are bit-identical to those of
+    // panels::whiten_panel.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
         Vec z[D];
@@ -288,8 +291,8 @@ private:
     }
 
     // Assigns a vector of rows to the best of the listed components, as `soft` and `hard` do, and writes these
-    // components as the new candidates, most probable first. If densities are equal, the components that are listed
-    // last are kept.
+    // components as the new candidates, most probable first. If densities are equal, the components that come last in
+    // the list are kept.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
@@ -305,8 +308,8 @@ private:
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
             n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        // If several components tie for the last place among the candidates: the number of components in excess of
-        // n_candidates.
+        // If several components tie for the last place among the candidates, this is the number of components in excess
+        // of n_candidates.
         alignas(64) double n_surplus[kLanes];
         (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
@@ -400,7 +403,8 @@ private:
     std::int32_t* const component_;  // [slot]
     std::int32_t* const listed_;     // slots that are evaluated for the bunch
     std::uint32_t* const wanted_;  // [slot], one bit per bunch: for each vector, or for the first vector of each group
-    std::uint32_t* const expanded_;  // [slot], same bits: whether the neighbours of the component are listed
+    // [slot], with the same bits as `wanted_`: whether the neighbours of the component are listed
+    std::uint32_t* const expanded_;
     unsigned char* const active_;
     const double background_;
     Index n_slots_ = 0, n_listed_ = 0;

@@ -81,17 +81,18 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) {
     a[0].v = _mm256_unpacklo_pd(low, high);
     a[1].v = _mm256_unpackhi_pd(low, high);
 }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers at first: x y z x | y z x y | z x y z
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers before the call: x y z x | y z x y | z x y z
     const __m256d x = _mm256_blend_pd(_mm256_blend_pd(a[0].v, a[1].v, 0x4), a[2].v, 0x2);
     const __m256d y = _mm256_blend_pd(_mm256_blend_pd(a[1].v, a[0].v, 0x2), a[2].v, 0x4);
     const __m256d z = _mm256_blend_pd(_mm256_blend_pd(a[2].v, a[0].v, 0x4), a[1].v, 0x2);
-    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // sorts x of rows 0, 3, 2, 1
-    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // sorts y of rows 1, 0, 3, 2
-    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // sorts z of rows 2, 1, 0, 3
+    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // puts x of rows 0, 3, 2, 1 in order
+    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // puts y of rows 1, 0, 3, 2 in order
+    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // puts z of rows 2, 1, 0, 3 in order
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    // `half` holds features 0 and 1 of all rows, then features 2 and 3. The calls are not made in a loop, because the
-    // intrinsic needs a literal as its last argument, and a loop index is not a constant before the loop is unrolled.
+    // `half` holds features 0 and 1 of all rows, followed by features 2 and 3. The calls are not made in a loop,
+    // because the intrinsic needs a literal as its last argument, and a loop index is not a constant before the loop is
+    // unrolled.
     const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
                              _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
                              _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};

@@ -63,8 +63,8 @@ GAUSSMIX_INLINE void transpose(Part (&a)[8]) {
     }
     GAUSSMIX_UNROLL for (int odd = 0; odd < 2; ++odd) {
         low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);       // columns 0 and 4 of rows 0 to 3
-        low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);       // columns 2, 6
-        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // the same columns of rows 4 to 7
+        low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);       // columns 2 and 6 of rows 0 to 3
+        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // columns 0 and 4 of rows 4 to 7
         high[1] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0xDD);
         a[odd].v = _mm512_shuffle_f64x2(low[0], high[0], 0x88);
         a[odd + 4].v = _mm512_shuffle_f64x2(low[0], high[0], 0xDD);
@@ -91,7 +91,7 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     Part pairs[4];
-    // `pairs`: features 0 and 1, then features 2 and 3, of rows 4 i .. 4 i + 3
+    // `pairs` holds features 0 and 1, and then features 2 and 3, of rows 4 i .. 4 i + 3
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         pairs[i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13));
         pairs[2 + i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15));

@@ -3,8 +3,8 @@
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)
-// The kernels for any x86-64 processor spend their time in the C library's multiply-add. Forced inlining and unrolling
-// would therefore not make these kernels faster, but would triple their size and the time to compile them.
+// The kernels for x86-64 processors without FMA spend most of their time in the C library's multiply-add. Forced
+// inlining and unrolling would therefore not make these kernels faster, but would triple their size and compile time.
 #define GAUSSMIX_INLINE inline
 #define GAUSSMIX_UNROLL
 #else

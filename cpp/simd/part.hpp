@@ -9,7 +9,7 @@
 //   `load_floats` loads kPartLanes floats and converts each float to double.
 //   `load_head`, `load_floats_head` and `store_head` access only the first `count` lanes, for any `count`. The other
 //       lanes are zero, and the memory of these lanes is not touched.
-//   `+`, `-`, `*`, `/`, `fma` and `sqrt` work lane by lane. The first factor of fma may be a number.
+//   `+`, `-`, `*`, `/`, `fma` and `sqrt` work lane by lane. The first factor of `fma` may also be a number (double).
 //   `max` returns a if a > b, else b; `min` returns a if a < b, else b. Both return b if one argument is NaN, or if
 //       both arguments are 0.
 //   `in_register` forces a value into a register if the compiler would load the value again or postpone its
@@ -22,7 +22,8 @@
 //   `transpose` moves lane j of part i to lane i of part j.
 //   `deinterleave` turns kPartLanes consecutive rows of 2, 3 or 4 numbers into one part for each number.
 //
-// Every backend must produce the same bits: every operation rounds once, and sums are taken in the order above.
+// Every backend must give bit-identical results: every operation rounds once, and sums are taken in the order described
+// above.
 #pragma once
 #include <cstdint>
 
@@ -44,8 +45,8 @@ constexpr int kFeaturesTogether = 8;  // number of features that are transposed 
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Hides from the compiler that the numbers at p are known, so that the compiler reads these numbers again instead of
-// keeping more numbers than there are registers.
+// Makes the compiler read the numbers at p from memory when they are used. Otherwise, the compiler would try to keep
+// more numbers in registers than there are registers.
 GAUSSMIX_INLINE const double* reread(const double* p) {
     asm volatile("" : "+r"(p));
     return p;

@@ -1,7 +1,7 @@
 // Backend for every processor: registers of 128 bits, by the vector extensions of gcc and clang. If the compiler may
 // not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each multiply-add, one number
-// at a time, with the same bits. In this case the kernels are 10 times as slow as with AVX2 if the library finds the
-// instruction in the processor, and about 100 times as slow otherwise.
+// at a time, with bit-identical results. These kernels are 10 times as slow as with AVX2 if the library can use the
+// processor's instruction, and about 100 times as slow otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -13,8 +13,9 @@
 #include <immintrin.h>
 #endif
 
-// Loops over the four parts of a vector are not unrolled, because gcc and clang would mix the instructions of different
-// parts and spill registers. (NEON, d = 8: 540 multiply-adds take 2,270 instructions if unrolled, and 1,300 in a loop.)
+// Loops over the four parts of a vector are not unrolled, because gcc and clang would then mix the instructions of
+// different parts and spill registers. (NEON, d = 8: 540 multiply-adds take 2,270 instructions if unrolled, and 1,300
+// in a loop.)
 #if defined(__clang__)
 #define GAUSSMIX_EACH_PART _Pragma("clang loop unroll(disable)")
 #else
@@ -46,7 +47,8 @@ struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }  // x + 0 would lose the sign of -0
+    // not x + 0, which would lose the sign of -0
+    GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }
     GAUSSMIX_INLINE static Part load(const double* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {
         Part a;
@@ -101,7 +103,7 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
 #endif
 }
 GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
-#if defined(__aarch64__) && !defined(__clang__)  // assembly, because gcc would first copy `a` to all lanes
+#if defined(__aarch64__) && !defined(__clang__)  // in assembly, because gcc would first copy `a` to all lanes
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
     return c;
 #else
@@ -176,13 +178,13 @@ GAUSSMIX_INLINE void transpose(Part (&a)[2]) {
 }
 
 GAUSSMIX_INLINE void deinterleave(Part (&a)[2]) { transpose(a); }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers at first: x y | z x | y z
+GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers before the call: x y | z x | y z
     const Register x = pick<0, 3>(a[0].v, a[1].v), y = pick<1, 2>(a[0].v, a[2].v);
     a[2].v = pick<0, 3>(a[1].v, a[2].v);
     a[0].v = x;
     a[1].v = y;
 }
-GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {  // order of the numbers at first: x y | z w | x y | z w
+GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {  // order of the numbers before the call: x y | z w | x y | z w
     const Register x = pick<0, 2>(a[0].v, a[2].v), y = pick<1, 3>(a[0].v, a[2].v), z = pick<0, 2>(a[1].v, a[3].v);
     a[3].v = pick<1, 3>(a[1].v, a[3].v);
     a[0].v = x;

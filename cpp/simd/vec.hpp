@@ -1,7 +1,7 @@
 // Defines vectors of kLanes lanes of double, which consist of one part (register) or of nested pairs of halves, and
 // masks of the lanes.
 //
-// Nothing here depends on the backend. Integer lanes use the vector extensions of gcc and clang.
+// Nothing in this file depends on the backend. Integer lanes use the vector extensions of gcc and clang.
 #pragma once
 #include "part.hpp"
 
@@ -133,7 +133,7 @@ using Integers [[gnu::vector_size(sizeof(Part))]] = Bits;
 GAUSSMIX_INLINE Integers integers(Part a) { return (Integers)a.v; }
 GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
 
-// Splits positive normal numbers x into fraction * 2^exponent, with fractions in [sqrt(1/2), sqrt(2)).
+// Splits positive normal numbers x into fraction * 2^exponent, where the fraction is in [sqrt(1/2), sqrt(2)).
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
     constexpr Bits two_to_52 = 0x4330000000000000;

@@ -1,4 +1,4 @@
-// Defines `Words`, vectors with one integer in each lane, for random numbers.
+// Defines the type `Words`, vectors with one integer in each lane, which the random number generator uses.
 #pragma once
 #include "simd.hpp"
 

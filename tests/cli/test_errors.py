@@ -83,7 +83,7 @@ def place(tmp_path_factory):
 
 USAGE = [  # commands, and a part of their error message
     ("frobnicate", "No such command 'frobnicate'"),
-    ("x.csv", "x.csv is a file: name a verb first, as in 'gaussmix fit FILE'."),
+    ("x.csv", "x.csv is a file: name a command first, as in 'gaussmix fit FILE'."),
     ("fit", "Missing argument"),
     ("fit x.csv --clusters 3", "No such option '--clusters'. Did you mean '-k'?"),
     ("fit x.csv --covariance-type full", "Did you mean '--structure'?"),
@@ -164,7 +164,7 @@ USAGE = [  # commands, and a part of their error message
     ("plot m.gmm -o picture.xyz", "must end in 'png', 'svg', 'pdf', 'jpg', 'webp'"),
     ("plot m.gmm -o picture.png --kind uncertainty", "pass DATA after the model"),
     ("report input.csv -o r.pdf", "r.pdf: the report is an HTML page. Use a name that ends in .html."),
-    ("report m.gmm -o r.html", "m.gmm is a model, but a report needs rows, too: gaussmix report DATA --model m.gmm."),
+    ("report m.gmm -o r.html", "m.gmm is a model, but a report also needs rows: gaussmix report DATA --model m.gmm."),
     ("report input.csv -m m.gmm --criterion icl --seed 1 --noise -o r.html", "--noise"),
 ]  # fmt: skip
 NOT_A_MODEL = "is not a usable gaussmix model: it is damaged or truncated, or not a model at all."

@@ -1,5 +1,6 @@
 """Tests of the engine of rows on a device: results agree with the reference to 1e-9, and few rows are copied."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from every_engine import ENGINES, on_strict_device, to_strict
 from random_parameters import SPECS, random_parameters
 
 from gaussmix import FAMILIES, BayesianGaussianMixture, GaussianMixture, GaussianMixtureIC
-from gaussmix._src.engines.device.passes import MeasuredBlock, Pass
+from gaussmix._src.engines.device.passes import Pass
 from gaussmix._src.numerics import device_array
 
 DEVICE = ENGINES["device"](1)
@@ -48,7 +49,7 @@ def test_narrow_components_lose_no_digits(factor_shape, ratio, is_by_products, r
     is_near = expected > highest - 100
     assert np.abs(found - expected)[is_near].max() < TOLERANCE
     block = on_strict_device(Block(0, rows))
-    density = Pass(block, MeasuredBlock(block), parameters, 4)._joint_density
+    density = Pass(block, parameters, 4)._joint_density
     assert density.is_by_products.tolist() == [is_by_products] * 4
 
 
@@ -112,12 +113,46 @@ def test_a_fit_on_a_device_is_the_fit_of_numpy(options, rng, dispatch):
     assert found.bic(to_strict(X)) == pytest.approx(expected.bic(X), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:components:RuntimeWarning")
+@pytest.mark.heavy(but=3)
+@pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, "sum"])
+@pytest.mark.parametrize(
+    "options", [{}, {"trim": 0.05}, {"prior": "default"}, {"noise": True}, {"weight_type": "precision"}], ids=str
+)
+def test_weights_of_any_scale_mean_the_same_on_a_device(options, scale, rng, dispatch):
+    X = rows_of(rng)
+    weight = rng.choice([0.0, 0.5, 1.0, 3.0], len(X))
+    weight = weight / weight.sum() if scale == "sum" else scale * weight
+    expected, found = (
+        GaussianMixture(4, random_state=0, **options).fit(to(X), sample_weight=to(weight))
+        for to in (np.asarray, to_strict)
+    )
+    np.testing.assert_allclose(device_array.to_host(found.means_), expected.means_, rtol=1e-8, atol=1e-8)
+    assert found.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-10)
+
+
+def test_a_subclass_of_numpys_array_is_one_of_numpys_arrays(rng, dispatch, tmp_path):
+    X = rows_of(rng)
+    np.save(tmp_path / "rows.npy", X)
+    mapped, masked = np.load(tmp_path / "rows.npy", mmap_mode="r"), np.ma.masked_array(X, X > 6)
+    for rows in (mapped, masked):
+        assert isinstance(GaussianMixture(2, random_state=0).fit(rows).means_, np.ndarray)
+
+
+def test_a_fitted_estimator_holds_no_rows(rng, dispatch):
+    X = rows_of(rng, 20_000)
+    fitted = GaussianMixture(2, random_state=0).fit(to_strict(X))
+    assert len(pickle.dumps(fitted)) < 10_000
+    assert pickle.loads(pickle.dumps(fitted)).means_.shape == (2, 3)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_a_device_without_float64_computes_in_float32(dtype, rng, dispatch):
     X = rows_of(rng)
     device = device_array.namespace_of(to_strict(X)).Device("no_float64" if dtype == "f4" else "device2")
     rows = device_array.namespace_of(to_strict(X)).asarray(X.astype(dtype), device=device)
-    found, expected = (GaussianMixture(4, random_state=0).fit(each) for each in (rows, X))
+    weight = np.ones(len(X))
+    found, expected = (GaussianMixture(4, random_state=0).fit(each, sample_weight=weight) for each in (rows, X))
     np.testing.assert_allclose(
         device_array.to_host(found.means_), expected.means_, atol=1e-3 if dtype == "f4" else 1e-8
     )
@@ -171,11 +206,12 @@ def test_a_sample_and_no_more_leaves_the_device(estimator, options, rng, dispatc
 
 MISTAKES = {
     "missing": (lambda X: [to_strict(np.where(X > 6, np.nan, X))], "finite numbers: fill in missing values"),
-    "infinite": (lambda X: [to_strict(np.where(X > 6, np.inf, X).astype("f4"))], "Input X contains inf: row"),
+    "infinite": (lambda X: [to_strict(np.where(X > 6, np.inf, X).astype("f4"))], "Input X contains infinity: row"),
     "vector": (lambda X: [to_strict(X[:, 0])], "must be a table of shape"),
     "complex": (lambda X: [to_strict(X + 0j)], "complex128. Convert them to float32 or float64"),
     "negative weight": (lambda X: [to_strict(X), None, to_strict(-np.ones(len(X)))], "finite and non-negative.*row 0"),
-    "few weights": (lambda X: [to_strict(X), None, to_strict(np.ones(3))], "must have shape"),
+    "too large": (lambda X: [to_strict(X * 1e160)], "overflows: rescale the column"),
+    "few weights": (lambda X: [to_strict(X), None, to_strict(np.ones(3))], "expected"),
     "one row": (lambda X: [to_strict(X[:1])], "minimum of 2 is required"),
 }
 
@@ -227,6 +263,8 @@ CALLS = {
     "`score_samples`, `score`, `bic`, `aic`": lambda X: [fitted().score_samples(X), fitted().score(X), fitted().bic(X)],
     '`fit` with `init_params="random"`': lambda X: GaussianMixture(4, init_params="random", max_iter=3).fit(X),
     '`fit` with `tol="auto"` or `check_maximum=True`': lambda X: GaussianMixture(4, check_maximum=True).fit(X),
+    "`fit` with `labels`": lambda X: GaussianMixture(4).fit(X, labels=np.arange(X.shape[0]) % 5 - 1),
+    '`fit` with `criterion="cv"`': lambda X: GaussianMixtureIC([1, 2], criterion="cv", n_folds=2).fit(X),
     "`inference`": lambda X: fitted().inference(X, kind="hessian"),
     "predictions of `BayesianGaussianMixture`": lambda X: BayesianGaussianMixture(2).fit(X[:99, :]).predict_proba(X),
     "`fit` with missing values": lambda X: GaussianMixture(2).fit(to_strict(np.full((9, 2), np.nan))),

@@ -13,7 +13,7 @@ GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
     return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];
 }
 
-// Returns the index of a row's entry in the prior's table, or -1 if the row has no prior.
+// Returns the index of a row's entry in the table of log priors, or -1 if the row has no prior.
 inline std::int32_t prior_index(const PriorView& prior, Index row) {
     if (prior.indices == nullptr) return static_cast<std::int32_t>(row);
     std::int32_t index;
@@ -21,7 +21,7 @@ inline std::int32_t prior_index(const PriorView& prior, Index row) {
     return index;
 }
 
-// Adds the log priors of the rows to log densities [component][lane], and to the background's log density.
+// Adds the log priors of the rows to log densities [component][lane], and to the log density of the noise component.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
                       double* background) {
     if (prior.table == nullptr) return;
@@ -46,8 +46,9 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
     return Vec::load(lanes);
 }
 
-// Turns log densities into exponentials, in place, and returns the factors that turn exponentials into responsibilities
-// times row weights. Small responsibilities are set to zero, as defined in softmax.hpp.
+// Turns log densities into exponentials, in place, and returns one factor for each row; an exponential times this
+// factor is the responsibility times the row's weight. Small responsibilities are set to zero, as defined in
+// softmax.hpp.
 inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec best = background;

@@ -22,14 +22,15 @@ public:
     // Returns the number of rows in a batch, which is limited because the covariances of the rows' missing values need
     // memory.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMaxBytes = 32'768;  // limit on the memory for these covariances, in doubles
+        constexpr Index kMaxBytes = 32'768;  // limit on the memory for the covariances of missing values, in doubles
         const Index size = triangle(shape.n_features) * padded_components(shape);
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
     }
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Computes the log densities of the rows, without log priors. Row i has the pattern with index pattern[i].
+    // Computes the log densities of the rows, without log priors. pattern[i] is the index of row i's pattern of missing
+    // values.
     bool find_densities(const Batch& batch, const Index* pattern, Poll& poll) {
         const Index n_vectors = K_ / kLanes;
         int slot = -1;
@@ -112,7 +113,8 @@ private:
             by_row = carver.take(K * kBatchRows);
             completed = carver.take(kBatchRows * d * K);
             inverse = carver.take(triangle(d) * kLanes);
-            // Regression matrix of the last pattern; this room suffices, because n_missing * n_present <= d^2 / 4.
+            // Regression matrix of the last pattern; d^2 / 4 elements suffice, because n_missing * n_present <= d^2 /
+            // 4.
             regression = carver.take(triangle(d) * K);
             covariance = carver.take(rows * triangle(d) * K);
             constants = carver.take(K);
@@ -171,7 +173,7 @@ private:
         }
     }
 
-    // Adds a block of second moments, between H features from i on and features from j on. If i = j, only the lower
+    // Adds a block of second moments, of H features from i on with the features from j on. If i = j, only the lower
     // triangle of the block is added.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
@@ -203,8 +205,8 @@ private:
         }
     }
 
-    // Adds the conditional covariances of the missing values for the rows from i on that have the same pattern, and
-    // moves i behind these rows.
+    // Adds the conditional covariances of the missing values for the rows from i on that share a pattern, and moves i
+    // behind these rows.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

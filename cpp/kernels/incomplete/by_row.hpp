@@ -15,8 +15,8 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 class ByRow {
 public:
-    // Returns the number of doubles that an object needs in `room`. This memory includes sums over the rows that were
-    // visited since `clear_sums`.
+    // Returns the number of doubles that an object of this class needs in `room`. This memory includes sums over the
+    // rows that were visited since `clear_sums`.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
@@ -34,7 +34,7 @@ public:
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Reads the rows and computes their log densities without priors. Returns false if `poll` was cancelled.
+    // Reads the rows and computes the log densities of the rows without priors. Returns false if `poll` was cancelled.
     bool find_densities(const Batch& batch, Poll& poll) {
         read(batch);
         bool is_over = false;
@@ -58,8 +58,8 @@ public:
         }
     }
 
-    // Writes the mean and the covariance of each true row, averaged over all components. `densities` must hold
-    // responsibilities.
+    // Writes the mean and the covariance of each true row (without errors and missing values) under the whole mixture.
+    // `densities` must hold responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
@@ -97,8 +97,8 @@ public:
     }
 
 private:
-    // Calls use(k, responsibility) for each component k with a responsibility, after the posterior of the true rows
-    // under this component has been computed. Returns false if `poll` was cancelled.
+    // Calls use(k, responsibility) for each component k whose responsibility is not zero, after the posterior of the
+    // true rows under this component has been computed. Returns false if `poll` was cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -220,7 +220,7 @@ private:
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
-                // `read_errors` is also called for missing values, and then writes zeros.
+                // `read_errors` is also called for missing values, for which it writes zeros.
                 const double variance = read_errors(row, i, lane, is_present);
                 room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }

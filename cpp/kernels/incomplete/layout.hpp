@@ -14,8 +14,8 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 constexpr double kLog2Pi = 1.8378770664093456;
 constexpr int kBatchRows = kLanes;  // number of rows whose responsibilities are computed together
 
-// Returns the number of elements of a triangle with n rows that is stored by rows. This is also the position of row n
-// in a larger triangle.
+// Returns the number of elements of a triangle with n rows that is stored by rows. This number is also the position of
+// row n in a larger triangle.
 constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
 constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
@@ -68,7 +68,7 @@ struct Batch {
     int n_rows = 0;
 };
 
-// Logarithm of a product of any number of positive factors. The product itself may be beyond the range of double.
+// Logarithm of a product of any number of positive factors. The product itself may be outside the range of double.
 class LogProduct {
 public:
     GAUSSMIX_INLINE void multiply(Vec x) {
@@ -85,7 +85,7 @@ public:
     }
 
 private:
-    // Each factor is between sqrt(1/2) and sqrt(2), so that a product of this many factors cannot overflow.
+    // Each factor is scaled to between sqrt(1/2) and sqrt(2), so that a product of this many factors cannot overflow.
     static constexpr int kMaxFactors = 512;
     GAUSSMIX_INLINE void carry() {
         Vec exponent;

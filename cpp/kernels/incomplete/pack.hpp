@@ -9,7 +9,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 // Returns the number of doubles that `pack` needs as scratch.
 constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
 
-// Computes the lower triangle of sum_p r_p' r_p, where row r_p has p + 1 numbers.
+// Computes the lower triangle of sum_p r_p' r_p, where r_p is a row vector of p + 1 numbers.
 inline void add_products(Index d, const double* rows, double* out) {
     for (Index i = 0; i < d * d; ++i) out[i] = 0;
     for (Index p = 0; p < d; ++p) {
@@ -35,7 +35,7 @@ inline void pack(const Shape& shape, const ParametersView& parameters, Listener 
         const bool is_real = k < shape.n_components;
         const double log_weight = is_real ? parameters.log_scale[k] : -__builtin_inf();
         lanes(layout.log_weight, 0, k) = operands[layout.each_log_weight + k] = log_weight;
-        if (!is_real) {  // components that only pad the last vector are standard normal with weight 0
+        if (!is_real) {  // the components that pad the last vector are standard normal distributions with weight 0
             lanes(layout.log_det, 0, k) = 0;
             for (Index i = 0; i < d; ++i) {
                 lanes(layout.means, i, k) = 0;

@@ -15,7 +15,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 constexpr Index pattern_words(Index n_features) { return (n_features + 63) / 64; }
 
-// Sets bit j of `words` if feature j of the row is missing.
+// Sets bit j of `words` for each missing feature j of the row.
 inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) {
     const char* data = static_cast<const char*>(rows.data);
     for (Index w = 0; w < pattern_words(rows.n_features); ++w) words[w] = 0;
@@ -61,9 +61,10 @@ struct Pattern {
 // The conditional distributions of eight components for one pattern. All arrays have the layout [...][lane].
 struct Conditional {
     double* covariance;  // conditional covariance of the missing values, a triangle
-    double* regression;  // S_mo S_oo^-1, [missing][present]; not needed by `complete` if few values are missing
-    double* inverse;     // scratch for a triangle
-    double* room;        // scratch for n_features
+    // S_mo S_oo^-1, [missing][present]; `complete` does not need this matrix if few values are missing
+    double* regression;
+    double* inverse;  // scratch memory for a triangle
+    double* room;     // scratch memory for n_features vectors
 };
 
 class Conditioner {
@@ -145,8 +146,8 @@ public:
     const Operands& layout() const { return layout_; }
 
 private:
-    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four rows are handled at
-    // a time, because their sums are independent.
+    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four rows a are handled
+    // at a time, because the processor can add their independent sums in parallel.
     template <class Row, class At, class X, class Store>
     static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
         for (Index first = 0; first < n; first += 4) {

@@ -1,8 +1,8 @@
 // Kernel for runs of many rows with the same pattern of missing values. The kernels for complete rows sum the
 // moments of the observed values under the marginal distributions of the components. The moments that involve missing
-// values are computed from these sums once per run. If f_o and M_oo are the first and second moments of the observed
-// values, and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I; B]', to
-// which N (S_mm - B S_om) is added for pairs of missing features.
+// values are computed from the sums of a run when the run ends. If f_o and M_oo are the first and second moments of the
+// observed values, and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I;
+// B]', to which N (S_mm - B S_om) is added for pairs of missing features.
 #pragma once
 #include "pattern.hpp"
 
@@ -79,8 +79,8 @@ public:
         }
     }
 
-    // Computes the sums that involve missing values, and adds all sums to the sums that all kernels share. Returns
-    // false if `poll` was cancelled.
+    // Computes the sums that involve missing values, and adds all sums of the run to the sums that all kernels share.
+    // Returns false if `poll` was cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;
@@ -253,8 +253,9 @@ private:
         double* cells = room_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
-                Prefetch(rows_, i + kTileRows, 1).fetch_all();  // prefetches the rows of the next tile
-            Index row[kLanes];  // the last row is repeated, because rows past the end may have another pattern
+                Prefetch(rows_, i + kTileRows, 1).fetch_all();  // starts to load the rows of the next tile
+            // unused lanes repeat the last row of the run, because the rows after it may have another pattern
+            Index row[kLanes];
             for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
             rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);
         }

@@ -92,16 +92,16 @@ private:
         return batch.n_rows == 0 || visit_batch(batch, pattern);
     }
 
-    // Returns the end of a run of rows with the same pattern. A run never extends beyond a leaf, because a span ends
-    // where a leaf ends.
+    // Returns the end of a run of rows with the same pattern. A run never extends beyond a leaf (block of 65,520 rows),
+    // because every leaf ends where a span ends.
     Index end_of_run(Index first, Index last) const {
         Index end = first + 1;
         while (end < last && task_.pattern[end] == task_.pattern[first]) ++end;
         return end;
     }
 
-    // Checks whether the kernels for complete rows handle a run. These kernels are slower for short runs and for rows
-    // without observed values, and their evaluations do not support priors.
+    // Checks whether the kernels for complete rows handle a run. The kernels for complete rows are slower for short
+    // runs, cannot handle rows without observed values, and do not support priors in evaluations.
     bool is_long(Index first, Index end) const {
         if (end - first < kLeastRun || (!is_step() && task_.prior.table != nullptr)) return false;
         for (Index j = 0; j < task_.shape.n_features; ++j) {

@@ -1,4 +1,4 @@
-"""Code with which the verbs of the command line read and write model files."""
+"""Code with which the subcommands of the command line read and write model files."""
 
 from __future__ import annotations
 

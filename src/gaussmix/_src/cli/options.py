@@ -1,4 +1,4 @@
-"""Callbacks that check values of options, and definitions of options that several verbs share."""
+"""Callbacks that check values of options, and definitions of options that several subcommands share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gaussmix._src.validation.rows import WEIGHT_TYPES
 
 _MAX_CANDIDATES = 1000
 _MIN_MEMORY = 1000  # in bytes; for a smaller number the user most likely forgot the unit
-_OF_STRUCTURES = {  # options of the command line, with the names of these parameters in covariance structures
+_OF_STRUCTURES = {  # maps options of the command line to parameters of covariance structures
     "n_factors": "n_factors",
     "noise_variance": "noise",
     "shared_loadings": "shared_loadings",
@@ -210,7 +210,7 @@ _MARK_NAMES = {"tab": "\t", "\\t": "\t", "blanks": " ", "space": " ", "whitespac
 
 @dataclass(frozen=True)
 class Reading:
-    """Values of the options by which a verb reads its table.
+    """Values of the options that determine how a subcommand reads its table.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ class Reading:
         return open_table(data, self.format, self.dialect)
 
     def counting(self, table: Files, without: Collection[str] = ()) -> list[str]:
-        """Return the columns that only number the rows, and print a notice about each of these columns.
+        """Return the columns that only contain row numbers, and print a notice about each of these columns.
 
         Such columns are used as features only if the user names them.
         """
@@ -360,7 +360,7 @@ _OF_TABLES = {each.name for each in (*fields(Dialect), *fields(Reading))} - {"jo
 
 
 class OnTables(click.Command):
-    """Verb that reads tables; its help lists the options for tables in a separate section at the end."""
+    """Subcommand that reads tables; its help lists the options for tables in a separate section at the end."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help text of general options, followed by the help text of options for tables."""
@@ -372,7 +372,7 @@ class OnTables(click.Command):
 
 
 def reading(verb: Verb) -> Verb:
-    """Add the options for reading a table to a verb, which receives the values as one `Reading` object."""
+    """Add the options for reading a table to a subcommand, which receives the values as one `Reading` object."""
 
     @wraps(verb)
     def wrapped(**options: Any) -> None:
@@ -406,7 +406,7 @@ _ENCODING_HELP = "Encoding of CSV, such as cp1252 or utf-16.  [default: by its m
 _DELIMITER_HELP = "Between the fields of CSV: a character, tab or blanks.  [default: by the first line]"
 _missing = choice(
     "--missing", _MISSING_HELP, MISSING, default=MISSING[0],
-    is_flag=False, flag_value=MISSING[0],  # value if --missing has no value
+    is_flag=False, flag_value=MISSING[0],  # value if --missing is passed alone
     callback=lambda ctx, param, value: value == MISSING[0],
 )  # fmt: skip
 _READING = (
@@ -431,14 +431,14 @@ def structure(more: str, default: str) -> Decorator:
 
 
 def choosing(verb: Verb) -> Verb:
-    """Add the options -k and --structure to a verb that compares several mixtures of the same table."""
+    """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
     help = "Numbers of components: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, callback=counts, default="1:9", metavar="K")
     return count(structure(f": {', '.join(family_names())}.", ALL)(verb))
 
 
 def writing(verb: Verb) -> Verb:
-    """Add the options for writing a table to a verb, which receives the values as one `Writing` object."""
+    """Add the options for writing a table to a subcommand, which receives the values as one `Writing` object."""
 
     @wraps(verb)
     def wrapped(output: str, to: str | None, as_json: bool, **options: Any) -> None:
@@ -463,5 +463,5 @@ seed = seed_option("--seed random_state", "Seed of the starts.", 2**32 - 1)
 
 
 def row_by_row(verb: Verb) -> Verb:
-    """Add the options for reading and writing tables to a verb that writes a result for each row."""
+    """Add the options for reading and writing tables to a subcommand that writes a result for each row."""
     return writing(memory(reading(jobs(verb))))

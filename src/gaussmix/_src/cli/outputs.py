@@ -29,7 +29,7 @@ from gaussmix._src.sources.tables import Files, format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, BadTable, doubles, is_numeric
 
 _ROWS_AT_ONCE = 10_000
-# File extensions of the compression formats, which `open_table` can read, too.
+# File extensions of the compression formats, which `open_table` can also read.
 _SUFFIX_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 
@@ -77,7 +77,7 @@ def output_format(target: str, to: str | None, *, as_json: bool) -> str:
 
 @dataclass(frozen=True)
 class Writing:
-    """Values of the options by which a verb writes its table.
+    """Values of the options that determine how a subcommand writes its table.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _codec(target: str) -> str | None:
 def open_target(target: str, *, for_people: bool) -> Iterator[BinaryIO]:
     """Open a file, or standard output for "-"; raise ValueError for a binary format on a terminal.
 
-    On standard output, text is visible while it is written, but binary formats are written only when they are complete.
+    On standard output, text appears while it is being written, but binary formats are written only when complete.
     """
     if target != STANDARD:
         with whole_file(target) as file:
@@ -183,7 +183,7 @@ def _write_parts(open_writer: Callable[[pa.Schema], Any], parts: Iterable[pa.Tab
 
 
 def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """Decode dictionary columns, because an Arrow file stores one dictionary per column, but parts may differ."""
+    """Decode dictionary columns, because parts may have different dictionaries, but an Arrow file stores one."""
     for index, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             kind = field.type.value_type
@@ -194,7 +194,7 @@ def _without_dictionaries(table: pa.Table) -> pa.Table:
 def write_npy(file: BinaryIO, parts: Iterable[pa.Table]) -> None:
     """Write the columns as a float64 array (n_rows, n_columns); raise BadTable if a column is not numeric."""
     n_rows = 0
-    with TemporaryFile() as numbers:  # needed, because the header has the total number of rows
+    with TemporaryFile() as numbers:  # the header, which comes first, has the total number of rows
         for table in parts:
             rows = np.empty((table.num_rows, table.num_columns))
             for at, name in enumerate(table.column_names):

@@ -1,4 +1,4 @@
-"""The command `gaussmix` with its verbs, and code that turns errors into a sentence and an exit code."""
+"""The command `gaussmix` with its subcommands, and code that turns errors into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import click
 
 from gaussmix._src.version import package_version
 
-VERBS = {  # maps each verb to its description in the program's help
+VERBS = {  # maps each subcommand to its description in the program's help
     "fit": "Fit mixtures to a table and choose the best.",
     "predict": "Add component, probability and log density to each row, or predict columns.",
     "score": "Print mean log-likelihood, BIC and AIC of a table.",
@@ -32,22 +32,22 @@ VERBS = {  # maps each verb to its description in the program's help
     "report": "Write an HTML page about a table, with text, tables and pictures.",
 }
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-# These packages take more than half of the time in which scikit-learn is imported, and most verbs never use them.
+# These packages take more than half of the import time of scikit-learn, and most subcommands never use them.
 SLOW_PACKAGES = "scipy.stats", "pandas"
 _LOCK = Lock()
 
 
 class Program(click.Group):
-    """Command with verbs; an error is printed as one sentence on standard error.
+    """Command with subcommands; an error is printed as one sentence on standard error.
 
-    The attribute `commands` has only the name and a line of help for each verb. The command of a verb is defined in the
-    verb's module, which is imported when the verb runs. The attribute `running` is the verb that runs.
+    The attribute `commands` has only the name and a line of help for each subcommand. A subcommand is defined in its
+    own module, which is imported when the subcommand runs. The attribute `running` is the subcommand that runs.
     """
 
     running: click.Command | None = None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a verb; raise SystemExit if the verb fails."""
+        """Run a subcommand; raise SystemExit if the subcommand fails."""
         _replace_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # a terminal that can't show "±" must not raise an error
@@ -68,9 +68,9 @@ class Program(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Import only the module of the verb that runs, so that help, version and wrong names import no libraries."""
+        """Import only the module of the subcommand that runs, so that help, version and wrong names stay fast."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
-            raise click.UsageError(f"{args[0]} is a file: name a verb first, as in 'gaussmix fit FILE'.", ctx)
+            raise click.UsageError(f"{args[0]} is a file: name a command first, as in 'gaussmix fit FILE'.", ctx)
         name, verb, rest = super().resolve_command(ctx, args)
         if name is not None:
             import_lazily()
@@ -79,7 +79,7 @@ class Program(click.Group):
         return name, verb, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; if click raises a usage error without a context, add the context of the verb."""
+        """Run a subcommand; if click raises a usage error without a context, add the subcommand's context."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -127,7 +127,7 @@ def _replace_closed() -> None:
 
 
 def _report(error: BaseException, verb: click.Command | None) -> int:
-    """Print the error that a verb raised, and return the exit code."""
+    """Print the error that a subcommand raised, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return EXIT_USAGE

@@ -184,7 +184,7 @@ def _linear_coefficients(linear: Linear, sizes: dict[str, Any]) -> str:
 
 
 def _in_comment(name: str) -> str:
-    """Replace groups of characters that could end a comment or a line by a single "?", because "??/" is a trigraph."""
+    """Replace each group of characters that could end a comment or a line by one "?"; two could form a trigraph."""
     return re.sub(r"[^A-Za-z0-9_ .-]+", "?", shorten(name))
 
 

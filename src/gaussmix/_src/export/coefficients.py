@@ -18,15 +18,15 @@ class Linear:
     """Coefficients of log p(x, k), up to a term common to all k, as levels_k + slopes_k · (x − centre), in nats.
 
     Far from all means, rounding errors of the squared distances are larger than the differences between components. The
-    linear form is accurate there, because it does not subtract large terms from each other.
+    linear form is accurate even far from all means, because it does not subtract large terms from each other.
 
     Parameters
     ----------
     centre : (n_features,), origin of the linear form, in data units.
     slopes : (n_components, n_features), Σ⁻¹ (μ_k − centre), in 1 / data units.
     levels : (n_components,), constants_k − ½ ‖W (μ_k − centre)‖²; −inf for a component of weight 0.
-    limit : the linear form is needed for rows whose largest log p(x, k), in nats, is below this limit, because rounding
-        errors of the quadratic form then exceed √ε.
+    limit : value of the largest log p(x, k), in nats, below which rows need the linear form, because rounding errors of
+        the quadratic form then exceed √ε.
     """
 
     centre: Array
@@ -41,7 +41,7 @@ class Coefficients:
 
     Parameters
     ----------
-    mixture : the mixture; its means are part of the formula.
+    mixture : the mixture; the means of the mixture are part of the formula.
     constants : (n_components,), log π_k N(μ_k | μ_k, Σ_k), in nats; −inf for a component of weight 0.
     factors : whitening factors in 1 / data units: lower triangular matrices (n_components, n_features, n_features), or
         (n_components, n_features) if covariances are diagonal.
@@ -78,8 +78,8 @@ class Coefficients:
     def linear(self, centre: Array, dtype: DTypeLike = np.float64) -> Linear | None:
         """Return the linear form about `centre` for rows of type `dtype`; None if the components' covariances differ.
 
-        The result is also None for a single component and for a mixture with noise, because the label of a row that is
-        far from all means is then clear.
+        The result is also None for a single component and for a mixture with noise, because rounding errors then do not
+        change the label of a row that is far from all means.
         """
         factor = self.factors[0]
         if len(self.factors) == 1 or self.noise is not None or not (self.factors == factor).all():

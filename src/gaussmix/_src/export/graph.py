@@ -82,7 +82,7 @@ class Graph:
             whitened = self.add("Mul", offsets, self.real(coefficients.factors[:, None, :]))
         squares = self.add("Mul", whitened, whitened)
         distances = self.add("ReduceSum", squares, self.integers([2]), keepdims=0)
-        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # because ∞ − ∞ would be NaN
+        distances = self.add("Min", distances, self.real(np.finfo(self.dtype).max / 4))  # otherwise ∞ − ∞ could be NaN
         scaled = self.add("Mul", self.add("Transpose", distances, perm=[1, 0]), self.real(-0.5))
         joint = self.add("Add", scaled, self.real(coefficients.constants))
         if coefficients.noise is None:

@@ -46,8 +46,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     Notes
     -----
     Results agree with gaussmix to 1e-12 in float64 and 1e-5 in float32. P-values are interpolated in a table of 8192
-    values. The relative error of p-values is 1e-5 for a single component. For several components it is 1 percent,
-    because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
+    values. The relative error of p-values is 1e-5 for a single component. For several components the relative error is
+    1 percent, because the table is then computed by quasi-Monte Carlo integration. Rows with NaN are not supported.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def _make_parser(names: Sequence[str]) -> Any:
     """Return a function for skl2onnx that declares the outputs of the pipeline's last step."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
-        from skl2onnx._supported_operators import get_model_alias  # returns a registered name
+        from skl2onnx._supported_operators import get_model_alias  # returns the name under which a class is registered
         from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
         operator = scope.declare_local_operator(get_model_alias(type(model)), model)

@@ -45,8 +45,9 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
     The new columns are component (−1 for noise), probability_0, probability_1 … and log_density; for a detector there
     is also a column outlier. All new columns are NULL if a feature is NULL. The component is NULL if a feature is NaN,
-    or if the row is so far from all components that its density is 0 in double precision. The probabilities are then
-    NaN, and the log density is NaN for a feature that is NaN, −inf for a distant row.
+    or if the row is so far from all components that its density is 0 in double precision. In both cases the
+    probabilities are NaN; the log density is NaN if a feature is NaN, and −inf if the row is too far from all
+    components.
 
     Parameters
     ----------

@@ -273,7 +273,7 @@ def has_conjugate_prior(family: Family) -> bool:
 
 
 def family_names() -> list[str]:
-    """Return the names of all structures, including structures that other packages register: first scikit-learn's, then mclust's."""
+    """Return the names of all structures, with other packages' structures: lower-case names first, then mclust's."""
     return sorted({*FAMILIES, *ALIASES, *plugins.points(_GROUP)}, key=lambda name: (name.isupper(), name))
 
 

@@ -102,15 +102,23 @@ class Block:
 
     def on_host(self) -> Block:
         """Return this block with NumPy arrays, which are copied if they are on a device (GPU)."""
-        return self._replace(self.first_row, lambda name: np.asarray(getattr(self, name)))
+        host = self._replace(self.first_row, lambda name: np.asarray(getattr(self, name)))
+        return host if host.row_weight is None else replace(host, row_weight=host.row_weight.astype(np.float64))
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """Return the log prior of each row, (n_rows, n_columns), or None without a log prior. Absent columns are 0."""
+        """Return the log prior of each row, (n_rows, n_columns), 0 in absent columns; None without one."""
+        table = self.log_prior_table(n_columns)
+        if table is None:
+            return None
+        return table[:-1] if self.prior_indices is None else table[np.asarray(self.prior_indices)]
+
+    def log_prior_table(self, n_columns: int) -> Array | None:
+        """Return `log_prior` with zeros in absent columns, and in a last row, which index −1 selects."""
         if self.log_prior is None:
             return None
-        table = np.zeros((len(self.log_prior) + 1, n_columns))  # the last row is zeros, which index −1 selects
+        table = np.zeros((len(self.log_prior) + 1, n_columns))
         table[:-1, : self.log_prior.shape[1]] = self.log_prior[:, :n_columns]
-        return table[:-1] if self.prior_indices is None else table[self.prior_indices]
+        return table
 
     @classmethod
     def concatenate(cls, blocks: Iterable[Block]) -> Block:

@@ -232,7 +232,7 @@ class MixtureBase:
         return complete_engine(n_jobs)
 
     def _check_box(self, what: str) -> None:
-        """Raise ValueError if the mixture has a noise component that is defined by a volume without a box."""
+        """Raise ValueError if the mixture has a noise component of which only the volume is known, but not the box."""
         if self.noise is not None and self.noise.bounds is None:
             raise ValueError(
                 f"{what} needs the box of the noise, but this mixture has only its volume. Fit with a box as the "
@@ -255,7 +255,7 @@ def check_alone(what: str, mixtures: Iterable[object]) -> None:
 
 
 def of_components(method: Method) -> Method:
-    """Make a method that does not support noise raise ValueError if the mixture or a mixture argument has noise."""
+    """Decorate a method that does not support noise: it raises ValueError if one of its mixtures has noise."""
 
     @wraps(method)
     def checked(*arguments: Any, **options: Any) -> Any:

@@ -64,10 +64,10 @@ class ClassMixtures:
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(x, c) plus a constant for each row, (n_rows, n_classes), nats.
+        """Return log p(x, c) plus a constant for each row, (n_rows, n_classes), in nats.
 
-        The constant is 0 unless a row is far from all means, where rounding errors would hide the difference between
-        the log densities of the classes.
+        The constant is 0, except for rows that are so far from all means that rounding errors would otherwise hide the
+        difference between the log densities of the classes.
         """
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
@@ -80,7 +80,7 @@ class ClassMixtures:
         return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return the log probabilities of the classes of each row, log p(c | x), (n_rows, n_classes), nats."""
+        """Return the log probabilities of the classes of each row, log p(c | x), (n_rows, n_classes), in nats."""
         log_odds = self.log_odds(block, engine)
         relative = log_odds - log_odds.max(axis=1, keepdims=True)
         return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
@@ -90,7 +90,7 @@ class ClassMixtures:
         return np.exp(self.log_probability(block, engine))
 
     def density_p_value(self, block: Block) -> Array:
-        """Return the probability, under each class, of a density below the density at the row, (n_rows, n_classes)."""
+        """Return, for each row and class, the probability of a density below the row's density, (n_rows, n_classes)."""
         return np.column_stack([density_p_value(block.rows, mixture) for mixture in self.each])
 
     def labels(self, block: Block, engine: Engine[Any], names: NDArray[Any], level: float) -> NDArray[Any]:

@@ -92,7 +92,7 @@ def _invalid_factors(means: Array, factors: Array, family: Family) -> str | None
 
 
 def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, covariance_type: str) -> Model:
-    """Convert arrays of cuVS to a model; the covariances are one flat array, and usually as precise as float32."""
+    """Convert arrays of cuVS to a model; the covariances are one flat array, usually in float32."""
     family, proportions, centres = family_named(covariance_type), _doubles("weights", weights), _doubles("means", means)
     flat = _doubles("covariances", covariances)
     if centres.ndim != 2 or flat.size != math.prod(shape := family.shape(*centres.shape)):
@@ -136,7 +136,7 @@ def to_sklearn(model: Model, names: tuple[str, ...] | None) -> GaussianMixture:
 
 
 def _as_sklearn_has_it(covariances: Covariances) -> Covariances:
-    """Repeat shared covariances for each component unless they are full, because scikit-learn only shares full ones."""
+    """Repeat shared covariances for each component unless they are full; scikit-learn can share only full matrices."""
     if isinstance(covariances, Dense) or not covariances.is_shared:
         return covariances
     each = np.broadcast_to(covariances.each, (covariances.n_components, *covariances.each.shape[1:]))

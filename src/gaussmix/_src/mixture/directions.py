@@ -17,7 +17,7 @@ class Directions(NamedTuple):
     """Axes (n_directions, n_features) that separate the components, the best first, with eigenvalues (n_directions,).
 
     Each axis has length 1, and its largest entry is positive. The eigenvalue of an axis measures how well the axis
-    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, data units.
+    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
     """
 
     centre: Array

@@ -34,13 +34,13 @@ class Explanation:
     component : index of the most probable component of each row, as returned by `predict`, (n_rows,); −1 is noise.
     second_component : index of the second most probable component of each row, (n_rows,); −1 is noise. If the mixture
         has one component and no noise, `second_component` is equal to `component`.
-    log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), nats; infinite if there is no
-        second component.
+    log_ratio : log p(component | x) − log p(second_component | x) of each row, (n_rows,), in nats; infinite if there is
+        no second component.
     responsibilities : probabilities p(k | x) of the components for each row, (n_rows, n_components).
-    log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), nats.
+    log_weight_ratio : contribution of the weights of the components to `log_ratio`, (n_rows,), in nats.
     log_density_ratio : contribution of the densities at the means of the two components to `log_ratio`, (n_rows,),
         nats. A narrow component has a high density at its mean.
-    feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), nats. The contribution is
+    feature_log_ratio : contribution of each feature to `log_ratio`, (n_rows, n_features), in nats. The contribution is
         half the difference between the contributions of the feature to the squared distances from both components.
         `log_ratio` is the sum of the contributions of the features, the weights and the densities.
     squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
@@ -48,9 +48,9 @@ class Explanation:
     contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.
     chi2_p_value : probability, by the χ² distribution, that a row of the component has a larger `squared_distance`,
         (n_rows,).
-    rows : the explained rows, (n_rows, n_features), data units.
-    means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), data units.
-        The measurement errors of a row increase the standard deviations.
+    rows : the explained rows, (n_rows, n_features), in data units.
+    means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), in data
+        units. The measurement errors of a row increase the standard deviations.
     names : names of the features.
     input_frame : data frame that contained the rows; None if the rows were an array.
 
@@ -238,7 +238,7 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
 def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
     """Return log densities at the means and roots of the contributions, for rows with the same missing features.
 
-    The log densities have shape (n_rows, n_components + 1), nats. The square roots of the contributions have shape
+    The log densities have shape (n_rows, n_components + 1), in nats. The square roots of the contributions have shape
     (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. In both arrays the
     last component is the noise.
     """
@@ -269,7 +269,7 @@ def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, u
 
 
 def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> tuple[Array, Array]:
-    """Return log densities at the means, (n_rows, n_components), and roots for the covariances Σ_k + `error`."""
+    """Return log densities at the means and roots of the contributions, for the covariances Σ_k + `error`."""
     if error.ndim == 2:
         error = error[:, :, None] * np.eye(error.shape[1])
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]

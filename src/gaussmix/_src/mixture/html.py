@@ -81,7 +81,7 @@ def table_html(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def sketch(mixture: MixtureBase) -> str:
     """Return a small SVG picture of a mixture: ellipses in the first two features, or curves for a single feature.
 
-    Components have the same colours as in all other pictures. The indices of the components are drawn, too, because
+    Components have the same colours as in all other pictures. The index of each component is also drawn, because
     colours alone may not be distinguishable. Axes and text have the text colour of the page, so they are legible on
     light and on dark pages.
     """
@@ -223,7 +223,7 @@ def weight_text(weight: float) -> str:
 
 
 def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
-    """Format one feature as "mean ± sd" for each component, with decimals for three digits of the smallest sd.
+    """Format one feature as "mean ± sd" for each component; the smallest sd is shown with three digits.
 
     If the standard deviations or means span many orders of magnitude, each sd gets three digits instead.
     """

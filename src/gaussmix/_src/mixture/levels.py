@@ -22,9 +22,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
-_LOG_DEEP = -650.0  # smallest log tail, in nats, for which SciPy's function is far from underflow
+_LOG_DEEP = -650.0  # smallest log tail probability, in nats, for which SciPy's function does not nearly underflow
 MAX_PEAKS = 256  # largest number of peaks in the sum that bounds a mass
-_DEPTH = 10.0  # nats; half of the outer points lie where the component's tail exceeds exp(−3 · _DEPTH)
+_DEPTH = 10.0  # in nats; half of the outer points lie where the tail probability exceeds exp(−3 · _DEPTH)
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers
 
@@ -33,20 +33,20 @@ MASS = 0.95  # default mass of the highest-density region; rows outside this reg
 class LevelEllipsoid:
     """Level sets of a mixture with one component: the density is below a level outside an ellipsoid.
 
-    The attribute `highest` is the log density at the mean, nats. The difference between `highest` and the log density
-    at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ² distribution
-    with `n_features` degrees of freedom.
+    The attribute `highest` is the log density at the mean, in nats. The difference between `highest` and the log
+    density at a row is half the squared Mahalanobis distance of the row. Therefore twice the difference has a χ²
+    distribution with `n_features` degrees of freedom.
     """
 
     highest: float
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log mass of the region where the log density is below each level, (n,), nats, and the error 0."""
+        """Return the log probability of a log density below each level, (n,), in nats, and the error 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
+        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -54,7 +54,7 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Return the log mass below each level, (n,), nats, and its relative standard error; −inf and 0 for level −inf."""
+    """Return the log probability below each level, (n,), in nats, and relative errors; −inf and 0 for level −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     is_finite = log_levels > -np.inf  # the level of a row whose squared distance overflows is −inf
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
@@ -64,7 +64,7 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return levels of log density that draws fall below with the given probabilities, and standard errors, in nats."""
+    """Return the log densities below which draws lie with the given probabilities, and standard errors, in nats."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
     # The level of mass 1 is the highest mode, which sampled points only approach.
@@ -76,15 +76,15 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambled nets, with log densities, and the mass that each point represents.
+    """Sample of points from several scrambled Sobol nets, with log densities, and the mass that each point represents.
 
     Parameters
     ----------
-    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), nats.
+    log_levels : log densities at the points, ascending for each net, (N_SCRAMBLES, n_points), in nats.
     log_fractions : log of the mass that each point represents, (N_SCRAMBLES, n_points).
     log_masses : log of the cumulative mass of the points, from −inf to 0, (N_SCRAMBLES, n_points + 1). Entry i is the
         log of the total mass of the points before point i.
-    log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), nats. If there
+    log_weights, log_peaks : log π_k and log π_k N(μ_k | μ_k, Σ_k) of the components, (n_components,), in nats. If there
         are more than `MAX_PEAKS` components, components with similar peaks are joined to `MAX_PEAKS` groups, and the
         values are the total weight and the lowest peak of each group.
     n_features : the number d of features.
@@ -117,7 +117,7 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log mass of the region where the log density is below each level, (n,), nats, and relative errors.
+        """Return the log probability of a log density below each level, (n,), in nats, and relative errors.
 
         If too few points lie below a level to estimate the mass, the result is the bound of `_log_bound` with the error
         1.
@@ -140,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and standard errors."""
+        """Return the log densities below which draws lie with the given probabilities, and standard errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -167,9 +167,10 @@ def _peaks(weights: Array, log_peaks: Array) -> tuple[Array, Array]:
 def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, Array]:
     """Map a net of points in the unit cube (n, d + 1) to rows (n, d); also return the log mass of each row.
 
-    The first coordinate selects the component: half of the points are distributed by weight, and half evenly, because a
-    wide component with a small weight may dominate far from all means. The position of the first coordinate within the
-    interval of the component determines the radius, and the other coordinates determine the direction.
+    The first coordinate selects the component: half of the points are distributed among the components by weight, and
+    half evenly, because a wide component with a small weight may dominate far from all means. The position of the first
+    coordinate within the interval of the component determines the radius, and the other coordinates determine the
+    direction.
     """
     proportions = 0.5 * (weights + (weights > 0) / np.count_nonzero(weights))
     ends = cumulative_weights(proportions)
@@ -191,7 +192,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
     Let t = −log P(½χ² > y). For half of the points t has the density exp(−t), as for draws from the component. For the
     other half t has the density √D / 2 (D + t)^(−3/2), where D is `_DEPTH`. The second density falls slowly, so that
-    some points lie far out, where there is hardly any mass.
+    some points lie far from the mean, where there is hardly any probability.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):
@@ -201,7 +202,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
 
 
 def log_tail(half_squares: Array, n_features: int) -> Array:
-    """Return log P(½χ² > y) for each y ≥ 0, (n,), nats, where χ² has `n_features` degrees of freedom.
+    """Return log P(½χ² > y) for each y ≥ 0, (n,), in nats, where χ² has `n_features` degrees of freedom.
 
     Very small tail probabilities are computed by an asymptotic series of the incomplete gamma function, DLMF 8.11.2.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gaussmix._src.mixture.sampling import Labels
     from gaussmix._src.mixture.torch_module import MixtureModule
 
-_MAX_SPARSE_VALUES = 2**24  # number of dense values that are converted to sparse at a time, 128 MB
+_MAX_SPARSE_VALUES = 2**24  # number of dense values, 128 MB, that are converted to a sparse array at a time
 
 
 class Mixture(SciPyNames, Comparisons):
@@ -37,8 +37,8 @@ class Mixture(SciPyNames, Comparisons):
     Parameters
     ----------
     weights : weights π_k of the components, (n_components,), which sum to 1.
-    means : means μ_k of the components, (n_components, n_features), data units.
-    covariances : covariances Σ_k, data units². The method `family.shape` returns the shape, which depends on the
+    means : means μ_k of the components, (n_components, n_features), in data units.
+    covariances : covariances Σ_k, in data units². The method `family.shape` returns the shape, which depends on the
         covariance structure.
     family : covariance structure, a member of `gaussmix.FAMILIES`.
     feature_names : one name per feature, which methods accept in place of an index; None if the features have no names.
@@ -94,8 +94,8 @@ class Mixture(SciPyNames, Comparisons):
         Parameters
         ----------
         weights : weights of the components, (n_components,), which sum to 1.
-        means : means of the components, (n_components, n_features), data units.
-        covariances : covariances of the components, data units², in the shape of scikit-learn's `covariances_`. For
+        means : means of the components, (n_components, n_features), in data units.
+        covariances : covariances of the components, in data units², in the shape of scikit-learn's `covariances_`. For
             "full" the shape is (n_components, n_features, n_features).
         precisions : inverses of the covariances, in the same shape. Pass either `covariances` or `precisions`.
         covariance_type : name of the covariance structure: "full", "tied", "diag", "spherical" or one of mclust's
@@ -125,7 +125,7 @@ class Mixture(SciPyNames, Comparisons):
         ----------
         estimator : a fitted GaussianMixture or BayesianGaussianMixture of scikit-learn, or an object with the same
             attributes. Feature names are kept. For a BayesianGaussianMixture, the mixture has the point estimates of
-            the parameters, which scikit-learn's `sample` uses, too.
+            the parameters, which scikit-learn's `sample` also uses.
 
         Raises
         ------
@@ -183,9 +183,9 @@ class Mixture(SciPyNames, Comparisons):
         Parameters
         ----------
         weights : weights of the components, (n_components,).
-        means : means of the components, (n_components, n_features), data units.
-        covariances : covariances of the components, data units², as the one-dimensional buffer of cuVS or in the shape
-            that `from_parameters` expects. Arrays on a GPU are copied to main memory.
+        means : means of the components, (n_components, n_features), in data units.
+        covariances : covariances of the components, in data units², as the one-dimensional buffer of cuVS or in the
+            shape that `from_parameters` expects. Arrays on a GPU are copied to main memory.
         covariance_type : the value passed to cuVS: "full", "tied", "diag" or "spherical".
 
         Raises
@@ -247,7 +247,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        rows : rows to evaluate, (n_rows, n_features), data units.
+        rows : rows to evaluate, (n_rows, n_features), in data units.
         n_jobs : number of threads; None uses all processors.
 
         Returns
@@ -262,7 +262,7 @@ class Mixture(SciPyNames, Comparisons):
         return self._engine(n_jobs).log_density(self._block(rows), self.parameters)
 
     def component_log_density(self, rows: ArrayLike, *, n_jobs: int | None = None) -> Array:
-        """Return log N(x | μ_k, Σ_k), without weights, for each row and component, (n_rows, n_components), nats.
+        """Return log N(x | μ_k, Σ_k), without weights, for each row and component, (n_rows, n_components), in nats.
 
         Raises
         ------
@@ -288,7 +288,7 @@ class Mixture(SciPyNames, Comparisons):
 
         Parameters
         ----------
-        rows : rows to evaluate, (n_rows, n_features), data units.
+        rows : rows to evaluate, (n_rows, n_features), in data units.
         sparse : whether to return a `scipy.sparse.csr_array`, which takes less memory with thousands of components.
             Responsibilities that are at most 2⁻⁶⁰ times the largest one in the row are left out, as in EM.
         n_jobs : number of threads; None uses all processors.
@@ -372,12 +372,12 @@ class Mixture(SciPyNames, Comparisons):
             With equal seeds, the rows of a smaller sample are the first rows of a larger sample.
         component : index of the component from which all rows are drawn. By default rows are drawn from all components,
             in proportion to the weights.
-        return_labels : whether to return the component of each row, too.
+        return_labels : whether to return also the component from which each row was drawn.
         n_jobs : number of threads; None uses all processors. The rows do not depend on the number of threads.
 
         Returns
         -------
-        rows : the sample, (n_rows, n_features), data units.
+        rows : the sample, (n_rows, n_features), in data units.
         labels : index of the component from which each row was drawn, (n_rows,); −1 is noise. Labels are only returned
             if `return_labels` is True.
 
@@ -432,9 +432,10 @@ class Mixture(SciPyNames, Comparisons):
 
         Returns
         -------
-        module : `torch.nn.Module` in float64, whose buffers are the parameters. `module(x)` is log p(x), nats, for rows
-            `x` (…, n_features) on its device. It also has `component_log_density`, `responsibilities` and `sample`;
-            `module.to("cuda")` and `module.float()` work as for every module.
+        module : `torch.nn.Module` in float64, whose buffers are the parameters. `module(x)` is log p(x), in nats, for
+            rows `x` (…, n_features) on the device of the module. The module also has the methods
+            `component_log_density`, `responsibilities` and `sample`; `module.to("cuda")` and `module.float()` work as
+            for every PyTorch module.
 
         Raises
         ------

@@ -32,22 +32,22 @@ class Mixtures(Sequence[Mixture]):
     keys : keys of the groups, in the order of the arrays below.
     weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
         covariances are NaN.
-    means : means of the components, (n_groups, n_components, n_features), data units.
-    covariances : covariances of the components, (n_groups, …), data units². The covariances of one group have the shape
-        of `Mixture.covariances`.
+    means : means of the components, (n_groups, n_components, n_features), in data units.
+    covariances : covariances of the components, (n_groups, …), in data units². The covariances of one group have the
+        shape of `Mixture.covariances`.
     family : covariance structure of all mixtures.
     converged : whether the fit of each group converged, (n_groups,).
     n_iter : number of EM steps of each group, (n_groups,).
-    lower_bound : mean log-likelihood of each group at the last step, (n_groups,), nats.
+    lower_bound : mean log-likelihood of each group at the last step, (n_groups,), in nats.
     errors : dictionary of the groups that have no mixture, from the key of the group to the reason.
     notes : dictionary of the groups whose fit gave warnings, from the key of the group to the texts of the warnings.
     feature_names : names of the features of all groups; None if the features have no names.
 
     Notes
     -----
-    An integer in brackets is a position: ``mixtures[0]`` is the mixture of the first group. If the keys are integers,
-    use `get_mixture` to access a mixture by its key. If a group has no mixture, brackets and `get_mixture` raise
-    ValueError with the reason in `errors`, and `items` leaves the group out.
+    An integer in brackets is the position of a group: ``mixtures[0]`` is the mixture of the first group. If the keys
+    are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, brackets and
+    `get_mixture` raise ValueError with the reason in `errors`, and `items` leaves the group out.
 
     Examples
     --------

@@ -36,7 +36,7 @@ class PredictiveDistribution:
     Parameters
     ----------
     weights : weights γ_k(x) of the components for each row, (n_rows, n_components).
-    means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), data units.
+    means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), in data units.
     covariances : covariances C_k of the components, which are the same for all rows, in the shape `family.shape`, data
         units².
     family : covariance structure.
@@ -76,11 +76,11 @@ class PredictiveDistribution:
         return Mixture(self.weights[row], self.means[row], self.covariances, self.family, self.names)
 
     def log_density(self, y: ArrayLike) -> Array:
-        """Return the log density log p(y | x) of each row, the logarithmic score, (n_rows,), nats.
+        """Return the log density log p(y | x) of each row, the logarithmic score, (n_rows,), in nats.
 
         Parameters
         ----------
-        y : values of the targets, (n_rows, n_targets), or (n_rows,) if there is one target, data units.
+        y : values of the targets, (n_rows, n_targets), or (n_rows,) if there is one target, in data units.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class PredictiveDistribution:
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: Array) -> Array:
-        """Return quantiles of each target's marginal distribution, (n_rows, n_targets, n_quantiles), data units.
+        """Return quantiles of each target's marginal distribution, (n_rows, n_targets, n_quantiles), in data units.
 
         Parameters
         ----------
@@ -176,7 +176,8 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """Call `method` for each group of rows with the same missing features, with the marginal of the other features.
+        """Call `method` for each group of rows with the same missing features, with the marginal mixture of the
+        observed features.
 
         The result has shape (n_rows, …). If all predictors of a row are missing, `alone` computes the result from the
         marginal mixture of the targets.
@@ -209,7 +210,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
 
     Weights and means have shape (n_rows, n_components), deviations have shape (n_components,), and 0 < p < 1.
     """
-    if p > 0.5:  # a small mass is more accurate than 1 minus a small mass
+    if p > 0.5:  # the small mass above x is more accurate than 1 minus this mass
         return -row_quantiles(weights, -means, deviations, 1 - p)
     height = np.exp(-0.5 * LOG_2PI) / deviations
 
@@ -223,7 +224,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     # The quantile lies between the quantiles of the single components. The mass below x lies between max_k π_k Φ_k(x)
     # and K times this value.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # fraction of a component's mass; a fraction of 1 or more makes the bound infinite
+        part = p / weights  # fraction of each component's mass; with a fraction of 1 or more, the bound is infinite
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))

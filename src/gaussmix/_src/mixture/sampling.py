@@ -37,7 +37,7 @@ def check_array_size(name: str, n_rows: int, n_features: int) -> None:
 
 
 def _with_noise(rows: Array, labels: Labels, noise: Background, rng: np.random.Generator) -> tuple[Array, Labels]:
-    """Replace random rows by noise. Each row depends only on its index and the keys, as rows of components do."""
+    """Replace random rows by noise. Like every other row, a noise row depends only on its index and the random keys."""
     assert noise.bounds is not None, "checked by the caller"
     which, *keys = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64).tolist()
     is_noise = label_uniforms(which, 0, len(rows)) < noise.weight
@@ -77,5 +77,5 @@ def cumulative_weights(weights: Array) -> Array:
     """
     cumulative = np.cumsum(weights)
     cumulative /= cumulative[-1]
-    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # rounding might leave a gap below 1
+    cumulative[np.flatnonzero(weights)[-1] :] = np.inf  # otherwise rounding might leave the last entry below 1
     return cumulative

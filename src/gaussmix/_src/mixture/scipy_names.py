@@ -48,7 +48,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Parameters
         ----------
-        x : points, (…, n_features), data units. If there is one feature, x may also be a number or have shape
+        x : points, (…, n_features), in data units. If there is one feature, x may also be a number or have shape
             (n_points,).
 
         Returns
@@ -92,7 +92,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        rows : the sample, (n_features,) if `size` is 1, otherwise (*size, n_features), data units.
+        rows : the sample, (n_features,) if `size` is 1, otherwise (*size, n_features), in data units.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
     @of_components
     def std(self) -> Array:
-        """Return the standard deviation of each feature, (n_features,), data units.
+        """Return the standard deviation of each feature, (n_features,), in data units.
 
         Examples
         --------
@@ -137,8 +137,8 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        lower, upper : ends of the intervals, (n_features,) each, data units: the quantiles (1 ∓ confidence) / 2 of the
-            marginals.
+        lower, upper : ends of the intervals, (n_features,) each, in data units: the quantiles (1 ∓ confidence) / 2 of
+            the marginals.
 
         Raises
         ------

@@ -55,7 +55,7 @@ class MixtureModule(torch.nn.Module):
 
     def sample(self, n_rows: int, generator: Any = None) -> Tensor:
         """Draw rows (n_rows, n_features) with random numbers of PyTorch or of a `torch.Generator`."""
-        component = torch.multinomial(self.weights, n_rows, replacement=True, generator=generator)
+        component = torch.multinomial(self.weights, max(n_rows, 1), replacement=True, generator=generator)[:n_rows]
         shape = n_rows, self.means.shape[1], 1
         normal = torch.randn(shape, generator=generator, dtype=self.means.dtype, device=self.means.device)
         return self.means[component] + (self.cholesky[component] @ normal)[..., 0]

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import CPU, Indices
 
+ROWS_AT_ONCE = 2**22  # rows of which a pass keeps copies, so that these take little memory
+
 
 def namespace_of(values: Any) -> Any:
     """Return the functions of the array API for an array; raises ImportError if no package has them."""
@@ -27,7 +29,9 @@ def namespace_of(values: Any) -> Any:
 
 def to_host(values: Any) -> NDArray[Any]:
     """Copy an array from its device to NumPy."""
-    return np.from_dlpack(values, device="cpu", copy=True)
+    if hasattr(values, "cpu"):  # a tensor of PyTorch, whose DLPack reads the current device only
+        return np.array(values.cpu().numpy())
+    return np.asarray(values.get()) if hasattr(values, "get") else np.from_dlpack(values, device="cpu", copy=True)
 
 
 class DeviceArray(NDArrayOperatorsMixin):
@@ -36,10 +40,18 @@ class DeviceArray(NDArrayOperatorsMixin):
     Parameters
     ----------
     values : array of another library.
+    whole : array of which this one is a slice; None if it is not a slice.
     """
 
-    def __init__(self, values: Any) -> None:
-        self.values, self.shape, self.ndim = values, tuple(map(int, values.shape)), len(values.shape)
+    def __init__(self, values: Any, whole: DeviceArray | None = None) -> None:
+        self.values, self._whole = values, whole
+        self.shape, self.ndim = tuple(map(int, values.shape)), len(values.shape)
+        self.facts: Any = None  # what an engine computes once about all values
+
+    @property
+    def whole(self) -> DeviceArray:
+        """The array of which this one is a slice, or this array."""
+        return self if self._whole is None else self._whole
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -78,7 +90,7 @@ class DeviceArray(NDArrayOperatorsMixin):
             return values.values
         values = np.array(values)  # libraries warn of arrays that are read-only
         if values.dtype == np.float64:
-            values = values.astype(str(self.computing_type).rpartition(".")[2])
+            values = values.astype(np.float64 if self.computing_type == self.namespace.float64 else np.float32)
         return self.namespace.asarray(values, device=self.values.device)
 
     def __len__(self) -> int:
@@ -87,7 +99,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __getitem__(self, index: Any) -> Any:
         """A slice of the rows is on the device; all else is copied to the host."""
         if isinstance(index, slice):
-            return DeviceArray(self.values[slice(*index.indices(len(self))), ...])
+            return DeviceArray(self.values[slice(*index.indices(len(self))), ...], self.whole)
         if not isinstance(index, np.ndarray) or index.ndim != 1:
             return np.asarray(self)[index]
         return to_host(self.take(index.nonzero()[0] if index.dtype == np.bool_ else index).values)
@@ -157,11 +169,21 @@ def concatenated(arrays: Sequence[DeviceArray]) -> DeviceArray:
 
 def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
     """Return the first rows of positive weight with the smallest and the largest value of each column, (2 d,)."""
-    xp, low, high = rows.namespace, rows.values, rows.values
-    if weight is not None:
-        counts, infinity = (weight.values > 0)[:, None], xp.asarray(xp.inf, dtype=low.dtype, device=low.device)
-        low, high = xp.where(counts, low, infinity), xp.where(counts, high, -infinity)
-    return np.concatenate([to_host(xp.argmin(low, axis=0)), to_host(xp.argmax(high, axis=0))]).astype(np.intp)
+    xp, n_columns, candidates = rows.namespace, np.arange(rows.shape[1]), list[Indices]()
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        some = slice(first, first + ROWS_AT_ONCE)
+        low = high = rows[some].values
+        if weight is not None:
+            counts, infinity = (
+                (weight[some].values > 0)[:, None],
+                xp.asarray(xp.inf, dtype=low.dtype, device=low.device),
+            )
+            low, high = xp.where(counts, low, infinity), xp.where(counts, high, -infinity)
+        candidates += [to_host(xp.argmin(low, axis=0)) + first, to_host(xp.argmax(high, axis=0)) + first]
+    lowest, highest = np.stack(candidates[::2]), np.stack(candidates[1::2])
+    best = [rows[each.ravel()].reshape(*each.shape, -1).diagonal(axis1=1, axis2=2) for each in (lowest, highest)]
+    chosen = lowest[best[0].argmin(axis=0), n_columns], highest[best[1].argmax(axis=0), n_columns]
+    return np.concatenate(chosen).astype(np.intp)
 
 
 def hashed_rows(rows: DeviceArray, first_row: int) -> Any:

@@ -48,9 +48,9 @@ class ComponentDisplay(FeatureDisplay):
     ----------
     ax_ : the `matplotlib.axes.Axes` that were drawn on. The method `plot` sets all attributes listed here.
     figure_ : the `matplotlib.figure.Figure` that contains the axes.
-    rows_ : a collection of points for each component, and one for noise if there are noise rows. If there are more than
-        20,000 rows, `rows_` has an image, and a collection of points for the rows far from all components. If only one
-        feature is shown, `rows_` has the bars of the histogram.
+    rows_ : a collection of points for each component, and another collection for noise rows, if there are any. If there
+        are more than 20,000 rows, `rows_` has an image, and a collection of points for the rows far from all
+        components. If only one feature is shown, `rows_` has the bars of the histogram.
     components_ : one list for each component; the list has an ellipse for each level or, with one feature, the
         component's curve.
     uncertain_ : for each mixture in the argument `uncertainty`, a list like `components_`, but with a single level.

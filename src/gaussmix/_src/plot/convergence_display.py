@@ -18,14 +18,15 @@ from gaussmix._src.plot.display import Axes, Display
 class ConvergenceDisplay(Display):
     """Plot of the objective of EM, such as the mean log-likelihood, after each step of each start.
 
-    Create a display with `from_estimator`. The run that was kept is highlighted. Runs that end at the same value
-    probably found the same mixture. A run that ends at a lower value reached a worse local maximum.
+    Create a display with `from_estimator`. The run with the best result, which the fit kept, is highlighted. Runs that
+    end at the same value probably found the same mixture. A run that ends at a lower value reached a worse local
+    maximum.
 
     Parameters
     ----------
     traces : one sequence for each start, with the value of the objective after each step, in nats. A start that failed
         is not shown.
-    best_index : index of the run that was kept.
+    best_index : index of the run with the best result, which the fit kept.
     objective_name : name of the objective, used to label the vertical axis.
 
     Attributes
@@ -57,8 +58,8 @@ class ConvergenceDisplay(Display):
 
         Parameters
         ----------
-        estimator : a fitted gaussmix estimator. If the estimator's `outcome_` has no traces, only the run that was kept
-            is drawn.
+        estimator : a fitted gaussmix estimator. If the estimator's `outcome_` has no traces, only the best run is
+            drawn.
 
         Raises
         ------
@@ -81,9 +82,9 @@ class ConvergenceDisplay(Display):
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.
 
-        Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the run
-        that was kept; all other runs are grey. The legend shows the number of steps and the final value of the kept
-        run, and the number of other starts.
+        Parameters, return value and errors are the same as in `ConditionalDisplay.plot`. `color` is used for the best
+        run; all other runs are grey. The legend shows the number of steps and the final value of the best run, and the
+        number of other starts.
         """
         ax = self._on(ax)
         color = self._line_color(color)

@@ -26,11 +26,11 @@ class CoverageDisplay(Display):
 
     Create a display with `from_estimator`, using rows that were not used for the fit. For a regressor the regions are
     central intervals of p(y | x). For other estimators and for mixtures the regions are highest-density regions of
-    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, J. R. Stat. Soc. A 147,
-    278–292), which is flat if the model is correct. For a regressor the transform is the predicted probability of
-    values below y. A histogram shaped like ∪ means that the predicted distributions are too narrow, and a histogram
-    shaped like ∩ means that the distributions are too wide. If the model is correct, random variation stays within the
-    grey band with a probability of 95% at each point.
+    p(x). `kind="pit"` shows the histogram of the probability integral transform (Dawid 1984, Journal of the
+    Royal Statistical Society A 147, 278–292), which is flat if the model is correct. For a regressor the transform is
+    the predicted probability of values below y. A histogram shaped like ∪ means that the predicted distributions are
+    too narrow, and a histogram shaped like ∩ means that the distributions are too wide. If the model is correct, random
+    variation stays within the grey band with a probability of 95% at each point.
 
     Parameters
     ----------

@@ -18,9 +18,9 @@ from gaussmix._src.plot.palette import MARKERS, component_pens
 
 _N_BEST = 10  # number of best candidates that determine the range of the axis
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of their range
-_MAX_RANGE_RATIO = 3.0  # the axis shows all candidates if their range is at most 3 times the range of the best
+_MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen structures
-_REASON_WIDTH = 26  # maximum number of characters in a line of a failure reason in the legend
+_REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -45,7 +45,7 @@ class CriterionDisplay(Display):
     ----------
     ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
     lines_ : dictionary that maps the name of each covariance structure to its line.
-    failures_ : dictionary that maps each number of components with failed candidates to the text that counts the
+    failures_ : dictionary from each number of components with failed candidates to the text with the number of
         failures.
     weak_ : the squares that mark unreliable candidates.
     best_ : the ring that marks the chosen model.

@@ -29,8 +29,8 @@ class DecisionRegionDisplay(FeatureDisplay):
     regions show the classes of a classifier, the components of a mixture, or the inliers and the outliers of a
     detector. The regions are computed from the marginal distribution of the features shown. If the mixture has no other
     features, the regions agree with `predict`. The colour of each row shows the decision that is based on all features.
-    For a detector the colour depends only on the features shown; a separate colour marks rows that are outliers by all
-    features together, but not by the features shown. If only one feature is shown, a line for each decision shows the
+    For a detector the colour depends only on the features shown; a separate colour marks rows that are outliers in all
+    features together, but not in the features shown. If only one feature is shown, a line for each decision shows the
     probability of the decision.
 
     Parameters
@@ -158,7 +158,7 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
                 names.append(f"outlier by all {subject.mixture.n_features} only")
-                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # only rows have this decision
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # never the decision of a grid point
         return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):
@@ -174,8 +174,8 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
 def _level(subject: Subject, mixture: Mixture) -> float:
     """Return the log density at the boundary of a detector's region.
 
-    For a marginal mixture, the density level is chosen such that the region has the same probability as the detector's
-    region of all features.
+    For a marginal mixture, the density level is chosen so that the region has the same probability as the detector's
+    region in all features.
     """
     detector = subject.estimator
     if mixture.n_features == subject.mixture.n_features:

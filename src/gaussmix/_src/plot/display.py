@@ -23,9 +23,9 @@ else:  # so that this module can be imported without matplotlib
     Axes = Any
 
 MAX_LEGEND_ENTRIES = 20
-NAME_WIDTH = 20  # maximum number of characters in a line of a feature name if there is little room
+NAME_WIDTH = 20  # maximum number of characters per line of a feature name if there is little room
 _LABEL_WIDTH = 40  # maximum number of characters in a line of an axis label
-_MAX_NAME_LENGTH = 60  # maximum number of characters of a name, because the layout of very long names takes minutes
+_MAX_NAME_LENGTH = 60  # maximum number of characters of a name; the layout of a very long name would take minutes
 
 
 class Display:
@@ -78,7 +78,7 @@ class Display:
         return self
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
-        """Draw a ring around the point (x, y) to mark it as chosen."""
+        """Draw a ring around the point (x, y) to mark the chosen model."""
         how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
         return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
 
@@ -117,8 +117,8 @@ class FeatureDisplay(Display):
             two features whose means separate the components best. A grid shows at most 8 features, by default all. The
             display shows the marginal distribution of the chosen features, and the legend's title gives the number of
             features.
-        feature_names : a name for each feature of X. The default is the names stored in the mixture or, if it has none,
-            the column names of X.
+        feature_names : a name for each feature of X. The default is the names stored in the mixture or, if the mixture
+            has no names, the column names of X.
         ax : axes to draw on; for a grid, an array of (n_shown, n_shown) axes. The default is new axes.
         **options : keyword arguments passed to `plot`.
 
@@ -202,8 +202,8 @@ def checked_masses(masses: Any) -> Array:
 def legend_beside(target: Any, handles: Sequence[Any], title: str = "", x: float = 1.01) -> Any:
     """Draw a legend to the right of the data, so that the legend hides nothing.
 
-    If `target` is a figure, its layout makes room for the legend. If `target` is axes, the legend begins at `x` widths
-    of the axes. Returns the legend, or None if there are no entries.
+    If `target` is a figure, the layout of the figure makes room for the legend. If `target` is axes, the legend begins
+    at `x` widths of the axes. Returns the legend, or None if `handles` is empty.
     """
     if not handles:
         return None

@@ -29,7 +29,7 @@ def draw_points(
 ) -> list[Any]:  # fmt: skip
     """Draw rows as points in the colours of their components, and return one collection of points for each component.
 
-    If there are noise rows, whose label is −1, they are drawn as grey crosses in an additional collection.
+    Noise rows, whose label is −1, are drawn as grey crosses in an additional collection.
     """
     if sizes is None:
         sizes = np.full(len(rows), np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
@@ -73,7 +73,7 @@ def draw_rows(
     ax: Axes, rows: Array, labels: NDArray[np.intp], certainty: Array, pens: Sequence[Pen], box: Array,
     options: Options,
 ) -> list[Any]:  # fmt: skip
-    """Draw up to 20,000 rows as points; draw more rows as an image of `box`, (2, 2), and rows outside it as points."""
+    """Draw up to 20,000 rows as points; draw more as an image of `box`, (2, 2), and rows outside `box` as points."""
     complete = ~np.isnan(rows).any(axis=1)
     if not complete.all():
         rows, labels, certainty = rows[complete], labels[complete], certainty[complete]
@@ -105,7 +105,7 @@ def draw_components(
     ax: Axes, weights: Array, means: Array, covariances: Array, pens: Sequence[Pen], levels: Sequence[float],
     options: Options, *, has_fill: bool = True,
 ) -> list[list[Any]]:  # fmt: skip
-    """Draw each component's ellipses if there are two features, or its curve if there is one, with or without fills."""
+    """Draw each component's ellipses for two features, or each component's curve for one feature."""
     if means.shape[1] > 1:
         return draw_ellipses(ax, means, covariances, pens, levels, options, FILL_ALPHA * has_fill)
     deviations = np.sqrt(covariances[:, 0, 0])

@@ -117,7 +117,7 @@ class PairDisplay(FeatureDisplay):
                     axis.set_major_formatter(EngFormatter(sep=""))
             if i == j and last:
                 ax.set_yticks([])
-        if last:  # the scale of the top row is at its right end, because its first plot shows a density
+        if last:  # the top row has its scale at the right end, because its first plot shows a density
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 
 

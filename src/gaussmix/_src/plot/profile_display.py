@@ -33,7 +33,8 @@ class ProfileDisplay(Display):
     Create a display with `from_estimator` from a mixture, an estimator, or a pipeline that ends with an estimator. If
     the pipeline begins with `PCA` or other affine steps, the display shows the input features of the pipeline, such as
     the points of curves. Let x ↦ A x + b be the inverse of the steps. The means are then A μ_k + b, and the variances
-    are the diagonal of A Σ_k Aᵀ plus the mean squared residual of the rows, which the steps leave out.
+    are the diagonal of A Σ_k Aᵀ plus the variance that the steps leave out, computed as the mean squared residual of
+    the rows.
 
     Parameters
     ----------
@@ -137,8 +138,8 @@ class ProfileDisplay(Display):
         Parameters
         ----------
         standardize : whether to show each feature relative to the mean of the whole mixture, in standard deviations of
-            the mixture. If all features have the same unit, such as the points of a curve, use `standardize=False` to
-            show data units.
+            the mixture. If all features have the same unit, for example because they are points of a curve, use
+            `standardize=False` to show data units.
         level : half the height of the bands, in standard deviations of the component; positive. With `level=1.64` a
             band contains 90% of the component's probability for each feature.
         """
@@ -192,6 +193,6 @@ def _before(steps: Pipeline, mixture: Mixture) -> tuple[Array, Array]:
             variances = np.einsum("ia,kij,ja->ka", axes, model.covariances.dense(), axes, optimize=True)
             return moves[2 * n :], np.maximum(variances, 0.0)
     raise ValueError(
-        "Means and variances are known only before steps with an affine inverse_transform, such as PCA and "
-        f"StandardScaler, not before {steps!r:.90}. Pass the last step and its rows."
+        f"Means and variances can't be transformed back through {steps!r:.90}, which has no affine inverse_transform. "
+        "Pass only the last step, with the rows that it receives."
     )

@@ -26,13 +26,12 @@ class ProjectionDisplay(ComponentDisplay):
     """Plot of rows and components in the directions that separate the components best (MclustDR, Scrucca 2010).
 
     Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
-    combine all features. The display is a `ComponentDisplay` of the mixture's marginal distribution in the directions
-    instead of features.
+    combine all features. The display is a `ComponentDisplay` in which the directions take the place of features.
 
     Parameters
     ----------
     directions : (n_shown, n_features), the directions shown, as unit vectors.
-    **others : parameters of `ComponentDisplay`, in which the directions take the place of features.
+    **others : parameters of `ComponentDisplay`, for the directions instead of features.
 
     Examples
     --------
@@ -69,8 +68,8 @@ class ProjectionDisplay(ComponentDisplay):
         ----------
         n_directions : number of directions to show, 1 or 2.
         mean_fraction : a number from 0 to 1, with the same meaning as in `gaussmix.GaussianMixtureDimensionReducer`.
-            With 1 the directions separate the components only by their means; with smaller values they separate the
-            components by their covariances, too.
+            With 1 the directions separate the components only by their means; with smaller values the directions also
+            separate components with different covariances.
 
         Raises
         ------
@@ -93,7 +92,7 @@ class ProjectionDisplay(ComponentDisplay):
 
 
 def largest(axis: Array, names: Sequence[str]) -> str:
-    """Write a direction as a sum of as many of its largest terms as fit, such as "0.9 length − 0.4 width …"."""
+    """Write a direction as a sum of its largest terms, as many as fit, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]
     text = f"{axis[order[0]]:.2g} {names[order[0]]}"  # without a sign, because the largest coefficient is positive

@@ -126,7 +126,7 @@ def get_mixture(estimator: Any) -> Mixture:
 
 
 def named_probabilities(mixture: Mixture, probabilities: Array) -> tuple[list[str], Array]:
-    """Return component names and responsibilities (n_rows, n_components); noise, if there is any, comes last."""
+    """Return component names and responsibilities (n_rows, n_components); a noise component comes last."""
     names = [f"component {k}" for k in range(mixture.n_components)]
     if mixture.noise is None:
         return names, probabilities
@@ -149,7 +149,7 @@ def beside(X: Any, y: Any, names: tuple[str, ...] | None) -> Any:
 
 
 def choose_names(n_features: int, chosen: Sequence[str] | None, *others: Iterable[Any] | None) -> list[str]:
-    """Return `chosen`, or the first of `others` that has a name for each feature, or x0, x1, … .
+    """Return `chosen`; if it is None, the first of `others` with a name for each feature, or else x0, x1, … .
 
     Raises ValueError if `chosen` does not have one name for each feature.
     """
@@ -190,7 +190,7 @@ def chosen_features(features: Features, subject: Subject, max_features: int) -> 
 
 
 def overall(weights: Array, means: Array, variances: Array) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each feature, (n_features,); the standard deviation is 1 for a constant."""
+    """Return mean and standard deviation of each feature, (n_features,); a constant has the standard deviation 1."""
     weights = weights / weights.sum()
     centre = weights @ means
     spread = np.sqrt(weights @ (variances + (means - centre) ** 2))

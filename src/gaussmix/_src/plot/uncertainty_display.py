@@ -39,7 +39,7 @@ class UncertaintyDisplay(FeatureDisplay):
     Attributes
     ----------
     ax_, figure_ : the axes that were drawn on, and their figure. The method `plot` sets all attributes listed here.
-    rows_ : a collection of points for each component, and one for noise if there are noise rows.
+    rows_ : a collection of points for each component, and another collection for noise rows, if there are any.
     components_ : the ellipse of 2 σ for each component; empty with one feature.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
@@ -85,7 +85,7 @@ class UncertaintyDisplay(FeatureDisplay):
         self.components_: list[Any] = []
         if not is_line:
             self.components_ = draw_ellipses(ax, self.means, self.covariances, pens, [2.0], {"linewidth": 0.8}, 0.0)
-        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, so on top
+        order = np.argsort(self.uncertainty, kind="stable")  # the most uncertain rows are drawn last, on top
         strength = (self.uncertainty[order] / max(self._highest, 1e-9)).clip(0, 1)
         sizes = _MIN_AREA + (_MAX_AREA - _MIN_AREA) * strength
         points = at[order], self.labels[order], 0.45 + 0.25 * strength  # transparent, so that all rows stay visible

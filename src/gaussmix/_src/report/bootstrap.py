@@ -18,7 +18,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.report import inference
 from gaussmix._src.report.inference import Function, Inference, MixtureEstimates, ParameterEstimates
 
-# In simulations in which formulas were inaccurate, intervals from this resampling had the best coverage.
+# Where formulas were inaccurate in simulations, intervals from this kind of resampling had the best coverage.
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)
 _REFIT_COVERAGE = ", intervals from such refits 96 %"
 
@@ -37,7 +37,7 @@ class Bootstrap(MixtureEstimates):
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.
     n_relabelled : number of refits whose components ended in another order; in `draws` all refits have the order of
         `mixture`.
-    n_at_other_maximum : number of refits that ended at another maximum, at which a component kept less than half of its
+    n_at_other_maximum : number of refits that ended at another maximum, so that a component kept less than half of its
         rows; `draws` contains these refits.
     """
 
@@ -111,7 +111,7 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
     has_precisions = not are_counts and problem.source.row_weight is not None
     kind = "sandwich" if has_precisions else "hessian"
     estimates = inference.compute_inference(fit, problem, kind, are_counts=are_counts)
-    is_free = not estimates.optimum.frozen_components  # because refits would report errors near 0 for frozen components
+    is_free = not estimates.optimum.frozen_components  # refits would report errors near 0 for frozen components
     if (
         is_free
         and inference.is_weakly_identified(estimates.optimum)

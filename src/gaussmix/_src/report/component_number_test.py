@@ -17,7 +17,7 @@ DEFAULT_LEVEL = 0.05
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ComponentNumberTest:
-    """Results of a sequence of tests of mixtures against mixtures with more components.
+    """Results of a sequence of tests, each of a mixture against a mixture with more components.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class ComponentNumberTest:
                 frozen(array)
 
     def min_components(self, alpha: float = DEFAULT_LEVEL) -> int:
-        """Return the smallest number of components that is not rejected in favour of more components.
+        """Return the smallest number of components that the tests do not reject in favour of more components.
 
-        The probability that the true number of components is smaller than the result is at most `alpha`. A test counts
-        only if all earlier tests reject. The result is therefore too large only if the first true null hypothesis is
-        rejected.
+        The probability that the true number of components is smaller than the result is at most `alpha`. A test is used
+        only if all earlier tests reject their null hypotheses. The result is therefore too large only if the first true
+        null hypothesis is rejected.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ MAX_ALPHA = 0.5  # a user who passes a larger alpha most likely means 1 − alph
 _ALPHA = "the probability outside of the interval, above 0 and at most 0.5, such as 0.05 for 95 %"
 MAX_SHOWN_MIXTURES = 50  # default number of mixtures that a plot shows
 MIN_NOTED_DISTANCE, MIN_WARNED_DISTANCE = 0.05, 1.0  # distances from the fit to the maximum, in standard errors
-MAX_VARIANCE = 1e140  # largest variance, in data units², for which errors do not overflow
+MAX_VARIANCE = 1e140  # largest variance, in data units², for which standard errors do not overflow
 MAX_FIT_DISTANCE = 3.0  # maximum distance of a fit from its estimates, in standard errors
 MIN_RELIABLE_CURVATURE = 15.0  # curvature in nats over all rows, below which intervals by formula are too narrow
 MIN_SIMULATED = 100.0  # smallest total row weight in the simulations that measured coverage
@@ -103,8 +103,8 @@ class ParameterEstimates:
         alpha : probability outside the interval, above 0 and at most 0.5.
         method : "wald" gives estimate ± z · standard error, computed on the scale of `links`. "percentile", the default
             for a bootstrap, gives quantiles of the refits. "centred" gives quantiles of the refits after a shift on the
-            scale of `links` that makes the mean of the refits equal to the estimate; this method needs a bootstrap,
-            too.
+            scale of `links` that makes the mean of the refits equal to the estimate; this method also needs a
+            bootstrap.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class ParameterEstimates:
                 with np.errstate(divide="ignore"):
                     drawn = there(self.draws[:, index])
                 moves = np.quantile(drawn, (alpha / 2, 1 - alpha / 2)) - drawn.mean()
-            with np.errstate(over="ignore"):  # because an end of an interval may overflow to infinity
+            with np.errstate(over="ignore"):  # an end of an interval may overflow to infinity
                 ends[index] = back(there(value) + moves)
         return ends
 
@@ -187,7 +187,7 @@ def with_intervals(
 
 
 def _digits(value: float, error: float, low: float, high: float) -> list[str]:
-    """Format an estimate, its error and its interval with as many decimals as three digits of the error need."""
+    """Format an estimate, its error and its interval with the decimals that show three digits of the error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
@@ -248,7 +248,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     """Return standard errors and intervals of weights and means as columns for `tidy` of a fit.
 
     Each column has a value for each component, followed by a value for noise if there is noise. Raises ValueError if
-    the mixture has other parameters than the estimates, or is several standard errors away from them.
+    the mixture has other parameters than the estimates, or is several standard errors away from the estimates.
     """
     scale = ParameterLayout.at_model(mixture._model)
     if scale.terms != ParameterLayout.at_model(estimates.mixture._model).terms:
@@ -284,7 +284,7 @@ class Inference(MixtureEstimates):
     names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
     mixture : the mixture at the maximum, with the parameters `params`.
     optimum : the maximum of the objective, with its derivatives.
-    kind : kind of the covariance: "hessian", "outer" or "sandwich".
+    kind : method by which the covariance was computed: "hessian", "outer" or "sandwich".
     """
 
     optimum: LocalMaximum = field(kw_only=True)
@@ -371,8 +371,8 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     fitted : the result of the fit.
     problem : rows and objective of the fit.
     kind : how the covariance is computed, one of `fit.after.inference.INFORMATION_KINDS`.
-    are_counts : whether row weights are counts of equal rows. If they are not, the sandwich uses the squares of the
-        weights.
+    are_counts : whether row weights are counts of equal rows. If the weights are not counts, the sandwich estimator
+        uses the squares of the weights.
 
     Raises
     ------
@@ -432,7 +432,7 @@ def another_rows(fitted: FitResult, problem: Problem, before: float) -> str | No
     if not heights:
         return None
     rounding = OBJECTIVE_ROUNDING * max(1.0, abs(heights[-1]))
-    # The absolute difference is compared because a ridge may lower the objective.
+    # The absolute difference is compared, because a step with a ridge (`reg_covar`) may lower the objective.
     max_difference = 2 * abs(heights[-1] - heights[-2]) if len(heights) > 1 else np.inf
     if abs(before - heights[-1]) <= max_difference + rounding:
         return None
@@ -463,7 +463,7 @@ def is_weakly_identified(peak: LocalMaximum) -> bool:
 
     Formulas approximate the objective by a parabola. This approximation is accurate within a standard error of the
     maximum only if the curvature is large in all directions. The result is False if the curvature is zero in some
-    direction, because refits cannot give standard errors then either.
+    direction, because in this case refits cannot give standard errors either.
     """
     return not peak.flat_directions.shape[1] and peak.least_curvature < MIN_RELIABLE_CURVATURE
 
@@ -474,7 +474,7 @@ def weak_identification_note(peak: LocalMaximum, further: str = "") -> str:
 
 
 def _notes(peak: LocalMaximum, covariance: Array, at_ridge: Sequence[str]) -> list[str]:
-    """Return caveats about the estimates; `at_ridge` names columns whose variance in a component is only the ridge."""
+    """Return caveats about the estimates; `at_ridge` has columns whose variance in a component is only `reg_covar`."""
     notes = []
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)

@@ -37,7 +37,7 @@ _NOT_CONVERGED = (
 
 
 _PLURALS = {"rests": "rest", "has": "have"}
-_MAX_CAUSES = 2  # a warning lists at most two causes for which components depend on the ridge
+_MAX_CAUSES = 2  # a warning lists at most this number of causes why components depend on `reg_covar`
 INCOMPLETE_REPEATS = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
 
 
@@ -85,7 +85,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
 
 
 def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = None) -> str:
-    """Return sentences with the components whose variance is only the ridge, and the causes; "" if there are none."""
+    """Return sentences with the components whose variance is only `reg_covar`, and the causes; "" if there are none."""
     components = dict[str, list[int]]()
     for each in on_ridge:
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
@@ -115,7 +115,7 @@ def ridge_sentence(on_ridge: Sequence[Diagnosis], columns: str, names: Sequence[
 def warn_of_ridge(
     problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
 ) -> list[Diagnosis]:
-    """Return diagnoses of components whose variance is only the ridge; warn unless the user chose the ridge."""
+    """Return diagnoses of components whose variance is only `reg_covar`; warn unless the user chose `reg_covar`."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
@@ -124,7 +124,7 @@ def warn_of_ridge(
 
 
 def constant_sentence(mixture: Model, constant: Sequence[int], names: Sequence[str] | None) -> str | None:
-    """Return a warning that names constant columns, whose variance is only the ridge; None without constant columns."""
+    """Return a warning that names constant columns, whose variance is only `reg_covar`; None if there are none."""
     if not constant:
         return None
     columns_are = after.diagnostics.name_columns(constant, names)
@@ -178,7 +178,7 @@ def failed_sentence(results: ResultsTable) -> str | None:
 
 
 def stability_sentence(results: ResultsTable, best: int) -> str | None:
-    """Return a note on peaks, unrated candidates and BIC's choice if stability was computed; otherwise None."""
+    """Return a note on stability: peaks, unrated candidates and the choice by BIC; None without stability."""
     if "stability" not in results:
         return None
     structures, counts = results["structure"], results["n_components"]

@@ -35,7 +35,7 @@ from gaussmix._src.validation.rows import counted_weight
 
 _MIN_P_VALUE = 1e-6  # a row with a smaller p-value counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
-_MAX_DISTANT = 3  # up to three distant rows cause no warning, because any table may have a few
+_MAX_DISTANT = 3  # up to this number of distant rows cause no warning, because any table may have a few
 EXACT = "The fit had X_error, but these numbers treat X as exact. Give X_error as well."
 
 
@@ -94,7 +94,7 @@ def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Fram
     labels = source.each_row(partial(engine.labels, parameters=mixture.parameters))
     rows, log_density = next(iter(source.blocks())).rows, source.each_row(estimator._density(source))
     p_value, known = np.full(len(rows), np.nan), ~np.isnan(rows).any(axis=1) & (not source.has_errors)
-    # The p-values are computed with the estimator's mixture, because it caches the density levels that p-values need.
+    # The p-values are computed with the estimator's mixture, which caches the density levels that p-values need.
     p_value[known] = estimator.mixture_.without_noise.density_p_value(rows[known])
     n_distant = 0 if source.has_errors else count_distant(estimator.mixture_, rows, labels, log_density)
     warn(distant_sentence(n_distant, len(rows)))
@@ -185,7 +185,7 @@ def described(estimator: BaseEstimator, n_char_max: int) -> str:
 
 
 def _with_noise(mixture: Mixture, sizes: Array, total: float) -> Array:
-    """Append the number of noise rows, if there is noise, to the numbers of rows of the components."""
+    """Append the number of noise rows, if there is noise, to the list of the components' numbers of rows."""
     return sizes if mixture.noise is None else np.array([*sizes, total - sizes.sum()])
 
 

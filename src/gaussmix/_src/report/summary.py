@@ -85,7 +85,7 @@ class Summary:
         return f"<div><p><b>{escape(self.title)}</b></p><ul>{facts}</ul>{table}{warned}{sketch(self.mixture)}</div>"
 
     def to_latex(self) -> str:
-        """Return a LaTeX table of the whole fit and one of the components; both need the LaTeX package booktabs."""
+        """Return two LaTeX tables, of the whole fit and of the components, which need the LaTeX package booktabs."""
         header, rows = self._table()
         facts = [r"\begin{tabular}{ll}", r"\toprule", *map(_tex_row, self._lines()), r"\bottomrule", r"\end{tabular}"]
         top = [f"\\begin{{tabular}}{{{'r' * len(header)}}}", r"\toprule", _tex_row(header), r"\midrule"]
@@ -127,7 +127,7 @@ class Summary:
         return lines
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table with up to ten columns and two hundred rows; omitted ones are counted."""
+        """Return header and rows of a table with at most ten columns and 200 rows; it states how many were omitted."""
         header, *rows = _cut(*self._cells(), _MAX_COLUMNS)
         return header, shortened(rows, _MAX_PAGE_ROWS)
 
@@ -172,7 +172,7 @@ def shortened(rows: list[list[str]], n_rows: int = _MAX_TABLE_ROWS) -> list[list
 
 
 def _cut(header: list[str], rows: list[list[str]], n_columns: int) -> list[list[str]]:
-    """Return header and rows with the first `n_columns` columns and, if columns were omitted, their number."""
+    """Return header and rows with the first `n_columns` columns and, if columns were omitted, the number omitted."""
     if len(header) <= n_columns:
         return [header, *rows]
     return [[*header[:n_columns], f"… {len(header) - n_columns} more"], *([*row[:n_columns], ""] for row in rows)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,15 +13,21 @@ from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.spread import Spread
-from gaussmix._src.numerics.device_array import DeviceArray, extreme_indices, hashed_rows, namespace_of, to_host
-from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, largest_of
+from gaussmix._src.numerics.device_array import (
+    ROWS_AT_ONCE,
+    DeviceArray,
+    extreme_indices,
+    hashed_rows,
+    namespace_of,
+    to_host,
+)
+from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, BadCell
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Change, Source, T, counted_anew
 from gaussmix._src.sources.row_statistics import Cells, RowStatistic
 from gaussmix._src.sources.survey import sampled
 
 F = TypeVar("F", bound=RowStatistic)
-ROWS_HASHED_AT_ONCE = 2**22  # so that hashes take less than 100 MB
 
 
 class DeviceSource(Source):
@@ -37,7 +44,8 @@ class DeviceSource(Source):
     def __init__(self, rows: DeviceArray, row_weight: DeviceArray | None = None) -> None:
         self._blocks: Sequence[Block] = [Block(0, rows, row_weight)]  # type: ignore[arg-type]
         (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
-        self.array_like = rows.values[:0, ...]
+        xp = rows.namespace
+        self.array_like = xp.empty((0, self.n_features), dtype=rows.values.dtype, device=rows.values.device)
 
     @property
     def whole(self) -> None:
@@ -70,8 +78,8 @@ class DeviceSource(Source):
     def _draw(self, n_rows: int) -> Block:
         fair, rows, xp = self.row_totals.total_weight / n_rows, self._rows, self._rows.namespace
         drawn = []
-        for first in range(0, self.n_rows, ROWS_HASHED_AT_ONCE):
-            some = slice(first, first + ROWS_HASHED_AT_ONCE)
+        for first in range(0, self.n_rows, ROWS_AT_ONCE):
+            some = slice(first, first + ROWS_AT_ONCE)
             weight = 1.0 if self._weight is None else self._weight[some].values
             drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * fair < weight)[0]) + first)
         indices = np.concatenate(drawn)
@@ -84,10 +92,37 @@ class DeviceSource(Source):
         is_here = not blocks or isinstance(blocks[0].rows, np.ndarray)  # what the change reads by NumPy comes back so
         twin: Any = ArraySource(np.empty((0, self.n_features if columns is None else len(columns)), self.dtype))
         if not is_here:
-            twin = self.without_states()
-            twin._cache = {}
+            twin = DeviceSource(self._rows)
+            blocks = [self._with_indices_here(block) for block in blocks]
         twin._blocks, twin.n_rows = blocks, n_rows
         return twin
+
+    def _with_indices_here(self, block: Block) -> Block:
+        """Copy the indices of known components to the device, once for all passes."""
+        indices: Any = block.prior_indices
+        if not isinstance(indices, np.ndarray):
+            return block
+        on_device: Any = DeviceArray(self._rows.send(indices.astype(np.int64)))
+        return replace(block, prior_indices=on_device)
+
+    def weighted(self, sample_weight: Any) -> DeviceSource:
+        """Return the same rows with weights, a checked NumPy array or an array on the device, which this checks."""
+        xp = self._rows.namespace
+        if isinstance(sample_weight, np.ndarray):
+            return DeviceSource(self._rows, DeviceArray(self._rows.send(sample_weight)))
+        try:
+            weight = xp.asarray(sample_weight, dtype=self._rows.computing_type, device=self._rows.values.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ParameterTypeError(f"sample_weight must be on the device of X: {error}.") from None
+        if tuple(weight.shape) != (self.n_rows,):
+            raise ValueError(f"sample_weight.shape == {tuple(weight.shape)}, expected {(self.n_rows,)}.")
+        is_bad, total = ~((weight >= 0) & (weight < xp.inf)), float(xp.sum(weight))
+        if xp.any(is_bad):
+            row = int(xp.argmax(xp.astype(is_bad, xp.int8)))
+            raise ValueError(f"sample_weight must be finite and non-negative, but row {row} has {float(weight[row])}.")
+        if not 0 < total <= min(MAX_TOTAL_WEIGHT, float(xp.finfo(weight.dtype).max)):
+            raise ValueError(f"sample_weight adds up to {total:g}; the sum must be positive and finite.")
+        return DeviceSource(self._rows, DeviceArray(weight))
 
     @property
     def _rows(self) -> DeviceArray:
@@ -123,59 +158,55 @@ class DeviceSource(Source):
             return Sums((xp.sum(weighted, axis=0), weighted.T @ offsets))
 
         xp, total, block = self._rows.namespace, self.row_totals.total_weight, self._blocks[0]
-        mean = self._rows.send(self._cells().ends.mean(axis=0))
+        mean = self._rows.send(self.collect(Cells).ends.mean(axis=0))
         mean = mean + block.sum_of(sum_leaf)[0] / total
         scatter = block.sum_of(sum_leaf)[1]
         return Spread(to_host(mean).astype(np.float64), total, to_host(scatter).astype(np.float64))
 
 
-def open_device(X: Any, sample_weight: Any) -> DeviceSource:
-    """Check an array on a device, and the weights of its rows; return its rows without copying them.
+def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
+    """Check an array on a device and return its rows without copying them.
+
+    Parameters
+    ----------
+    X : array.
+    are_squared : whether the squares of the values must not overflow, as in a fit.
 
     Raises
     ------
-    ValueError : X is not a table of finite real numbers, or a weight can't be used; the message names the cell or row.
-    TypeError : X has another type of numbers, or X and sample_weight are on two devices.
+    ValueError : X is not a table of finite real numbers; the message names the value.
+    TypeError : X has another type of numbers, is sparse, or its device has no integers of 64 bits.
     """
     xp = namespace_of(X)
+    if getattr(X, "is_sparse", False):
+        raise ParameterTypeError("Sparse data was passed for X, but dense data is required. Use X.to_dense().")
     X = X.detach() if hasattr(X, "detach") else X  # from the graph of PyTorch's gradients
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(f"X must be a table of shape (n_samples, n_features), not an array of shape {tuple(X.shape)}.")
-    if xp.isdtype(X.dtype, ("bool", "integral")):
+    is_integer = xp.isdtype(X.dtype, ("bool", "integral"))
+    if is_integer:
         X = xp.astype(X, DeviceArray(xp.zeros(0, device=X.device)).computing_type)
     if X.dtype not in (xp.float32, xp.float64):
         raise ParameterTypeError(f"Input X has numbers of type {X.dtype}. Convert them to float32 or float64.")
-    rows = DeviceArray(X)
     if "int64" not in xp.__array_namespace_info__().dtypes(device=X.device, kind="signed integer"):
         raise ParameterTypeError(
             "Rows on a device need integers of 64 bits there. Allow them, in JAX by "
             'jax.config.update("jax_enable_x64", True), or copy the rows to NumPy.'
         )
-    is_bad = ~(xp.abs(X) <= min(largest_of(len(rows)), float(xp.finfo(X.dtype).max)))
-    if xp.any(is_bad):
-        row, column = divmod(int(xp.argmax(xp.reshape(xp.astype(is_bad, xp.int8), (-1,)))), rows.shape[1])
-        raise ValueError(
-            f"Input X contains {float(X[row, column]):.3g}: row {row}, column {column}. Rows on a device need finite "
-            "numbers: fill in missing values, or copy the rows to NumPy, where a fit reads missing values."
-        )
-    return DeviceSource(rows, None if sample_weight is None else _check_weight(rows, sample_weight))
-
-
-def _check_weight(rows: DeviceArray, sample_weight: Any) -> DeviceArray:
-    xp = rows.namespace
-    try:
-        weight = xp.asarray(sample_weight, dtype=rows.computing_type, device=rows.values.device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ParameterTypeError(f"sample_weight can't be read on the device of X ({error}). Move it there.") from None
-    if tuple(weight.shape) != (len(rows),):
-        raise ValueError(
-            f"sample_weight must have shape ({len(rows)},), the number of rows, not {tuple(weight.shape)}."
-        )
-    is_bad = ~((weight >= 0) & (weight <= min(MAX_TOTAL_WEIGHT, float(xp.finfo(weight.dtype).max)) / len(rows)))
-    if xp.any(is_bad) or not xp.any(weight > 0):
-        row = int(xp.argmax(xp.astype(is_bad, xp.int8)))
-        raise ValueError(
-            f"sample_weight must be finite and non-negative, and positive for some row; row {row} has "
-            f"{float(weight[row]):.3g}."
-        )
-    return DeviceArray(weight)
+    rows, largest = DeviceArray(X), float(xp.finfo(X.dtype).max)
+    if are_squared:
+        largest = min(largest, (float(xp.finfo(rows.computing_type).max) / (4 * len(rows))) ** 0.5)
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        is_bad = ~(xp.abs(rows[first : first + ROWS_AT_ONCE].values) <= largest)
+        if xp.any(is_bad):
+            row, column = divmod(int(xp.argmax(xp.reshape(xp.astype(is_bad, xp.int8), (-1,)))), rows.shape[1])
+            cell = BadCell(first + row, column, float(X[first + row, column]))
+            advice = (
+                cell.advice
+                if np.isfinite(cell.value)
+                else ("Rows on a device need finite numbers: fill in missing values, or copy the rows to NumPy.")
+            )
+            raise ValueError(f"Input X contains {cell.name}: row {cell.row}, column {column}. {advice}")
+    source = DeviceSource(rows)
+    source.integer_columns = range(rows.shape[1]) if is_integer else ()
+    return source

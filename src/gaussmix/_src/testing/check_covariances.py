@@ -1,4 +1,4 @@
-"""Checks of covariances and whitenings against full matrices; in particular, W Σ Wᵀ must be the identity."""
+"""Checks of covariances and whitening factors against full matrices; W Σ Wᵀ must be the identity, for example."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_covariances(covariances: Covariances, rng: np.random.Generator) -> Non
     check_whitening(covariances.whitening, dense)
     assert_close(len(covariances.each), 1 if covariances.is_shared else n_components, 0.0, 1.0, "number of covariances")
     if covariances.is_shared and not covariances.whitening.is_shared:
-        raise AssertionError("is_shared is True for the covariances, but not for their whitening")
+        raise AssertionError("is_shared is True for the covariances, but not for their whitening factors")
     inverse = covariances.inverse()
     unit = np.broadcast_to(np.eye(n_features), dense.shape)
     assert_close(inverse.dense() @ dense, unit, loose, 1.0, "inverse times itself")
@@ -76,12 +76,13 @@ def _check_features(covariances: Covariances, dense: Array, rounding: float, rng
 
 
 def check_whitening(whitening: Whitening, dense: Array) -> None:
-    """Check a whitening against the covariances from which the whitening was computed.
+    """Check the whitening factors of covariances against the covariances.
 
     Parameters
     ----------
-    whitening : the whitening to check, of a covariance that all components share or of one covariance per component.
-    dense : (n_components, n_features, n_features), the covariances of the whitening as full matrices, in data units².
+    whitening : `Whitening` to check, with one factor per component, or with a single factor for a shared covariance.
+    dense : (n_components, n_features, n_features), the covariances, of which `whitening` has the factors, as full
+        matrices, in data units².
 
     Raises
     ------
@@ -95,7 +96,7 @@ def check_whitening(whitening: Whitening, dense: Array) -> None:
     """
     n_components, n_features, _ = dense.shape
     if whitening.is_shared != (len(whitening.factors) == 1):
-        raise AssertionError("is_shared of the whitening must be True exactly if there is a single factor")
+        raise AssertionError("whitening.is_shared must be True if, and only if, there is a single whitening factor")
     log_abs_det = np.broadcast_to(whitening.log_abs_det, n_components)
     offsets = np.random.default_rng(n_features).standard_normal((n_components, n_features))
     offsets *= np.sqrt(np.diagonal(dense, axis1=1, axis2=2))

@@ -60,7 +60,7 @@ def random_scatters(rng: np.random.Generator, n_components: int, n_features: int
 
 
 def as_needed(family: Family, mass: Array, full: Array, current: Covariances | None = None) -> Scatter:
-    """Convert full scatter matrices to the moments that a structure needs for its next update from `current`."""
+    """Convert full scatter matrices to the moments that a structure needs for an update of `current` covariances."""
     spec = family.moment_spec(current)
     second = full
     if spec.projection is not None:
@@ -151,7 +151,7 @@ def check_exact_moments(family: Family, n_components: int, n_features: int, rng:
 
 
 def check_warm_start(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that `update` does not lower the likelihood of the last covariances, and does not change a maximum."""
+    """Check that `update` does not lower the likelihood of the previous covariances, and does not change a maximum."""
     shape = n_components, n_features
     last = updated(family, *random_scatters(rng, *shape))
     for distance in (1.0, 1e-3):
@@ -170,9 +170,9 @@ def check_warm_start(family: Family, n_components: int, n_features: int, rng: np
 
 
 def check_singular(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that singular scatter matrices give finite covariances with a finite whitening, or the right error.
+    """Check that singular scatter matrices give finite covariances with finite whitening factors, or the right error.
 
-    The right error is a SingularCovarianceError that lists the components.
+    The right error is a SingularCovarianceError that lists the components with singular covariances.
     """
     mass, full = random_scatters(rng, n_components, n_features)
     line = rng.normal(size=n_features)
@@ -187,11 +187,11 @@ def check_singular(family: Family, n_components: int, n_features: int, rng: np.r
             except SingularCovarianceError as error:
                 usable = bool(error.components)
             if not usable:
-                raise AssertionError("singular scatter gives a non-finite whitening, or an error without components")
+                raise AssertionError("singular scatter gives infinite whitening factors or an error without components")
 
 
 def check_ridge(family: Family, n_components: int, n_features: int, rng: np.random.Generator) -> None:
-    """Check that a ridge raises Σ_k N_k log |Σ_k|.
+    """Check that a ridge (`reg_covar`) raises Σ_k N_k log |Σ_k|.
 
     The sum is checked because a single variance may fall if components share volumes or shapes.
     """

@@ -50,9 +50,8 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
     # bounds the change of a log density.
     deviations = np.sqrt(mixture.covariances.variances()).min(axis=0)
     rounding = (8 * np.abs(history).max() + 8 * (np.abs(rows).max(axis=0) / deviations).max()) * EPS
-    # Rounding changes elements of Σ by ε times their size. The rounded Σ may lie outside the covariance structure, so
-    # the flatness of the likelihood at its maximum does not help: a log density changes by Σ_jj (Σ⁻¹)_jj times the
-    # relative error of Σ.
+    # Rounding changes elements of Σ by ε times their size. Then Σ may lie outside the covariance structure, where the
+    # likelihood is not flat: a log density changes by Σ_jj (Σ⁻¹)_jj times the relative error of Σ.
     inflation = mixture.covariances.variances() * mixture.whitening.precision_diagonals()
     rounding += EPS * rows.shape[1] * float(inflation.max())
     drops = np.flatnonzero(np.diff(history) < -rounding)

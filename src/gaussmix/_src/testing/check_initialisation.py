@@ -47,7 +47,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
         }
         for what, (form, weight) in ways.items():
             actual = _started(start, engine, family, n_components, form, weight, seed)
-            tolerance = 8 * len(repeated) * EPS  # rounding error of sums in another order
+            tolerance = 8 * len(repeated) * EPS  # bound on the rounding error of sums in a different order
             assert_close(actual.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
             assert_close(actual.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
             size = rows.var(axis=0).max() + np.abs(rows).max() ** 2

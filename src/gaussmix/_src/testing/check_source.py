@@ -45,7 +45,7 @@ def check_source(make_source: Callable[[Rows, Array | None], Source], rng: np.ra
     """
     rows = rng.standard_normal((N_ROWS, 3))
     weight = rng.choice([0.0, 0.5, 1.0, 2.0, 50.0], size=N_ROWS)
-    weight[:200] = 0.0  # if blocks are small, the first has total weight 0
+    weight[:200] = 0.0  # so that, with small blocks, the first block has the total weight 0
     for row_weight in (None, weight):
         source, block = make_source(rows, row_weight), Block(0, rows, row_weight)
         _check_rows(source, block)
@@ -94,7 +94,7 @@ def _check_findings(source: Source, in_memory: Source, what: str) -> None:
 
 
 def _check_passes(source: Source, block: Block, rng: np.random.Generator) -> None:
-    """Check the sums of moments of a pass, of a second pass, and of a pass without states from earlier passes."""
+    """Check the sums of moments in a first pass, a second pass, and a pass without the states of earlier passes."""
     parameters, spec = _parameters(rng, source.n_features), MomentSpec(Second.FULL)
     task = StepTask(ENGINE, N_COMPONENTS, parameters, spec)
     expected = ENGINE.step(block, ENGINE.make_state(block, N_COMPONENTS), parameters, spec)
@@ -166,7 +166,7 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
     if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
-        raise AssertionError(f"a sample of {N_ROWS // 3} rows has {some.n_rows}, instead of about {chance.sum():.0f}")
+        raise AssertionError(f"a request for {N_ROWS // 3} rows should draw {chance.sum():.0f}, not {some.n_rows}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
     actual = np.array([indices[row.tobytes()] for row in some.rows])
     assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")

@@ -54,11 +54,17 @@ def check_source(
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
-    if type(X) is not np.ndarray:
+    if not isinstance(X, np.ndarray):
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
             from gaussmix._src.sources.device import open_device  # Other fits don't need the module.
 
-            X, sample_weight = open_device(X, sample_weight), None
+            X = open_device(X, are_squared=reset or is_stream)
+            if sample_weight is not None:
+                is_here = isinstance(sample_weight, np.ndarray) or not hasattr(sample_weight, "__dlpack_device__")
+                X = X.weighted(check_row_weight(sample_weight, X.n_rows) if is_here else sample_weight)
+                if (X.row_totals.largest_weight or 0.0) < MIN_WEIGHT:
+                    X = X.reweighted(1 / MIN_WEIGHT)
+            sample_weight = None
         elif is_table(X):
             X = open(X, missing=may_miss)
     if isinstance(X, Source):

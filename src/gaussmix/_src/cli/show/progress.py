@@ -42,7 +42,7 @@ class Bars(Progress):
         `tol` must be None if EM does not use the log-likelihood to stop, for example with a prior; the gain is then not
         shown.
         """
-        before: dict[tuple[int | None, ...], float] = {}  # log-likelihood after the last step
+        before: dict[tuple[int | None, ...], float] = {}  # for each fit, log-likelihood after the previous step
 
         def report(step: Step) -> None:
             nonlocal before
@@ -63,7 +63,8 @@ class Bars(Progress):
         """Add a bar for the rows of a pass, and return a function to call with the number of rows that were read.
 
         `n_rows` is the number of rows in a pass (None if unknown), and `row_bytes` is the size of a row in bytes. The
-        function may be called from any thread. Passes that run at the same time are shown as if one followed the other.
+        function may be called from any thread. Passes that run at the same time are shown as if they ran one after
+        another.
         """
         task = self.add_task("rows", total=n_rows, row_bytes=row_bytes, speed=0)
         lock, start, n_read, n_passes = Lock(), monotonic(), 0, 0
@@ -94,7 +95,7 @@ class _Done(ProgressColumn):
 
 @contextmanager
 def progress(output: str = "") -> Iterator[Bars]:
-    """Show bars while the block runs if standard error is a terminal, unless `output` is written to a terminal, too."""
+    """Show bars while the block runs if standard error is a terminal, unless `output` is also written to a terminal."""
     console = Console(stderr=True)
     shows_rows = output == STANDARD and sys.stdout.isatty()
     # The last condition is needed because rich would otherwise write an empty line to a log file.

@@ -39,7 +39,7 @@ _MAX_NAMES = 20
 _MAX_LISTED = 10  # maximum number of listed candidates if several structures were tried
 _FAILED, _WEAK = "–", "?"
 _MIN_WIDTH = 72  # minimum width of tables, so that numbers are not cut off on a narrow terminal
-# These parameters are not listed as settings, because they are shown elsewhere or have no effect.
+# These parameters are not listed as settings, because they are shown elsewhere or do not change the fit.
 _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval")
 
 
@@ -63,7 +63,7 @@ def show_fit(search: GaussianMixtureIC, about: Mapping[str, Any]) -> None:
     model file that was written, or None.
     """
     mixture, names = search.mixture_, about["feature_names"]
-    screen = console(stderr=about["model"] == STANDARD)  # as standard output is used for the model
+    screen = console(stderr=about["model"] == STANDARD)  # the model goes to standard output
     weight = f" of total weight {about['row_weight']:g} ({shorten(about['weights'])})" if about["weights"] else ""
     size = f"{counted(about['n_rows'], 'row')}{weight}, {counted(len(names), 'feature')}"
     missing = f", {counted(about['n_missing'], 'cell')} missing" if about["n_missing"] else ""
@@ -115,7 +115,7 @@ def show_top(console: Console, search: GaussianMixtureIC) -> None:
 def _best_first(search: GaussianMixtureIC) -> list[int]:
     """Return the indices of the best candidates from best to worst.
 
-    The chosen candidate is always included, although for "cv" it may not be among the best.
+    The chosen candidate is always included, although with "cv" it may not have one of the best values.
     """
     values = np.array(search.results_[search.criterion])
     order = np.argsort(-values if search.criterion in HIGHER_IS_BETTER else values, kind="stable")
@@ -156,7 +156,7 @@ def show_matrix(console: Console, search: GaussianMixtureIC) -> None:
 
 
 def mark(criterion: str) -> str:
-    """Describe by which value of the criterion a candidate is chosen, such as "lowest"."""
+    """Return a description of the best value of a criterion, such as "lowest"."""
     if criterion == CROSS_VALIDATION:
         return "simplest within an error of the highest"
     return "highest" if criterion in HIGHER_IS_BETTER else "lowest"

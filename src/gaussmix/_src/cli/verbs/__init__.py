@@ -1,1 +1,1 @@
-"""The verbs of the command line, with one module for each verb."""
+"""The subcommands of the command line, with one module for each subcommand."""

@@ -17,8 +17,8 @@ from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.families.structures import Full
 from gaussmix._src.numerics.arrays import Array
 
-# The classifier would treat the texts "-1" and "-1.0" as missing classes. Here these texts are classes, so a blank is
-# appended.
+# The classifier would treat the texts "-1" and "-1.0" as missing classes. In a table these texts are classes, so a
+# blank is appended to them.
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _COUNTS_HELP = "Components of each class: 1, 1:3 or 1,2,4; BIC chooses.  [default: 1]"
@@ -47,7 +47,7 @@ def classify(
     \b
       gaussmix classify known.csv new.csv --labels species
 
-    Rows of LABELLED with an empty label are used, too, because they improve the estimate of the density. The label -1
+    Rows of LABELLED with an empty label are also used, because they improve the estimate of the density. The label -1
     is a class, unless --na -1 declares it as an empty label. DATA and LABELLED may be the same file.
     """
     check_target(writing.output, train, data)

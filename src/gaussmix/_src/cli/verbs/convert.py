@@ -35,7 +35,7 @@ from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
 
-_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # structures as mclust names them
+_MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # maps our names to mclust's
 _ANY = "VVV"  # mclust's name for unrestricted covariances
 _MAX_ROUNDING = 1e-6  # maximum relative deviation of covariances in a file from the structure that the file names
 
@@ -137,7 +137,7 @@ def write_mclust(mixture: Mixture) -> bytes:
 
 
 def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
-    """Read a mixture from the arrays `weights`, `means`, `covariances` and, unless it is "full", `covariance_type`.
+    """Read a mixture from the arrays `weights`, `means`, `covariances` and `covariance_type`, by default "full".
 
     The decompressed arrays may be larger than the file, but at most `memory` bytes.
     """
@@ -286,5 +286,5 @@ def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMi
         return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
-    except Exception as error:  # because a pickle may raise any exception
+    except Exception as error:  # reading a pickle may raise any exception
         raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None

@@ -55,7 +55,7 @@ def report(
     before. The rows must fit into memory.
     """
     if data.lower().endswith(".gmm"):
-        raise click.UsageError(f"{data} is a model, but a report needs rows, too: gaussmix report DATA --model {data}.")
+        raise click.UsageError(f"{data} is a model, but a report also needs rows: gaussmix report DATA --model {data}.")
     passed = [] if model is None else options.set_flags(_FIT_OPTIONS)
     if passed:
         raise click.UsageError(f"with --model nothing is fitted: leave out {listed(passed)}, or --model.")
@@ -103,5 +103,5 @@ def _source(reading: options.Reading, table: Files, names: tuple[str, ...], weig
     if source.n_rows == 1:
         raise ValueError(f"{table.name} has only one row, but a report needs at least two rows.")
     assert isinstance(source, ArraySource)
-    source.feature_names = names  # for errors and warnings, even if columns have no names
+    source.feature_names = names  # names for errors and warnings, even if columns have no names
     return source

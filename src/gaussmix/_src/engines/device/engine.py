@@ -7,7 +7,7 @@ pass is two matrix products, and reads n (D + K) values for D features in place 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from gaussmix._src.engines.base import NOISE_LABEL
 from gaussmix._src.engines.calls import PackedPrior
 from gaussmix._src.engines.complete.engine import CompleteEngine, OrderedContext
-from gaussmix._src.engines.device.passes import MeasuredBlock, Pass
+from gaussmix._src.engines.device.passes import Pass
+from gaussmix._src.engines.device.standardisation import MeasuredRows
 from gaussmix._src.interfaces.algebra import Algebra
 from gaussmix._src.interfaces.block import Block, BlockState
 from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec, Second
@@ -25,13 +26,6 @@ from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray
-
-
-@dataclass(eq=False)
-class DeviceState(BlockState):
-    """The rows of a block with their standardisation; None before the first pass."""
-
-    measured: MeasuredBlock | None = field(default=None, kw_only=True)
 
 
 class DeviceEngine(CompleteEngine):
@@ -42,7 +36,7 @@ class DeviceEngine(CompleteEngine):
     """
 
     def make_state(self, block: Block, n_components: int) -> Any:
-        return DeviceState(n_components) if _is_on_device(block) else super().make_state(block, n_components)
+        return BlockState(n_components) if _is_on_device(block) else super().make_state(block, n_components)
 
     def step(
         self,
@@ -57,18 +51,18 @@ class DeviceEngine(CompleteEngine):
         if not _is_on_device(block):
             return super().step(block, state, parameters, spec, rule, anchor, context)
         second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features.
-        measured = state.measured = state.measured or MeasuredBlock(block)
         total = None if context is None else context.total_spread
         shape = state.n_components, block.rows.shape[1]
         if anchor is None and total is not None and parameters is not None and parameters.log_background == -np.inf:
             # Pooled moments about a common point are the scatter of all rows, which `finish` reads from the context.
             second, anchor = Second.NONE, np.broadcast_to(total.mean, shape)
         elif anchor is None:
-            centre = measured.standardisation.centre
+            rows: Any = block.rows
+            centre = MeasuredRows.of_array(rows).standardisation.centre
             anchor = np.broadcast_to(centre, shape) if parameters is None else parameters.means
         assigned_by = None if rule is AssignmentRule.ASSIGNMENT else parameters
         spec = replace(spec, second=second, is_pooled=False)
-        return Pass(block, measured, assigned_by, state.n_components).sum_moments(spec, rule, anchor)
+        return Pass(block, assigned_by, state.n_components).sum_moments(spec, rule, anchor)
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         return self._evaluate_rows(super().log_density, _log_density, block, parameters)
@@ -103,7 +97,7 @@ class DeviceEngine(CompleteEngine):
         """Compute a function of log p(x, k) for each row on its device, or call `on_host` for NumPy's rows."""
         if not _is_on_device(block):
             return on_host(block, parameters)
-        return Pass(block, MeasuredBlock(block), parameters, len(parameters.means)).evaluate(function)
+        return Pass(block, parameters, len(parameters.means)).evaluate(function)
 
 
 def _is_on_device(block: Block) -> bool:

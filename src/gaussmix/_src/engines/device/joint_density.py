@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gaussmix._src.engines.device.standardisation import Standardisation, StandardisedRows
+from gaussmix._src.engines.device.standardisation import MeasuredRows, Standardisation, StandardisedRows
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import FactorShape
@@ -15,7 +15,6 @@ from gaussmix._src.numerics.device_array import DeviceArray
 
 MAX_DENSITY_ERROR = 1e-9  # nats: a component whose density might be wrong by more is computed from differences
 MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # the same on a device without float64, as a multiple of the precision of float32
-MAX_SQUARE = float(np.finfo(np.float32).max)  # squared distances that are larger, or overflow, count as this number
 
 
 class JointDensity:
@@ -28,8 +27,7 @@ class JointDensity:
     ----------
     rows : some of the rows.
     parameters : parameters of the mixture.
-    standardisation : standardisation of the rows, in NumPy's arrays.
-    longest : the largest length of a standardised row.
+    measured : facts about the array of the rows.
 
     Attributes
     ----------
@@ -37,55 +35,61 @@ class JointDensity:
     is_by_products : (n_components,), whether the density of a component is computed by products.
     """
 
-    def __init__(
-        self, rows: DeviceArray, parameters: Parameters, standardisation: Standardisation, longest: float
-    ) -> None:
+    def __init__(self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows) -> None:
         self._rows, self._parameters = rows, parameters
-        whitening, K = parameters.whitening, len(parameters.means)
+        whitening, K, standardisation = parameters.whitening, len(parameters.means), measured.standardisation
         self._shape = whitening.factor_shape
         self._whitens_once = self._shape is FactorShape.TRIANGULAR and whitening.is_shared
         self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
         self.is_by_products = np.zeros(K, np.bool_)
         if self._shape is not FactorShape.LOW_RANK:
-            theta, errors = _natural_parameters(parameters, standardisation, longest)
+            theta, errors = _natural_parameters(parameters, standardisation, measured.longest[self.second])
             self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
-        by_products, self._others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
-        self._order = np.argsort(np.concatenate((by_products, self._others)), kind="stable")
+        self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # counts for squares that overflow
+        by_products, others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
+        self._on_device = [(k, rows.send(parameters.means[k]), *self._factors(k)) for k in others.tolist()]
+        is_mixed = 0 < len(others) < K
+        self._order = rows.send(np.argsort(np.concatenate((by_products, others)))) if is_mixed else None
         self._theta = self._constants = None
         if self._whitens_once:
             whitened = whitening.whiten_each(parameters.means - standardisation.centre)[by_products]
             constants = parameters.log_scale[by_products] - 0.5 * (whitened**2).sum(axis=1)
             self._theta, self._constants = rows.send(whitened.T), rows.send(constants)
+            self._common = self._factors(0)
         elif len(by_products):
             self._theta = rows.send(theta[by_products].T)
 
     def __call__(self, rows: StandardisedRows) -> Any:
         """Compute log p(x, k), (n_rows, n_components)."""
-        xp, send, columns = self._rows.namespace, self._rows.send, list[Any]()
+        xp, columns = self._rows.namespace, list[Any]()
         if self._whitens_once:
-            whitened = self._whiten(0, rows.offsets)
+            whitened = self._whiten(rows.offsets, *self._common)
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
             columns.append(whitened @ self._theta + self._constants - 0.5 * squares)
         elif self._theta is not None:
             columns.append(rows.features(self.second) @ self._theta)
-        for k in self._others.tolist():
-            whitened = self._whiten(k, rows.rows - send(self._parameters.means[k]))
+        for k, *on_device in self._on_device:
+            whitened = self._whiten(rows.rows - on_device[0], *on_device[1:])
             squares = xp.sum(whitened * whitened, axis=1, keepdims=True)
-            squares = xp.where(squares <= MAX_SQUARE, squares, xp.full_like(squares, MAX_SQUARE))
+            squares = xp.where(squares <= self._max_square, squares, xp.full_like(squares, self._max_square))
             columns.append(float(self._parameters.log_scale[k]) - 0.5 * squares)
         joint = columns[0] if len(columns) == 1 else xp.concat(columns, axis=1)
-        is_mixed = 0 < len(self._others) < len(self._order)
-        return xp.take(joint, send(self._order), axis=1) if is_mixed else joint
+        return joint if self._order is None else xp.take(joint, self._order, axis=1)
 
-    def _whiten(self, k: int, offsets: Any) -> Any:
-        """Return W_k u for each row u of `offsets`."""
+    def _factors(self, k: int) -> list[Any]:
+        """Copy the factors of W_k to the device, in the form that `_whiten` multiplies."""
         factor, send = self._parameters.whitening.factor(k), self._rows.send
+        if self._shape is FactorShape.LOW_RANK:
+            return [send(factor[:, -1]), send(factor[:, :-1]), send(factor[:, :-1].T)]
+        is_matrix = self._shape is FactorShape.TRIANGULAR
+        return [send(factor.T if is_matrix else np.broadcast_to(factor, self._parameters.means.shape[1:]))]
+
+    def _whiten(self, offsets: Any, factor: Any, *directions: Any) -> Any:
+        """Return W_k u for each row u of `offsets`."""
         if self._shape is FactorShape.TRIANGULAR:
-            return offsets @ send(factor.T)
-        if self._shape is not FactorShape.LOW_RANK:
-            return offsets * send(np.broadcast_to(factor, offsets.shape[1:]))
-        scaled, directions = offsets * send(factor[:, -1]), factor[:, :-1]
-        return scaled - (scaled @ send(directions)) @ send(directions.T)
+            return offsets @ factor
+        scaled = offsets * factor
+        return scaled - (scaled @ directions[0]) @ directions[1] if directions else scaled
 
 
 def _natural_parameters(

@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix._src.engines.base import NEGLIGIBLE_NATS
 from gaussmix._src.engines.device.joint_density import JointDensity
-from gaussmix._src.engines.device.standardisation import Standardisation, StandardisedRows
+from gaussmix._src.engines.device.standardisation import MeasuredRows, StandardisedRows
 from gaussmix._src.engines.joint import one_hot
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
@@ -25,39 +25,21 @@ from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_ho
 MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
 
 
-class MeasuredBlock:
-    """The rows of a block on a device, with their standardisation.
-
-    Parameters
-    ----------
-    block : the rows.
-    """
-
-    def __init__(self, block: Block) -> None:
-        rows: Any = block.rows
-        self.rows: DeviceArray = rows
-        self.standardisation = Standardisation.from_block(block)
-        self.on_device = Standardisation(*map(rows.send, self.standardisation))
-        self.longest = self.on_device.longest(block)
-
-
 class Pass:
     """A pass over the rows of a block.
 
     Parameters
     ----------
     block : the rows.
-    measured : the same rows, with their standardisation.
     parameters : parameters of the mixture; None if `Block.assignment` assigns the rows.
     n_components : K.
     """
 
-    def __init__(self, block: Block, measured: MeasuredBlock, parameters: Parameters | None, n_components: int) -> None:
-        self._block, self._measured, self._parameters, self._K = block, measured, parameters, n_components
-        self._xp, self._send = measured.rows.namespace, measured.rows.send
-        self._joint_density = None
-        if parameters is not None:
-            self._joint_density = JointDensity(measured.rows, parameters, measured.standardisation, measured.longest)
+    def __init__(self, block: Block, parameters: Parameters | None, n_components: int) -> None:
+        self._block, self._parameters, self._K = block, parameters, n_components
+        rows: Any = block.rows
+        self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
+        self._joint_density = None if parameters is None else JointDensity(rows, parameters, self._measured)
 
     def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:
         """Compute `function(namespace, log p(x, k))` for each row."""
@@ -70,6 +52,7 @@ class Pass:
         if self._joint_density is not None and spec.second in (self._joint_density.second, Second.DIAGONAL):
             is_by_products |= self._joint_density.is_by_products  # These moments lose as many digits as the densities.
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
+        selected, anchors = self._send(by_products), self._send(anchor)
 
         def sum_part(part: Block) -> Sums:
             xp, send, rows = self._xp, self._send, self._rows_of(part)
@@ -78,10 +61,10 @@ class Pass:
             resp = resp * weight[:, None]
             sums = [xp.sum(log_density * weight), xp.sum(weight), xp.sum(resp, axis=0)]
             if len(by_products):
-                some = xp.take(resp, send(by_products), axis=1) if others else resp[:, : self._K]
+                some = xp.take(resp, selected, axis=1) if others else resp[:, : self._K]
                 sums.append(xp.matrix_transpose(some) @ rows.features(spec.second))
             for k in others:
-                sums += self._sum_offsets(rows.rows - send(anchor[k]), resp[:, k, None], spec, k)
+                sums += self._sum_offsets(rows.rows - anchors[k, :], resp[:, k, None], spec, k)
             return Sums(sums)
 
         on_device = self._block.sum_of(lambda leaf: reduce(add, map(sum_part, self._parts(leaf))))
@@ -106,7 +89,8 @@ class Pass:
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
         """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` or `MAX_CACHED_VALUES` values."""
-        d, max_values = leaf.rows.shape[1], MAX_CACHED_VALUES if self._measured.rows.is_on_cpu else MAX_PASS_VALUES
+        rows: Any = leaf.rows
+        d, max_values = rows.shape[1], MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
         return leaf.split(max(1, max_values // (4 * self._K + 4 * d + d * d)))
 
     def _rows_of(self, part: Block) -> StandardisedRows:
@@ -119,8 +103,15 @@ class Pass:
         joint, background = self._joint_density(rows), self._parameters.log_background
         if background > -np.inf:
             joint = self._xp.concat([joint, self._xp.full_like(joint[:, :1], background)], axis=1)
-        prior = part.row_log_prior(joint.shape[1])
-        return joint if prior is None else joint + self._send(prior)
+        table = part.log_prior_table(joint.shape[1])
+        if table is None:
+            return joint
+        if part.prior_indices is None:
+            return joint + self._send(table[:-1])
+        indices: Any = part.prior_indices  # −1 selects the last row
+        indices = indices.values if isinstance(indices, DeviceArray) else self._send(indices)
+        indices = self._xp.where(indices < 0, self._xp.full_like(indices, len(table) - 1), indices)
+        return joint + self._xp.take(self._send(table), indices, axis=0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
         """Return the log-likelihood of each row and responsibilities, with a column for a background.

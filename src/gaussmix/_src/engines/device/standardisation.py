@@ -10,7 +10,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.device_array import to_host
+from gaussmix._src.numerics.device_array import DeviceArray, to_host
 
 MIN_CONDITIONAL_VARIANCE = (
     1e-6  # variance that each feature has at least, given the others, in units of its own variance
@@ -37,9 +37,8 @@ class Standardisation(NamedTuple):
     inverse: Any
 
     @classmethod
-    def from_block(cls, block: Block) -> Standardisation:
-        """Compute the mean and the covariance of the rows of a block on a device; weights do not matter."""
-        rows: Any = block.rows
+    def from_rows(cls, rows: DeviceArray) -> Standardisation:
+        """Compute the mean and the covariance of rows on their device; weights do not matter."""
         xp, d = rows.namespace, rows.shape[1]
         first_row = rows.send(rows[np.zeros(1, np.int64)][0])
 
@@ -47,8 +46,9 @@ class Standardisation(NamedTuple):
             offsets = leaf.rows.as_doubles() - first_row
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
+        sums = Block(0, rows).sum_of(sum_leaf)  # type: ignore[arg-type]
         with np.errstate(all="ignore"):  # Covariances that overflow are not used.
-            mean, second = (to_host(each).astype(np.float64) / len(rows) for each in block.sum_of(sum_leaf))
+            mean, second = (to_host(each).astype(np.float64) / len(rows) for each in sums)
             covariance = second - np.outer(mean, mean)
             variances = np.diagonal(covariance)
             deviations = np.sqrt(np.where((variances > 0) & np.isfinite(variances), variances, 1.0))
@@ -57,15 +57,6 @@ class Standardisation(NamedTuple):
             correlations = np.zeros((d, d))
         scale = deviations[:, None] * np.linalg.cholesky(correlations + MIN_CONDITIONAL_VARIANCE * np.eye(d))
         return cls(to_host(first_row).astype(np.float64) + mean, deviations, scale, np.linalg.inv(scale).T)
-
-    def longest(self, block: Block) -> float:
-        """Return the largest |y| of the rows of a block; this is a copy on their device."""
-        rows: Any = block.rows
-        xp, longest = rows.namespace, 0.0
-        for leaf in block.split():
-            coordinates = StandardisedRows(leaf, self).features(Second.FULL, with_products=False)
-            longest = max(longest, float(xp.max(xp.sum(coordinates * coordinates, axis=1))) ** 0.5)
-        return longest
 
     def moments(self, sums: Array, second: Second) -> tuple[Array, Array | None]:
         """Turn sums of features (n, n_values) into first and second moments about the centre, data units."""
@@ -94,18 +85,51 @@ class StandardisedRows:
         self.offsets = self.rows - standardisation.centre
         self._xp, self._standardisation, self._features = rows.namespace, standardisation, dict[Second, Any]()
 
-    def features(self, second: Second, *, with_products: bool = True) -> Any:
-        """Return φ = (products, y, 1) of each row: all y_i y_j with i ≤ j (`FULL`), squares (`DIAGONAL`), or none."""
+    def coordinates(self, second: Second) -> Any:
+        """Return y of each row, for products of pairs of features (`FULL`) or of single features."""
+        standardisation = self._standardisation
         is_full = second is Second.FULL
-        if second in self._features:
-            return self._features[second]
-        y = self.offsets @ self._standardisation.inverse if is_full else self.offsets / self._standardisation.deviations
-        columns = [y, self._xp.ones_like(y[:, :1])]
-        if is_full and with_products:
-            columns = [y[:, i, None] * y[:, i:] for i in range(y.shape[1])] + columns
-        elif second is Second.DIAGONAL:
-            columns = [y * y, *columns]
-        features = self._xp.concat(columns, axis=1)
-        if with_products:
-            self._features[second] = features
-        return features
+        return self.offsets @ standardisation.inverse if is_full else self.offsets / standardisation.deviations
+
+    def features(self, second: Second) -> Any:
+        """Return φ = (products, y, 1) of each row: all y_i y_j with i ≤ j (`FULL`), squares (`DIAGONAL`), or none."""
+        if second not in self._features:
+            y = self.coordinates(second)
+            columns = [y, self._xp.ones_like(y[:, :1])]
+            if second is Second.FULL:
+                columns = [y[:, i, None] * y[:, i:] for i in range(y.shape[1])] + columns
+            elif second is Second.DIAGONAL:
+                columns = [y * y, *columns]
+            self._features[second] = self._xp.concat(columns, axis=1)
+        return self._features[second]
+
+
+class MeasuredRows:
+    """Facts about the rows of an array on a device, which are computed once.
+
+    Parameters
+    ----------
+    rows : (n_rows, n_features), the whole array.
+
+    Attributes
+    ----------
+    standardisation, on_device : standardisation of the rows, in NumPy's arrays and on the device.
+    longest : largest |y| of a row, for products of pairs of features (`Second.FULL`) and of single features.
+    """
+
+    def __init__(self, rows: DeviceArray) -> None:
+        xp, self.longest = rows.namespace, dict[Second, float]()
+        self.standardisation = Standardisation.from_rows(rows)
+        self.on_device = Standardisation(*map(rows.send, self.standardisation))
+        for second in (Second.FULL, Second.DIAGONAL):
+            leaves = Block(0, rows).split()  # type: ignore[arg-type]
+            coordinates = (StandardisedRows(leaf, self.on_device).coordinates(second) for leaf in leaves)
+            squares = xp.max(xp.stack([xp.max(xp.sum(y * y, axis=1)) for y in coordinates]))
+            self.longest[second] = float(squares) ** 0.5
+
+    @classmethod
+    def of_array(cls, rows: DeviceArray) -> MeasuredRows:
+        """Return the facts about the array of which `rows` are a slice."""
+        rows.whole.facts = rows.whole.facts or cls(rows.whole)
+        facts: MeasuredRows = rows.whole.facts
+        return facts

@@ -42,8 +42,8 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        An estimate below 0 is replaced by 0, because the true divergence is never negative. `kl_bounds` and
-        `kl_variational` do not draw rows.
+        An estimate below 0 is replaced by 0, because the true divergence is never negative. To avoid random draws, use
+        `kl_bounds` or `kl_variational`.
 
         Examples
         --------
@@ -68,9 +68,9 @@ class Comparisons(MixtureBase):
 
         Notes
         -----
-        The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy is bounded by
-        `entropy_bounds`, because the lower bound of the entropy is then tighter. The upper bound is the variational
-        bound of Hershey & Olsen (2007), ICASSP, section 8, if that bound is lower.
+        The bounds of the term −∫ p log q are due to Durrieu, Thiran & Kelly (2012), ICASSP. The entropy term is bounded
+        by `entropy_bounds`, whose lower bound is tighter than theirs. The upper bound is the variational bound of
+        Hershey & Olsen (2007), ICASSP, section 8, if that bound is lower.
 
         Examples
         --------
@@ -301,8 +301,9 @@ class Comparisons(MixtureBase):
         -----
         The method is due to Runnalls (2007), IEEE Transactions on Aerospace and Electronic Systems 43, 989–999. Each
         step merges the pair of components i and j with the smallest (w_i + w_j) log det P_ij − w_i log det P_i − w_j
-        log det P_j, which is an upper bound of twice the divergence that merging causes. Refinement lowers Σ_i w_i
-        KL(p_i‖merged) further; Davis & Dhillon (2006), NIPS. The result does not depend on the units of the data.
+        log det P_j, which is an upper bound of twice the divergence that merging causes. The refinement lowers Σ_i w_i
+        KL(p_i‖merged) further, where `merged` is the merged component of i; Davis & Dhillon (2006), NIPS. The result
+        does not depend on the units of the data.
 
         Examples
         --------

@@ -55,9 +55,9 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 
 
 def _mw2(p: Gaussians, q: Gaussians) -> float:
-    """Return the root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ with marginals π and ω.
+    """Return the square root of the smallest Σ γ_ij W₂²(p_i, q_j) over all transport plans γ with marginals π and ω.
 
-    Delon & Desolneux (2020) prove in proposition 4 that this root is their distance MW₂.
+    Delon & Desolneux (2020) prove in proposition 4 that this square root is their distance MW₂.
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
     unit = float(max(largest))  # a scale on which squares neither overflow nor underflow
@@ -84,8 +84,8 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
     """
     left, wanted = supply.copy(), demand.copy()
     plan = np.zeros_like(costs)
-    # The prices satisfy c_ij + row_i − column_j ≥ 0, with equality for entries of the plan that are positive. A row
-    # whose supply is not used up has the price 0.
+    # The prices (dual variables) satisfy c_ij + row_i − column_j ≥ 0, with equality for entries of the plan that are
+    # positive. A row whose supply is not used up has the price 0.
     row_price, column_price = np.zeros(len(left)), np.zeros(len(wanted))
     while left.any() and wanted.any():
         ends, from_row, from_column = _ways(costs, plan, left, wanted, row_price, column_price)
@@ -97,10 +97,10 @@ def transport_cost(costs: Array, supply: Array, demand: Array) -> float:
 def _ways(
     costs: Array, plan: Array, left: Array, wanted: Array, row_price: Array, column_price: Array
 ) -> tuple[list[int], list[int], list[int]]:
-    """Find by Dijkstra's algorithm the shortest paths from rows with unused supply to columns with unmet demand.
+    """Find the shortest paths from rows with unused supply to columns with unmet demand, by Dijkstra's algorithm.
 
     A path may go back from a column to a row that already supplies the column, which costs nothing. The prices are
-    updated in place, so that the cost of all found paths is 0 afterwards.
+    updated in place, so that all found paths have the reduced cost 0 afterwards.
 
     Returns
     -------

@@ -26,8 +26,8 @@ from gaussmix._src.numerics.rows import MAX_DOUBLE
 
 _LOG_2 = float(np.log(2.0))
 # The variational bound falls in each step. The iteration stops if a step lowers the bound by less than the fraction
-# `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps, or after `_MAX_EXPONENTIALS` exponentials, which is the limit for
-# many components. For 16 components the iteration takes 10 ms, for 500 components half a second.
+# `_MIN_RELATIVE_FALL`, or after `_MAX_STEPS` steps. With many components the iteration stops earlier, after
+# `_MAX_EXPONENTIALS` evaluations of exp. For 16 components the iteration takes 10 ms, for 500 components half a second.
 _MAX_STEPS, _MAX_EXPONENTIALS = 1000, 10**7
 _MIN_RELATIVE_FALL = 1e-6
 
@@ -78,7 +78,7 @@ def entropy_bounds(model: Model) -> tuple[float, float]:
 
 
 def kl_bounds(one: Model, other: Model) -> tuple[float, float]:
-    """Return bounds of −H(p) − ∫ p log q from bounds of both terms.
+    """Return bounds of KL(p‖q) = −H(p) − ∫ p log q, computed from bounds of both terms.
 
     The upper bound is replaced by the result of `_variational_bound` if the latter is lower.
     """

@@ -33,9 +33,9 @@ class Gaussians:
     Parameters
     ----------
     weights : weights of the components, (n,), which are positive and sum to 1.
-    means : means of the components, (n, n_features), data units.
+    means : means of the components, (n, n_features), in data units.
     covariances : covariance matrices (n, n_features, n_features), or variances (n, n_features) if the features are
-        uncorrelated; data units².
+        uncorrelated; in data units².
     """
 
     weights: Array
@@ -76,7 +76,7 @@ class Gaussians:
 
     @cached_property
     def roots(self) -> Array:
-        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances; data units."""
+        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances."""
         is_diagonal = self.covariances.ndim == 2
         return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 
@@ -112,10 +112,11 @@ def whitening_of(covariances: Array) -> Whitening:
 
 @one_blas_thread()
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
-    """Return the divergences ∫ N_i log (N_i / M_j) between all pairs of components, (n, m), nats.
+    """Return the divergences ∫ N_i log (N_i / M_j) between all pairs of components, (n, m), in nats.
 
-    With T = W_j L_i a divergence is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²). The function adds up terms that
-    are never negative and that approach 0 without cancellation as T approaches the identity matrix.
+    A divergence is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²), where T = W_j L_i, Σ_i = L_i L_iᵀ and Σ_j⁻¹ = W_jᵀ
+    W_j. The function adds up terms that are never negative and that approach 0 without cancellation as T approaches the
+    identity matrix.
     """
     divergences = _for_pairs(these, those)
     for j in range(len(those.weights)):
@@ -139,7 +140,7 @@ def _misfit(roots: Array, factor: Array) -> Array:
 
 @one_blas_thread()
 def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
-    """Return log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), nats; the integrals are per unit of data volume."""
+    """Return log ∫ N_i M_j = log N(μ_i; μ_j, Σ_i + Σ_j), (n, m), in nats; the integrals are per unit of data volume."""
     overlaps = _for_pairs(these, those)
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):
         overlaps[:, j] = log_abs_det - 0.5 * squared
@@ -148,7 +149,7 @@ def log_overlaps(these: Gaussians, those: Gaussians) -> Array:
 
 @one_blas_thread()
 def bhattacharyya_distances(these: Gaussians, those: Gaussians) -> Array:
-    """Return −log ∫ √(N_i M_j), (n, m), nats; this is the Chernoff ½-divergence of Kolchinsky & Tracey (2017)."""
+    """Return −log ∫ √(N_i M_j), (n, m), in nats; this is the Chernoff ½-divergence of Kolchinsky & Tracey (2017)."""
     distances = _for_pairs(these, those)
     own = these.whitening.log_abs_det
     for j, (squared, log_abs_det) in enumerate(_from_sums(these, those)):

@@ -25,7 +25,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
-MAX_MERGED = 5000  # largest number of components, whose pairs take 4 GB
+MAX_MERGED = 5000  # largest number of components; the values for all pairs then take 4 GB
 MAX_PAIR_VALUES = 2**20  # largest number of values, one per row and pair of clusters, in memory
 
 
@@ -38,11 +38,11 @@ class Merging:
     mixture : mixture whose components are merged.
     cluster_labels : index of each component's cluster, (n_components, n_components). Row n contains the indices if
         there are n + 1 clusters.
-    entropy : entropies of the responsibilities, (n_components,), nats. Entry n is −Σ_i s_i Σ_j t_ij log t_ij, where
+    entropy : entropies of the responsibilities, (n_components,), in nats. Entry n is −Σ_i s_i Σ_j t_ij log t_ij, where
         t_ij are the responsibilities of the n + 1 clusters and s_i are the weights of the rows.
     overlap : overlaps of the merged clusters, (n_components − 1,), from 0 to 1. Entry n is the overlap of the two
         clusters that are merged to get n + 1 clusters.
-    n_clusters : number of clusters at which no two clusters overlap by `min_overlap` or more.
+    n_clusters : largest number of clusters at which no two clusters overlap by `min_overlap` or more.
 
     Notes
     -----
@@ -60,9 +60,10 @@ class Merging:
 
         p_jl = Σ_i s_i t_ij [t_il ≥ t_ij] / Σ_i s_i t_ij.
 
-    The method is DEMP of Hennig (2010), Advances in Data Analysis and Classification 4, 3–34, with the estimator of the
-    R function `fpc::mergenormals` and with Hennig's default, 0.025. Two spherical Gaussians of the same size whose
-    means are d standard deviations apart have the overlap Φ(−d/2), so they are merged if d is at most 3.92.
+    The overlap is the merging criterion of the method DEMP, Hennig (2010), Advances in Data Analysis and Classification
+    4, 3–34, with the estimator of the R function `fpc::mergenormals` and with Hennig's default threshold, 0.025. Two
+    spherical Gaussians of the same size whose means are d standard deviations apart have the overlap Φ(−d/2), so they
+    are merged if d is at most 3.92.
     """
 
     mixture: Mixture
@@ -96,7 +97,7 @@ class Merging:
 
         Parameters
         ----------
-        rows : rows to evaluate, (n_rows, n_features), data units; missing values (NaN) are ignored.
+        rows : rows to evaluate, (n_rows, n_features), in data units; missing values (NaN) are ignored.
         n_clusters : number of clusters, 1 … n_components; by default the attribute `n_clusters`.
 
         Raises
@@ -140,7 +141,7 @@ def merge_by_sums(
     evaluate : function that returns the responsibilities (n_rows, n_components) of the rows in a block. `evaluate` must
         be picklable if the rows are in other processes.
     total : function that sums the results of a picklable function over all blocks of rows.
-    min_overlap : smallest overlap, from 0 to 1, of two clusters that are merged to get `n_clusters` clusters.
+    min_overlap : overlap, from 0 to 1, down to which clusters are merged before `n_clusters` is reached.
 
     Raises ValueError if the mixture has a noise component, because rows of noise do not belong to a cluster, or if the
     mixture has more than `MAX_MERGED` components. Raises TypeError or ValueError if `min_overlap` is not a number from
@@ -177,8 +178,8 @@ def merge_by_sums(
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
     """Return sums over the rows of a block, from which entropies and overlaps of clusters and pairs are computed.
 
-    For n clusters and m pairs the result has the shape (2 n + 3 m,). The result contains −Σ s t log t of all clusters
-    and Σ s t of all clusters. The next three parts are for all pairs (j, l): −Σ s t log t of the union, Σ s t_j [t_l ≥
+    For n clusters and m pairs the result has the shape (2 n + 3 m,). The result contains −Σ s t log t of each cluster,
+    then Σ s t of each cluster. Three sums for each pair (j, l) follow: −Σ s t log t of the union, Σ s t_j [t_l ≥
     t_j] and Σ s t_l [t_j ≥ t_l].
     """
 
@@ -228,15 +229,15 @@ class _Pairs:
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that it is merged, without an effect on the others.
+            # A cluster without rows gets the overlap 1, so that it is merged, which does not change any other cluster.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
-        """Return the sum of the entropies of all clusters, nats."""
+        """Return the sum of the entropies of all clusters, in nats."""
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """Return the pairs sorted by how much merging a pair lowers the entropy, largest first, ties by index."""
+        """Return the pairs, sorted by the fall in entropy when they are merged, largest first; ties by index."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:

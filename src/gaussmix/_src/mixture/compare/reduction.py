@@ -125,7 +125,7 @@ def _joined(parts: Gaussians, labels: Labels) -> Gaussians:
 
 
 def _refined(parts: Gaussians, labels: Labels) -> Gaussians:
-    """Reassign components to lower Σ_i w_i KL(p_i‖merged); the closest one of each merged component never moves."""
+    """Reassign components to lower Σ_i w_i KL(p_i‖merged), without emptying any of the merged components."""
     merged = _joined(parts, labels)
     for _ in range(_MAX_REFINEMENTS):
         divergences = kl_divergences(parts, merged)

@@ -18,17 +18,18 @@ _MAX_BOUND = 40.0  # standard deviations beyond which the mass is only 1e-350
 _MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
 _MASS_ROUNDING = 1e-20  # a mass far below the rounding error of 1
 _MAX_LOG_GAP = 40.0  # nats; a term that is smaller by this gap is only 4e-18 of the larger term
-# No peak is searched for if an interval is at most this long (deviations), and its log integrand changes less (nats).
+# No peak is searched for in an interval at most _SHORT deviations long if the log integrand changes at most _LEVEL
+# nats.
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; where the integrand is lower than its peak by this drop, it is 1e-20 of the peak
 _TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
-_HALVINGS = 80  # enough to find a peak of nearly equal features, the narrowest one, in 1e12 deviations
+_HALVINGS = 80  # number of bisections that find even the narrowest peak in 1e12 deviations
 _MAX_EVALUATIONS = 160  # number of values in memory per row
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def log_sums(log_weights: Array, lower: Array, upper: Array, correlations: Array, rests: Array) -> Array:
-    """Return the log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), nats, for n rectangles.
+    """Return the log of Σ_k π_k P(lower_k < z < upper_k | k), (n,), in nats, for n rectangles.
 
     The limits (n_components, n, 2) are in standard deviations of the component, and the weights sum to 1.
     `correlations` contains ρ, and `rests` contains √(1 − ρ²), which is accurate even if ρ is near ±1, (n_components,)
@@ -154,12 +155,13 @@ def _integral(integrand: _Integrand) -> Array:
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
     total = log_sum(log_parts)
-    # Beyond 1e9 deviations low = high, because rounding errors of the log exceed 45 nats, so the peak's value is used.
+    # Beyond 1e9 deviations, rounding errors of the log exceed 45 nats, so that low = high; the peak's value is used
+    # then.
     return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:
-    """Return whether the integrand hardly changes between the limits of x, where the slope is steepest, (n, 1)."""
+    """Return whether the integrand hardly changes between the limits of x, (n, 1), judging by the steepest slope."""
     length = integrand.upper[:, :1] - integrand.lower[:, :1]
     is_level = length <= _SHORT
     short = np.flatnonzero(is_level)

@@ -44,11 +44,11 @@ class Masses(MixtureBase):
 
         Parameters
         ----------
-        rows : points x, (n_rows, n_features), data units; ±inf is allowed.
+        rows : points x, (n_rows, n_features), in data units; ±inf is allowed.
         n_points : number of quasi-Monte Carlo points per row and component. Points are used only if three or more
             features are correlated.
         rng : generator or seed for scrambling the points; with None every call uses the same points.
-        return_error : whether to return the standard error, too.
+        return_error : whether to return an `Estimate`, which includes the standard error.
 
         Returns
         -------
@@ -113,7 +113,7 @@ class Masses(MixtureBase):
         Parameters
         ----------
         lower, upper : limits of the boxes, (n_rows, n_features), or of one box, (n_features,), or one number for all
-            features; data units. Use ±inf if a feature has no limit.
+            features; in data units. Use ±inf if a feature has no limit.
         n_points, rng, return_error : the same parameters as in `cdf`.
 
         Returns
@@ -154,7 +154,7 @@ class Masses(MixtureBase):
 
         Returns
         -------
-        x : quantiles, in the shape of p, data units. The quantile of 0 is −inf, and the quantile of 1 is inf.
+        x : quantiles, in the shape of p, in data units. The quantile of 0 is −inf, and the quantile of 1 is inf.
 
         Raises
         ------
@@ -190,11 +190,11 @@ class Masses(MixtureBase):
 
         Parameters
         ----------
-        rows : rows to evaluate, (n_rows, n_features), data units.
-        n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and
+        rows : rows to evaluate, (n_rows, n_features), in data units.
+        n_points : number of quasi-Monte Carlo points. Points are used only if there are several features and several
             components.
         rng : generator or seed for scrambling the points; with None every call uses the same points.
-        return_error : whether to return the standard error, too.
+        return_error : whether to return an `Estimate`, which includes the standard error.
 
         Returns
         -------
@@ -319,7 +319,7 @@ class Masses(MixtureBase):
         return min(float(log_mass[0]), 0.0)
 
     def _level_above(self, log_mass: float) -> float:
-        """Return the level of log density that is exceeded with the probability 1 − exp(`log_mass`)."""
+        """Return the log density below which a draw lies with the probability exp(`log_mass`)."""
         return float(self._level_where(np.array(log_mass))[0])
 
     def _level_where(self, log_masses: Array, n_points: int = N_LEVEL_POINTS, rng: Rng = None) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log_sum
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
-_MAX_CENTRAL = 1e5  # standard deviations beyond which the mean is the nearer limit to ten digits
+_MAX_CENTRAL = 1e5  # standard deviations; farther out, the mean equals the nearer limit to ten digits
 _MAX_SMOOTH_GAP = 1.0  # nats; if the log density changes by less, ten nodes suffice to integrate the density
 
 

@@ -79,7 +79,7 @@ def log_masses(
 
 
 def _independent(model: Model, lower: Array, upper: Array) -> Array:
-    """Return the log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k) for independent features, (n,), nats."""
+    """Return the log of Σ_k π_k Π_j P(lower_j < x_j < upper_j | k) for independent features, (n,), in nats."""
     deviations = np.sqrt(model.covariances.variances())
     real = np.flatnonzero(model.weights)
     log_parts = np.empty((len(lower), len(real)))
@@ -92,7 +92,7 @@ def _independent(model: Model, lower: Array, upper: Array) -> Array:
 
 
 def _pairs(model: Model, lower: Array, upper: Array) -> Array:
-    """Return the log probabilities of boxes for two correlated features, (n,), nats."""
+    """Return the log probabilities of boxes for two correlated features, (n,), in nats."""
     real = np.flatnonzero(model.weights)
     dense = model.covariances.dense()[real]
     deviations = np.sqrt(np.diagonal(dense, axis1=1, axis2=2))
@@ -112,7 +112,7 @@ def _pairs(model: Model, lower: Array, upper: Array) -> Array:
 def _correlated(
     model: Model, lower: Array, upper: Array, n_points: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return the log probabilities of boxes for three or more features, (n,), nats, and relative standard errors."""
+    """Return the log probabilities of boxes for three or more features, (n,), in nats, and relative standard errors."""
     n_features, real = model.n_features, np.flatnonzero(model.weights)
     dense = model.covariances.dense()
     net = scrambled(n_features - 1, n_points, rng)

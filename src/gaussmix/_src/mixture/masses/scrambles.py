@@ -26,7 +26,7 @@ def log_mean(log_values: Array, log_steps: Array | None = None) -> tuple[Array, 
     """Return the log of the mean over the nets, (n,), and its relative standard error, from values (N_SCRAMBLES, n).
 
     If `log_steps` is given, the values are multiples of about exp(log_steps). The standard error then includes the
-    error of rounding to multiples, because the values of all nets may be equal.
+    error of rounding to multiples; otherwise the standard error would be 0 if all nets gave the same value.
     """
     largest = np.max(log_values if log_steps is None else np.maximum(log_values, log_steps), axis=0)
     largest = np.where(largest > -np.inf, largest, 0.0)

@@ -18,9 +18,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.factorise import factorise
 
-# Largest distance in standard deviations for which log weights are accurate to 1e-8 nats per feature.
+# Largest distance, in standard deviations, at which the log weights of a product are accurate to 1e-8 nats per feature.
 _MAX_SEPARATION = 1e4
-_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances are subnormal numbers with fewer digits
+_MIN_NORMAL = np.finfo(np.float64).tiny  # smaller variances are subnormal numbers, which have fewer digits
 
 Pairs = tuple[Array, Array, Array, Array]
 
@@ -130,7 +130,7 @@ def _noise(covariance: ArrayLike, n_components: int, d: int) -> Covariances:
 
 
 def _lifted(all_of_them: Sequence[Covariances]) -> list[Covariances]:
-    """Convert several spherical, diagonal or dense covariances to the most general class among them."""
+    """Convert covariances, which may be spherical, diagonal or dense, to the most general class among them."""
     return [covariances.to_form(_common_form(all_of_them)) for covariances in all_of_them]
 
 

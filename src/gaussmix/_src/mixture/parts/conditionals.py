@@ -20,7 +20,7 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-MAX_CACHED_SPLITS = 8  # number of divisions into known and unknown features whose factors are cached
+MAX_CACHED_SPLITS = 8  # number of sets of known features for which factors are cached
 
 
 class Conditionals(MixtureBase):
@@ -35,8 +35,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        marginal : mixture with only these features and their names. Diagonal covariances remain diagonal, and likewise
-            spherical and shared covariances.
+        marginal : mixture with only these features and their names. Diagonal, spherical and shared covariances
+            remain diagonal, spherical and shared.
 
         Raises
         ------
@@ -69,8 +69,8 @@ class Conditionals(MixtureBase):
         Returns
         -------
         conditional : mixture of the unknown features, in the same order and with the same names. The components are
-            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, and likewise spherical and
-            shared covariances.
+            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances
+            remain diagonal, spherical and shared.
 
         Raises
         ------
@@ -103,13 +103,13 @@ class Conditionals(MixtureBase):
 
         Parameters
         ----------
-        X_known : rows with one column per feature in `known`, (n_rows, n_known), data units.
+        X_known : rows with one column per feature in `known`, (n_rows, n_known), in data units.
         known : indices or names of the known features, in the order of the columns of `X_known`.
         n_jobs : number of threads; None uses all processors.
 
         Returns
         -------
-        means : conditional means, (n_rows, n_unknown), data units. The unknown features are in the order of the
+        means : conditional means, (n_rows, n_unknown), in data units. The unknown features are in the order of the
             mixture.
 
         Raises
@@ -137,8 +137,9 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        covariances : conditional covariances, (n_rows, n_unknown, n_unknown), data units². By the law of total
-            covariance, each is the mean of the components' covariances plus the covariance of the components' means.
+        covariances : conditional covariances, (n_rows, n_unknown, n_unknown), in data units². By the law of total
+            covariance, each matrix is the mean of the components' covariances plus the covariance of the components'
+            means.
 
         Examples
         --------
@@ -181,7 +182,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        rows : the drawn values, (n_rows, n_unknown), data units. The unknown features are in the order of the mixture.
+        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features are in the order of the
+            mixture.
 
         Examples
         --------

@@ -37,10 +37,10 @@ class Conditional:
     Parameters
     ----------
     known : marginal model of the known features, with the means μ_k.
-    means : means ν_k of the unknown features, (n_components, n_unknown), data units.
+    means : means ν_k of the unknown features, (n_components, n_unknown), in data units.
     regression : regression matrices B_k, (n_components, n_unknown, n_known), or (1, n_unknown, n_known) if all
         components have the same matrix.
-    covariances : conditional covariances C_k, data units².
+    covariances : conditional covariances C_k, in data units².
     family : covariance structure of the C_k.
     noise : noise component in the unknown features; None if the model has no noise.
     """
@@ -131,7 +131,7 @@ class Conditional:
     @one_blas_thread()
     @quiet
     def draw(self, rows: ArrayLike, rng: np.random.Generator, engine: Engine[Any]) -> Array:
-        """Draw u for each row x, (n_rows, n_unknown): first a component k by γ_k(x), then u = m_k(x) + W_k⁻¹ z."""
+        """Draw u for each row x, (n_rows, n_unknown): first k with probability γ_k(x), then u = m_k(x) + W_k⁻¹ z."""
         block, key = self._block(rows), int(rng.integers(2**64, dtype=np.uint64))
         standard, origin = SphericalWhitening.from_variances(np.ones(1), self.n_unknown), np.zeros((1, self.n_unknown))
         drawn, _ = engine.draw(block.n_rows, np.array([np.inf]), origin, standard, key)

@@ -22,8 +22,8 @@ MAX_ROWS_PER_CALL = 16_384  # rows per call of the engine: enough for several th
 # Up to this number of multiplications in a matrix product, OpenBLAS uses one thread. On shared processors, a product by
 # several threads, which wait for each other, took ten times as long.
 MAX_VALUES_AT_ONCE = 2**18
-# Smallest number of rows in a matrix product. If a matrix is so large that OpenBLAS uses several threads anyway, the
-# matrix is at least read only once for these rows.
+# Smallest number of rows in a matrix product: if the matrix is so large that OpenBLAS uses several threads anyway, the
+# matrix should be read from memory only once for many rows.
 MIN_PRODUCT_ROWS = 256
 
 quiet = np.errstate(over="ignore", invalid="ignore")  # `check_range` raises an error after an overflow
@@ -85,7 +85,7 @@ def _component_moment(order: int, offset: Array, covariance: Array) -> Array:
 def row_pieces(
     parameters: Parameters, block: Block, engine: Engine[Any], *, product: int, array: int
 ) -> Iterator[tuple[slice, Rows, Array]]:
-    """Yield pieces of a block as (slice, rows, responsibilities); small pieces limit the size of arrays.
+    """Yield pieces of a block as (slice, rows, responsibilities); the pieces are small to limit the size of arrays.
 
     The parameter `product` is the number of multiplications per row in a matrix product, and `array` is the number of
     values per row in an array.
@@ -101,7 +101,7 @@ def row_pieces(
 
 def weighted_mean(shared: Array, vectors: Callable[[int], Array]) -> Array:
     """Return the mean Σ_k γ_k v_k for each row, (n_rows, n). The parameters are the same as in `mean_and_spread`."""
-    there = np.flatnonzero(shared.any(axis=0))  # vectors of components without responsibility may overflow
+    there = np.flatnonzero(shared.any(axis=0))  # omits components without responsibility, whose vectors may overflow
     means: Array = np.zeros_like(vectors(int(there[0]) if len(there) else 0))
     for k in there:
         means += shared[:, k, None] * vectors(int(k))

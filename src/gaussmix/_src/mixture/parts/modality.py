@@ -26,11 +26,11 @@ from gaussmix._src.numerics.arrays import Array, Rows
 # ends then differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
-_MAX_SHIFTS = 2000  # a high limit, because on a ridge one mean shift may cover 1 % of the way or less
+_MAX_SHIFTS = 2000  # a high limit, because on a ridge of the density one shift may cover less than 1 % of the way
 _MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might reach another mode
 _MAX_SHIFT = 1e-12  # standard deviations; a climb ends if a step is shorter
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
-# Relative distance from the outermost boundaries at which labels are evaluated; much more than the rounding errors.
+# Labels are evaluated outside the outermost boundaries at this relative distance, much larger than rounding errors.
 _BOUNDARY_OFFSET = 1e-6
 _SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point at which a climb ended
 
@@ -41,8 +41,8 @@ class Modes:
 
     Parameters
     ----------
-    locations : points at which the density has a local maximum, (n_modes, n_features), data units.
-    log_density : log densities at the modes, (n_modes,), nats.
+    locations : points at which the density has a local maximum, (n_modes, n_features), in data units.
+    log_density : log densities at the modes, (n_modes,), in nats.
     component_index : index of the mode at which the climb from each component's mean ends, (n_components,).
     """
 
@@ -152,7 +152,7 @@ def _pull(model: Model, component: int, rows: Rows) -> Array:
 
 
 def _relative_pull(model: Model, component: int, rows: Rows) -> Array:
-    """Return g_k plus a term that is equal for all components; if these share Σ, the result is Σ⁻¹ (μ_k − μ_0)."""
+    """Return g_k plus a term that is equal for all components; with a shared Σ, the result is Σ⁻¹ (μ_k − μ_0)."""
     if not model.whitening.is_shared:
         return _pull(model, component, rows)
     gap = model.whitening.precision_times(component, (model.means[component] - model.means[0])[None])
@@ -180,7 +180,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     roots of this polynomial are computed by eq. 5.6.4 in Numerical Recipes (Press and others 2007), which avoids
     cancellation. If the standard deviations are equal, one root is infinite.
     """
-    narrow_first = np.argsort(deviations, kind="stable")  # makes rounding errors relative to the narrower component
+    narrow_first = np.argsort(deviations, kind="stable")  # rounding errors are relative to the narrower component
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     gap = (means[second] - means[first]) / deviations[first]

@@ -27,7 +27,7 @@ class Parts(MixtureBase):
         ----------
         A : matrix of the linear map, (n_new_features, n_features). The rows of A must be linearly independent, so A has
             at most `n_features` rows.
-        b : offset, (n_new_features,), data units; 0 by default.
+        b : offset, (n_new_features,), in data units; 0 by default.
 
         Returns
         -------
@@ -58,14 +58,14 @@ class Parts(MixtureBase):
 
         Parameters
         ----------
-        covariance : covariance of e, data units²: one variance for all features, variances (n_features,), or a matrix
-            (n_features, n_features). The matrix must be symmetric and positive semidefinite; variances may be 0.
+        covariance : covariance of e, in data units²: one variance for all features, variances (n_features,), or a
+            matrix (n_features, n_features). The matrix must be symmetric and positive semidefinite; variances may be 0.
 
         Returns
         -------
         blurred : mixture with the covariances Σ_k + covariance and the same feature names. If Σ_k and `covariance` are
-            both diagonal or both spherical, the sums are diagonal or spherical, too. A shared covariance remains
-            shared.
+            both diagonal, the sums are diagonal; if both are spherical, the sums are spherical. A shared covariance
+            remains shared.
 
         Raises
         ------
@@ -95,8 +95,8 @@ class Parts(MixtureBase):
         Returns
         -------
         product : mixture with one component per pair of components. The pairs of the first component with all
-            components of `other` come first. The covariances of the product are diagonal, spherical or shared if this
-            is true of both mixtures.
+            components of `other` come first. The covariances of the product are diagonal, spherical or shared if the
+            covariances of both mixtures are.
 
         Raises
         ------
@@ -132,8 +132,8 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        mixture : weighted sum. The covariances are diagonal or spherical if the covariances of all mixtures are, and
-            shared if all components of all mixtures share the same covariance.
+        mixture : weighted sum. The covariances are diagonal or spherical if the covariances of all mixtures are
+            diagonal or spherical, and shared if all components of all mixtures share the same covariance.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Parts(MixtureBase):
     @cached_property
     @of_components
     def mean(self) -> Array:
-        """Return the mean E[x] = Σ_k π_k μ_k, (n_features,), data units.
+        """Return the mean E[x] = Σ_k π_k μ_k, (n_features,), in data units.
 
         Examples
         --------
@@ -169,7 +169,7 @@ class Parts(MixtureBase):
     @cached_property
     @of_components
     def covariance(self) -> Array:
-        """Return Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), data units²."""
+        """Return Cov[x] = Σ_k π_k (Σ_k + (μ_k − E[x])(μ_k − E[x])ᵀ), (n_features, n_features), in data units²."""
         return frozen(mixture.expectations.covariance(self._model, self._mean_and_spread[1]))
 
     @of_components
@@ -180,12 +180,12 @@ class Parts(MixtureBase):
         ----------
         order : order of the moments, 0 or more. Order 2 gives the covariance, and order 3 the skewness before
             standardisation.
-        center : the point a, (n_features,), data units; by default the mean. With zeros the result is the raw moments,
-            which are less accurate if the mean is many standard deviations from 0.
+        center : the point a, (n_features,), in data units; by default the mean. With zeros for `center`, the result is
+            the raw moments, which are less accurate if the mean is many standard deviations from 0.
 
         Returns
         -------
-        moments : array with `order` axes of length `n_features`, which is symmetric in all axes; data units^order.
+        moments : array with `order` axes of length `n_features`, which is symmetric in all axes; in data units^order.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        gradient : gradients, (n_rows, n_features), nats per data unit, which are accurate at any distance from the
+        gradient : gradients, (n_rows, n_features), in nats per data unit; they are accurate at any distance from the
             mixture.
 
         Notes
@@ -245,7 +245,7 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        hessian : Hessian matrices, (n_rows, n_features, n_features), nats per data unit², symmetric.
+        hessian : symmetric Hessian matrices, (n_rows, n_features, n_features), in nats per data unit².
 
         Examples
         --------
@@ -292,9 +292,9 @@ class Parts(MixtureBase):
 
         Returns
         -------
-        boundaries : points in ascending order, (n_boundaries,), data units. The result of `predict` is constant between
-            two boundaries. A component may be the most probable one in several intervals, for example a wide component
-            on both sides of a narrow component, or in none.
+        boundaries : points in ascending order, (n_boundaries,), in data units. The result of `predict` is constant
+            between two boundaries. A component may be the most probable one in no interval, or in several intervals,
+            for example if a narrow component lies in the middle of a wide component.
 
         Raises
         ------

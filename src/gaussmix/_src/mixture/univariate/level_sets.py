@@ -14,11 +14,11 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-# In units of the smallest standard deviation; within this length the density changes by less than its rounding error.
+# Length, in units of the smallest σ, within which the density changes by less than its rounding error.
 _MIN_RELATIVE_WIDTH = 1e-6
-_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, nats
+_LEVEL_ROUNDING = 8 * float(np.finfo(np.float64).eps)  # rounding error of log densities, in nats
 
-_EDGES = np.sqrt([0.0, 1.0, 3.0])  # standard deviations where one of the first three derivatives changes sign
+_EDGES = np.sqrt([0.0, 1.0, 3.0])  # distances in σ at which one of the first three derivatives changes sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +34,11 @@ class LevelSets:
 
     @cached_property
     def highest(self) -> float:
-        """Return the log density of the highest mode, nats."""
+        """Return the log density of the highest mode, in nats."""
         return float(self.line.log_density(self.turns).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), nats, and the error 0."""
+        """Return the log probability of a log density below each level, (n,), in nats, and the error 0."""
         mass = np.empty(len(log_levels))
         for part in pieces((len(mass), len(self.line.means))):
             mass[part] = self._log_mass_and_slope(log_levels[part])[0]
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the levels of log density that draws fall below with the given probabilities, and the error 0."""
+        """Return the log densities below which draws lie with the given probabilities, and the error 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]
@@ -72,7 +72,7 @@ class LevelSets:
         return levels, np.zeros_like(levels)
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
-        """Yield all intervals in which the density rises, then those in which it falls, mirrored so that it rises."""
+        """Yield all intervals in which the density rises, then all falling intervals, mirrored to become rising."""
         for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
@@ -107,7 +107,7 @@ def _crossings(line: UnivariateMixture, left: float, right: float, log_levels: A
 
 
 def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tuple[Array, Array]:
-    """Return brackets of the leftmost point at each level; the density is max_k π_k N_k or up to K times as large."""
+    """Return brackets of the leftmost point at each level; the density is from 1 to K times max_k π_k N_k."""
 
     def first(excess: Array) -> Array:
         steps = line.deviations[:, None] * np.sqrt(2 * np.maximum(excess, 0.0))
@@ -157,7 +157,7 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 
 
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
-    """Return intervals, each with at most one turn because the derivative is monotone, that contain all turns.
+    """Return intervals that contain all turns (modes and minima), at most one in each interval.
 
     Between two edges the first and second derivative of each component are monotone. Therefore the derivatives of the
     density are bounded by sums of the components' values at both ends. An interval is halved until the bounds show that

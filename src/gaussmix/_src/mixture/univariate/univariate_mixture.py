@@ -21,13 +21,13 @@ from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_DEVIATIONS = 1e150  # largest number of standard deviations, whose square does not overflow
-_MAX_QUANTILES = 1024  # if there are more quantiles, a few are computed first, as bounds of the others
+_MAX_QUANTILES = 1024  # if more quantiles are requested, a few are computed first, to bound all others
 
-# Function of points (n,) and of the indices (n,) of the equations that they belong to; it returns values and slopes.
+# Function of points (n,) and of the indices (n,) of their equations; the function returns values and slopes.
 Increasing = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
 
 _ROOT_PRECISION = 8 * float(np.finfo(np.float64).eps)
-_MAX_BISECTIONS = 200  # about the number that the widest bracket of float64 numbers needs
+_MAX_BISECTIONS = 200  # about the number of bisections that the widest bracket of float64 numbers needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class UnivariateMixture:
     Parameters
     ----------
     weights : weights π_k, (n_components,), which are positive and sum to 1.
-    means, deviations : means μ_k and standard deviations σ_k, (n_components,), data units.
+    means, deviations : means μ_k and standard deviations σ_k, (n_components,), in data units.
     """
 
     weights: Array
@@ -59,12 +59,12 @@ class UnivariateMixture:
 
     @cached_property
     def log_weights(self) -> Array:
-        """Return log π_k, (n_components, 1), nats."""
+        """Return log π_k, (n_components, 1), in nats."""
         return np.asarray(np.log(self.weights)[:, None])
 
     @cached_property
     def log_scale(self) -> Array:
-        """Return log π_k N(μ_k | μ_k, σ_k²), (n_components, 1), nats."""
+        """Return log π_k N(μ_k | μ_k, σ_k²), (n_components, 1), in nats."""
         return np.asarray(self.log_weights - np.log(self.deviations)[:, None] - 0.5 * LOG_2PI)
 
     def whiten(self, x: Array) -> Array:
@@ -73,7 +73,7 @@ class UnivariateMixture:
             return np.asarray((x - self.means[:, None]) / self.deviations[:, None])
 
     def log_density(self, x: Array) -> Array:
-        """Return log p(x) for each x (n,), nats."""
+        """Return log p(x) for each x (n,), in nats."""
         return self.log_density_and_slope(x)[0]
 
     def log_density_and_slope(self, x: Array) -> tuple[Array, Array]:
@@ -108,10 +108,10 @@ class UnivariateMixture:
         return np.minimum(log_sum(log_parts, axis=0), 0.0)
 
     def log_cdf(self, x: Array) -> Array:
-        """Return the log of the distribution function at each x (n,), nats."""
+        """Return the log of the distribution function at each x (n,), in nats."""
         log_mass = log_sum(self.log_weights + log_ndtr(self.whiten(x)), axis=0)
         is_upper = log_mass > -0.5
-        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # near log 1, the upper tail is more accurate
+        rest = self.log_weights + log_ndtr(-self.whiten(x[is_upper]))  # near cdf 1, the upper tail is more accurate
         log_mass[is_upper] = np.log1p(-np.exp(rest).sum(axis=0))
         return log_mass
 
@@ -151,10 +151,10 @@ def lower_quantile(line: UnivariateMixture, p: Array) -> Array:
 def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, Array]:
     """Return values and slopes of a function that is 0 if x is the quantile of p; `whole` is Σ_left π_k − p, (n,).
 
-    Divide the components into those left and right of x. The equation Σ π_k Φ(z_k) = p can then be written as Σ_right
-    π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊. Because neither side suffers from
-    cancellation, x is accurate to the last digit even between components that are far apart. The function is the log of
-    the ratio of both sides.
+    Let Σ_left and Σ_right be sums over the components whose means are left and right of x. The equation Σ π_k Φ(z_k) =
+    p can then be written as Σ_right π_k Φ(−|z_k|) + (Σ_left π_k − p)₊ = Σ_left π_k Φ(−|z_k|) + (p − Σ_left π_k)₊.
+    Because neither side suffers from cancellation, x is accurate to the last digit even between components that are far
+    apart. The function is the log of the ratio of both sides.
     """
     whitened = line.whiten(x)
     log_tails, log_whole = line.log_weights + log_ndtr(-np.abs(whitened)), np.log(np.abs(whole))
@@ -169,7 +169,7 @@ def _log_ratio(line: UnivariateMixture, x: Array, whole: Array) -> tuple[Array, 
 
 
 def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
-    """Return brackets of the quantiles of p > 0; if there are many, a few quantiles are computed first as bounds."""
+    """Return brackets of the quantiles of p > 0; of many quantiles, a few are computed first as bounds."""
     if len(p) > _MAX_QUANTILES:
         ends = np.sort(p)[:: _MAX_QUANTILES // 8]
         x = np.append(lower_quantile(line, ends), _bounds_alone(line, p.max(keepdims=True))[1])

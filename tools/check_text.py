@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^ *(```|~~~)")
-MARKDOWN, DOCSTRING, SUMMARY, COMMENT = "Markdown", "docstring", "first line of a docstring", "comment"
+MARKDOWN, DOCSTRING, COMMENT = "Markdown", "docstring", "comment"
+SUMMARY, FIRST = "first line of a docstring", "first line of a comment"
 
 
 class Rule(NamedTuple):
@@ -32,12 +33,12 @@ class Rule(NamedTuple):
     advice: str
 
 
-ALL, CODE, PROSE = (MARKDOWN, DOCSTRING, COMMENT), (DOCSTRING, COMMENT), (MARKDOWN, DOCSTRING)
+ALL, CODE, PROSE = (MARKDOWN, DOCSTRING, COMMENT, FIRST), (DOCSTRING, COMMENT, FIRST), (MARKDOWN, DOCSTRING)
 NOT_AFTER_NO = "longer|more|such|less|way|need|better|higher|larger|worse|fewer|smaller|use|help|further"
 RULES = {
     "L1": Rule(rf"(?<!here )\b(is|are) no (?!{NOT_AFTER_NO})[a-z]{{3,}}", ALL, 'write "is not a"'),
     "L2": Rule(r"\b[Nn]one for (none|nothing|others|one)\b|\bNone of (the )?others\b", CODE, "say what None means"),
-    "L3": Rule(r"^(#|//) of (?!course)", (COMMENT,), "begin a comment with a noun"),
+    "L3": Rule(r"^(#|//) of (?!course)", (FIRST,), "begin a comment with a noun"),
     "L4": Rule(r"\b[Ss]o (many|few|much)\b(?! (as|that)\b)", CODE, "name the number"),
     "L5": Rule(r"\banew\b|\bby custom\b|\bin turns\b", ALL, 'write "again", "by convention", "in turn"'),
     "L6": Rule(r"\b(has|have) not[.,;)]|\bwhich [A-Za-z ]{2,30} has not\b", ALL, 'write "does not have one"'),
@@ -89,6 +90,7 @@ WORDS = {
 def text_of(name: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line number, the kind and the text of each line of prose in a file."""
     text = (ROOT / name).read_text(encoding="utf-8")
+    lines = ["", *text.splitlines()]
     if name.endswith(".md"):
         is_code = False
         for number, line in enumerate(text.splitlines(), 1):
@@ -98,7 +100,8 @@ def text_of(name: str) -> Iterator[tuple[int, str, str]]:
     elif name.endswith(".py"):
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.COMMENT:
-                yield token.start[0], COMMENT, token.string
+                is_first = not (lines[token.start[0] - 1].lstrip().startswith("#") and token.line.lstrip()[0] == "#")
+                yield token.start[0], FIRST if is_first else COMMENT, token.string
         for node in ast.walk(ast.parse(text)):
             match node:
                 case ast.Expr(value=ast.Constant(value=str(docstring))):
@@ -108,7 +111,8 @@ def text_of(name: str) -> Iterator[tuple[int, str, str]]:
     else:
         for number, line in enumerate(text.splitlines(), 1):
             if (start := line.find("//")) >= 0:
-                yield number, COMMENT, line[start:]
+                is_first = line[:start].strip() or not lines[number - 1].lstrip().startswith("//")
+                yield number, FIRST if is_first else COMMENT, line[start:]
 
 
 def files() -> list[str]:

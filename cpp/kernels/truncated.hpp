@@ -252,8 +252,7 @@ private:
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
-    // Computes |W (x - mean)|^2 of a vector of rows, with results that are bit-identical to those of
-    // panels::whiten_panel.
+    // Computes |W (x - mean)|^2 of a vector of rows, with the bits that panels::whiten_panel gives.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
         Vec z[D];

@@ -67,7 +67,7 @@ CASES = {
     "posterior unknown": (
         {"posterior": "half"},
         ValueError,
-        'posterior=\'half\' must be "auto", "exact" or the number of candidates of a row.',
+        'posterior=\'half\' must be "auto", "exact" or a number of candidate components.',
     ),
     "posterior above n_components": ({"posterior": 3}, ValueError, "must be at most n_components=2, because"),
     "acceleration unknown": ({"acceleration": "squarem"}, ValueError, 'acceleration must be "auto" or None, not'),

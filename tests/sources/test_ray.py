@@ -347,7 +347,7 @@ def test_workers_with_another_gaussmix_are_named(monkeypatch, whole):
     monkeypatch.setattr(cluster, "package_version", lambda: "0.0.2")
     theirs = re.escape(package_version())
     with pytest.raises(
-        ImportError, match=rf"The Ray worker on .* has gaussmix {theirs}. Install 0.0.2, as here, on all"
+        ImportError, match=rf"The Ray worker on .* has gaussmix {theirs}, but your program has 0.0.2. Install"
     ):
         mixture().fit([ray.put(whole[:100, :-1])])
 

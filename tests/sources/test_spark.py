@@ -545,7 +545,7 @@ def test_the_guide_runs(whole, spark):
 def test_executors_without_this_gaussmix_are_named(spark, monkeypatch):
     frame = spark.createDataFrame([(1.0, 2.0), (2.0, 2.0)], ["a", "b"]).coalesce(1)  # each task is tried four times
     monkeypatch.setattr(jobs, "package_version", lambda: "0.0.2")
-    with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+\. Install 0.0.2, as here"):
+    with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+, but your program has 0.0.2\."):
         mixture().fit(frame)
 
     def lack(batches, module):

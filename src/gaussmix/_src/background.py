@@ -41,7 +41,7 @@ class Background:
 
     @property
     def log_density(self) -> float:
-        """Return the log of π₀ / V, nats; −inf if the weight π₀ is 0."""
+        """Return the log of π₀ / V, in nats; −inf if the weight π₀ is 0."""
         return float(log(np.array([self.weight]))[0]) - self.log_volume
 
     @property
@@ -54,7 +54,7 @@ class Background:
         return replace(self, weight=weight)
 
     def log_mass(self, lower: Array, upper: Array) -> Array:
-        """Return the log probability (n,), nats, of boxes with limits (n, n_features); `bounds` must be known."""
+        """Return the log probability (n,), in nats, of boxes with limits (n, n_features); `bounds` must be known."""
         assert self.bounds is not None, "a volume has no place"
         low, high = self.bounds
         inside = np.maximum(np.minimum(upper, high) - np.maximum(lower, low), 0.0) / (high - low)

@@ -21,7 +21,7 @@ Values = TypeVar("Values", float, Array)
 
 def check_within(name: str, value: Any, what: str, is_allowed: Callable[[Any], bool]) -> None:
     """Raise TypeError or ValueError if `value` is not an allowed number; `what` describes the allowed numbers."""
-    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # seven times as fast with float first
+    if isinstance(value, bool) or not isinstance(value, (float, Real)):  # float first makes this seven times as fast
         raise ParameterTypeError(f"{name} must be {what}, not {value!r:.60}.")
     if not is_allowed(value):
         raise ValueError(f"{name}={value!r:.60} must be {what}.")

@@ -17,7 +17,7 @@ LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM incr
 
 
 class Outcome(Enum):
-    """The reason why EM ended. Each value is a sentence for the user, in which `sentence` fills in the objective."""
+    """The reason why EM ended. Each value is a sentence for the user; {raised} stands for the objective."""
 
     CONVERGED = "The {raised} changed by less than tol."
     STEP_LIMIT = "max_iter steps were made before the {raised} converged; raise max_iter or tol."
@@ -27,7 +27,7 @@ class Outcome(Enum):
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
     def sentence(self, raised: str = LIKELIHOOD) -> str:
-        """Return the sentence, with the name of the objective that EM increases filled in."""
+        """Return the sentence about the objective `raised`, which EM increases."""
         return self.value.format(raised=raised)
 
 

@@ -17,20 +17,20 @@ from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array, Indices, frozen
 from gaussmix._src.numerics.threads import cached_property
 
-# Allows weights that a user typed with seven digits. Weights from EM sum to 1 within K·ε.
+# Tolerance for weights that a user typed with seven digits; weights from EM sum to 1 within K·ε.
 SUM_TOLERANCE = 1e-6
-# Largest asymmetry, relative to the standard deviations. Summation in another order causes much less, at most n·ε.
+# Largest asymmetry, relative to the standard deviations. Rounding errors of sums are much smaller, at most n·ε.
 _MAX_ASYMMETRY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays; nothing is checked.
+    """Parameters of a mixture Σ_k π_k N(x | μ_k, Σ_k), maybe with noise, in read-only arrays that are not checked.
 
     Parameters
     ----------
     weights : weights π_k, (n_components,).
-    means : means μ_k, (n_components, n_features), data units.
+    means : means μ_k, (n_components, n_features), in data units.
     covariances : covariances Σ_k of the components.
     family : covariance structure.
     noise : noise component, whose weight is 1 minus the sum of `weights`; None if there is no noise.

@@ -154,7 +154,7 @@ def check_attribute(estimator: Any, name: str) -> None:
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
     other = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else of_mixture or near)
-    if other:  # obj is None, because Python would otherwise add a suggestion
+    if other:  # obj=None, so that Python adds no suggestion of its own
         raise AttributeError(f"{kind} has no {name}. Use {other}.", name=name, obj=None)
 
 

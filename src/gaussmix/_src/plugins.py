@@ -1,4 +1,4 @@
-"""Extensions from other packages, which are found by entry points. Entry points are searched for unknown names only."""
+"""Extensions from other packages, found by entry points, which are searched only if a name is unknown."""
 
 from __future__ import annotations
 

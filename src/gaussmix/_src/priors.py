@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.value import Value
 
 SHRINKAGE = 0.01  # default of Fraley & Raftery (2007), also for prior="default"
-_MAX_ASYMMETRY = 1e-8  # largest difference of correlations
+_MAX_ASYMMETRY = 1e-8  # largest asymmetry of correlations
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -21,7 +21,7 @@ class Covariances(ABC):
 
     Parameters
     ----------
-    each : covariances, data units². The first axis has length 1 if all components share one covariance, otherwise
+    each : covariances, in data units². The first axis has length 1 if all components share one covariance, otherwise
         n_components; the subclass defines the other axes. The array `each` is made read-only.
     n_components, n_features : the numbers K of components and d of features.
     is_shared : whether all components share one covariance.
@@ -73,16 +73,16 @@ class Covariances(ABC):
         """
 
     def ridge_precisions(self) -> Array:
-        """Return the diagonals of Σ_k⁻¹, (n_components, n_features); a ridge is added to the diagonals of Σ_k."""
+        """Return the diagonals of Σ_k⁻¹, (n_components, n_features), to measure the effect of adding `reg_covar`."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
     @abstractmethod
     def variances(self) -> Array:
-        """Return the diagonals of the covariances, (n_components, n_features), data units²."""
+        """Return the diagonals of the covariances, (n_components, n_features), in data units²."""
 
     @abstractmethod
     def dense(self) -> Array:
-        """Return the covariance matrices, (n_components, n_features, n_features), data units²."""
+        """Return the covariance matrices, (n_components, n_features, n_features), in data units²."""
 
     def _for_all(self, each: Array) -> Array:
         """Repeat values (n, …) for every component if all components share one covariance."""
@@ -109,11 +109,11 @@ class Covariances(ABC):
         return self.n_features * float(np.finfo(np.float64).eps) * inflation
 
     def to_simple_form(self) -> Covariances:
-        """Convert to `Isotropic`, `Diagonal` or `Dense`, the classes from which estimators show covariances."""
+        """Convert to `Isotropic`, `Diagonal` or `Dense`, the classes that have the shapes of `covariances_`."""
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """Convert the covariances to the class `kind`; return them unchanged if `kind` is less general than their own.
+        """Convert the covariances to the class `kind`; return `self` unchanged if `kind` is less general.
 
         From the least to the most general, the classes are `Isotropic`, `Diagonal` and `Dense`; others are not allowed.
         """

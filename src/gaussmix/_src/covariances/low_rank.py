@@ -31,12 +31,12 @@ class LowRank(Covariances):
 
     @property
     def loadings(self) -> Array:
-        """Return the loadings Λ, (n, n_features, n_factors), data units."""
+        """Return the loadings Λ, (n, n_features, n_factors), in data units."""
         return self.each[..., :-1]
 
     @property
     def noise(self) -> Array:
-        """Return the noise variances ψ, (n, n_features), data units²."""
+        """Return the noise variances ψ, (n, n_features), in data units²."""
         return self.each[..., -1]
 
     @cached_property
@@ -81,7 +81,7 @@ class LowRank(Covariances):
         return shifted
 
     def ridge_precisions(self) -> Array:
-        """Return 1 / ψ, because a ridge is added to the noise variances only."""
+        """Return 1 / ψ instead of diag(Σ⁻¹), because `reg_covar` is added only to the noise variances ψ."""
         return self._for_all(1.0 / self.noise)
 
     def variances(self) -> Array:

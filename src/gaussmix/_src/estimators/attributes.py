@@ -63,11 +63,11 @@ class MixtureAttributes(Estimator):
     weights_: FittedArray = FittedArray(lambda model, dtype: model.weights.astype(dtype))
     """Weights (n_components,), which sum to 1, or to 1 minus the weight of the noise component."""
     means_: FittedArray = FittedArray(lambda model, dtype: narrowed(model.means, dtype))
-    """Means (n_components, n_features), data units."""
+    """Means (n_components, n_features), in data units."""
     covariances_: FittedArray = FittedArray(
         lambda model, dtype: _narrowed_matrices(model.covariances.to_simple_form(), dtype)
     )
-    """Covariances, data units²; the structure sets the shape: (n_components, n_features, n_features) for "full"."""
+    """Covariances, in data units²; the structure sets the shape: (n_components, n_features, n_features) for "full"."""
     precisions_: FittedArray = FittedArray(lambda model, dtype: _narrowed_matrices(model.covariances.inverse(), dtype))
     """Inverses of the covariances, in the same shape as `covariances_`."""
     precisions_cholesky_: FittedArray = FittedArray(_precisions_cholesky)
@@ -75,11 +75,11 @@ class MixtureAttributes(Estimator):
     loadings_: FittedArray = FittedArray(partial(_per_component, name="loadings"), is_settable=False)
     """Loadings Λ (n_components, n_features, n_factors) of factor analysers."""
     noise_variances_: FittedArray = FittedArray(partial(_per_component, name="noise"), is_settable=False)
-    """Noise variances Ψ (n_components, n_features) of factor analysers, data units²."""
+    """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
-    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used before OF_FITTED
-    _rows: ref[Any] | NDArray[np.int64] | str  # reference to the training rows, or labels, or why neither is stored
-    labels_: NDArray[np.int64]  # not a property, because notebooks would compute it to show an estimator
+    _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes; override OF_FITTED
+    _rows: ref[Any] | NDArray[np.int64] | str  # reference to training rows, or their labels, or why both are lacking
+    labels_: NDArray[np.int64]  # no property: notebooks would compute it to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
     @abstractmethod
@@ -110,7 +110,7 @@ class MixtureAttributes(Estimator):
 
     def __getstate__(self) -> dict[str, Any]:
         if "_arrays" in vars(self) and self.__sklearn_is_fitted__():
-            _ = self._fitted  # Reading `_fitted` applies changes by hand.
+            _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
         if isinstance(state.get("_rows"), ref):  # A weak reference is valid only in this process.
@@ -132,7 +132,7 @@ class MixtureAttributes(Estimator):
             return object.__getattribute__(self, name)  # raises the usual AttributeError
 
     def _stored(self) -> FitResult | None:
-        """Return the result of `fit` before any changes by hand; None if the estimator is not fitted."""
+        """Return the result of `fit`, or None before `fit`; arrays that the user has set are not included."""
         return vars(self).get("_fitted")
 
     def _update_fitted(self) -> None:
@@ -159,13 +159,13 @@ class MixtureAttributes(Estimator):
         self.__dict__["_arrays"] = self._still(arrays, changed)
 
     def _still(self, arrays: dict[str, ArraySnapshot], changed: dict[str, Floats]) -> dict[str, ArraySnapshot]:
-        """Return the arrays whose shape and dtype are still valid, after writing the new mixture's values into them."""
+        """Write the new mixture's values into the arrays whose shape and dtype still fit, and return these arrays."""
         still, matrices = {}, set(MATRICES)
         for name, array in arrays.items():
             is_out_of_date = name in matrices - changed.keys() and matrices & changed.keys()
             now = getattr(type(self), name).of(self._fitted)
             if not is_out_of_date and (array.values.shape, array.values.dtype) == (now.values.shape, now.values.dtype):
-                array.values[...] = now.values  # in place, because the user may still hold the array
+                array.values[...] = now.values  # changed in place, because the user may hold this array
                 array.before, still[name] = now.before, array
         return still
 
@@ -177,7 +177,7 @@ class MixtureAttributes(Estimator):
         self._expect_features()
 
     def _labelled(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the labels of the training rows; if they are a NumPy array, store them first, as `labels_`."""
+        """Return the labels of the training rows, and store labels in a NumPy array as `labels_`."""
         if isinstance(labels, np.ndarray):
             self._rows = labels
         return labels
@@ -211,7 +211,7 @@ class MixtureAttributes(Estimator):
         self._become(Mixture(proportions, means, covariances, check_family(self))._model, dtype=means.dtype)
 
     def _initialize(self, X: ArrayLike, resp: ArrayLike) -> None:
-        """Replace the fit by an M-step with responsibilities (n_samples, n_components); use any `precisions_init`."""
+        """Replace the fit by an M-step with the responsibilities `resp` and, if set, `precisions_init`."""
         rows, responsibilities = np.asarray(X), np.asarray(resp, dtype=np.float64)
         family, n_components = check_family(self), responsibilities.shape[1]
         source = ArraySource(rows, assignment=responsibilities)

@@ -77,7 +77,7 @@ class Estimator(BaseEstimator):
     n_iter_: ClassVar[FittedValue[int]] = FittedValue()
     """Number of EM steps of the best run."""
     lower_bound_: ClassVar[FittedValue[float]] = FittedValue()
-    """Mean log-likelihood at the end of the best run, nats per row; with a prior, it includes the log prior density."""
+    """Mean log-likelihood at the end of the best run, in nats per row, including any log prior density."""
     lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
     """The values of `lower_bound_` at each step of the best run."""
     outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
@@ -128,7 +128,7 @@ class Estimator(BaseEstimator):
         )
 
     def __dask_tokenize__(self) -> object:
-        return type(self), vars(self)  # Dask would compare only the parameters, so two fits would look equal.
+        return type(self), vars(self)  # By default, Dask would compare only the parameters.
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)

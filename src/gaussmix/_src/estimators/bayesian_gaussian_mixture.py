@@ -1,4 +1,4 @@
-"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-merge moves."""
+"""`BayesianGaussianMixture`: a counterpart of scikit-learn's estimator, with split-and-merge moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
 from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
 
 BIRTH: Final = "birth"
-MAX_ROWS_OF_KMEANS = 5_000  # with more rows, k-means takes as long as "birth"
+MAX_ROWS_OF_KMEANS = 5_000  # above this number, k-means takes as long as "birth"
 
 
 @documented
@@ -42,16 +42,16 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     The prior is conjugate. The posterior is approximated by a distribution in which the weights, the means and
     covariances, and the component labels of the rows are independent. `fit` maximises a lower bound of the log
-    evidence. Because this bound contains all constants, you can use it to compare fits with different numbers of
+    evidence. Because the lower bound contains all constants, you can use it to compare fits with different numbers of
     components, structures and priors.
 
     Parameters
     ----------
     n_components : int, default 1
-        The largest number of components. With `split_merge`, the data decide how many of these components get rows.
+        The largest number of components. With `split_merge`, some of these components may end without rows.
     covariance_type : {"full", "tied", "diag", "spherical", "EEI", "EII"}, default "full"
-        Covariance structure, as in `GaussianMixture`. No other structures are available, because only these have a
-        conjugate prior. mclust's names are allowed, too, for example "VVV" for "full".
+        Covariance structure, as in `GaussianMixture`. Other structures are not available, because they have no
+        conjugate prior. mclust's names are also allowed, for example "VVV" for "full".
     tol : float, default 1e-3
         A run ends when a step changes `lower_bound_` (nats, for all rows) by less than `tol`, as in scikit-learn.
     reg_covar : float, default 0
@@ -77,15 +77,15 @@ class BayesianGaussianMixture(PosteriorEstimator):
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default "dirichlet_process"
         Prior of the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
-        Concentration α, in rows: of the Dirichlet process, or of each component of the Dirichlet distribution. At most
-        1e9. None means 1 / n_components.
+        Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
+        rows. At most 1e9. None means 1 / n_components.
     mean_precision_prior : float or None, default None
-        Weight β of the prior of the means, in rows: μ | Σ ~ N(m, Σ / β). None means 1.
+        Weight β of the prior of the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
         Prior mean m, in data units. None means the mean of X.
     degrees_of_freedom_prior : float or None, default None
-        Degrees of freedom ν of the prior of the covariances, in rows; at most 1e9, and above n_features − 1 if
-        covariances are matrices. None means n_features.
+        Degrees of freedom ν of the prior of the covariances; at most 1e9, and above n_features − 1 if covariances are
+        matrices. None means n_features.
     covariance_prior : float, array-like or None, default None
         Scale S of the prior of the covariances, in data units²: Σ⁻¹ ~ W(ν, S⁻¹). S has shape (n_features, n_features)
         for "full" and "tied", (n_features,) for "diag" and "EEI", and () for "spherical" and "EII". None means the
@@ -95,7 +95,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`, as in `GaussianMixture`.
     random_state : int, RandomState or None, default None
-        Seed of the initialisation, the split-merge moves and `sample`.
+        Seed of the initialisation, the split-and-merge moves and `sample`.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same structure, instead of `init_params`.
     <missing>
@@ -111,18 +111,18 @@ class BayesianGaussianMixture(PosteriorEstimator):
     ----------
     weights_ : (n_components,)
         Posterior means of the weights. With a Dirichlet process, the means are scaled to sum to 1, as in scikit-learn.
-    means_ : (n_components, n_features), data units
+    means_ : (n_components, n_features), in data units
         Posterior means of the means.
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         The precisions are posterior means, ν S⁻¹, and the covariances are their inverses. The shapes are the same as in
         `GaussianMixture`.
     mass_ : (n_components,)
-        Expected number of rows in each component, Σ s r. If this number is 0, the other attributes of the
-        component have the values of the prior.
+        Expected number of rows in each component: Σ s r, for row weights s and responsibilities r. If a component has
+        no rows, its other attributes have the values of the prior.
     weight_concentration_ : (n_components,), or a tuple of two such arrays
-        Posterior parameters of the weights. For a Dirichlet distribution, this is the concentration of each component.
-        For a Dirichlet process, these are the two parameters of the Beta distribution of each component's
-        stick-breaking fraction; the last component has such a distribution, too.
+        Posterior parameters of the weights. For a Dirichlet distribution, the array contains the concentration of each
+        component. For a Dirichlet process, the two arrays contain the parameters of the Beta distribution of each
+        component's stick-breaking fraction, including the last component.
     mean_precision_, degrees_of_freedom_ : (n_components,)
         Posterior values of the weight β of the means and of the degrees of freedom ν. If all components share one
         covariance, ν is a single number: the prior ν plus the number of rows.
@@ -136,8 +136,8 @@ class BayesianGaussianMixture(PosteriorEstimator):
     mixture_ : Mixture
         The mixture of `weights_`, `means_` and `covariances_`; this attribute cannot be set.
     converged_, n_iter_, outcome_ : same as in `GaussianMixture`
-        `n_iter_` counts neither split-merge moves nor, if X has a single feature, steps on a condensed version of the
-        rows.
+        `n_iter_` counts neither split-and-merge moves nor, if X has a single feature, steps on a condensed version of
+        the rows.
     n_features_in_, feature_names_in_ : as in scikit-learn.
 
     See Also
@@ -224,7 +224,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
             starts,
             self._rng(),
             StopRule(tolerance / source.row_totals.total_weight, max_steps),
-            is_accelerated=has_moves,  # Without moves, every step is the same as in scikit-learn.
+            is_accelerated=has_moves,  # Without split-and-merge moves, every step is the same as in scikit-learn.
             make_moves=partial(VariationalMoves, n_components) if has_moves else None,
             check_maximum=False,
             can_run_in_engine=False,

@@ -53,10 +53,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     ----------
     n_components : int, iterable of int or None, default None
         Number of components of each class. With None, each class has one component, and the covariance structure
-        applies across classes (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear discriminant
-        analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of `n_components`
-        components, and the structure applies within a class (mclust's MclustDA). If you pass several numbers, BIC
-        chooses one of them for each class.
+        defines what classes share (mclust's EDDA): "full" is quadratic discriminant analysis, "tied" is linear
+        discriminant analysis, and "diag" is Gaussian naive Bayes. With a number, each class has a mixture of
+        `n_components` components, and the structure defines what the components of a class share (mclust's MclustDA).
+        If you pass several numbers, BIC chooses one of them for each class.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure for
         all classes if `n_components` is None, and otherwise one structure for each class.
@@ -79,11 +79,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
     covariance_type_ : (n_classes,), the covariance structure of each class.
     log_likelihood_ : float
-        Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, nats.
+        Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, in nats.
     n_parameters_ : int
         Number of free parameters, including the probabilities of the classes.
     n_iter_ : int
-        Number of EM steps, the largest over the classes; 1 if no iteration is needed because all classes are known.
+        Number of EM steps of the class with most steps; 1 if no iteration is needed because all classes are known.
     outcome_ : same as in `GaussianMixture`; it exists only if EM was run for all classes together.
     bic_ : float
         −2 log L + p log Σw for likelihood L, p parameters and row weights w; lower is better, unlike in mclust.
@@ -126,7 +126,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     covariance_type_: NDArray[np.str_] = field(init=False)
     """Covariance structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)
-    """Log-likelihood of the training rows together with their classes, nats."""
+    """Log-likelihood of the training rows together with their classes, in nats."""
     bic_: float = field(init=False)
     """Bayesian information criterion of the whole classifier; lower is better."""
     class_count_: Array = field(init=False)
@@ -155,10 +155,10 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             frame, or a source from `gaussmix.open`, whose rows need not fit into memory.
         y : (n_samples,), classes as numbers or text; -1 or a missing value if the class of a row is unknown. You can
             also pass the name of a column of X that contains the classes; the classes are then read together with X. If
-            X does not fit into memory, this column must be numeric.
-        sample_weight : (n_samples,), weights ≥ 0. By default they are frequencies: a row of weight 2 counts as two rows
-            (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number of
-            rows, because `bic_` needs the number of rows.
+            X does not fit into memory, the column of classes must be numeric.
+        sample_weight : (n_samples,), weights ≥ 0. By default, weights are frequencies: a row of weight 2 counts as two
+            rows (see `weight_type`). If frequencies sum to less than 2, they are scaled so that their sum is the number
+            of rows, because `bic_` needs the number of rows.
 
         Returns
         -------
@@ -219,7 +219,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return self._for_each_class(source, ClassMixtures.probability, engine=self._engine(source))
 
     def predict_log_proba(self, X: ArrayLike) -> Array:
-        """Return log p(c | x), (n_samples, n_classes), nats, which is finite even if p(c | x) underflows.
+        """Return log p(c | x), (n_samples, n_classes), in nats, which is finite even if p(c | x) underflows.
 
         Errors are the same as in `predict`.
         """
@@ -323,7 +323,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             with about(f"Class {label!r}"):
                 one = self._mixture_estimator(self._names).set_params(
                     check_maximum=False
-                )  # The maximum is checked later, for all classes together.
+                )  # Later, all classes are checked together.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
                 fits.append(one.fit(mine))
@@ -378,7 +378,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _with_its_own(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
-        if self.priors is not None:  # The weights of classes are then not the proportions of rows.
+        if self.priors is not None:  # `priors` replace the proportions of the classes.
             within = self.mixture_.weights / self.class_prior_[self.component_class_]
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"

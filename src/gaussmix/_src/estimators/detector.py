@@ -125,7 +125,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return self
 
     def score_samples(self, X: ArrayLike) -> Array:
-        """Return the log density log p(x) of each row, (n_samples,), nats.
+        """Return the log density log p(x) of each row, (n_samples,), in nats.
 
         <raises>
         """
@@ -133,11 +133,11 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return source.per_row(self._density(source), np.float64)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return log p(x) − `offset_`, (n_samples,), nats; the value is negative for outliers.
+        """Return log p(x) − `offset_`, (n_samples,), in nats; the value is negative for outliers.
 
         For a row with missing values, p(x) is the density of the observed values, and `offset_` is replaced by a
-        threshold for the observed features. The region above this threshold has the same probability as the region
-        above `offset_`. Errors are the same as in `score_samples`.
+        threshold for the observed features. The regions above both thresholds have the same probability. Errors are the
+        same as in `score_samples`.
         """
         source = self._source(X)
         return source.per_row(self._excess(source), np.float64)
@@ -228,7 +228,7 @@ def _overfit_sentence(n_rows: int, n_parameters: int, rate: float) -> str | None
 
 
 def _inside(name: str, value: Any, largest: float, hint: str = "") -> float:
-    """Check and return a fraction that is above 0, at most `largest` and below 1, so that both labels occur."""
+    """Check and return a fraction above 0, at most `largest` and below 1, so that both labels are possible."""
     wanted = f"a number above 0 and {'below 1' if largest == 1 else f'at most {largest:g}'}{hint}"
     check_within(name, value, wanted, lambda rate: 0 < rate <= largest and rate < 1)
     return float(value)
@@ -240,14 +240,14 @@ def _sides(block: Block, excess: Callable[[Block], Array]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class _Excess:
-    """The function log p(x) minus a threshold, nats; the threshold depends on which features of a row are observed.
+    """The function log p(x) minus a threshold, in nats; the threshold depends on which features of a row are observed.
 
     Parameters
     ----------
     log_density : computes log p(x) of the observed values.
     offset : threshold for rows without missing values.
     mixture : the fitted mixture, over all features.
-    log_mass : log of the probability that a random row has a density below the threshold; the same for all thresholds.
+    log_mass : log of the probability of a density below the threshold, which is the same for every threshold.
     """
 
     log_density: Callable[[Block], Array]
@@ -259,7 +259,7 @@ class _Excess:
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
         for indices, seen in patterns(np.isnan(block.rows)):
-            if seen.size < block.rows.shape[1]:  # Rows with no observed value are at the threshold.
+            if seen.size < block.rows.shape[1]:  # Rows with no observed value get the threshold as their score.
                 levels[indices] = self._level(seen) if seen.size else result[indices]
         return result - levels
 

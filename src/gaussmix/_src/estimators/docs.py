@@ -50,7 +50,7 @@ X_error : measurement errors of X: standard deviations (n_features,) or (n_sampl
     or covariances (n_features, n_features) or (n_samples, n_features, n_features). The mixture then describes
     the true values without measurement errors (Bovy, Hogg & Roweis 2011). A value with an infinite error counts
     as missing.""",
-    "BLANKLINE": "<BLANKLINE>",  # for examples in docstrings
+    "BLANKLINE": "<BLANKLINE>",  # is not replaced: doctest needs this line
     "raises": """\
 Raises
 ------
@@ -96,7 +96,7 @@ def documented(cls: Class) -> Class:
     for owner in (cls, *(member for member in vars(cls).values() if inspect.isfunction(member))):
         if owner.__doc__:
             owner.__doc__ = _PLACEHOLDER.sub(lambda position: indent(parts[position[2]], position[1]), owner.__doc__)
-    if is_dataclass(cls):  # A dataclass puts inherited parameters first.
+    if is_dataclass(cls):  # By default, a dataclass puts inherited parameters first.
         signature, entries = inspect.signature(cls.__init__), _ENTRY.findall(cls.__doc__ or "")
         order = {name: position for position, name in enumerate(["self", *", ".join(entries).split(", ")])}
         in_order = sorted(signature.parameters.values(), key=lambda parameter: order.get(parameter.name, len(order)))

@@ -23,7 +23,7 @@ from gaussmix._src.validation.parameters import check_floats
 Floats = NDArray[np.floating[Any]]
 
 MATRICES = "covariances_", "precisions_cholesky_", "precisions_"  # in order of priority, if several are changed
-MAX_DISAGREEMENT = 0.01  # relative difference; matrices typed with three digits still agree
+MAX_DISAGREEMENT = 0.01  # relative; matrices typed with three digits count as equal
 
 
 def lacking(changed: Mapping[str, Floats]) -> list[str]:
@@ -84,7 +84,7 @@ def _check_shapes(arrays: Mapping[str, Array], family: Family) -> None:
 
 
 def _covariances_from(name: str, matrices: Array, digits: float, family: Family, means: Array) -> Covariances:
-    """Convert covariances, precisions or factors to covariances; `digits` is the rounding error of their dtype."""
+    """Convert covariances, precisions or factors to covariances; `digits` is the dtype's rounding error."""
     is_matrix = family.kind.is_matrix
     if digits > np.finfo(np.float64).eps and is_matrix and name != "precisions_cholesky_":
         matrices = 0.5 * (matrices + matrices.swapaxes(-1, -2))  # float32 values are symmetric only to seven digits.
@@ -123,7 +123,7 @@ def _check_agreement(first: str, name: str, covariances: Covariances, other: Cov
 class ArraySnapshot:
     """An array that the user may change, together with a copy of its original bytes (None if there was no mixture).
 
-    While a reference to the array or to a view of it exists, and once after that, the array is compared with the copy.
+    `is_changed` compares array and copy only if the caller may have held a reference since the last comparison.
     """
 
     before: bytearray | None
@@ -151,7 +151,7 @@ class ArraySnapshot:
     @property
     def is_changed(self) -> bool:
         """Whether the array differs from its original bytes."""
-        if not self._may_differ:  # No reference existed since the last comparison.
+        if not self._may_differ:  # Nobody has held a reference since the last comparison.
             return False
         with self._one_at_a_time:
             is_alive = self._shown is not None and self._shown() is not None
@@ -197,11 +197,11 @@ class FittedArray(FittedAttribute[Floats]):
             self._snapshot(estimator, fitted)
         array = arrays.get(self._name)
         if array is not None and value is array.values:
-            return  # For `estimator.means_ += 1`, Python sets the same array again.
+            return  # `estimator.means_ += 1` changes the array in place, then sets the same array.
         array_set: Floats = copied(check_floats(self._name, value))
         if str(getattr(value, "dtype", "")).endswith("float32"):
             array_set = array_set.astype(np.float32)
-        is_alike = array is not None and array.values.shape == array_set.shape  # else the bytes are not comparable
+        is_alike = array is not None and array.values.shape == array_set.shape  # otherwise bytes can't be compared
         arrays[self._name] = ArraySnapshot(array_set, array.before if is_alike else None)
 
     def snapshot_of(self, fitted: FitResult) -> ArraySnapshot:

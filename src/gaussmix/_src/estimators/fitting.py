@@ -115,7 +115,7 @@ def make_fitted(
     if is_odd or left_out is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, left_out, objective.objective_name)
     if note and of_search is None and (problem.ridge or len(constant) < rows.n_features):
-        warn(note, report.messages.CollapseWarning)  # A model selection often tries too many components.
+        warn(note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
     is_sound = note or is_ridge_dropped or not (has_ridge or problem.ridge == 0)

@@ -71,10 +71,9 @@ class GaussianMixture(LikelihoodEstimator):
     check_maximum : bool or "auto", default "auto"
         Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
         check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
-        analysers. "auto" skips the check in these slow cases; otherwise "auto" makes the check if it costs at most a
-        tenth of the fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows
-        that `trim` leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is
-        always made.
+        analysers. "auto" makes the check only if the check takes three passes, and at most a tenth of the time of the
+        fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim`
+        leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is always made.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
         robust variance of each feature, so that the units of the data do not matter. If eigenvalues
@@ -86,8 +85,8 @@ class GaussianMixture(LikelihoodEstimator):
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` stops after the current step, keeps the best result so
         far and issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
-        initialisation is always completed; other steps on a cluster are interrupted. If the cluster has no worker at
-        that time, `fit` raises TimeoutError.
+        initialisation is always completed; on a cluster, later steps are interrupted. If the cluster has no worker when
+        the limit is reached, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
         quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
@@ -120,9 +119,9 @@ class GaussianMixture(LikelihoodEstimator):
         components; labels may be text. With None, each label in `labels` is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if a component collapses onto too few distinct rows or becomes empty. "freeze" stops updating the
-        mean and covariance of this component. "drop" removes the component, so that `mixture_` has fewer components
-        than `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in
-        a run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
+        mean and covariance of the component. "drop" removes the component, so that `mixture_` has fewer components than
+        `n_components`. "repair" replaces the component by one half of the heaviest component, at most 10 times in a
+        run; after that, components are frozen. "error" ends the run, and `fit` raises an error if every run ends in
         this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
@@ -134,16 +133,16 @@ class GaussianMixture(LikelihoodEstimator):
         Number of candidate components of each row; "exact" means all components. With a number, each EM step compares a
         row only with its candidate components and a few others, so that the time of a step hardly grows with
         `n_components`. With a number, EM maximises a lower bound of the log-likelihood, and `outcome_.posterior_gap`
-        estimates the difference between the two. "auto" is exact below 1,000 components or for few rows. In all other
-        cases, "auto" begins with 8 candidate components, and doubles this number, up to 64, while the gap is above
-        0.002 nats per row. With a covariance that components share, fits are always exact.
+        estimates the difference between the bound and the log-likelihood. "auto" is exact below 1,000 components or for
+        few rows. In all other cases, "auto" begins with 8 candidate components, and doubles this number, up to 64,
+        while the gap is above 0.002 nats per row. If components share a covariance, fits are always exact.
     warm_start : bool, default False
         Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
-        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. It has the
-        weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights only, and
-        `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
+        "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. The default
+        prior has the weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights
+        only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
     forgetting : float, ForgettingRate or None, default None
@@ -166,19 +165,19 @@ class GaussianMixture(LikelihoodEstimator):
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
         `fit` again with the same data and settings to continue. The result is the same as without the interruption,
-        except that last digits may differ if steps group many rows by component. `fit` removes the file at its end.
+        except that last digits may differ if EM steps sort rows by component. `fit` removes the file at its end.
         `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
     weights_ : (n_components,), the mixing proportions of the components
-    means_ : (n_components, n_features), the means of the components, data units
+    means_ : (n_components, n_features), the means of the components, in data units
     covariances_, precisions_, precisions_cholesky_ : data units² and their inverses
         With K components and d features, the shape is (K, d, d) for "full" and other structures with an orientation,
         (d, d) for "tied", (K, d) for "diag", VEI and EVI, (d,) for EEI, (K,) for "spherical", and () for EII. The upper
         triangular C in `precisions_cholesky_` satisfies C Cᵀ = Σ⁻¹. `covariances_`, `precisions_` and
         `precisions_cholesky_` are read-only for "factor_analyzer".
-    loadings_, noise_variances_ : (K, d, n_factors), data units, and (K, d), data units²
+    loadings_, noise_variances_ : (K, d, n_factors), in data units, and (K, d), in data units²
         The loadings Λ_k and the diagonal of Ψ_k. These attributes exist only for "factor_analyzer".
     noise_weight_ : float
         Weight of the noise component; 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
@@ -194,7 +193,7 @@ class GaussianMixture(LikelihoodEstimator):
         - `reason`: why the fit ended, in one sentence.
         - `is_maximum`: True near a maximum; False at a saddle point, on a ridge of the likelihood or far from a
           maximum; None if this was not checked (see `check_maximum`).
-        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, nats per
+        - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, in nats per
           row.
         - `label_change_fraction`: near a maximum, the fraction of labels that further steps may change.
         - `rate`: the convergence rate of EM, which is the ratio of successive gains.
@@ -207,15 +206,15 @@ class GaussianMixture(LikelihoodEstimator):
         - `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
-        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search. `search_gain`: how much
-          higher the search ended than EM from k-means, nats per row. The three attributes are None without a search.
+        - `n_moves_tried`, `n_moves_accepted`: numbers of moves of the split-and-merge search, or None. `search_gain`:
+          how much higher the search ended than EM from k-means, in nats per row; None without a search.
         - `n_candidates`: number of candidate components of each row, if `posterior` limits this number.
-          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of this limit;
+          `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because of the limit;
           `posterior_gap_error` is the standard error of the estimate.
     n_iter_ : int
-        Number of EM steps over all rows in the best run. After a split-and-merge search, this number is often 2,
-        because the search leaves little to gain. With more than 262,080 rows, EM first runs on a sample of about 65,520
-        rows if `init_params` is a name; steps on the sample are not counted.
+        Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
+        the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
+        if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
         Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
         that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
@@ -309,15 +308,15 @@ class GaussianMixture(LikelihoodEstimator):
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the next rows of a stream.
 
-        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. After that, each portion of
-        5,040 rows makes one online EM step. The step consists of an E-step over the portion, whose sums are averaged
+        The first 65,520 rows are stored and then fitted by `fit`, without `warm_start`. Each later portion of 5,040
+        rows makes one online EM step. An online step consists of an E-step over the portion, whose sums are averaged
         with the sums of all earlier rows, and an M-step. The result therefore depends on the rows and their order, but
         not on how calls divide the rows.
 
         You can read attributes after every call. Before 65,520 rows have arrived, reading an attribute fits all rows so
-        far. Later, attributes come from the last online step, and up to 5,039 rows wait for the next step.
-        `lower_bound_` is then the mean log-likelihood of rows (nats per unit of weight) before their online step,
-        averaged with the same weights as the sums. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
+        far. Later, attributes come from the last online step; up to 5,039 newer rows are not yet used. `lower_bound_`
+        is then the mean log-likelihood of rows (nats per unit of weight) before their online step; recent rows count
+        more. `converged_`, `n_iter_` and `lower_bounds_` describe the first fit.
 
         `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
         so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
@@ -385,7 +384,7 @@ class GaussianMixture(LikelihoodEstimator):
         return with_features(options, problem, plan, [(family, n_components)]) if options else (problem, plan)
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
-        """Return a start from the last fit; None if no fit exists or its size or covariance structure differs."""
+        """Return a start from the last fit; None if there is no fit, or if its size or covariance structure differs."""
         if not hasattr(self, "mixture_") or not problem.can_continue_from(self._fitted.model):
             return None
         reached = getattr(self, "lower_bound_", float("-inf"))

@@ -63,14 +63,14 @@ class GaussianMixtureIC(LikelihoodEstimator):
         <all>
     trim : float, default 0
         Fraction of the total row weight that every candidate leaves out as outliers, as in `GaussianMixture`. Criteria
-        are computed from the other rows. Compare several fractions, because if the fraction is too small, additional
-        components may be fitted to outliers.
+        are computed from the rows that are kept. Compare several fractions, because if the fraction is too small,
+        additional components may be fitted to outliers.
     criterion : {"bic", "icl", "aic", "aicc", "cv", "stability"}, default "bic"
         Criterion by which the best mixture is chosen.
 
         - "bic" (Schwarz 1978), "icl" (Biernacki, Celeux & Govaert 2000), "aic" (Akaike 1974) and "aicc" (Hurvich & Tsai
           1989): the lowest value wins. mclust's criteria have the opposite sign.
-        - "cv": mean log-likelihood of held-out rows, nats per unit of sample weight. Among the candidates within one
+        - "cv": mean log-likelihood of held-out rows, in nats per unit of sample weight. Among the candidates within one
           standard error of the highest value, the candidate with the fewest parameters wins.
         - "stability": how well the labels of repeated fits agree with the labels of fits that have one component fewer
           or one component more, from 0 to 1; the highest value wins. Stability never chooses one component, and it
@@ -95,8 +95,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         Time limit in seconds. When the limit is reached, no new candidate is started, running candidates stop after
         their current step, and the best candidate so far is chosen. A SearchWarning is issued if candidates were
         skipped, and a ConvergenceWarning if only the additional searches of "auto" were skipped. Candidates with few
-        components are fitted first, and at least one is always fitted. `max_time` is not supported for the criteria
-        "cv" and "stability".
+        components are fitted first, and at least one candidate is always fitted. `max_time` is not supported for the
+        criteria "cv" and "stability".
     acceleration : {"auto"} or None, default None
         "auto" needs fewer EM steps if EM converges slowly, as in `GaussianMixture`.
     n_init : int, default 1
@@ -104,9 +104,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
     init_params : str or list of str, default "auto"
         Method of initialising EM, as in `GaussianMixture`, except for "auto". With an information criterion, "auto"
         first fits every candidate from "hierarchical". The split-and-merge search ("search") then tries to improve all
-        candidates of the best structure, and every other candidate that would win if its criterion improved by the
-        largest improvement so far. "search" runs this split-and-merge search for every candidate. A list such as
-        ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
+        candidates of the best structure, and every other candidate that would win if the search improved its criterion
+        as much as the criterion of any candidate so far. "search" runs this split-and-merge search for every candidate.
+        A list such as ``["auto", "kmeans"]`` takes longer and sometimes finds a better mixture.
     noise : bool, float or Noise, default False
         Whether each candidate has a noise component for outliers, as in `GaussianMixture`.
     label_components : dict, default None
@@ -185,11 +185,11 @@ class GaussianMixtureIC(LikelihoodEstimator):
     Notes
     -----
     With an integer `random_state`, every row of `results_` is the mixture that `GaussianMixture` fits with the same
-    parameters. For these fits, "auto" means "hierarchical", or the better result of "hierarchical" and "search" if a
-    search was made. The order of the candidates does not matter. There is one exception: a candidate may end with a
-    lower likelihood than a candidate that has the same structure and fewer components. EM then starts again from the
-    mixture with fewer components, after splitting its heaviest component in two. If two candidates have equal criteria,
-    the candidate with fewer parameters wins.
+    parameters. If `init_params` is "auto", this `GaussianMixture` needs "hierarchical", or the better of "hierarchical"
+    and "search" if a search was made for the candidate. The order of the candidates does not matter. The mixture of a
+    row differs in one case: a candidate may end with a lower likelihood than a candidate that has the same structure
+    and fewer components. EM then starts again from the mixture with fewer components, after splitting its heaviest
+    component in two. If two candidates have equal criteria, the candidate with fewer parameters wins.
 
     References
     ----------
@@ -363,8 +363,9 @@ def as_single(search: GaussianMixtureIC) -> GaussianMixture:
 def fit_stepwise(search: GaussianMixtureIC, X: RowsLike, labels: ArrayLike | None) -> Generator[Result, None, None]:
     """Fit as `GaussianMixtureIC.fit` does, and yield the result of each candidate when its fit is done.
 
-    With ``criterion="cv"``, the results of the fits that leave out each fold are yielded after that; with "stability",
-    the results of the repeated fits. If the caller stops iterating before the end, the estimator is not changed.
+    With ``criterion="cv"``, the function then yields the results of the fits that leave out each fold; with
+    "stability", it then yields the results of the repeated fits. If the caller stops iterating before the end, the
+    estimator is not changed.
     """
     with start_fit(search, X, None, None, labels, None) as (X, options):
         yield from search._fits(X, None, options)

@@ -59,7 +59,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         return deviance + self.n_parameters_ * float(np.log(total))
 
     def aic(self, X: ArrayLike, sample_weight: ArrayLike | None = None, *, X_error: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better. Row weights act as in `bic`."""
+        """Return Akaike's information criterion −2 log L + 2 p (1974); lower is better; weights as in `bic`."""
         return self._deviance(X, sample_weight, X_error)[0] + 2 * self.n_parameters_
 
     def inference(
@@ -74,21 +74,21 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         """Estimate standard errors and intervals of all parameters by a formula or, if that is inaccurate, by refits.
 
         `inference` first continues the fit to the maximum by EM and Newton's method. Without this step,
-        standard errors might be wrong by half, because EM stops before the maximum when gains fall below `tol`. The
+        standard errors might be wrong by 50 %, because EM stops before the maximum when gains fall below `tol`. The
         result's `params` are the parameters at the maximum.
 
         Parameters
         ----------
-        X : (n_samples, n_features), the training rows, because the estimator does not store them. If the likelihood
-            shows that X has different rows, a RuntimeWarning is issued.
+        X : (n_samples, n_features), the training rows, which the estimator does not store. If the likelihood shows that
+            X has different rows, a RuntimeWarning is issued.
         sample_weight : (n_samples,), as in `fit`. If weights are precisions, the Hessian uses the weights, and the
             sandwich estimator also uses squared weights.
-        labels : same as in `fit`. Pass the labels if `fit` had labels, because the maximum differs without labels.
+        labels : same as in `fit`. Pass the labels that you passed to `fit`, because the maximum depends on them.
         X_error : measurement errors of X, as in `fit`.
         kind : method. "hessian" inverts the observed information (Louis 1982), and "outer" inverts the sum of outer
             products of the scores. "sandwich" is valid even if the true density is not a mixture of this form (White
             1982; Boldea & Magnus 2009, JASA 104). The scores include the prior and `reg_covar`. "auto" is "hessian", or
-            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that these intervals
+            "sandwich" if row weights are precisions. If the rows determine a parameter so weakly that such intervals
             would contain the true value too rarely, "auto" calls `bootstrap(X, 199, concentration=0.8137,
             random_state=0)` instead, unless its refits take more than a few seconds or a component has collapsed or is
             empty.
@@ -104,7 +104,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or no formula exists, for example with `trim`.
+        ValueError, TypeError : if X or a parameter is invalid, or errors have no formula, for example with `trim`.
 
         See Also
         --------

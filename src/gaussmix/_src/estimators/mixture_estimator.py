@@ -65,7 +65,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        callbacks : objects that follow scikit-learn's callback protocol. If you pass no callbacks, all are removed.
+        callbacks : objects that follow scikit-learn's callback protocol. Without arguments, all callbacks are removed.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a
             criterion and `sample_weight` sums to less than 2. A RuntimeWarning is also issued if `checkpoint` can't be
-            written, so that the fit continues without it, or if y, which is ignored, looks like `labels`.
+            written, so that the fit continues without a checkpoint, or if y, which is ignored, looks like `labels`.
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
             self._find(X, sample_weight, options)
@@ -192,7 +192,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), rows to label, data units. Missing values (NaN) are ignored. A row without any
+        X : (n_samples, n_features), rows to label, in data units. Missing values (NaN) are ignored. A row without any
             observed value gets the component with the largest weight.
         X_error : measurement errors of X, as in `fit`.
 
@@ -221,7 +221,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self._per_row(source, method, source.dtype, (self.mixture_.n_components,))
 
     def score_samples(self, X: ArrayLike, *, X_error: ArrayLike | None = None) -> NDArray[np.floating[Any]]:
-        """Return the log density log p(x) of the observed values of each row, (n_samples,), nats.
+        """Return the log density log p(x) of the observed values of each row, (n_samples,), in nats.
 
         With `X_error`, the result is the density of the measured values. Parameters and errors are the same as in
         `predict`.
@@ -237,13 +237,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Parameters
         ----------
-        X : (n_samples, n_features), measured rows, data units.
+        X : (n_samples, n_features), measured rows, in data units.
         X_error : measurement errors of X, as in `fit`. If you omit `X_error`, observed values count as exact.
 
         Returns
         -------
-        means : (n_samples, n_features), means of the true values, data units.
-        covariances : (n_samples, n_features, n_features), covariances of the true values, data units².
+        means : (n_samples, n_features), means of the true values, in data units.
+        covariances : (n_samples, n_features, n_features), covariances of the true values, in data units².
 
         Raises
         ------
@@ -269,7 +269,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         *,
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Return the weighted mean of the log densities log p(x), nats; see `predict` for parameters and errors."""
+        """Return the weighted mean of the log densities log p(x), in nats; see `predict` for parameters and errors."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = self._log_likelihood(source)
         return log_likelihood / total
@@ -343,7 +343,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         summary : a page with the data, log-likelihood, number of parameters, BIC, ICL, reason why EM stopped, and
             warnings. A table lists for each component the weight, the size (effective number of rows), and the mean ±
             standard deviation of each feature. Unless there are thousands of components, the table also names the
-            component with the largest overlap ∫ √(N_i N_j), from 0 (apart) to 1 (equal).
+            component with the largest overlap ∫ √(N_i N_j), from 0 (far apart) to 1 (identical).
 
         Raises
         ------
@@ -375,14 +375,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:
-        """Return the components as a data frame with a row for each component and, with noise, a row −1.
+        """Return the components as a data frame with a row for each component, and a row −1 for the noise component.
 
         Parameters
         ----------
-        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass one, the data frame also
-            has standard errors and 95 % intervals of weights and means, in columns such as "weight_std_error",
-            "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including covariances, call
-            `estimates.tidy()`.
+        estimates : a result of `inference`, `bootstrap` or `posterior_.estimates`. If you pass `estimates`, the data
+            frame also has standard errors and 95 % intervals of weights and means, in columns such as
+            "weight_std_error", "mean_x_conf_low" and "mean_x_conf_high". For a row per parameter, including
+            covariances, call `estimates.tidy()`.
 
         Returns
         -------
@@ -468,14 +468,14 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ----------
         X : (n_samples, n_features), an array or a data frame in memory. Pass only some rows, because `explain` takes
             longer than `predict`. The data frame may have columns that are not features. Missing values are ignored.
-        X_error : measurement errors of X, as in `fit`; measurement errors widen the components.
+        X_error : measurement errors of X, as in `fit`, which are added to the covariances of the components.
 
         Returns
         -------
-        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, it has the two
-            most probable components, and the log ratio of their probabilities with the terms of this log ratio. The
-            object also has the squared Mahalanobis distance and the contribution of each feature; the contributions add
-            up to the squared distance (Garthwaite & Koch 2016).
+        explanation : an object to print, or to convert to a data frame by `to_frame()`. For each row, the object has
+            the two most probable components, and the log ratio of their probabilities, split into terms. The object
+            also has the squared Mahalanobis distance and the contribution of each feature; the contributions add up to
+            the squared distance (Garthwaite & Koch 2016).
 
         Raises
         ------
@@ -503,7 +503,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
         Returns
         -------
-        X : (n_samples, n_features), the drawn rows, data units.
+        X : (n_samples, n_features), the drawn rows, in data units.
         y : (n_samples,), the index of the component from which each row was drawn.
 
         Raises
@@ -560,7 +560,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
 
     @property
     def _labelling(self) -> Mixture:
-        """The mixture whose responsibilities label rows."""
+        """The mixture from whose responsibilities `predict` labels rows."""
         return self.mixture_
 
     def _exported(self) -> tuple[Mixture, None]:
@@ -569,7 +569,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return self.mixture_, None
 
     def _rows_of_table(self, X: ArrayLike, X_error: ArrayLike | None) -> tuple[Source, numerics.frames.Frame | None]:
-        """Check X; return a source of its features and, if X is a data frame, the data frame with all columns."""
+        """Check X; return a source of the features and, if X is a data frame, the data frame with all columns."""
         frame, names = numerics.frames.Frame.from_table(X), self._names
         return self._source(X if frame is None or names is None else frame.only(names), X_error=X_error), frame
 
@@ -578,13 +578,13 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         return source.per_row(partial(method, parameters=self.mixture_.parameters), dtype, shape)
 
     def _log_likelihood(self, source: Source) -> tuple[float, float]:
-        """Return the weighted sum of log densities Σ s log p(x), nats, and the total weight Σ s."""
+        """Return the weighted sum of log densities Σ s log p(x), in nats, and the total weight Σ s."""
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source)))
         return log_likelihood, total
 
 
 def sum_log_density(leaf: Block, density: Callable[[Block], Array]) -> Sums:
-    """Return Σ s log p(x), nats, and Σ s for a block of rows; `density` computes log p."""
+    """Return Σ s log p(x), in nats, and Σ s for a block of rows; `density` computes log p."""
     values = density(leaf)
     with np.errstate(over="ignore"):  # The sum may overflow to −∞.
         return Sums((float((values if leaf.row_weight is None else values * leaf.row_weight).sum()), leaf.total_weight))

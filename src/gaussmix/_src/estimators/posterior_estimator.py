@@ -33,8 +33,8 @@ from gaussmix._src.validation.parameters import check_name
 from gaussmix._src.validation.priors import TYPES
 
 HOW = ("predictive", "plugin")
-MIN_MASS = 1e-3  # expected rows; reports omit smaller components, which the E-step still uses
-_STEP_FACTOR = 10  # lower bounds of equal rows differ by less than this factor times the last gain
+MIN_MASS = 1e-3  # expected number of rows; reports omit components with fewer
+_STEP_FACTOR = 10  # if rows are equal, bounds differ by less than this factor times the last gain
 _ROUNDING = 1e-9  # relative rounding error of a lower bound
 
 
@@ -52,7 +52,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     degrees_of_freedom_prior_: float
     """Degrees of freedom of the prior of the covariances."""
     mean_prior_: Array
-    """Prior mean (n_features,), data units."""
+    """Prior mean (n_features,), in data units."""
     covariance_prior_: Array
     """Scale S of the prior of the covariances, in the shape of a single covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
@@ -119,7 +119,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _reported(self) -> NDArray[np.intp]:
-        """Indices of the components with a mass above `MIN_MASS` or, if all masses are tiny, above a lower limit."""
+        """Indices of the components with a mass above `MIN_MASS` or, if all masses are smaller, above a lower limit."""
         return np.flatnonzero(self.mass_ > MIN_MASS * min(1.0, self.mass_.max()))
 
     @property
@@ -130,7 +130,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def mean_precision_(self) -> Array:
-        """Posterior value of β, the weight of each component's mean in rows, (n_components,)."""
+        """Posterior value of β, the weight of each component's mean as a number of rows, (n_components,)."""
         return self._full_posterior.mean_precisions
 
     @property
@@ -142,7 +142,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def posterior_(self) -> MixturePosterior:
         """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # `_fit_facts` uses the same range
+        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component in `_fit_facts`
         mixture, facts = self._take_components(indices, self.mixture_.weights[indices]), self._fitted.row_summary
         library = None if facts is None else facts.frame_library
         return MixturePosterior(self._full_posterior.take(indices), mixture, library)
@@ -256,15 +256,15 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def score_samples(
         self, X: ArrayLike, *, how: str = HOW[0], X_error: ArrayLike | None = None
     ) -> NDArray[np.floating[Any]]:
-        """Return the log density of each row, (n_samples,), nats.
+        """Return the log density of each row, (n_samples,), in nats.
 
         Parameters
         ----------
-        X : (n_samples, n_features), rows, data units. For rows with missing values, the density of the observed values
-            is returned.
+        X : (n_samples, n_features), rows, in data units. If a row has missing values, the density of its observed
+            values is returned.
         how : "predictive" returns the density of the next row given the data, a mixture of t distributions (Bishop
             2006, eq. 10.81), which integrates to 1. "plugin" returns the same value as scikit-learn, log Σ exp E log π
-            N(x), which is not the log of a density, because the function integrates to less than 1.
+            N(x), which is not the log of a density, because its exponential integrates to less than 1.
         X_error : measurement errors of X, as in `fit`; only with "plugin".
 
         Raises
@@ -285,7 +285,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         how: str = HOW[0],
         X_error: ArrayLike | None = None,
     ) -> float:
-        """Return the weighted mean of `score_samples`, nats per unit of weight."""
+        """Return the weighted mean of `score_samples`, in nats per unit of weight."""
         source = self._source(X, sample_weight, X_error)
         log_likelihood, total = source.sum_of(partial(sum_log_density, density=self._density(source, how)))
         return float(log_likelihood / total)

@@ -28,7 +28,7 @@ Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
 class MixturePredictor(Estimator, ABC):
     """An estimator that fits a mixture and uses the mixture for predictions; the fields are the parameters of the fit.
 
-    If there are several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
+    If you pass several numbers of components or several structures, `GaussianMixtureIC` chooses the mixture by BIC.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class MixturePredictor(Estimator, ABC):
         Largest number of EM steps.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` keeps the best result so far, as in `GaussianMixture`.
-        If BIC chooses the mixture, no new candidate is started after that time, as in `GaussianMixtureIC`.
+        If BIC chooses the mixture, no new candidate is started after `max_time`, as in `GaussianMixtureIC`.
     n_init : int, default 1
         Number of runs for each random method in `init_params`; the run with the highest likelihood is kept.
     init_params : str, list of str, array or callable, default "auto"
@@ -88,13 +88,13 @@ class MixturePredictor(Estimator, ABC):
 
     @property
     def _chosen_reg_covar(self) -> float | str:
-        """`reg_covar`, but 0 instead of "auto" if BIC chooses, because otherwise collapsed components would win."""
+        """`reg_covar`, but 0 instead of "auto" if BIC chooses, because collapsed components would win otherwise."""
         is_auto = isinstance(self.reg_covar, str) and self.reg_covar == "auto"
         return 0.0 if self._is_choice and is_auto else self.reg_covar
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""
-        fitted: Any = self._mixture_estimator(names)  # its method fit also accepts a source
+        fitted: Any = self._mixture_estimator(names)  # Any, because this estimator's fit also accepts a source
         state = fitted.fit(rows)._fitted
         summary = None if state.row_summary is None else replace(state.row_summary, frame_library=frame_library(X))
         self._fitted = replace(state, row_summary=summary)
@@ -107,7 +107,7 @@ class MixturePredictor(Estimator, ABC):
         summary : a page with the settings of the prediction, the data, the log-likelihood and BIC (if known), the
             reason why EM stopped, and warnings. A table lists for each component the weight, the size (effective
             number of rows), the mean ± standard deviation of each feature, and the component with the largest overlap.
-            `to_frame()` returns this table as a data frame.
+            `to_frame()` of the summary returns the table as a data frame.
 
         Raises
         ------

@@ -127,7 +127,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     def _wake(self, own: Mapping[str, Any]) -> None:
         try:
-            self._axes = self._find_axes()  # A model file contains only the mixture.
+            self._axes = self._find_axes()  # A model file does not contain the directions.
         except (TypeError, ValueError) as error:
             raise Damaged(f"its directions can't be computed: {str(error).removesuffix('.')}") from None
 
@@ -157,7 +157,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
 
     @property
     def mean_(self) -> Array:
-        """The mean of the mixture, (n_features,), data units."""
+        """The mean of the mixture, (n_features,), in data units."""
         return self._directions.centre
 
     @property

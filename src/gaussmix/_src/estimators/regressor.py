@@ -50,8 +50,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         Number of components; one component is linear regression. If you pass several numbers, BIC (of the mixture
         of predictors and targets) chooses one of them.
     targets : int, str, list of int or str, or None, default None
-        Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. None if
-        you pass y to `fit`.
+        Columns of X to predict, by index or name, if X contains the targets; `fit` is then called without y. Leave
+        `targets` at None if you pass y to `fit`.
     covariance_type : str, structure or list of these, default "full"
         Covariance structure, as in `GaussianMixture`. If you pass a list or "all", BIC chooses one structure. With
         "diag" and "spherical", each component predicts a constant, and only the weights of the components depend on x.
@@ -146,8 +146,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Returns
         -------
-        y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, data units.
-        std : standard deviations in the same shape as y, data units; only with `return_std`.
+        y : (n_samples,) or (n_samples, n_targets), in the shape of y in `fit`, in data units.
+        std : standard deviations in the same shape as y, in data units; only with `return_std`.
 
         <raises>
         """
@@ -165,7 +165,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
 
         Returns
         -------
-        y : quantiles, (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), data units.
+        y : quantiles, (n_samples, n_quantiles) or (n_samples, n_targets, n_quantiles), in data units.
 
         Raises
         ------

@@ -44,7 +44,7 @@ def learn(estimator: Any, X: ArrayLike | Source, sample_weight: ArrayLike | None
         if family.kind is LowRank:  # EM for factor analysers needs all rows in each step.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})
         if "_fitted" in vars(estimator):
-            _ = estimator._fitted  # Reading `_fitted` discards the stream after changes by hand.
+            _ = estimator._fitted  # If the user has set arrays, reading `_fitted` discards the stream.
         stream: Stream | None = vars(estimator).get("_stream")
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
@@ -112,7 +112,7 @@ def fit_waiting(estimator: Any) -> None:
 def _fit(estimator: Any, source: ArraySource) -> Problem:
     source.feature_names = None if estimator._names is None else tuple(estimator._names)
     problem: Problem = estimator._find(source, None, _features(estimator))
-    vars(estimator).pop("_rows", None)  # because X is only the first rows of the stream
+    vars(estimator).pop("_rows", None)  # because X is only a part of the stream
     return problem
 
 
@@ -124,7 +124,7 @@ def _features(estimator: Any) -> FitOptions:
 def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
     """Return `fitted` with the number of all rows of the stream and, if online steps were made, their total weight."""
     n_seen, facts = stream.n_rows_seen, fitted.row_summary
-    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # if no rows came after the fit
+    if facts is not None and (stream.state is None or not stream.waiting_blocks):  # no rows came after the first fit
         return replace(fitted, row_summary=replace(facts, n_rows=n_seen))
     return replace(fitted, row_summary=RowSummary(n_seen, counted_sum(stream.total_weight, n_seen), None))
 

@@ -38,7 +38,7 @@ class Family(Value, ABC):
     in_all: ClassVar[bool]  # whether covariance_type="all" includes this structure; set by `register`
     kind: ClassVar[type[Covariances]]  # class of the covariances that `update` returns
     accuracy: ClassVar[float] = 0.0  # relative accuracy of the result of an iterative `update`; 0 if exact
-    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each starts from the last result
+    n_first_updates: ClassVar[int] = 1  # number of updates in the first M-step; each starts from the previous result
     is_step: ClassVar[bool] = False  # whether `update` only makes one step towards the maximum of the M-step
 
     @property
@@ -54,7 +54,7 @@ class Family(Value, ABC):
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """Return which maps of the data, applied before a fit, change the fitted mixture likewise."""
+        """Return which maps of the data, applied before a fit, change the fitted mixture in the same way."""
 
     @property
     def algebra(self) -> Algebra | None:
@@ -66,7 +66,7 @@ class Family(Value, ABC):
 
     @property
     def free_algebra(self) -> Algebra | FactorAlgebra | None:
-        """Return the `algebra` that derivatives use, which ignores bounds; None if the structure has no algebra."""
+        """Return the `algebra` for derivatives, which ignores bounds on eigenvalues; None if there is no algebra."""
         return self.algebra
 
     def at_bound(self, variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
@@ -117,12 +117,13 @@ class Family(Value, ABC):
     def update(self, scatter: Scatter, current: Covariances | None) -> Covariances:
         """Return the covariances of this structure that maximise the expected log-likelihood of the M-step.
 
-        For structures with an `algebra` the C++ core computes the covariances. Other structures override this method.
+        For structures with an `algebra` the C++ core computes the covariances. Structures without `algebra` override
+        `update`.
 
         Parameters
         ----------
         scatter : second moments about the new means, as `moment_spec` requested them, and the degrees of freedom of
-            each component, which are positive. If moments are pooled, only the sum of the degrees must be positive.
+            each component, which are positive. If moments are pooled, only the sum over components must be positive.
         current : covariances of the last step, from which an iterative update starts; None at the first step.
 
         Raises
@@ -142,16 +143,16 @@ class Family(Value, ABC):
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Return alternatives to the result of `update(scatter, None)` in the first M-step.
 
-        EM makes a few steps from each alternative, and continues from the one with the highest likelihood.
+        EM makes a few steps from each alternative, and continues from the alternative with the highest likelihood.
         """
         return []
 
     def prior_dof(self, n_features: int) -> float:
-        """Return the default degrees of freedom ν of a covariance prior for this structure; Fraley & Raftery (2007)."""
+        """Return the default degrees of freedom ν of a covariance prior; see Fraley & Raftery (2007)."""
         return n_features + 2.0
 
     def prior_degrees(self, dof: float, n_features: int, of_mean: float) -> tuple[float, float]:
-        """Return by how much a prior increases the degrees of freedom in `update`; Fraley & Raftery (2007).
+        """Return by how much a prior increases the degrees of freedom in `update`; see Fraley & Raftery (2007).
 
         Parameters
         ----------
@@ -181,7 +182,7 @@ class Family(Value, ABC):
         return self.kind.shape(n_components, n_features, self.is_shared)
 
     def covariances(self, array: Array, n_components: int, n_features: int) -> Covariances:
-        """Return the covariances whose values are given as an array with the shape of `covariances_`, data units²."""
+        """Return the covariances that an array in the shape of `covariances_` contains, in data units²."""
         return self.kind.from_array(array, n_components, n_features, self.is_shared)
 
     def stacked(self, arrays: Array, n_components: int, n_features: int) -> Covariances:
@@ -191,7 +192,7 @@ class Family(Value, ABC):
         return self.kind.from_array(each, len(each), n_features, False)
 
     def relaxed(self, covariances: Covariances, *, is_conditional: bool = False) -> Family:
-        """Return the structure of covariances after a linear map, which may violate constraints of this structure.
+        """Return the structure of covariances after a linear map, which may violate constraints of `self`.
 
         Parameters
         ----------
@@ -202,7 +203,7 @@ class Family(Value, ABC):
 
 
 def is_separate(family: Family, n_features: int) -> bool:
-    """Return whether each component has all covariance parameters to itself, so that mixtures may be concatenated."""
+    """Return whether components share no covariance parameters, so that mixtures may be concatenated."""
     return family.n_parameters(2, n_features) == 2 * family.n_parameters(1, n_features)
 
 
@@ -210,7 +211,7 @@ FAMILIES: dict[str, Family] = {}
 ALIASES: dict[str, str] = {}  # alias, such as mclust's name "VVV" → the name in FAMILIES, such as "full"
 
 FamilyClass = TypeVar("FamilyClass", bound=type[Family])
-_GROUP = "gaussmix.families"  # entry points of other packages; importing one registers structures
+_GROUP = "gaussmix.families"  # importing an entry point of this group registers structures
 
 
 def register(name: str, *aliases: str, in_all: bool = False) -> Callable[[FamilyClass], FamilyClass]:
@@ -245,7 +246,7 @@ def _defined_as(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
-# The structures without constraints. The keys are the class of the covariances, and whether components share one.
+# The structures without constraints. A key is the class of covariances, and whether components share a covariance.
 _UNCONSTRAINED: dict[tuple[type[Covariances], bool], str] = {
     (Isotropic, True): "EII",
     (Isotropic, False): "spherical",
@@ -267,7 +268,7 @@ def without_constraints(kind: type[Covariances], is_shared: bool) -> Family:
 
 
 def has_conjugate_prior(family: Family) -> bool:
-    """Return whether a structure has a conjugate prior, because its precisions, shared or not, are unconstrained."""
+    """Return whether a structure has a conjugate prior, which requires unconstrained (possibly shared) precisions."""
     name = _UNCONSTRAINED.get((family.kind, family.is_shared))
     return name is not None and family == FAMILIES[name]
 
@@ -292,7 +293,7 @@ def is_family(name: str) -> bool:
 
 
 def family_named(name: str, **options: Any) -> Family:
-    """Return the covariance structure with this name or alias, with the given options.
+    """Return the covariance structure with this name or alias; `options` are the options of the structure.
 
     Raises ValueError or TypeError if the name is unknown (the message suggests the nearest name) or an option is not
     valid. Raises ImportError if the package that offers the name cannot be imported.

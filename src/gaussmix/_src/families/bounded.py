@@ -20,7 +20,7 @@ from gaussmix._src.numerics.axes import principal_axes
 
 RATIO_BOUND_FACTOR = 1 + 1e-9  # if the ratio of variances is within this factor of the bound, it is at the bound
 
-# By kind of second moments: the equivariance without a bound, and how many of volume, shape and orientation apply.
+# For each kind of second moments: the equivariance without a bound; how many of volume, shape, orientation vary.
 _FORMS = {
     Second.TRACE: (Equivariance.SIMILARITY, 1),
     Second.DIAGONAL: (Equivariance.SCALING, 2),
@@ -38,7 +38,7 @@ class Boundable(Family):
 
     Parameters
     ----------
-    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1 all covariances are one multiple of I.
+    max_condition : bound c ≥ 1 on the ratio of eigenvalues, or None. With c = 1, all Σ_k are the same multiple of I.
     """
 
     max_condition: float | None = None
@@ -81,7 +81,7 @@ class Boundable(Family):
 
     @property
     def equivariance(self) -> Equivariance:
-        """Return the equivariance. With a bound, a fit does not follow the scaling of a single feature."""
+        """Return the equivariance. With a bound, scaling a single feature changes more than the scale of the fit."""
         free = _FORMS[self.kind.second][0]
         if self.max_condition is None:
             return free
@@ -103,7 +103,7 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return 1 if the bound is 1, since then one variance is left, otherwise the number without a bound."""
+        """Return 1 if the bound is 1, because all variances are then equal; otherwise the number without a bound."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 

@@ -21,7 +21,7 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 NOISES = ("diagonal", "isotropic")
-ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise variance, as a share of the variance
+ROUNDING_OF_VARIANCE = 4 * float(np.finfo(np.float64).eps)  # smallest noise variance / feature's variance
 
 
 @register("factor_analyzer")

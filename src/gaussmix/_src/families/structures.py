@@ -26,8 +26,8 @@ class Full(Boundable):
     max_condition : float, default None
         Bound c ≥ 1 on the ratio of the largest to the smallest eigenvalue of all covariances together; None for no
         bound. A bound is an alternative to `reg_covar` that keeps components from collapsing. With a bound of 1, all
-        covariances are the same multiple of the identity matrix. Unlike a ridge, a bound depends on the units of the
-        features, so scale the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
+        covariances are the same multiple of the identity matrix. Unlike `reg_covar`, a bound depends on the units of
+        the features, so scale the features first. Each M-step is exact (Fritz, García-Escudero & Mayo-Iscar 2013).
 
     Raises
     ------

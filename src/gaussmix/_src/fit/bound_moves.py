@@ -1,4 +1,4 @@
-"""Apply the birth and merge moves of variational Bayes: to subsamples before the first step, and after convergence."""
+"""Apply birth and merge moves of variational Bayes, to subsamples before the first EM step and after convergence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.sources.array import ArraySource
 
-CONDENSED_STEP_FACTOR = 10  # factor of the step limit on condensed rows, because a step takes a twentieth of the time
+CONDENSED_STEP_FACTOR = 10  # factor by which condensed rows raise the step limit, as their steps are 20 times faster
 
 
 class VariationalMoves:
@@ -71,7 +71,7 @@ class VariationalMoves:
         return EMState(model, initial.trace)
 
     def _improve_column(self, model: Model, rows: DistinctRows) -> tuple[Model, float] | None:
-        """Improve a model of one feature by births and merges, in the same way as `BirthMergeMoves.improve_column`.
+        """Improve a model of one feature by births and merges; return the model and its bound in nats, if any.
 
         If the model has one component, the moves also start from k-means, and the result with the higher bound is kept.
         Births are applied to the k-means result only if the two bounds differ.

@@ -64,11 +64,11 @@ CRITERION_ROUNDING = 1e-10  # criteria with a smaller relative difference count 
 
 
 def select_lowest(results: Sequence[Result], values: Array) -> int:
-    """Return the index of the result with the lowest of `values` (n_results,); the fewest parameters win ties.
+    """Return the index of the lowest of `values` (n_results,); among ties, the result with fewest parameters wins.
 
     Raises
     ------
-    ValueError : no value is finite. The message lists the reasons and their counts.
+    ValueError : no value is finite. The message lists the reasons for failed fits and their counts.
     """
     usable = np.isfinite(values)
     if not usable.any():
@@ -78,7 +78,7 @@ def select_lowest(results: Sequence[Result], values: Array) -> int:
 
 
 def select_within_error(results: Sequence[Result], values: Array, errors: Array) -> int:
-    """Return the index of the simplest result within one standard error of the best; errors as in `select_lowest`.
+    """Return the index of the simplest result within one standard error of the best; may raise ValueError.
 
     Breiman et al. (1984), CART, section 3.4.3, recommend this rule.
     """
@@ -101,7 +101,7 @@ def select_simplest(results: Sequence[Result], is_eligible: NDArray[np.bool_]) -
 
 
 def nothing_fitted_error(results: Sequence[Result], columns: str = "") -> NothingFitted:
-    """Return the error for a model selection in which all candidates failed; `columns` as in `describe_failures`."""
+    """Return the error for a model selection in which all candidates failed; see `describe_failures`."""
     none = "The only candidate could not" if len(results) == 1 else f"None of {len(results)} candidates could"
     return NothingFitted(f"{none} be fitted: {' '.join(describe_failures(results, columns))}")
 
@@ -112,7 +112,8 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
     Parameters
     ----------
     failed : candidates that failed, at least one.
-    columns : sentence on columns that make covariances singular, which replaces the usual advice, or "".
+    columns : a sentence about columns that make covariances singular; it replaces the usual advice. "" if there are
+        none.
     """
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
@@ -188,7 +189,7 @@ def make_table(results: Sequence[Result]) -> ResultsTable:
 
 
 def _structure_names(families: Collection[Family]) -> dict[Family, str]:
-    """Return a name for each structure, or its repr if structures of this name differ in more than `n_factors`."""
+    """Return the name of each structure, or its repr if options other than `n_factors` differ under this name."""
     options = ((family.name, {**family.non_default_params, "n_factors": None}) for family in families)
     kinds = {(name, repr(sorted(each.items()))) for name, each in options}
     several = Counter(name for name, _ in kinds)

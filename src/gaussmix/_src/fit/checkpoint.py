@@ -72,8 +72,8 @@ class Checkpoint(FitOption):
     """A fit option that records the runs of a fit in a file, or resumes the fit from that file.
 
     A model selection has many fits; therefore the file also stores finished fits, and the selection resumes at the
-    current fit. If the fit is interrupted inside the `with` block, its state is written. If the fit ends, or fails with
-    an error that would occur again, the file is removed.
+    current fit. If the fit is interrupted inside the `with` block, the state of the fit is written to the file. If the
+    fit ends, or fails with an error that would occur again, the file is removed.
     """
 
     is_sequential = True
@@ -81,7 +81,7 @@ class Checkpoint(FitOption):
     def check_parameters(self) -> Sequence[str]:
         position = check_checkpoint_path(self.estimator.checkpoint)
         self._path, self._identity = Path(position or ""), dict[str, Json]()
-        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that were not resumed yet
+        self._pending: dict[str, ProgressRecord] = {}  # recorded progress of fits that have not been resumed yet
         self._progress: dict[str, FitProgress] = {}
         self._current_key = ""
         self._written_position, self._last_write_time = ("", 0, 0), monotonic()
@@ -108,7 +108,7 @@ class Checkpoint(FitOption):
 
         Raises
         ------
-        ValueError : the file is damaged, of another kind, or from a fit with other data or settings.
+        ValueError : the file is damaged, is not a checkpoint, or belongs to a fit with other data or settings.
         OSError : the file can't be read, or its folder does not exist.
         """
         data = problem.data
@@ -129,7 +129,7 @@ class Checkpoint(FitOption):
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         """Yield the runs of a fit, and record their states. A finished run yields only its final state.
 
-        The generator of the plan is set to the state that it had at the checkpoint.
+        The random generator of the plan is restored to its state at the checkpoint.
         """
         runs, key, generator = [*runs], plan.checkpoint_key, plan.rng
         status = self._read_progress(key, problem.family, generator)
@@ -279,7 +279,7 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
-    """Restore the state of a run; raise `Damaged` if it is invalid."""
+    """Restore the state of a run; raise `Damaged` if the state is invalid."""
     arrays = run.arrays
     weights, means, covariances = arrays["weights"], arrays["means"], arrays["covariances"]
     try:
@@ -296,7 +296,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
 
 
 def _restore_state(run: RunRecord, model: Model) -> EMState:
-    """Restore the state of a run with a model (of the best run if finished); raise `Damaged` if it is invalid."""
+    """Restore the state of a run, with the given model; raise `Damaged` if the state is invalid."""
     try:
         outcome = None if run.outcome is None else Outcome[run.outcome]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
@@ -364,7 +364,7 @@ def _to_json(name: str, value: Any) -> Json:
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
-        return "a RandomState"  # the file stores the state of its generator
+        return "a RandomState"  # the file stores the generator's state separately
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
         return plain(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):

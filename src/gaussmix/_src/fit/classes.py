@@ -78,14 +78,14 @@ class ClassFit:
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows with their known classes.
+    """Rows of which some or all have a known class.
 
     Parameters
     ----------
     data : the rows. `Block.assignment` has the class of each row, 0 … n_classes − 1, or −1 if the class is unknown.
     n_classes : number of classes, at least 2.
     engine : engine that sums over the rows.
-    options : options of the fits.
+    options : fit options, such as priors.
     """
 
     data: TrainingData
@@ -168,7 +168,11 @@ class LabelledRows:
         return replace(self.data, labels=UserLabels(groups))
 
     def _initial_responsibilities(self) -> Callable[[Block], Array]:
-        """Return a function that computes responsibilities: 1 for a known class, else by distances to class means."""
+        """Return a function that computes initial responsibilities.
+
+        The responsibility of a known class is 1. For rows of unknown class, responsibilities are the posterior
+        probabilities under normal distributions about the class means.
+        """
         first = InitialMoments(self.data.make_source(), self.engine, self.n_classes, Partition())
         moments, means = first.sum_about_means(MomentSpec(Second.DIAGONAL, is_pooled=True))
         assert moments.second is not None
@@ -180,7 +184,7 @@ class LabelledRows:
     def _make_class_fit(
         self, classes: ClassMixtures, n_parameters: int, structures: list[str], n_steps: int, em_fit: EmFit | None
     ) -> ClassFit:
-        """Return the fit with the likelihood of the mixtures. If EM made steps, their number replaces `n_steps`."""
+        """Return the fitted classes with their likelihood. If EM made steps, their number replaces `n_steps`."""
         mixture = classes.mixture
         source = self._labelled_data(classes.component_class).labelled_source(mixture.n_components)
         task = StepTask(self.engine, mixture.n_components, mixture.parameters, MomentSpec(Second.NONE))
@@ -198,7 +202,7 @@ def _unused_generator() -> np.random.Generator:
 
 
 def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
-    """Compute responsibilities: a single 1 in rows of known class, and the posterior probabilities in other rows."""
+    """Compute responsibilities: 1 for the only component possible for a row, otherwise posterior probabilities."""
     responsibilities, log_prior = engine.responsibilities(block, parameters), block.row_log_prior(len(parameters.means))
     assert log_prior is not None, "some rows have a known class"
     is_possible = np.isfinite(log_prior)
@@ -210,8 +214,8 @@ def _responsibilities(block: Block, engine: Engine[Any], parameters: Parameters)
 def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArray[Any]] | None = None) -> Sums:
     """Sum the weights and count the rows of each known class in `Block.assignment`, (n_classes,) each.
 
-    If `labels` is given, a function that predicts labels, rows are grouped by whether the label is wrong (0) or right
-    (1).
+    If the function `labels`, which predicts labels, is given, rows are grouped by whether the predicted label is wrong
+    (0) or right (1) instead of by class.
     """
     assert block.assignment is not None, "rows have labels"
     known = block.assignment >= 0

@@ -50,7 +50,7 @@ def compute_inputs(model: Model, n_parameters: int, rows: Source, engine: Engine
 
 
 class _SoftAndHardStep(StepTask):
-    """A soft and a hard E-step in a single pass over the rows."""
+    """A task that makes a soft and a hard E-step in a single pass over the rows."""
 
     def call(self, block: Block, state: Any) -> Any:
         hard = StepTask(
@@ -65,7 +65,7 @@ def bic(inputs: CriterionInputs) -> float:
 
 
 def icl(inputs: CriterionInputs) -> float:
-    """Compute ICL (−ICL in mclust): BIC by the classification likelihood; Biernacki et al. (2000), IEEE PAMI 22."""
+    """Compute ICL (−ICL in mclust): BIC with the classification likelihood; Biernacki et al. (2000), IEEE PAMI 22."""
     return -2 * inputs.classification_likelihood + inputs.n_parameters * math.log(inputs.row_weight)
 
 

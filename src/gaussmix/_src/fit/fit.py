@@ -145,7 +145,7 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
 
 
 def _is_at_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> bool:
-    """Return whether the remaining gain is below the limit; raise ValueError if the certificate can't be computed."""
+    """Return whether EM could gain less than the limit; raise ValueError if the certificate can't be computed."""
     result = find_certificate(problem, state, is_requested=True)
     check_certifiable(result.why_not)
     return result.remaining_gain is not None and result.remaining_gain < max_remaining_gain
@@ -209,7 +209,7 @@ def _run_in_engine(problem: Problem, plan: Plan, start: Start, start_index: int)
     """
     data, block, engine = problem.data, problem.source.whole, problem.engine
     is_searched, is_silent = isinstance(start, str) and start == "search", plan.report_progress is report_nothing
-    # A search reads at most a sample of the rows. If progress is reported, searches in more rows begin in Python.
+    # A search reads at most a sample. If progress is reported, searches above MIN_ROWS_TO_SUBSAMPLE rows need Python.
     max_rows = (LEAF_ROWS if is_silent else MIN_ROWS_TO_SUBSAMPLE) if is_searched else MAX_ROWS_OF_ONE_CALL
     if block is None or block.n_rows > max_rows:
         return None
@@ -293,7 +293,7 @@ def _model_from_start(problem: Problem, plan: Plan, start: Start, start_index: i
     except SingularCovarianceError:
         if problem.remedy is Remedy.FREEZE:
             raise
-    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then handles the collapse
+    return first.model(problem.family, data.likelihood_objective(None), *how)  # EM then applies the remedy
 
 
 def _split_and_merge(
@@ -334,7 +334,7 @@ def _draw_start(problem: Problem, plan: Plan, start: Any, start_index: int) -> S
 def _make_draw(problem: Problem, plan: Plan, start: Any, source: Source) -> StartDraw:
     data, sample_moments = problem.data, None
     some = data.condensed_rows if plan.make_moves is not None and problem.n_components == 1 else None
-    if isinstance(start, str) and some is not None:  # births need only the moments of condensed rows
+    if isinstance(start, str) and some is not None:  # birth moves need only condensed rows
         partition, source = load_start(start)(some, problem.engine, 1, plan.rng), ArraySource(some.rows, some.weight)
     elif isinstance(start, str):
         of_fit = source, problem.engine, problem.n_components
@@ -358,7 +358,7 @@ def _make_partition(problem: Problem, plan: Plan, start_name: str) -> Partition:
             sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * problem.n_components), unit=sample.unit)
         return load_start(start_name)(sample, *of_fit, plan.rng)
     has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # a prior would need a structure
+    plain = data.likelihood_objective(None if has_covariances else problem.ridge)  # no prior: it needs a structure
     partition = data.trimming.start_partition(start_name, data.sample, *of_fit, plain.ridge, plan.rng)
     complete = data.scaled_sample.complete_rows
     if start_name != "search" or complete.weight.sum() <= MIN_COMPLETE_FRACTION * data.sample.weight.sum():
@@ -380,8 +380,8 @@ def _source_from_user(problem: Problem, plan: Plan, start: Any) -> Source:
 def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Objective) -> Model | None:
     """Return the model after EM, and possibly a split-and-merge search, on the sample used for initialisation.
 
-    With a search, the result is the better of two EM runs on the sample, without and after the search. Returns None if
-    a component freezes, or if there are too few rows and the initialisation requests no search.
+    If a search is requested, the result is the better of two EM runs on the sample, without and after the search.
+    Returns None if a component must be frozen, or if there are too few rows and the initialisation requests no search.
     """
     data, partition = problem.data, draw.moments.partition
     has_positions = partition.parameters is not None and (data.trimming is not None or partition.centres is not None)
@@ -410,8 +410,8 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
     if not is_higher(searched.trace.last_objective, extrapolate_objective(end.trace.objective)):
         # One more EM step computes the objective of the model that EM has reached.
         end = _run_em(problem, plan, sample, end.model, objective, replace(plan.stopping, max_steps=1)) or end
-    # Compare the two ends exactly. A relative tolerance would be a fraction of the log-likelihood, which depends on the
-    # unit of the data, so the unit would decide which end is kept.
+    # Compare the objectives of both runs exactly. A relative tolerance would be a fraction of the log-likelihood, which
+    # depends on the unit of the data, so the unit would decide which run is kept.
     gain = searched.trace.last_objective - end.trace.last_objective
     is_accepted = gain > least_gain(searched.model, end.model, rows.n_rows)
     if plan.search is not None:
@@ -423,7 +423,7 @@ def _fit_sample(problem: Problem, plan: Plan, draw: StartDraw, objective: Object
 def _run_em(
     problem: Problem, plan: Plan, source: Source, start: Model, objective: Objective, stopping: StopRule
 ) -> EMState | None:
-    """Run EM from a model and return its final state; None if a component freezes."""
+    """Run EM from a model and return its final state; None if a component must be frozen."""
     plan.report_progress(f"EM on {source.n_rows:,} rows")
     return run_to_sound_end(source, problem.engine, start, objective, stopping, is_accelerated=plan.is_accelerated)
 

@@ -78,7 +78,7 @@ class Ending:
     n_starts : number of runs.
     n_starts_at_best : number of runs, including the best, that may approach the same maximum as the best run. In these
         runs no component collapsed, and the final value differs from the best by at most `tol` plus the larger of the
-        two remaining gains (Aitken's extrapolation). If only 1 of many runs agrees, more runs may find a better fit.
+        two remaining gains (Aitken's extrapolation). If this number is 1, more runs may find a better fit.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because every component has enough rows.
     collapsed : components that collapsed onto too few distinct rows and were frozen.
     diagnostics : unusual events of the fit.
@@ -110,7 +110,7 @@ class Ending:
     posterior_gap_error: float | None = None
 
     def __repr__(self) -> str:
-        """Return all fields except the traces as text; a cut list ends with the number of omitted entries."""
+        """Return all fields except the traces as text; a shortened list ends with the number of omitted entries."""
         shown = []
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self) if each.repr):
             more = len(value) - _MAX_SHOWN if isinstance(value, list) else 0
@@ -131,8 +131,8 @@ class Ending:
     ) -> Ending:
         """Build the report from the final state of the best run and the traces of all runs.
 
-        `skip_reason` is the reason why further runs were skipped. `reason` names the objective `objective_name`, and
-        the values in `traces` are multiplied by `objective_scale`.
+        `skip_reason` is the reason why further runs were skipped. `objective_name` is the name of the objective in
+        `reason`, and `objective_scale` is a factor for the values in `traces`.
         """
         assert state.outcome is not None, "the run has ended"
         reason = state.outcome.sentence(objective_name)
@@ -255,7 +255,7 @@ class FitResult:
 
     Parameters
     ----------
-    model : model in float64.
+    model : fitted model, whose arrays are float64.
     feature_names : one name per feature; None if features have no names.
     dtype : type of the training data.
     n_fixed : number of parameters of the mixture that the fit did not change.
@@ -283,14 +283,14 @@ class FitResult:
 
     @classmethod
     def from_user_model(cls, model: Model, names: tuple[str, ...] | None, previous: Self | None = None) -> Self:
-        """Return the previous result with the user's model; the facts about the run are kept if the sizes are equal."""
+        """Return the previous result with the user's model; facts about the run are kept if sizes are equal."""
         if previous is None:
             return cls(model, names)
         old, facts, outcome = previous.model, previous.row_summary, previous.outcome
         if old.means.shape != model.means.shape or old.family != model.family:
             retained = {name: getattr(previous, name) for name in ("results", "best_index", "array_like")}
             return cls(model, names, previous.dtype, **retained)
-        facts = None if facts is None else replace(facts, log_likelihood=None)  # the value was the old model's
+        facts = None if facts is None else replace(facts, log_likelihood=None)  # it belongs to the old model
         outcome = None if outcome is None else replace(outcome, is_ridge_dropped=False, collapsed=[], diagnostics=[])
         return replace(previous, model=model, feature_names=names, row_summary=facts, outcome=outcome, cutoff=None)
 
@@ -298,7 +298,7 @@ class FitResult:
         """Move an array to the library and device of the fitted rows; floating-point values also get the rows' type."""
         if self.array_like is None:
             return values
-        from gaussmix._src.numerics.device_array import DeviceArray  # Other fits don't need the module.
+        from gaussmix._src.numerics.device_array import DeviceArray  # only rows on a device need this module
 
         rows = DeviceArray(self.array_like)
         return rows.send(values.astype(rows.dtype) if values.dtype.kind == "f" else values)
@@ -359,7 +359,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
     """Raise `Damaged` unless the table has valid results of all candidates of a model selection."""
     lengths = {len(column) for column in results.values()}
     if not results.keys() >= _SUMMARY_COLUMNS or len(lengths) > 1 or best_index not in range(max(lengths)):
-        raise Damaged("'results_' is not a table with a row 'best_index_'")
+        raise Damaged("'results_' is not a table, or it has no row 'best_index_'")
     if not all(isinstance(cell, float) for name in _NUMBER_COLUMNS for cell in results[name]):
         raise Damaged("'results_' has a value of the wrong type in a column of numbers")
     words = tuple(kind.words for kind in FailureKind)

@@ -36,7 +36,7 @@ from gaussmix._src.sources.base import Assignment
 if TYPE_CHECKING:
     from gaussmix._src.validation.initial import InitialParameters
 
-# Limit on the ridge's fraction of a variance given the other features; above this limit the ridge's effect is checked.
+# If the ridge is more than this fraction of a variance given the other features, the ridge's effect is checked.
 MIN_RIDGE_FRACTION = 1e-3
 AFTER_SEARCH_TOL, AFTER_SEARCH_MAX_STEPS = 1e-5, 300  # tolerance and step limit of EM after a split-and-merge search
 _RIDGE_SETTINGS = RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD  # settings of the automatic ridge in the C++ core
@@ -99,7 +99,7 @@ class SharedStarts:
 
     Parameters
     ----------
-    draws : draws by the index of the run, the name of the initialisation if it has one, and whether it scales columns.
+    draws : draws, keyed by the run's index, the initialisation's name (if it has one) and whether it scales columns.
     lock : lock that is held during a draw.
     """
 
@@ -117,7 +117,7 @@ class Plan:
     rng : random generator of the initialisations, which draw one after the other.
     stopping : stopping rule of EM.
     user_init : initial parameters from the user, which replace drawn parameters; None if the user passed none.
-    is_accelerated : whether EM is accelerated, as in `run_em`.
+    is_accelerated : whether EM is accelerated; see `run_em`.
     should_stop : function, called after each EM step and before each split-and-merge move; if True, the fit ends
         without a result.
     ends_at_collapse : whether a run ends when a component collapses, because the likelihood is then not comparable.
@@ -125,7 +125,7 @@ class Plan:
     candidate : in a model selection, the index of the candidate in `results_`; otherwise None.
     n_candidates : in a model selection, the number of candidates; otherwise None.
     stage_name : in a model selection, name of the stage, because a candidate may be fitted several times.
-    fallback_start : initialisation if the search chosen by "auto" has singular covariances; None to raise the error.
+    fallback_start : initialisation to use if the search of "auto" has singular covariances; None to raise the error.
     make_moves : function that makes the birth and merge moves of variational Bayes; None for fits without moves.
     check_maximum : whether to check if the fit ends at a maximum; None to check only if that is cheap.
     may_search : whether "auto" may run a split-and-merge search.

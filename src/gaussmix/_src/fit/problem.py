@@ -42,8 +42,8 @@ class TrainingData:
     ----------
     raw_source : the rows, with the user's weights.
     labels : known components of rows; None if there are no labels.
-    noise : noise component with its initial weight; None if there is none.
-    trimming : rule that leaves out outliers; None if there is none.
+    noise : noise component with its initial weight; None if the mixture has no noise.
+    trimming : rule that leaves out outliers; None if no rows are left out.
     """
 
     raw_source: Source
@@ -60,7 +60,7 @@ class TrainingData:
 
     @cached_property
     def _scaled_source(self) -> Source:
-        """Return the rows with weights below 1; scaling by a power of 2 changes no bit of a fit."""
+        """Return the rows with weights scaled to below 1 by a power of 2, which leaves the fit bit-identical."""
         return self.raw_source.reweighted(1 / self.weight_unit)
 
     def make_source(self, assignment: Assignment | None = None) -> Source:

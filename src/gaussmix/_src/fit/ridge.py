@@ -31,7 +31,7 @@ MAX_RIDGE_FRACTION = 0.9  # if the ridge is a larger fraction of a conditional v
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:
-    """Compute the ridge's fraction of each variance given the other features, (n_components, n_features)."""
+    """Compute the fraction of each conditional variance that is due to the ridge, (n_components, n_features)."""
     fractions: Array = model.covariances.ridge_precisions() * ridge
     return fractions
 
@@ -99,7 +99,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
         closing = replace(closing, tolerance=MIN_TOLERANCE, max_steps=max_steps)
     unridged, model = replace(problem, ridge=0.0), end.model
     engine: Any = problem.engine
-    if (gap := end.trace.posterior_gap) is not None:  # truncated EM
+    if (gap := end.trace.posterior_gap) is not None:  # only truncated EM has a gap
         engine = replace(engine, n_candidates=gap.n_candidates, goes_on_below=problem.n_components + 1)
     how = {"is_accelerated": plan.is_accelerated}
     result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)

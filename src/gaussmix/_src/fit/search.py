@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 
-MIN_THREADED_VALUES = 2**13  # with fewer values of X times candidates, starting threads takes as long as the fits
+MIN_THREADED_VALUES = 2**13  # below this product of values of X and candidates, starting threads takes as long as fits
 _SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
 Item = TypeVar("Item")
 Returned = TypeVar("Returned")
@@ -136,11 +136,11 @@ class Search:
 
         Returns
         -------
-        results : results of all candidates, in their order.
+        results : results of all candidates, in the order of `candidates`.
         """
         at_a_time, _ = self._thread_counts
         if at_a_time > 1:
-            _ = self.problem.data.sample  # computed before threads use it
+            _ = self.problem.data.sample  # computed now, because threads would compute the sample several times
         is_choice = criterion in CRITERIA and len(self.candidates) > 1
         plan = self.plan.replace_auto("hierarchical") if is_choice else self.plan
         fits = replace(self, plan=plan)
@@ -155,7 +155,7 @@ class Search:
         return [results[candidate] for candidate in self.candidates]
 
     def _order_candidates(self) -> list[Candidate]:
-        """Sort candidates by decreasing size, so that no large fit ends last; by increasing size with callbacks."""
+        """Sort candidates by decreasing size, so that no large fit begins last; with callbacks, by increasing size."""
         sign = 1 if self.plan.stopping.is_watched else -1
         return sorted(self.candidates, key=lambda candidate: sign * candidate.n_components)
 
@@ -200,7 +200,7 @@ class Search:
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
-        """Return all candidates of the best structure, and all whose criterion is within `max_gain` of the best."""
+        """Return all candidates of the best structure, and others whose criterion is within `max_gain` of the best."""
         values = [_criterion_value(results[candidate], criterion) for candidate in self.candidates]
         if not np.isfinite(values).any():
             return set(self.candidates)
@@ -263,7 +263,7 @@ class Search:
 
         Returns
         -------
-        mean, deviation : same as in `compute_stability`.
+        mean, deviation : mean and standard deviation of label agreement; see `compute_stability`.
         """
         with_labels = self.problem.data.labels is not None
         repeats: RepeatedFits = {candidate: [] for candidate in add_neighbours(self.candidates, has_labels=with_labels)}
@@ -301,11 +301,11 @@ class Search:
         return result
 
     def _refit_in_order(self, results: Sequence[Result], should_stop: Callable[[], bool]) -> list[Result]:
-        """Refit candidates of one structure that end below a candidate with fewer components.
+        """Refit candidates of one structure whose likelihood ends lower than with fewer components.
 
-        The maximum of the likelihood never falls with the number of components. If a fit ends lower than a fit with
-        fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more from the smaller
-        model with its heaviest component split.
+        The maximum of the likelihood never falls with the number of components. If the likelihood ends lower than in a
+        fit with fewer components, the initialisation was poor, or EM stopped too early. EM then runs once more, from
+        the smaller model after its heaviest component was split in two.
 
         Parameters
         ----------

@@ -127,7 +127,7 @@ def _tensor(tensor: Mapping[str, Any]) -> Array:
         raise Damaged("the arrays are not of type float64")
     try:
         return np.frombuffer(tensor["data"], "<f8").reshape(tensor["shape"]).astype(np.float64, copy=False)
-    except (ValueError, OverflowError):  # for shapes such as (0, 2**63), which safetensors accepts
+    except (ValueError, OverflowError):  # raised for shapes such as (0, 2**63), which safetensors accepts
         raise _broken() from None
 
 

@@ -121,7 +121,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Raises OSError with the name of the target if the file can't be written.
     """
-    names_no_file = not os.path.basename(path)  # as in "" or "folder/"; `open` raises an error
+    names_no_file = not os.path.basename(path)  # "" or "folder/", for which `open` raises an error
     if names_no_file or (os.path.exists(path) and not os.path.isfile(path)):
         with open(path, "wb") as file:
             yield file

@@ -80,7 +80,7 @@ def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]
     try:
         noise = Background.from_arrays({name: _array(values, name) for name in NOISE_ARRAYS if name in values})
     except ValueError as error:
-        raise ValueError("Not a valid mixture: its noise must be two numbers and a box.") from error
+        raise ValueError("Not a valid mixture: 'noise' must be two numbers, and 'noise_box' a box.") from error
     wrong = invalid_reason(weights, means, covariances, family, noise=noise)
     if wrong is not None:
         raise ValueError(f"Not a valid mixture: {wrong}.")

@@ -33,8 +33,8 @@ class FitRecord:
     n_rows: int  # number of rows of the training data
     row_weight: float  # total weight of the rows of the training data; n_rows if rows had no weights
     log_likelihood: float  # total log-likelihood of the training data under the mixture, in nats
-    n_steps: int  # number of EM steps of the run that was kept
-    has_converged: bool  # whether the run that was kept converged
+    n_steps: int  # number of EM steps of the best run, which is the result
+    has_converged: bool  # whether the best run, which is the result, has converged
     # The estimator's parameters by name (reg_covar, init_params, random_state, …), as built-in types.
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 

@@ -107,7 +107,7 @@ def from_plain(name: str, value: Json) -> Any:
             case {"float": str(text)}:
                 return float(text)
             case {"RandomState": [list(keys), int(place), *rest]} if len(keys) == 624 and 0 <= place <= 624:
-                state = np.random.RandomState()  # `place` is limited above, as RandomState does not check it
+                state = np.random.RandomState()  # the case limits `place`, because RandomState does not check it
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:
@@ -157,7 +157,7 @@ def _types(value: Any) -> list[str]:
 
 
 def _as_types(array: Any, types: Sequence[Any]) -> Any:
-    """Convert an array to the nested lists and tuples or the range that `types` names, or return it for no types."""
+    """Convert an array to the nested lists and tuples or the range that `types` names; no types leave it unchanged."""
     if not isinstance(array, np.ndarray):
         return array
     match list(types):

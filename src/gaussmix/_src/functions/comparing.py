@@ -34,7 +34,7 @@ def compare(
     ----------
     fits : dictionary of names and fitted estimators, such as ``{"two": gm2, "three": gm3}``. The estimators may belong
         to different classes.
-    X : the rows to which all estimators were fitted, (n_samples, n_features), in memory, data units.
+    X : the rows to which all estimators were fitted, (n_samples, n_features), in memory, in the units of the data.
     sample_weight : weights of the rows, (n_samples,), ≥ 0. Rows of weight 0 are ignored.
     X_error : measurement errors of X, in the format of the parameter `X_error` of `fit`.
     cv : number of folds for cross-validation, at least 2, or None for no cross-validation. For each fold, a clone of

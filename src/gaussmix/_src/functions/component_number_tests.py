@@ -35,11 +35,11 @@ def likelihood_ratio_test(
     random_state: int | np.random.RandomState | None = None,
     **parameters: Any,
 ) -> ComponentNumberTest:
-    """Test by a parametric bootstrap whether a mixture needs one component more.
+    """Test by a parametric bootstrap whether a mixture needs one more component.
 
     Parameters
     ----------
-    X : rows without missing values, (n_samples, n_features), in memory, data units.
+    X : rows in memory without missing values, (n_samples, n_features), in the units of the data.
     n_components : number of components of the smaller mixture.
     n_components_alternative : number of components of the larger mixture, by default one more than `n_components`. If
         `n_components_alternative` is larger, the function tests k against k + 1 components for each k from
@@ -134,7 +134,7 @@ def n_components_test(
 
     Parameters
     ----------
-    X : rows in memory, (n_samples, n_features), data units.
+    X : rows in memory, (n_samples, n_features), in the units of the data.
     max_components : largest number of components that is tested.
     n_extra : number of additional components of the larger mixture.
     alpha : significance level. The function stops at the first number of components whose p-value exceeds `alpha`.
@@ -194,7 +194,7 @@ def n_components_test(
 
 
 def _check_variances(fit: GaussianMixture, X: Rows) -> None:
-    """Raise ValueError if a component contains only equal rows, because only the ridge then limits its density."""
+    """Raise ValueError if a component contains only equal rows, because only `reg_covar` then limits its density."""
     if all_repeat_rows(fit._inference_problem(X, None, None, None), [fit.mixture_._model], len(X)):
         raise ValueError(
             "n_components_test needs rows that vary in each component, but a component contains only equal values, so "

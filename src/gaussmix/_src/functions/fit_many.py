@@ -36,7 +36,7 @@ from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
-# The core makes fits with these options until an option takes effect in a group; the estimator then fits the group.
+# The C++ core supports these options as long as they have no effect; otherwise the estimator fits the group.
 _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=False"}
 
 
@@ -68,7 +68,7 @@ def fit_many(
         estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
     by : default None
         Name of the column of the data frame that contains the keys of the groups. The result has the groups in the
-        order in which their keys first appear in the column. All other columns are features.
+        order in which their keys first appear in the column. All columns except `by` are features.
     offsets : array-like of int, (n_groups + 1,), default None
         Bounds of the groups in the array: group i consists of the rows offsets[i] … offsets[i + 1] − 1.
     sample_weight : array-like, default None
@@ -106,9 +106,9 @@ def fit_many(
     -----
     The C++ core fits all groups in one call under two conditions: the initialisation is "kmeans", "k-means++" or a
     split-and-merge search, and the covariance structure is not "EVE", "VVE" or "factor_analyzer" and has no
-    `max_condition`. All other groups are fitted one by one. Unusual groups are also fitted one by one, for example a
-    group with a constant column or with a variance to which the ridge contributes much. Bayesian estimators are fitted
-    one group per thread; if the groups have one column, the core does most of the work.
+    `max_condition`. Otherwise, the groups are fitted one by one. Unusual groups are also fitted one by one, for example
+    a group with a constant column or with a variance to which `reg_covar` contributes much. Bayesian estimators are
+    fitted one group per thread; if the groups have one column, the C++ core does most of the work.
 
     Examples
     --------
@@ -207,7 +207,7 @@ class _GroupFits:
         return is_made
 
     def _feels_ridge(self, fits: GroupFits, made: Indices) -> NDArray[np.bool_]:
-        """Return whether the ridge is so large a part of a variance in a group that `fit.fit` must check its effect."""
+        """Return whether `fit.fit` must check the effect of `reg_covar`, because a variance in a group is small."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[made]
         if self.template.reg_covar != "auto" or not ridge.any():
@@ -251,7 +251,7 @@ class _GroupFits:
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, made: Indices) -> Mixtures:
-        """Collect the results of all groups; `made` contains the indices of the groups that the core has fitted.
+        """Collect the results of all groups; `made` contains the indices of the groups that the C++ core has fitted.
 
         Raises ValueError if no group could be fitted and the number of features is therefore unknown.
         """
@@ -303,7 +303,7 @@ class _GroupFits:
         return wanted
 
     def _rounded(self, made: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
-        """Return for fits of the core the warnings about nearly singular covariances that the estimator would give."""
+        """Return the estimator's warnings about nearly singular covariances for fits of the C++ core."""
         if not len(made):
             return {}
         error = family.stacked(covariances[made], *means.shape[1:]).rounding_error.reshape(len(made), -1)

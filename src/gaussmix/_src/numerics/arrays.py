@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
 MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
-PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, which take about 2 ms if the memory is new
+PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, about 2 ms if the memory is newly allocated
 
 
 def frozen(array: Array) -> Array:
@@ -80,7 +80,7 @@ def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     Raises TypeError if the array can't be copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
-        values = values.detach() if hasattr(values, "detach") else values  # from the graph of PyTorch's gradients
+        values = values.detach() if hasattr(values, "detach") else values  # without PyTorch's gradients
         if values.__dlpack_device__()[0] != CPU:
             return _copied(values)
         try:

@@ -12,12 +12,12 @@ MAX_SWEEPS = 100
 
 
 def principal_axes(matrices: Array) -> tuple[Array, Array]:
-    """Return the eigenvalues (n, d), largest first, and the eigenvectors, the columns of (n, d, d), of matrices.
+    """Return the eigenvalues of matrices, (n, d), largest first, and the eigenvectors as columns, (n, d, d).
 
     Parameters
     ----------
-    matrices : symmetric semidefinite matrices, (n, d, d). A matrix with infinity or NaN counts as 0, which later checks
-        reject.
+    matrices : symmetric semidefinite matrices, (n, d, d). A matrix with infinity or NaN is replaced by zeros, which
+        later checks reject.
 
     Notes
     -----
@@ -31,7 +31,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 
     Parameters
     ----------
-    scatters : scatter matrices S_k of the components, (n_components, d, d), data units².
+    scatters : scatter matrices S_k of the components, (n_components, d, d), in data units².
     start : initial axes, the orthonormal columns of a matrix (d, d).
     importance : factors c_k, (n_components,). If c_k is the total weight of component k, the axes are common principal
         components (Flury 1984, JASA 79). With None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
@@ -51,7 +51,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    The axes of a weighted sum are rotated afterwards, because the sum may have equal variances with arbitrary axes.
+    `shared_axes` starts from the axes of a weighted sum; these are arbitrary if the sum has equal variances.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import CPU, Indices
 
-ROWS_AT_ONCE = 2**22  # rows of which a pass keeps copies, so that these take little memory
+ROWS_COPIED_AT_ONCE = 2**22  # rows of which a pass keeps copies, so that these take little memory
 
 
 def namespace_of(values: Any) -> Any:
@@ -170,8 +170,8 @@ def concatenated(arrays: Sequence[DeviceArray]) -> DeviceArray:
 def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
     """Return the first rows of positive weight with the smallest and the largest value of each column, (2 d,)."""
     xp, n_columns, candidates = rows.namespace, np.arange(rows.shape[1]), list[Indices]()
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        some = slice(first, first + ROWS_AT_ONCE)
+    for first in range(0, len(rows), ROWS_COPIED_AT_ONCE):
+        some = slice(first, first + ROWS_COPIED_AT_ONCE)
         low = high = rows[some].values
         if weight is not None:
             counts, infinity = (

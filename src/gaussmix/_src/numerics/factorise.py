@@ -16,7 +16,7 @@ MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nat
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Invert the Cholesky factors of covariances (n, n_features, n_features), data units².
+    """Invert the Cholesky factors of covariances (n, n_features, n_features), in data units².
 
     Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and failures (n,), for which W is NaN. Factorisation
     fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
@@ -25,7 +25,7 @@ def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
 
 
 def lower_roots(covariances: Array) -> Array:
-    """Return Cholesky factors of covariances (n, d, d) that `factorise` accepts; no bit depends on LAPACK."""
+    """Return Cholesky factors of covariances (n, d, d) that `factorise` accepts; LAPACK is not used."""
     roots = np.zeros(covariances.shape)
     for j in range(covariances.shape[1]):
         left = covariances[:, j:, j] - einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])

@@ -14,7 +14,7 @@ from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pi
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
 ROWS_PER_CALL = 65_520  # rows per call, so few that a mask of their values fits in the cache
-COLUMNS_PER_CALL = 1024  # rows are joined to longer rows of this length, which NumPy compares faster
+COLUMNS_PER_CALL = 1024  # short rows are joined to rows of this length, which NumPy compares faster
 MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
 MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
@@ -76,7 +76,7 @@ class BadCell(NamedTuple):
 def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False) -> BadCell | None:
     """Return the first value that is NaN or whose absolute value exceeds `largest`; None if all values are valid.
 
-    NaN is accepted if `may_miss` is True. To save memory, each check is of `ROWS_PER_CALL` rows.
+    NaN is accepted if `may_miss` is True. To save memory, `ROWS_PER_CALL` rows are checked at a time.
     """
     if rows.dtype.kind == "f" and rows.dtype != np.float64:
         largest = min(largest, float(np.finfo(rows.dtype).max))  # float32 would round a larger limit to inf
@@ -114,7 +114,7 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
     """Return the indices of the rows with the smallest and the largest value of each feature, (2, n_features).
 
     If several rows have the same value, the first row is returned. If weights (n_rows,) are given, rows of weight 0 are
-    ignored. NaN is ignored unless all values of a feature are NaN. NumPy's argmin is faster than min.
+    ignored. NaN is ignored unless all values of a feature are NaN. NumPy's argmin is used, because min is slower.
     """
     if row_weight is None and rows.size <= PIECE_VALUES:
         return np.array(_extremes(rows))

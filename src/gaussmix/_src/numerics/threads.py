@@ -60,8 +60,8 @@ def _controller() -> Any:
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread in the whole process, for work on many small matrices; may be used as a decorator.
 
-    More threads do not speed up small matrices. On shared processors, the threads of OpenBLAS spin while they wait for
-    each other and take ten times as long as one thread.
+    More threads do not speed up operations on small matrices. On shared processors, the threads of OpenBLAS spin while
+    they wait for each other and take ten times as long as one thread.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield

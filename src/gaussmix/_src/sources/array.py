@@ -22,7 +22,7 @@ class ArraySource(Source):
     row_weight : (n_rows,), at least 0; None if all weights are 1.
     assignment : labels (n_rows,) or responsibilities (n_rows, n_components) of the rows, for
         `AssignmentRule.ASSIGNMENT`.
-    error : measurement errors, as in `Block`.
+    error : measurement errors, in the form that `Block` describes.
     """
 
     n_rows: int

@@ -36,14 +36,14 @@ Assignment = Array | NDArray[np.int32]  # responsibilities (n_rows, n_components
 
 
 class Task(Protocol[S_co]):
-    """A computation on blocks of rows, whose results add up. Tasks are picklable, because they are sent to workers."""
+    """A computation on blocks of rows; its results are added up. Tasks are picklable, as they are sent to workers."""
 
     @property
     def key(self) -> Hashable:
-        """Return a key; tasks with equal keys share the states that are stored with blocks."""
+        """Return a key; tasks with equal keys share the `BlockState` that is stored with each block."""
 
     def open(self, block: Block) -> BlockState:
-        """Create the state of a block. A source may drop a state between passes, and call `open` again."""
+        """Create the state that is kept for a block between passes. A source that drops a state calls `open` again."""
 
     def call(self, block: Block, state: Any) -> S_co:
         """Return the result for one block, which is a node of the summation tree (see `interfaces.leaves`)."""
@@ -80,7 +80,7 @@ class Source(ABC):
     integer_columns : indices of columns of 64-bit integers, which doubles may not represent exactly.
     has_errors : whether blocks have measurement errors.
     has_log_prior : whether blocks have prior knowledge about the components of their rows.
-    memory : bytes for the states that are stored with blocks; states beyond this limit are recomputed in every pass.
+    memory : bytes for the `BlockState` objects that tasks keep; states beyond this limit are recomputed in every pass.
     is_read_again : whether every pass reads the rows from files, so that each concurrent fit takes more memory.
     is_remote : whether passes themselves are expensive, so that the first pass collects all row statistics at once.
     max_fits : maximum number of concurrent fits whose states workers can store; None if rows are in this process.
@@ -106,7 +106,7 @@ class Source(ABC):
     is_lazy: ClassVar[bool] = False
 
     _origin: tuple[Source, float] | None = None  # source of the same rows, and the factor that multiplied their weights
-    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key, and the state of each block by its first row
+    _states: tuple[Hashable, dict[int, BlockState]] = None, {}  # task key; states of blocks, keyed by first row
     _cache: dict[Hashable, Any]  # results of passes over all rows
 
     def __repr__(self) -> str:
@@ -116,8 +116,8 @@ class Source(ABC):
     def blocks(self) -> Iterable[Block]:
         """Return the rows as blocks of any size: consecutive rows in order, with the same blocks in every pass.
 
-        `Block.first_row` is the index in the whole data. Values are finite or NaN. All blocks have row weights, or no
-        block has weights.
+        `Block.first_row` is the index of a block's first row in the whole data. Values are finite or NaN. All blocks
+        have row weights, or no block has weights.
         """
 
     @cached_property
@@ -235,7 +235,7 @@ class Source(ABC):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source that applies a picklable function to each block, with `n_rows` rows in total afterwards.
 
-        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns; None means all.
+        Row indices of the new source begin at 0. `columns` are the indices of the remaining columns, or None for all.
         """
         return _Changed(self, change, n_rows, columns)
 
@@ -264,7 +264,7 @@ class Source(ABC):
     def reweighted(self, factor: float) -> Source:
         """Return the same rows with weights multiplied by a factor; rows without weights remain without weights."""
         twin = self.changed(partial(_reweighted, factor=factor), self.n_rows)
-        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # exact only for powers of 2
+        return self._with_origin(twin, factor) if frexp(factor)[0] == 0.5 else twin  # sums are exact for powers of 2
 
     def _with_origin(self, twin: Source, factor: float = 1.0) -> Source:
         """Return `twin`, which shares the row statistics of this source; `factor` must be a power of 2."""
@@ -317,9 +317,9 @@ def log_pass(source: Source, began: float, answers: Any = None) -> None:
 
 
 def _drawn(block: Block, fair: float) -> tuple[Block, NDArray[np.bool_]]:
-    """Return the drawn and the extreme rows of a block, and a mask (n_drawn,) of the rows that were drawn."""
+    """Return the drawn rows and the rows with extreme values of a block, and a mask (n_drawn,) of the drawn rows."""
     weight, drawn = block.row_weight, [np.zeros(0, dtype=np.intp)]
-    for part in block.split():  # in pieces, to save memory
+    for part in block.split():  # hashes are computed in pieces, to save memory
         drawn.append(are_drawn(hashes(part), part.row_weight, fair).nonzero()[0] + part.first_row - block.first_row)
     indices = np.concatenate(drawn)
     extreme = extreme_rows(block.rows, weight) if weight is None or weight.any() else indices

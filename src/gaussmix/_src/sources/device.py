@@ -14,7 +14,7 @@ from gaussmix._src.interfaces.block import Block, RowStatistics
 from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.device_array import (
-    ROWS_AT_ONCE,
+    ROWS_COPIED_AT_ONCE,
     DeviceArray,
     extreme_indices,
     hashed_rows,
@@ -78,8 +78,8 @@ class DeviceSource(Source):
     def _draw(self, n_rows: int) -> Block:
         fair, rows, xp = self.row_totals.total_weight / n_rows, self._rows, self._rows.namespace
         drawn = []
-        for first in range(0, self.n_rows, ROWS_AT_ONCE):
-            some = slice(first, first + ROWS_AT_ONCE)
+        for first in range(0, self.n_rows, ROWS_COPIED_AT_ONCE):
+            some = slice(first, first + ROWS_COPIED_AT_ONCE)
             weight = 1.0 if self._weight is None else self._weight[some].values
             drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * fair < weight)[0]) + first)
         indices = np.concatenate(drawn)
@@ -196,8 +196,8 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     rows, largest = DeviceArray(X), float(xp.finfo(X.dtype).max)
     if are_squared:
         largest = min(largest, (float(xp.finfo(rows.computing_type).max) / (4 * len(rows))) ** 0.5)
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        is_bad = ~(xp.abs(rows[first : first + ROWS_AT_ONCE].values) <= largest)
+    for first in range(0, len(rows), ROWS_COPIED_AT_ONCE):
+        is_bad = ~(xp.abs(rows[first : first + ROWS_COPIED_AT_ONCE].values) <= largest)
         if xp.any(is_bad):
             row, column = divmod(int(xp.argmax(xp.reshape(xp.astype(is_bad, xp.int8), (-1,)))), rows.shape[1])
             cell = BadCell(first + row, column, float(X[first + row, column]))

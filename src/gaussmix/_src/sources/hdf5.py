@@ -1,4 +1,4 @@
-"""Read rows of an HDF5 data set, such as X of an AnnData; if the rows exceed the memory, in every pass."""
+"""Read rows of an HDF5 data set, such as X of an AnnData: in every pass if they exceed the memory, otherwise once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class _DatasetReader(Reader):
         self.names, self._indices, self._weight_index, self.dtype, self.integer_columns = chosen
 
     def parts(self) -> Iterator[Block]:
-        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # size of a row with all columns
-        if self._data.chunks is not None:  # because HDF5 reads whole chunks
+        n_rows = max(MAX_CHUNK_BYTES // max(self._data[:1].nbytes, 1), 1)  # nbytes: size of a row with all columns
+        if self._data.chunks is not None:  # HDF5 can only read whole chunks
             n_rows = -(-n_rows // self._data.chunks[0]) * self._data.chunks[0]
         n_rows = min(n_rows, LEAF_ROWS)
         return (Block(first, self._data[first : first + n_rows]) for first in range(0, self.n_rows, n_rows))

@@ -60,12 +60,12 @@ def open(
     """Open a table with rows that need not fit into memory, for use as `X` in `fit`, `score`, `bic` and predictions.
 
     A table that fits into half of the memory is read once. A larger table is read again in every EM step, in blocks of
-    a few times 65,520 rows, while earlier blocks are processed. Both ways give bit-identical results.
+    a few times 65,520 rows, while earlier blocks are processed. The results are bit-identical in both cases.
 
     Parameters
     ----------
-    data : table to open. `data` can be a path, a pattern such as ``"data/*.parquet"``, a folder or a URL such as
-        ``"s3://bucket/rows/*.parquet"`` of Parquet, Arrow (Feather), .npy or CSV files, which are read in the order of
+    data : table to open. `data` can name Parquet, Arrow (Feather), .npy or CSV files by a path, a pattern such as
+        ``"data/*.parquet"``, a folder or a URL such as ``"s3://bucket/rows/*.parquet"``; files are read in the order of
         their names. `data` can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
         polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
         arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in Dask arrays and HDF5, are
@@ -74,7 +74,7 @@ def open(
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
     memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". The libraries need
         about 200 MB more.
-    missing : whether feature values may be missing (NaN or null). Otherwise a missing value raises an error with its
+    missing : whether feature values may be missing (NaN or null). If False, a missing value raises an error with its
         location.
     cache : folder for .npy copies of the values in files, or None. With a cache, the files are read once; later passes,
         and later programs that open the same unchanged files, read the copy. You can delete the folder at any time.
@@ -112,7 +112,7 @@ def open(
 
 
 def is_table(data: Any) -> bool:
-    """Return whether `open` accepts an object, in contrast to an array or a data frame in memory."""
+    """Return whether an object is a table that `open` accepts; False for arrays and data frames in memory."""
     return isinstance(data, str | os.PathLike) or bool(_kind(data))
 
 
@@ -172,7 +172,7 @@ def _opener_of_others(extension: str) -> Opener | None:
 def _of_files(name: str) -> Opener | None:
     """Return the function that opens the files of a path, a pattern or a folder."""
     from gaussmix._src.sources.files.listing import list_files
-    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # only needed for files
+    from gaussmix._src.sources.files.npy import is_numeric_array, open_npy  # imported only for files
 
     first = list_files(name)[0]
     opener = _opener_of_others(first.suffix.lower())

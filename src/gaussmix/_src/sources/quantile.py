@@ -19,7 +19,7 @@ from gaussmix._src.sources.base import LeafReduction, S, Source, Task
 
 COARSE_BITS = 42  # number of low bits of the scores' keys that the first pass ignores
 MAX_INTERVALS = 1 << 14  # maximum number of intervals or scores that this process receives; more intervals are merged
-N_PASSES = 4  # maximum; the last pass returns all scores of an interval, because many may be almost tied near 0
+N_PASSES = 4  # maximum number of passes; the last one returns all scores of an interval, because many may be near 0
 SLACK = 1 + 1e-12  # compensates rounding: in doubles, 0.29 · 100 is less than 29, and sums of weights are also rounded
 SIGN_BIT = np.uint64(1 << 63)
 
@@ -64,14 +64,14 @@ def find_neighbourhood(
     """Find the lowest score at which the cumulative weight of the rows exceeds a limit, and return nearby scores.
 
     Each pass counts the rows in at most `MAX_INTERVALS` intervals, and the next pass divides the interval of the
-    quantile, until every score has its own interval. This takes two passes for most tables, and one if few scores are
-    within `between`. The result is bit-identical for any partition of the rows.
+    quantile, until every score has its own interval. Most tables need two passes, and one pass suffices if few scores
+    are within `between`. The result is bit-identical for any partition of the rows.
 
     Parameters
     ----------
     source : rows and weights.
     task : task that returns a score for each row of a block, and NaN for rows that do not count.
-    limit : function that returns the limit of weight, given the total weight of rows that count.
+    limit : function that returns the limit on the cumulative weight, given the total weight of rows that count.
     between : interval in which the quantile is expected; rows with higher scores do not count.
     tie : scores are near the quantile if they differ from the quantile by at most this value, or by this fraction of
         the quantile if it is above 1.
@@ -81,7 +81,7 @@ def find_neighbourhood(
     near : quantile and scores near it; None if the quantile is outside `between`, or if no row counts.
     """
     if source.is_on_device:
-        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # a list: + joins
+        parts = source.map_merge(ScoreReduction(task, lambda scores, weight: [(scores, weight)]))  # + joins these lists
         return _sorted_neighbourhood(parts, limit, between, tie)
     low, high = (_, highest) = _keys(np.array(between)).tolist()
     shift, weight = 0 if isfinite(between[0]) else COARSE_BITS, -inf
@@ -204,7 +204,7 @@ class ScoreReduction(Generic[S]):
 
 
 def _weights_between(scores: Array, weight: Array | None, shift: int, limit: int, low: int, high: int) -> _Weights:
-    """Return the weights of rows by their scores; `low` and `high` are keys with all bits that limit the rows."""
+    """Group row weights by score; rows with keys below `low` are summed together, rows above `high` are left out."""
     (highest,) = _scores(np.array([high], dtype=np.uint64))
     counts = scores <= highest if weight is None else (scores <= highest) & (weight > 0)
     keys = _keys(scores[counts])

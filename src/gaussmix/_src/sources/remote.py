@@ -31,7 +31,7 @@ MAX_TARGET_BYTES = 2**27  # maximum size of a partition of rows on a worker whil
 TARGETS_PER_WORKER = 4
 # Modules that gaussmix or Spark's calls of gaussmix import. If another module is missing, gaussmix is not the cause.
 _LACKS = re.compile(r"No module named '(gaussmix|joblib|narwhals|numpy|pyarrow|safetensors|scipy|sklearn)\b")
-_OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, as here, on all \w+\.)")
+_OTHER_VERSION = re.compile(r"ImportError: (The .*? has gaussmix .*?, but your program has .*? on all \w+\.)")
 
 
 class Target(NamedTuple):
@@ -112,14 +112,15 @@ def check_version(version: str, worker: str, hosts: str) -> None:
     """Raise ImportError in a worker whose version of gaussmix is not `version`."""
     if (ours := package_version()) != version:
         raise ImportError(
-            f"The {worker} on {platform.node()} has gaussmix {ours}. Install {version}, as here, on all {hosts}."
+            f"The {worker} on {platform.node()} has gaussmix {ours}, but your program has {version}. "
+            f"Install {version} on all {hosts}."
         )
 
 
 def version_error(error: str, worker: str, hosts: str, advice: str = "") -> ImportError | None:
     """Return an ImportError if the error of a worker names another version or a missing module; otherwise None.
 
-    `advice` is one more sentence for a worker that lacks modules.
+    `advice` is a sentence that is added to the message if a worker lacks modules.
     """
     other = _OTHER_VERSION.search(error)
     if other is not None:
@@ -139,9 +140,9 @@ def _of_rows(name: str) -> Any:
 class LazySource(Source):
     """A source of a table that is read in the first pass, which calls `read` and checks the rows.
 
-    The function `results` takes a task, and the type and shape of the task's result for one row. The function returns
-    the results of all rows in the same kind of container as the table, such as a lazy array. `notices` are messages
-    about guesses.
+    The function `results` takes a task, and the type and shape of the task's result for one row. The results of all
+    rows are returned in the same kind of container as the table, such as a lazy array. `notices` are messages about
+    guesses.
     """
 
     is_lazy = True
@@ -196,7 +197,7 @@ class LazySource(Source):
         return self._results(task, dtype, shape)
 
 
-States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: the key of a task, and the state of each block
+States = dict[Hashable, tuple[Hashable, list[Any]]]  # for each fit: key of the current task, and one state per block
 
 
 class WorkerPartition:
@@ -251,7 +252,7 @@ class Remote(Source):
 
     @abstractmethod
     def traffic(self, task: int, node: int, n_components: int) -> Traffic:
-        """Return the traffic of a pass, given the bytes of a task and of one node's sums over `n_components`."""
+        """Return the `Traffic` of a pass, given the bytes of a task and of a node's sums for all components."""
 
     def map_merge(self, task: Task[S]) -> S:
         if self.whole is not None:

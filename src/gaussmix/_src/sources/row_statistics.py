@@ -1,4 +1,4 @@
-"""Compute statistics of all rows. Each statistic is computed for the nodes of the summation tree and added up."""
+"""Compute statistics of all rows. Each statistic is computed for blocks of rows, and the results are added up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class RowStatistic(Protocol):
 class Cells:
     """The range and the missing values of each feature."""
 
-    # Minimum and maximum of each feature over rows of positive weight, (2, n_features), data units; NaN for a feature
-    # without values.
+    # Minimum and maximum of each feature over rows of positive weight, (2, n_features), in the units of the data; NaN
+    # for a feature without values.
     ends: Array
     n_seen: Array  # (n_features,), number of rows of positive weight in which the feature is observed
     n_missing: Array  # (n_features,), number of rows in which the feature is missing
@@ -115,7 +115,7 @@ class DistinctDigests(RowStatistic):
 
 @dataclass(frozen=True)
 class Fingerprint(RowStatistic):
-    """A number that differs if rows, weights or their order differ, whatever the partition into blocks.
+    """A number that differs if rows, weights or their order differ, for any partition into blocks.
 
     The number is the sum, modulo 2⁶⁴, of hashes of the index and the CRC-32 of each block of 65,520 rows. A change is
     missed with probability 2⁻³².

@@ -47,8 +47,8 @@ def _with_extremes(block: Block, chosen: NDArray[np.bool_]) -> tuple[Indices, Bl
 class Survey:
     """A collector of row statistics, and of a sample of about 65,520 rows, from consecutive blocks.
 
-    A row is sampled if the hash of its index, divided by its weight, is less than 1 / w, and w is the weight that a
-    sampled row represents. Because w is known only at the end, the rows with the smallest quotients are kept.
+    A row is sampled if the hash of its index, divided by its weight, is less than 1 / w, where w is the weight that a
+    sampled row represents. Because w is known only at the end, the rows with the smallest hash / weight are kept.
     """
 
     n_rows: int  # total number of rows in all blocks
@@ -56,7 +56,7 @@ class Survey:
     _findings: Tree[Any] = field(default_factory=Tree)
     _rows: list[tuple[Array, Block]] = field(default_factory=list)  # hashes of row indices, and the rows
     _n_rows: int = 0
-    _limit: float = np.inf  # rows with larger keys are dropped
+    _limit: float = np.inf  # rows with larger keys (hash / weight) are dropped
 
     def add(self, block: Block) -> None:
         """Process the next block, which must be a node of the summation tree."""
@@ -91,7 +91,7 @@ class Survey:
             self._keep_smallest(hashed, block)
 
     def _keep_smallest(self, hashed: Array, block: Block) -> None:
-        """Keep the rows with keys below the limit, and the extreme rows."""
+        """Keep the rows with keys (hash / weight) below the limit, and the extreme rows."""
         indices, retained = _with_extremes(block, _keys(hashed, block) < self._limit)
         self._rows.append((hashed[indices], retained))
         self._n_rows += len(indices)
@@ -102,6 +102,6 @@ class Survey:
 
 
 def _keys(hashed: Array, block: Block) -> Array:
-    """Return the hashes divided by the weights; infinity for rows of weight 0."""
+    """Return the keys of rows: hash divided by weight; infinity for rows of weight 0."""
     with np.errstate(divide="ignore"):
         return hashed if block.row_weight is None else hashed / block.row_weight

@@ -39,7 +39,7 @@ class Traffic:
 
     @property
     def merging(self) -> int:
-        """Return the maximum number of bytes in a task that merges sums of all components, with full matrices."""
+        """Return the maximum number of bytes in a task that merges the sums of all components as full matrices."""
         n_trees = min(FAN_IN, self.n_workers or FAN_IN, self.n_leaves)  # if all workers have died, they may come back
         return 2 * self.node * min(self.n_leaves, 2 * n_trees * (self.n_leaves // n_trees).bit_length())
 
@@ -50,7 +50,7 @@ class Traffic:
 
     @property
     def up(self) -> int:
-        """Return the number of bytes that this process receives."""
+        """Return the number of bytes that the workers send to this process in a pass."""
         return self.node * (self.n_nodes if self.n_parts == 1 else 1)
 
     @property

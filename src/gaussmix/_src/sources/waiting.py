@@ -40,7 +40,7 @@ def waiting_for(seconds: float) -> AbstractContextManager[None]:
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """Raise `TimeIsOver` during waits inside the `with` block when `waiting_for` is over, if `is_cut` is True."""
+    """Raise `TimeIsOver`, if `is_cut`, during waits inside the `with` block when the time of `waiting_for` is over."""
     return _holding(_is_cut, is_cut)
 
 

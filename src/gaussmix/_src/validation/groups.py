@@ -33,7 +33,7 @@ class Grouped:
     table, weight : functions from the index of a group to the table and to the weights that the user passed for it.
     rows : (n_rows, n_features), the rows of all numeric groups.
     row_weight : (n_rows,), weights of `rows`; None if the user passed no weights.
-    first, size : (n_groups,), index in `rows` of each group's first row, and number of rows, or 0 if not numeric.
+    first, size : (n_groups,), index of each group's first row in `rows`, and number of rows (0 if not numeric).
     names : feature names; None if the features have no names.
     refused : reasons why some groups can't be fitted together with the other groups, keyed by the index of the group.
     """
@@ -63,7 +63,7 @@ class Grouped:
         """Scale the weights of a group to below 1, as a fit does; return False if the weights are invalid."""
         weight = weights[self.first[index] : self.first[index] + self.size[index]]
         largest = float(weight.max())
-        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # rejects NaN, too
+        if not (weight.min() >= 0 and largest > 0 and float(weight.sum()) <= MAX_TOTAL_WEIGHT):  # also true for NaN
             return False
         unit[index] = unit_of_weights(largest)
         weight *= 1 / unit[index]

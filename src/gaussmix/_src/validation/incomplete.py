@@ -18,7 +18,7 @@ from gaussmix._src.sources.opening import is_table
 from gaussmix._src.sources.row_statistics import PairwiseObservedCounts
 from gaussmix._src.validation.parameters import check_column_names, check_floats
 
-ASYMMETRY = 1e-8  # largest asymmetry of a covariance matrix, relative to the standard deviations
+ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative to the standard deviations
 
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
@@ -58,12 +58,11 @@ def check_errors(
     None if all errors are 0.
 
     `X_error` has standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-    (n_rows, n_features, n_features), in data units or squared data units. If the shape allows both meanings, the
-    numbers are standard deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if
-    `is_missing`.
+    (n_rows, n_features, n_features), in data units or squared data units. A shape that fits both means standard
+    deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if `is_missing`.
 
     Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
-    if matrices are not symmetric or not positive semidefinite. The message names the first such row.
+    if matrices are not symmetric or not positive semidefinite. The message names the first invalid row.
     """
     check_column_names("X_error", X_error, feature_names)
     error, (n_rows, n_features) = check_floats("X_error", X_error), rows.shape

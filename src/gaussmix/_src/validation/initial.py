@@ -53,7 +53,7 @@ def check_init_parameters(estimator: Any, family: Family, n_components: int, sou
     )
 
 
-STRUCTURE_TOLERANCE = 1e-4  # relative difference; above the error of rounding to five digits
+STRUCTURE_TOLERANCE = 1e-4  # largest relative difference; values with five digits pass
 
 
 def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
@@ -61,7 +61,7 @@ def check_weights(weights_init: ArrayLike, n_components: int) -> Array:
     weights = _finite_array("weights", "weights_init", weights_init, (n_components,))
     outside = (weights < 0) | (weights > 1)
     if outside.any():
-        # scikit-learn swaps minimum and maximum, and scikit-learn's test suite matches this sentence up to the colon.
+        # As in scikit-learn, minimum and maximum are swapped; scikit-learn's tests compare the text up to the colon.
         k = int(outside.argmax())
         raise ValueError(
             f"The parameter 'weights' should be in the range [0, 1], but got max value {weights.min():.5f}, "
@@ -115,8 +115,8 @@ def check_covariances(values: ArrayLike, family: Family, n_components: int, n_fe
 def _structure_sentence(result: Covariances, family: Family, parameter: str) -> str | None:
     """Return a warning if covariance matrices do not have the structure `family`; otherwise None.
 
-    The matrices are used as moments of an M-step, which does not change them if they have the structure. Precisions are
-    checked in the same way.
+    The function makes an M-step with the matrices as second moments: matrices that have the structure do not change.
+    Precisions are checked in the same way.
 
     Deviations are not an error, because the covariances of a fit with frozen components may deviate from the structure:
     frozen components keep their covariances, while the other components change together.
@@ -148,7 +148,7 @@ def check_assignment(
     noise, labels may be −1, and responsibilities may have an additional column, which is removed.
 
     Raises ValueError for wrong shapes, masked values, labels outside 0 … n_components − 1, and responsibilities that do
-    not sum to 1. A component without rows raises ValueError, too, because two such components would always stay equal.
+    not sum to 1. A component without rows is an error, because two such components would always stay equal.
     """
     origin = "the result of the callable init_params" if returned else "init_params"
     n_rows, n_components = shape
@@ -198,7 +198,7 @@ def _check_all_have_rows(origin: str, mass: Array) -> None:
 
 
 def _finite_array(name: str, parameter: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """Return finite float64 numbers of the given shape; messages as in scikit-learn call the parameter `name`."""
+    """Return finite float64 numbers of the given shape; `name` is scikit-learn's name for `parameter` in messages."""
     array = check_floats(parameter, values)
     if array.shape != shape:
         raise ValueError(

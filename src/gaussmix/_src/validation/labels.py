@@ -65,7 +65,7 @@ def take_column(X: Any, name: str, called: str, *, may_miss: bool) -> tuple[Any,
     values = values[~np.isnan(values)]
     if len(values) > MAX_LABELS:
         raise ValueError(
-            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} distinct numbers, so it has no labels."
+            f"{called}={name!r}: this column of X holds more than {MAX_LABELS:,} distinct numbers, too many for labels."
         )
     is_whole = (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()
     return X, Column(names.index(name), values.astype(np.int64) if is_whole else values)
@@ -190,7 +190,7 @@ def _from_labels(array: NDArray[Any], groups: Mapping[Any, list[int]] | None, wh
     known = [_plain(label) for label in array[~unknown].tolist()]
     rows = np.flatnonzero(~unknown)
     if groups is None:
-        components = np.full(len(array), UNKNOWN_LABEL, object)  # Python integers can have any size.
+        components = np.full(len(array), UNKNOWN_LABEL, object)  # object, because labels may exceed int64
         for row, label in zip(rows.tolist(), known, strict=True):
             if isinstance(label, bool) or not isinstance(label, Integral) or label < 0:
                 raise ValueError(

@@ -123,7 +123,7 @@ def check_posterior(posterior: Any) -> int | None:
     if isinstance(posterior, str):
         if posterior in ("auto", "exact"):
             return None
-        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or the number of candidates of a row.')
+        raise ValueError(f'posterior={posterior!r} must be "auto", "exact" or a number of candidate components.')
     return check_count("posterior", posterior, 1)
 
 
@@ -181,7 +181,7 @@ def check_start_names(init_params: Any) -> tuple[str, ...]:
     return tuple(check_name("init_params", name, [AUTO, *STARTS]) for name in names)
 
 
-# Check functions of parameters with a single value, which estimators and the command line share.
+# Functions that check single-valued parameters, for the estimators and the command line.
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "tol": check_tol,
     "max_iter": partial(check_count, "max_iter", smallest=0),
@@ -285,7 +285,7 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
 
 
 def names_several(covariance_type: Any) -> bool:
-    """Return whether `covariance_type` names several structures, so that the structure of a fit is not known before."""
+    """Return whether `covariance_type` names several structures, so that the structure is not known before the fit."""
     return _means_all(covariance_type) or not isinstance(covariance_type, str | Family)
 
 

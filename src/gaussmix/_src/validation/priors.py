@@ -21,9 +21,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.validation.parameters import MAX_VALUE, check_family, check_name
 
 TYPES = ("dirichlet_process", "dirichlet_distribution")
-MAX_ERROR = 1e-2  # nats; default priors with larger rounding errors in the log density count as singular
-MIN_PRIOR = 1e-100  # rows; smaller values would let ratios overflow
-MAX_PRIOR = 1e9  # rows; above this, rounding errors of log gamma functions make the bound inaccurate
+MAX_ERROR = 1e-2  # in nats; default priors with larger rounding errors in the log density count as singular
+MIN_PRIOR = 1e-100  # number of rows; division by smaller values would overflow
+MAX_PRIOR = 1e9  # number of rows; for larger values, rounding errors of log Γ make the bound inaccurate
 
 
 def check_conjugate(estimator: Any) -> Family:
@@ -40,8 +40,8 @@ def check_conjugate(estimator: Any) -> Family:
 def check_prior(estimator: Any, family: Family, n_components: int, n_features: int, ridge: float) -> BayesianTerms:
     """Check and return the prior of an estimator for data with `n_features` features; raises ValueError or TypeError.
 
-    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If that is not
-    enough, the default prior adds the automatic ridge instead.
+    If the covariance of X is singular, the default prior adds `ridge` (data units²) to the variances. If `ridge` is too
+    small, the default prior adds the automatic `reg_covar` instead.
     """
     alpha = _positive("weight_concentration_prior", estimator.weight_concentration_prior, 1.0 / n_components, MAX_PRIOR)
     kind = check_name("weight_concentration_prior_type", estimator.weight_concentration_prior_type, TYPES)
@@ -89,10 +89,10 @@ def _prior(
 def _default_scales(moments: OverallMoments, form: Second, ridge: float) -> Iterator[tuple[Array, Array | None]]:
     """Yield scales to try for the default prior, each with the automatic ridge that was added, or None.
 
-    The scales are the covariance of X, this covariance plus the user's ridge, and the covariance plus the automatic
-    ridge. The automatic ridge is at least a millionth of each variance, so that dependent columns keep their
-    correlations in any unit of measurement. If X has no more rows than columns, correlations are set to 0, because they
-    cannot be estimated.
+    The scales are the covariance of X, this covariance plus the user's `reg_covar`, and this covariance plus the
+    automatic `reg_covar`. The automatic `reg_covar` is at least a millionth of each variance, so that dependent columns
+    keep their correlations in any unit of measurement. If X has no more rows than columns, correlations are set to 0,
+    because they cannot be estimated.
     """
     variances, is_short = moments.variances, moments.total_weight <= len(moments.mean)
 

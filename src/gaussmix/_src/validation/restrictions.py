@@ -68,7 +68,7 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
 
 
 DEFAULT = "default"
-_ANY_FEATURES = 8  # number of features with which all structures differ
+_ANY_FEATURES = 8  # with this number of features, no two structures are the same
 # For each restriction, the parameters that can provide the fixed values.
 _VALUES = {
     "fixed_means": ("means_init",),
@@ -84,7 +84,7 @@ def set_terms(estimator: Any) -> list[str]:
 
 
 def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -> PriorTerms:
-    """Check the prior and the restrictions, and return their terms; rows and initial values are checked later.
+    """Check the prior and the restrictions, which need no rows, and return their terms in the EM objective.
 
     `n_components` is the largest number of components. In a model selection, which compares numbers of components,
     restrictions can't name a component by its index.

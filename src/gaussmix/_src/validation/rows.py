@@ -28,7 +28,7 @@ from gaussmix._src.validation.parameters import check_floats, check_name
 RowsLike = ArrayLike | Source  # internal type of X; public methods use ArrayLike, as in scikit-learn
 
 MIN_ROWS = 2  # smallest number of rows of a fit
-MIN_WEIGHT = 2.0**-800  # products with smaller weights lose digits, because they are near the smallest double
+MIN_WEIGHT = 2.0**-800  # products of smaller weights lose digits, because they are near the smallest double
 WEIGHT_TYPES = "frequency", "precision"
 check_weight_type = partial(check_name, "weight_type", known=WEIGHT_TYPES)
 
@@ -48,15 +48,15 @@ def check_source(
     if `may_miss`. With `is_stream`, X may have a single row, and weights may all be 0.
 
     Raises ValueError for text, for complex, masked, non-finite or (in `fit`) too large numbers, and for a wrong number
-    of dimensions, samples or features. Raises ValueError, too, for invalid weights, and for weights in addition to a
-    source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither numbers nor
-    text.
+    of dimensions, samples or features. ValueError is also raised for invalid weights, and for weights that are passed
+    in addition to a source. Raises TypeError for a sparse matrix, dates, times or durations, or values that are neither
+    numbers nor text.
     """
     if isinstance(X, bytes):
         raise ParameterTypeError(f"X must be a table, not {X!r:.60}. Pass the path of a file as a string.")
     if not isinstance(X, np.ndarray):
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
-            from gaussmix._src.sources.device import open_device  # Other fits don't need the module.
+            from gaussmix._src.sources.device import open_device  # imported only for arrays on a device
 
             X = open_device(X, are_squared=reset or is_stream)
             if sample_weight is not None:
@@ -249,8 +249,8 @@ def _as_doubles(X: Any) -> Any:
 def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> None:
     """Raise an error with advice for objects that are not tables, and for the first value that is not a number.
 
-    With `are_converted`, text counts as not a number, although NumPy can convert it. Return None for all other objects,
-    because scikit-learn raises an error for them.
+    With `are_converted`, text counts as not a number, although NumPy can convert it. Return None for any other object,
+    for which scikit-learn then raises an error.
     """
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping, but has toarray.
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
@@ -399,7 +399,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
             )
     if not (weight.any() or may_vanish):
         raise ValueError("sample_weight is zero for every row. At least one row needs a positive weight.")
-    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # Dividing by a power of 2 is exact.
+    if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # scaled by a power of 2, which is exact
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
 

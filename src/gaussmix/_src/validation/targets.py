@@ -20,15 +20,15 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_floats
 
 UNLABELLED = -1
-_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1 and NaN in a list with text to these
+_UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1 and NaN to these if a list has text
 
 
 def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Return the sorted classes in y, and the index of each row's class, (n_rows,), or −1 if the class is unknown.
 
     The class of a row is unknown if y is −1 or missing: None, NaN, pandas.NA, masked, or a null of polars or Arrow. The
-    strings "-1" and "nan" have the same meaning, because NumPy converts −1 and NaN to them in an array with text. If y
-    has only one other class, −1 is itself a class, because many people name two classes −1 and 1.
+    strings "-1" and "nan" have the same meaning, because NumPy converts −1 and NaN to these strings if an array has
+    text. If y has only one class besides −1, −1 is itself a class, because many people name two classes −1 and 1.
 
     Raises ValueError if y has no labels, one class, infinite or continuous values, or numbers among text, or if the
     length of y is not `n_rows`.

@@ -32,9 +32,9 @@ from gaussmix._src.sources.base import Source
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
 MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn weights, or of values of drawn rows, in memory at a time: 32 MB
-MAX_COMPARED_ROWS = 2**13  # number of sampled rows that match the components of a refit to the original ones
+MAX_COMPARED_ROWS = 2**13  # number of sampled rows by which components of a refit are matched to the original ones
 REFIT_START_TOL = 1e-9  # tolerance of EM before the first refit, in nats per unit of row weight
-MIN_SIMILARITY = 0.5  # below this similarity of a component's rows before and after a refit, the component has changed
+MIN_SIMILARITY = 0.5  # if a component's rows before and after a refit are less similar, it has changed
 # Leaving out a row with a smaller weight, relative to the largest weight, would change a refit only by rounding error.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # largest acceptable fraction of refits in which a component collapses
@@ -51,11 +51,12 @@ class Refits(NamedTuple):
     ----------
     model : mixture at its maximum, from which all refits start.
     initial_objective : objective of the original fit, in nats per unit of row weight.
-    parameter_draws : (n_kept, q), natural parameters of each refit in which no component collapsed, with components in
-        the order of `model`.
-    draw_weights : (n_kept,), factor of the squared deviation of each draw. The factor is 1 except in the jackknife. In
-        the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by g and the total weight is N.
-        If weights don't count rows, the factor is (N − 1) / N, where N is the number of rows.
+    parameter_draws : (n_kept, q), weights, means and covariances of each refit in which no component collapsed, with
+        components in the order of `model`.
+    draw_weights : (n_kept,), factor by which the covariance multiplies each draw's squared deviation. The factor is 1
+        except in the jackknife. In the jackknife, the factor is w / g² · (N − g) / N if a row's weight w is reduced by
+        g and the total weight is N. If weights don't count rows, the factor is (N − 1) / N, where N is the number of
+        rows.
     n_refits : number of refits.
     n_collapsed : number of refits in which a component collapsed or became empty.
     n_relabelled : number of refits whose components had to be reordered to match `model`.
@@ -121,7 +122,7 @@ def refit_resamples(
 
     Raises
     ------
-    ValueError : a component collapsed in more than a third of the refits, or the kind of resampling does not support
+    ValueError : a component collapsed in more than a third of the refits, or this kind of resampling does not support
         the rows.
     """
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
@@ -192,7 +193,7 @@ def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indic
         drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
         return drawn if how.is_frequency else drawn * row_weight
     if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
-        # The gamma variates of w rows of weight 1 add up to one gamma variate of shape concentration · w.
+        # The sum of the gamma variates of w rows of weight 1 is one gamma variate of shape concentration · w.
         gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
     elif how.concentration != 1:
         gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
@@ -217,7 +218,7 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
     log_prior = None if known is None else known.log_prior(problem.n_components, model.noise is not None)
 
     def make_source(index: int) -> Source:
-        weight = row_weights[index] / problem.data.weight_unit  # the prior is scaled to weights in this unit
+        weight = row_weights[index] / problem.data.weight_unit  # the prior is scaled to weights divided by this unit
         reweighted = problem.data.raw_source.changed(partial(_replace_row_weight, row_weight=weight), n_rows)
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
@@ -234,7 +235,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
     if problem.source.is_incomplete:
         raise ValueError("kind='parametric' does not support missing values or X_error. Use kind='weighted'.")
     if model.noise is not None and model.noise.bounds is None:
-        raise ValueError("kind='parametric' can draw noise only from a box. Use kind='weighted'.")
+        raise ValueError("kind='parametric' needs noise that is uniform in a box. Use kind='weighted'.")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)

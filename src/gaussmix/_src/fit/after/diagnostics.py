@@ -32,7 +32,7 @@ _MIN_RESIDUAL_VARIANCE = 1e-10  # columns with a smaller unexplained fraction of
 _MIN_COEFFICIENT = 1e-4  # columns with smaller standardised coefficients are not reported as the cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows, a measurement may have only two values by chance
-_MIN_PART = 0.01  # columns with a smaller entry in a direction, relative to the largest entry, are not named
+_MIN_PART = 0.01  # messages omit columns whose entry in a direction, relative to the largest entry, is smaller
 _MAX_EXPLAINED_COLUMNS = 3  # largest number of columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
 
@@ -53,7 +53,7 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
-    """Count the values of each column that are neither `low` nor `high`, in rows of positive weight: (n_features,)."""
+    """Count, (n_features,), the values of each column in rows of positive weight that are neither `low` nor `high`."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
 
@@ -68,8 +68,8 @@ def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
 
 
 def find_ridge_columns(mixture: Model, ridge: Array, source: Source) -> list[int]:
-    """Return the constant columns, in which all variance of the mixture comes from `ridge` (n_features,)."""
-    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # False everywhere without a ridge
+    """Return the constant columns, in which the mixture has no variance except for `ridge` (n_features,)."""
+    is_ridge = mixture.covariances.variances().max(axis=0) <= 2 * ridge  # all False if there is no ridge
     if not is_ridge.any():  # avoids a pass over the rows
         return []
     return [column for column in find_constant_columns(source) if is_ridge[column]]
@@ -215,7 +215,7 @@ def diagnose_components(final_state: EMState, names: Names) -> list[Diagnosis]:
     error, inflation = covariances.rounding_error, covariances.variances() * covariances.whitening.precision_diagonals()
     for k in (error > MIN_ROUNDING).nonzero()[0].tolist():
         cause = f"nearly singular covariance, so that rounding changes log densities by about {error[k]:.1g} nats"
-        closest = int(inflation[k].argmax())  # the feature that the other features determine most closely
+        closest = int(inflation[k].argmax())  # the feature that is determined most closely by the others
         result.append(Diagnosis(k, feature_name(closest, names), None, cause))
     return result
 
@@ -225,8 +225,8 @@ def diagnose_ridge(
 ) -> list[Diagnosis]:
     """Return records of components that collapse, or would collapse without the ridge; [] for models with a prior.
 
-    In such a component, the ridge makes up nearly all of the variance in some direction, or there are too few distinct
-    rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
+    In a component that collapses, the ridge makes up nearly all of the variance in some direction, or there are too few
+    distinct rows for a covariance matrix. `constant` lists the constant columns, which are reported separately.
     """
     objective, result = problem.objective, list[Diagnosis]()
     has_ridge, n_rows = bool(objective.ridge.any()), problem.data.raw_source.n_rows
@@ -240,7 +240,7 @@ def diagnose_ridge(
         return []
     counts = np.full(model.n_components, np.inf)
     if model.family.kind.second is Second.FULL and problem.data.sample.distinct_index is None:
-        counts = np.floor(model.weights * n_rows)  # not counted in the sample, which has fewer distinct rows
+        counts = np.floor(model.weights * n_rows)  # counting in the sample would find fewer
     elif model.family.kind.second is Second.FULL:
         counts = ridge.count_distinct_rows(problem, model)
     largest, fractions, directions = of_features.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)

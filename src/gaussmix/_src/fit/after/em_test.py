@@ -42,7 +42,7 @@ def em_test_statistic(values: Array) -> float:
 
 
 def _initial_parameters(x: Array) -> tuple[Array, Array, Array]:
-    """Return m initial values: weights (m,), means and variances (m, 2). Some initial values have equal means."""
+    """Return m initial values, some with two equal means: weights (m,), means and variances (m, 2)."""
     ordered, starts = np.sort(x), list[tuple[float, list[float], list[float]]]()
     for weight in INITIAL_SECOND_WEIGHTS:
         cut = max(1, round(weight * len(x)))

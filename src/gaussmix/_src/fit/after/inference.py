@@ -26,14 +26,14 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
 INFORMATION_KINDS = "hessian", "outer", "sandwich"
-MAX_EM_STEPS = 10_000  # maximum number of EM steps between attempts of Newton's method
+MAX_EM_STEPS = 10_000  # maximum number of EM steps between two attempts with Newton's method
 MAX_NEWTON_STEPS = 20
-# If the remaining gain of all rows, in nats, is smaller, no parameter would move by more than 1e-6 standard errors.
+# If the remaining gain of all rows is below this (nats), no parameter would move by more than 1e-6 standard errors.
 NEGLIGIBLE_GAIN = 1e-12
 MAX_GAIN_RATIO = 0.5  # a Newton step must leave less than this fraction of the remaining gain; otherwise EM continues
 MIN_COMPONENT_ROWS = 1.0  # a component with a smaller expected number of rows counts as empty
-MIN_CURVATURE = 1e-9  # smaller curvatures per unit of row weight count as 0; rows with known components have about 1
-# A parameter is undetermined if a larger fraction of its squared derivative lies in flat directions.
+MIN_CURVATURE = 1e-9  # smaller curvatures per unit of row weight count as 0; with known components they are about 1
+# A parameter is undetermined if more than this fraction of its squared derivative lies in flat directions.
 MAX_FLAT_FRACTION = 1e-4
 FINITE_DIFFERENCE_STEP = 1e-3  # step of numerical derivatives, in standard errors of the coordinates
 # A negative variance up to this size, relative to the inverse information, counts as 0 with rounding error.
@@ -98,7 +98,7 @@ class LocalMaximum:
         state, information = newton_end or (state, None)
         if information is None or is_frequency is not None:
             information = ascent.compute_information(state, is_frequency)
-        if is_frequency is False:  # w² was divided by the unit twice, but the total weight once
+        if is_frequency is False:  # squared weights were divided by the unit twice, but the total weight once
             information = replace(information, score_outer_product=information.score_outer_product * unit)
         assert before is not None, "EM made a step"
         return cls(state.model, state.trace.frozen_components, information, before, ascent.total_weight)
@@ -109,7 +109,7 @@ class LocalMaximum:
 
     @property
     def flat_directions(self) -> Array:
-        """Return the directions in which the objective doesn't fall, as orthonormal columns; no column at a maximum."""
+        """Return the directions in which the objective doesn't fall, as orthonormal columns (none at a maximum)."""
         return self._steep_and_flat_directions[1]
 
     @cached_property
@@ -130,7 +130,7 @@ class LocalMaximum:
         return float(values.min(initial=np.inf)) * self.total_weight
 
     def parameter_covariance(self, kind: str, objective: PosteriorObjective | object) -> Array:
-        """Compute the covariance (q, q) of the natural parameters: NaN for degenerate components, 0 if fixed."""
+        """Compute the covariance (q, q) of the parameters; NaN for degenerate components, 0 for fixed parameters."""
         result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
         lost = self.has_no_standard_error(objective)
         result[lost] = result[:, lost] = np.nan
@@ -153,7 +153,7 @@ class LocalMaximum:
         The covariance of the coordinates is I⁻¹ for "hessian", G⁻¹ for "outer" and I⁻¹ G I⁻¹ for "sandwich", where I is
         the information matrix and G is the outer product of the scores; White (1982), Econometrica 50, theorem 3.2;
         Boldea & Magnus (2009), JASA 104, section 3. The result is NaN for parameters that move along flat directions,
-        and for negative variances beyond rounding.
+        and for variances that are negative beyond rounding error.
         """
         matrix, outer, along = self.information.matrix, self.information.score_outer_product, jacobian
         if self.flat_directions.shape[1]:
@@ -185,7 +185,7 @@ class LocalMaximum:
         return np.asarray(result / self.total_weight)
 
     def draw_models(self, n_models: int, kind: str, rng: np.random.Generator) -> list[Model]:
-        """Draw models with coordinates normally distributed around the maximum, with the covariance of this kind."""
+        """Draw models with coordinates normally distributed around the maximum; `kind` names the covariance."""
         at, (steep, _) = self.information.coordinates, self._steep_and_flat_directions
         covariance = self.delta_method_covariance(steep.T, kind)
         with one_blas_thread():
@@ -206,7 +206,7 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False)
 class ObjectiveMaximiser:
-    """A maximiser of the objective of a problem, with EM and Newton's method."""
+    """A maximiser of a problem's objective, which uses EM and Newton's method."""
 
     problem: Problem
     total_weight: float
@@ -228,13 +228,13 @@ class ObjectiveMaximiser:
             state = state._replace(trace=replace(before, frozen_components=result))
 
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
-        """Return the components that are empty, or that only the ridge keeps from collapsing, with the reason."""
+        """Return the components that are empty, or that only the ridge keeps from collapsing, each with the reason."""
         lost, on_ridge = self._lost_and_collapsed_masks(StackedModels.from_models([model]))
         result = dict.fromkeys(np.flatnonzero(lost[0]).tolist(), FreezeReason.LOST)
         return result | dict.fromkeys(np.flatnonzero(on_ridge[0]).tolist(), FreezeReason.COLLAPSED)
 
     def degenerate_mask(self, mixtures: StackedModels) -> NDArray[np.bool_]:
-        """Return a mask (n, n_components) of components that are degenerate in the sense of `find_degenerate`."""
+        """Return a mask (n, n_components) of the components that `find_degenerate` would return."""
         lost, on_ridge = self._lost_and_collapsed_masks(mixtures)
         return lost | on_ridge
 
@@ -243,7 +243,7 @@ class ObjectiveMaximiser:
         return lost, self.ridge_fractions(mixtures).max(axis=2) > MAX_RIDGE_FRACTION
 
     def ridge_fractions(self, mixtures: StackedModels) -> Array:
-        """Compute the ridge's fraction of each variance given the other features: (n, n_components, n_features).
+        """Compute the fraction of each conditional variance that is due to the ridge, (n, n_components, n_features).
 
         The result is 0 if components share their covariance, because a single component can't collapse.
         """
@@ -260,7 +260,7 @@ class ObjectiveMaximiser:
         return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
-        """Run Newton's method, and return the maximum and the information there; None if it does not converge."""
+        """Run Newton's method, and return the maximum and the information matrix there; None without convergence."""
         information, before = self.compute_information(state), np.inf
         for _ in range(MAX_NEWTON_STEPS):
             newton = information.newton_step

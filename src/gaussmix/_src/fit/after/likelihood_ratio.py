@@ -48,7 +48,7 @@ def run_likelihood_ratio_test(
 ) -> LikelihoodRatioTest:
     """Test a mixture against a mixture with one more component, which EM fits after splitting each component in turn.
 
-    The larger mixtures of the drawn rows are fitted in the same way, because otherwise the test would not have its
+    Larger mixtures are fitted to the drawn rows by the same method, because otherwise the test would not have its
     nominal level.
 
     Parameters
@@ -131,7 +131,7 @@ def _all_degenerate_error(problem: Problem, models: list[Model], names: Sequence
 
 
 def _split_models(model: Model) -> list[Model]:
-    """Return the mixtures in which one component is split in two; each is split along up to 3 of its longest axes."""
+    """Return mixtures in which one component is split in two, along each of up to 3 of the component's longest axes."""
     values, axes = principal_axes(model.covariances.dense())
     return [
         split_component(model, k, TEST_SPLIT_DISTANCE * np.sqrt(values[k, axis]) * axes[k, :, axis])

@@ -23,8 +23,8 @@ RepeatedFits = dict[Candidate, list[Parameters | None]]  # parameters of each re
 def add_neighbours(candidates: Sequence[Candidate], *, has_labels: bool) -> list[Candidate]:
     """Return the candidates, and candidates with one component fewer or more, sorted by structure and size.
 
-    With labels, no neighbour has fewer components than the smallest candidate, because a label might name a component
-    that the neighbour lacks.
+    If rows have labels, no neighbour has fewer components than the smallest candidate, because a label might name a
+    component that the neighbour lacks.
     """
     min_components = min(candidate.n_components for candidate in candidates) if has_labels else 1
     around = (each._replace(n_components=each.n_components + more) for each in candidates for more in (-1, 0, 1))
@@ -57,7 +57,7 @@ def compute_stability(
 
 
 def find_peaks(candidates: Sequence[Candidate], values: Array) -> list[bool]:
-    """Return whether each candidate's value exceeds the values with one component fewer and with one more."""
+    """Return whether each candidate's value exceeds the values of its neighbours with one component fewer and more."""
     by_candidate: dict[Candidate, float] = dict(zip(candidates, values.tolist(), strict=True))
 
     def value_at(each: Candidate, more: int) -> float:
@@ -70,8 +70,8 @@ def fowlkes_mallows(table: Array, self_pairs: float) -> float:
     """Compute the Fowlkes–Mallows index √(T/P) √(T/Q) of a contingency table of labels.
 
     T counts the pairs of rows with equal labels in both fits, P in the first fit and Q in the second fit; Fowlkes &
-    Mallows (1983), JASA 78, section 2. Each pair counts with the product of its row weights. `self_pairs`, the weight
-    of pairs of a row with itself, is subtracted.
+    Mallows (1983), JASA 78, section 2. Each pair of rows counts with the product of the two row weights. `self_pairs`,
+    the weight of pairs of a row with itself, is subtracted.
     """
     both, first, second = (float((sums**2).sum() - self_pairs) for sums in (table, table.sum(axis=1), table.sum(0)))
     return math.sqrt(both / first) * math.sqrt(both / second) if min(both, first, second) > 0 else 0.0
@@ -101,7 +101,7 @@ class _ContingencyTables:
         """Yield, for each pair of candidates, the contingency tables of the compared pairs of repeats."""
         labels: dict[int, list[Any]] = {}
         for step in self.compared_pairs:
-            # The labels with K + 1 components are reused as the labels with K in the next step.
+            # The labels with K + 1 components are reused in the next step, in which K is larger by one.
             labels = {index: labels.get(index) or self._labels(leaf, index) for index in step}
             rows, columns = (labels[index] for index in step)
             n_rows, n_columns = (self._n_labels(index) for index in step)

@@ -25,7 +25,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.validation.parameters import check_posterior
 
 MIN_PAIRS = 2**27  # with fewer pairs of a row and a component, an exact fit takes only seconds
-# If the gap (nats per row) exceeds this by two standard errors, the number of candidate components is doubled.
+# If the gap to the log-likelihood (nats per row) exceeds this by two standard errors, the number of candidate
+# components is doubled.
 MAX_GAP = 2e-3
 # Limit on the doubling, because an outlier far from all components would require ever more candidate components.
 MAX_AUTO_CANDIDATES = 64
@@ -72,11 +73,11 @@ class TruncatedPosterior(FitOption):
         return [partial(self._run, problem, plan, index) for index, _ in enumerate(runs)]
 
     def _run(self, problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
-        """Yield the states of a run that doubles the number of candidate components as long as the gap is large."""
+        """Yield the states of a run that doubles the number of candidate components until the gap is small."""
         assert self._engine is not None
         goes_on = initial is not None or isinstance(plan.starts[start_index], ModelStart)
         engine = replace(self._engine, start_index=start_index, goes_on_below=problem.n_components + goes_on)
-        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # from a checkpoint
+        if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates)
         # A finished run stores no candidate components, so the gap can't be estimated again.
         if initial is not None and initial.outcome is not None:
@@ -85,7 +86,7 @@ class TruncatedPosterior(FitOption):
         while True:
             problem, source = replace(problem, engine=engine), problem.source
             vars(problem)["source"] = source  # keeps the candidate components of each row
-            gap = PosteriorGap(engine.n_candidates, nan, nan)  # not estimated yet
+            gap = PosteriorGap(engine.n_candidates, nan, nan)  # the gap is not estimated yet
             is_verbose = plan.report_progress is not report_nothing
             for state in _run_from_start(problem, plan, start_index, initial):
                 if state.outcome is not None:

@@ -28,7 +28,7 @@ class Priors(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
-        # Model selection checks structures itself.
+        # Model selection checks by itself which structures support the prior.
         families = [] if hasattr(estimator, "criterion") else [check_family(estimator)]
         self._terms = check_terms(estimator, families, max(check_counts("n_components", estimator.n_components)))
         if self._terms.is_empty:
@@ -64,7 +64,7 @@ class Priors(FitOption):
 def find_prior_only_components(problem: Problem, final_state: EMState) -> list[int]:
     """Return the components with an expected number of rows below one half, which only the prior determines."""
     objective = problem.objective
-    # Variational fits report such components themselves.
+    # Variational fits have their own report of components that only the prior determines.
     if type(objective) is not PosteriorObjective or objective.prior is None:
         return []
     total_weight = problem.data.raw_source.row_totals.total_weight

@@ -42,7 +42,7 @@ class DegenerateRemedy(FitOption):
 
 
 class AcceleratedRuns(FitOption):
-    """The fit option for acceleration, which truncated EM ignores: rejected steps would spoil candidate components."""
+    """The fit option for acceleration; truncated EM ignores it, as rejected steps would spoil candidate components."""
 
     def check_parameters(self) -> Sequence[str]:
         check_acceleration(self.estimator.acceleration)

@@ -59,7 +59,7 @@ class DaskTable:
 
     about: About  # description of the selected columns, called x0, x1 … in arrays; the number of rows is not used
     parts: Sequence[Any] = field(repr=False)  # delayed `Block` of each partition, whose `first_row` is not used
-    sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not know them
+    sizes: Sequence[int] | None  # numbers of rows of the partitions; None if Dask does not report them
     left_out: Sequence[str] = ()  # messages about columns that are left out because they are not numeric
 
     @classmethod
@@ -75,8 +75,8 @@ class DaskTable:
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return the results of a task for all rows as a lazy Dask array, whose chunks are the partitions.
 
-        Raises ImportError, as in a fit, if a worker lacks gaussmix: the task would kill this worker, and Dask would
-        then send the task to the next worker.
+        Raises ImportError if a worker lacks gaussmix. Otherwise the task would kill this worker, and Dask would then
+        send the task to the next worker.
         """
         client = _client()
         if client is not None:

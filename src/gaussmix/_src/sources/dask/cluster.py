@@ -81,7 +81,8 @@ class DaskWorkers:
                 raise ImportError(f"The worker {worker} has no gaussmix. Install gaussmix {ours} on all workers.")
             if isinstance(theirs, str) and theirs != ours:
                 raise ImportError(
-                    f"The worker {worker} has gaussmix {theirs}. Install {ours}, as here, on all workers."
+                    f"The worker {worker} has gaussmix {theirs}, but this process has {ours}. "
+                    f"Install {ours} on all workers."
                 )
             if theirs == ours:
                 self._checked.add(worker)
@@ -104,8 +105,8 @@ class DaskWorkers:
     def gathered(self, needed: Sequence[Any], submit: Callable[[], Sequence[Any]]) -> list[Any]:
         """Return the results of tasks that `submit` sends to workers, and submit the tasks again if workers die.
 
-        The tasks read the results of the futures `needed`. Dask recomputes such results if they are lost, but gives up
-        if workers die several times in the meantime; in this case the futures are retried here.
+        The tasks read the results of the futures `needed`. Dask recomputes lost results of futures, but gives up if
+        workers die several times in the meantime; in this case this function retries the futures.
 
         Raises
         ------
@@ -148,7 +149,7 @@ class DaskWorkers:
             lost = [future for future in needed if future.status == "error"]
 
     def limit_deaths(self, futures: Sequence[Any]) -> None:
-        """Make the scheduler give up tasks, and tasks on which these depend, after two workers have died running them.
+        """Make the scheduler give up tasks, or tasks that they depend on, after two workers have died running them.
 
         Then `gathered` retries the tasks one by one, so that a third death identifies the task that kills workers. By
         default, Dask would give up only after four deaths.
@@ -168,7 +169,7 @@ class DaskWorkers:
                     task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures - 1)
                     left += task.dependencies
 
-        with suppress(ValueError):  # the scheduler rejects functions
+        with suppress(ValueError):  # raised if the scheduler rejects functions
             self.client.run_on_scheduler(watch)
 
     def _retry(self, lost: Sequence[Any]) -> None:
@@ -189,7 +190,7 @@ class DaskWorkers:
         return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
 
     async def _got(self, futures: Sequence[Any]) -> Any:
-        """Return the results of futures; cancel the futures if the call is cancelled, or `gather` logs errors."""
+        """Return the results of futures; if the call is cancelled, cancel the futures, so that no errors are logged."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
             return await asyncio.shield(result)
@@ -222,7 +223,7 @@ class DaskWorkers:
 
 
 class DaskCluster(Remote):
-    """A source of rows in the memory of workers, in partitions of 2^m × 65,520 rows with neighbours on the same worker.
+    """A source of rows in workers' memory, in partitions of 2^m × 65,520 rows; a worker has neighbouring partitions.
 
     Tasks are short and independent, so the loss of a worker costs only its data and its current tasks. Dask recomputes
     lost rows from their source. Each result has a key, so that no result is counted twice.
@@ -240,7 +241,7 @@ class DaskCluster(Remote):
         self.n_rows = sum(sizes)
         cuts = remote.laid_out(sizes, self.n_features * self.dtype.itemsize, workers.n_threads())
         self._stored = _aligned(workers.client, parts, cuts)
-        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks in a partition
+        self._n_leaves = count_leaves(cuts[1].first_row if len(cuts) > 1 else self.n_rows)  # blocks per partition
         workers.limit_deaths(self._stored)
 
     @property
@@ -270,7 +271,7 @@ class DaskCluster(Remote):
         return [result[index] for index in range(len(self._stored))]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each worker adds up its sums; then a few workers add up totals."""
+        """Sum over all rows. Each worker adds up the sums of its partitions; then a few workers add up these totals."""
         map_all = partial(self._client.map, pure=False)
         merge = partial(map_all, merged, key="gaussmix-merge")
 

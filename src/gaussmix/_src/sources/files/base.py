@@ -1,4 +1,4 @@
-"""Read rows that do not fit into memory again in every pass, ahead of the work, into buffers that are reused."""
+"""Read rows that exceed the memory: in every pass, ahead of the work, into buffers that are reused."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ class _Ahead:
     def close(self) -> None:
         """Stop reading."""
         self._is_over = True
-        self._rooms.put(self._reader.room(0))  # wakes the thread
+        self._rooms.put(self._reader.room(0))  # wakes the reading thread
         if self._thread.is_alive():
             self._thread.join()
 

@@ -128,7 +128,7 @@ def cached(table: BatchReader, folder: Path) -> NpyReader:
         index = tempfile.mkdtemp(prefix="gaussmix-", dir=folder)
         try:
             write(table, Path(index) / path.name, "name a folder on a larger disk by cache=")
-            os.replace(Path(index) / path.name, path)  # makes the file appear complete or not at all
+            os.replace(Path(index) / path.name, path)  # so that no incomplete file is visible
         finally:
             _remove(index)
     return _copied(table, path)
@@ -149,7 +149,7 @@ class _Spool:
         self._path, self._at_end = path, weakref.finalize(self, _remove, path)
 
     def remove(self) -> None:
-        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores it in a finaliser."""
+        """Delete the folder now, so that Ctrl-C reaches the caller, whereas Python ignores Ctrl-C in a finaliser."""
         _remove(self._path)
         self._at_end.detach()
 
@@ -164,7 +164,7 @@ def write(table: BatchReader, path: Path, advice: str) -> None:
     """Write the numbers of a table to a .npy file in C order; `advice` is for the message about a full disk."""
     n_rows, columns = 0, table.read_columns
     step = batch_rows(len(columns))
-    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded
+    dtype = table.dtype if table.weights is None else np.dtype(np.float64)  # weights are never rounded to float32
     try:
         with open(path, "wb") as file:
             file.write(bytes(HEADER_BYTES))

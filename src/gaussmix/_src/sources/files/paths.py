@@ -32,7 +32,7 @@ def check_versions(name: str | None) -> None:
 
 
 def is_url(name: str) -> bool:
-    """Return whether a name is a URL of something that is not a local file."""
+    """Return whether a name is a URL, but not the URL of a local file."""
     return "://" in name and SCHEME.match(name) is not None and not name.startswith("file://")
 
 

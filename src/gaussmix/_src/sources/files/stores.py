@@ -37,11 +37,11 @@ _ABSENT = re.compile(r"\b404\b|NO_SUCH_|^NO SUCH |NOT_?FOUND", re.I)
 _UNREACHED = re.compile(
     r"(could not|cannot|failed to) (connect|resolve)|connection refused|getaddrinfo|name or service", re.I
 )
-_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # removed from messages before they are searched
+_QUOTED_NAMES = re.compile(r"'[^']*'|\S+://\S+")  # text that is not searched for these patterns
 
 
 class Store:
-    """A file store that PyArrow supports. Its methods may raise any exception of the store's library."""
+    """A file store that PyArrow supports. The methods may raise any exception of the store's library."""
 
     def __init__(self, system: Any) -> None:
         self._system = system
@@ -85,7 +85,7 @@ class _Fsspec(Store):
         result = self._system.cat_file(path, start=start, end=end) if start < end else b""
         if len(result) != end - start:
             raise OSError(EINVAL, "the server does not send parts of files; download the file first", path)
-        # The URL is left out, because a redirection may change it.
+        # The version does not depend on the URL, because a redirection may change the URL.
         version = repr(sorted((key, value) for key, value in about.items() if key != "url"))
         return version, about["size"], result
 
@@ -151,7 +151,7 @@ def patiently(url: str, call: Callable[[], T], *, is_first: bool = False) -> T:
                 began = inf
                 warn(f"{url}: the request failed and is repeated ({_reason(error)}).")
         time.sleep(wait or 0.0)
-    raise AssertionError("the last turn returns or raises")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSError | None:
@@ -240,7 +240,7 @@ def _store(scheme: str, base: str, query: str) -> tuple[Store, str, Callable[[st
     url = f"{scheme}://{base}"
     shown = without_secrets(url)
     if scheme in ("gs", "gcs") and "retry_limit_seconds" not in query:
-        query += ("&" if query else "?") + "retry_limit_seconds=5"  # the default is 15 minutes
+        query += ("&" if query else "?") + "retry_limit_seconds=5"  # by default, retries last 15 minutes
     address = quote(url, safe="/:@%+=&,;!$'()~") + query
     try:
         open_store = partial(FileSystem.from_uri, address)  # may make a request to find the region of a bucket

@@ -122,7 +122,7 @@ def _flat(table: pa.Table) -> pa.Table:
 def _schema_of(data: Any, name: str) -> tuple[pa.Schema, bool]:
     """Return the schema of the first partition with rows, and whether its columns have their own names.
 
-    A column that has only nulls gets its type from the next partition with values; for this all partitions are
+    A column that has only nulls gets its type from the next partition with values; in this case all partitions are
     examined.
     """
     parts = data.limit(1).to_arrow_refs() if _is_set(data) else data

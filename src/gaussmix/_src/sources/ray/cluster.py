@@ -76,7 +76,7 @@ class RayWorkers:
         """Return the results of calls that `submit` makes to actors, and repeat all calls if an actor dies.
 
         After `MAX_DEATHS` deaths the pass fails. Ray's own retries are not enough, because they end before Ray detects
-        that a node is gone. The errors are the same as in `results`.
+        that a node is gone. `passed` raises the same errors as `results`.
         """
         for _ in range(MAX_DEATHS - 1):
             try:
@@ -201,7 +201,7 @@ class RayCluster(Remote):
         return results
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each actor adds up its sums; then a few actors add up the totals."""
+        """Sum over all rows. Each actor adds up the sums of its partitions; then a few actors add up these totals."""
 
         def submit() -> Sequence[Any]:
             names = self._visits(work, arguments, partial(remote.split_by_component, n_parts=n_parts), n_parts)
@@ -302,9 +302,9 @@ def _cause(error: Exception) -> Any:
 def _joined(
     first_row: int, bounds: Sequence[tuple[int, int]], about: About, cut: Callable[..., Block], *parts: Any
 ) -> tuple[Block, str | None]:
-    """Return a new partition, and an error message for the first invalid value in it, if any."""
+    """Return a new partition, and an error message for its first invalid value, if any."""
     block = Block.concatenate([cut(part, first, end) for part, (first, end) in zip(parts, bounds, strict=True)])
-    # Each worker would otherwise copy the rows.
+    # Copy rows with gaps between their numbers here; otherwise every worker would copy them.
     rows = block.rows if block.rows.flags.forc else block.rows.copy(order="F")
     block = replace(block, first_row=first_row, rows=rows)
     return block, about.invalid_reason(block)

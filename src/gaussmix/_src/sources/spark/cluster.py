@@ -120,7 +120,7 @@ class SparkCluster(Remote):
         return [pickle.loads(result[index, 0]) for index in range(self._layout.n_targets)]
 
     def totals(self, n_parts: int, work: Callable[..., Tree[S]], *arguments: Any) -> list[S]:
-        """Sum over all rows, as in the base class. Each task adds up its sums; then a few tasks add up these totals."""
+        """Sum over all rows. Each task adds up the sums of its partitions; then a few tasks add up these totals."""
         result = self._results(n_parts, work, arguments, partial(self._merge, n_parts=n_parts))
         parts: list[list[bytes]] = [[] for _ in range(n_parts)]
         for (_, part), tree in result.items():
@@ -134,7 +134,7 @@ class SparkCluster(Remote):
         return Traffic(task, node, n_components, self._layout.n_tasks, n_leaves, max_nodes, largest, RESULT_SIZE_KEY)
 
     def _merge(self, results: Any, n_parts: int) -> Any:
-        """Merge a data frame of partial sums into few trees that this process receives, or into one tree per part."""
+        """Merge a data frame of partial sums into few trees that this process receives, or one per component group."""
         merge, n_together = partial(pieces.merge, digests=self._digests), self._layout.n_together
         trees = results.mapInArrow(merge, pieces.RESULTS) if n_together > 1 else results
         for max_trees in (MAX_TREES,) if n_parts == 1 else (MAX_TREES, 1):
@@ -145,7 +145,7 @@ class SparkCluster(Remote):
         return trees
 
     def _sent_together(self, frame: Any, column: str, n_together: int, n_parts: int = 1) -> Any:
-        """Repartition a data frame so that each task gets `n_together` consecutive partitions, and only one part."""
+        """Repartition a data frame so that each task gets one part of `n_together` consecutive partitions."""
         n_groups = -(-self._layout.n_targets // n_together)
         group = functions.shiftright(column, n_together.bit_length() - 1)
         group = group if n_parts == 1 else n_groups * functions.col("part") + group
@@ -154,7 +154,7 @@ class SparkCluster(Remote):
     def _results(
         self, n_parts: int, work: Callable[..., T], arguments: Sequence[Any], change: Callable[[Any], Any]
     ) -> dict[tuple[int, int], bytes]:
-        """Run work on all partitions, and return the results by partition and part; `change` may merge results."""
+        """Run work on all partitions, and return results by partition and component group; `change` may merge them."""
         results = partial(pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts)
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -162,8 +162,7 @@ class SparkCluster(Remote):
         names = set(product(range(self._layout.n_targets), range(n_parts)))
         if missing := names - result.keys():
             targets = {index for index, _ in missing}
-            # The trees of one part were merged with trees of other partitions, so all partitions must be computed
-            # again.
+            # If trees of several partitions were merged, all partitions must be computed again.
             if len(missing) < n_parts * len(targets):
                 result, targets = {}, {index for index, _ in names}
             make = partial(pieces.make_and_visit, results=results, digests=self._digests)
@@ -174,7 +173,7 @@ class SparkCluster(Remote):
         return result
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
-        """Return the results that are not missing, keyed by the indices of the partition and of the part."""
+        """Return the results that are not missing, keyed by the indices of the partition and the component group."""
         result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for target in result:
             self._check(target["number"], target["digest"])
@@ -209,7 +208,7 @@ class _Life:
 
 
 def _spread(session: Any) -> Any:
-    """Return a data frame of numbers with as many tasks as the cluster has cores, as far as Spark knows."""
+    """Return a data frame of numbers with as many tasks as Spark believes the cluster to have cores."""
     return session.range(2**16)
 
 
@@ -221,7 +220,7 @@ def _count_cores(session: Any) -> int:
 def _laid_out(table: pa.Table, about: About, n_cores: int, store: StateStore) -> tuple[Layout, str | None]:
     """Return the layout of pieces in the order of files or Spark partitions, and the first error message, if any."""
     files = table["file"].combine_chunks().dictionary_encode()
-    # The paths are sorted as in `gaussmix.open`.
+    # The paths are sorted in the same order as by `gaussmix.open`.
     paths = [PurePosixPath(unquote(file)) for file in files.dictionary.to_pylist()]
     ranks = np.argsort(sorted(range(len(paths)), key=paths.__getitem__))
     names = "row", "part", "number", "n_rows"

@@ -34,7 +34,7 @@ INCOMPLETE_DIGEST = -1  # stands for the digest of a partition that has lost row
 PIECES = "file string, row long, part int, number int, n_rows long, flaw string, content binary"
 PARTS = "target int, first_row long, content binary"
 STORED = "number int, path string, digest long, flaw string"
-RESULTS = "number int, part int, digest long, result binary"  # schema of results, with indices of partition and part
+RESULTS = "number int, part int, digest long, result binary"  # schema of results; part: index of component group
 _ARROW_TYPES = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "binary": pa.binary()}
 Batches = Iterator[pa.RecordBatch]
 
@@ -270,8 +270,8 @@ def take(index: int, nodes: list[Block], max_bytes: int) -> Iterator[bytes]:
 
 
 def merge(batches: Batches, digests: NDArray[np.int64]) -> Batches:
-    """Merge the sums of each part into the record of its first partition; other records get an empty result."""
-    # Maps each part to its first partition, and to the merged tree, or to pickled bytes if there is only one tree.
+    """Merge the sums of each component group into the record of the first partition; empty the other records."""
+    # Maps each component group to its first partition, and to a merged tree, or to the pickled bytes of a single tree.
     retained: dict[int, tuple[int, Any]] = {}
     n_present = Counter[int]()
     for batch in batches:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.sources.remote import States
 
-ALIGNMENT = 64  # bytes
+ALIGNMENT = 64  # alignment of arrays in files, in bytes
 MAX_STATE_BYTES = 2**28  # limit on states in a worker; states beyond it are computed again in every pass
 
 _states: dict[str, dict[int, States]] = {}  # states in this worker, by store and partition

@@ -41,7 +41,7 @@ FORMATS = {
 }
 DEFAULT_DIALECT = Dialect()  # everything is guessed from the first lines of a file
 _NO_TABLE = "is not a supported table: write it as CSV"
-_UNREADABLE = (  # extensions, first bytes, and the message
+_UNREADABLE = (  # extensions, first bytes and message of each format
     ((".gmm",), (), "is a model, not a table: name the rows to read"),
     ((".json", ".jsonl", ".ndjson"), (b'{"', b"[{"), "is JSON, which is unsupported: write it as CSV or Parquet first"),
     ((".npz",), (), "holds several arrays: save the one to read as .npy"),

@@ -35,7 +35,7 @@ STANDARD = "-"  # name of standard input and output
 INDEX_OF_FRAME = "it is the index of a data frame"
 # The names of index columns that data frames write; "" is the name in CSV.
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0|")
-_MIN_COUNTED_ROWS = 10  # minimum number of rows; in fewer rows, values may increase by one by chance
+_MIN_COUNTED_ROWS = 10  # minimum number of rows; a column with fewer rows may count from 1 by chance
 _INDEX_NAME = re.compile(r"(?:^|[\W_])(?:id|idx|index|key|nr|no|number|row)$", re.IGNORECASE)
 # First bytes of compressed files.
 _CODECS = {
@@ -219,7 +219,7 @@ class Table(ABC):
 
     def with_requests(self, requests: Requests) -> Self:
         """Return the table of a stored file, with requests that are in progress."""
-        twin: Any = copy(self)  # keeps cached properties
+        twin: Any = copy(self)  # the copy keeps cached properties
         vars(twin)["source"] = replace(twin.source, requests=requests)
         return twin
 
@@ -255,7 +255,7 @@ class Table(ABC):
         return counting if others else []
 
     def bad_cells(self, name: str) -> str | None:
-        """Return the cells that are not numbers, as the end of a sentence, if a text column has few; otherwise None."""
+        """Return, as the end of a sentence, the cells of a text column that are not numbers, if few; otherwise None."""
         return None
 
     def check_bad_cells(self, without: Collection[str] = ()) -> None:
@@ -347,7 +347,7 @@ def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return the numbers of a column, read-only; null becomes NaN. PyArrow's `to_numpy` would import pandas."""
+    """Return the numbers of a column, read-only; null becomes NaN. (PyArrow's `to_numpy` imports pandas.)"""
     if column.null_count:
         column = pc.fill_null(column, np.nan)
     if isinstance(column, pa.ChunkedArray):

@@ -119,7 +119,7 @@ class CsvTable(Table):
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
     def unlike(self, other: Table) -> str | None:
-        """Return a difference in the names only, because the types of text columns are guesses."""
+        """Return a difference between column names, but not types, because the types of text columns are guesses."""
         return self._other_names(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
@@ -412,7 +412,7 @@ def _has_row_names(n_names: int, lines: Sequence[str], delimiter: str, path: str
 
 
 def _guess_delimiter(lines: Sequence[str], marks: str) -> str | None:
-    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts, or None."""
+    """Return the mark that splits lines into equal numbers of fields, preferably numbers and plain texts; else None."""
     result: dict[str, tuple[float, float]] = {}
     for mark in marks:
         records = _records(lines, mark)
@@ -469,7 +469,7 @@ def _encoding(source: Input) -> tuple[str, list[str]]:
 
 
 def _is_text(start: bytes, encoding: str) -> bool:
-    """Return whether the beginning of a text has an encoding; its last character may be incomplete."""
+    """Return whether the beginning of a text is valid in an encoding; its last character may be incomplete."""
     try:
         codecs.getincrementaldecoder(encoding)().decode(start)
     except UnicodeDecodeError:
@@ -543,13 +543,13 @@ def _fields(lines: Sequence[str], delimiter: str, path: str) -> list[str]:
 
 
 def _grouped(thousands: str, decimal: str) -> re.Pattern[str]:
-    """Return a pattern of numbers with groups of three digits."""
+    """Return a regular expression that matches numbers whose digits are grouped in threes."""
     mark = f"[{_THOUSANDS[thousands]}]"
     return re.compile(rf"[+-]?[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]*)?")
 
 
 def _is_numeric(text: str, decimal: str, thousands: str | None = None) -> bool:
-    """Return whether text is a number in CSV. Python alone would also accept 1_000 and digits of other scripts."""
+    """Return whether text is a number in CSV. `float` also accepts 1_000 and digits of other scripts."""
     if thousands and _grouped(thousands, decimal).fullmatch(text.strip()):
         text = re.sub(f"[{_THOUSANDS[thousands]}]", "", text)
     if decimal != ".":

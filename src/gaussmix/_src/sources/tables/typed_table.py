@@ -21,7 +21,7 @@ from gaussmix._src.sources.files.npy import NpyFile
 from gaussmix._src.sources.tables import base
 from gaussmix._src.sources.tables.base import BadTable, Input, Table, batch_rows, reading
 
-SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing these takes longer than an EM step
+SLOW_CODECS = {"ZSTD", "GZIP", "BROTLI", "BZ2"}  # decompressing such data takes longer than an EM step
 MAX_UNBUFFERED_BYTES = 2**25  # largest number of bytes of a Parquet row group that is read without a buffer
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # column in which pandas stores the index of a data frame
 

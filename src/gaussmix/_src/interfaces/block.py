@@ -106,14 +106,14 @@ class Block:
         return host if host.row_weight is None else replace(host, row_weight=host.row_weight.astype(np.float64))
 
     def row_log_prior(self, n_columns: int) -> Array | None:
-        """Return the log prior of each row, (n_rows, n_columns), 0 in absent columns; None without one."""
+        """Return the log prior of each row, (n_rows, n_columns), or None if there is none. Missing columns are 0."""
         table = self.log_prior_table(n_columns)
         if table is None:
             return None
         return table[:-1] if self.prior_indices is None else table[np.asarray(self.prior_indices)]
 
     def log_prior_table(self, n_columns: int) -> Array | None:
-        """Return `log_prior` with zeros in absent columns, and in a last row, which index −1 selects."""
+        """Return `log_prior` with zeros in missing columns, and with a last row of zeros, which index −1 selects."""
         if self.log_prior is None:
             return None
         table = np.zeros((len(self.log_prior) + 1, n_columns))

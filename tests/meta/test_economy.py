@@ -14,14 +14,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 32428,
-    "cpp": 12310,
-    "tests": 31434,
-    "bench": 2464,
-    "tools": 604,
-    "files": 921,
-    "inner imports of tests": 365,
-    "monkeypatched names": 83,
+    "src": 33192,
+    "cpp": 12309,
+    "tests": 31771,
+    "bench": 2544,
+    "tools": 646,
+    "files": 940,
+    "inner imports of tests": 369,
+    "monkeypatched names": 88,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from
 

@@ -103,11 +103,10 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         ----------
         <rows>
         labels : known components of rows, which EM never changes; None if all are unknown. An array (n_samples,)
-            contains the index of each row's component (see `label_components`), or −1 or None if it is unknown, whereas
-            −1 from `predict` means noise. An array (n_samples, n_components) is True for each possible component, or
-            contains factors ≥ 0 that multiply the weights of the components in this row. With `noise`, you can add a
-            last column for noise. A string names the column of X that contains the labels and is not a feature; this
-            column must be numeric if X is not in memory.
+            contains indices of components (see `label_components`), or −1 or None if unknown; −1 from `predict` means
+            noise instead. An array (n_samples, n_components) is True for each possible component, or contains factors
+            ≥ 0 that multiply the weights for the row. With `noise`, you can add a last column for noise. A string names
+            a column of X that contains the labels and is not a feature; the column is numeric if X is not in memory.
         <error>
 
         Returns

@@ -31,7 +31,7 @@ y : ignored; the argument exists because scikit-learn's pipelines pass y to ever
 # Names of the shared passages, and their text as it appears in docstrings.
 _DOC_PARTS = {
     "letters": """\
-Their names are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is the same as "full", EEE as "tied",
+The names are EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV. VVV is the same as "full", EEE as "tied",
 VVI as "diag", and VII as "spherical".""",
     "all": """\
 "all" is "diag", "EEI", "full", "EEV", "EII", "EVE", "EVI", "EVV", "spherical", "tied", "VEE", "VEI", "VEV",

@@ -54,39 +54,42 @@ class GaussianMixture(LikelihoodEstimator):
 
         <letters>
 
-        A structure with options is passed as an object. `FactorAnalyzer(n_factors)`, or "factor_analyzer", is for many
-        features: Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features · n_factors loadings Λ_k per component instead of a full matrix.
-        As an alternative to `reg_covar`, ``Full(max_condition=100)`` bounds the ratio of the eigenvalues of a
-        covariance; the structures `Tied`, `Diag`, `Spherical`, `EEI` and `EII` have the option `max_condition`, too.
+        A structure with options is passed as an object; `Family` is the base class of these objects. For many features,
+        use `FactorAnalyzer(n_factors)`, or "factor_analyzer" for one factor: Σ_k = Λ_k Λ_kᵀ + Ψ_k has n_features ·
+        n_factors loadings Λ_k and a diagonal Ψ_k. As an alternative to `reg_covar`, ``Full(max_condition=100)`` bounds
+        the ratio of the largest to the smallest eigenvalue among the covariances of all components. `Tied`, `Diag`,
+        `Spherical`, `EEI` and `EII` have the option `max_condition`, too.
     trim : float, default 0
-        Fraction of the total row weight, below 1/2, that is left out of the fit, so that outliers cannot affect it.
-        Each EM step leaves out the rows of lowest density and raises the mean log-likelihood of the other rows.
-        `cutoff_` separates outliers from other rows, and `fit_predict` labels outliers −1. EM is initialised by the
-        best of 21 short fits with equal diagonal covariances.
+        Fraction of the total row weight, below 1/2, that is left out of the fit; choose at least the expected fraction
+        of outliers. Each EM step leaves out the rows of lowest density. `cutoff_` separates outliers from other rows,
+        and `fit_predict` labels outliers −1. If `init_params` is a name, each of the `n_init` runs starts from the best
+        of 21 short fits with equal diagonal covariances: one initialised by this method, and 20 by random rows. If you
+        pass `means_init`, or an array or a function as `init_params`, `fit` starts from these without short fits.
     tol : float or "auto", default 1e-3
         EM ends when a step changes the mean log-likelihood by less than `tol`, in nats (natural logarithms) per unit of
         sample weight. If EM converges slowly, EM may stop far from the maximum. With "auto", EM continues until further
         steps would gain less than 1e-4 nats, as estimated by `check_maximum`. If you set "auto", also raise `max_iter`,
         because 100 steps are often too few. "auto" raises ValueError if `check_maximum` does not support the mixture.
     check_maximum : bool or "auto", default "auto"
-        Whether `fit` checks if it reached a maximum, and how much the likelihood could still rise; see `outcome_`. The
-        check takes three passes over the rows, or four passes per parameter with missing values, `X_error` or factor
-        analysers. "auto" makes the check only if the check takes three passes, and at most a tenth of the time of the
-        fit. User-defined structures and mixtures of more than 4,000 parameters cannot be checked. Rows that `trim`
-        leaves out are ignored, and variances at a bound count as fixed. With ``tol="auto"``, the check is always made.
+        Whether `fit` checks if it ended near a local maximum, without changing the mixture; `outcome_` has the result.
+        The check takes three passes over the rows, or four per parameter with missing values, `X_error` or factor
+        analysers. "auto" checks only if three passes suffice and take at most a tenth of the time of the fit. If `fit`
+        cannot check, as for user-defined structures and for more than 4,000 parameters, `is_maximum` is None and, with
+        True, `reason` explains why. Variances at a `max_condition` bound count as fixed. ``tol="auto"`` always checks.
     reg_covar : "auto" or float, default "auto"
         Value added to every variance, in data units², which keeps covariances positive definite. "auto" uses 1e-6 of a
-        robust variance of each feature, so that the units of the data do not matter. If eigenvalues
-        are bounded or covariances have a prior, "auto" is 0. If "auto" lowers the likelihood although each component
-        has at least 5 (n_features + 1) distinct rows, EM continues without the added value.
+        robust variance of each feature, or 0 with `max_condition` or a prior of covariances. When EM has converged,
+        `fit` estimates how much the value of "auto" lowers the mean log-likelihood. If this is more than 1e-5 nats, and
+        each component has at least 5 (n_features + 1) distinct rows, EM continues without the value. This result
+        replaces the first result only if its likelihood is higher.
     max_iter : int, default 100
         Largest number of EM steps; 0 returns the initial mixture. With more than 262,080 rows, EM first runs on a
         sample of the rows, and `max_iter` limits the steps on the sample and the steps on all rows separately.
     max_time : float or None, default None
-        Time limit in seconds. When the limit is reached, `fit` stops after the current step, keeps the best result so
-        far and issues a ConvergenceWarning, which also mentions skipped initialisations. The first step of the first
-        initialisation is always completed; on a cluster, later steps are interrupted. If the cluster has no worker when
-        the limit is reached, `fit` raises TimeoutError.
+        Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
+        far and issues a ConvergenceWarning, which also mentions skipped initialisations. If the rows are on a cluster
+        of computers (Dask, Spark or Ray), the step is interrupted instead, unless it is the first step of a run. If the
+        cluster has no worker process when the limit is reached, `fit` raises TimeoutError.
     acceleration : {"auto"} or None, default None
         "auto" needs far fewer steps if EM converges slowly. If many more steps seem necessary after the first 20, a
         quasi-Newton method proposes parameters, and EM continues from a proposal only if the likelihood is higher. A
@@ -100,10 +103,11 @@ class GaussianMixture(LikelihoodEstimator):
         rises. "kmeans", "k-means++", "random" and "random_from_data" are scikit-learn's methods. "hierarchical" is Ward
         clustering of at most 2,000 rows, and "tree" is a fast k-means for thousands of components. "auto" is "search"
         for several components, "tree" if `posterior` limits the candidate components, and "kmeans" if you pass initial
-        parameters or labels of all rows, or if `max_iter` is below 20. "auto", "search" and "tree" scale each column by
-        its spread, if the structure allows it. If you pass a list of names, the best run is kept. Instead of names, you
-        can pass labels (n_samples,), responsibilities (n_samples, n_components), or a function ``(X, n_components,
-        rng)`` that returns labels or responsibilities.
+        parameters or, to `fit`, `labels` of all rows, or if `max_iter` is below 20. "auto", "search" and "tree" scale
+        columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV, isotropic Ψ_k and `max_condition`.
+        From a list of names, the best run is kept. Instead of names, you can pass an initial component of each row
+        (n_samples,), which EM may change, responsibilities (n_samples, n_components), or a function ``(X, n_components,
+        rng)`` that returns one of these from `rng`, a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
         Initial weights (n_components,) and means (n_components, n_features). If you pass `means_init`, and
         `init_params` is a name, the other initial parameters are computed from the rows nearest to each mean.
@@ -112,8 +116,9 @@ class GaussianMixture(LikelihoodEstimator):
         `covariances_init`.
     noise : bool, float or Noise, default False
         Whether the mixture has a noise component for rows that belong to no other component: a uniform density 1 / V.
-        `predict` labels rows −1 if noise is their most probable component. A number between 0 and 1 is the initial
-        weight of the noise component; True means 0.1. With a `Noise` object, you can also set the volume V or a box.
+        V is the smaller volume of two boxes around all rows, along the features and along the principal axes. `predict`
+        labels rows −1 if noise is their most probable component. A number above 0 and below 1 is the initial weight of
+        noise; True means 0.1. ``Noise(0.2, volume=V)`` sets weight and V; a box [minima, maxima] can replace V.
     label_components : dict, default None
         The components that each label in the argument `labels` of `fit` allows, as a dictionary from labels to lists of
         components; labels may be text. With None, each label in `labels` is the index of a component.
@@ -125,8 +130,9 @@ class GaussianMixture(LikelihoodEstimator):
         this way. `partial_fit` supports only "freeze".
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
-        is the reliability of a row relative to other rows. Precisions are scaled to a mean of 1 over the rows of
-        positive weight, so that their sum is the number of these rows, which BIC and the automatic `reg_covar` use.
+        is the reliability of a row relative to other rows, and does not refer to `precisions_`. These weights are
+        scaled so that their sum is the number of rows of positive weight. The two settings differ in BIC, AIC, standard
+        errors and the effect of a prior. Without a prior, fitted mixtures are equal up to the automatic `reg_covar`.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`.
     posterior : {"auto", "exact"} or int, default "auto"
@@ -137,18 +143,23 @@ class GaussianMixture(LikelihoodEstimator):
         few rows. In all other cases, "auto" begins with 8 candidate components, and doubles this number, up to 64,
         while the gap is above 0.002 nats per row. If components share a covariance, fits are always exact.
     warm_start : bool, default False
-        Whether `fit` starts from the previous fit, if it has the same size and structure, instead of `init_params`.
+        Whether `fit` starts from the previous fit; `n_init`, `init_params` and parameters such as `means_init` are then
+        ignored. The previous fit must have the same numbers of components and features and the same covariance
+        structure, and both fits or neither must have `noise`. Otherwise, `fit` silently ignores the previous fit.
     prior : {"default"}, NormalInverseWishart, Dirichlet or None, default None
         Prior of the parameters. With a prior, `fit` maximises the posterior density (MAP) instead of the likelihood.
         "default" is the prior of Fraley & Raftery (2007) for means and covariances, which mclust also uses. The default
         prior has the weight of a few rows and keeps components from collapsing. `Dirichlet` is a prior of the weights
         only, and `NormalInverseWishart` is a prior of means, covariances and, optionally, weights.
     restrictions : Restrictions or None, default None
-        Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights.
+        Constraints on the parameters: equal weights, a smallest weight, or fixed means, covariances and weights of
+        some components. The fixed values are taken from `means_init`, `covariances_init` (or `precisions_init`) and
+        `weights_init`: ``means_init=[[0], [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
         How fast `partial_fit` forgets earlier rows; set this parameter if the distribution of the rows drifts. A number
-        is a half-life of at least 5,040 rows: the weight of a row has at least halved when this number of later rows
-        has arrived. With None, earlier rows lose weight only slowly, as described in `ForgettingRate`.
+        is a half-life in rows, at least 5,040 (one online step): after this number of later rows, the weight of a row
+        is at most half. With None, step t gives its rows the weight (t + 1)^−0.7 and all earlier rows the rest, so that
+        early rows slowly lose weight. With ``ForgettingRate(decay=1)``, all rows keep equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows. Each function receives a record with `start` (index
@@ -164,9 +175,9 @@ class GaussianMixture(LikelihoodEstimator):
         Number of threads; None uses all processors, or OMP_NUM_THREADS if set. The result does not depend on `n_jobs`.
     checkpoint : path or None, default None
         File to which `fit` saves its progress every 5 seconds and at the end of each run. If a fit was killed, call
-        `fit` again with the same data and settings to continue. The result is the same as without the interruption,
-        except that last digits may differ if EM steps sort rows by component. `fit` removes the file at its end.
-        `partial_fit` does not use checkpoints.
+        `fit` again with the same data and settings to continue; `random_state` may be None. The result is the same as
+        without the interruption, except that last digits may differ, because EM may then sum the rows in another order.
+        `fit` removes the file at its end. `partial_fit` does not use checkpoints.
 
     Attributes
     ----------
@@ -183,26 +194,28 @@ class GaussianMixture(LikelihoodEstimator):
         Weight of the noise component; 0 without `noise`. `weights_` sum to 1 − `noise_weight_`.
     mixture_ : Mixture
         The fitted mixture distribution, in float64. If you set `mixture_`, the estimator behaves as if `fit` had
-        returned this mixture. You can also set or change `weights_`, `means_` and one of the arrays of covariances or
-        precisions. The estimator builds a new mixture from all arrays when you next use it; until then, arrays that you
-        did not change keep their old values.
+        returned this mixture. You can also set `weights_`, `means_` and one of the arrays of covariances or precisions,
+        or change them in place. The next call of a method such as `predict`, or reading `mixture_`, builds the new
+        mixture and updates the other arrays. ValueError is raised if two changed arrays imply different covariances.
     converged_ : bool, whether the best run converged
     outcome_ : record
         How the fit ended, with these attributes:
 
         - `reason`: why the fit ended, in one sentence.
-        - `is_maximum`: True near a maximum; False at a saddle point, on a ridge of the likelihood or far from a
-          maximum; None if this was not checked (see `check_maximum`).
+        - `is_maximum`: True if one step of Newton's method leads from the fit to a local maximum, which need not be the
+          highest. False at a saddle point, far from a maximum, or if the likelihood is almost flat in a direction.
+          None if this was not checked (see `check_maximum`).
         - `remaining_gain`: near a maximum, how much all further steps together would add to `lower_bound_`, in nats per
           row.
         - `label_change_fraction`: near a maximum, the fraction of labels that further steps may change.
         - `rate`: the convergence rate of EM, which is the ratio of successive gains.
-        - `n_starts`: the number of runs. `n_starts_at_best`: how many runs reached the likelihood of the best
-          run, up to `tol` and the remaining gain of each run.
+        - `n_starts`: the number of runs. `n_starts_at_best`: how many runs, including the best, ended within `tol` plus
+          a margin of the best log-likelihood. The margin is the estimated gain of all further steps, for the best run
+          or the other run, whichever is larger.
         - `collapsed`: components that were frozen because they collapsed. The likelihood of a fit with collapsed
           components cannot be compared with other likelihoods. A warm start leaves collapsed components frozen.
-        - `on_ridge`: components that only `reg_covar` keeps from collapsing. `is_ridge_dropped`: whether the fit ended
-          without the automatic `reg_covar`.
+        - `on_ridge`: components that only `reg_covar`, also called the ridge, keeps from collapsing.
+          `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
         - `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`. Events are
           collapsed and empty components, nearly singular covariances, and constant columns.
         - `traces`: for each run that ended with a finite likelihood, the values of `lower_bound_` at each step.
@@ -216,8 +229,9 @@ class GaussianMixture(LikelihoodEstimator):
         the search ends close to a maximum. With more than 262,080 rows, EM first runs on a sample of about 65,520 rows
         if `init_params` is a name; steps on the sample are not counted.
     lower_bound_, lower_bounds_ : float and list of float
-        Mean log-likelihood (nats) at the last step and at each step of the best run. Rows
-        that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
+        Mean log-likelihood (nats) before the last step and before each step of the best run. `lower_bounds_` has
+        `n_iter_` values. `lower_bound_` is usually slightly below ``score(X)``, which is evaluated after the last step.
+        Rows that `trim` leaves out are not included. With `prior`, the values include the log prior density, up to a
         constant and divided by the total row weight.
     n_parameters_ : int
         Number of free parameters, as `bic` and `aic` count them. Fixed parameters and equal weights do not count.

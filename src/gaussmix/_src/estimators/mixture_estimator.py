@@ -94,16 +94,19 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
     ) -> Self:
-        """Fit the mixture; `GaussianMixtureIC` fits every candidate mixture and keeps the best.
+        """Fit the mixture.
+
+        `GaussianMixtureIC` fits each candidate mixture, which is a combination of a number of components and a
+        covariance structure, and keeps the best.
 
         Parameters
         ----------
         <rows>
-        labels : known components of rows, or None if all are unknown. An array (n_samples,) contains the index of each
-            row's component, or −1 or None if the component is unknown (see `label_components`). An array (n_samples,
-            n_components) is True for each possible component, or contains prior responsibilities ≥ 0, whose scale
-            within a row does not matter. A string names the column of X that contains the labels and is not a feature;
-            this column must be numeric if X is not in memory.
+        labels : known components of rows, which EM never changes; None if all are unknown. An array (n_samples,)
+            contains indices of components (see `label_components`), or −1 or None if unknown; −1 from `predict` means
+            noise instead. An array (n_samples, n_components) is True for each possible component, or contains factors
+            ≥ 0 that multiply the weights for the row. With `noise`, you can add a last column for noise. A string names
+            a column of X that contains the labels and is not a feature; the column is numeric if X is not in memory.
         <error>
 
         Returns
@@ -113,8 +116,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         Raises
         ------
         ValueError : if a parameter or the data is invalid, no initialisation has positive definite covariances, the
-            prior is not positive definite, no candidate mixture could be fitted, or `checkpoint` belongs to a different
-            fit.
+            prior is not positive definite, `GaussianMixtureIC` could fit no candidate mixture, or `checkpoint` belongs
+            to a different fit.
         TypeError : if a parameter or the data has the wrong type.
         OSError : if the file `checkpoint` can't be read, or its folder does not exist.
 
@@ -124,9 +127,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             skipped.
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
             and was frozen, or if X has fewer distinct rows than components.
-        SearchWarning : if candidate mixtures failed, which may have changed the choice, or were skipped because
-            `max_time` was reached. The message of the warning gives the reasons, the columns that caused them, and
-            advice. SearchWarning is a subclass of RuntimeWarning.
+        SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, which may have changed the choice, or were
+            skipped because `max_time` was reached. The message of the warning gives the reasons, the columns that
+            caused them, and advice. SearchWarning is a subclass of RuntimeWarning.
         RuntimeWarning : if a covariance is so nearly singular that rounding changes log densities by more than 1e-6, or
             if X has a constant column, whose variance would be only the automatic `reg_covar`. A RuntimeWarning is also
             issued if X has one feature, so that the structure is mclust's "E" or "V", or if mixtures are compared by a

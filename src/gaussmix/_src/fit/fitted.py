@@ -69,8 +69,8 @@ class Ending:
     Parameters
     ----------
     reason : why the fit ended, as one sentence.
-    is_maximum : True if the fit is at a maximum, or so near that one step of Newton's method reaches it. False at a
-        saddle point, on a ridge or far from a maximum. None if unknown; see `check_maximum`.
+    is_maximum : True if one step of Newton's method leads from the fit to a local maximum. False at a saddle point, far
+        from a maximum, or if the likelihood is almost flat in a direction. None if unknown; see `check_maximum`.
     remaining_gain : estimate, by Newton's decrement, of how much all further steps would raise `lower_bound_`, in nats
         per row; None unless `is_maximum` is True.
     label_change_fraction : fraction of the row weight whose label may still change; None unless `is_maximum` is True.

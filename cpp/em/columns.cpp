@@ -154,13 +154,14 @@ private:
             std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
         std::optional<State> result = judge(after);
-        // a component has just lost its rows, so this component is left out
+        // if a component has just lost its rows, the bound may be higher without this component
         if (!result) result = judge(without_smallest(after));
         if (result && result->bound >= state.bound) state = std::move(*result);
         return result.has_value();
     }
 
-    // Counts empty components; a new empty component ends EM, because a deletion may then raise the bound.
+    // Counts empty components. If a component becomes empty, EM stops, because deleting the component may raise the
+    // bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });

@@ -34,8 +34,8 @@ MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
 # ratio is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
-# If a feature's variance is a smaller fraction of the largest variance, the feature may be constant except for rounding
-# errors.
+# If a feature's variance is less than this fraction of the largest variance, the feature may be constant except for
+# rounding errors.
 MIN_RELATIVE_VARIANCE = 1e-9
 
 

@@ -154,7 +154,7 @@ private:
             std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
         std::optional<State> result = judge(after);
-        // if a component has just lost its rows, the bound may be higher without this component
+        // a component has just lost its rows, so this component is left out
         if (!result) result = judge(without_smallest(after));
         if (result && result->bound >= state.bound) state = std::move(*result);
         return result.has_value();

@@ -258,7 +258,7 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
             f"The estimates differ from this mixture by up to {furthest:.2g} standard errors: they belong to another "
-            "fit, or this fit ended far from its maximum. Call estimates.tidy() for their table, or fit with a lower tol."
+            "fit, or this fit ended far from its maximum. Use estimates.tidy() for a table, or fit with a lower tol."
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()

@@ -249,7 +249,7 @@ struct IncompleteKernels {
     // Writes log p(x, k) of rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;
-    // Writes the conditional means and covariances of the complete rows without errors, given the observed values.
+    // Writes the conditional means and covariances of the latent rows (see incomplete.hpp), given the observed values.
     void (*denoise)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                     double* means, double* covariances) noexcept;
 };

@@ -98,7 +98,7 @@ public:
 
 private:
     // Calls use(k, responsibility) for each component k whose responsibility is not zero, after the posterior of the
-    // complete rows without errors has been computed for this component. Returns false if `poll` was cancelled.
+    // latent rows (see incomplete.hpp) under this component has been computed. Returns false if `poll` was cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -242,8 +242,8 @@ private:
         return out[index(i, i) * kLanes];
     }
 
-    // Computes the conditional means of the complete rows without errors, relative to the mean of component k, and the
-    // quantities that `covariance` reads.
+    // Computes the conditional means of the latent rows relative to the mean of component k, and the quantities that
+    // `covariance` reads.
     template <int D>
     void find_posterior(Index k) {
         const Index d = features<D>();
@@ -269,7 +269,7 @@ private:
         }
     }
 
-    // Returns element (i, j) of the conditional covariance of each complete row without errors.
+    // Returns element (i, j) of the conditional covariance of each latent row.
     template <int D>
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();

@@ -14,9 +14,9 @@ struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };
 
-// Sums moments of the true rows, i.e. rows without missing values and errors. The moments are computed from the
-// conditional means and covariances of the true rows, given the observed values. Several passes over the same rows may
-// use the same `patterns`, which the first pass fills. Returns false if interrupted.
+// Sums moments of the latent rows, which are all rows as they would be without missing values and errors. The moments
+// are computed from the conditional means and covariances of the latent rows, given the observed values. Several passes
+// over the same rows may use the same `patterns`, which the first pass fills. Returns false if interrupted.
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 
@@ -25,8 +25,8 @@ bool step_incomplete(const KernelTable& kernels, IncompleteView task, const Para
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                          const Execution& execution, double* out);
 
-// Writes the conditional means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true rows,
-// given the observed values. Returns false if interrupted.
+// Writes the conditional means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the latent
+// rows, given the observed values. Returns false if interrupted.
 bool denoise(const KernelTable& kernels, const IncompleteView& task, const ParametersView& parameters,
              const Execution& execution, double* means, double* covariances);
 

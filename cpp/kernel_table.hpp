@@ -50,7 +50,7 @@ constexpr RowsView plain_rows(const double* rows, Index n_rows, Index n_features
     return {rows, false, n_rows, n_features, n_features, 1, nullptr, nullptr};
 }
 
-struct RowWeightView {  // weights of rows; with null data every weight is 1
+struct RowWeightView {  // weights of rows; every weight is 1 if `data` is null
     const double* data;
     Index stride;
 };
@@ -249,7 +249,7 @@ struct IncompleteKernels {
     // Writes log p(x, k) of rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;
-    // Writes the conditional means and covariances of the true rows, given the observed values.
+    // Writes the conditional means and covariances of the latent rows (see incomplete.hpp), given the observed values.
     void (*denoise)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                     double* means, double* covariances) noexcept;
 };

@@ -160,7 +160,8 @@ private:
         return result.has_value();
     }
 
-    // Counts empty components; a new empty component ends EM, because a deletion may then raise the bound.
+    // Counts empty components. If a component becomes empty, EM stops, because deleting the component may raise the
+    // bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });

@@ -122,7 +122,7 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     }
 }
 
-// Adds columns of length 1 that are orthogonal to all other columns. Each new column is made from the coordinate axis
+// Adds unit vectors as columns, each orthogonal to all other columns. Each new column is made from the coordinate axis
 // that is furthest from the existing columns. `rest` must have room for d numbers.
 inline void complete(const Columns& g, Index rank, double* rest, Poll& poll) {
     for (Index i = 0; i < g.d; ++i) {

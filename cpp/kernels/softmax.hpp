@@ -3,9 +3,9 @@
 // is the responsibility times the row's weight.
 //
 // In each row, responsibilities of at most 2^-60 times the largest responsibility of the row are set to zero. The
-// normaliser sums the remaining terms in the order of the components. Because the comparison uses l - max, the largest
-// responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the moments.
-// Otherwise, these numbers would take 40 % of the M-step's time at d = 32.
+// normaliser sums all other terms of the row in the order of the components. Because the comparison uses l - max, the
+// largest responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the
+// moments. Otherwise, these numbers would take 40 % of the M-step's time at d = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"

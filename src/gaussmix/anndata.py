@@ -107,8 +107,8 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
     elif use_rep in adata.layers:
         rows, name = adata.layers[use_rep], f"adata.layers[{use_rep!r}]"
     else:
-        known = ", ".join(map(repr, (*adata.obsm, *adata.layers))) or "no keys"
-        raise KeyError(f"use_rep={use_rep!r} is not a key of obsm or layers, which have {known}.")
+        known = ", ".join(map(repr, (*adata.obsm, *adata.layers))) or "none"
+        raise KeyError(f"use_rep={use_rep!r} is not a key of obsm or layers. Known keys: {known}.")
     if rows is None:
         raise ValueError(f"{name} is empty. Set use_rep to a key of adata.obsm.")
     if hasattr(type(rows), "format"):  # Only sparse arrays, in memory or on disk, have `format`.

@@ -125,7 +125,7 @@ def test_rows_are_named(adata):
         cluster(adata, 3, use_rep="X_pca", criterion="stability")
     with pytest.raises(TypeError, match=r"adata.X is sparse, .* scanpy.pp.pca\(adata\), and set use_rep='X_pca'"):
         cluster(adata, 2)
-    with pytest.raises(KeyError, match="use_rep='X_umap' is not a key of obsm or layers, which have 'X_pca'"):
+    with pytest.raises(KeyError, match=r"use_rep='X_umap' is not a key of obsm or layers\. Known keys: 'X_pca'"):
         cluster(adata, 2, use_rep="X_umap")
     with pytest.raises(ValueError, match=r"adata.X is empty\. Set use_rep to a key"):
         cluster(anndata.AnnData(obsm={"X_pca": np.eye(9)}), 2)

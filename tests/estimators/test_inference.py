@@ -407,7 +407,7 @@ def test_errors_stand_only_beside_the_fit_that_they_are_of():
     frame = gm.tidy(gm.inference(X))
     assert (frame["weight_conf_low"] < frame["weight"]).all()
     assert (frame["weight"] < frame["weight_conf_high"]).all()
-    with pytest.raises(ValueError, match="the estimates are of another fit"):
+    with pytest.raises(ValueError, match="they belong to another fit"):
         gm.tidy(fitted(X + 1.0).inference(X + 1.0))
     for wrong in (True, 0.05, frame):
         with pytest.raises(TypeError, match="estimates must be"):

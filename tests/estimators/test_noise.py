@@ -181,7 +181,7 @@ def test_what_is_of_components_alone_refuses_noise(rows):
 BAD = {
     "share": ({"noise": 1.5}, ValueError, "noise must be True, False, a weight between 0 and 1, or a Noise object"),
     "list": ({"noise": [0.1]}, TypeError, "noise must be True, False, a weight"),
-    "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "is a box of 1 features, but X has 2"),
+    "other box": ({"noise": Noise(volume=[[0.0], [1.0]])}, ValueError, "component has 1 features, but X has 2"),
     "small box": ({"noise": Noise(volume=[[-1, -99], [1, 99]])}, ValueError, r"in column 0 \(counted from 0\), but X"),
     "fixed weights": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [0.5, 0.5]},

@@ -46,7 +46,7 @@ BAD = {
     "fixed weights leave too little": (
         {"restrictions": Restrictions(min_weight=0.3, fixed_weights=[0]), "weights_init": [0.8, 0.2]},
         ValueError,
-        "The weights in fixed_weights leave 0.2 for 1 components, less than min_weight=0.3 for each.",
+        "fixed_weights leaves a weight of 0.2 for all other components, but min_weight=0.3 requires at least 0.3.",
     ),
     "fixed weights leave nothing": (
         {"restrictions": Restrictions(fixed_weights=[0]), "weights_init": [1.0, 0.0]},

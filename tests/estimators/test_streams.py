@@ -334,7 +334,7 @@ def test_a_stream_that_contradicts_its_mixture_is_not_loaded(what, rng, tmp_path
         del attributes["n_samples_seen_"]
     estimator = replace(details.estimator, attributes=attributes)
     model_file.write(tmp_path / "stream.gmm", stream.mixture_._model, replace(details, estimator=estimator))
-    with pytest.raises(InvalidModelFileError, match="its '_stream_table' does not match its mixture"):
+    with pytest.raises(InvalidModelFileError, match="the file's '_stream_table' does not match the file's mixture"):
         GaussianMixture.load(tmp_path / "stream.gmm")
 
 

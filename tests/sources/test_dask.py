@@ -595,7 +595,7 @@ def test_max_time_ends_a_wait_for_workers(empty):
     gm = mixture(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
-        pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time is over\. Start workers"),
+        pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time has passed\. Start workers"),
     ):
         gm.fit(da.zeros((50, 2)))
     assert not hasattr(gm, "mixture_")

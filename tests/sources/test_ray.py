@@ -383,7 +383,7 @@ def test_max_time_ends_a_wait_for_workers(busy, whole):
     gm = mixture(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
-        pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time is over\. Add nodes"),
+        pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time has passed\. Add nodes"),
     ):
         gm.fit([ray.put(whole[:100, :-1])])
     assert not hasattr(gm, "mixture_")

@@ -595,7 +595,7 @@ def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(jobs, "_has_executors", lambda context: False)
-    with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time is over"):
+    with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time has"):
         mixture(max_time=0.001).fit(source)
     assert comes_true(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
 

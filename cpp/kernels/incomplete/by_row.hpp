@@ -98,7 +98,7 @@ public:
 
 private:
     // Calls use(k, responsibility) for each component k whose responsibility is not zero, after the posterior of the
-    // true rows under this component has been computed. Returns false if `poll` was cancelled.
+    // latent rows (see incomplete.hpp) under this component has been computed. Returns false if `poll` was cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -242,7 +242,7 @@ private:
         return out[index(i, i) * kLanes];
     }
 
-    // Computes the conditional mean of the true rows relative to the mean of component k, and the quantities that
+    // Computes the conditional means of the latent rows relative to the mean of component k, and the quantities that
     // `covariance` reads.
     template <int D>
     void find_posterior(Index k) {
@@ -269,7 +269,7 @@ private:
         }
     }
 
-    // Returns element (i, j) of the conditional covariance of the true rows.
+    // Returns element (i, j) of the conditional covariance of each latent row.
     template <int D>
     Vec covariance(Index k, Index i, Index j) const {
         const Index d = features<D>();

@@ -72,7 +72,7 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """Facts about all rows, neighbours of each component, and candidate components after earlier passes.
+    """Facts about all rows; also the neighbours of each component, and some candidates of the last pass.
 
     Parameters
     ----------

@@ -254,7 +254,7 @@ class _Excess:
     offset: float
     mixture: Mixture
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds, keyed by the observed features
+    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds for patterns of missing values
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)

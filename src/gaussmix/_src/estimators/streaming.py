@@ -134,4 +134,4 @@ def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:
     try:
         return Stream.from_table(own["_stream_table"], model, own["n_samples_seen_"])
     except (KeyError, TypeError, ValueError):
-        raise Damaged("its '_stream_table' does not match its mixture") from None
+        raise Damaged("the file's '_stream_table' does not match the file's mixture") from None

@@ -162,9 +162,10 @@ class FactorAnalyzer(Family):
         return replace(self, shared_loadings=self.is_shared) if is_conditional else self
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Count loadings minus rotations plus noise variances, but at most the entries of unconstrained covariances.
+        """Count free parameters, at most as many as unconstrained covariances have; McLachlan & Peel (2000), 8.2.
 
-        See McLachlan & Peel (2000), section 8.2. Unconstrained covariances have fewer entries if (d − q)² < d + q.
+        The count is the number of loadings, minus the number of free rotation angles, plus the number of noise
+        variances. Unconstrained covariances have fewer free entries than this count if (d − q)² < d + q.
         """
         n_factors = min(self.n_factors, n_features)  # after marginalising, there may be fewer features than factors
         turned = n_features * n_factors - n_factors * (n_factors - 1) // 2

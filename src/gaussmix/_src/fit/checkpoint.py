@@ -290,7 +290,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
     if reason is not None:
         raise Damaged(reason)
     if any(k not in range(len(means)) for k in run.frozen):
-        raise Damaged("a frozen component does not exist in its mixture")
+        raise Damaged("it freezes a component that its mixture does not have")
     model = Model(weights, means, family.covariances(covariances, *means.shape), family, noise)
     return _restore_state(run, model)
 

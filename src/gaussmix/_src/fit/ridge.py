@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # No covariance needs a ridge if each component has at least this number times (n_features + 1) distinct rows.
 MIN_DISTINCT_ROWS = 5
 MAX_RIDGE_COST = 1e-5  # if the ridge costs more than this, in nats per row, EM continues without the ridge
-MAX_RIDGE_FRACTION = 0.9  # if the ridge is a larger fraction of a conditional variance, the component is degenerate
+MAX_RIDGE_FRACTION = 0.9  # if the ridge exceeds this fraction of a conditional variance, a component is degenerate
 
 
 def ridge_fractions(model: Model, ridge: Array) -> Array:

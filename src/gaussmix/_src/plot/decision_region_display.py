@@ -158,7 +158,8 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
                 names.append(f"outlier by all {subject.mixture.n_features} only")
-                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])  # never the decision of a grid point
+                # With a score of −∞, the added decision is never chosen at a grid point.
+                scores = np.column_stack([scores, np.full(len(scores), -np.inf)])
         return names, scores, labels
     probabilities, own = mixture.responsibilities(points), subject.labels_and_certainty()[0]
     if hasattr(estimator, "component_class_"):

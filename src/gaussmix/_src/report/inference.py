@@ -257,8 +257,8 @@ def interval_columns(estimates: MixtureEstimates, mixture: Mixture) -> dict[str,
     furthest = estimates._furthest(mixture._model, of_rows)
     if furthest > MAX_FIT_DISTANCE:
         raise ValueError(
-            f"estimates is {furthest:.2g} standard errors from this mixture: the estimates are of another fit, or "
-            "this fit ended far from its maximum. Use estimates.tidy(), or fit with a lower tol."
+            f"The estimates differ from this mixture by up to {furthest:.2g} standard errors: they belong to another "
+            "fit, or this fit ended far from its maximum. Use estimates.tidy() for a table, or fit with a lower tol."
         )
     low, high = estimates.conf_int().T
     features, K, columns = names_of(mixture), mixture.n_components, dict[str, Array]()

@@ -22,7 +22,7 @@ _is_cut = ContextVar("is_cut", default=False)
 
 
 class TimeIsOver(Exception):
-    """A pass was abandoned because `max_time` was over."""
+    """A pass was abandoned because `max_time` had passed."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def waiting_for(seconds: float) -> AbstractContextManager[None]:
 
 
 def cut_in_time(is_cut: bool) -> AbstractContextManager[None]:
-    """Raise `TimeIsOver`, if `is_cut`, during waits inside the `with` block when the time of `waiting_for` is over."""
+    """Raise `TimeIsOver`, if `is_cut`, during waits inside the `with` block after the time of `waiting_for`."""
     return _holding(_is_cut, is_cut)
 
 
@@ -58,8 +58,8 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
 
     Raises
     ------
-    TimeoutError : there is no worker, and the time of `waiting_for` is over.
-    TimeIsOver : the time of `waiting_for` is over, and `cut_in_time` is active.
+    TimeoutError : there is no worker, and the time of `waiting_for` has passed.
+    TimeIsOver : the time of `waiting_for` has passed, and `cut_in_time` is active.
     """
     since, has_warned = None, False
     try:
@@ -75,7 +75,7 @@ def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, ad
                 continue
             idle = f"{cluster} has had no worker for {seconds:.0f} s"
             if monotonic() > _deadline.get():
-                raise TimeoutError(f"{idle}, and max_time is over. {advice}")
+                raise TimeoutError(f"{idle}, and max_time has passed. {advice}")
             if not has_warned:
                 has_warned = True
                 warn(f"{idle}, and the work waits for a worker. {advice}")

@@ -58,8 +58,9 @@ def check_errors(
     None if all errors are 0.
 
     `X_error` has standard deviations (n_features,) or (n_rows, n_features), or covariances (n_features, n_features) or
-    (n_rows, n_features, n_features), in data units or squared data units. A shape that fits both means standard
-    deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if `is_missing`.
+    (n_rows, n_features, n_features), in data units or squared data units. If its shape fits both forms, it is
+    read as standard deviations. A data frame of errors must have the `feature_names` of X. `rows` may have NaN if
+    `is_missing`.
 
     Raises ValueError if errors are not numbers, have a wrong shape, are negative, or are NaN for an observed value, or
     if matrices are not symmetric or not positive semidefinite. The message names the first invalid row.

@@ -54,15 +54,15 @@ def check_background(noise: Noise | None, source: Source) -> Background | None:
             )
         return Background(float(noise.weight), math.log(float(noise.volume)))  # type: ignore[arg-type]
     if box.shape[1] != source.n_features:
-        raise ValueError(f"The volume of noise is a box of {box.shape[1]} features, but X has {source.n_features}.")
+        raise ValueError(f"The box of the noise component has {box.shape[1]} features, but X has {source.n_features}.")
     ends = source.collect(Cells).ends
     outside = np.flatnonzero((ends[0] < box[0]) | (ends[1] > box[1]))
     if outside.size:
         column = int(outside[0])
         raise ValueError(
-            f"The volume of noise is a box from {box[0, column]:.6g} to {box[1, column]:.6g} in "
-            f"{column_named(column, source.feature_names)}, but X has numbers from {ends[0, column]:.6g} to "
-            f"{ends[1, column]:.6g} there. The box must contain all rows."
+            f"The box of the noise component reaches from {box[0, column]:.6g} to {box[1, column]:.6g} in "
+            f"{column_named(column, source.feature_names)}, but X reaches from {ends[0, column]:.6g} to "
+            f"{ends[1, column]:.6g}. The box must contain all rows."
         )
     return Background.from_bounds(float(noise.weight), box)
 

@@ -319,8 +319,8 @@ def _check_spread(rows: Rows, X: Any, names: Any) -> None:
 def _check_integers(column: int, names: Any, low: float, high: float, have_odd: Callable[[float], Any]) -> None:
     """Raise ValueError if different integers of a column may have been rounded to the same double.
 
-    `low` and `high` are the smallest and the largest value. The check sees only doubles, because a file, a cluster or a
-    data frame with missing values does not provide the integers. Rounding nearly always leaves some values that are odd
+    `low` and `high` are the smallest and the largest value. The check sees only doubles, because files, clusters and
+    data frames with missing values convert integers to doubles. Rounding nearly always leaves some values that are odd
     multiples of the spacing of doubles, so a column with such values counts as rounded, even if its integers were
     exact.
 

@@ -28,14 +28,14 @@ MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
 MIN_VALIDATED_ROWS = 8
 # To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # with a larger fraction of complete rows, the others are ignored
+MIN_COMPLETE_FRACTION = 0.25  # if complete rows have more than this fraction of the weight, others are ignored
 # If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
 MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
 # ratio is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
-# If a feature's variance is a smaller fraction of the largest variance, the feature may be constant except for rounding
-# errors.
+# If a feature's variance is less than this fraction of the largest variance, the feature may be constant except for
+# rounding errors.
 MIN_RELATIVE_VARIANCE = 1e-9
 
 

@@ -53,7 +53,7 @@ class FreeWeightGroup:
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """Coordinates θ (p,) of the models near `model`, which is at θ = 0.
+    """Coordinates θ (p,) of the models near `model`, which is at θ = 0. The module docstring defines a_k and B_k.
 
     Parameters
     ----------
@@ -62,8 +62,9 @@ class Coordinates:
     jacobian : derivatives with respect to θ of all log weights, then of all a_k, then of the coordinates of all B_k,
         (n_all, p).
     angle_jacobian : for each component, derivatives of the angles of its axes with respect to θ, (n_pairs, p); None if
-        B_k is linear in θ.
-    axis_variances : variances along the axes of each component, (n_components, n_features); None if B_k is linear in θ.
+        the exponent B_k is linear in θ.
+    axis_variances : variances along the axes of each component, (n_components, n_features); None if the exponent B_k is
+        linear in θ.
     whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
         spherical covariances.
     loadings : Jacobian of loadings and noise variances with respect to the last coordinates, for factor analysers.
@@ -117,7 +118,7 @@ class Coordinates:
 
     @property
     def covariance_form(self) -> Second:
-        """Return the kind of second moments from which changes of covariances are computed."""
+        """Return which second moments changes of covariances need: FULL, DIAGONAL or TRACE."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
 

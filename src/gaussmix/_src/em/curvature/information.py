@@ -356,8 +356,9 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
 def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
     """Return what the second-order terms of B_k, in loadings and log noise, add to the information, (n_b, n_b).
 
-    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. The second-order terms of Σ(θ) are M Mᵀ
-    + ½ Ψ n², and half the square of the first-order terms of B is subtracted.
+    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. Let M be the change of the loadings, Ψ
+    the noise variances, and n the change of their logarithms. The second-order terms of B are then W (M Mᵀ + ½ Ψ n²) Wᵀ
+    minus half the square of the first-order terms of B.
     """
     assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0

@@ -25,8 +25,8 @@ from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
 MAX_LEAVES = 2000  # maximum, because time and memory grow with the square of the leaves
-# If the eigenvalue of a principal direction is a smaller fraction of the largest eigenvalue, the direction contains
-# only rounding errors.
+# A principal direction contains only rounding errors if its eigenvalue is at most this fraction of the largest
+# eigenvalue.
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
 MAX_LLOYD_PASSES = 100  # for data without clusters, k-means would need hundreds of passes
-MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have a larger fraction of the weight
+MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have more than this fraction of the weight
 LLOYD_TOLERANCE = 1e-4  # times the mean variance of the features, as in scikit-learn's KMeans
 
 

@@ -23,7 +23,7 @@ from gaussmix._src.numerics.arrays import Array, Rows, pieces
 # A row is an outlier if, in some feature, its distance from the middle three quarters of the rows is more than this
 # many times the width of the middle three quarters.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have a larger fraction of the weight than this, these rows do not count as outliers.
+# If distant rows have more than this fraction of the weight, they do not count as outliers.
 MAX_OUTLIER_WEIGHT = 0.125
 
 

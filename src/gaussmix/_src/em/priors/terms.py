@@ -196,8 +196,8 @@ def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spherical structures, the scale is one number (not n_features times this number), because it is added once to
-    # the sum of squares over all features.
+    # For spherical structures, the prior adds its scale once to the sum of squares over all features. The scale is
+    # therefore the mean of the diagonal, not the sum.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 
@@ -221,6 +221,6 @@ def _with_fixed_weights(update: WeightUpdate, weights: Array | None) -> WeightUp
     if n_others and rest <= 0:
         raise ValueError("The weights in fixed_weights sum to 1 and leave nothing for the other components.")
     if n_others and rest < n_others * update.min_weight:
-        needed = f"less than min_weight={update.min_weight:g} for each"
-        raise ValueError(f"The weights in fixed_weights leave {rest:.4g} for {n_others} components, {needed}.")
+        needed = f"min_weight={update.min_weight:g} requires at least {n_others * update.min_weight:.4g}"
+        raise ValueError(f"fixed_weights leaves a weight of {rest:.4g} for all other components, but {needed}.")
     return replace(update, fixed_weights=fixed)

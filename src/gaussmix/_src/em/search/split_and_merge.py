@@ -41,7 +41,8 @@ from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
 # Sample sizes of the first and later search runs: rows per parameter, minimum rows per component, and minimum rows per
-# component if components share a covariance. The last minimum is smaller, because moves are then evaluated on all rows.
+# component if components share a covariance. The last minimum is smaller, because moves of components that share a
+# covariance are evaluated on all rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run before the first move
 # Limits of the EM run after an accepted move, and of a longer run if the first run does not gain enough.
@@ -68,7 +69,7 @@ N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow (at least `M
 # matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2; `WORK_OF_SHARED` (for one shared
 # covariance) is not.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # factor on the remaining work when the search begins to cross results
+CROSSING_WORK_FACTOR = 2  # limit on the work of crossing, as a multiple of the limit on the work before crossing
 MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, for each EM step from k-means
 N_UNIFORM_DRAWS = 1021  # prime, so that a number that is used again serves another purpose
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
@@ -170,10 +171,10 @@ def search_from_model(
     `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and if the searches together read at most the whole sample.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
-    allows. When crossing begins, the remaining number of pairs is multiplied by `CROSSING_WORK_FACTOR`. The search
-    stops early if `should_stop` returns true. At the end, `report` is called with a description of each search run, and
-    `count` with the numbers of tried and accepted moves. The result is the model after the last accepted move and more
-    EM steps, or `model` if EM from every start freezes a component.
+    allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
+    limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description of
+    each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
+    accepted move and more EM steps, or `model` if EM from every start freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"

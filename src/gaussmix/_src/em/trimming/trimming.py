@@ -44,7 +44,7 @@ from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
 # A row is evaluated if the lower bound on its log density is less than this many nats above the last cutoff.
 CUTOFF_MARGIN = 0.5
-# If a larger fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
+# If more than this fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
 MAX_EVALUATED_LEAF_FRACTION = 0.5
 # Log densities within this relative distance of the cutoff count as equal to the cutoff, because of rounding errors.
 CUTOFF_ROUNDING = 2.0**-40

@@ -131,7 +131,7 @@ class RowOrderCache:
     n_features: int
     # The mixture that labelled the rows, and the order by these labels, which the next pass will probably use.
     _order: tuple[PackedMixture, NDArray[np.uint16]] | None = None
-    # Bounds, the mixture that labelled the rows when they were ordered, and the mixture for which the bounds hold.
+    # The bounds; the mixture whose labels ordered the rows; and the mixture for which the bounds hold.
     _bounds: tuple[NDArray[np.float32], PackedMixture, PackedMixture] | None = None
 
     @property

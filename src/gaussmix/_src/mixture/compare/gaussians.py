@@ -172,8 +172,8 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
     """Return squared 2-Wasserstein distances ‖μ_i − μ_j‖² + min_U ‖L_i − L_j U‖², (n, m), divided by `unit`².
 
     The minimum over rotations U equals the Bures distance tr(Σ_i + Σ_j − 2 (Σ_i^½ Σ_j Σ_i^½)^½) in Delon & Desolneux
-    (2020), section 2, but as a sum of squares the minimum is exactly 0 for equal covariances. The best U is V Zᵀ, where
-    L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
+    (2020), section 2, but as a sum of squares the minimum is exactly 0 for equal covariances. The
+    minimising U is V Zᵀ, where L_jᵀ L_i = V S Zᵀ is a singular value decomposition.
     """
     distances = _for_pairs(these, those)
     roots = these.roots / unit

@@ -22,8 +22,8 @@ from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixtur
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
 
-# If two climbs end within this distance, in standard deviations, they end at the same mode. The log densities of both
-# ends then differ by at most 1e-12.
+# If climbs of the density from two component means end within this distance, in standard deviations, they end at the
+# same mode. The log densities of both ends then differ by at most 1e-12.
 _MAX_MODE_DISTANCE = 1e-3
 _OVERFLOW = "The derivatives at row {row} are beyond the range of float64: rescale the features, or leave out the row."
 _MAX_SHIFTS = 2000  # a high limit, because on a ridge of the density one shift may cover less than 1 % of the way
@@ -52,7 +52,7 @@ class Modes:
 
 
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
-    """Return the modes that climbs from the component means reach, or all modes if there is one feature (`line`)."""
+    """Return the modes reached by climbing from the component means, or all modes if there is one feature (`line`)."""
     if line is not None:
         cuts = turns(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
@@ -85,7 +85,7 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
     """Return the next step of each climb, and whether the climb has converged."""
     responsibilities = engine.responsibilities(Block(0, rows), model.parameters)
     local = np.tensordot(responsibilities, precisions, axes=1)
-    slope = gradient(model, as_block(rows, model.n_features), engine)  # raises an error if a climb overflows
+    slope = gradient(model, as_block(rows, model.n_features), engine)  # raises an error if derivatives overflow
     step: Array = np.asarray(np.linalg.solve(local, slope[..., None])[..., 0], np.float64)
     is_concave = np.einsum("nd,nd->n", step, slope) < _MAX_NEWTON_STEP**2
     has_converged = np.zeros(len(rows), dtype=np.bool_)

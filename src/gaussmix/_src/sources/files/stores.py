@@ -192,7 +192,8 @@ def stored(url: str) -> list[StoredFile]:
     """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if no file matches.
 
     In a pattern, * matches any part of a name, [ab] matches one of the letters, and ** matches any folders. Raises
-    OSError in the same cases as `patiently`. ImportError: the store needs a library. ValueError: the URL is invalid.
+    OSError in the same cases as `patiently`. ImportError: the store's library is not installed. ValueError: the URL
+    is invalid.
     """
     scheme, _, rest = url.partition("://")
     address, mark, query = rest.partition("?")

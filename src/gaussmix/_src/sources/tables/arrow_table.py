@@ -75,8 +75,8 @@ class ArrowFileTable(TypedTable):
         """Return the layout of all batches, without reading uncompressed arrays, because the file is memory-mapped."""
         values = [field for field in self.types if is_numeric(field.type)]
         narrow = min(values, key=lambda field: field.type.bit_width, default=self.types.field(0)).name
-        # In compressed batches, only one column is loaded, to count its rows. Otherwise all columns are selected,
-        # because Arrow would copy data if only some columns were selected.
+        # To count the rows of compressed batches, only one column is loaded. If batches are not compressed, all columns
+        # are selected, because Arrow would copy data if only some columns were selected.
         options, names = (_only([narrow], self.types), []) if self.codec else (None, [each.name for each in values])
         with (
             reading(self.source, "Arrow or Feather"),

@@ -23,7 +23,7 @@ REFUSED = {
 @pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*constant, so that all of the variance:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:The mixture has (.* parameters, and X|one component):RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:The mixture has (.* parameters, but X|one component):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 def test_every_check_passes(name):

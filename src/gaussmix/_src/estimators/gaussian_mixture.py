@@ -249,6 +249,12 @@ class GaussianMixture(LikelihoodEstimator):
     --------
     gaussmix.Mixture : the fitted distribution and its methods.
 
+    Notes
+    -----
+    Results for NumPy arrays have the same bits for any number of threads, on any processor. Under scikit-learn's option
+    `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions are
+    then arrays of the same library, and each EM step agrees with a step for NumPy arrays up to about 1e-9.
+
     References
     ----------
     Dempster, Laird & Rubin (1977), JRSS B 39; Bishop (2006), Pattern Recognition and Machine Learning, 9.2; Celeux &

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33192,
+    "src": 33191,
     "cpp": 12309,
     "tests": 31771,
     "bench": 2544,

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
     from gaussmix._src.mixture.sampling import Labels
-    from gaussmix._src.mixture.torch_module import MixtureModule
 
 _MAX_SPARSE_VALUES = 2**24  # number of dense values, 128 MB, that are converted to a sparse array at a time
 
@@ -427,7 +426,7 @@ class Mixture(SciPyNames, Comparisons):
         return mixture.conversion.to_sklearn(self._model, self.feature_names)
 
     @of_components
-    def to_torch(self) -> MixtureModule:
+    def to_torch(self) -> Any:  # whose type only PyTorch knows
         """Return the density as a PyTorch module, through which gradients flow to the rows.
 
         Returns

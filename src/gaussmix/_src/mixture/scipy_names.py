@@ -92,7 +92,7 @@ class SciPyNames(Conditionals, Parts, Masses):
 
         Returns
         -------
-        rows : the sample, (n_features,) if `size` is 1, otherwise (*size, n_features), in data units.
+        rows : the sample, (n_features,) if `size` is 1, otherwise ``(*size, n_features)``, in data units.
 
         Raises
         ------

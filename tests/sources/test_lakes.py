@@ -96,7 +96,7 @@ def test_a_table_of_delta_that_others_write_to_stays_as_it_was(delta, parts, tmp
 def test_the_guide_runs(delta, iceberg, parts, tmp_path, monkeypatch):
     monkeypatch.setattr("pyiceberg.catalog.load_catalog", {"mine": iceberg.catalog}.get)
     text = (Path(__file__).parents[2] / "docs/guide/files.md").read_text(encoding="utf-8")
-    section = re.search(r"^## Tables of Delta and Iceberg.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
+    section = re.search(r"^## Delta and Iceberg tables.*?(?=^## )", text, re.MULTILINE | re.DOTALL)[0]
     (code,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     shown = {"gaussmix": gaussmix}
     exec(code.replace('"rows"', repr(str(tmp_path))), shown)

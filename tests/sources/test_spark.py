@@ -265,7 +265,7 @@ def test_missing_values_are_filled_in_a_column(whole, spark, folder):
     filled, order = np.array(found["filled"].to_pylist()), np.argsort(found["a"].to_numpy())
     some = missing[rows[:, 0] > 4]
     np.testing.assert_allclose(filled[order], expected.transform(some)[np.argsort(some[:, 0])], rtol=1e-9)
-    with pytest.raises(ValueError, match="which clusters do not give"):
+    with pytest.raises(ValueError, match="which rows on a cluster do not have"):
         imputer.set_params(sample_posterior=True).transform(holed)
 
 
@@ -585,7 +585,7 @@ def test_results_beyond_the_limit_of_spark_are_told(spark):
             yield pa.RecordBatch.from_arrays([pa.array([bytes(2**24)])], ["content"])
 
     large = spark.range(0, 4, 1, 4).mapInArrow(make, "content binary")
-    with pytest.raises(MemoryError, match=r"are more than spark\.driver\.maxResultSize allows\. Set it higher"):
+    with pytest.raises(MemoryError, match=r"exceed spark\.driver\.maxResultSize\. Raise this limit"):
         jobs.answered(large, "come to the driver")
 
 

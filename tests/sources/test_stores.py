@@ -283,7 +283,7 @@ class TestFailures:
         """Check the error, because some files may contain deleted rows."""
         put(bucket, "delta/1.parquet", lambda file: pa.parquet.write_table(pa.table({"a": [1.0]}), file))
         put(bucket, "delta/_delta_log/0.json", lambda file: file.write(b"{}"))
-        with pytest.raises(ValueError, match=r"give deltalake\.DeltaTable\('s3://bucket/delta'\) instead"):
+        with pytest.raises(ValueError, match=r"pass deltalake\.DeltaTable\('s3://bucket/delta'\) instead"):
             gaussmix.open("s3://bucket/delta")
         assert gaussmix.open("s3://bucket/delta/1.parquet").n_rows == 1
 

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 33191,
+    "src": 33197,
     "cpp": 12309,
     "tests": 31773,
     "bench": 2544,

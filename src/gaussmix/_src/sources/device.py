@@ -42,7 +42,8 @@ class DeviceSource(Source):
     is_on_device = True
 
     def __init__(self, rows: DeviceArray, row_weight: DeviceArray | None = None) -> None:
-        self._blocks: Sequence[Block] = [Block(0, rows, row_weight)]  # type: ignore[arg-type]
+        arrays: Any = (rows, row_weight)
+        self._blocks: Sequence[Block] = [Block(0, *arrays)]
         (self.n_rows, self.n_features), self.dtype = rows.shape, rows.dtype
         xp = rows.namespace
         self.array_like = xp.empty((0, self.n_features), dtype=rows.values.dtype, device=rows.values.device)
@@ -70,7 +71,8 @@ class DeviceSource(Source):
         compute = {RowStatistics: self._row_statistics, Cells: self._cells, Spread: self._spread}.get(kind)
         if compute is None or self._origin is not None:
             return super().collect(kind)
-        return self.cached(kind, compute)  # type: ignore[return-value]
+        result: Any = self.cached(kind, compute)
+        return result
 
     def sample(self, n_rows: int) -> Block:
         return super().sample(n_rows).on_host()

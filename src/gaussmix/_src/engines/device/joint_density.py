@@ -43,7 +43,7 @@ class JointDensity:
         self.second = Second.FULL if self._shape is FactorShape.TRIANGULAR else Second.DIAGONAL
         self.is_by_products = np.zeros(K, np.bool_)
         if self._shape is not FactorShape.LOW_RANK:
-            theta, errors = _natural_parameters(parameters, standardisation, measured.longest[self.second])
+            theta, errors = _natural_parameters(parameters, standardisation, measured.longest(rows, self.second))
             self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
         self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # counts for squares that overflow
         by_products, others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)

@@ -39,6 +39,7 @@ class Standardisation(NamedTuple):
     @classmethod
     def from_rows(cls, rows: DeviceArray) -> Standardisation:
         """Compute the mean and the covariance of rows on their device; weights do not matter."""
+        values: Any = rows
         xp, d = rows.namespace, rows.shape[1]
         first_row = rows.send(rows[np.zeros(1, np.int64)][0])
 
@@ -46,7 +47,7 @@ class Standardisation(NamedTuple):
             offsets = leaf.rows.as_doubles() - first_row
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
-        sums = Block(0, rows).sum_of(sum_leaf)  # type: ignore[arg-type]
+        sums = Block(0, values).sum_of(sum_leaf)
         with np.errstate(all="ignore"):  # Covariances that overflow are not used.
             mean, second = (to_host(each).astype(np.float64) / len(rows) for each in sums)
             covariance = second - np.outer(mean, mean)
@@ -114,18 +115,25 @@ class MeasuredRows:
     Attributes
     ----------
     standardisation, on_device : standardisation of the rows, in NumPy's arrays and on the device.
-    longest : largest |y| of a row, for products of pairs of features (`Second.FULL`) and of single features.
     """
 
     def __init__(self, rows: DeviceArray) -> None:
-        xp, self.longest = rows.namespace, dict[Second, float]()
+        self._longest: dict[Second, float] = {}
         self.standardisation = Standardisation.from_rows(rows)
         self.on_device = Standardisation(*map(rows.send, self.standardisation))
-        for second in (Second.FULL, Second.DIAGONAL):
-            leaves = Block(0, rows).split()  # type: ignore[arg-type]
+
+    def longest(self, rows: DeviceArray, second: Second) -> float:
+        """Return the largest |y| of a row of the array, for products of pairs of features (`FULL`) or of single ones.
+
+        `rows` is this array or a slice of it. It is not an attribute, because the array refers to its facts.
+        """
+        if second not in self._longest:
+            whole: Any = rows.whole
+            xp, leaves = whole.namespace, Block(0, whole).split()
             coordinates = (StandardisedRows(leaf, self.on_device).coordinates(second) for leaf in leaves)
             squares = xp.max(xp.stack([xp.max(xp.sum(y * y, axis=1)) for y in coordinates]))
-            self.longest[second] = float(squares) ** 0.5
+            self._longest[second] = float(squares) ** 0.5
+        return self._longest[second]
 
     @classmethod
     def of_array(cls, rows: DeviceArray) -> MeasuredRows:

@@ -169,7 +169,7 @@ struct MomentsView {  // arrays to which `unpack` writes; `second` is null for S
 
 constexpr Index kDrawnAtOnce = 32;  // number of rows of one component that are drawn together
 
-struct DrawView {  // random rows of a mixture, each of which depends only on a key and on the row's index
+struct DrawView {  // random rows of a mixture; each row depends only on a key and on its index
     Shape shape;
     const double* means;    // (n_components, n_features)
     const double* factors;  // whitening factors, in the same layouts as in ParametersView

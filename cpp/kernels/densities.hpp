@@ -20,7 +20,7 @@ struct DensityView {
     const OperandsLayout& layout;
     const double* operands;
     bool may_eliminate;  // whether components that are negligible for the whole group are skipped
-    // triangular factors, each of which is packed into `room` when it is needed; or null
+    // triangular factors, or null; a factor is packed into `room` when it is needed
     const double* unpacked = nullptr;
     double* room = nullptr;
 

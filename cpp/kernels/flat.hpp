@@ -1,6 +1,6 @@
 // Kernels for diagonal and spherical covariances, whose work per row and component is linear in d.
 //
-// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations, of which d to 2 d are FMAs or
+// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations; d to 2 d of these are FMAs or
 // multiplications. The M-step sums first_i = sum r (x_i - a_i) and second_i = sum r (x_i - a_i)^2 with 4 d operations.
 // The layout of the sums is [component][four features][4 first moments, 4 second moments].
 #pragma once

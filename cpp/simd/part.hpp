@@ -17,7 +17,7 @@
 //   `PartMask` has the functions less, equal, keep, select, any and bits, and the operator |.
 //   `lookup` returns table[i mod 8], where the low bits of each lane of `index` hold the integer i.
 //   `wide_product` multiplies the low 32 bits of lanes of 64 bits.
-//   `add_lane_sums` adds the lanes of a[i] to sums[i] for eight vectors, each of which has been folded to one part.
+//   `add_lane_sums` adds the lanes of a[i] to sums[i] for eight vectors. Each vector has been folded to one part.
 //       Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
 //   `transpose` moves lane j of part i to lane i of part j.
 //   `deinterleave` turns kPartLanes consecutive rows of 2, 3 or 4 numbers into one part for each number.

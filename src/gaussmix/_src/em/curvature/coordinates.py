@@ -172,7 +172,7 @@ class Coordinates:
         for group in self.weight_groups:
             mine, total = group.members, weights[group.members].sum()
             shifted = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
-            if group.has_weight_prior:  # weights without the noise component, before `Model.beside` adds it
+            if group.has_weight_prior:  # `Model.beside` adds the weight of the noise component later
                 raised = weights[mine] * exponential(shifted - shifted.max())
                 weights = np.array(weights)
                 weights[mine] = raised * (total / raised.sum())

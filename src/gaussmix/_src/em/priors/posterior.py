@@ -194,7 +194,7 @@ class PosteriorObjective(Objective):
     weight_update : restrictions and prior on the weights; the weights sum to 1 without that of the noise component.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
-    initial_covariances : covariances of all components, of which only the fixed covariances are used.
+    initial_covariances : covariances of all components; only the fixed covariances are used.
     fixed_covariance_components : indices of the components with fixed covariances.
     """
 

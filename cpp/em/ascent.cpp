@@ -17,17 +17,17 @@ namespace gaussmix {
 namespace {
 
 constexpr double kStepsOfMove = 12;  // estimated number of EM steps that are made after a move
-constexpr double kMinRidges = 2;     // if a variance is below this multiple of the ridge, all values count as equal
-// upper bound on the log-likelihood gain by chance, relative to the gain for many rows
+constexpr double kMinRidges = 2;     // a feature counts as constant if its variance is below this multiple of the ridge
+// maximum of the log-likelihood gain that is expected by chance, relative to this gain for a very large number of rows
 constexpr double kMaxChance = 20;
-// Estimated times in units of one EM step: for ranking all moves, and for selecting the rows and making the first
-// M-step of one move.
+// Estimated times, as numbers of EM steps: the time for ranking all moves, and the time for selecting the rows of one
+// move and making the first M-step of this move.
 constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
     Ranking ranking;             // moves that remain in the ranking after this move
-    std::optional<double> gain;  // empty if the move does not help
+    std::optional<double> gain;  // in nats per row; empty if the move does not gain enough
     double work = 0;             // number of (row, component) pairs that EM has visited
     bool is_hopeless = false;    // whether the quick check rejects the move
 };
@@ -48,7 +48,7 @@ public:
           reached_(start.log_likelihood),
           left_(acceptance_.max_moves) {}
 
-    // Prepares the moves. Returns false if the Python code must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
     bool begin() {
         if (!moves_.begin()) return false;
         n_unsound_ = count_unsound(moves_.mixture(), moves_.view());
@@ -73,13 +73,13 @@ public:
 
 private:
     struct End {
-        // Log-likelihood before the last EM step, its gain over the preceding step, and the ratio of the last two
-        // gains.
+        // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the
+        // preceding EM step, and `decline` is the ratio of the last two increases.
         double last, gain, decline;
 
         // Returns the log-likelihood that `n_steps` further EM steps may reach. The function assumes that the gains of
-        // these steps do not grow, and that the sum of the gains is at most kCaution times the sum under a geometric
-        // decline.
+        // these steps do not grow, and that the sum of the gains is at most kCaution times the sum that a geometric
+        // decline of the gains would give.
         double reach(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -87,7 +87,8 @@ private:
         }
     };
 
-    // EM without a move, for comparison: the state after each portion of EM steps, and the work of all steps until then
+    // EM without a move, for comparison with moves: the state after each portion of EM steps, and the work of all EM
+    // steps up to this state
     struct Unmoved {
         Mixture mixture;
         std::vector<std::pair<End, double>> ends;
@@ -106,9 +107,8 @@ private:
                 n_accepted_};
     }
 
-    // Returns moves that raise the log-likelihood of the rows that they affect; no component takes part in two of the
-    // moves. The search for moves stops after `patience` failures in a row. The move with the largest gain is the
-    // first of the result.
+    // Returns moves that raise the log-likelihood of the affected rows, in descending order of their gains. No
+    // component takes part in two of these moves. The function stops after `patience` consecutive moves have failed.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -138,7 +138,7 @@ private:
                 n_failures = helps ? 0 : n_failures + 1;
                 are_hopeless &= candidate.is_hopeless;
                 const bool is_whole = static_cast<Index>(candidate.attempt.part.components.size()) == n_components_;
-                if (helps) {  // later attempts were made without this move, so they are judged again
+                if (helps) {  // later attempts were made without this move, so these attempts are judged again
                     moves_.rewind(candidate.attempt.cursor);
                     if (at_once > 1) ranking = std::move(candidate.ranking);
                     touched.insert(touched.end(), candidate.attempt.touched.begin(), candidate.attempt.touched.end());
@@ -160,8 +160,8 @@ private:
         return true;
     }
 
-    // Makes several moves together. If EM on all rows then reaches a higher log-likelihood, and the number of unsound
-    // components (see `count_unsound`) has not grown, the moves are kept, and the function returns true.
+    // Makes several moves together. The function keeps the moves and returns true if EM on all rows reaches a higher
+    // log-likelihood after the moves, and if the number of unsound components (see `count_unsound`) has not grown.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -186,8 +186,9 @@ private:
         return true;
     }
 
-    // Returns the work (number of row-component pairs) that is charged for operations outside EM that take as long as
-    // `n_steps` EM steps. With full or shared covariances the result is 0, because EM then takes most of the time.
+    // Returns the work, as a number of (row, component) pairs, of operations outside EM that take as long as `n_steps`
+    // EM steps. With full or shared covariances, the result is 0, because EM takes most of the time with these
+    // covariances.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
     }
@@ -220,9 +221,10 @@ private:
         return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
-    // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not end higher than EM
-    // without the move after the same number of steps. This function makes the EM steps with the move. EM stops as soon
-    // as it is clear that the move helps; the returned gain is then smaller than the gain after all steps.
+    // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not reach a higher
+    // log-likelihood than EM without the move after the same number of steps. This function makes the EM steps with the
+    // move, and stops as soon as the move has gained enough. Therefore, the returned gain may be smaller than the gain
+    // after all steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -284,8 +286,8 @@ private:
         return to.ends[i];
     }
 
-    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, because the move is
-    // then rejected.
+    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the move is
+    // rejected.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
@@ -303,8 +305,8 @@ private:
         return std::nullopt;
     }
 
-    // Counts unsound components: components with too few distinct rows, and components with few rows and a covariance
-    // that is nearly singular relative to the initial mean covariance.
+    // Counts unsound components: components with too few distinct rows, and components that have few distinct rows and
+    // a covariance that is nearly singular compared with the initial mean covariance.
     Index count_unsound(const Mixture& mixture, const View& view) const {
         const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
@@ -319,7 +321,8 @@ private:
     }
 
     bool is_flat(const Mixture& mixture, Index k) const {
-        for (Index j = 0; j < d_; ++j) {  // component is flat if feature j is constant in it, but not on average
+        // A component is flat if feature j is constant in this component but not on average over all components.
+        for (Index j = 0; j < d_; ++j) {
             const double least = kMinRidges * task_.em.ridge[j];
             if (moves_.variance(mixture, k, j) < least && task_.within[is_full_ ? j * (d_ + 1) : j] >= least)
                 return true;

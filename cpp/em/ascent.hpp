@@ -1,15 +1,17 @@
-// One run (ascent) of a split-and-merge search: moves (merges and splits of components) are tried until no move has
-// raised the log-likelihood for some time. The rows and the initial mixture of each run are chosen in em/search.cpp.
+// One run (ascent) of a split-and-merge search: the run tries moves, which merge and split components, until several
+// moves in succession have not raised the log-likelihood. The rows and the initial mixture of each run are chosen in
+// em/search.cpp.
 #pragma once
 #include "bisection.hpp"
 
 namespace gaussmix {
 
-// A search keeps its result only if the total log-likelihood gain is at least this many nats, for one row per parameter
-// of a mean and a full covariance; for other numbers of rows, the limit is inversely proportional to this number. With
-// a smaller gain, new rows need not become more likely.
+// A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times the number
+// of parameters of a mean and a full covariance, divided by the number of rows. A mixture with a smaller gain need not
+// describe new rows better.
 constexpr double kLeastGain = 30;
-// bound on the gain of further EM steps, as a multiple of the gain if the gains of steps declined geometrically
+// Further EM steps are assumed to gain at most this many times as much as they would if the gains of the steps declined
+// geometrically.
 constexpr double kCaution = 3;
 
 struct Steps {  // tolerance and maximum number of steps of an EM run
@@ -17,74 +19,83 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
     Index limit;
 };
 
-// criteria for accepting a split-and-merge move; em/search/split_and_merge.py sets the values
+// Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
+// these criteria.
 struct AcceptanceSettings {
-    // `first`: EM steps after a move; `longer`: further steps after a promising move, made in portions of `first.limit`
-    // as long as the move stays promising
+    // `first` limits the EM steps by which a move is judged. If the move is promising, `longer` limits further EM
+    // steps, which are made in portions of `first.limit` steps as long as the move stays promising.
     Steps first, longer;
-    Steps after_move, after_more;  // EM on all rows, and further EM steps if `after_move` does not gain enough
-    // `gain`: smallest gain for which a move is kept; a move is promising if it would reach this gain with
-    // `promising_factor` further steps that gain as much as the last one
+    // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
+    // does not gain enough.
+    Steps after_move, after_more;
+    // A move is kept only if it gains more than `gain` nats per row. A move is promising if it would reach this gain
+    // after `promising_factor` further EM steps that each gain as much as the last EM step.
     double gain, promising_factor;
-    // multiplies `promising_factor` in the quick check, which is made one EM step earlier if components share a
-    // covariance
+    // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
+    // check assumes `quick_factor` times `promising_factor` further EM steps.
     double quick_factor;
-    // if the bound on the gain of the best split is below this, `less_patience` replaces `patience`
+    // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience`.
     double min_promise;
     double max_work;            // no further move begins after EM has visited this many (row, component) pairs
-    Index max_moves, patience;  // maximum number of moves; maximum number of consecutive moves that fail
-    // a round ends if the quick check rejects the first `first_moves` moves of the round
+    Index max_moves, patience;  // maximum numbers of moves, and of consecutive moves that fail
+    // A round of moves ends early if the quick check rejects each of the first `first_moves` moves.
     Index less_patience, first_moves;
-    // a component counts as unsound if it has too few rows, or few rows and a nearly singular (flat) covariance
+    // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
+    // covariance is nearly singular (`flat`).
     double min_rows, min_rows_if_flat, flat;
 };
 
 struct AscentView {
-    EmView em;             // all rows: float64, without missing values, C-contiguous, with weights
-    const double* within;  // mean covariance of the components, or mean variances for structures without covariances
+    EmView em;  // EM on all rows, which are float64, C-contiguous, weighted and without missing values
+    // mean covariance of the components, or mean variances for diagonal and spherical structures
+    const double* within;
     AcceptanceSettings acceptance;
-    // true: moves put a random component at a random row; false: moves are ranked by bounds on their gain
+    // If `has_swaps` is true, each move puts a random component at a random row. Otherwise, moves are ranked by the
+    // bounds on their gains.
     bool has_swaps;
-    const double* uniform;  // (n_uniform,), random numbers in [0, 1) that are used in order, cyclically
+    const double* uniform;  // (n_uniform,), random numbers in [0, 1); after the last number, the first is used again
     Index n_uniform;
 };
 
 struct AscentResult {
-    // number of rounds of moves that helped; -1 if EM violates `Limits` on these rows, so that Python must search
+    // number of rounds of moves that raised the log-likelihood; -1 if the moves could not be prepared, for example
+    // because a covariance is singular
     Index n_moves;
     double log_likelihood;  // mean log-likelihood before the last step of EM
     double work;            // number of (row, component) pairs that EM has visited
     Index n_unsound;        // number of unsound components (too few rows, or nearly singular)
     Index cursor;           // index in `uniform` of the next random number
-    // whether even the best remaining move has a bound that predicts a large loss of log-likelihood
+    // `is_hopeless` is true if even the best remaining move is predicted to lower the log-likelihood strongly.
     bool is_hopeless;
-    bool has_refused;   // whether a move that raises the likelihood was rejected because it adds an unsound component
-    double best_split;  // bound on the gain of the best split at the end of the search run
-    Index n_tried, n_accepted;  // number of moves that were tried, and of moves that were accepted
+    // whether a move that raises the log-likelihood was rejected because the move adds an unsound component
+    bool has_refused;
+    double best_split;          // bound on the gain of the best split at the end of the search run
+    Index n_tried, n_accepted;  // numbers of tried moves and of accepted moves
 };
 
-// Returns the expected log-likelihood gain from fitting means and covariances to chance deviations (overfitting) of
-// `n_rows` distinct rows, in nats per row. For a component with n rows, this is the gain of a single Gaussian that is
-// fitted to n rows, which falls as n grows; Hurvich & Tsai (1989), Biometrika 76. Returns 0 if the covariances of
-// components depend on each other.
+// Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
+// covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
+// single Gaussian that is fitted to n rows. This gain falls as n grows (Hurvich & Tsai 1989, Biometrika 76). Returns 0
+// if the covariances of components depend on each other.
 double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
 
-// Returns the weighted mean of the components' covariances, (n_features, n_features), or of their variances. The result
-// is bit-identical to NumPy's.
+// Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
+// (n_features,), for diagonal and spherical structures. The result is bit-identical to a computation with NumPy.
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
-// Improves a mixture, in which EM has converged at `result.log_likelihood`, by split-and-merge moves until no move has
-// helped for some time. `mixture` is overwritten with the mixture after the last move that helped. Several threads
-// judge different moves at once. If a move helps, the moves that follow it in the ranking are judged again, so that the
-// result does not depend on the number of threads. Returns false if interrupted.
+// Improves a mixture by split-and-merge moves until several moves in succession have failed. EM has reached this
+// mixture at the log-likelihood `result.log_likelihood`. `mixture` is overwritten with the mixture after the last move
+// that raised the log-likelihood. Several threads judge different moves at once. If a move raises the log-likelihood,
+// the moves after this move in the ranking are judged again, so that the result does not depend on the number of
+// threads. Returns false if interrupted.
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
             AscentResult& result);
 
-// Overwrites `mixture` with a combination of the best components of `mixture` and `other`. The components of both
-// mixtures together describe every row twice, so the components whose removal costs least are removed until the
-// original number is left. Crossing requires a covariance structure in which the covariance of each component is
-// estimated separately. `has_model` is set to false if an M-step would violate `em.limits`. Returns false if
-// interrupted.
+// Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
+// both mixtures describe every row twice. Therefore, the components whose removal lowers the log-likelihood least are
+// removed until the original number of components is left. The combination requires a covariance structure that
+// estimates the covariance of each component separately. `has_model` is set to false if an M-step would violate
+// `em.limits`. Returns false if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture, bool& has_model);
 

@@ -19,8 +19,8 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the covariance (or variances) of a group by the matrix (or factors) that whitens it, and returns the
-// index of its longest axis.
+// Replaces the covariance of a group of rows by a matrix that whitens the rows (or the variances by such factors), and
+// returns the index of the group's longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
@@ -143,8 +143,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     task.algebra = algebra;
     if (!sum_all(kernels, task, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
-    // Two nested loops visit all values, because a single loop would need a division for the row index, which would
-    // take half of the time.
+    // Two nested loops visit all values, because a single loop would spend half of the time on divisions that compute
+    // the row index.
     const auto each_value = [&](auto&& visit) {
         for (Index row = 0, i = 0; row < n; ++row) {
             for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);

@@ -1,5 +1,5 @@
-// Splits a component into two halves by EM with two components on the rows of that component. The rows are whitened
-// first, so that the initial cuts between the halves do not depend on the scale and shape of the component.
+// Splits a component into two halves by running EM with two components on the rows of this component. The rows are
+// whitened first, so that the initial cuts between the halves do not depend on the scale and shape of the component.
 #pragma once
 #include <vector>
 
@@ -7,45 +7,49 @@
 
 namespace gaussmix {
 
-// added to the variances of each half; the whole group has variance 1 after scaling
+// ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
-constexpr double kLeastWeight = 0.02;  // smallest weight of a half, as a fraction of the group's weight
-constexpr double kResolved = 0x1p-26;  // smallest spread of a feature, relative to its largest absolute value
+constexpr double kLeastWeight = 0.02;  // smallest allowed weight of a half, as a fraction of the group's weight
+constexpr double kResolved = 0x1p-26;  // smallest scale of a feature, relative to its largest absolute value
 
-struct GroupView {  // rows of the component to split, C-contiguous
+struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;
     const double* rows;
     const double* weight;  // (n_rows,), sums to 1
 };
 
 struct Bisection {
-    // gain in log-likelihood over a single component, in nats per unit of weight; -inf if a half has too little weight
+    // gain in log-likelihood of the two halves over a single component, in nats per unit of weight; -inf if a half has
+    // too little weight
     double gain;
-    bool is_full;      // whether the halves have full covariances; otherwise they have variances only
-    Values middle;     // (n_features,)
-    Values whitening;  // (n_features, n_features), or (n_features,) if the halves have variances only
-    Mixture mixture;   // two components, fitted to the whitened rows
+    bool is_full;   // whether the halves have full covariances; otherwise they have variances only
+    Values middle;  // mean of the rows, (n_features,)
+    // whitening matrix, (n_features, n_features), or whitening factors, (n_features,), if the halves have variances
+    // only
+    Values whitening;
+    Mixture mixture;  // two components, fitted to the whitened rows
 };
 
-// Runs EM with two components, starting from a cut of the rows into two halves; `is_second`, (n_rows,), marks the rows
-// of the second half. Returns the log-likelihood, or -inf if the weight of a half falls below `least`.
+// Runs EM with two components, beginning at a division of the rows into two halves. `is_second`, (n_rows,), is true for
+// the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half falls below `least`.
 double end_of_em(const KernelTable& kernels, const GroupView& group, const Algebra& algebra, const double* ridge,
                  const std::vector<bool>& is_second, const Execution& execution, Mixture& mixture,
                  double least = kLeastWeight);
 
 struct Cuts {
-    // (1 + n_features,), random numbers in [0, 1): first for the position of a random cut, and then for the direction
-    // of this cut. If `random` is null, one cut that separates rows far from the mean from rows near it replaces both
-    // the random cut and the cut across the longest axis.
+    // (1 + n_features,), random numbers in [0, 1): the first number decides the position of a random cut, and the other
+    // numbers decide the direction of this cut. If `random` is null, one cut replaces both the random cut and the cut
+    // across the longest axis; this cut separates the rows far from the mean from the rows near the mean.
     const double* random;
     bool has_heavy = false;  // whether a further cut separates the row with the largest weight from the other rows
-    // whether a further cut separates far rows from near rows along the axis of the farthest row
+    // whether a further cut separates the rows far from the mean from the rows near the mean, along the axis with the
+    // farthest row
     bool has_tails = false;
     double least_weight = kLeastWeight;
 };
 
-// Splits a group once from each initial cut, and returns the split with the highest log-likelihood. `scale`,
-// (n_features,), holds the units of the features in which the lengths of the group's axes are compared.
+// Splits a group of rows once from each initial cut, and returns the split with the highest log-likelihood. Each
+// feature is divided by its element of `scale`, (n_features,), before the lengths of the group's axes are compared.
 Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_full, const double* scale,
                  const Cuts& cuts, const Execution& execution);
 
@@ -54,8 +58,8 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
 Values first_responsibility(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
                             const Execution& execution);
 
-// Returns, for each row (in the units of the data), its log density under the two halves minus its log density under a
-// single component, in nats, (n_rows,). The result is empty if interrupted.
+// Returns the log density of each row under the two halves minus the log density of this row under a single component,
+// in nats, (n_rows,). The rows are in the units of the data. The result is empty if interrupted.
 Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
              const Execution& execution);
 

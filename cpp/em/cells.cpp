@@ -17,7 +17,7 @@ struct Cell {
     Index feature = 0;           // feature with the largest variance, along which the cell is split
     double nearby = 0, cut = 0;  // rows whose deviation from `nearby` is at most `cut` form the lower part of the cell
 
-    // Orders cells so that the heaviest one is split first. Among cells of equal weight, the cell that comes first in
+    // Orders cells so that the heaviest cell is split first. Among cells of equal weight, the cell that comes first in
     // the tree is split first, so that the result does not depend on the order of the rows.
     bool operator<(const Cell& other) const { return mass < other.mass || (mass == other.mass && first > other.first); }
 };
@@ -67,8 +67,8 @@ public:
     }
 
 private:
-    // Adds a cell to the queue if it can be split. Deviations are first taken from a row with positive weight, so that
-    // all deviations are exactly 0 if all rows are equal, and then from the mean.
+    // Adds a cell to the queue if the cell can be split. Deviations are first taken from a row with positive weight, so
+    // that all deviations are exactly 0 if all rows are equal, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
@@ -90,8 +90,8 @@ private:
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
         if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
-        // Limit the cut to below the largest value. Otherwise, if the mean is rounded up to this value, one part would
-        // have no weight.
+        // Keep the cut below the largest value. If a rounded mean that equals the largest value were the cut, one part
+        // would have no weight.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
             low = std::min(low, item(at)[cell.feature] - cell.nearby);
@@ -105,9 +105,9 @@ private:
     double* item(Index at) { return items_.data() + at * stride_; }
 
     const Index d_, stride_;
-    Values items_;  // each row followed by its weight
+    Values items_;  // the values of each row, followed by the row's weight
     std::vector<Index> origins_;
-    std::vector<char> begins_;  // 1 at the first row of each cell except the first cell
+    std::vector<char> begins_;  // 1 at the first row of every cell except the first cell, and 0 at all other rows
     std::priority_queue<Cell> queue_;
 };
 

@@ -19,9 +19,9 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kMaxSplitRows = 400, kParameters = 3;
-// first tolerance of EM, nats per row; it is coarse, so that moves begin before the slow last phase of EM
+// first tolerance of EM, in nats per row, which is so coarse that moves begin before the slow last phase of EM
 constexpr double kCoarse = 1e-6;
-constexpr double kEmpty = 1;  // a component with fewer rows counts as empty
+constexpr double kEmpty = 1;  // a component counts as empty if it has fewer rows than this
 // initial limit on the length of an extrapolation, relative to two EM steps, and the factor by which this limit changes
 constexpr double kLongest = 4, kGrowth = 4;
 
@@ -32,7 +32,8 @@ struct State {  // a mixture, the mixture after one more EM step, and the lower 
     double bound;
 };
 
-// for each component: whether a split has been tried and failed, and the component from which this one was split, or -1
+// For each component, `is_tried` stores whether a split has been tried and has failed, and `parents` stores the
+// component from which this component was split, or -1.
 struct Marked {
     std::vector<bool> is_tried;
     Indices parents;
@@ -66,7 +67,8 @@ public:
         scale_ = std::sqrt(std::max(square, std::numeric_limits<double>::min()));
     }
 
-    // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or time is up.
+    // Alternates moves (births, merges and deletions) with EM until no move raises the lower bound or the time limit is
+    // reached.
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = judge(start);
         double tried_at = -kInfinity;
@@ -121,13 +123,13 @@ private:
         return judge(mixture);
     }
 
-    // --- EM, which is extrapolated after every two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics
+    // --- EM with an extrapolation after every two steps: Varadhan & Roland (2008), Scandinavian Journal of Statistics
     // 35, scheme S3
 
     // Runs EM with extrapolations until it converges. Returns false if a step violates `Limits`.
     bool converge(State& state, double tolerance) const {
         const std::ptrdiff_t n_empty = count_empty(state.model);
-        // `after`: the last mixture that results from an EM step, not from an extrapolation
+        // `after` is the last mixture that an EM step, and not an extrapolation, has computed.
         Mixture current = state.model, after = current;
         // lower bounds before each of the two EM steps that are extrapolated
         Values bounds_before;
@@ -154,7 +156,7 @@ private:
             std::tie(current, is_longest) = extrapolated(current, first, second, longest);
         }
         std::optional<State> result = judge(after);
-        // a component has just lost its rows, so this component is left out
+        // If the mixture cannot be judged, a component has just lost its rows, so the smallest component is left out.
         if (!result) result = judge(without_smallest(after));
         if (result && result->bound >= state.bound) state = std::move(*result);
         return result.has_value();
@@ -235,7 +237,8 @@ private:
             if (result) std::tie(state, marked) = std::move(*result);
         }
         const Indices order = heaviest(state.model);
-        if (!std::is_sorted(order.begin(), order.end())) {  // stick-breaking order: the heaviest component first
+        // A stick-breaking prior favours components that are in descending order of their weights.
+        if (!std::is_sorted(order.begin(), order.end())) {
             std::optional<State> ordered = judge(taken(state.model, order));
             if (ordered && ordered->bound >= state.bound) state = std::move(*ordered);
         }
@@ -299,8 +302,8 @@ private:
         marked.is_tried.push_back(false), marked.parents.push_back(k);
     }
 
-    // Returns the best split of a component: two halves, or one of the pairs that `separate` fits. Returns nothing if
-    // the halves are the best split but gain nothing.
+    // Returns the best split of a component: the two halves of `bisect`, or a pair of components that `separate` fits.
+    // Returns nothing if the two halves are the best split but do not raise the log-likelihood.
     std::optional<Mixture> parts_of(const Indices& indices, const double* cut) const {
         const Index heaviest = *std::max_element(indices.begin(), indices.end(),
                                                  [&](Index a, Index b) { return weight_[a] < weight_[b]; });
@@ -321,14 +324,14 @@ private:
         return parts;
     }
 
-    // Returns at most kMaxSplitRows of the given ascending row indices, taken at even distances. The heaviest row is
-    // always included.
+    // Returns at most kMaxSplitRows of the given ascending row indices, taken at equal distances. The row with the
+    // largest weight, `heaviest`, is always included.
     static Indices some_of(const Indices& indices, Index heaviest) {
         const Index n_all = static_cast<Index>(indices.size()), n_used = std::min(n_all, kMaxSplitRows);
         Indices some(static_cast<std::size_t>(n_used));
         for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
         const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
-        // the heaviest row keeps its own position, or replaces a neighbour
+        // The heaviest row replaces the nearest selected row unless the heaviest row is already selected.
         some[std::min(n_used - 1, next)] = heaviest;
         return some;
     }
@@ -343,9 +346,9 @@ private:
         return group;
     }
 
-    // Fits two kinds of pairs of components that do not lie side by side: a narrow component within a wide component
-    // (for heavy tails), and a component for the heaviest row with a component for all other rows. Returns the gain of
-    // the better pair over a single component, in nats per unit of weight.
+    // Fits two pairs of components that do not lie side by side: a narrow component within a wide component (for heavy
+    // tails), and one component for the heaviest row with another component for all other rows. Returns the gain of the
+    // better pair over a single component, in nats per unit of weight.
     double separate(const Group& group, double least, Mixture& parts) const {
         double log_variance;
         if (!(group.variance > 0)) return -kInfinity;
@@ -365,8 +368,7 @@ private:
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    // Checks whether some row is so far from the mean that a half at this row has less than the smallest allowed
-    // weight.
+    // Checks whether some row is so far from the mean that a half at this row has a smaller weight than kLeastWeight.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
             if (group.square(i) * kLeastWeight > group.variance) return true;
@@ -384,8 +386,8 @@ private:
         return result;
     }
 
-    // Returns, for each component, the rows for which it is the most probable component. `mixture` must come from an EM
-    // step, so that its factors are known.
+    // Returns, for each component, the rows for which this component is the most probable component. `mixture` must
+    // come from an EM step, so that its whitening factors are known.
     std::vector<Indices> own_rows(const Mixture& mixture) const {
         const Values scale = log_scale(mixture);
         std::vector<Indices> groups(mixture.weights.size());
@@ -407,7 +409,7 @@ private:
             const std::vector<Merge> merges = merges_that_pay(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
-            // first tries all merges together, then only the best merge
+            // The loop first tries all merges together, and then only the best merge.
             for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {
                 has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }

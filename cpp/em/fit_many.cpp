@@ -25,8 +25,8 @@ struct TableView {
 
 constexpr Index kCacheLine = 8;  // number of doubles in a cache line
 
-// Data that all starts of a fit share: the distinct rows and their weights, and a scale for each column by which
-// k-means divides the column.
+// Data that all initialisations of a fit share: the distinct rows, their weights, and the scale by which k-means
+// divides each column.
 struct Sample {
     Index n_features;
     Values rows, weight, unit;
@@ -79,7 +79,8 @@ public:
             if (!find_centres(sample, settings_.uniform + start * n_uniform(), to.means)) return false;
             if (is_searched ? !search(sample, ridge, start, to, of_start) : !begin(em, to)) return false;
             if (settings_.max_steps > 0 && !run_em(kernels_, em, execution_, to, history)) return false;
-            // A start whose EM ended before convergence cannot be compared with the other starts.
+            // If EM from one initialisation ended before convergence, its result cannot be compared with the results of
+            // the other initialisations.
             if (settings_.n_starts > 1 && !has_ended(history)) return false;
             if (start == 0) {
                 log_likelihoods = std::move(history);
@@ -94,7 +95,7 @@ public:
     }
 
 private:
-    struct Total {  // moments of all rows, if components share one covariance
+    struct Total {  // mean and second moments of all rows, if components share one covariance
         Values centre, second;
     };
 
@@ -133,8 +134,8 @@ private:
     }
 
     // Writes the mixture from which EM on all rows continues. EM on the distinct rows begins at the centres in
-    // `mixture.means`, and may be followed by a split-and-merge search. Returns false if the mixture violates `Limits`,
-    // or if interrupted.
+    // `mixture.means`, and a split-and-merge search follows. Returns false if the mixture violates `Limits`, or if
+    // interrupted.
     bool search(const Sample& sample, const double* ridge, Index of_fit, const MixtureView& mixture,
                 SearchReport& report) const {
         const SearchView& search = *settings_.search;
@@ -222,7 +223,8 @@ private:
     template <class Element>
     bool holds_usable(const RowsView& rows) const {
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
-        for (Index first = 0; first < rows.n_features; first += kCacheLine) {  // columns that share a cache line
+        // The columns that share a cache line are read together.
+        for (Index first = 0; first < rows.n_features; first += kCacheLine) {
             const Index count = std::min(kCacheLine, rows.n_features - first);
             const Element* values = static_cast<const Element*>(rows.data) + first * rows.column_stride;
             std::array<double, kCacheLine> low, high;
@@ -280,7 +282,8 @@ private:
     const Listener listener_;
 };
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();  // value in the report of a fit without a search
+// each value in the report of a fit without a search
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,        groups.row_weight,    groups.total_weight[group],
@@ -322,7 +325,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
                      .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
                 return leave_out();
             }
-        } catch (const std::bad_alloc&) {  // without enough memory, Python must fit the group
+        } catch (const std::bad_alloc&) {  // if the memory does not suffice, Python must fit the group
             return leave_out();
         }
         if (out.search != nullptr) out.search[group] = report;
@@ -331,7 +334,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     };
     std::fill_n(out.n_steps, groups.n_groups, -1);
     std::fill_n(out.has_converged, groups.n_groups, false);
-    if (groups.n_groups == 1) {  // all threads share the rows of a single group
+    if (groups.n_groups == 1) {  // the threads share the rows if there is only one group
         fit(0, execution);
         return !execution.interrupt.has_come();
     }

@@ -9,7 +9,8 @@ namespace gaussmix {
 
 namespace {
 
-// Parameters of components whose log density about the centre c_k is exactly log p(x, k) = -|x - c_k|^2 / 2.
+// Parameters of unnormalised spherical components of variance 1. The log density of a row x about the centre c_k of
+// such a component is -|x - c_k|^2 / 2.
 struct UnitSpheres {
     explicit UnitSpheres(Index count) : log_scale(room(count)), factors(static_cast<std::size_t>(count), 1.0) {}
     ParametersView about(const double* centres) const { return {log_scale.data(), centres, factors.data(), nullptr}; }
@@ -76,7 +77,8 @@ private:
         return std::min(-2.0 * reached_[row * task_.n_candidates + candidate], nearest_[row]);
     }
 
-    // Computes the log densities of all rows under unit spheres about the first `count` candidates, (n_rows, count).
+    // Computes the log densities, (n_rows, count), of all rows about the first `count` candidate centres (see
+    // `UnitSpheres`).
     bool measure(Index count) {
         const Index d = task_.rows.n_features;
         const auto* rows = static_cast<const double*>(task_.rows.data);

@@ -1,5 +1,5 @@
-// k-means: chooses initial centres by greedy k-means++, and makes passes until the centres converge. If a centre loses
-// its rows, the Python module em/initialisation/kmeans.py must take over.
+// Runs k-means: draws initial centres by greedy k-means++, and moves the centres in passes over the rows until they
+// converge. If a centre loses its rows, the Python module em/initialisation/kmeans.py must take over.
 #pragma once
 #include "spans.hpp"
 
@@ -12,22 +12,22 @@ struct SpreadView {
     const double* uniform;  // (1 + (n_components - 1) n_candidates,), random numbers in [0, 1)
 };
 
-// Writes to `indices`, (n_components,), rows that are far from each other, drawn by greedy k-means++. Returns false if
-// interrupted.
+// Draws rows that are far from each other by greedy k-means++, and writes their indices to `indices`, (n_components,).
+// Returns false if interrupted.
 bool seed_centres(const KernelTable& kernels, const SpreadView& task, const Execution& execution, Index* indices);
 
 struct CentresView {
     RowsView rows;
     RowWeightView row_weight;
     Index n_components;
-    double tolerance;  // passes stop when the sum of the centres' squared motions is at most this
+    double tolerance;  // k-means stops when the sum of the centres' squared motions is at most this
     Index max_passes;
-    double* centres;  // (n_components, n_features), changed in place
+    double* centres;  // centres, (n_components, n_features), changed in place
 };
 
-// Moves centres to the means of their nearest rows until they converge. Stops before a centre would lose all its rows.
-// `n_left` receives the number of passes that are left; it is 0 if the centres have converged. Returns false if
-// interrupted.
+// Moves each centre to the mean of its nearest rows until the centres converge. Stops before a centre would lose all
+// its rows. `n_left` receives the number of remaining passes, which is positive only if a centre would lose all its
+// rows. Returns false if interrupted.
 bool move_centres(const KernelTable& kernels, const CentresView& task, const Execution& execution, Index& n_left);
 
 }  // namespace gaussmix

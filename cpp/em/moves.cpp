@@ -273,8 +273,9 @@ double Moves::log(double x) const {
     return result;
 }
 
-// Returns possible removals of components, cheapest first. A component is removed by merging it with another component
-// into one with the moments of both, or by giving its rows to all other components.
+// Returns possible removals of components, in ascending order of their loss of log-likelihood. A component is removed
+// in one of two ways: the component is merged with another component into one with the moments of both, or its rows are
+// given to all other components.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -301,7 +302,8 @@ std::vector<Removal> Moves::removals() const {
         std::set_union(first.begin(), first.end(), second.begin(), second.end(), std::back_inserter(indices));
         pair.gain -= entropy(indices, both) - separated[pair.heir] - separated[pair.freed];
     }
-    for (Index k = 0; k < n_components_; ++k) {  // loss of log density, over all rows, if component k is removed
+    // This loop computes the loss of log density over all rows if component k is removed.
+    for (Index k = 0; k < n_components_; ++k) {
         const Indices& indices = view_.indices[k];
         Values rest(indices.size()), logarithms(indices.size());
         std::transform(indices.begin(), indices.end(), rest.begin(),
@@ -317,9 +319,10 @@ std::vector<Removal> Moves::removals() const {
     return result;
 }
 
-// Returns the sum of r log(pi N(x | mu, Sigma)), in nats, for two components that are merged into one with the moments
-// of both, where r are the responsibilities of the merged component. The sum of r is computed from the rows and not
-// from the weights after the last EM step, because otherwise the loss by a merge would depend on the units of the data.
+// Merges two components into one with the moments of both, and returns the sum of r log(pi N(x | mu, Sigma)) over all
+// rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is computed from the
+// rows and not from the weights after the last EM step, because otherwise the loss by a merge would depend on the units
+// of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;
@@ -500,7 +503,7 @@ Part Moves::part_of(Indices components) const {
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
-    for (Index row = 0; row < n_rows_; ++row) {  // no `if` here, because the processor could not predict this branch
+    for (Index row = 0; row < n_rows_; ++row) {  // no `if`, because the processor could not predict is_there[row]
         indices[n_rows] = row;
         n_rows += is_there[row];
     }

@@ -1,9 +1,9 @@
-// Split-and-merge moves of a mixture on some rows: a move merges two components into one, and splits a third component
-// into two.
+// Split-and-merge moves of a mixture: a move merges two components into one, and splits a third component into two.
 //
 // A move changes only responsibilities, from which an M-step computes the new mixture. Therefore moves work with every
-// covariance structure. Moves are ranked by a lower bound on their gain, from Jensen's inequality (Ueda, Nakano,
-// Ghahramani & Hinton 2000, Neural Computation 12). If covariances depend on each other, the bound is only an estimate.
+// covariance structure. Moves are ranked by lower bounds on their gains, which follow from Jensen's inequality (Ueda,
+// Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If the covariances of components depend on each other,
+// these bounds are only estimates.
 #pragma once
 #include <map>
 #include <optional>
@@ -16,7 +16,7 @@ namespace gaussmix {
 
 // A component is split only if it has at least kSplitRows * (n_features + 1) rows.
 constexpr Index kSplitRows = 4;
-// expected log-likelihood gain by chance, in nats, for each additional parameter that a split fits to its rows
+// log-likelihood gain, in nats, that is expected by chance for each additional parameter that a split fits to the rows
 constexpr double kOverfit = 0.5;
 
 using Indices = std::vector<Index>;
@@ -32,24 +32,26 @@ struct Split {     // split of one component into two
     Bisection bisection;
 };
 
-struct View {                        // responsibilities of rows under a mixture
-    Values posteriors, log_density;  // (n_rows, n_components), (n_rows,)
+struct View {  // responsibilities of rows under a mixture
+    // responsibilities, (n_rows, n_components), and log densities of the rows, (n_rows,)
+    Values posteriors, log_density;
     // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
     std::vector<Indices> indices;
-    // For each component: the sum of its responsibilities, and the sum weighted by each row's fraction of the total
-    // weight.
+    // For each component, `n_rows` stores the sum of its responsibilities, and `mass` stores this sum with each row
+    // weighted by its fraction of the total weight.
     Values n_rows, mass;
     Values overlap;  // (n_components, n_components), sums of products of two components' responsibilities
     double height;   // mean log density
 };
 
-struct Part {  // some components, and the rows for which they are responsible, weighted by responsibility
+struct Part {  // some components and their rows, weighted by the total responsibility of these components
     Indices components;
-    Values rows, weight, posteriors;  // rows and weight are empty if the part is the whole mixture
+    Values rows, weight, posteriors;  // `rows` and `weight` are empty if `components` has all components
     EmView em;
     Mixture mixture;
-    // Fraction of the total weight for which these components are responsible, and the mean log-likelihood of their
-    // rows. The log-likelihood gain on these rows, times the fraction, is a lower bound on the gain on all rows.
+    // `posterior` is the fraction of the total weight for which these components are responsible, and `log_likelihood`
+    // is the mean log-likelihood of their rows. The gain in log-likelihood on these rows, times this fraction, is a
+    // lower bound on the gain on all rows.
     double posterior, log_likelihood;
 };
 
@@ -68,8 +70,7 @@ public:
     Ranking() = default;
     Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
 
-    // Returns the pair with the highest bound of all pairs, including pairs that have been tried, or null if there are
-    // no pairs.
+    // Returns the pair with the highest bound, even if this pair has been tried, or null if there are no pairs.
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
 
     // Returns the next pair that neither splits nor merges any of the given components.
@@ -87,7 +88,7 @@ struct Attempt {  // a move, and the mixture of the affected components after th
     Mixture mixture;
     Indices touched;       // components that the move splits or merges
     Index cursor;          // index of the next random number after the move
-    bool is_vain = false;  // true if a swap would put a component on one of its own rows; the move is then not judged
+    bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is not judged
 };
 
 class Moves {
@@ -95,7 +96,7 @@ public:
     Moves(const KernelTable& kernels, const AscentView& task, const Execution& execution, const MixtureView& mixture,
           Index cursor);
 
-    // Prepares the moves. Returns false if the Python code must run EM on these rows, or if interrupted.
+    // Prepares the moves. Returns false if a covariance is singular, if the rows have no weight, or if interrupted.
     bool begin();
     // Computes responsibilities under the initial mixture. Returns false if a covariance is singular, or if
     // interrupted.
@@ -108,19 +109,19 @@ public:
     void replace(Mixture mixture, View view);
 
     EmView whole() const;
-    bool expect(const Mixture& mixture, View& view) const;  // false if interrupted
+    bool expect(const Mixture& mixture, View& view) const;  // returns false if interrupted
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // largest number of components in the `Part` that a move affects
+    Index max_neighbours() const;  // maximum number of components in the `Part` that a move affects
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
-    // ranking is empty if the bound of the best pair predicts a large loss per row of the pair's components, because
-    // then no move helps.
+    // ranking is empty if the bound of the best pair predicts a large loss per row of the pair's components, because no
+    // move is expected to help in this case.
     Ranking ranked();
-    bool is_hopeless() const { return is_hopeless_; }  // whether no move was useful in the last ranking
+    bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a large loss for every move
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
-    // Makes the next move of the ranking whose M-step succeeds; returns false if there is no such move.
+    // Makes the next move in the ranking for which the M-step succeeds. Returns false if there is no such move.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Removes the components whose removal costs least, and returns the responsibilities of the remaining components.
     // At most `limit` components are removed, and no component is involved in two removals. `count` receives the number
@@ -159,7 +160,7 @@ private:
     TotalView total_;
     Values scale_, row_fraction_;  // row_fraction_: each row's fraction of the total weight
     Values reached_;               // cumulative weights of the rows, from which swaps draw a row
-    Values centre_, second_;       // moments of all rows, if the caller did not pass them
+    Values centre_, second_;       // mean and second moments of all rows, if the caller did not pass these
     std::map<Index, Split> splits_;
     Index cursor_;
     bool is_hopeless_ = false;

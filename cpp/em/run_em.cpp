@@ -15,7 +15,8 @@ namespace gaussmix {
 
 namespace {
 
-// smallest total responsibility of a component in variational Bayes, where `min_weight` does not apply
+// smallest fraction of the total weight that a component may have in variational Bayes, where `min_weight` does not
+// apply
 constexpr double kLeastMass = 0x1p-900;
 
 bool is_one(const RowWeightView& weight, Index n_rows) {
@@ -25,8 +26,9 @@ bool is_one(const RowWeightView& weight, Index n_rows) {
     return true;
 }
 
-// Replaces each centre by the mean of its rows, and sums the moments of these rows about the mean. The rows of a centre
-// are the nearest rows, or are given by `assignment`. Returns false if a component has no rows, or if interrupted.
+// Replaces each centre by the mean of its rows, and sums the moments of these rows about this mean. `assignment`
+// assigns rows to centres; if `assignment` is empty, each row belongs to its nearest centre. Returns false if a
+// component has no rows, or if interrupted.
 bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
             const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
@@ -85,8 +87,8 @@ public:
 
     bool factorise(Mixture& mixture) const { return gaussmix::factorise(kernels_, algebra_, d_, listener_, mixture); }
 
-    // Makes an M-step from given responsibilities or, without them, from assigning each row to its nearest mean.
-    // Returns false if the result violates `Limits`, or if interrupted.
+    // Makes an M-step from the responsibilities or labels in `assignment`. If `assignment` is empty, each row belongs
+    // to the component with the nearest mean. Returns false if the result violates `Limits`, or if interrupted.
     bool begin(const AssignmentView& assignment, Mixture& following) {
         if (begin_with_total(assignment, following)) return true;
         Mixture nearby = following;
@@ -114,7 +116,8 @@ public:
         if (is_sound(following, has_one_matrix_ ? nullptr : current.means.data())) return true;
         if (task_.is_incomplete) return false;
         sum_about(false);
-        // reference points near the new means, so that moving the sums of moments to the new means loses no digits
+        // The second attempt uses reference points near the new means, so that the moments lose no digits when they are
+        // converted to moments about the new means.
         const Values nearby = following.means;
         // The pointers are taken again, because `sum_about` may have moved the buffers.
         const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
@@ -123,8 +126,8 @@ public:
     }
 
 private:
-    // Does the same as `begin`, but in a single pass over the rows; this requires given responsibilities and known
-    // second moments of all rows.
+    // Does the same as `begin`, but in a single pass over the rows. This pass requires that responsibilities are given
+    // and that the second moments of all rows are known.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -144,14 +147,14 @@ private:
         return result <= task_.limits.loss;
     }
 
-    // Chooses the moments to sum: about the centre of all rows (`centre` is true), or second moments for each
-    // component.
+    // Selects how moments are summed: about the mean of all rows if `centre` is true, and otherwise with separate
+    // second moments for each component.
     void sum_about(bool centre) {
         has_one_matrix_ = centre;
         second_.resize(static_cast<std::size_t>((centre ? 1 : n_components_) * algebra_.size(d_)));
     }
 
-    // Returns what the prior adds to the log-likelihood in the objective, in nats.
+    // Returns the term that the prior adds to the log-likelihood in the objective, in nats.
     double added_by_prior(const Mixture& mixture) const {
         if (posterior_) return -posterior_->divergence();
         return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
@@ -313,8 +316,8 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        // multiplies by the mass instead of using its square root, which would be rounded differently for data in other
-        // units
+        // The squares are multiplied by the mass. If the offsets were multiplied by its square root instead, results
+        // would be rounded differently for data in other units of measurement.
         add_squares(offset, mass_[k], second);
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
@@ -366,8 +369,8 @@ private:
         return false;
     }
 
-    // Returns W_k (mean_k - anchor_k) for each component k. If `anchor` is null, the centre of all rows is used
-    // instead.
+    // Returns W_k (mean_k - anchor_k) for each component k, where W_k is the whitening factor and anchor_k is the
+    // reference point of the component. If `anchor` is null, the mean of all rows is the reference point.
     const Values& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));
@@ -410,7 +413,7 @@ private:
         return largest;
     }
 
-    // Checks whether the rows may be whitened once for all components, with moments about the centre of all rows.
+    // Checks whether the rows may be whitened once for all components, with moments about the mean of all rows.
     // `mixture` must be the result of the last EM step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
@@ -426,12 +429,14 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    // null if all weights are 1, because without weights the kernels need only one logarithm for many rows
+    // `row_weight_.data` is null if all weights are 1, because the kernels need only one logarithm for many rows
+    // without weights.
     const RowWeightView row_weight_;
     const Index n_covariances_;
-    bool has_one_matrix_;    // whether rows are whitened once for all components, with moments about their centre
+    // whether rows are whitened once for all components, with moments about the mean of all rows
+    bool has_one_matrix_;
     double background_ = 0;  // total responsibility of the noise component
-    // result of `loss` at the last step, if the moments of this step were taken about the centre of all rows
+    // result of `loss` at the last step, if the moments of this step were taken about the mean of all rows
     std::optional<double> loss_;
     Values log_scale_, origin_means_, mass_, first_, second_, offsets_, degrees_, repeated_, squares_;
     std::optional<Patterns> patterns_;

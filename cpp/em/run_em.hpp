@@ -12,18 +12,21 @@ namespace gaussmix {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLog2Pi = 1.8378770664093456;
 
-struct TotalView {         // moments of all rows, if components share a full covariance
+struct TotalView {         // mean and second moments of all rows, if components share a full covariance
     const double* centre;  // (n_features,), mean of all rows
     const double* second;  // (n_features, n_features), second moments about the mean, not divided by the weight
 };
 
-struct Limits {         // an EM step that violates a limit (for `loss`: in two attempts) is left to em/step/loop.py
+struct Limits {         // limits of EM steps; em/step/loop.py must make each step that would violate a limit
     double min_weight;  // smallest fraction of the total row weight that a component may have
-    // smallest standard deviation, relative to the mean; a smaller deviation may be a rounding error
+    // smallest standard deviation of a component, relative to its mean, because a smaller deviation may be a rounding
+    // error
     double noise;
-    double loss;  // largest ratio of second moments about the reference point (anchor) to moments about the new means
-    // Largest distance of a mean from the centre of all rows, in standard deviations. If a mean is farther away,
-    // moments are taken about the means instead of the centre.
+    // Largest ratio of second moments about a reference point (anchor) to second moments about the new means. A step
+    // that violates this limit is first repeated with other reference points.
+    double loss;
+    // Largest distance of a component's mean from the mean of all rows, in standard deviations. If a component's mean
+    // is farther away, moments are taken about the components' means instead of the mean of all rows.
     double distance;
 };
 
@@ -36,15 +39,17 @@ struct EmView {
     TotalView total;      // set if components share a full covariance and there is no noise component; otherwise null
     const double* ridge;  // (n_features,), in squared units of the data
     Limits limits;
-    const double* unit = nullptr;  // (n_features,), units in which `begin_em` measures distances from centres; null: 1
-    double tolerance;              // nats per unit of row weight
+    // scale of each feature for distances from centres in `begin_em`, (n_features,); if null, every scale is 1
+    const double* unit = nullptr;
+    double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
     double previous = -kInfinity;  // objective of the EM step before this call, if there was one
     Index max_steps;
     double seconds = kInfinity;  // time after which no further step begins
-    // Null for maximum likelihood. For MAP estimates, the prior of `PosteriorObjective` in em/priors/posterior.py;
-    // otherwise, the prior of em/bayes/variational_posterior.py.
+    // `prior` is null for maximum likelihood. MAP estimates use the prior of `PosteriorObjective` in
+    // em/priors/posterior.py, and variational Bayes uses the prior of em/bayes/variational_posterior.py.
     const PackedPriorView* prior = nullptr;
-    bool is_incomplete = false;  // values may be missing (NaN), or rows have measurement errors; then `total` is null
+    // whether values may be missing (NaN) or rows have measurement errors; if so, `total` is null
+    bool is_incomplete = false;
     ErrorView error = {};
     // log V of a noise component with the uniform density 1 / V, whose weight comes after the components' weights;
     // infinite if there is no noise component. A noise component can be combined neither with a prior nor with
@@ -59,7 +64,7 @@ struct MixtureView {      // mixture at which EM starts; EM overwrites it with t
     double* weights;      // (n_components,), followed by the weight of the noise component if there is one
     double* means;        // (n_components, n_features)
     double* covariances;  // in the compact form of the covariance structure (see `Algebra::size`)
-    double* factors;      // output: whitening factors of the covariances, in an array of the same size
+    double* factors;      // output: whitening factors of the covariances, in an array of the size of `covariances`
     double* log_abs_det;  // output: log |det| of each factor
 };
 
@@ -84,14 +89,14 @@ struct Mixture {  // a mixture that owns its memory
 // Computes the whitening factors of the covariances. Returns false if a covariance is singular.
 bool factorise(const KernelTable& kernels, const Algebra& algebra, Index d, Listener listener, Mixture& mixture);
 
-// Writes the mean of all rows, and the sum of second moments about this mean. Returns false if rows have no weight, or
-// if interrupted.
+// Writes the mean of all rows, and the sum of second moments about this mean. Returns false if the rows have no weight,
+// or if interrupted.
 bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
 
-// Makes an M-step and writes the resulting mixture. The responsibilities are given in `assignment`; otherwise each row
-// belongs to the nearest of the centres in `mixture.means`. If responsibilities are given, an iterative covariance
-// update begins at `mixture.covariances`. `has_model` is set to false if the M-step would violate `em.limits`. Returns
-// false if interrupted.
+// Makes an M-step and writes the resulting mixture. The caller passes responsibilities or labels in `assignment`. If
+// `assignment` is empty, each row belongs to the nearest of the centres in `mixture.means`. If responsibilities are
+// given, an iterative covariance update begins at `mixture.covariances`. `has_model` is set to false if the M-step
+// would violate `em.limits`. Returns false if interrupted.
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture, bool& has_model);
 

@@ -35,8 +35,7 @@ Keyed keyed(double value, Index index) {
     return {bits & kSign ? ~bits : bits | kSign, index};
 }
 
-// Sorts items by their keys; items with equal keys keep their order. `spare` must have room for as many items as
-// `items`.
+// Sorts items by their keys; items with equal keys keep their order. `spare` must have at least the size of `items`.
 void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     if (items.size() < kMaxInsertion) {
         for (std::size_t i = 1; i < items.size(); ++i) {
@@ -47,8 +46,8 @@ void sort_by_key(std::span<Keyed> items, std::vector<Keyed>& spare) {
     std::uint64_t varying = 0;
     for (const Keyed& item : items) varying |= item.key ^ items[0].key;
     if (varying == 0) return;
-    // Items are first sorted by the leading bits in which the keys differ, which separate nearly all keys; further bits
-    // are compared only for ties.
+    // Items are first sorted by the leading bits in which their keys differ, because these bits separate nearly all
+    // keys. Further bits are compared only if the leading bits of two keys are equal.
     const int shift = std::max(0, static_cast<int>(std::bit_width(varying)) - kDigits * kDigitBits);
     std::span<Keyed> from = items, to(spare.data(), items.size());
     for (int i = 0; i < kDigits; ++i) {
@@ -125,8 +124,8 @@ constexpr Index kInLine = 8;  // number of doubles in a cache line; this many co
 // number of partial sums that are computed side by side, so that the processor need not wait for each addition
 constexpr Index kColumns = 4;
 
-// Computes variances of columns; consecutive numbers of a column are `stride` apart. The variance of equal values is
-// exactly 0, because deviations are taken from one of the values.
+// Computes variances of columns; consecutive numbers of a column are `stride` elements apart. The variance of equal
+// values is exactly 0, because deviations are taken from one of the values.
 template <std::size_t n_columns>
 std::array<double, n_columns> variances(const std::array<const double*, n_columns>& values, Index stride,
                                         const Fractions& fractions) {
@@ -147,8 +146,8 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 
 double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
 
-// Returns the value that has exactly `index` values before it in the order that `before` defines. A bound on this value
-// is estimated from a small sample, so that only the values up to the bound must be partitioned.
+// Returns the value that would have the index `index` if the values were sorted in the order that `before` defines. A
+// bound on this value is estimated from a small sample, so that only the values up to the bound must be partitioned.
 template <class Before>
 double value_at(const Values& values, Index index, Before before, Values& close) {
     const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;
@@ -185,7 +184,8 @@ double variance_between(const Values& values, Index dropped, Values& scratch) {
     const double nearby = n_low < n_high ? high : low;
     const double fraction = 1 / n_rows, low_fraction = static_cast<double>(n_low) / n_rows,
                  high_fraction = static_cast<double>(n_high) / n_rows;
-    const auto inside = [&](auto&& of) {  // several partial sums, so that the processor need not wait for each addition
+    // Several partial sums are computed, so that the processor need not wait for each addition.
+    const auto inside = [&](auto&& of) {
         std::array<double, kColumns> sums{};
         for (std::size_t i = 0; i < values.size(); ++i) {
             sums[i % kColumns] += low < values[i] && values[i] < high ? of(values[i] - nearby) : 0.0;

@@ -15,21 +15,22 @@ namespace gaussmix {
 
 namespace {
 
-// all rows are taken if their number is less than this multiple of the wanted number
+// No sample is drawn if the number of rows is less than this multiple of the wanted sample size.
 constexpr double kNoThinning = 1.3;
-// up to this number of components, few split-and-merge moves exist, so that the search tries more initialisations
+// Mixtures with at most this number of components have few split-and-merge moves, so the search tries more
+// initialisations.
 constexpr Index kSmallMixture = 3;
-// with at least this many components, other initialisations are not tried, because moves reach the same maxima from any
-// initialisation
+// Mixtures with at least this number of components are not initialised from groups of rows (`begin_elsewhere`), because
+// split-and-merge moves reach the same maxima from any initialisation.
 constexpr Index kLargeMixture = 10;
-constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps after which another initialisation is judged
-// fraction of the remaining rows that are left over after each group (see `group_rows`)
+constexpr Index kStepsElsewhere = 40;  // maximum number of EM steps by which another initialisation is judged
+// fraction of the remaining rows that each group leaves to later groups (see `group_rows`)
 constexpr double kTail = 0.125;
 
 struct Rows {  // a weighted sample of the rows, or all rows
     Values rows, weight, centre, second;
     EmView em;
-    mutable std::vector<Index> ends;  // indices of extreme rows, computed when first needed
+    mutable std::vector<Index> ends;  // indices of the rows with extreme values, computed when first needed
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
@@ -154,8 +155,8 @@ private:
         return n_rows >= search_.least_rows && static_cast<double>(n_rows) > kNoThinning * static_cast<double>(wanted);
     }
 
-    // Returns two indices for each feature: of the first row with the smallest value, and of the first row with the
-    // largest value.
+    // Returns the indices of two rows for each feature: the first row with the smallest value, and the first row with
+    // the largest value.
     std::vector<Index> ends_of(const double* rows, Index n_rows) const {
         std::vector<Index> ends(static_cast<std::size_t>(2 * d_));
         Values low(rows, rows + d_), high(low);
@@ -171,7 +172,7 @@ private:
 
     // Draws about `wanted` rows with probabilities proportional to their weights, at equal steps of the cumulative
     // weight. The rows with the smallest or largest value of a feature are added, so that the sample contains all
-    // extreme outliers. Returns all rows if the sample would be nearly as large.
+    // extreme outliers. Returns all rows if the sample would be nearly as large as the table.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -230,8 +231,8 @@ private:
     }
 
     // Runs EM in portions as long as the log-likelihood may exceed `aim` at the end. The further gain is estimated as
-    // `promising_factor` times the last gain, or less if the gains decline. If EM ends above `aim`, `aim` is set to the
-    // log-likelihood reached, and the function returns true.
+    // `promising_factor` times the last gain, or less if the gains decline. If EM reaches a log-likelihood above `aim`,
+    // the function sets `aim` to this log-likelihood and returns true.
     bool has_promise(const SharedRows& rows, Mixture& mixture, double& aim) {
         const AcceptanceSettings& settings = search_.acceptance;
         const Steps some{search_.start.tolerance, settings.first.limit};
@@ -253,9 +254,9 @@ private:
         return true;
     }
 
-    // Computes minus half the squared Mahalanobis distance of each row from the mean of all rows; for structures
-    // without covariances, only variances are used. The result is the same to the last bit if a feature is multiplied
-    // by a power of two. The result is empty if the covariance is singular or the search is interrupted.
+    // Computes minus half the squared Mahalanobis distance of each row from the mean of all rows; for diagonal and
+    // spherical structures, only variances are used. If a feature is multiplied by a power of two, the result stays the
+    // same to the last bit. The result is empty if the covariance is singular or the search is interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
@@ -293,7 +294,7 @@ private:
             const auto square = [&](std::size_t row) { return (column[row] - mean) * (column[row] - mean); };
             for (std::size_t row = 0; row < column.size(); ++row) second += weight[row] * square(row);
             for (std::size_t row = 0; row < column.size(); ++row) {
-                // divided by `second`, so that the square of the quotient does not underflow
+                // The squared deviation is divided by `second` so that the square of this quotient does not underflow.
                 const double part = square(row) / second;
                 kurtosis += weight[row] * (part * part);
             }
@@ -302,10 +303,10 @@ private:
         return result;
     }
 
-    // Makes an M-step from groups of rows in descending order of `values`, (n_rows,) or empty. If `tail` is 0, all
-    // groups have equal weights. Otherwise, the first group leaves a fraction `tail` of the rows to later groups, the
-    // second group leaves the same fraction of these remaining rows, and so on. Returns false if `values` is empty, or
-    // if a group has too few rows.
+    // Sorts the rows in descending order of `values`, (n_rows,), divides the sorted rows into one group for each
+    // component, and makes an M-step from these groups. If `tail` is 0, all groups have equal weights. Otherwise, the
+    // first group leaves a fraction `tail` of the rows to later groups, the second group leaves the same fraction of
+    // these remaining rows, and so on. Returns false if `values` is empty, or if a group has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
@@ -363,7 +364,7 @@ private:
         report_.n_tried += static_cast<double>(result.n_tried);
         report_.n_accepted += static_cast<double>(result.n_accepted);
         cursor_ = result.cursor;
-        if (has_swaps) {  // runs with swaps do not rank splits, so the results of the last ranking are kept
+        if (has_swaps) {  // Runs with swaps do not rank splits, so the results of the last ranking are kept.
             result.is_hopeless = reached.result.is_hopeless;
             result.best_split = reached.result.best_split;
             result.has_refused |= reached.result.has_refused;
@@ -372,9 +373,10 @@ private:
     }
 
     // Makes further search runs, each from another initialisation and on another sample of the rows. The best result is
-    // then crossed with each of the other results. A search run follows each crossing, and its result replaces the best
-    // result if it is better. The result that was best at first is crossed last. If that result is still the best, the
-    // crossing is with itself, which only means further moves of this result.
+    // then combined (see `cross`) with each of the other results. Each combination is improved by a search run, and
+    // replaces the best result if the combination is better. The result that was best at first is combined last. If
+    // this result is still the best, it is combined with itself, which only means that further moves are made from this
+    // result.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {
@@ -389,7 +391,8 @@ private:
         std::vector<Reached> ends;
         for (const Mixture& mixture : mixtures) {
             if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
-                // makes no moves; only counts unsound components (too few rows, or nearly singular)
+                // This call makes no moves. It only counts unsound components, which have too few rows or a nearly
+                // singular covariance.
                 try_moves(*end, 0, 0, false);
                 ends.push_back(std::move(*end));
             }

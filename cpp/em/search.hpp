@@ -8,50 +8,54 @@
 
 namespace gaussmix {
 
-// Two runs count as equal if their objectives differ by less than this fraction, or by less than this many nats for
-// objectives below 1.
+// Two runs count as equal if their objectives differ by at most this fraction of an objective, or by at most this
+// number of nats if the absolute value of the objective is below 1.
 constexpr double kRoundingOfRuns = 1e-10;
 
 struct SeedsView {  // settings of k-means, which finds initial centres
     Index n_candidates;
     Index max_passes;
-    // k-means ends when the squared motion of its centres is below this fraction of the mean variance
+    // k-means stops when the sum of the centres' squared motions is at most this fraction of the mean variance of the
+    // features
     double tolerance;
 };
 
-// Writes the centres that k-means finds, beginning at the centres that k-means++ draws. Distances are measured in the
-// unit of each feature, `em.unit`. Returns false if a centre loses its rows, or if interrupted.
+// Draws centres by k-means++, improves them by k-means, and writes the resulting centres to `centres`. Distances are
+// computed after each feature is divided by its scale in `em.unit`. Returns false if a centre loses its rows, or if
+// interrupted.
 bool find_centres(const KernelTable& kernels, const EmView& em, const SeedsView& seeds, const double* uniform,
                   const Execution& execution, double* centres);
 
 struct SearchView {
-    const double* draws;  // (n_starts, n_draws), random numbers in [0, 1) for each start of the fit
-    // number of random numbers for each start; the numbers are used in order, cyclically
+    const double* draws;  // (n_starts, n_draws), random numbers in [0, 1) for each initialisation of the fit
+    // number of random numbers for each initialisation; after the last random number, the first is used again
     Index n_draws;
     SeedsView seeds;  // settings of k-means for a second initialisation
-    // Stopping rules of EM before a search run on few rows, before a search run on more rows, and after the last search
-    // run.
+    // `start` is the stopping rule of EM before a search run on few rows, `refinement` is the rule before a search run
+    // on more rows, and `close` is the rule after the last search run.
     Steps start, refinement, close;
     AcceptanceSettings acceptance;
     Index patience_of_swaps, patience_of_refinement;
-    Index least_rows;  // if there are fewer rows, all rows are used, and search runs begin at two results of k-means
+    // If there are fewer rows than `least_rows`, all rows are used, and search runs begin at two results of k-means.
+    Index least_rows;
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
-    // Limits on the work of a search and on the work of the EM run after it. Both limits are multiples of (number of EM
-    // steps since the start + `more_steps`); the unit of work is an EM step on all rows.
+    // `work` limits the work of a search, and `closing` limits the number of EM steps after the search. Both limits are
+    // multiplied by (number of EM steps from k-means + `more_steps`), and work is measured in EM steps on all rows.
     double work, closing;
     Index more_steps;
-    // Several search runs are made, and their results crossed, if EM has made at least `slow_steps` steps, and if the
-    // bound on the gain of the best split, times the number of rows, exceeds `misfit`.
+    // Several search runs are made, and their results are combined, if EM from k-means has made at least `slow_steps`
+    // steps and the mixture does not fit the rows: the bound on the gain of the best split, times the number of rows,
+    // exceeds `misfit`.
     double work_of_crossing, misfit;
     Index n_ascents, slow_steps;
 };
 
 struct SearchReport {            // summary of a split-and-merge search
-    double n_tried, n_accepted;  // number of moves that were tried, and of moves that were accepted
+    double n_tried, n_accepted;  // numbers of tried moves and of accepted moves
     double gain;  // gain in log-likelihood over EM from k-means, on the distinct rows, in nats per unit of weight
 };
 
-struct AscentStart {  // number of rows, and log-likelihood at the beginning of a search run
+struct AscentStart {  // number of rows of a search run, and log-likelihood at the beginning of this run
     Index n_rows;
     double log_likelihood;
 };

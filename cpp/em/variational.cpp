@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-// the asymptotic series of log Gamma and of its derivative are used for arguments of at least this
+// smallest argument for which the asymptotic series of log Gamma and of the derivative of log Gamma are used
 constexpr double kShift = 12;
 // Coefficients B_2n / (2n (2n - 1)) and B_2n / 2n, where B_2n are the Bernoulli numbers, n = 1..8; Abramowitz & Stegun
 // (1964) 6.1.41 and 6.3.18.
@@ -25,7 +25,8 @@ double series(const double (&coefficients)[8], double x) {
     return total;
 }
 
-// Returns tr(S W'W); if W is a single number 1 / sigma, this is d S / sigma^2.
+// Returns tr(S W'W), where S is the scale of the prior and W is a whitening factor. If W is a single number 1 / sigma,
+// the result is d S / sigma^2.
 double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* factor) {
     double total = 0;
     switch (algebra.factor_shape()) {
@@ -45,7 +46,7 @@ double trace(const PackedPriorView& prior, const Algebra& algebra, Index d, cons
     }
 }
 
-// Returns |W (mean - m)|^2, where m is the mean of the prior.
+// Returns |W (mean - m)|^2, where W is the whitening factor `root` and m is the mean of the prior.
 double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, const double* root, const double* mean) {
     double total = 0;
     for (Index i = 0; i < d; ++i) {

@@ -1,28 +1,29 @@
 // Computes the quantities of variational Bayes that EM needs: the expectations that replace the log weights in the
 // E-step, and the divergence of the posterior from the prior. The derivations are in em/bayes/variational_posterior.py
-// and em/priors/posterior.py. The module numerics/elementary.py calls the gamma functions.
+// and em/priors/posterior.py. The Python module numerics/elementary.py calls `gammas`.
 #pragma once
 #include "families/algebra.hpp"
 #include "families/volume.hpp"
 
 namespace gaussmix {
 
-struct Mixture;  // run_em.hpp
+struct Mixture;  // defined in run_em.hpp
 
 struct PackedPriorView {  // prior of a mixture, with the fields of engines.calls.PackedPrior
-    bool has_sticks;      // true: Dirichlet process (stick-breaking); false: Dirichlet distribution
+    bool has_sticks;      // whether the prior is a Dirichlet process (stick-breaking), not a Dirichlet distribution
     double alpha;         // concentration parameter
     Index limit;          // number of components of the Dirichlet distribution
-    const double* mean;   // (n_features,), in the units of the data
+    const double* mean;   // mean of the prior, (n_features,), in the units of the data
     double precision, dof;
     const double* scale;  // scale matrix S, stored like a covariance (compact form), in squared units of the data
-    const double* roots;  // (n_features, n_features), its rows r satisfy S = sum r r'; null if S is not a full matrix
+    // matrix whose rows r satisfy S = sum r r', (n_features, n_features); null if S is not a full matrix
+    const double* roots;
     double log_normaliser;
     double row_weight, unit;  // total weight of the rows; number by which the weights were divided
-    bool is_of_point;         // true: EM finds the MAP estimate; false: EM finds a posterior distribution
+    bool is_of_point;         // whether EM finds a MAP estimate, not a posterior distribution
 };
 
-// Computes log Gamma(x) and its derivative for positive numbers.
+// Computes log Gamma(x) and its derivative for positive numbers x.
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
 // Returns the log density of the prior at a mixture, as `PosteriorObjective.log_prior` in em/priors/posterior.py does.
@@ -44,13 +45,13 @@ public:
     // Returns the divergence KL(q || p) of the posterior q from the prior p, in nats.
     double divergence() const { return divergence_; }
 
-    // Writes E log pi, (n,), of the weights pi, given the number of rows in each component. Returns the log
-    // normaliser of q(pi) minus the log normaliser of p(pi).
+    // Writes the expectations E log pi of the log weights, (n,), given the numbers of rows `mass` in the components.
+    // Returns the log normaliser of the posterior q(pi) minus the log normaliser of the prior p(pi).
     double weigh(const double* mass, Index n, double* expected_logs);
 
-    // Computes moments of precision matrices Lambda from their degrees of freedom nu and log |S / nu|, (n,). `expected`
-    // receives E log |Lambda| + log |S / nu|, and `normalisers` receives the log normalisers of Lambda up to a
-    // constant.
+    // Computes moments of precision matrices Lambda from their degrees of freedom nu, (n,), and from log |S / nu|,
+    // (n,), where S is the scale matrix. `expected` receives E log |Lambda| + log |S / nu|, and `normalisers` receives
+    // the log normalisers of Lambda up to a constant.
     void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:

@@ -27,8 +27,8 @@ using Motion = std::optional<Contiguous<float, 2>>;
 // Throws a Python ValueError with `message` if `claim` is false.
 void require(bool claim, const char* message);
 
-// Returns a `Shape` in which `is_shared` is false; `view_gaussians` and `view_parameters` later set it to true if all
-// components share one factor.
+// Returns a `Shape` in which `is_shared` is false; `view_gaussians` and `view_parameters` later set `is_shared` to true
+// if all components share one factor.
 Shape shape_of(Index n_components, Index n_features, int factor_shape, Rule rule = Rule::soft,
                Second second = Second::none);
 

@@ -44,7 +44,9 @@ public:
         std::copy(shape.begin(), shape.end(), shape_);
         std::size_t size = 1;
         for (const std::size_t extent : shape) size *= extent;
-        data_.reset(new T[size]);  // uninitialised; older libc++ does not have make_unique_for_overwrite
+        // The array is not initialised. The code uses `new`, because older versions of libc++ lack
+        // make_unique_for_overwrite.
+        data_.reset(new T[size]);
     }
     T* data() { return data_.get(); }
     Result<T> release() {
@@ -66,7 +68,7 @@ template <class... Config>
 struct type_caster<gaussmix::Array<Config...>> {
     using Caster = make_caster<ndarray<Config...>>;
     using Scalar = typename Caster::Scalar;
-    static constexpr auto kEnd = const_name<std::is_same_v<Scalar, bool>>("_]", "]");  // numpy.bool_
+    static constexpr auto kEnd = const_name<std::is_same_v<Scalar, bool>>("_]", "]");  // completes numpy.bool_
     NB_TYPE_CASTER(gaussmix::Array<Config...>,
                    const_name("numpy.typing.NDArray[numpy.") + dtype_traits<Scalar>::name + kEnd)
 

@@ -104,7 +104,7 @@ Result<double> joined(const std::vector<Values>& each) {
     return released(all);
 }
 
-// Tuple of the fields of engines.calls.PackedPrior, in the order of that class.
+// Tuple of the fields of engines.calls.PackedPrior, in the order of this class.
 using PackedPrior = std::tuple<bool, double, Index, Contiguous<double, 1>, double, double, Contiguous<double, 1>,
                                Maybe<2>, double, double, double, bool>;
 
@@ -133,7 +133,8 @@ ErrorView view_incompleteness(const Incompleteness& incompleteness, const RowsVi
                       rows.n_rows);
 }
 
-// Log-likelihood and objective before each EM step, whitening factors of the covariances, and log |det| of each factor.
+// Results of EM: log-likelihood and objective before each EM step, whitening factors of the covariances, and log |det|
+// of each factor.
 using EmResult = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>>;
 
 EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& row_weight, double total_weight,
@@ -162,7 +163,7 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
-// Mean lower bound per row, and the weights, means and covariances of the mixture.
+// Results for one column: the mean lower bound per row, and the weights, means and covariances of the mixture.
 using ColumnResult = std::tuple<double, Result<double>, Result<double>, Result<double>>;
 
 ColumnResult bound_improve_column(const Target& target, const Rows& rows, const Contiguous<double, 1>& row_weight,
@@ -237,7 +238,7 @@ AcceptanceSettings to_acceptance(const Acceptance& acceptance) {
     return std::apply(join, acceptance);
 }
 
-// Tuple of the fields of engines.calls.SearchSettings, in the order of that class.
+// Tuple of the fields of engines.calls.SearchSettings, in the order of this class.
 using Searched =
     std::tuple<Contiguous<double, 2>, std::tuple<Index, Index, double>, Stop, Stop, Stop, Acceptance, Index, Index,
                std::tuple<Index, Index, Index, Index, Index>, double, double, Index, double, double, Index, Index>;
@@ -273,9 +274,9 @@ SearchView view_search(const Searched& searched, Index n_components) {
             slow_steps};
 }
 
-// Whether the C++ core could make the search (if not, the Python code must); the number of rows and the log-likelihood
-// at the beginning of each search run, concatenated; the number of moves that were tried; the number of moves that were
-// kept.
+// Result of a search: whether the C++ core made the search (otherwise the Python code must), the number of rows and the
+// log-likelihood at the beginning of each search run (concatenated), the number of tried moves, and the number of
+// accepted moves.
 using BoundSearch = std::tuple<bool, Result<double>, double, double>;
 
 // Returns views of the weighted rows and of a mixture's covariance structure for a split-and-merge search.

@@ -19,7 +19,7 @@ namespace gaussmix {
 
 namespace {
 
-// Indices of the distinct rows, their weights, and for each row the index of its distinct row.
+// Distinct rows, their weights, and, for each row of the table, the index of the equal distinct row.
 using DistinctResult = std::tuple<Result<double>, Result<double>, Result<std::int64_t>>;
 
 DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWeight& row_weight) {
@@ -66,7 +66,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     task.n_candidates = n_candidates;
     task.uniform = uniform.data();
     std::vector<Index> indices(static_cast<std::size_t>(n_components));
-    constexpr int kThreads = 1;  // with more threads, the functions are hardly faster
+    constexpr int kThreads = 1;  // more threads would hardly make the function faster
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });

@@ -20,7 +20,7 @@ public:
 
 private:
     static constexpr std::align_val_t kLine{64};
-    // sizes of the smallest and of the largest block that is cached
+    // sizes, in bytes, of the smallest block and of the largest block that a thread caches
     static constexpr Index kMinBytes = 1 << 10, kMaxBytes = 1 << 16;
 #ifdef GAUSSMIX_KEEPS_NO_MEMORY
     static constexpr Index kMaxPieces = 0;  // no cache, so that sanitizers detect every access outside a block

@@ -49,9 +49,9 @@ int x86_64_level() {
         }
         return true;
     };
-    const bool is_v3 = has(basic.c, {12, 22, 27, 28, 29}) &&  // FMA, MOVBE, OSXSAVE, AVX, F16C
-                       has(more.b, {3, 5, 8}) &&              // BMI, AVX2, BMI2
-                       has(extended.c, {5});                  // lzcnt
+    const bool is_v3 = has(basic.c, {12, 22, 27, 28, 29}) &&  // bits of FMA, MOVBE, OSXSAVE, AVX and F16C
+                       has(more.b, {3, 5, 8}) &&              // bits of BMI, AVX2 and BMI2
+                       has(extended.c, {5});                  // bit of LZCNT
     if (!is_v3) return 1;
     unsigned saved = 0, high = 0;  // bits for the kinds of registers that the operating system saves
     asm volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
@@ -59,7 +59,7 @@ int x86_64_level() {
 #ifdef __APPLE__  // macOS enables the AVX-512 registers only when they are first used
     saved |= 0xe0;
 #endif
-    return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // AVX-512 F, DQ, CD, BW, VL
+    return has(more.b, {16, 17, 28, 30, 31}) && has(saved, {5, 6, 7}) ? 4 : 3;  // bits of AVX-512 F, DQ, CD, BW, VL
 }
 
 #endif

@@ -3,14 +3,14 @@
 // When the interpreter finalises, CPython before 3.14 ends a thread that requests the GIL by unwinding its stack. The
 // unwinding meets `noexcept` functions of nanobind, which then abort the process. Therefore no thread requests the GIL
 // after `end_gil_requests`, which gaussmix/__init__.py registers with `atexit`: a thread that would request the GIL
-// sleeps until the process ends. Passes end soon, because they check for interrupts.
+// sleeps until the process ends. Passes over the rows end soon, because they check for interrupts.
 #pragma once
 #include <nanobind/nanobind.h>
 
 namespace gaussmix {
 
-// Registers the current thread as requesting the GIL, as long as the object exists. In `ReleasedGil` the object exists
-// until the thread has the GIL again; in `AcquiredGil`, until the thread has released the GIL.
+// Registers the current thread as requesting the GIL as long as the object exists. A `ReleasedGil` keeps a `GilRequest`
+// until the thread has the GIL again, and an `AcquiredGil` keeps a `GilRequest` until the thread has released the GIL.
 class GilRequest {
 public:
     GilRequest();

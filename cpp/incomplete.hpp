@@ -20,8 +20,8 @@ struct Patterns {
 bool step_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                      const Execution& execution, MomentsView out, Patterns* patterns = nullptr);
 
-// Writes log p(x, k), the log density of each row's observed values and component k, (n_rows, n_components). Returns
-// false if interrupted.
+// Writes log p(x, k), the joint log density of each row's observed values x and component k, (n_rows, n_components).
+// Returns false if interrupted.
 bool evaluate_incomplete(const KernelTable& kernels, IncompleteView task, const ParametersView& parameters,
                          const Execution& execution, double* out);
 

@@ -1,6 +1,6 @@
-// Types of the interface between the kernels, which are compiled once per instruction set, and the rest of the core.
-// All types of the interface are plain structs of enumerators, pointers and sizes, which own no memory and instantiate
-// no templates of `std`.
+// Types of the interface between the kernels, which are compiled once per instruction set, and the rest of the C++
+// core. All types of the interface are plain structs of enumerators, pointers and sizes, which own no memory and
+// instantiate no templates of `std`.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,14 +15,14 @@ namespace gaussmix {
 
 using Index = std::ptrdiff_t;
 
-// A tile is the block of rows that a pass keeps in the L1 cache. The lanes of a tile are added up in one fixed order,
-// so the number of rows in a tile affects the last bits of results. With 18 vectors per tile, the time is within 1 % of
-// the best time for every n_features that was measured.
+// A tile is the block of rows that a pass keeps in the L1 cache. Sums over the rows of a tile are taken in one fixed
+// order, so the number of rows in a tile affects the last bits of results. With 18 vectors of 8 rows per tile, the time
+// is within 1 % of the best time for every n_features that was measured.
 constexpr Index kTileRows = 144;
 
 // A matrix S counts as singular if rounding errors dominate its inverse, i.e. if n_features S_jj (S^-1)_jj reaches this
 // value for some feature j.
-constexpr double kMaxInflation = 0x1p49;  // 1 / (8 epsilon)
+constexpr double kMaxInflation = 0x1p49;  // equals 1 / (8 epsilon)
 
 // Number of rows in a group. The rows of a group are whitened together and share bounds on their distances.
 constexpr Index kGroupRows = 24;
@@ -36,17 +36,19 @@ enum class Rule { soft, hard, assignment };
 enum class Second { none, trace, diagonal, full, projected };
 enum class Output { log_density, responsibilities, weighted_log_density, labels, responsibilities_and_log_density };
 
-struct RowsView {  // rows of a table; the kernels read `row - origin`; strides count elements and may be negative
+// Rows of a table. The kernels subtract `origin` from each row. Strides count elements and may be negative.
+struct RowsView {
     const void* data;
     bool is_float32;
     Index n_rows, n_features;
     Index row_stride, column_stride;
-    const double* origin;  // (n_features,), or null for zero
-    // (n_rows,), the index of each visited row within the row's leaf; null: rows are visited in order
+    const double* origin;  // (n_features,), or null for an origin of zeros
+    // index of each visited row within the leaf of this row, (n_rows,); if null, rows are visited in order
     const std::uint16_t* order;
 };
 
-constexpr RowsView plain_rows(const double* rows, Index n_rows, Index n_features) {  // C-contiguous rows
+// Returns a view of C-contiguous rows.
+constexpr RowsView plain_rows(const double* rows, Index n_rows, Index n_features) {
     return {rows, false, n_rows, n_features, n_features, 1, nullptr, nullptr};
 }
 
@@ -55,35 +57,36 @@ struct RowWeightView {  // weights of rows; every weight is 1 if `data` is null
     Index stride;
 };
 
-// given labels or responsibilities: with Rule::assignment one of the two pointers is set; with other rules both are
-// null
+// Given labels or responsibilities of the rows. With Rule::assignment, one of the two pointers is set. With other
+// rules, both pointers are null.
 struct AssignmentView {
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;
 };
 
-// Log prior probabilities of the components for single rows, at most 0, which are added to the log densities. If
-// `table` is null, there is no prior.
+// Log prior probabilities of the components for each row. These values are at most 0, and are added to the log
+// densities. If `table` is null, there is no prior.
 struct PriorView {
-    const double* table;  // (n_priors, n_columns): one column per component, and an optional column for noise
+    const double* table;  // (n_priors, n_columns), one column for each component, and an optional column for noise
     Index row_stride, column_stride, n_columns;
-    // (n_rows,), index in `table` for each data row, or -1 for no prior; null: entry i of `table` is for data row i
+    // row of `table` for each data row, (n_rows,), or -1 for a data row without a prior; if null, row i of `table`
+    // belongs to data row i
     const std::int32_t* indices;
     Index index_stride;
 };
 
-struct ParametersView {       // log density of row x under component k: log_scale_k - |W_k (x - mean_k)|^2 / 2
-    const double* log_scale;  // (n_components,)
-    const double* means;      // (n_components, n_features)
-    // Whitening factors W, in one of four layouts: (n_components,), (n_components, n_features), lower triangles, or F
-    // with w as last column.
+// Parameters of the components. The log density of row x under component k is log_scale_k - |W_k (x - mean_k)|^2 / 2.
+struct ParametersView {
+    const double* log_scale;  // constant terms of the log densities, (n_components,)
+    const double* means;      // means of the components, (n_components, n_features)
+    // Whitening factors W in one of four layouts: one number for each component, one number for each component and
+    // feature, lower triangular matrices, or matrices F followed by a column w (see kernels/low_rank.hpp).
     const double* factors;
-    // (n_components, n_features), anchors: the points about which moments are taken; null for Second::none
+    // anchors, (n_components, n_features), which are the points about which moments are taken; null for Second::none
     const double* anchor;
-    const double* projection =
-        // transposed projections B', (n_components, n_features, n_projected), for Second::projected; otherwise null
-        nullptr;
+    // transposed projections B', (n_components, n_features, n_projected), for Second::projected; otherwise null
+    const double* projection = nullptr;
     double log_background = -__builtin_inf();  // weighted log density of the noise component, the same for every row
 };
 
@@ -98,10 +101,11 @@ struct Shape {  // sizes and options that determine all memory layouts
 };
 
 struct VisitView {          // results that a pass leaves for the next pass over the same rows; each pointer may be null
-    std::uint16_t* labels;  // (n_rows,), output: the most probable component of each row
-    // (n_groups, n_components), bounds on distances that the pass adapts, uses and renews: see kernels/bounds.hpp
+    std::uint16_t* labels;  // output: most probable component of each row, (n_rows,)
+    // bounds on the distances of groups of rows from components, (n_groups, n_components), which a pass adapts, uses
+    // and renews (see kernels/bounds.hpp)
     float* bounds;
-    const float* ratio;  // (n_components,), factors by which the pass first multiplies the bounds
+    const float* ratio;  // factors by which the pass first multiplies the bounds, (n_components,)
     const float* shift;
 };
 
@@ -111,56 +115,64 @@ struct StepView {
     RowWeightView row_weight;
     AssignmentView assignment;
     VisitView visit;
-    PriorView prior = {};  // used with Rule::soft and Rule::hard
+    PriorView prior = {};  // log prior probabilities, used with Rule::soft and Rule::hard
 };
 
-struct TruncatedView {  // a step in which each row has few candidate components: see kernels/truncated.hpp
-    // The rule is soft or hard. Rows with the same most probable component follow each other. With Second::none, the
-    // step does not sum moments.
+struct TruncatedView {  // EM step in which each row has few candidate components (see kernels/truncated.hpp)
+    // The rule of the step is soft or hard. Rows with the same most probable component follow each other. With
+    // Second::none, the step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // number of each row's first candidates whose neighbours may be tried
-    Index n_tried;     // number of neighbours that a pass tries for each of these first candidates
+    Index n_expanded;  // the neighbours of this number of each row's most probable candidates may be tried
+    Index n_tried;     // number of neighbours of a candidate that a pass tries
     Index first_row;
-    std::int32_t* candidates;        // (n_rows, n_candidates), read and written: most probable first, filled up with -1
-    const std::int32_t* neighbours;  // (n_components, n_neighbours), components near each component, filled up with -1
-    std::uint64_t key;               // random key that selects random components and the neighbours to try
+    // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1
+    // fills unused entries
+    std::int32_t* candidates;
+    // components near each component, (n_components, n_neighbours), where -1 fills unused entries
+    const std::int32_t* neighbours;
+    std::uint64_t key;  // random key that selects random components and the neighbours to try
 };
 
 constexpr Index kPanelValues = 4;
 
-struct ScoresView {              // sums of products of the scores of rows: see kernels/scores.hpp
-    StepView step;               // Rule::soft, Second::none
-    Second second;               // trace, diagonal or full: which products of z = W (x - mean) belong to the scores
-    bool is_shared;              // whether all components share one covariance
-    const double* means;         // (n_components, n_features)
-    const double* factors;       // whitening factors W, (n_components or 1, n_features[, n_features])
-    Index n_each, n_own, n_all;  // numbers of panels (4 values each): in S for each component, in c, and in all of S
+struct ScoresView {         // sums of products of the scores of rows: see kernels/scores.hpp
+    StepView step;          // EM step with Rule::soft and Second::none
+    Second second;          // which products of z = W (x - mean) belong to the scores (trace, diagonal or full)
+    bool is_shared;         // whether all components share one covariance
+    const double* means;    // means of the components, (n_components, n_features)
+    const double* factors;  // whitening factors W, (n_components or 1, n_features[, n_features])
+    // `n_each` is the number of panels (4 values each) of one component in S, `n_own` is the number of panels in c, and
+    // `n_all` is the number of all panels in S (see kernels/scores.hpp).
+    Index n_each, n_own, n_all;
 };
 
 struct ErrorView {  // covariances of the measurement errors of rows; if `data` is null, there are no errors
     const double* data;
-    // `data` holds matrices (n_rows, n_features, n_features) if true; variances (n_rows, n_features) if false
+    // If `is_full` is true, `data` holds matrices, (n_rows, n_features, n_features); otherwise, `data` holds variances,
+    // (n_rows, n_features).
     bool is_full;
     Index row_stride, stride, column_stride;
 };
 
 struct IncompleteView {  // rows with missing values (NaN) or with measurement errors
-    Shape shape;         // triangular factors; moments are taken about the means
-    RowsView rows;       // without origin; if there are no errors, rows are sorted by their patterns
+    Shape shape;         // shape with triangular factors; moments are taken about the means
+    // rows without `origin`; if no row has measurement errors, rows are sorted by their patterns of missing values
+    RowsView rows;
     RowWeightView row_weight;
     PriorView prior;
     ErrorView error;
-    // (n_rows,), for each visited row, the index of its pattern of missing values within the leaf; null if there are
-    // errors
+    // for each visited row, (n_rows,), the index of its pattern of missing values within the leaf; null if rows have
+    // measurement errors
     const std::uint16_t* pattern;
 };
 
 struct MomentsView {  // arrays to which `unpack` writes; `second` is null for Second::none
     double* log_likelihood;
-    // number of rows so far from every mean that rounded squared distances cannot tell components apart
+    // number of rows that are so far from every mean that rounding errors of squared distances hide the differences
+    // between components
     double* n_distant;
-    double* n_active;  // number of responsibilities that are not zero, estimated from every 16th group
+    double* n_active;  // number of nonzero responsibilities, estimated from every 16th group of rows
     double* mass;
     double* first;
     double* second;
@@ -171,27 +183,28 @@ constexpr Index kDrawnAtOnce = 32;  // number of rows of one component that are 
 
 struct DrawView {  // random rows of a mixture; each row depends only on a key and on its index
     Shape shape;
-    const double* means;    // (n_components, n_features)
+    const double* means;    // means of the components, (n_components, n_features)
     const double* factors;  // whitening factors, in the same layouts as in ParametersView
-    // (n_components,), cumulative weights: a uniform random number u selects the first component whose entry exceeds u
+    // cumulative weights, (n_components,): a uniform random number u selects the first component whose entry exceeds u
     const double* cumulative;
-    // (n_buckets,), entry i is the component for u = i / n_buckets, at which the search for slightly larger u begins
+    // (n_buckets,), where entry i is the component for u = i / n_buckets; the search for a slightly larger u begins at
+    // this component
     const std::int32_t* guide;
-    Index n_buckets;  // a power of two
+    Index n_buckets;  // number of entries of `guide`, a power of two
     std::uint64_t key;
-    double* rows;  // (n_rows, n_features)
+    double* rows;  // output: random rows, (n_rows, n_features)
     std::int64_t* labels;
 };
 
 struct DrawScratch {
-    Index* starts;   // (n_components + 1,)
-    Index* order;    // one entry for each row of a call of the kernel
+    Index* starts;   // (n_components + 1,), position in `order` of each component's first row, and the end of `order`
+    Index* order;    // row indices sorted by component, one for each row of a call of the kernel
     double* lanes;   // kDrawnAtOnce * (n_features + 1) numbers, aligned to a cache line
-    double* scales;  // (n_features + n_factors,)
+    double* scales;  // (n_features + n_factors,), factors by which random rows are scaled
 };
 
-// Sizes of scratch memory, in doubles, for computing the axes of one matrix, and axes that several scatter matrices
-// share. Vectors are padded to a multiple of eight lanes.
+// The following functions return sizes of scratch memory, in doubles: one for the axes of a single matrix, and one for
+// axes that several scatter matrices share. Vectors are padded to a multiple of eight lanes.
 constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
 constexpr Index principal_axes_scratch(Index n_features) {
     return (n_features + 1) * filled_up(n_features) + 2 * n_features;
@@ -202,8 +215,8 @@ constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
 
 struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp
     Index n_components, n_features;
-    const double* data;        // (n_components, n_features, n_features)
-    const double* importance;  // weights c_k, (n_components,); null for c_k = |diag(D' S_k D)|^(1/d)
+    const double* data;        // scatter matrices S_k, (n_components, n_features, n_features)
+    const double* importance;  // weights c_k, (n_components,); if null, c_k = |diag(D' S_k D)|^(1/d)
 };
 
 // Callback that checks whether a pass must be given up. Long loops call `ask` at intervals. If `ask` returns true, the
@@ -214,8 +227,8 @@ struct Listener {
 };
 
 struct Sizes {
-    Index operands, scratch;  // in bytes, because the element type is private to the kernels
-    Index sums;               // in doubles
+    Index operands, scratch;  // sizes in bytes, because the element type is private to the kernels
+    Index sums;               // size in doubles
 };
 
 struct StepKernels {
@@ -223,8 +236,8 @@ struct StepKernels {
     // Packs the parameters in the layout that the kernels read. Packing runs once per call, and the threads of the call
     // share the result.
     void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
-    // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the first row that
-    // was not added, which is `last` if the step was not given up.
+    // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the index of the
+    // first row that was not added, which is `last` unless the step was given up.
     Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     // Adds the sums of a span to the total, and clears the span's sums.
@@ -234,19 +247,19 @@ struct StepKernels {
 
 struct IncompleteKernels {
     Sizes (*sizes)(const Shape&, bool has_errors) noexcept;
-    Index (*pack_scratch)(Index n_features);  // in doubles
-    // In the parameters, `log_scale` holds the logarithms of the weights.
+    Index (*pack_scratch)(Index n_features);  // returns a size in doubles
+    // The member `log_scale` of the parameters holds the logarithms of the weights.
     void (*pack)(const Shape&, const ParametersView&, Listener, double* scratch, void* operands) noexcept;
-    Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // in bytes
+    Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // returns a size in bytes
     // Sorts the rows of one leaf, first..last-1, by their patterns of missing values.
     void (*order)(const RowsView&, Index first, Index last, Listener, void* scratch, std::uint16_t* indices,
                   std::uint16_t* pattern) noexcept;
-    // Same contract as `step` in StepKernels, but `first` may be any row.
+    // Has the same contract as `step` in StepKernels, but `first` may be any row.
     Index (*step)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     void (*merge)(const Shape&, double* span, double* total) noexcept;
     void (*unpack)(const Shape&, const double* sums, MomentsView) noexcept;
-    // Writes log p(x, k) of rows first..last-1.
+    // Writes log p(x, k), the joint log density of row x and component k, for rows first..last-1.
     void (*evaluate)(const IncompleteView&, const void* operands, Index first, Index last, Listener, void* scratch,
                      double* out) noexcept;
     // Writes the conditional means and covariances of the latent rows (see incomplete.hpp), given the observed values.
@@ -273,7 +286,7 @@ struct KernelTable {
     TruncatedKernels truncated;
     ScoreKernels scores;
     const IncompleteKernels* incomplete;
-    // Writes rows first..last-1 of `out`: double, or int64 for Output::labels. For
+    // Writes rows first..last-1 of `out`, which holds doubles, or int64 for Output::labels. For
     // Output::responsibilities_and_log_density, all responsibilities precede all log densities. If `unpacked` is not
     // null, `unpacked` holds triangular factors, which are packed one at a time into the same memory.
     void (*evaluate)(const Shape&, const RowsView&, Output, void* operands, const double* unpacked, Index first,

@@ -31,8 +31,8 @@ NB_MODULE(_core, module) {
     module.attr("LOSS_OF_DELETION") = gaussmix::bound_moves::kNegligible;
     module.attr("ROWS_PER_PARAMETER") = gaussmix::bound_moves::kSmall;
     module.attr("MIN_TAIL_WEIGHT") = gaussmix::bound_moves::kAnyWeight;
-    // No warnings of nanobind about leaks: objects that Python still holds at exit (a cached Target, a traceback) are
-    // not leaks of gaussmix.
+    // Switch off nanobind's warnings about leaks, because objects that Python still holds at exit (a cached Target, a
+    // traceback) are not leaks of gaussmix.
     nanobind::set_leak_warnings(false);
     gaussmix::bind_targets(module);
     module.def("end_gil_requests", gaussmix::end_gil_requests,

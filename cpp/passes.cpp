@@ -23,8 +23,8 @@ Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView
     return operands;
 }
 
-// Unpacks a symmetric matrix of products, (count, count), from the sums of pairs of panels, and returns a pointer to
-// the end of these sums.
+// Unpacks a symmetric matrix of products, (count, count), from the sums of pairs of panels (4 values each), and returns
+// a pointer to the end of these sums.
 const double* unpack_products(const double* sums, Index count, double* out) {
     for (Index a = 0; a < count; a += kPanelValues) {
         for (Index b = 0; b <= a; b += kPanelValues, sums += kPanelValues * kPanelValues) {
@@ -83,8 +83,8 @@ void count_scores(ScoresView& task) {
 
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own) {
-    // With this number of rows in a span, merging the sums of spans (one sum for each product) takes only 2 % of the
-    // time.
+    // With this number of rows in a span, merging the sums of spans, which have one sum for each product, takes only 2
+    // % of the time.
     constexpr Index kSpan = 13 * kTileRows;
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;

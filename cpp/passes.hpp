@@ -5,13 +5,13 @@
 
 namespace gaussmix {
 
-// Sums responsibility-weighted moments. Returns false if interrupted.
+// Sums the moments of all rows, weighted by responsibilities. Returns false if interrupted.
 bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out);
 
-// Sums moments of rows with few candidate components each, and updates the candidates of each row. Rows are visited in
-// the order of `rank`, (n_components,), of their most probable component, so that consecutive rows have candidates in
-// common. Returns false if interrupted.
+// Sums the moments of rows that each have few candidate components, and updates the candidates of each row. Rows are
+// visited in the order of the rank of their most probable component (see `rank`, (n_components,)), so that consecutive
+// rows have candidates in common. Returns false if interrupted.
 bool step_truncated(const KernelTable& kernels, TruncatedView task, const ParametersView& parameters,
                     const std::int32_t* rank, const Execution& execution, MomentsView out);
 
@@ -19,12 +19,12 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
               Output output, const Execution& execution, void* out);
 
-// Computes the numbers of panels that the scores fill: n_each, n_own and n_all of `task`.
+// Sets n_each, n_own and n_all of `task`, which are the numbers of panels (4 values each) that the scores fill.
 void count_scores(ScoresView& task);
 
-// Sums the products of all pairs of scores, where scores are padded to whole panels. `all`, (n_all, n_all), receives
-// the products of the scores of all components; `own`, (n_components, n_own, n_own), receives one matrix for each
-// component. The scores of rows that are very far from all means are not correct. Returns false if interrupted.
+// Sums the products of all pairs of scores, where scores are padded to whole panels of 4 values. `all`, (n_all, n_all),
+// receives the products of the scores of all components; `own`, (n_components, n_own, n_own), receives one matrix for
+// each component. The scores of rows that are very far from all means are not correct. Returns false if interrupted.
 bool add_scores(const KernelTable& kernels, const ScoresView& task, const ParametersView& parameters,
                 const Execution& execution, double* all, double* own);
 
@@ -33,8 +33,8 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
 bool measure_motion(const KernelTable& kernels, const Shape& shape, const ParametersView& before,
                     const ParametersView& after, float* ratio, float* shift, Interrupt& interrupt);
 
-// Computes whitening factors of covariances (count, n_features, n_features) and log |det| of each factor. `failed`
-// marks covariances that are not positive definite. Returns false if interrupted.
+// Computes the whitening factors of covariances, (count, n_features, n_features), and log |det| of each factor.
+// `failed` is true for each covariance that is not positive definite. Returns false if interrupted.
 bool factorise(const KernelTable& kernels, Index count, Index n_features, const double* covariances, double* factors,
                double* log_abs_det, bool* failed, Interrupt& interrupt);
 

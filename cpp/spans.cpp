@@ -14,7 +14,8 @@ namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(20);
 constexpr double kSpanWork = 5e6;
-// work of a thread in multiply-adds; with less work, starting a thread costs more time than it saves
+// minimum work of a thread, in multiply-adds, because starting a thread for less work costs more time than the thread
+// saves
 constexpr double kThreadWork = 1.5e7;
 constexpr Index kSpanTiles[] = {5, 7, 13, 35, 65, 91, 455};
 
@@ -32,7 +33,7 @@ public:
             try {
                 threads.emplace_back([this, worker] { work(worker); });
             } catch (const std::exception&) {
-                // The system cannot create more threads, so that the existing threads do the work.
+                // The system cannot create more threads, so the existing threads do the work.
                 break;
             }
         }
@@ -79,7 +80,7 @@ private:
     }
 
     // Waits until the earlier spans are merged; returns false if interrupted. The thread blocks instead of spinning,
-    // because on a shared machine the thread for which it waits may not be running.
+    // because on a shared machine, the thread that processes an earlier span may not be running.
     bool wait_for_turn(Index span, int worker) {
         std::unique_lock lock(mutex_);
         while (!turn_passed_.wait_for(lock, kPollInterval, [&] { return merged_ == span || is_stopped_; })) {
@@ -99,7 +100,7 @@ private:
     }
 
     // Checks for an interrupt if `worker` is 0, i.e. in the calling thread. Only the calling thread can find an
-    // interrupt, and then stops the other workers.
+    // interrupt; after an interrupt, it stops the other workers.
     bool is_stopped_by(int worker) {
         if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
         return is_stopped_;
@@ -126,7 +127,7 @@ private:
     const Index n_spans_;
     std::atomic<Index> next_ = 0;
     std::atomic<bool> is_stopped_ = false;
-    Index merged_ = 0;            // guarded by mutex_
+    Index merged_ = 0;            // number of merged spans; guarded by mutex_
     std::exception_ptr failure_;  // exception of the first worker that threw; guarded by mutex_
     std::mutex mutex_;
     std::condition_variable turn_passed_;

@@ -1,5 +1,5 @@
-// Cuts rows into spans (runs of consecutive tiles), processes the spans in threads that live for one call, and merges
-// the results in the order of the spans.
+// Divides rows into spans (runs of consecutive tiles of 144 rows), processes the spans in threads that live for one
+// call, and merges the results in the order of the spans.
 //
 // The number of tiles in a span depends neither on the number of rows nor on the number of threads. Because the results
 // are also merged in a fixed order, sums do not depend on the number of threads, not even in the last bit. Each thread
@@ -46,8 +46,9 @@ struct Execution {
 struct SpanJob {
     Index n_rows, rows_in_span;
     double work_per_row;
-    std::function<void(int worker, Index first, Index last, Listener)> process;  // processes the rows of a span
-    // merges the result of a span, called in the order of spans; empty if there is nothing to merge
+    // processes the rows of one span
+    std::function<void(int worker, Index first, Index last, Listener)> process;
+    // merges the result of one span, and is called in the order of the spans; empty if there is nothing to merge
     std::function<void(int worker)> merge;
 };
 
@@ -58,8 +59,8 @@ int count_workers(const SpanJob& job, int n_threads);
 // Processes all spans of the job. Returns false if interrupted.
 bool process_spans(const SpanJob& job, const Execution& execution);
 
-// Calls each(index, execution) for the indices 0 .. count - 1, which the threads share; each call may use one thread.
-// `work` is the number of multiply-adds per index. Returns false if interrupted.
+// Calls each(index, execution) for all indices from 0 to count - 1. The threads share the indices, and each call may
+// use one thread. `work` is the number of multiply-adds per index. Returns false if interrupted.
 bool process_each(Index count, double work, const Execution& execution,
                   const std::function<void(Index, const Execution&)>& each);
 

@@ -48,7 +48,7 @@ public:
 
 private:
     void open_leaf() {
-        if (sums_.size() > n_leaves_.size()) return;  // if the buffer exists already, `merge` has cleared it
+        if (sums_.size() > n_leaves_.size()) return;  // if the buffer exists already, `merge` has cleared this buffer
         sums_.push_back(Buffer::of_doubles(size_));
         std::fill_n(leaf(), size_, 0.0);
     }
@@ -67,7 +67,7 @@ private:
     std::vector<Index> n_leaves_;  // number of leaves in each unmerged node
 };
 
-// Adds up the rows of each span by add(worker, first, last, listener, sums), merges the sums in the tree, and passes
+// Adds up the rows of each span with add(worker, first, last, listener, sums), merges the sums in the tree, and passes
 // the total to unpack(sums). Returns false if interrupted.
 template <class Add, class Unpack>
 bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
@@ -77,7 +77,8 @@ bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::M
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));
     };
-    // A single span needs no merge. With few rows, allocating memory for a tree would take as long as the sums.
+    // A single span needs no merge, and with few rows, allocating memory for a tree would take as long as computing the
+    // sums.
     if (job.n_rows <= job.rows_in_span) {
         if (!process_spans(job, execution)) return false;
         unpack(partial.doubles(0));

@@ -7,19 +7,20 @@
 
 namespace gaussmix {
 
-enum class Across { nothing, equal, own };  // the letters I, E and V in mclust's model names
+enum class Across { nothing, equal, own };  // these values are the letters I, E and V of mclust's model names
 
 struct Algebra {
-    // if the shape is `nothing`, spheres; if the orientation is `nothing`, axes along the coordinates
+    // If `shape` is `nothing`, components are spheres. If `orientation` is `nothing`, the axes of components are
+    // parallel to the coordinate axes.
     Across volume, shape, orientation;
 
     bool is_shared() const { return volume != Across::own && shape != Across::own && orientation != Across::own; }
-    // Checks that the covariance of each component is estimated independently of the covariances of the other
+    // Checks whether the covariance of each component is estimated independently of the covariances of the other
     // components.
     bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Checks whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
-    // Checks whether components share axes but not shapes; EM then tries several initial axes.
+    // Checks whether components share axes but not shapes. For such structures, EM tries several initial axes.
     bool has_common_axes() const { return shape == Across::own && orientation == Across::equal; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical

@@ -12,10 +12,11 @@ namespace gaussmix {
 namespace {
 
 constexpr int kMaxSweeps = 100;
-constexpr double kClear = 1e-3;  // consecutive variances must differ by this fraction of the largest variance
+// clear axes have consecutive variances that differ by more than this fraction of the largest variance
+constexpr double kClear = 1e-3;
 
-// Checks whether the variances along the axes differ so clearly that rounding errors hardly change the axes; otherwise
-// rotations could improve the axes.
+// Checks whether the variances along the axes differ so clearly that rounding errors hardly change the axes. If some
+// variances are nearly equal, rotations could improve the axes.
 bool has_clear_axes(const Values& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
         if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;

@@ -5,8 +5,8 @@
 
 namespace gaussmix {
 
-// Computes eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and eigenvectors in
-// columns.
+// Computes the eigenvalues (count, n_features) of positive semidefinite matrices, largest first, and their
+// eigenvectors, which are the columns of `axes`.
 void principal_axes(const KernelTable& kernels, Index count, Index n_features, const double* matrices,
                     Listener listener, double* spectra, double* axes);
 
@@ -15,14 +15,14 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int m
                  double* axes);
 
 struct Spectra {
-    Values variances;  // (n_components, n_features), variances of the scatter matrices along the axes, at least 0
+    Values variances;  // (n_components, n_features), nonnegative variances of the scatter matrices along the axes
     Values axes;  // (n_components, n_features, n_features), or one matrix for all components; the columns are the axes
 };
 
 // Returns the principal axes of each scatter matrix, and the variances along these axes.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Returns the axes (n_features, n_features) that the covariances of a structure share.
+// Returns the axes, (n_features, n_features), that all given covariances share.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener);
 
@@ -35,7 +35,7 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Va
 // Computes the variances of scatter matrices along given axes.
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);
 
-// Computes the covariances D_k diag(v_k) D_k', which are exactly symmetric.
+// Computes the covariances D_k diag(v_k) D_k' from axes D_k and variances v_k. These covariances are exactly symmetric.
 void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances);
 

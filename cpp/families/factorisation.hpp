@@ -5,7 +5,7 @@
 
 namespace gaussmix {
 
-// Cholesky factorisation S = L L' of symmetric matrices by the kernels, which returns W = L^-1 and log |det W|.
+// Cholesky factorisation S = L L' of symmetric matrices S by the kernels. Each call returns W = L^-1 and log |det W|.
 class Factoriser {
 public:
     Factoriser(const KernelTable& kernels, Index n_features)

@@ -23,7 +23,8 @@ struct Update {
     double* out;
     const Index n_components = scatter.n_components, d = scatter.n_features;
 
-    // Computes Sigma = sum_k S_k / sum_k N_k; for spheres, the sum is also divided by d.
+    // Computes the shared covariance sum_k S_k / sum_k N_k from scatter matrices S_k and total weights N_k. For
+    // spheres, the quotient is also divided by the number of features.
     void pool() const {
         const double divisor = sum(scatter.mass, n_components) * per_feature();
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
@@ -31,7 +32,7 @@ struct Update {
 
     double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
-    // Computes Sigma_k = factor_k S_k.
+    // Multiplies the scatter matrix S_k of each component by its factor.
     void scale(const Values& factors) const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -40,7 +41,8 @@ struct Update {
         }
     }
 
-    // Computes Sigma_k = S_k / N_k; for spheres, the quotient is also divided by d.
+    // Divides the scatter matrix S_k of each component by its total weight N_k and, for spheres, also by the number of
+    // features.
     void divide() const {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
@@ -50,7 +52,7 @@ struct Update {
         }
     }
 
-    // Returns |S_k|^(1/d), or 0 if S_k is singular.
+    // Returns |S_k|^(1/d) for each scatter matrix S_k, or 0 if S_k is singular.
     Values roots() const {
         Factoriser factorise(kernels, d);
         Values factor(static_cast<std::size_t>(d * d)), result;
@@ -62,8 +64,9 @@ struct Update {
         return result;
     }
 
-    // Returns the mean variance of each component, at which the iteration for volumes starts. The variances are those
-    // of the last covariances or, in the first step, of S_k / N_k.
+    // Returns the mean variance of each component over the features, as an initial value of the iteration for volumes.
+    // The variances are taken from the last covariances or, in the first step, from S_k / N_k (scatter matrix divided
+    // by total weight).
     Values sizes() const {
         const Index size = algebra.size(d), step = algebra.second() == Second::full ? d + 1 : 1;
         Values means;
@@ -76,8 +79,8 @@ struct Update {
         return means;
     }
 
-    // Computes the common matrix (sum_k S_k / lambda_k) / sum_k N_k from volumes lambda_k and scatters S_k with `size`
-    // numbers each.
+    // Computes the common matrix (sum_k S_k / lambda_k) / sum_k N_k from volumes lambda_k, total weights N_k and
+    // scatter matrices S_k, which have `size` numbers each.
     void combine(const double* scatters, Index size, const Values& volumes, double* common) const {
         std::fill(common, common + size, 0.0);
         for (Index k = 0; k < n_components; ++k) {
@@ -94,7 +97,7 @@ struct Update {
         }
     }
 
-    // Computes Sigma_k = lambda_k C, where only the volumes lambda_k differ between components.
+    // Computes covariances lambda_k C with one matrix C for all components, so that only the volumes lambda_k differ.
     void pool_matrix() const {
         Factoriser factorise(kernels, d);
         Values common(static_cast<std::size_t>(d * d)), factor(common), precision(common);
@@ -116,7 +119,7 @@ struct Update {
         expand(common.data(), d * d, volumes, out);
     }
 
-    // Computes W'W of a lower triangular W.
+    // Computes the product W'W of a lower triangular matrix W.
     void square(const Values& factor, Values& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
         baseline::Poll poll(listener);
@@ -128,8 +131,8 @@ struct Update {
         }
     }
 
-    // Computes the variances along given axes, (n_components, d), from the diagonals of the scatters along these axes,
-    // (n_components, d).
+    // Computes the variances of the components along given axes, (n_components, d), from the diagonal elements of the
+    // scatter matrices along these axes, (n_components, d).
     void fit_variances(const double* spectra, double* variances) const {
         if (algebra.shape == Across::own) {
             const bool has_volumes = algebra.volume == Across::own;
@@ -160,8 +163,8 @@ struct Update {
         expand(common.data(), d, volumes, variances);
     }
 
-    // Computes Sigma_k = D_k diag(v_k) D_k', where each component has its own axes D_k, or all components share the
-    // axes.
+    // Computes covariances D_k diag(v_k) D_k' with variances v_k along axes D_k. Each component has separate axes, or
+    // all components share the axes.
     void fit_along_axes() const {
         const Spectra spectra = algebra.orientation == Across::own
                                     ? own_axes(kernels, scatters(), listener)
@@ -169,7 +172,8 @@ struct Update {
         compose(n_components, d, spectra.axes, variances_along(spectra), listener, out);
     }
 
-    // if each component has its own volume, the likelihood weights scatter matrices by the masses of the components
+    // If each component has a separate volume, the scatter matrices are weighted by the total weights of the
+    // components, as in the likelihood.
     ScattersView scatters() const {
         return {n_components, d, scatter.second, algebra.volume == Across::own ? scatter.mass : nullptr};
     }
@@ -180,7 +184,7 @@ struct Update {
         return variances;
     }
 
-    // Returns the axes of the last covariances or, in the first step, the axes of the pooled scatter.
+    // Returns the axes of the last covariances or, in the first step, the axes of the sum of all scatter matrices.
     Values initial_axes() const {
         if (current != nullptr) return axes_of(kernels, n_components, d, current, listener);
         return pooled_axes(kernels, scatters(), listener);

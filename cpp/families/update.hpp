@@ -9,7 +9,7 @@ namespace gaussmix {
 // sums of second moments in the form that `Algebra::second` returns, in squared units of the data
 struct SecondSumsView {
     Index n_components, n_features;
-    const double* mass;    // (n_components,)
+    const double* mass;    // total weight of each component, (n_components,)
     const double* second;  // one sum for each component, or a single sum if all components share a covariance
 };
 
@@ -18,14 +18,15 @@ bool is_valid(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a structure, in compact form.
 //
-// Iterations start at the last covariances, `current`, which is null in the first step. The formulas and their sources
-// are in families/structures.py.
+// Iterations begin at the covariances of the last EM step, `current`, which is null in the first step. The formulas and
+// their sources are in families/structures.py.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
-struct OtherAxes {  // settings of `other_covariances`, which families/structures.py chooses
-    Index limit;    // the axes of this many of the largest components are tried
-    // Covariances along pooled axes are multiplied by `sharp`, covariances along the axes of one component by `soft`.
+struct OtherAxes {  // settings of `other_covariances`; families/structures.py chooses these settings
+    Index limit;    // number of the largest components whose axes are tried
+    // Covariances along pooled axes are multiplied by `sharp`, and covariances along the axes of one component are
+    // multiplied by `soft`.
     double sharp, soft;
 };
 

@@ -4,7 +4,7 @@ namespace gaussmix {
 
 namespace {
 
-// n * kLn2High is exact for the integers n that occur
+// log 2 as a sum of two numbers; n * kLn2High is exact for all integers n that occur in `exponential`
 constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
 
 }  // namespace
@@ -13,7 +13,7 @@ double exponential(double x) {
     const double power = std::nearbyint(x / (kLn2High + kLn2Low));
     const double rest = (x - power * kLn2High) - power * kLn2Low;
     double series = 1;
-    // because |rest| < 0.35, the omitted terms of the series are below 2^-62
+    // Because |rest| < 0.35, the omitted terms of the series are below 2^-62.
     for (int n = 14; n > 0; --n) series = 1 + rest / n * series;
     return std::ldexp(series, static_cast<int>(power));
 }

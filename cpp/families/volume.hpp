@@ -1,5 +1,5 @@
-// Computes volumes |Sigma_k|^(1/d): geometric means of variances, and the volume of each component if components share
-// a shape.
+// Computes volumes |Sigma_k|^(1/d) of covariances Sigma_k of d features: geometric means of variances, and the volume
+// of each component if components share a shape.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -20,9 +20,9 @@ double exponential(double x);
 // positive.
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d);
 
-// Computes, from the roots |S_k|^(1/d), the factors that turn scatters S_k into covariances of the same volume sum_k
-// |S_k|^(1/d) / sum_k N_k. If the root of S_k is 0, the factor is 1 / N_k, so that the covariance is as singular as
-// S_k.
+// Returns factors that convert scatter matrices S_k to covariances of equal volume, from their roots |S_k|^(1/d) and
+// total weights N_k. The common volume is the sum of the roots divided by the sum of the weights. If the root of S_k is
+// 0, the factor is 1 / N_k, so that the covariance is as singular as S_k.
 Values equal_volumes(const Values& roots, const double* mass);
 
 double sum(const double* values, Index count);
@@ -34,17 +34,18 @@ double sum_in_pairs(const double* values, Index count);
 inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
 // The iteration for volumes stops when every volume changes by less than the fraction `kVolumeTolerance`, because near
-// a maximum, further rounds could then raise the likelihood at most in proportion to the square of this fraction. The
-// iteration counts as divergent if a volume has changed by a factor of `kRunaway`, or if volumes still change by more
-// than the fraction `kRestless` in the last round. If the iteration diverges, the common shape is singular, and the
-// likelihood is unbounded.
+// a maximum, further rounds could raise the likelihood only in proportion to the square of this fraction. The iteration
+// counts as divergent if a volume has changed by a factor of `kRunaway`, or if volumes still change by more than the
+// fraction `kRestless` in the last round. If the iteration diverges, the common shape is singular, and the likelihood
+// is unbounded.
 constexpr double kVolumeTolerance = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
 constexpr int kMaxRounds = 500;
 
-// Computes the volumes lambda_k of covariances lambda_k C, alternating between the volumes and the common matrix C:
-// Celeux & Govaert (1995) section 3.1. Every round maximises the expected log-likelihood over the volumes or C, so that
-// this value never falls. The function `traces` computes C from the volumes, and replaces each volume by tr C^-1 S_k,
-// or by NaN if C is singular. All volumes are 0 if the iteration diverges.
+// Computes the volumes lambda_k of covariances lambda_k C, by updating the volumes and the common matrix C in turn
+// (Celeux & Govaert 1995, section 3.1). Every update maximises the expected log-likelihood over either the volumes or
+// C, so that the expected log-likelihood never falls. The function `traces` computes C from the volumes, and replaces
+// each volume by the trace of C^-1 S_k, where S_k is a scatter matrix, or by NaN if C is singular. All volumes are 0 if
+// the iteration diverges.
 template <class Traces>
 Values converged_volumes(Values volumes, const double* mass, Index n_features, Listener listener, Traces&& traces) {
     const Values start = volumes;

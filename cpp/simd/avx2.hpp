@@ -1,4 +1,4 @@
-// Backend for registers of 256 bits (AVX2 with its fused multiply-add).
+// Backend for the 256-bit registers of AVX2, with fused multiply-add (FMA).
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
@@ -10,8 +10,8 @@ namespace gaussmix::GAUSSMIX_ISA {
 constexpr int kRegisters = 16, kParts = 2, kPartLanes = kLanes / kParts;
 
 // Forces the compiler to keep a vector in a register. Otherwise gcc loads the vector again in each instruction that
-// uses the vector, and the loop waits for these loads (M-step of d = 64: 68 % of the peak without this function, 79 %
-// with it).
+// uses the vector, and the loop waits for these loads (M-step with 64 features: 68 % of the peak without this function,
+// and 79 % with this function).
 GAUSSMIX_INLINE Part in_register(Part a) {
     asm("" : "+x"(a.v));
     return a;
@@ -90,9 +90,9 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers befor
     a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // reorders z of rows 2, 1, 0, 3 to rows 0, 1, 2, 3
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    // `half` holds features 0 and 1 of all rows, followed by features 2 and 3. The calls are not made in a loop,
-    // because the intrinsic needs a literal as its last argument, and a loop index is not a constant before the loop is
-    // unrolled.
+    // half[0] and half[1] hold features 0 and 1 of all rows, and half[2] and half[3] hold features 2 and 3. The calls
+    // are not made in a loop, because the intrinsic needs a literal as its last argument, and a loop index is not a
+    // constant before the loop is unrolled.
     const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
                              _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
                              _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};

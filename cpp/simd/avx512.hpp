@@ -1,4 +1,4 @@
-// Backend for registers of 512 bits (AVX-512 with the extensions of x86-64-v4).
+// Backend for the 512-bit registers of AVX-512, with the extensions of x86-64-v4.
 #pragma once
 
 #define GAUSSMIX_EACH_PART GAUSSMIX_UNROLL
@@ -56,15 +56,16 @@ GAUSSMIX_INLINE void add_lane_sums(double* sums, const Part* a) {
 
 GAUSSMIX_INLINE void transpose(Part (&a)[8]) {
     __m512d pairs[8], low[4], high[4];
-    // pairs[i]: columns 0, 2, 4, 6 of rows i and i + 1; pairs[i + 1]: columns 1, 3, 5, 7 of these rows
+    // For even i, pairs[i] holds columns 0, 2, 4 and 6 of rows i and i + 1, and pairs[i + 1] holds columns 1, 3, 5 and
+    // 7 of these rows.
     GAUSSMIX_UNROLL for (int i = 0; i < 8; i += 2) {
         pairs[i] = _mm512_unpacklo_pd(a[i].v, a[i + 1].v);
         pairs[i + 1] = _mm512_unpackhi_pd(a[i].v, a[i + 1].v);
     }
     GAUSSMIX_UNROLL for (int odd = 0; odd < 2; ++odd) {
-        low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);       // columns 0 and 4 of rows 0 to 3
-        low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);       // columns 2 and 6 of rows 0 to 3
-        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // columns 0 and 4 of rows 4 to 7
+        low[0] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0x88);  // columns `odd`, 4 + `odd` of rows 0-3
+        low[1] = _mm512_shuffle_f64x2(pairs[odd], pairs[2 + odd], 0xDD);  // columns 2 + `odd`, 6 + `odd` of rows 0-3
+        high[0] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0x88);  // columns `odd`, 4 + `odd` of rows 4-7
         high[1] = _mm512_shuffle_f64x2(pairs[4 + odd], pairs[6 + odd], 0xDD);
         a[odd].v = _mm512_shuffle_f64x2(low[0], high[0], 0x88);
         a[odd + 4].v = _mm512_shuffle_f64x2(low[0], high[0], 0xDD);
@@ -91,7 +92,7 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     Part pairs[4];
-    // `pairs` holds features 0 and 1, and then features 2 and 3, of rows 4 i .. 4 i + 3
+    // pairs[i] holds features 0 and 1 of rows 4 i to 4 i + 3, and pairs[2 + i] holds features 2 and 3 of these rows.
     GAUSSMIX_UNROLL for (int i = 0; i < 2; ++i) {
         pairs[i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13));
         pairs[2 + i] = pick(a[2 * i], a[2 * i + 1], _mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15));

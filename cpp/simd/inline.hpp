@@ -1,5 +1,5 @@
-// Macros for forced inlining and forced unrolling, in the syntax of each compiler, because standard C++ has no syntax
-// for either.
+// Macros that force inlining and loop unrolling in the syntax of each compiler, because standard C++ has no syntax for
+// forced inlining or unrolling.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)
@@ -8,8 +8,8 @@
 #define GAUSSMIX_INLINE inline
 #define GAUSSMIX_UNROLL
 #else
-// Kernels consist of small functions that must be inlined into one loop body, even if this exceeds the compiler's
-// limits for inlining.
+// Kernels consist of small functions that must be inlined into one loop body, even if the loop body exceeds the
+// compiler's limits for inlining.
 #define GAUSSMIX_INLINE [[gnu::always_inline]] inline
 
 // Loops over a register tile must be fully unrolled. Otherwise gcc keeps the accumulators in memory, which makes the

@@ -3,7 +3,7 @@
 //
 // The macro GAUSSMIX_BACKEND names the file of the backend, which defines the following names.
 //
-//   `kRegisters` is the number of registers of the processor; `kParts` is the number of parts of a vector.
+//   `kRegisters` is the number of registers of the processor; `kParts` is the number of registers that a vector fills.
 //   `GAUSSMIX_EACH_PART` precedes a loop over the parts, and unrolls the loop or prevents unrolling.
 //   `Part` has the member v and the functions zero, broadcast, load, load_unaligned, store and store_unaligned.
 //   `load_floats` loads kPartLanes floats and converts each float to double.
@@ -16,11 +16,11 @@
 //       computation.
 //   `PartMask` has the functions less, equal, keep, select, any and bits, and the operator |.
 //   `lookup` returns table[i mod 8], where the low bits of each lane of `index` hold the integer i.
-//   `wide_product` multiplies the low 32 bits of lanes of 64 bits.
-//   `add_lane_sums` adds the lanes of a[i] to sums[i] for eight vectors. Each vector has been folded to one part.
-//       Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
+//   `wide_product` multiplies the low 32 bits of each 64-bit lane, and returns products of 64 bits.
+//   `add_lane_sums` adds the sum of the lanes of a[i] to sums[i], for i = 0 to 7, where a[i] is the sum of the parts of
+//       a vector. Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.
 //   `transpose` moves lane j of part i to lane i of part j.
-//   `deinterleave` turns kPartLanes consecutive rows of 2, 3 or 4 numbers into one part for each number.
+//   `deinterleave` converts kPartLanes consecutive rows of 2, 3 or 4 numbers to one part for each column.
 //
 // Every backend must give bit-identical results: every operation rounds once, and sums are taken in the order described
 // above.

@@ -1,7 +1,7 @@
-// Backend for every processor: registers of 128 bits, by the vector extensions of gcc and clang. If the compiler may
-// not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each multiply-add, one number
-// at a time, with bit-identical results. These kernels are 10 times as slow as with AVX2 if the library can use the
-// processor's instruction, and about 100 times as slow otherwise.
+// Backend for every processor, with registers of 128 bits through the vector extensions of gcc and clang. If the
+// compiler may not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each
+// multiply-add, one number at a time, with bit-identical results. These kernels are 10 times as slow as the kernels for
+// AVX2 if the C library can use an instruction of the processor, and about 100 times as slow otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -14,8 +14,8 @@
 #endif
 
 // Loops over the four parts of a vector are not unrolled, because gcc and clang would then mix the instructions of
-// different parts and spill registers. (NEON, d = 8: 540 multiply-adds take 2,270 instructions if unrolled, and 1,300
-// in a loop.)
+// different parts and spill registers. (With NEON and 8 features, 540 multiply-adds take 2,270 instructions if the
+// loops are unrolled, and 1,300 otherwise.)
 #if defined(__clang__)
 #define GAUSSMIX_EACH_PART _Pragma("clang loop unroll(disable)")
 #else
@@ -47,7 +47,7 @@ struct Part {
     Register v;
 
     GAUSSMIX_INLINE static Part zero() { return {Register{}}; }
-    // not x + 0, which would lose the sign of -0
+    // The code computes x - 0, because x + 0 would lose the sign of -0.
     GAUSSMIX_INLINE static Part broadcast(double x) { return {x - Register{}}; }
     GAUSSMIX_INLINE static Part load(const double* p) { return load_unaligned(__builtin_assume_aligned(p, 16)); }
     GAUSSMIX_INLINE static Part load_unaligned(const void* p) {
@@ -103,7 +103,7 @@ GAUSSMIX_INLINE Part fma(Part a, Part b, Part c) {
 #endif
 }
 GAUSSMIX_INLINE Part fma(double a, Part b, Part c) {
-#if defined(__aarch64__) && !defined(__clang__)  // in assembly, because gcc would first copy `a` to all lanes
+#if defined(__aarch64__) && !defined(__clang__)  // assembly, because gcc would first copy `a` to all lanes
     asm("fmla %0.2d, %1.2d, %2.d[0]" : "+w"(c.v) : "w"(b.v), "w"(a));
     return c;
 #else
@@ -118,9 +118,9 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
     return a;
 }
-// The assembly is volatile, so that the code before it is executed first. Otherwise compilers postpone multiply-adds
-// until their operands no longer fit in the registers (clang 22, E-step of d = 16: 94 % of the peak by instruction
-// count, 83 % without `volatile`).
+// The assembly statement is volatile, so that the code before this statement is executed first. Otherwise compilers
+// postpone multiply-adds until their operands no longer fit in the registers (clang 22, E-step with 16 features: by
+// instruction count, 94 % of the peak with `volatile`, and 83 % without `volatile`).
 GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));

@@ -1,5 +1,5 @@
-// Defines vectors of kLanes lanes of double, which consist of one part (register) or of nested pairs of halves, and
-// masks of the lanes.
+// Defines vectors with kLanes lanes of double, and masks of these lanes. A vector is one part (register) or a nested
+// pair of halves.
 //
 // Nothing in this file depends on the backend. Integer lanes use the vector extensions of gcc and clang.
 #pragma once
@@ -147,7 +147,7 @@ GAUSSMIX_INLINE void split(HalfPair<Half> x, HalfPair<Half>& fraction, HalfPair<
     split(x.high, fraction.high, exponent.high);
 }
 
-// Deinterleaves kLanes rows of D consecutive numbers into one vector for each number.
+// Converts kLanes rows of D consecutive numbers to one vector for each of the D columns.
 template <int D, class Half>
 GAUSSMIX_INLINE void deinterleave(HalfPair<Half> (&a)[D]) {
     Part parts[kParts][D];

@@ -68,7 +68,8 @@ template <class... Config>
 struct type_caster<gaussmix::Array<Config...>> {
     using Caster = make_caster<ndarray<Config...>>;
     using Scalar = typename Caster::Scalar;
-    static constexpr auto kEnd = const_name<std::is_same_v<Scalar, bool>>("_]", "]");  // completes numpy.bool_
+    static constexpr auto kEnd =
+        const_name<std::is_same_v<Scalar, bool>>("_]", "]");  // writes numpy.bool_ for booleans
     NB_TYPE_CASTER(gaussmix::Array<Config...>,
                    const_name("numpy.typing.NDArray[numpy.") + dtype_traits<Scalar>::name + kEnd)
 

@@ -16,7 +16,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kStepsOfMove = 12;  // estimated number of EM steps that are made after a move
+constexpr double kStepsOfMove = 12;  // estimated number of EM steps after a split-and-merge move
 constexpr double kMinRidges = 2;     // a feature counts as constant if its variance is below this multiple of the ridge
 // maximum of the log-likelihood gain that is expected by chance, relative to this gain for a very large number of rows
 constexpr double kMaxChance = 20;
@@ -26,10 +26,10 @@ constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
 
 struct Candidate {
     Attempt attempt;
-    Ranking ranking;             // moves that remain in the ranking after this move
-    std::optional<double> gain;  // in nats per row; empty if the move does not gain enough
+    Ranking ranking;             // split-and-merge moves that remain in the ranking after this candidate
+    std::optional<double> gain;  // log-likelihood gain in nats per row; empty if the move does not gain enough
     double work = 0;             // number of (row, component) pairs that EM has visited
-    bool is_hopeless = false;    // whether the quick check rejects the move
+    bool is_hopeless = false;    // whether the quick check rejects this split-and-merge move
 };
 
 class Ascent {
@@ -87,8 +87,8 @@ private:
         }
     };
 
-    // EM without a move, for comparison with moves: the state after each portion of EM steps, and the work of all EM
-    // steps up to this state
+    // EM without a split-and-merge move, for comparison: the state after each portion of EM steps, and the work of all
+    // EM steps up to this state
     struct Unmoved {
         Mixture mixture;
         std::vector<std::pair<End, double>> ends;
@@ -107,8 +107,9 @@ private:
                 n_accepted_};
     }
 
-    // Returns moves that raise the log-likelihood of the affected rows, in descending order of their gains. No
-    // component takes part in two of these moves. The function stops after `patience` consecutive moves have failed.
+    // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
+    // gains. No component takes part in two of these moves. The function stops after `patience` consecutive moves have
+    // failed.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -160,8 +161,9 @@ private:
         return true;
     }
 
-    // Makes several moves together. The function keeps the moves and returns true if EM on all rows reaches a higher
-    // log-likelihood after the moves, and if the number of unsound components (see `count_unsound`) has not grown.
+    // Makes several split-and-merge moves together. The function keeps these moves and returns true if EM on all rows
+    // reaches a higher log-likelihood with the moves, and if the number of unsound components (see `count_unsound`) has
+    // not grown.
     bool accept(const std::vector<Candidate>& result) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
@@ -187,7 +189,7 @@ private:
     }
 
     // Returns the work, as a number of (row, component) pairs, of operations outside EM that take as long as `n_steps`
-    // EM steps. With full or shared covariances, the result is 0, because EM takes most of the time with these
+    // EM steps. With full or shared covariances, the result is 0, because EM itself takes most of the time with such
     // covariances.
     double work_of(double n_steps, const EmView& em) const {
         return is_full_ || algebra_.is_shared() ? 0 : n_steps * static_cast<double>(em.rows.n_rows * em.n_components);
@@ -204,7 +206,7 @@ private:
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
 
-    // Computes the log-likelihood gain of each candidate move. Returns false if interrupted.
+    // Computes the log-likelihood gain of each split-and-merge move in `tried`. Returns false if interrupted.
     bool judge(std::vector<Candidate>& tried) const {
         if (tried.size() == 1) {  // for a single candidate move, the threads share the rows
             tried[0].gain = gain_of(tried[0], execution_);
@@ -221,10 +223,10 @@ private:
         return process_each(static_cast<Index>(tried.size()), work_of_move(), execution_, judge_one);
     }
 
-    // Returns the gain of a move in nats per row. Returns nothing if EM with the move does not reach a higher
-    // log-likelihood than EM without the move after the same number of steps. This function makes the EM steps with the
-    // move, and stops as soon as the move has gained enough. Therefore, the returned gain may be smaller than the gain
-    // after all steps.
+    // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
+    // does not reach a higher log-likelihood than EM without the move after the same number of steps. This function
+    // makes the EM steps with the move, and stops as soon as the move has gained enough. Therefore, the returned gain
+    // may be smaller than the gain after all steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -267,8 +269,8 @@ private:
         }
     }
 
-    // Returns the state after (`i` + 1) * first.limit EM steps without the move, and the work of these steps. The steps
-    // are made only once for all moves that affect the whole mixture.
+    // Returns the state after (`i` + 1) * first.limit EM steps without a split-and-merge move, and the work of these EM
+    // steps. The EM steps are made only once for all moves that affect the whole mixture.
     std::pair<End, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
         std::unique_lock lock(one_at_a_time_, std::defer_lock);
@@ -286,8 +288,8 @@ private:
         return to.ends[i];
     }
 
-    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the move is
-    // rejected.
+    // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the caller
+    // rejects the move.
     std::optional<End> ended(EmView em, Mixture& mixture, const Steps& steps, const Execution& execution,
                              double& work) const {
         Values history;
@@ -306,7 +308,7 @@ private:
     }
 
     // Counts unsound components: components with too few distinct rows, and components that have few distinct rows and
-    // a covariance that is nearly singular compared with the initial mean covariance.
+    // a covariance that is nearly singular compared with the mean covariance of the initial mixture.
     Index count_unsound(const Mixture& mixture, const View& view) const {
         const auto n_values = static_cast<double>(is_full_ && !algebra_.is_shared() ? d_ + 1 : 2);
         Index n_unsound = 0;
@@ -372,7 +374,7 @@ private:
     double work_ = 0;
     Index n_unsound_ = 0, n_moves_ = 0, n_accepted_ = 0, left_;
     bool has_refused_ = false;
-    mutable Unmoved unmoved_;           // EM steps of the whole mixture without a move
+    mutable Unmoved unmoved_;           // EM steps of the whole mixture without a split-and-merge move
     mutable std::mutex one_at_a_time_;  // protects `unmoved_`
 };
 

@@ -7,11 +7,11 @@
 namespace gaussmix {
 
 // A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times the number
-// of parameters of a mean and a full covariance, divided by the number of rows. A mixture with a smaller gain need not
-// describe new rows better.
+// of parameters of a mean and a full covariance, divided by the number of rows. After a smaller gain, the new mixture
+// need not describe new rows better than the old mixture.
 constexpr double kLeastGain = 30;
-// Further EM steps are assumed to gain at most this many times as much as they would if the gains of the steps declined
-// geometrically.
+// assumed limit on the total gain of further EM steps, relative to their total gain if the gains of the steps declined
+// geometrically
 constexpr double kCaution = 3;
 
 struct Steps {  // tolerance and maximum number of steps of an EM run
@@ -22,8 +22,8 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
 struct AcceptanceSettings {
-    // `first` limits the EM steps by which a move is judged. If the move is promising, `longer` limits further EM
-    // steps, which are made in portions of `first.limit` steps as long as the move stays promising.
+    // `first` limits the EM steps by which a split-and-merge move is judged. If the move is promising, `longer` limits
+    // further EM steps, which are made in portions of `first.limit` steps as long as the move stays promising.
     Steps first, longer;
     // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
     // does not gain enough.
@@ -34,10 +34,11 @@ struct AcceptanceSettings {
     // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
     // check assumes `quick_factor` times `promising_factor` further EM steps.
     double quick_factor;
-    // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience`.
+    // If the bound on the gain of the best split is below `min_promise`, `less_patience` replaces `patience` as the
+    // limit on consecutive failures.
     double min_promise;
-    double max_work;            // no further move begins after EM has visited this many (row, component) pairs
-    Index max_moves, patience;  // maximum numbers of moves, and of consecutive moves that fail
+    double max_work;            // no further move is tried after EM has visited this number of (row, component) pairs
+    Index max_moves, patience;  // maximum number of moves, and maximum number of consecutive failed moves
     // A round of moves ends early if the quick check rejects each of the first `first_moves` moves.
     Index less_patience, first_moves;
     // A component is unsound if it has too few rows (`min_rows`), or if it has few rows (`min_rows_if_flat`) and its
@@ -50,8 +51,8 @@ struct AscentView {
     // mean covariance of the components, or mean variances for diagonal and spherical structures
     const double* within;
     AcceptanceSettings acceptance;
-    // If `has_swaps` is true, each move puts a random component at a random row. Otherwise, moves are ranked by the
-    // bounds on their gains.
+    // If `has_swaps` is true, each move puts a random component at a random row. Otherwise, split-and-merge moves are
+    // ranked by the bounds on their gains.
     bool has_swaps;
     const double* uniform;  // (n_uniform,), random numbers in [0, 1); after the last number, the first is used again
     Index n_uniform;
@@ -70,7 +71,7 @@ struct AscentResult {
     // whether a move that raises the log-likelihood was rejected because the move adds an unsound component
     bool has_refused;
     double best_split;          // bound on the gain of the best split at the end of the search run
-    Index n_tried, n_accepted;  // numbers of tried moves and of accepted moves
+    Index n_tried, n_accepted;  // numbers of tried and of accepted split-and-merge moves
 };
 
 // Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
@@ -85,9 +86,9 @@ Values mean_covariance(const Algebra& algebra, Index n_components, Index n_featu
 
 // Improves a mixture by split-and-merge moves until several moves in succession have failed. EM has reached this
 // mixture at the log-likelihood `result.log_likelihood`. `mixture` is overwritten with the mixture after the last move
-// that raised the log-likelihood. Several threads judge different moves at once. If a move raises the log-likelihood,
-// the moves after this move in the ranking are judged again, so that the result does not depend on the number of
-// threads. Returns false if interrupted.
+// that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the
+// log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on the
+// number of threads. Returns false if interrupted.
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
             AscentResult& result);
 

@@ -19,8 +19,8 @@ constexpr double kFlattest = 1e-12;
 
 Algebra algebra_of(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
-// Replaces the covariance of a group of rows by a matrix that whitens the rows (or the variances by such factors), and
-// returns the index of the group's longest axis.
+// Replaces the covariance of a group of rows by a matrix that whitens the rows, or its variances by factors that scale
+// the rows to variance 1. Returns the index of the group's longest axis.
 Index whiten(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second, Listener listener) {
     Values values(second), axes;
     if (is_full) {
@@ -116,7 +116,7 @@ double end_of_em(const KernelTable& kernels, const GroupView& group, const Algeb
     task.n_components = 2;
     task.ridge = ridge;
     task.limits = {least, 0, kInfinity, kInfinity};
-    task.tolerance = -1;  // no convergence check, so that all kSteps steps are made
+    task.tolerance = -1;  // a negative tolerance is never reached, so that all kSteps steps are made
     task.max_steps = kSteps;
     Values fractions, history;
     fractions.reserve(2 * is_second.size());

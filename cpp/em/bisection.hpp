@@ -9,13 +9,14 @@ namespace gaussmix {
 
 // ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
-constexpr double kLeastWeight = 0.02;  // smallest allowed weight of a half, as a fraction of the group's weight
-constexpr double kResolved = 0x1p-26;  // smallest scale of a feature, relative to its largest absolute value
+constexpr double kLeastWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
+// minimum scale of a feature, relative to the largest absolute value of this feature
+constexpr double kResolved = 0x1p-26;
 
 struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;
     const double* rows;
-    const double* weight;  // (n_rows,), sums to 1
+    const double* weight;  // weights of the rows, (n_rows,), which sum to 1
 };
 
 struct Bisection {

@@ -67,8 +67,8 @@ public:
     }
 
 private:
-    // Adds a cell to the queue if the cell can be split. Deviations are first taken from a row with positive weight, so
-    // that all deviations are exactly 0 if all rows are equal, and then from the mean.
+    // Adds a cell to the queue of cells to split, if the cell can be split. Deviations are first taken from a row with
+    // positive weight, so that all deviations are exactly 0 if all rows are equal, and then from the mean.
     void add(Cell cell) {
         const double* nearby = item(cell.first);
         for (Index at = cell.first; !(nearby[d_] > 0) && at < cell.last; ++at) nearby = item(at);
@@ -90,8 +90,8 @@ private:
         cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
         cell.nearby = nearby[cell.feature];
         if (!(squares[static_cast<std::size_t>(cell.feature)] > 0)) return;
-        // Keep the cut below the largest value. If a rounded mean that equals the largest value were the cut, one part
-        // would have no weight.
+        // Keep the cut below the largest value, because one part would have no weight if the cut were a mean that is
+        // rounded up to the largest value.
         for (Index at = cell.first; at < cell.last; ++at) {
             if (!(item(at)[d_] > 0)) continue;
             low = std::min(low, item(at)[cell.feature] - cell.nearby);

@@ -27,7 +27,7 @@ constexpr double kLongest = 4, kGrowth = 4;
 
 using Indices = std::vector<Index>;
 
-struct State {  // a mixture, the mixture after one more EM step, and the lower bound of the first mixture, in nats
+struct State {  // a mixture, the same mixture after one more EM step, and the lower bound before this step, in nats
     Mixture model, following;
     double bound;
 };
@@ -131,7 +131,8 @@ private:
         const std::ptrdiff_t n_empty = count_empty(state.model);
         // `after` is the last mixture that an EM step, and not an extrapolation, has computed.
         Mixture current = state.model, after = current;
-        // lower bounds before each of the two EM steps that are extrapolated
+        // lower bounds before the two EM steps from which `current` was extrapolated; empty if there was no
+        // extrapolation
         Values bounds_before;
         double longest = kLongest;
         bool is_longest = false;
@@ -143,7 +144,7 @@ private:
             const bool is_usable = !bounds.empty() && (!is_extrapolated || bounds[0] >= bounds_before[1]);
             const Values more = is_usable ? run(second, 1, -1) : Values();
             if (more.empty() && is_extrapolated) {
-                current = after;  // rejects the extrapolation, and continues from the last EM step
+                current = after;  // rejects the extrapolation, and continues from the mixture after the last EM step
                 bounds_before.clear();
                 longest = std::max(1.0, longest / kGrowth);
                 continue;
@@ -163,7 +164,7 @@ private:
     }
 
     // Counts empty components. If a component becomes empty, EM stops, because deleting the component may raise the
-    // bound.
+    // lower bound.
     std::ptrdiff_t count_empty(const Mixture& mixture) const {
         return std::count_if(mixture.weights.begin(), mixture.weights.end(),
                              [&](double weight) { return prior_.row_weight * weight < kEmpty; });
@@ -265,8 +266,8 @@ private:
         return result;
     }
 
-    // Splits the chosen components, makes EM steps, and merges components if this raises the bound. Returns nothing if
-    // the bound does not rise.
+    // Splits the chosen components, makes EM steps, and merges components if merging raises the lower bound. Returns
+    // nothing if the lower bound does not rise.
     std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
                                                          const std::vector<bool>& is_tried) {
         Mixture model = state.following;
@@ -331,7 +332,7 @@ private:
         Indices some(static_cast<std::size_t>(n_used));
         for (Index i = 0; i < n_used; ++i) some[i] = indices[(2 * i + 1) * n_all / (2 * n_used)];
         const Index next = std::lower_bound(some.begin(), some.end(), heaviest) - some.begin();
-        // The heaviest row replaces the nearest selected row unless the heaviest row is already selected.
+        // The row with the largest weight replaces a neighbouring selected row unless this row is already selected.
         some[std::min(n_used - 1, next)] = heaviest;
         return some;
     }
@@ -403,7 +404,8 @@ private:
         return groups;
     }
 
-    // Merges components as long as this raises the bound, and deletes components that hardly raise the bound.
+    // Merges components as long as merging raises the lower bound, and deletes components that hardly raise the lower
+    // bound.
     void prune(State& state, Marked& marked) {
         while (size(state.model) > 1 && !is_over()) {
             const std::vector<Merge> merges = merges_that_pay(state);
@@ -467,7 +469,8 @@ private:
         return true;
     }
 
-    // Returns merges that are expected to raise the bound, best first; no component takes part in two merges.
+    // Returns merges that are expected to raise the lower bound, best first. No component takes part in two of these
+    // merges.
     std::vector<Merge> merges_that_pay(const State& state) {
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};
@@ -475,7 +478,7 @@ private:
         return best_of(std::move(all), size(state.model), 1);
     }
 
-    // Returns the merges with a positive gain, best first; each component takes part in at most `limit` merges.
+    // Returns the merges that raise the lower bound, best first; each component takes part in at most `limit` merges.
     static std::vector<Merge> best_of(std::vector<Merge> merges, Index n_components, Index limit) {
         std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
         std::vector<Index> n_chosen(static_cast<std::size_t>(n_components), 0);
@@ -488,8 +491,8 @@ private:
         return chosen;
     }
 
-    // Returns pairs of components whose merge would raise the bound if the entropy term Σ r log r were ignored, as
-    // `find_merges` in em/bayes/merges.py does.
+    // Returns pairs of components whose merge would raise the lower bound if the entropy term Σ r log r were ignored,
+    // as `find_merges` in em/bayes/merges.py does.
     std::vector<Merge> promising(const Mixture& after) {
         const Index n = size(after);
         Values mass = room(n), dof = room(n), log_dets = room(n), unused = room(n), of_one = room(n);
@@ -515,8 +518,8 @@ private:
         return best_of(std::move(result), n, bound_moves::kPairs);
     }
 
-    // Merges two components. The returned gain contains only the part of the bound that depends on the mean and the
-    // covariance of the merged component.
+    // Merges two components. The returned gain contains only the part of the lower bound that depends on the mean and
+    // the covariance of the merged component.
     std::optional<Merge> joined(const Mixture& mixture, Index one, Index other, double mass, double more) {
         const double beta[] = {prior_.precision + mass, prior_.precision + more};
         const double dof[] = {prior_.dof + mass, prior_.dof + more}, of_both = dof[0] + more;
@@ -561,8 +564,8 @@ private:
         return pairs;
     }
 
-    // Subtracts the loss in the entropy term Σ r log r from the gains of merges, as `merge_sums` in em/bayes/merges.py
-    // does.
+    // Subtracts the change of the entropy term Σ r log r from the gains of merges, as `merge_sums` in
+    // em/bayes/merges.py does.
     void survey(const Mixture& model, std::vector<Merge>& merges) const {
         const Index n = size(model);
         Mixture before = model;

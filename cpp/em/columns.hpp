@@ -6,25 +6,26 @@
 //   uses up to 400 rows to split a component, and no other rows to judge the split.
 // - This file tries two additional cuts: the first separates the rows near the mean from the other rows, and the second
 //   separates the heaviest row from the other rows.
-// - The Python module chooses the components to delete by a formula. This file tries to delete each small component.
+// - The Python module computes by a formula which components it deletes. This file tries to delete each small
+//   component.
 // - This file extrapolates the EM steps, and begins with a coarse tolerance of EM.
 #pragma once
 #include "run_em.hpp"
 
 namespace gaussmix {
 
-namespace bound_moves {           // settings that the Python code for several features also uses
+namespace bound_moves {           // the Python code for several features uses the same settings
 constexpr Index kSteps = 6;       // number of EM steps after births
 constexpr Index kNeighbours = 6;  // number of nearest components with which a component may merge
-constexpr Index kPairs = 2;   // for each component, number of merges with gains that are computed exactly from the rows
-constexpr Index kFewest = 2;  // minimum number of distinct rows of a component that may be split
+constexpr Index kPairs = 2;       // for each component, maximum number of merges with exactly computed gains
+constexpr Index kFewest = 2;      // minimum number of distinct rows of a component that may be split
 // A gain counts only if it exceeds this fraction of the lower bound, because smaller gains may be rounding errors.
 constexpr double kGain = 1e-9;
-// A component is deleted if its deletion lowers the bound of all rows by less than this number of nats.
+// A component is deleted if its deletion lowers the lower bound on the log evidence by less than this number of nats.
 constexpr double kNegligible = 1e-3;
 constexpr double kSmall = 3;         // a component with more than this many rows per parameter is never deleted
-constexpr double kShared = 1e-10;    // sums of r log r leave out responsibilities r below this limit
-constexpr double kAnyWeight = 1e-9;  // smallest allowed weight of a half if some rows are far from the other rows
+constexpr double kShared = 1e-10;    // responsibilities r below this limit are left out of sums of r log r
+constexpr double kAnyWeight = 1e-9;  // minimum weight of a half if some rows are far from the other rows
 }  // namespace bound_moves
 
 struct ColumnView {
@@ -33,16 +34,17 @@ struct ColumnView {
     // neither a move nor an EM run begins.
     EmView em;
     Index limit;  // maximum number of components
-    // EM after a birth stops if a step raises the bound by less than `gain` nats per row. Births of all components are
-    // not tried again if the bound has risen by less than `gain` nats per row since the last births.
+    // EM after a birth stops if a step raises the lower bound by less than `gain` nats per row. Births of all
+    // components are not tried again if the lower bound has risen by less than `gain` nats per row since the last
+    // births.
     double gain;
     const double* uniform;  // (n_uniform,), random numbers in [0, 1) that decide where components are cut into two
     Index n_uniform;
 };
 
 // Raises the lower bound by EM and by births, merges and deletions of components. `mixture` needs memory only for its
-// initial components, because its arrays are replaced. `objective` receives the mean bound before the last step, or NaN
-// if the first step violates `Limits`. Returns false if interrupted.
+// initial components, because its arrays are replaced. `objective` receives the mean lower bound per row before the
+// last EM step, or NaN if the first step violates `Limits`. Returns false if interrupted.
 bool improve_column(const KernelTable& kernels, const ColumnView& task, const Execution& execution, Mixture& mixture,
                     double& objective);
 

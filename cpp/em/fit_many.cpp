@@ -191,7 +191,7 @@ private:
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;
     }
 
-    // Finds the distinct rows and the ridge.
+    // Finds the distinct rows and the ridge. Returns false if Python must fit the table.
     bool find_sample(const TableView& table, Sample& sample, double* ridge) const {
         const RowsView& rows = table.rows;
         const Index d = rows.n_features;
@@ -223,7 +223,7 @@ private:
     template <class Element>
     bool holds_usable(const RowsView& rows) const {
         const double largest = std::sqrt(std::numeric_limits<double>::max() / (4 * static_cast<double>(rows.n_rows)));
-        // The columns that share a cache line are read together.
+        // The loop reads together all columns that share a cache line.
         for (Index first = 0; first < rows.n_features; first += kCacheLine) {
             const Index count = std::min(kCacheLine, rows.n_features - first);
             const Element* values = static_cast<const Element*>(rows.data) + first * rows.column_stride;
@@ -282,7 +282,7 @@ private:
     const Listener listener_;
 };
 
-// each value in the report of a fit without a search
+// value of each field in the report of a fit without a split-and-merge search
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 TableView table_of(const GroupsView& groups, Index group) {
@@ -325,7 +325,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
                      .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
                 return leave_out();
             }
-        } catch (const std::bad_alloc&) {  // if the memory does not suffice, Python must fit the group
+        } catch (const std::bad_alloc&) {  // if memory is short, Python must fit the group
             return leave_out();
         }
         if (out.search != nullptr) out.search[group] = report;

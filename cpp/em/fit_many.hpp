@@ -10,7 +10,7 @@ namespace gaussmix {
 
 struct GroupsView {
     RowsView rows;  // rows of all groups (tables)
-    // row weights, divided by a number so that they are below 1; if `data` is null, every weight is 1
+    // row weights, divided by a number that makes them less than 1; if `data` is null, every weight is 1
     RowWeightView row_weight;
     Index n_groups;
     const std::int64_t* first;  // (n_groups,), index of each group's first row
@@ -42,7 +42,7 @@ struct FitSettingsView {
     // k-means stops when the sum of the centres' squared motions is at most this fraction of the mean variance of the
     // features
     double kmeans_tolerance;
-    bool is_scaled;  // whether k-means divides each column by its scale
+    bool is_scaled;  // whether k-means divides each column by the scale of the column
     // ridge, (n_features,), in squared units of the data; if null, the ridge of each group is chosen automatically
     const double* ridge;
     double ridge_fraction, trimmed;  // settings of the automatic ridge, see em/initialisation/sample.py
@@ -52,25 +52,26 @@ struct FitSettingsView {
     Index max_steps;
     double seconds;            // time after which no group makes a further EM step
     const SearchView* search;  // settings of the split-and-merge search, or null if no search is made
-    bool has_initial = false;  // whether EM begins at the mixtures in FitsView and uses the given ridge
-    // prior of the mixtures, or null without a prior (always without `has_initial`); `prior->unit` does not include
-    // the division of the weights by `GroupsView::unit`
+    bool has_initial = false;  // whether EM begins at the mixtures in `FitsView` and uses the given ridge
+    // prior of the mixtures, or null without a prior (always null without `has_initial`); `prior->unit` does not
+    // include the factor `GroupsView::unit`
     const PackedPriorView* prior = nullptr;
     double log_volume = kInfinity;  // log V of the noise component, as in EmView; infinite without `has_initial`
 };
 
-struct FitsView {                           // results of all groups, concatenated
-    double *weights, *means, *covariances;  // mixtures at which EM ends; if `has_initial`, EM also begins at them
-    double *factors, *log_abs_det;          // whitening factors of the covariances, and log |det| of each factor
-    double* ridge;                          // (n_groups, n_features)
-    // number of EM steps, (n_groups,), which is -1 if Python must fit the group; the other results of the group are
-    // undefined if so
+struct FitsView {  // concatenated results of all groups
+    // mixtures at which EM ends; EM also begins at these mixtures if `has_initial` is true
+    double *weights, *means, *covariances;
+    double *factors, *log_abs_det;  // whitening factors of the covariances, and log |det| of each factor
+    double* ridge;                  // ridges of all groups, (n_groups, n_features)
+    // number of EM steps of each group, (n_groups,), or -1 if Python must fit the group; in this case, the other
+    // results of the group are undefined
     std::int64_t* n_steps;
-    bool* has_converged;                  // (n_groups,)
+    bool* has_converged;                  // whether EM has converged for each group, (n_groups,)
     std::vector<Values>& log_likelihood;  // mean log-likelihood before each step, one array for each group
     // mean objective (log-likelihood plus log prior) before each step; empty without a prior
     std::vector<Values>& objective;
-    SearchReport* search = nullptr;  // report of each group, (n_groups,), with NaN without a search
+    SearchReport* search = nullptr;  // report of each group, (n_groups,), which contains NaN if no search was made
 };
 
 // Fits each group: initialises a mixture, and then makes EM steps as `run_em` does. Python must fit a group if its

@@ -7,7 +7,7 @@ namespace gaussmix {
 
 struct SpreadView {
     RowsView rows;
-    const double* row_weight;  // (n_rows,)
+    const double* row_weight;  // weights of the rows, (n_rows,)
     Index n_components, n_candidates;
     const double* uniform;  // (1 + (n_components - 1) n_candidates,), random numbers in [0, 1)
 };

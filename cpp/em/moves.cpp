@@ -232,7 +232,7 @@ Split Moves::split(Index k, Values index) {
     const Indices& own = view_.indices[k];
     const Index limit = std::max(kLocalRows, kLocalRowsPerFeature * (d_ + 1)), n_own = static_cast<Index>(own.size());
     Indices indices;
-    for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects every (n_own / limit)-th row
+    for (Index i = 0; i < limit && n_own > limit; ++i) {  // selects about every (n_own / limit)-th row
         const auto at = (static_cast<double>(i) + drawn[0]) * (static_cast<double>(n_own) / static_cast<double>(limit));
         indices.push_back(own[std::min(static_cast<Index>(at), n_own - 1)]);
     }
@@ -256,7 +256,7 @@ Split Moves::split(Index k, Values index) {
     return result;
 }
 
-// Returns the weighted sum of r log r over some rows, where r is a responsibility.
+// Returns the weighted sum of r log r over the rows with the given indices, where r is a responsibility.
 template <class Responsibility>
 double Moves::entropy(const Indices& indices, Responsibility&& of) const {
     Values r(indices.size()), logs(indices.size());
@@ -273,9 +273,9 @@ double Moves::log(double x) const {
     return result;
 }
 
-// Returns possible removals of components, in ascending order of their loss of log-likelihood. A component is removed
-// in one of two ways: the component is merged with another component into one with the moments of both, or its rows are
-// given to all other components.
+// Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component is
+// removed in one of two ways: the component is merged with another component into one with the moments of both, or its
+// rows are given to all other components.
 std::vector<Removal> Moves::removals() const {
     Values alone = room(n_components_), separated(alone);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -443,8 +443,8 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
            has_model;
 }
 
-// Returns the components that a move changes, and the neighbours of these components. If the covariances of components
-// depend on each other, all components are returned.
+// Returns the components that a split-and-merge move changes, and the neighbours of these components. If the
+// covariances of components depend on each other, all components are returned.
 Indices Moves::around(const Indices& touched) const {
     Indices all(static_cast<std::size_t>(n_components_));
     std::iota(all.begin(), all.end(), Index{0});
@@ -503,7 +503,7 @@ Part Moves::part_of(Indices components) const {
     }
     Indices indices(static_cast<std::size_t>(n_rows_));
     Index n_rows = 0;
-    for (Index row = 0; row < n_rows_; ++row) {  // no `if`, because the processor could not predict is_there[row]
+    for (Index row = 0; row < n_rows_; ++row) {  // no `if`, because the branch would be unpredictable
         indices[n_rows] = row;
         n_rows += is_there[row];
     }

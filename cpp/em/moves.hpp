@@ -1,9 +1,9 @@
 // Split-and-merge moves of a mixture: a move merges two components into one, and splits a third component into two.
 //
-// A move changes only responsibilities, from which an M-step computes the new mixture. Therefore moves work with every
-// covariance structure. Moves are ranked by lower bounds on their gains, which follow from Jensen's inequality (Ueda,
-// Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If the covariances of components depend on each other,
-// these bounds are only estimates.
+// A move changes only responsibilities, from which an M-step computes the new mixture. Therefore, split-and-merge moves
+// work with every covariance structure. Moves are ranked by lower bounds on their gains, which follow from Jensen's
+// inequality (Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If the covariances of components depend
+// on each other, these bounds are only estimates.
 #pragma once
 #include <map>
 #include <optional>
@@ -21,9 +21,10 @@ constexpr double kOverfit = 0.5;
 
 using Indices = std::vector<Index>;
 
-struct Removal {  // component `freed` loses its rows to component `heir`; `gain` is in nats per row
+// component `freed` loses its rows to component `heir`; `gain` is the change of the log-likelihood in nats per row
+struct Removal {
     double gain;
-    Index freed, heir;  // heir is -1 if all other components take over the rows
+    Index freed, heir;  // `heir` is -1 if all other components take over the rows
 };
 
 struct Split {     // split of one component into two
@@ -40,8 +41,9 @@ struct View {  // responsibilities of rows under a mixture
     // For each component, `n_rows` stores the sum of its responsibilities, and `mass` stores this sum with each row
     // weighted by its fraction of the total weight.
     Values n_rows, mass;
-    Values overlap;  // (n_components, n_components), sums of products of two components' responsibilities
-    double height;   // mean log density
+    // weighted sums of the products of two components' responsibilities, (n_components, n_components)
+    Values overlap;
+    double height;  // weighted mean of the log densities
 };
 
 struct Part {  // some components and their rows, weighted by the total responsibility of these components
@@ -55,8 +57,9 @@ struct Part {  // some components and their rows, weighted by the total responsi
     double posterior, log_likelihood;
 };
 
-// Moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split has been tried
-// several times, further moves with this removal or split are deferred until the other moves have been tried.
+// Split-and-merge moves (pairs of a removal and a split), sorted by the bounds on their gains. If a removal or a split
+// has been tried several times, further moves with this removal or split are deferred until the other moves have been
+// tried.
 class Ranking {
 public:
     struct Pair {
@@ -73,7 +76,7 @@ public:
     // Returns the pair with the highest bound, even if this pair has been tried, or null if there are no pairs.
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }
 
-    // Returns the next pair that neither splits nor merges any of the given components.
+    // Returns the next pair (of a removal and a split) that neither splits nor merges any of the given components.
     std::optional<Pair> next(const Indices& touched);
 
 private:
@@ -83,11 +86,11 @@ private:
     std::map<std::pair<Index, Index>, Index> removed_;
 };
 
-struct Attempt {  // a move, and the mixture of the affected components after the move
+struct Attempt {  // a split-and-merge move, and the mixture of the affected components after this move
     Part part;
     Mixture mixture;
-    Indices touched;       // components that the move splits or merges
-    Index cursor;          // index of the next random number after the move
+    Indices touched;       // components that the split-and-merge move splits or merges
+    Index cursor;          // index of the next random number after this move
     bool is_vain = false;  // whether a swap would put a component on one of its own rows; such a move is not judged
 };
 
@@ -113,19 +116,20 @@ public:
     void put(const Indices& components, const Mixture& part, Mixture& to) const;
     const double* covariance(const Mixture& mixture, Index k) const;
     double variance(const Mixture& mixture, Index k, Index j) const;
-    Index max_neighbours() const;  // maximum number of components in the `Part` that a move affects
+    Index max_neighbours() const;  // maximum number of components that a move affects, with their neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
-    // ranking is empty if the bound of the best pair predicts a large loss per row of the pair's components, because no
-    // move is expected to help in this case.
+    // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
+    // to help in this case.
     Ranking ranked();
-    bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a large loss for every move
+    bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a strong loss for each move
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
-    // Makes the next move in the ranking for which the M-step succeeds. Returns false if there is no such move.
+    // Makes the next split-and-merge move in the ranking for which the M-step succeeds. Returns false if the ranking
+    // has no such move.
     bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
-    // Removes the components whose removal costs least, and returns the responsibilities of the remaining components.
-    // At most `limit` components are removed, and no component is involved in two removals. `count` receives the number
-    // of remaining components.
+    // Removes the components whose removal costs least log-likelihood, and returns the responsibilities of the
+    // remaining components. At most `limit` components are removed, and no component is involved in two removals.
+    // `count` receives the number of remaining components.
     Values merged(Index limit, Index& count) const;
     // Moves a random component to a random row. If the row already belongs to this component, `attempt.is_vain` is set,
     // because EM would move the component back.
@@ -158,9 +162,9 @@ private:
     Mixture mixture_;
     View view_;
     TotalView total_;
-    Values scale_, row_fraction_;  // row_fraction_: each row's fraction of the total weight
+    Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
     Values reached_;               // cumulative weights of the rows, from which swaps draw a row
-    Values centre_, second_;       // mean and second moments of all rows, if the caller did not pass these
+    Values centre_, second_;       // mean and second moments of all rows, if not passed by the caller
     std::map<Index, Split> splits_;
     Index cursor_;
     bool is_hopeless_ = false;

@@ -119,15 +119,15 @@ public:
         // The second attempt uses reference points near the new means, so that the moments lose no digits when they are
         // converted to moments about the new means.
         const Values nearby = following.means;
-        // The pointers are taken again, because `sum_about` may have moved the buffers.
+        // The pointers to the moments are taken again, because `sum_about` may have moved the buffers.
         const MomentsView again{&total, &n_distant, &n_active, mass_.data(), first_.data(), second_.data()};
         return expect(current, nearby.data(), again) && maximise(nearby.data(), covariances, following) &&
                is_sound(following, nearby.data());
     }
 
 private:
-    // Does the same as `begin`, but in a single pass over the rows. This pass requires that responsibilities are given
-    // and that the second moments of all rows are known.
+    // Makes the same M-step as `begin`, but in a single pass over the rows. The single pass requires that
+    // responsibilities are given and that the second moments of all rows are known.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
         const Shape shape{n_components_, d_, FactorShape::spherical, false, Rule::assignment, Second::none};
@@ -241,8 +241,8 @@ private:
         return repeated_.data();
     }
 
-    // Computes weights, means and covariances; Bishop (2006) eq. 9.17, 9.22, 9.19. `covariances` are the covariances of
-    // the last EM step, or null.
+    // Computes weights, means and covariances (Bishop 2006, equations 9.22, 9.17 and 9.19). `covariances` are the
+    // covariances of the last EM step, or null.
     bool maximise(const double* anchor, const double* covariances, Mixture& following) {
         const PackedPriorView* prior = task_.prior;
         const double added = prior != nullptr && prior->is_of_point ? prior->alpha / prior->unit : 0;
@@ -270,8 +270,8 @@ private:
         return true;
     }
 
-    // Does the same as `maximise` for components that share one full covariance, with second moments that were summed
-    // about points near the new means. The operations have the same order as in `initial_models`.
+    // Makes the same M-step as `maximise` for components that share one full covariance, but from second moments about
+    // points near the new means. The operations have the same order as in `initial_models`.
     bool pool(const Mixture& nearby, Mixture& following) {
         Values& weights = following.weights;
         const double total = sum_in_pairs(mass_.data(), n_components_);
@@ -316,8 +316,8 @@ private:
             offset[j] = mean[j] - result;
             mean[j] = result;
         }
-        // The squares are multiplied by the mass. If the offsets were multiplied by its square root instead, results
-        // would be rounded differently for data in other units of measurement.
+        // The squared offsets are multiplied by the mass, because the square root of the mass would be rounded
+        // differently for data in other units of measurement.
         add_squares(offset, mass_[k], second);
         for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
         add_squares(offset, shrinkage, second);
@@ -329,7 +329,7 @@ private:
         degrees_[k] += prior.dof / prior.unit / (is_divided ? static_cast<double>(n_components_) : 1);
     }
 
-    // Adds the second moments of all components to the second moments of the first component.
+    // Adds the second moments of all other components to the second moments of the first component.
     void pool() {
         const Index size = algebra_.size(d_);
         for (Index i = size; i < n_components_ * size; ++i) second_[i % size] += second_[i];
@@ -413,7 +413,7 @@ private:
         return largest;
     }
 
-    // Checks whether the rows may be whitened once for all components, with moments about the mean of all rows.
+    // Checks whether each row may be whitened once for all components, with moments about the mean of all rows.
     // `mixture` must be the result of the last EM step.
     bool is_close(const Mixture& mixture) {
         const Values& whitened = whiten_offsets(mixture, nullptr);
@@ -429,11 +429,11 @@ private:
     const Execution execution_;
     const Listener listener_;
     const Index n_components_, d_;
-    // `row_weight_.data` is null if all weights are 1, because the kernels need only one logarithm for many rows
-    // without weights.
+    // `row_weight_.data` is null if all weights are 1, because the kernels then compute only one logarithm for many
+    // rows.
     const RowWeightView row_weight_;
     const Index n_covariances_;
-    // whether rows are whitened once for all components, with moments about the mean of all rows
+    // whether each row is whitened once for all components, with moments about the mean of all rows
     bool has_one_matrix_;
     double background_ = 0;  // total responsibility of the noise component
     // result of `loss` at the last step, if the moments of this step were taken about the mean of all rows

@@ -1,5 +1,5 @@
-// Runs EM on a small table without returning to Python. The steps are the same as in em/step/loop.py, for the
-// covariance structures that `Algebra` describes.
+// Runs EM on a small table without returning to Python, for the covariance structures that `Algebra` describes. The EM
+// steps are the same as in em/step/loop.py.
 #pragma once
 #include <limits>
 
@@ -17,16 +17,16 @@ struct TotalView {         // mean and second moments of all rows, if components
     const double* second;  // (n_features, n_features), second moments about the mean, not divided by the weight
 };
 
-struct Limits {         // limits of EM steps; em/step/loop.py must make each step that would violate a limit
-    double min_weight;  // smallest fraction of the total row weight that a component may have
-    // smallest standard deviation of a component, relative to its mean, because a smaller deviation may be a rounding
-    // error
+struct Limits {         // limits of EM steps; em/step/loop.py makes the steps that would violate a limit
+    double min_weight;  // minimum weight of a component, as a fraction of the total row weight
+    // minimum standard deviation of a component, relative to its mean, because a smaller standard deviation may be a
+    // rounding error
     double noise;
-    // Largest ratio of second moments about a reference point (anchor) to second moments about the new means. A step
-    // that violates this limit is first repeated with other reference points.
+    // Largest allowed ratio of second moments about a reference point (anchor) to second moments about the new means. A
+    // step that violates this limit is first repeated with other reference points.
     double loss;
-    // Largest distance of a component's mean from the mean of all rows, in standard deviations. If a component's mean
-    // is farther away, moments are taken about the components' means instead of the mean of all rows.
+    // Largest allowed distance of a component's mean from the mean of all rows, in standard deviations. If a
+    // component's mean is farther away, moments are taken about the components' means instead of the mean of all rows.
     double distance;
 };
 
@@ -37,14 +37,14 @@ struct EmView {
     Algebra algebra;
     Index n_components;
     TotalView total;      // set if components share a full covariance and there is no noise component; otherwise null
-    const double* ridge;  // (n_features,), in squared units of the data
+    const double* ridge;  // ridge, (n_features,), in squared units of the data
     Limits limits;
     // scale of each feature for distances from centres in `begin_em`, (n_features,); if null, every scale is 1
     const double* unit = nullptr;
     double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
     double previous = -kInfinity;  // objective of the EM step before this call, if there was one
     Index max_steps;
-    double seconds = kInfinity;  // time after which no further step begins
+    double seconds = kInfinity;  // time limit; no EM step begins later
     // `prior` is null for maximum likelihood. MAP estimates use the prior of `PosteriorObjective` in
     // em/priors/posterior.py, and variational Bayes uses the prior of em/bayes/variational_posterior.py.
     const PackedPriorView* prior = nullptr;
@@ -60,10 +60,10 @@ struct EmView {
     bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_background(); }
 };
 
-struct MixtureView {      // mixture at which EM starts; EM overwrites it with the result
-    double* weights;      // (n_components,), followed by the weight of the noise component if there is one
-    double* means;        // (n_components, n_features)
-    double* covariances;  // in the compact form of the covariance structure (see `Algebra::size`)
+struct MixtureView {      // mixture at which EM begins; EM overwrites this mixture with the result
+    double* weights;      // (n_components,), followed by the weight of a noise component if there is one
+    double* means;        // means of the components, (n_components, n_features)
+    double* covariances;  // covariances in the compact form of the structure (see `Algebra::size`)
     double* factors;      // output: whitening factors of the covariances, in an array of the size of `covariances`
     double* log_abs_det;  // output: log |det| of each factor
 };
@@ -82,7 +82,7 @@ struct Mixture {  // a mixture that owns its memory
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
     }
-    void read(const MixtureView& from);  // reads everything except the factors
+    void read(const MixtureView& from);  // reads all arrays except `factors` and `log_abs_det`
     void write(const MixtureView& to) const;
 };
 
@@ -102,7 +102,7 @@ bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& e
 
 // Runs EM, and appends the mean log-likelihood before each step to `log_likelihoods`. EM stops when the objective has
 // converged, when `max_steps` or `seconds` is reached, or before a step that would violate `em.limits`. EM ends without
-// a step only if the first step would violate these limits. With a prior, `objectives` receives the mean objective
+// a step only if the first step would violate `em.limits`. With a prior, `objectives` receives the mean objective
 // before each step; without a prior, `objectives` stays empty. Returns false if interrupted.
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives = nullptr);

@@ -21,11 +21,11 @@ double element_at(const RowsView& rows, Index row, Index column) {
 
 constexpr std::size_t kMaxInsertion = 32;
 constexpr int kDigits = 3, kDigitBits = 11;
-// one of every kStride values is sampled to estimate bounds on the largest and smallest values
+// One of every kStride values is sampled to estimate bounds on the smallest and the largest values of a column.
 constexpr Index kStride = 16;
 
 struct Keyed {
-    std::uint64_t key;  // increases with the value from which the key is made
+    std::uint64_t key;  // sort key, which increases with the value from which the key is computed
     Index index;
 };
 
@@ -120,7 +120,7 @@ struct Fractions {
     Index largest = 0;
 };
 
-constexpr Index kInLine = 8;  // number of doubles in a cache line; this many columns are read together
+constexpr Index kInLine = 8;  // number of doubles in a cache line, and number of columns that are read together
 // number of partial sums that are computed side by side, so that the processor need not wait for each addition
 constexpr Index kColumns = 4;
 

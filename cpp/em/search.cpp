@@ -30,11 +30,11 @@ constexpr double kTail = 0.125;
 struct Rows {  // a weighted sample of the rows, or all rows
     Values rows, weight, centre, second;
     EmView em;
-    mutable std::vector<Index> ends;  // indices of the rows with extreme values, computed when first needed
+    mutable std::vector<Index> ends;  // indices of rows with extreme values, computed when they are first needed
 };
 using SharedRows = std::shared_ptr<const Rows>;
 
-struct Reached {  // state of a search run that has ended or may continue
+struct Reached {  // state of a search run at its end
     SharedRows rows;
     Mixture mixture;
     Values within;  // mean covariance of the components at the beginning of the run
@@ -212,7 +212,7 @@ private:
 
     // Begins a search run at the best of several other initialisations: groups of rows by their distance from the
     // overall mean, groups along a feature, and another run of k-means. EM from each initialisation continues as long
-    // as its log-likelihood may still exceed the result of the earlier search run.
+    // as its log-likelihood may still exceed the log-likelihood of the earlier search run.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
         const bool is_small = n_components_ <= kSmallMixture;
@@ -256,7 +256,7 @@ private:
 
     // Computes minus half the squared Mahalanobis distance of each row from the mean of all rows; for diagonal and
     // spherical structures, only variances are used. If a feature is multiplied by a power of two, the result stays the
-    // same to the last bit. The result is empty if the covariance is singular or the search is interrupted.
+    // same to the last bit. The result is empty if the covariance is singular, or if interrupted.
     Values distances(const SharedRows& rows) const {
         EmView em = rows->em;
         em.n_components = 1;
@@ -312,7 +312,7 @@ private:
         std::vector<Index> order(values.size());
         std::iota(order.begin(), order.end(), Index{0});
         std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return values[a] > values[b]; });
-        Values bounds;  // weight of the rows after each group
+        Values bounds;  // total weight of the rows that follow each group
         for (Index k = 1; k < n_components_; ++k) {
             const double equal = static_cast<double>(n_components_ - k) / static_cast<double>(n_components_);
             bounds.push_back(em.total_weight * equal);
@@ -391,7 +391,7 @@ private:
         std::vector<Reached> ends;
         for (const Mixture& mixture : mixtures) {
             if (std::optional<Reached> end = begin(more, mixture, search_.refinement)) {
-                // This call makes no moves. It only counts unsound components, which have too few rows or a nearly
+                // This call makes no moves, and only counts unsound components, which have too few rows or a nearly
                 // singular covariance.
                 try_moves(*end, 0, 0, false);
                 ends.push_back(std::move(*end));

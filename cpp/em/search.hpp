@@ -1,6 +1,6 @@
 // Searches for a higher maximum of the likelihood in search runs (ascents) that make split-and-merge moves, first on a
-// sample of the rows and then on more rows. The module em/search/split_and_merge.py describes the search and chooses
-// its settings.
+// sample of the rows and then on more rows. The Python module em/search/split_and_merge.py describes the search and
+// chooses its settings.
 #pragma once
 #include <vector>
 
@@ -39,8 +39,8 @@ struct SearchView {
     // If there are fewer rows than `least_rows`, all rows are used, and search runs begin at two results of k-means.
     Index least_rows;
     Index first_rows, second_rows, kmeans_rows, least_kmeans_rows;
-    // `work` limits the work of a search, and `closing` limits the number of EM steps after the search. Both limits are
-    // multiplied by (number of EM steps from k-means + `more_steps`), and work is measured in EM steps on all rows.
+    // `work` limits the work of a search, in EM steps on all rows, and `closing` limits the number of EM steps after
+    // the search. Both numbers are multiplied by (number of EM steps from k-means + `more_steps`).
     double work, closing;
     Index more_steps;
     // Several search runs are made, and their results are combined, if EM from k-means has made at least `slow_steps`
@@ -51,7 +51,7 @@ struct SearchView {
 };
 
 struct SearchReport {            // summary of a split-and-merge search
-    double n_tried, n_accepted;  // numbers of tried moves and of accepted moves
+    double n_tried, n_accepted;  // numbers of tried and of accepted moves
     double gain;  // gain in log-likelihood over EM from k-means, on the distinct rows, in nats per unit of weight
 };
 

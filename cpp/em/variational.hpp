@@ -12,10 +12,10 @@ struct Mixture;  // defined in run_em.hpp
 struct PackedPriorView {  // prior of a mixture, with the fields of engines.calls.PackedPrior
     bool has_sticks;      // whether the prior is a Dirichlet process (stick-breaking), not a Dirichlet distribution
     double alpha;         // concentration parameter
-    Index limit;          // number of components of the Dirichlet distribution
+    Index limit;          // number of components (categories) of the Dirichlet distribution
     const double* mean;   // mean of the prior, (n_features,), in the units of the data
     double precision, dof;
-    const double* scale;  // scale matrix S, stored like a covariance (compact form), in squared units of the data
+    const double* scale;  // scale matrix S in the compact form of covariances, in squared units of the data
     // matrix whose rows r satisfy S = sum r r', (n_features, n_features); null if S is not a full matrix
     const double* roots;
     double log_normaliser;
@@ -37,7 +37,7 @@ public:
     Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
                   Index n_features);
 
-    // Computes the posterior from a mixture whose weights are fractions of the total weight of the rows.
+    // Computes the posterior from a mixture, whose weights must be fractions of the total weight of the rows.
     void view_rows(const Mixture& mixture);
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.

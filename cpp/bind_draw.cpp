@@ -1,4 +1,4 @@
-// Python bindings for drawing rows.
+// Python bindings for drawing random rows from a mixture.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/variant.h>
 

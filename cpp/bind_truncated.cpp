@@ -1,4 +1,4 @@
-// Python bindings for truncated EM.
+// Python bindings for truncated EM, in which each row has few candidate components.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>

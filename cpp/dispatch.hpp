@@ -14,8 +14,8 @@ const std::vector<const KernelTable*>& usable_kernels();
 // none.
 const char* omitted_kernels();
 
-// Returns the kernels that the environment variable GAUSSMIX_ISA names, or the fastest kernels if it is not set. Throws
-// std::invalid_argument if GAUSSMIX_ISA names kernels that this processor or this build does not have.
+// Returns the kernels that the environment variable GAUSSMIX_ISA names, or the fastest kernels if this variable is not
+// set. Throws std::invalid_argument if GAUSSMIX_ISA names kernels that this processor or this build does not have.
 const KernelTable& active_kernels();
 
 }  // namespace gaussmix

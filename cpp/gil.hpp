@@ -1,4 +1,4 @@
-// Releases and takes the GIL so that a process can end while threads compute.
+// Releases and takes the GIL (Python's global interpreter lock) so that a process can end while threads compute.
 //
 // When the interpreter finalises, CPython before 3.14 ends a thread that requests the GIL by unwinding its stack. The
 // unwinding meets `noexcept` functions of nanobind, which then abort the process. Therefore no thread requests the GIL

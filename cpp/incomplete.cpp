@@ -18,7 +18,7 @@ Buffer pack(const IncompleteKernels& kernels, const Shape& shape, const Paramete
 }
 
 // Divides the rows into spans of at least 35 tiles (5,040 rows). Shorter spans would cost time, because the sums of a
-// pattern are completed once in every span that contains rows of this pattern.
+// pattern of missing values are completed once in every span that contains rows of this pattern.
 SpanJob job_of(const IncompleteView& task) {
     constexpr Index kLeastRows = 35 * kTileRows;
     return {task.rows.n_rows, std::max(span_rows(task.shape), kLeastRows), 2 * work_per_row(task.shape), {}, {}};

@@ -42,7 +42,7 @@ struct RowsView {
     bool is_float32;
     Index n_rows, n_features;
     Index row_stride, column_stride;
-    const double* origin;  // (n_features,), or null for an origin of zeros
+    const double* origin;  // (n_features,); if null, nothing is subtracted
     // index of each visited row within the leaf of this row, (n_rows,); if null, rows are visited in order
     const std::uint16_t* order;
 };
@@ -123,8 +123,8 @@ struct TruncatedView {  // EM step in which each row has few candidate component
     // Second::none, the step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;
-    Index n_expanded;  // the neighbours of this number of each row's most probable candidates may be tried
-    Index n_tried;     // number of neighbours of a candidate that a pass tries
+    Index n_expanded;  // number of each row's best candidates for which a pass may try neighbours
+    Index n_tried;     // number of neighbours that a pass tries for one candidate
     Index first_row;
     // candidates of each row, (n_rows, n_candidates), updated in place: the most probable candidate comes first, and -1
     // fills unused entries
@@ -142,8 +142,8 @@ struct ScoresView {         // sums of products of the scores of rows: see kerne
     bool is_shared;         // whether all components share one covariance
     const double* means;    // means of the components, (n_components, n_features)
     const double* factors;  // whitening factors W, (n_components or 1, n_features[, n_features])
-    // `n_each` is the number of panels (4 values each) of one component in S, `n_own` is the number of panels in c, and
-    // `n_all` is the number of all panels in S (see kernels/scores.hpp).
+    // Numbers of panels (4 values each): `n_each` is for one component within the scores S of a row, `n_own` is for the
+    // scores c of a single component, and `n_all` is for all scores S (see kernels/scores.hpp).
     Index n_each, n_own, n_all;
 };
 
@@ -200,7 +200,7 @@ struct DrawScratch {
     Index* starts;   // (n_components + 1,), position in `order` of each component's first row, and the end of `order`
     Index* order;    // row indices sorted by component, one for each row of a call of the kernel
     double* lanes;   // kDrawnAtOnce * (n_features + 1) numbers, aligned to a cache line
-    double* scales;  // (n_features + n_factors,), factors by which random rows are scaled
+    double* scales;  // (n_features + n_factors,), factors of a draw that depend only on the component
 };
 
 // The following functions return sizes of scratch memory, in doubles: one for the axes of a single matrix, and one for
@@ -219,8 +219,8 @@ struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernel
     const double* importance;  // weights c_k, (n_components,); if null, c_k = |diag(D' S_k D)|^(1/d)
 };
 
-// Callback that checks whether a pass must be given up. Long loops call `ask` at intervals. If `ask` returns true, the
-// results written so far must not be used.
+// Callback that checks whether a pass must be stopped early. Long loops call `ask` at intervals. If `ask` returns true,
+// the results written so far must not be used.
 struct Listener {
     bool (*ask)(void* self);
     void* self;
@@ -233,11 +233,11 @@ struct Sizes {
 
 struct StepKernels {
     Sizes (*sizes)(const Shape&) noexcept;
-    // Packs the parameters in the layout that the kernels read. Packing runs once per call, and the threads of the call
-    // share the result.
+    // Packs the parameters into the layout that the kernels read. Packing runs once per call, and the threads of the
+    // call share the result.
     void (*pack)(const Shape&, const ParametersView&, void* operands) noexcept;
-    // Adds rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the index of the
-    // first row that was not added, which is `last` unless the step was given up.
+    // Adds the moments of rows first..last-1 to `sums`, tile by tile; `first` is a multiple of kTileRows. Returns the
+    // index of the first row that was not added, which is `last` unless the step was stopped early.
     Index (*step)(const StepView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
     // Adds the sums of a span to the total, and clears the span's sums.
@@ -248,7 +248,7 @@ struct StepKernels {
 struct IncompleteKernels {
     Sizes (*sizes)(const Shape&, bool has_errors) noexcept;
     Index (*pack_scratch)(Index n_features);  // returns a size in doubles
-    // The member `log_scale` of the parameters holds the logarithms of the weights.
+    // The member `log_scale` of the parameters holds the logarithms of the components' weights.
     void (*pack)(const Shape&, const ParametersView&, Listener, double* scratch, void* operands) noexcept;
     Index (*order_scratch)(Index n_features, Index n_rows) noexcept;  // returns a size in bytes
     // Sorts the rows of one leaf, first..last-1, by their patterns of missing values.
@@ -267,7 +267,7 @@ struct IncompleteKernels {
                     double* means, double* covariances) noexcept;
 };
 
-struct TruncatedKernels {  // the functions have the same contracts as in StepKernels
+struct TruncatedKernels {  // the functions have the same contracts as the functions of StepKernels
     Sizes (*sizes)(const TruncatedView&) noexcept;
     Index (*step)(const TruncatedView&, const void* operands, Index first, Index last, Listener, void* scratch,
                   double* sums) noexcept;
@@ -275,7 +275,7 @@ struct TruncatedKernels {  // the functions have the same contracts as in StepKe
 
 struct ScoreKernels {
     Sizes (*sizes)(const ScoresView&) noexcept;
-    // Adds rows first..last-1 to `sums`; operands are packed as for StepKernels.
+    // Adds the products of scores of rows first..last-1 to `sums`; operands are packed as for StepKernels.
     void (*add)(const ScoresView&, const void* operands, Index first, Index last, Listener, void* scratch,
                 double* sums) noexcept;
 };
@@ -310,7 +310,7 @@ struct KernelTable {
     void (*draw)(const DrawView&, Index first, Index last, Listener, const DrawScratch&) noexcept;
     // Computes two normally distributed numbers from every four 32-bit words of random bits.
     void (*normals)(const std::uint32_t* words, Index count, double* out) noexcept;
-    // Computes natural logarithms: -inf for 0, NaN for negative numbers.
+    // Computes natural logarithms. The logarithm of 0 is -inf, and the logarithm of a negative number is NaN.
     void (*log)(const double* values, Index count, double* out) noexcept;
 };
 

@@ -14,7 +14,7 @@ namespace gaussmix {
 
 namespace {
 
-// With more features than this, the packed factors of all components may be too large for the caches.
+// With more features than this, the packed whitening factors of all components may be too large for the caches.
 constexpr Index kPackedTogether = 32;
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
@@ -125,13 +125,14 @@ bool factorise(const KernelTable& kernels, Index count, Index n_features, const 
 
 bool gram(const KernelTable& kernels, Index count, Index n_features, const double* factors, double* out,
           Interrupt& interrupt) {
-    constexpr Index kTogether = 32;  // number of factors that are handled in one pass
+    constexpr Index kTogether = 32;  // number of factors W for which one pass computes W' W
     const Index d = n_features, size = d * d;
     std::vector<std::int32_t> labels(static_cast<std::size_t>(kTogether * d));
     for (Index i = 0; i < kTogether * d; ++i) labels[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i / d);
     const std::vector<double> zero(static_cast<std::size_t>(kTogether * d), 0.0);
     std::vector<double> mass(static_cast<std::size_t>(kTogether)), first(static_cast<std::size_t>(kTogether * d));
-    // W' W is the sum of second moments about 0 of the rows of W, so that the kernels for EM steps can compute W' W.
+    // The kernels for EM steps can compute W' W, because W' W is the sum of the second moments about 0 of the rows of
+    // W.
     for (Index k = 0; k < count; k += kTogether) {
         const Index n = std::min(kTogether, count - k);
         StepView task{};

@@ -25,8 +25,8 @@ struct Scratch {
     Buffer lanes, scales;
 };
 
-// Chooses the number of rows in a block: large enough that most vectors of rows of the same component are full, and
-// small enough that the rows stay in the cache.
+// Chooses the number of rows in a block. This number is so large that most vectors of rows of the same component are
+// full, and so small that the rows stay in the cache.
 Index rows_in_block(const Shape& shape) {
     Index rows = kMinRows;
     while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;
@@ -41,8 +41,7 @@ double work_per_drawn_row(const Shape& shape) {
 
 // Tabulates, for each bucket of random numbers, the component at which the search in the cumulative weights begins.
 // With many more buckets than components, the search nearly always ends at this component, so that the processor can
-// predict the branches. The number of buckets is limited, because otherwise the table could cost more time than it
-// saves.
+// predict the branches. The number of buckets is limited, because a larger table could cost more time than it saves.
 std::vector<std::int32_t> make_guide(const DrawView& view, Index n_rows) {
     Index n_buckets = 1;
     while (n_buckets < std::min({16 * view.shape.n_components, n_rows, kMaxBuckets})) n_buckets *= 2;

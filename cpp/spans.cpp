@@ -54,8 +54,8 @@ private:
         }
     };
 
-    // Exceptions are caught here, because an exception that leaves a thread would end the process. The other threads
-    // are then stopped, because otherwise they would wait for the span of this thread.
+    // Exceptions are caught here, because an exception that leaves a thread would end the process. After an exception,
+    // the other threads are stopped, because otherwise they would wait for the span of this thread.
     void work(int worker) {
         try {
             take_spans(worker);
@@ -100,7 +100,7 @@ private:
     }
 
     // Checks for an interrupt if `worker` is 0, i.e. in the calling thread. Only the calling thread can find an
-    // interrupt; after an interrupt, it stops the other workers.
+    // interrupt; after an interrupt, this thread stops the other workers.
     bool is_stopped_by(int worker) {
         if (worker == 0 && !is_stopped_ && interrupt_.has_come()) stop(nullptr);
         return is_stopped_;

@@ -8,7 +8,7 @@
 
 namespace gaussmix {
 
-// Memory for each worker of a job, aligned to cache lines.
+// Scratch memory for each worker (thread) of a job, aligned to cache lines.
 class Rooms {
 public:
     Rooms(int n_workers, Index bytes) : bytes_((bytes + 63) / 64 * 64), all_(n_workers * bytes_) {}

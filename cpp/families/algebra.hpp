@@ -1,5 +1,5 @@
-// A covariance structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of the three
-// factors is the same for all components, differs between components, or is absent.
+// A covariance structure in algebraic form: Sigma_k = volume_k * axes_k diag(shape_k) axes_k'. Each of volume, axes and
+// shape is the same for all components, differs between components, or is left out.
 //
 // Banfield & Raftery (1993), Biometrics 49; Celeux & Govaert (1995), Pattern Recognition 28.
 #pragma once
@@ -32,7 +32,7 @@ struct Algebra {
                : orientation == Across::nothing ? Second::diagonal
                                                 : Second::full;
     }
-    // Returns the number of values in the compact form of a covariance.
+    // Returns the number of values of a covariance in compact form: 1, n_features or n_features^2.
     Index size(Index n_features) const {
         return shape == Across::nothing ? 1 : orientation == Across::nothing ? n_features : n_features * n_features;
     }

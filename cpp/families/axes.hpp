@@ -1,4 +1,4 @@
-// Computes covariances along the axes of each component, or along axes that all components share.
+// Computes covariances from variances along axes, which are separate for each component or shared by all components.
 #pragma once
 #include "kernel_table.hpp"
 #include "volume.hpp"
@@ -22,7 +22,7 @@ struct Spectra {
 // Returns the principal axes of each scatter matrix, and the variances along these axes.
 Spectra own_axes(const KernelTable& kernels, const ScattersView& scatters, Listener listener);
 
-// Returns the axes, (n_features, n_features), that all given covariances share.
+// Returns the axes, (n_features, n_features), that the given covariances have in common.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener);
 

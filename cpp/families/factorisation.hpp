@@ -1,4 +1,4 @@
-// Computes whitening factors of covariances that are stored in the compact form of their structure.
+// Computes whitening factors of covariances that are stored in the compact form of their covariance structure.
 #pragma once
 #include "algebra.hpp"
 #include "buffer.hpp"

@@ -1,19 +1,19 @@
-// Computes covariances from the scatter about the new means, for every structure that volume, shape and orientation
-// describe.
+// Computes covariances from scatter matrices about the new means, for every covariance structure that is described by
+// its volume, shape and orientation.
 #pragma once
 #include "algebra.hpp"
 #include "volume.hpp"
 
 namespace gaussmix {
 
-// sums of second moments in the form that `Algebra::second` returns, in squared units of the data
+// Sums of full, diagonal or scalar second moments (see `Algebra::second`), in squared units of the data.
 struct SecondSumsView {
     Index n_components, n_features;
     const double* mass;    // total weight of each component, (n_components,)
-    const double* second;  // one sum for each component, or a single sum if all components share a covariance
+    const double* second;  // sum of each component, or a single sum if all components share a covariance
 };
 
-// Checks whether `update` supports this structure.
+// Checks whether `update` supports a covariance structure.
 bool is_valid(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a structure, in compact form.
@@ -30,8 +30,8 @@ struct OtherAxes {  // settings of `other_covariances`; families/structures.py c
     double sharp, soft;
 };
 
-// Returns alternative covariances for a structure whose components share axes: along the axes of the sum of all
-// scatters, and along the axes of each of the largest components.
+// Returns alternative covariances for a structure whose components share axes. These covariances lie along the axes of
+// the sum of all scatter matrices, or along the axes of one of the largest components.
 std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
                                       const OtherAxes& other, Listener listener);
 

@@ -16,8 +16,8 @@ inline Values room(Index count) { return Values(static_cast<std::size_t>(count))
 // between platforms.
 double exponential(double x);
 
-// Computes the geometric mean (prod_j v_j)^(1/d) of each row of `variances`, (n, d); the mean is 0 if a variance is not
-// positive.
+// Computes the geometric mean (prod_j v_j)^(1/d) of each row of `variances`, (n, d). The geometric mean is 0 if a
+// variance of the row is not positive.
 Values geometric_means(const KernelTable& kernels, const double* variances, Index n, Index d);
 
 // Returns factors that convert scatter matrices S_k to covariances of equal volume, from their roots |S_k|^(1/d) and
@@ -27,7 +27,8 @@ Values equal_volumes(const Values& roots, const double* mass);
 
 double sum(const double* values, Index count);
 
-// Sums values in the same order as NumPy (pairwise, in runs of eight), because Python computes some of the same sums.
+// Sums values in the same order as NumPy (pairwise, in runs of eight), because the Python code computes some of the
+// same sums with NumPy.
 double sum_in_pairs(const double* values, Index count);
 
 // Returns 1 / x, or 0 if x is not positive.

@@ -85,9 +85,9 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers befor
     const __m256d x = _mm256_blend_pd(_mm256_blend_pd(a[0].v, a[1].v, 0x4), a[2].v, 0x2);
     const __m256d y = _mm256_blend_pd(_mm256_blend_pd(a[1].v, a[0].v, 0x2), a[2].v, 0x4);
     const __m256d z = _mm256_blend_pd(_mm256_blend_pd(a[2].v, a[0].v, 0x4), a[1].v, 0x2);
-    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // reorders x of rows 0, 3, 2, 1 to rows 0, 1, 2, 3
-    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // reorders y of rows 1, 0, 3, 2 to rows 0, 1, 2, 3
-    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // reorders z of rows 2, 1, 0, 3 to rows 0, 1, 2, 3
+    a[0].v = _mm256_permute4x64_pd(x, 0x6C);  // changes the row order of x from 0, 3, 2, 1 to 0, 1, 2, 3
+    a[1].v = _mm256_permute4x64_pd(y, 0xB1);  // changes the row order of y from 1, 0, 3, 2 to 0, 1, 2, 3
+    a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // changes the row order of z from 2, 1, 0, 3 to 0, 1, 2, 3
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
     // half[0] and half[1] hold features 0 and 1 of all rows, and half[2] and half[3] hold features 2 and 3. The calls

@@ -12,8 +12,8 @@
 // compiler's limits for inlining.
 #define GAUSSMIX_INLINE [[gnu::always_inline]] inline
 
-// Loops over a register tile must be fully unrolled. Otherwise gcc keeps the accumulators in memory, which makes the
-// loop three times as slow.
+// Loops over an array of registers must be fully unrolled. Otherwise gcc keeps the accumulators in memory, which makes
+// the loop three times as slow.
 #if defined(__clang__)
 #define GAUSSMIX_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -4,14 +4,14 @@
 // The macro GAUSSMIX_BACKEND names the file of the backend, which defines the following names.
 //
 //   `kRegisters` is the number of registers of the processor; `kParts` is the number of registers that a vector fills.
-//   `GAUSSMIX_EACH_PART` precedes a loop over the parts, and unrolls the loop or prevents unrolling.
+//   `GAUSSMIX_EACH_PART` precedes a loop over the parts of a vector, and unrolls the loop or prevents unrolling.
 //   `Part` has the member v and the functions zero, broadcast, load, load_unaligned, store and store_unaligned.
 //   `load_floats` loads kPartLanes floats and converts each float to double.
-//   `load_head`, `load_floats_head` and `store_head` access only the first `count` lanes, for any `count`. The other
-//       lanes are zero, and the memory of these lanes is not touched.
+//   `load_head`, `load_floats_head` and `store_head` access only the first `count` lanes, for any `count`. Loads set
+//       the other lanes to zero, and the memory of the other lanes is not touched.
 //   `+`, `-`, `*`, `/`, `fma` and `sqrt` work lane by lane. The first factor of `fma` may also be a number (double).
-//   `max` returns a if a > b, else b; `min` returns a if a < b, else b. Both return b if one argument is NaN, or if
-//       both arguments are 0.
+//   `max` returns a if a > b, and otherwise b; `min` returns a if a < b, and otherwise b. Therefore, `max` and `min`
+//       return b if one argument is NaN, or if both arguments are 0.
 //   `in_register` forces a value into a register if the compiler would load the value again or postpone its
 //       computation.
 //   `PartMask` has the functions less, equal, keep, select, any and bits, and the operator |.

@@ -1,7 +1,7 @@
 // Backend for every processor, with registers of 128 bits through the vector extensions of gcc and clang. If the
 // compiler may not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each
 // multiply-add, one number at a time, with bit-identical results. These kernels are 10 times as slow as the kernels for
-// AVX2 if the C library can use an instruction of the processor, and about 100 times as slow otherwise.
+// AVX2 if the C library can use the processor's multiply-add instruction, and about 100 times as slow otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -13,9 +13,9 @@
 #include <immintrin.h>
 #endif
 
-// Loops over the four parts of a vector are not unrolled, because gcc and clang would then mix the instructions of
-// different parts and spill registers. (With NEON and 8 features, 540 multiply-adds take 2,270 instructions if the
-// loops are unrolled, and 1,300 otherwise.)
+// Loops over the four parts of a vector are not unrolled, because gcc and clang would mix the instructions of different
+// parts after unrolling, and spill registers to memory. (With NEON and 8 features, 540 multiply-adds take 2,270
+// instructions if the loops are unrolled, and 1,300 otherwise.)
 #if defined(__clang__)
 #define GAUSSMIX_EACH_PART _Pragma("clang loop unroll(disable)")
 #else

@@ -14,7 +14,7 @@ constexpr int kLanesOf = kPartLanes;
 template <class Half>
 constexpr int kLanesOf<HalfPair<Half>> = 2 * kLanesOf<Half>;
 
-// Two halves of a vector, of a mask or of words.
+// A vector, a mask or a vector of integers (`Words`), as two halves.
 template <class Half>
 struct HalfPair {
     Half low, high;
@@ -87,7 +87,7 @@ GAUSSMIX_INLINE void set_part(HalfPair<Half>& a, int h, Part x) {
     }
 }
 
-// The following operations are applied to each half.
+// The following operations are applied to each half of a vector.
 template <class Half>
 GAUSSMIX_INLINE HalfPair<Half> join(Half low, Half high) {
     return {low, high};
@@ -169,7 +169,7 @@ GAUSSMIX_INLINE HalfPair<Half> lookup(const double* table, HalfPair<Half> index)
     return {lookup(table, index.low), lookup(table, index.high)};
 }
 
-// Transposes block by block: lane j of row i becomes lane i of row j.
+// Transposes the rows block by block, so that lane j of row i becomes lane i of row j.
 template <class Half>
 GAUSSMIX_INLINE void transpose(HalfPair<Half> (&rows)[kLanes]) {
     Vec columns[kLanes];

@@ -369,7 +369,8 @@ private:
         return std::max(nested, alone) + 0.5 * (kLog2Pi + log_variance + 1);
     }
 
-    // Checks whether some row is so far from the mean that a half at this row has a smaller weight than kLeastWeight.
+    // Checks whether some row is so far from the mean that a component at this row must have a smaller weight than
+    // kLeastWeight.
     static bool has_tails(const Group& group) {
         for (std::size_t i = 0; i < group.rows.size(); ++i) {
             if (group.square(i) * kLeastWeight > group.variance) return true;

@@ -31,8 +31,8 @@ struct FitSettingsView {
     const double* centres;
     // scale of each feature for distances from `centres`, (n_features,); if null, every scale is 1
     const double* unit;
-    // The initial component of each row, only if there is a single group. If `labels` is null, each row belongs to its
-    // nearest centre.
+    // Initial component of each row, which may be given only if there is a single group. If `labels` is null, each row
+    // belongs to its nearest centre.
     AssignmentView assignment;
     Index n_starts;  // number of initialisations by k-means; the fit with the highest log-likelihood is kept
     Index n_candidates;
@@ -45,7 +45,7 @@ struct FitSettingsView {
     bool is_scaled;  // whether k-means divides each column by the scale of the column
     // ridge, (n_features,), in squared units of the data; if null, the ridge of each group is chosen automatically
     const double* ridge;
-    double ridge_fraction, trimmed;  // settings of the automatic ridge, see em/initialisation/sample.py
+    double ridge_fraction, trimmed;  // settings of the automatic ridge (see em/initialisation/sample.py)
     double smallest_spread;          // Python must fit a table if a column varies by less than this
     Limits limits;
     double tolerance;

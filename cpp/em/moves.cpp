@@ -476,7 +476,7 @@ Part Moves::whole_part() const {
     return part;
 }
 
-// Returns a `Part` with some components of the mixture and the rows of these components.
+// Returns a `Part` with the given components of the mixture and the rows of these components.
 Part Moves::part_of(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {

@@ -28,7 +28,7 @@ struct Removal {
 };
 
 struct Split {     // split of one component into two
-    Values index;  // mean, standard deviations and weight of the component when it was split
+    Values index;  // mean, standard deviations and weight of the component at the time of the split
     double gain;
     Bisection bisection;
 };

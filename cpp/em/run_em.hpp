@@ -36,13 +36,14 @@ struct EmView {
     double total_weight;
     Algebra algebra;
     Index n_components;
-    TotalView total;      // set if components share a full covariance and there is no noise component; otherwise null
+    // moments of all rows if components share a full covariance and there is no noise component; otherwise null
+    TotalView total;
     const double* ridge;  // ridge, (n_features,), in squared units of the data
     Limits limits;
     // scale of each feature for distances from centres in `begin_em`, (n_features,); if null, every scale is 1
     const double* unit = nullptr;
     double tolerance;              // tolerance of the convergence check, in nats per unit of row weight
-    double previous = -kInfinity;  // objective of the EM step before this call, if there was one
+    double previous = -kInfinity;  // objective of the last EM step before this call, or -inf
     Index max_steps;
     double seconds = kInfinity;  // time limit; no EM step begins later
     // `prior` is null for maximum likelihood. MAP estimates use the prior of `PosteriorObjective` in

@@ -170,9 +170,9 @@ private:
         return ends;
     }
 
-    // Draws about `wanted` rows with probabilities proportional to their weights, at equal steps of the cumulative
-    // weight. The rows with the smallest or largest value of a feature are added, so that the sample contains all
-    // extreme outliers. Returns all rows if the sample would be nearly as large as the table.
+    // Draws about `wanted` rows by systematic sampling: rows are taken at equal steps of the cumulative weight. The
+    // rows with the smallest or largest value of a feature are added, so that the sample contains all extreme outliers.
+    // Returns all rows if the sample would be nearly as large as the table.
     SharedRows part(const SharedRows& all, Index wanted) { return part(all, wanted, is_cut(all, wanted) ? draw() : 0); }
     SharedRows part(const SharedRows& all, Index wanted, double first) const {
         const Index n_rows = all->em.rows.n_rows;
@@ -210,9 +210,9 @@ private:
                begin_em(kernels_, rows->em, execution_, {}, mixture.view(), has_model) && has_model;
     }
 
-    // Begins a search run at the best of several other initialisations: groups of rows by their distance from the
-    // overall mean, groups along a feature, and another run of k-means. EM from each initialisation continues as long
-    // as its log-likelihood may still exceed the log-likelihood of the earlier search run.
+    // Begins a search run at the best of several other initialisations: groups of rows at similar distances from the
+    // overall mean, groups of rows along one feature, and another run of k-means. EM from each initialisation continues
+    // as long as its log-likelihood may still exceed the log-likelihood of the earlier search run.
     std::optional<Reached> begin_elsewhere(const SharedRows& rows, Mixture start,
                                            const std::optional<Reached>& reached) {
         const bool is_small = n_components_ <= kSmallMixture;

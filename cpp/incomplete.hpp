@@ -9,7 +9,7 @@
 namespace gaussmix {
 
 // Order of the rows by their patterns of missing values, and the index of each row's pattern within its leaf (block of
-// 65,520 rows). Both arrays are empty until the first pass has computed them.
+// 65,520 rows). `indices` and `pattern` are empty until the first pass has computed these arrays.
 struct Patterns {
     std::vector<std::uint16_t> indices, pattern;
 };

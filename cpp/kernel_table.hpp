@@ -57,16 +57,16 @@ struct RowWeightView {  // weights of rows; every weight is 1 if `data` is null
     Index stride;
 };
 
-// Given labels or responsibilities of the rows. With Rule::assignment, one of the two pointers is set. With other
-// rules, both pointers are null.
+// Given labels or responsibilities of the rows. One of the two pointers is set with Rule::assignment, and both pointers
+// are null with other rules.
 struct AssignmentView {
     const std::int32_t* labels;
     const double* responsibilities;
     Index row_stride, column_stride;
 };
 
-// Log prior probabilities of the components for each row. These values are at most 0, and are added to the log
-// densities. If `table` is null, there is no prior.
+// Log prior probabilities of the components for each row, which are at most 0 and are added to the log densities. If
+// `table` is null, there is no prior.
 struct PriorView {
     const double* table;  // (n_priors, n_columns), one column for each component, and an optional column for noise
     Index row_stride, column_stride, n_columns;
@@ -119,7 +119,7 @@ struct StepView {
 };
 
 struct TruncatedView {  // EM step in which each row has few candidate components (see kernels/truncated.hpp)
-    // The rule of the step is soft or hard. Rows with the same most probable component follow each other. With
+    // The rule of the step is soft or hard. Rows that have the same most probable component follow each other. With
     // Second::none, the step does not sum moments.
     StepView step;
     Index n_candidates, n_neighbours;

@@ -25,8 +25,8 @@ struct Scratch {
     Buffer lanes, scales;
 };
 
-// Chooses the number of rows in a block. This number is so large that most vectors of rows of the same component are
-// full, and so small that the rows stay in the cache.
+// Chooses the number of rows in a block. A block is so large that most vectors of rows of the same component are full,
+// and so small that its rows stay in the cache.
 Index rows_in_block(const Shape& shape) {
     Index rows = kMinRows;
     while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;

@@ -14,8 +14,8 @@
 
 namespace gaussmix {
 
-// Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. The work of a step is
-// always estimated by this formula, which engines/complete/row_order.py also uses.
+// Estimates the number of multiply-adds that a pass needs per row; an exponential counts as 20. All estimates of the
+// work of an EM step, including estimates in engines/complete/row_order.py, use this function.
 double work_per_row(const Shape& shape);
 
 // Returns the number of rows in a span. A span has the smallest number of tiles in kSpanTiles that needs at least 5

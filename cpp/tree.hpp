@@ -21,9 +21,9 @@ private:
 };
 
 // Binary tree of the sums of leaves, in which neighbouring nodes are merged in pairs. A node at level l of the binary
-// tree holds 2^l leaves; at the incomplete right end of the tree, nodes are merged from right to left. Because of this
-// order, the total does not depend on how the rows are divided among calls, provided that each call begins and ends
-// where a node of the tree begins and ends.
+// tree holds 2^l leaves; at the incomplete right end of the tree, nodes are merged from right to left. Because nodes
+// are always merged in the same order, the total does not depend on how the rows are divided among calls, provided that
+// each call begins and ends where a node of the tree begins and ends.
 class Tree {
 public:
     using Merge = decltype(StepKernels::merge);

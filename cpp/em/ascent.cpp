@@ -108,8 +108,8 @@ private:
     }
 
     // Returns split-and-merge moves that raise the log-likelihood of the affected rows, in descending order of their
-    // gains. No component takes part in two of these moves. The function stops after `patience` consecutive moves have
-    // failed.
+    // gains. No component takes part in two of the returned moves. The function stops after `patience` consecutive
+    // moves have failed.
     std::vector<Candidate> helpful_moves() {
         std::vector<Candidate> result;
         Indices touched;
@@ -161,7 +161,7 @@ private:
         return true;
     }
 
-    // Makes several split-and-merge moves together. The function keeps these moves and returns true if EM on all rows
+    // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
     // reaches a higher log-likelihood with the moves, and if the number of unsound components (see `count_unsound`) has
     // not grown.
     bool accept(const std::vector<Candidate>& result) {
@@ -224,9 +224,9 @@ private:
     }
 
     // Returns the log-likelihood gain of a split-and-merge move, in nats per row. Returns nothing if EM with the move
-    // does not reach a higher log-likelihood than EM without the move after the same number of steps. This function
-    // makes the EM steps with the move, and stops as soon as the move has gained enough. Therefore, the returned gain
-    // may be smaller than the gain after all steps.
+    // does not reach a higher log-likelihood than EM without the move after the same number of steps. The function
+    // makes EM steps with the move at most until the move has gained enough, so the returned gain may be smaller than
+    // the gain after all EM steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         if (candidate.attempt.is_vain) return std::nullopt;
         const Part& part = candidate.attempt.part;
@@ -335,8 +335,8 @@ private:
             }
             return false;
         }
-        // Divide each feature by its standard deviation under the mean covariance. Otherwise, rounding errors of a
-        // feature with large values would exceed the variances of the other features.
+        // Divide each feature by its standard deviation under the mean covariance, because otherwise rounding errors of
+        // a feature with large values would exceed the variances of the other features.
         Values scaled = room(d_ * d_), own(scaled), turned(scaled), values = room(d_), axes(scaled);
         for (Index i = 0; i < d_ * d_; ++i) {
             const double unit = std::sqrt(task_.within[i / d_ * (d_ + 1)]) * std::sqrt(task_.within[i % d_ * (d_ + 1)]);

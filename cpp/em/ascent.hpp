@@ -7,8 +7,8 @@
 namespace gaussmix {
 
 // A search keeps its result only if the total gain in log-likelihood, in nats, is at least this number times the number
-// of parameters of a mean and a full covariance, divided by the number of rows. After a smaller gain, the new mixture
-// need not describe new rows better than the old mixture.
+// of parameters of a mean and a full covariance, divided by the number of rows. If the gain is below this minimum, the
+// new mixture need not describe new rows better than the old mixture.
 constexpr double kLeastGain = 30;
 // assumed limit on the total gain of further EM steps, relative to their total gain if the gains of the steps declined
 // geometrically
@@ -22,14 +22,14 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
 // Criteria for accepting a split-and-merge move. The Python module em/search/split_and_merge.py sets the values of
 // these criteria.
 struct AcceptanceSettings {
-    // `first` limits the EM steps by which a split-and-merge move is judged. If the move is promising, `longer` limits
+    // `first` limits the EM steps by which a split-and-merge move is judged. If a move is promising, `longer` limits
     // further EM steps, which are made in portions of `first.limit` steps as long as the move stays promising.
     Steps first, longer;
     // `after_move` limits the EM run on all rows after a move, and `after_more` limits further EM steps if this run
     // does not gain enough.
     Steps after_move, after_more;
-    // A move is kept only if it gains more than `gain` nats per row. A move is promising if it would reach this gain
-    // after `promising_factor` further EM steps that each gain as much as the last EM step.
+    // A split-and-merge move is kept only if it gains more than `gain` nats per row. A move is promising if it would
+    // gain `gain` nats per row after `promising_factor` further EM steps that each gain as much as the last EM step.
     double gain, promising_factor;
     // If components share a covariance, a quick check of the move is made one EM step before the usual check. The quick
     // check assumes `quick_factor` times `promising_factor` further EM steps.
@@ -51,7 +51,7 @@ struct AscentView {
     // mean covariance of the components, or mean variances for diagonal and spherical structures
     const double* within;
     AcceptanceSettings acceptance;
-    // If `has_swaps` is true, each move puts a random component at a random row. Otherwise, split-and-merge moves are
+    // If `has_swaps` is true, each move puts a random component at a random row; otherwise, split-and-merge moves are
     // ranked by the bounds on their gains.
     bool has_swaps;
     const double* uniform;  // (n_uniform,), random numbers in [0, 1); after the last number, the first is used again
@@ -76,27 +76,27 @@ struct AscentResult {
 
 // Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
 // covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows. This gain falls as n grows (Hurvich & Tsai 1989, Biometrika 76). Returns 0
-// if the covariances of components depend on each other.
+// single Gaussian that is fitted to n rows. The gain of a component falls as its number n of rows grows (Hurvich & Tsai
+// 1989, Biometrika 76). Returns 0 if the covariances of components depend on each other.
 double gained_by_chance(const Algebra& algebra, Index n_features, const Mixture& mixture, Index n_rows);
 
 // Returns the weighted mean of the components' covariances, (n_features, n_features), or of the components' variances,
 // (n_features,), for diagonal and spherical structures. The result is bit-identical to a computation with NumPy.
 Values mean_covariance(const Algebra& algebra, Index n_components, Index n_features, const Mixture& mixture);
 
-// Improves a mixture by split-and-merge moves until several moves in succession have failed. EM has reached this
-// mixture at the log-likelihood `result.log_likelihood`. `mixture` is overwritten with the mixture after the last move
-// that raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the
+// Improves a mixture by split-and-merge moves until several moves in succession have failed. EM has reached `mixture`
+// with the log-likelihood `result.log_likelihood`. `mixture` is overwritten with the mixture after the last move that
+// raised the log-likelihood. Several threads judge different moves at the same time. If a move raises the
 // log-likelihood, the moves after this move in the ranking are judged again, so that the result does not depend on the
 // number of threads. Returns false if interrupted.
 bool ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution, MixtureView mixture,
             AscentResult& result);
 
 // Overwrites `mixture` with a combination of the best components of `mixture` and `other`. Together, the components of
-// both mixtures describe every row twice. Therefore, the components whose removal lowers the log-likelihood least are
-// removed until the original number of components is left. The combination requires a covariance structure that
-// estimates the covariance of each component separately. `has_model` is set to false if an M-step would violate
-// `em.limits`. Returns false if interrupted.
+// both mixtures describe every row twice. The components whose removal lowers the log-likelihood least are removed
+// until the original number of components is left. The combination requires a covariance structure that estimates the
+// covariance of each component separately. `has_model` is set to false if an M-step would violate `em.limits`. Returns
+// false if interrupted.
 bool cross(const KernelTable& kernels, const EmView& em, const Execution& execution, const MixtureView& other,
            MixtureView mixture, bool& has_model);
 

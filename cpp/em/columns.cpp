@@ -470,8 +470,8 @@ private:
         return true;
     }
 
-    // Returns merges that are expected to raise the lower bound, best first. No component takes part in two of these
-    // merges.
+    // Returns merges that are expected to raise the lower bound, best first. No component takes part in two of the
+    // returned merges.
     std::vector<Merge> merges_that_pay(const State& state) {
         std::vector<Merge> all = promising(state.following);
         if (all.empty()) return {};

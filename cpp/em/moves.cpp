@@ -321,8 +321,8 @@ std::vector<Removal> Moves::removals() const {
 
 // Merges two components into one with the moments of both, and returns the sum of r log(pi N(x | mu, Sigma)) over all
 // rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is computed from the
-// rows and not from the weights after the last EM step, because otherwise the loss by a merge would depend on the units
-// of the data.
+// rows and not from the weights after the last EM step, because otherwise the loss of log-likelihood by a merge would
+// depend on the units of the data.
 double Moves::pooled(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], part = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other = mixture_.means.data() + l * d_;

@@ -3,7 +3,7 @@
 // A move changes only responsibilities, from which an M-step computes the new mixture. Therefore, split-and-merge moves
 // work with every covariance structure. Moves are ranked by lower bounds on their gains, which follow from Jensen's
 // inequality (Ueda, Nakano, Ghahramani & Hinton 2000, Neural Computation 12). If the covariances of components depend
-// on each other, these bounds are only estimates.
+// on each other, the bounds on gains are only estimates.
 #pragma once
 #include <map>
 #include <optional>
@@ -51,8 +51,8 @@ struct Part {  // some components and their rows, weighted by the total responsi
     Values rows, weight, posteriors;  // `rows` and `weight` are empty if `components` has all components
     EmView em;
     Mixture mixture;
-    // `posterior` is the fraction of the total weight for which these components are responsible, and `log_likelihood`
-    // is the mean log-likelihood of their rows. The gain in log-likelihood on these rows, times this fraction, is a
+    // `posterior` is the fraction of the total weight for which `components` are responsible, and `log_likelihood` is
+    // the mean log-likelihood of `rows`. The gain in log-likelihood on the rows of the part, times `posterior`, is a
     // lower bound on the gain on all rows.
     double posterior, log_likelihood;
 };
@@ -120,7 +120,7 @@ public:
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
-    // to help in this case.
+    // to raise the log-likelihood in this case.
     Ranking ranked();
     bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a strong loss for each move
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking

@@ -126,7 +126,7 @@ public:
     }
 
 private:
-    // Makes the same M-step as `begin`, but in a single pass over the rows. The single pass requires that
+    // Makes the same M-step as `begin`, but in a single pass over the rows. A single pass requires that
     // responsibilities are given and that the second moments of all rows are known.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
         if (!has_one_matrix_ || task_.total.centre == nullptr || assignment.responsibilities == nullptr) return false;
@@ -369,8 +369,8 @@ private:
         return false;
     }
 
-    // Returns W_k (mean_k - anchor_k) for each component k, where W_k is the whitening factor and anchor_k is the
-    // reference point of the component. If `anchor` is null, the mean of all rows is the reference point.
+    // Returns W_k (mean_k - anchor_k) for each component k, where W_k is a whitening factor and anchor_k is a reference
+    // point. If `anchor` is null, the mean of all rows is the reference point.
     const Values& whiten_offsets(const Mixture& mixture, const double* anchor) {
         for (Index k = 0; k < n_components_; ++k) {
             const double* factor = mixture.factors.data() + (n_covariances_ == 1 ? 0 : k * algebra_.size(d_));

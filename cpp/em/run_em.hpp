@@ -22,8 +22,8 @@ struct Limits {         // limits of EM steps; em/step/loop.py makes the steps t
     // minimum standard deviation of a component, relative to its mean, because a smaller standard deviation may be a
     // rounding error
     double noise;
-    // Largest allowed ratio of second moments about a reference point (anchor) to second moments about the new means. A
-    // step that violates this limit is first repeated with other reference points.
+    // Largest allowed ratio of second moments about a reference point (anchor) to second moments about the new means.
+    // An EM step that exceeds this ratio is first repeated with other reference points.
     double loss;
     // Largest allowed distance of a component's mean from the mean of all rows, in standard deviations. If a
     // component's mean is farther away, moments are taken about the components' means instead of the mean of all rows.

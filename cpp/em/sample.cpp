@@ -147,7 +147,8 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
 double variance(const Values& values, const Fractions& weight) { return variances<1>({values.data()}, 1, weight)[0]; }
 
 // Returns the value that would have the index `index` if the values were sorted in the order that `before` defines. A
-// bound on this value is estimated from a small sample, so that only the values up to the bound must be partitioned.
+// bound on the returned value is estimated from a small sample, so that only the values up to the bound must be
+// partitioned.
 template <class Before>
 double value_at(const Values& values, Index index, Before before, Values& close) {
     const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;

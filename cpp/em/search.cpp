@@ -304,9 +304,9 @@ private:
     }
 
     // Sorts the rows in descending order of `values`, (n_rows,), divides the sorted rows into one group for each
-    // component, and makes an M-step from these groups. If `tail` is 0, all groups have equal weights. Otherwise, the
-    // first group leaves a fraction `tail` of the rows to later groups, the second group leaves the same fraction of
-    // these remaining rows, and so on. Returns false if `values` is empty, or if a group has too few rows.
+    // component, and makes an M-step from these groups. If `tail` is 0, all groups have equal weights. If `tail` is
+    // positive, the first group leaves a fraction `tail` of the rows to later groups, the second group leaves the same
+    // fraction of these remaining rows, and so on. Returns false if `values` is empty, or if a group has too few rows.
     bool group_rows(const SharedRows& rows, const Values& values, double tail, Mixture& mixture) const {
         const EmView& em = rows->em;
         std::vector<Index> order(values.size());
@@ -372,11 +372,11 @@ private:
         reached.result = result;
     }
 
-    // Makes further search runs, each from another initialisation and on another sample of the rows. The best result is
-    // then combined (see `cross`) with each of the other results. Each combination is improved by a search run, and
-    // replaces the best result if the combination is better. The result that was best at first is combined last. If
-    // this result is still the best, it is combined with itself, which only means that further moves are made from this
-    // result.
+    // Makes further search runs, each from another initialisation and on another sample of the rows. The best result of
+    // all runs is combined (see `cross`) with the result of each other run. Each combination is improved by a search
+    // run, and replaces the best result if the combination is better. The result that was best at first is combined
+    // last. A result that is still the best is combined with itself, which only means that further moves are made from
+    // this result.
     void cross_ends(Reached& first, const SharedRows& all, const SharedRows& more) {
         std::vector<Mixture> mixtures{first.mixture};
         for (Index i = 1; i < search_.n_ascents; ++i) {

@@ -20,7 +20,7 @@ struct Algebra {
     bool is_free() const { return volume != Across::equal && shape != Across::equal && orientation != Across::equal; }
     // Checks whether all components share one full covariance.
     bool is_one_matrix() const { return is_shared() && second() == Second::full; }
-    // Checks whether components share axes but not shapes. For such structures, EM tries several initial axes.
+    // Checks whether components share axes but not shapes, because EM tries several initial axes for such structures.
     bool has_common_axes() const { return shape == Across::own && orientation == Across::equal; }
     FactorShape factor_shape() const {
         return shape == Across::nothing         ? FactorShape::spherical

@@ -42,8 +42,8 @@ void shared_axes(const KernelTable& kernels, const ScattersView& scatters, int m
     kernels.shared_axes(scatters, max_sweeps, listener, scratch.doubles(), axes);
 }
 
-// Returns the axes of a weighted sum of the covariances. If some variances along these axes are nearly equal, rotations
-// improve the axes.
+// Returns the axes of a weighted sum of the covariances. If some variances along the axes of the sum are nearly equal,
+// rotations improve the axes.
 Values axes_of(const KernelTable& kernels, Index n_components, Index n_features, const double* covariances,
                Listener listener) {
     const Index d = n_features, size = d * d;

@@ -35,7 +35,7 @@ Spectra common_axes(const KernelTable& kernels, const ScattersView& scatters, Va
 // Computes the variances of scatter matrices along given axes.
 Spectra along_axes(const ScattersView& scatters, Values axes, Listener listener);
 
-// Computes the covariances D_k diag(v_k) D_k' from axes D_k and variances v_k. These covariances are exactly symmetric.
+// Computes exactly symmetric covariances D_k diag(v_k) D_k' from axes D_k and variances v_k.
 void compose(Index n_components, Index n_features, const Values& axes, const Values& variances, Listener listener,
              double* covariances);
 

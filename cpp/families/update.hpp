@@ -18,8 +18,8 @@ bool is_valid(const Algebra& algebra);
 
 // Maximises the expected log-likelihood over the covariances of a structure, in compact form.
 //
-// Iterations begin at the covariances of the last EM step, `current`, which is null in the first step. The formulas and
-// their sources are in families/structures.py.
+// Iterations begin at the covariances of the last EM step, `current`, which is null in the first step. The formulas for
+// covariances and their sources are in families/structures.py.
 void update(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter, const double* current,
             Listener listener, double* covariances);
 
@@ -30,8 +30,8 @@ struct OtherAxes {  // settings of `other_covariances`; families/structures.py c
     double sharp, soft;
 };
 
-// Returns alternative covariances for a structure whose components share axes. These covariances lie along the axes of
-// the sum of all scatter matrices, or along the axes of one of the largest components.
+// Returns alternative covariances for a structure whose components share axes. Each alternative has the axes of the sum
+// of all scatter matrices, or the axes of one of the largest components.
 std::vector<Values> other_covariances(const KernelTable& kernels, const Algebra& algebra, const SecondSumsView& scatter,
                                       const OtherAxes& other, Listener listener);
 

@@ -9,9 +9,9 @@ namespace gaussmix::GAUSSMIX_ISA {
 
 constexpr int kRegisters = 16, kParts = 2, kPartLanes = kLanes / kParts;
 
-// Forces the compiler to keep a vector in a register. Otherwise gcc loads the vector again in each instruction that
-// uses the vector, and the loop waits for these loads (M-step with 64 features: 68 % of the peak without this function,
-// and 79 % with this function).
+// Forces the compiler to keep a vector in a register. Without this function, gcc loads the vector again in each
+// instruction that uses the vector, and the loop waits for these loads (M-step with 64 features: 68 % of the peak
+// performance, instead of 79 %).
 GAUSSMIX_INLINE Part in_register(Part a) {
     asm("" : "+x"(a.v));
     return a;
@@ -90,9 +90,9 @@ GAUSSMIX_INLINE void deinterleave(Part (&a)[3]) {  // order of the numbers befor
     a[2].v = _mm256_permute4x64_pd(z, 0xC6);  // changes the row order of z from 2, 1, 0, 3 to 0, 1, 2, 3
 }
 GAUSSMIX_INLINE void deinterleave(Part (&a)[4]) {
-    // half[0] and half[1] hold features 0 and 1 of all rows, and half[2] and half[3] hold features 2 and 3. The calls
-    // are not made in a loop, because the intrinsic needs a literal as its last argument, and a loop index is not a
-    // constant before the loop is unrolled.
+    // half[0] and half[1] hold features 0 and 1 of all rows, and half[2] and half[3] hold features 2 and 3. The
+    // intrinsic is not called in a loop, because the intrinsic needs a literal as its last argument, and a loop index
+    // is not a constant before the loop is unrolled.
     const __m256d half[4] = {_mm256_permute2f128_pd(a[0].v, a[2].v, 0x20), _mm256_permute2f128_pd(a[1].v, a[3].v, 0x20),
                              _mm256_permute2f128_pd(a[0].v, a[2].v, 0x31),
                              _mm256_permute2f128_pd(a[1].v, a[3].v, 0x31)};

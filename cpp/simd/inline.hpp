@@ -3,8 +3,9 @@
 #pragma once
 
 #if defined(__x86_64__) && !defined(__FMA__)
-// The kernels for x86-64 processors without FMA spend most of their time in the C library's multiply-add. Forced
-// inlining and unrolling would therefore not make these kernels faster, but would triple their size and compile time.
+// The kernels for x86-64 processors without FMA spend most of their time in the C library's multiply-add. For such
+// processors, forced inlining and unrolling would not make the kernels faster, but would triple the size and the
+// compile time of the kernels.
 #define GAUSSMIX_INLINE inline
 #define GAUSSMIX_UNROLL
 #else
@@ -12,8 +13,8 @@
 // compiler's limits for inlining.
 #define GAUSSMIX_INLINE [[gnu::always_inline]] inline
 
-// Loops over an array of registers must be fully unrolled. Otherwise gcc keeps the accumulators in memory, which makes
-// the loop three times as slow.
+// Loops over an array of registers must be fully unrolled, because otherwise gcc keeps the accumulators in memory,
+// which makes the loop three times as slow.
 #if defined(__clang__)
 #define GAUSSMIX_UNROLL _Pragma("clang loop unroll(full)")
 #else

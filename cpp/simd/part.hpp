@@ -7,8 +7,8 @@
 //   `GAUSSMIX_EACH_PART` precedes a loop over the parts of a vector, and unrolls the loop or prevents unrolling.
 //   `Part` has the member v and the functions zero, broadcast, load, load_unaligned, store and store_unaligned.
 //   `load_floats` loads kPartLanes floats and converts each float to double.
-//   `load_head`, `load_floats_head` and `store_head` access only the first `count` lanes, for any `count`. Loads set
-//       the other lanes to zero, and the memory of the other lanes is not touched.
+//   `load_head`, `load_floats_head` and `store_head` access the memory of the first `count` lanes only, for any
+//       `count`. The two load functions set all other lanes to zero.
 //   `+`, `-`, `*`, `/`, `fma` and `sqrt` work lane by lane. The first factor of `fma` may also be a number (double).
 //   `max` returns a if a > b, and otherwise b; `min` returns a if a < b, and otherwise b. Therefore, `max` and `min`
 //       return b if one argument is NaN, or if both arguments are 0.
@@ -45,8 +45,8 @@ constexpr int kFeaturesTogether = 8;  // number of features that are transposed 
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-// Makes the compiler read the numbers at p from memory when they are used. Otherwise, the compiler would try to keep
-// more numbers in registers than there are registers.
+// Makes the compiler read the numbers at p from memory when they are used, because otherwise the compiler would try to
+// keep more numbers in registers than there are registers.
 GAUSSMIX_INLINE const double* reread(const double* p) {
     asm volatile("" : "+r"(p));
     return p;

@@ -1,7 +1,8 @@
 // Backend for every processor, with registers of 128 bits through the vector extensions of gcc and clang. If the
 // compiler may not use a fused multiply-add (WebAssembly, x86-64 before AVX2), the C library computes each
-// multiply-add, one number at a time, with bit-identical results. These kernels are 10 times as slow as the kernels for
-// AVX2 if the C library can use the processor's multiply-add instruction, and about 100 times as slow otherwise.
+// multiply-add, one number at a time, with bit-identical results. The portable kernels are 10 times as slow as the
+// kernels for AVX2 if the C library can use the processor's multiply-add instruction, and about 100 times as slow
+// otherwise.
 //
 // The multiply-add and the 32-bit product are intrinsics, because compilers split the generic form into several
 // instructions.
@@ -118,9 +119,9 @@ GAUSSMIX_INLINE Part sqrt(Part a) {
     GAUSSMIX_UNROLL for (int i = 0; i < kPartLanes; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
     return a;
 }
-// The assembly statement is volatile, so that the code before this statement is executed first. Otherwise compilers
-// postpone multiply-adds until their operands no longer fit in the registers (clang 22, E-step with 16 features: by
-// instruction count, 94 % of the peak with `volatile`, and 83 % without `volatile`).
+// The assembly statement is volatile, so that the code before this statement is executed first. Without `volatile`,
+// compilers postpone multiply-adds until their operands no longer fit in the registers (clang 22, E-step with 16
+// features: 83 % of the peak performance by instruction count, instead of 94 %).
 GAUSSMIX_INLINE Part in_register(Part a) {
 #if defined(__aarch64__)
     asm volatile("" : "+w"(a.v));

@@ -1,4 +1,4 @@
-// Rotates two vectors in their plane; the vectors are padded to a multiple of the lanes.
+// Rotates two vectors in their plane; the vectors are padded to a multiple of eight numbers (the number of lanes).
 #pragma once
 #include "layout.hpp"
 

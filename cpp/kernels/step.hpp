@@ -1,5 +1,5 @@
-// One EM pass over a range of rows, tile by tile: read rows, compute densities and responsibilities (E), sum moments
-// (M).
+// Makes one EM pass over a range of rows, tile by tile. For each tile, the pass reads the rows, computes densities and
+// responsibilities (E-step) and sums moments (M-step).
 #pragma once
 #include "fixed.hpp"
 #include "low_rank.hpp"
@@ -36,7 +36,8 @@ inline void add_moments(const Shape& shape, const TileView& tile, const Operands
     }
 }
 
-// Responsibilities that are not zero are counted in every 16th group, to estimate their number in all groups.
+// To estimate the number of responsibilities that are not zero, the pass counts these responsibilities in every 16th
+// group.
 constexpr Index kCountedGroup = 16;
 
 class Step {
@@ -62,8 +63,8 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // Does the same as `add_tile` except for the sums of moments. Leaves rows, exponentials and row factors in the
-    // scratch memory.
+    // Makes the E-step of a tile like `add_tile`, but does not sum moments. Leaves the rows, the exponentials and the
+    // row factors in the scratch memory.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
@@ -195,7 +196,7 @@ inline Sizes sizes(const Shape& shape) noexcept {
             SumsLayout(shape, moments_size(shape)).size};
 }
 
-// Number of components whose sums are stored together, and the size of these sums.
+// Number of components whose sums are stored together, and the number of doubles in these sums.
 struct Slices {
     Index n_together, size;
 

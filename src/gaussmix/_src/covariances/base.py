@@ -54,7 +54,7 @@ class Covariances(ABC):
 
     @cached_property
     def array(self) -> Array:
-        """Return `each`, but without its first axis for a shared covariance, for `covariances_` and model files."""
+        """Return `each` in the form of `covariances_` and model files, where a shared covariance has no first axis."""
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod

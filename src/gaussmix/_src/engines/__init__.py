@@ -11,7 +11,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError
 
-MAX_THREADS = 4096  # upper limit, because the C++ core stores the number of threads in 32 bits
+MAX_THREADS = 4096  # upper limit on n_jobs, because the C++ core stores the number of threads in 32 bits
 
 
 def complete_engine(n_jobs: int | None = None) -> CompleteEngine:

@@ -147,7 +147,7 @@ class Engine(Protocol[StateT]):
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """Return each row's most probable component (the first one if tied), or `NOISE_LABEL` for noise."""
+        """Return each row's most probable component (the first if several are tied), or `NOISE_LABEL` for noise."""
 
     def draw(
         self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
@@ -188,7 +188,7 @@ class Engine(Protocol[StateT]):
         ----------
         block : all rows.
         context : result of `prepare`.
-        start : initial weights, means, and covariances in compact form.
+        start : initial weights, means, and covariances in the form of `covariances_`.
         structure : covariance structure of the mixture.
         settings : settings of EM, such as the tolerance.
 

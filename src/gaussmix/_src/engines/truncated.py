@@ -120,8 +120,8 @@ class TruncatedEngine(CompleteEngine):
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
     goes_on_below : if there are fewer components than this number, the run continues an earlier run: from a checkpoint,
-        or after a component was dropped. The first candidate components must then be nearly the best, because otherwise
-        the free energy would decrease.
+        or after a component was dropped. If a run continues, the first candidate components must be nearly the best,
+        because otherwise the free energy would decrease.
     """
 
     is_truncated: ClassVar[bool] = True
@@ -258,9 +258,9 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
     """Find the neighbours of each component, which truncated EM tries for the component's rows.
 
     A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
-    components that are near in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li (2011),
-    "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1. `sampled` adds
-    components that overlap although their means are far apart.
+    components that are near each other in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li
+    (2011), "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1.
+    `sampled` adds components that overlap although their means are far apart.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape
@@ -285,7 +285,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """Return the most frequent further candidates of the rows of each component, (n_components, n_others)."""
+    """Return, for each component, the components that are most often candidates of its rows, (n_components, n)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)

@@ -19,7 +19,7 @@ ROWS_COPIED_AT_ONCE = 2**22  # number of rows that are copied at a time, so that
 
 def namespace_of(values: Any) -> Any:
     """Return the array API namespace of an array; raises ImportError if no installed package provides it."""
-    for package in ("array_api_compat", "sklearn.externals.array_api_compat"):  # scikit-learn has a copy since 1.8
+    for package in ("array_api_compat", "sklearn.externals.array_api_compat"):  # scikit-learn ≥ 1.8 has a copy
         try:
             return import_module(package).array_namespace(values)
         except ImportError:
@@ -46,7 +46,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __init__(self, values: Any, whole: DeviceArray | None = None) -> None:
         self.values, self._whole = values, whole
         self.shape, self.ndim = tuple(map(int, values.shape)), len(values.shape)
-        self.facts: Any = None  # statistics of all values, which an engine computes once
+        self.facts: Any = None  # statistics of the array, which an engine computes once
 
     @property
     def whole(self) -> DeviceArray:

@@ -1,4 +1,4 @@
-"""A version of `np.einsum` for two arrays whose results are bit-identical on every processor."""
+"""A version of `np.einsum` for two arrays, with bit-identical results on every processor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src.numerics.arrays import Array
 
 MAX_PRODUCTS = 2**15  # largest number of products that are kept in memory at once
-MAX_SHORT_SUM = 7  # longest sum for which a loop, with the same bits, is faster than NumPy's `reduce`
+MAX_SHORT_SUM = 7  # longest sum for which a loop is faster than NumPy's `reduce`, with the same result
 
 
 def einsum(subscripts: str, first: Array, second: Array) -> Array:

@@ -18,7 +18,7 @@ COLUMNS_PER_CALL = 1024  # short rows are joined to rows of this length, which N
 MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
 MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
-MAX_MERGE_FRACTION = 1e-8  # rounding by less than this fraction of a column's range changes log densities by about 1e-7
+MAX_MERGE_FRACTION = 1e-8  # if rounding is below this fraction of a column's range, log densities change by about 1e-7
 MIN_MERGED_INTEGER = 2.0**53  # from this size on, different integers may become the same float64
 
 
@@ -82,7 +82,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
         largest = min(largest, float(np.finfo(rows.dtype).max))  # float32 would round a larger limit to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false if a value is NaN
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # never true if a value is NaN
             continue
         with np.errstate(invalid="ignore"):
             cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
@@ -102,7 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def steps_of(low: float, high: float) -> float:
-    """Return the spacing of float64 near integers from `low` to `high`, or 0 if rounding the integers is harmless."""
+    """Return the spacing of float64 numbers from `low` to `high`, or 0 if rounding the integers is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0
@@ -165,7 +165,7 @@ def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
 
 
-MIN_EXPONENT = -1021  # exponent of the smallest power of 2 whose reciprocal does not overflow
+MIN_EXPONENT = -1021  # minimum exponent of the scale of weights, so that the reciprocal of the scale does not overflow
 
 
 def unit_of_weights(largest: float) -> float:

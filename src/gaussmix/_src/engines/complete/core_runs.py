@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_CALL_SECONDS = 0.05  # after this time, the core returns, so that callers can report progress
+MAX_CALL_SECONDS = 0.05  # in seconds; then the C++ core returns, so that callers can report progress
 NO_TIME_LIMIT = 1e9  # a time in seconds that no call reaches
 MIN_ORDERED_WORK = 16 * MIN_LONG_WORK  # multiply-adds per pass; if passes have less work, C++ makes all steps
 # If covariances have more values than this, M-steps take so long that the overhead of the Python loop is negligible.
@@ -80,7 +80,7 @@ class CoreRuns:
         self, block: Block, context: Any, start: tuple[Array, Array, Array], structure: Algebra, settings: EMSettings
     ) -> RunHistory:
         log_volume = settings.log_background_volume
-        total = context.total_spread if log_volume == np.inf else None  # not valid with a noise component
+        total = context.total_spread if log_volume == np.inf else None  # not used with a noise component
         assert settings.ridge is not None, "the ridge is automatic only at the start of a fit"
         weights, means, covariances = (np.array(each, order="C") for each in start)
         n_steps = min(settings.max_steps, calls.MAX_STEPS_OF_CALL)

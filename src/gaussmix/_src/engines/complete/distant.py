@@ -45,9 +45,9 @@ def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters
     ----------
     result : responsibilities (n_rows, n_components) or labels (n_rows,) of the block's rows. The array is changed in
         place.
-    block : the rows.
+    block : block of rows.
     parameters : parameters of the mixture.
-    log_density : log p(x) of rows, as the engine computes it.
+    log_density : function of the engine that returns log p(x) of rows.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 
     Parameters
     ----------
-    block : the rows.
+    block : block of rows.
     parameters : parameters of the mixture.
-    log_density : log p(x) of rows, as the engine computes it.
+    log_density : function of the engine that returns log p(x) of rows.
 
     Returns
     -------

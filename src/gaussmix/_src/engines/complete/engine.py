@@ -71,7 +71,7 @@ class StepPlan(NamedTuple):
     spec : specification of the second moments that the core sums.
     rule : rule that assigns rows to components.
     origin : point that the core subtracts from every row, (n_features,), or None.
-    is_ordered : whether the pass may visit the rows in an order other than that of the data.
+    is_ordered : whether the pass may visit the rows in an order other than the order of the data.
     log_background : log of the noise component's weight times its density, as in `Parameters`.
     """
 

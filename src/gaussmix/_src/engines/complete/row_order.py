@@ -1,8 +1,8 @@
 """The order in which a pass visits rows, and the bounds on distances that a pass stores for the next pass.
 
 If rows of the same component are visited together, the core can skip other components for all these rows
-(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, it is chosen after fixed passes, for all
-blocks together, from counts over all blocks. Results with and without bounds are bit-identical.
+(docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
+for all blocks, from counts over all blocks. Results with and without bounds are bit-identical.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class RowPass(NamedTuple):
     ----------
     order : row indices within each leaf (65,520 rows), in the order in which rows are visited, (n_rows,).
     labels : output array for the most probable component of each row, (n_rows,).
-    distance_bounds : lower bounds on distances, (n_groups, n_components). The core adjusts the bounds by
-        `component_motion`, uses the bounds to skip components, and writes new bounds.
-    component_motion : change of each component since the bounds were computed, (2, n_components).
+    distance_bounds : lower bounds on distances, (n_groups, n_components). The C++ core adjusts the bounds with
+        `component_motion`, uses them to skip components, and writes new bounds.
+    component_motion : ratio and shift of each component since the last pass, (2, n_components) (kernels/bounds.hpp).
     """
 
     order: NDArray[np.uint16] | None = None
@@ -78,7 +78,7 @@ class PassCounts(NamedTuple):
     ----------
     n_active : approximate number of responsibilities above 0.
     old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without labels.
-    new_label_changes : number of such label changes if rows were visited in the order of the labels of this pass.
+    new_label_changes : number of rows whose label differs from the label of the row before, if sorted by label.
     """
 
     n_active: float

@@ -1,8 +1,8 @@
 """The engine for rows on a device, which computes sums and densities as matrix products in an array library.
 
 With features φ = (y_i y_j, y, 1) of standardised rows y and natural parameters θ_k, log p(x, k) = φ · θ_k, and the sums
-of a step are γᵀ φ. Therefore, a pass consists of two matrix products, and reads n (D + K) values instead of n K d,
-where D is the length of φ.
+of a step are γᵀ φ. Therefore, a pass consists of two matrix products, and reads n (D + K) values instead of n K d, for
+n rows, K components, d features and D values in φ.
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray
 
-MAX_DENSITY_ERROR = 1e-9  # in nats; if a product may have a larger error, a density is computed from differences
-MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # maximum error in float32, as a multiple of the epsilon of float32
+MAX_DENSITY_ERROR = 1e-9  # maximum error of log densities from products, in nats; otherwise, differences are used
+MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # maximum error of float32 products, as a multiple of epsilon
 
 
 class JointDensity:
     """Function that computes log p(x, k), in nats, of rows on a device.
 
-    With features φ of standardised rows, log p(x, k) = φ · θ_k. This product loses digits for components that are
-    narrow compared with the distances of the rows, because large terms cancel.
+    With features φ of standardised rows, log p(x, k) = φ · θ_k. The product φ · θ_k loses digits for components that
+    are narrow compared with the distances of the rows, because large terms cancel.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ class JointDensity:
 def _natural_parameters(
     parameters: Parameters, standardisation: Standardisation, longest: float
 ) -> tuple[Array, Array]:
-    """Return θ of each component, (n_components, n_values), and bounds on rounding errors of φ · θ, in epsilons.
+    """Return θ of each component, (n_components, n_values), and bounds on rounding errors of φ · θ, relative to ε.
 
     With W' = W S and P = W'ᵀ W', log p(y, k) = −½ yᵀ P y + yᵀ P μ + constant. No term exceeds |P| (|y| + |μ|)².
     """
     whitening, offsets = parameters.whitening, parameters.means - standardisation.centre
     factors = np.repeat(whitening.factors, len(offsets), axis=0) if whitening.is_shared else whitening.factors
-    with np.errstate(all="ignore"):  # a bound that is infinite or NaN excludes products
+    with np.errstate(all="ignore"):  # products are not used if a bound is infinite or NaN
         if whitening.factor_shape is FactorShape.TRIANGULAR:
             scaled, means = factors @ standardisation.scale, offsets @ standardisation.inverse
             precisions = np.swapaxes(scaled, 1, 2) @ scaled

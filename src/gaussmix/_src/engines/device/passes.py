@@ -114,7 +114,7 @@ class Pass:
         return joint + self._xp.take(self._send(table), indices, axis=0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
-        """Return the log-likelihood and the responsibilities of each row; the last column is for a noise component.
+        """Return the log-likelihood and responsibilities of each row; the last responsibility is for noise (if any).
 
         Under the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
         """

@@ -72,7 +72,7 @@ class Standardisation(NamedTuple):
 
 
 class StandardisedRows:
-    """Rows, offsets of the rows from the centre, and products of coordinates, which are computed when needed.
+    """Rows, offsets of the rows from the centre, and products of coordinates, which are computed only when needed.
 
     Parameters
     ----------

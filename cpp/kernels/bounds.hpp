@@ -1,7 +1,7 @@
 // This file keeps lower bounds on the distances from the rows of a group (24 rows) to each component, and adapts the
 // bounds to the new parameters in every pass. If the bound on a component's distance shows that the component is
 // negligible for all rows of the group, the pass does not compute the distances to this component. The bounds follow
-// from this inequality, in which a prime marks the new parameters:
+// from this inequality, in which W is the component's whitening factor and a prime marks the new parameters:
 //
 //   |W'(x - mean')| >= ratio (|W (x - mean)| - shift),   shift = |W (mean' - mean)|,   ratio = 1 / |W W'^-1|.
 //
@@ -26,7 +26,7 @@ struct View {
     // one value per component: distance^2 - 2 log_scale, a lower bound on -2 times each log density
     float* score;
     const float* ratio;  // one value per component, as in the inequality at the top of this file
-    const float* shift;  // one value per component, as in this inequality
+    const float* shift;  // one value per component, also as in that inequality
 
     bool is_valid() const { return distance != nullptr; }
 };

@@ -98,8 +98,8 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
 }
 
 // Returns the squared distance above which a component is negligible compared with the most probable component so far.
-// The margins are far above the rounding errors of the distances to these two components. Every eliminated component
-// would therefore get responsibility 0 in the softmax, so the results with and without elimination are bit-identical.
+// The margins of this limit are far above the rounding errors of squared distances. Every eliminated component would
+// therefore get responsibility 0 in the softmax, so the results with and without elimination are bit-identical.
 GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);

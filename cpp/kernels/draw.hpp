@@ -188,8 +188,8 @@ private:
         }
     }
 
-    // Solves W y = z by forward substitution for features first..first+kHeight-1. All earlier features must have been
-    // solved before. Replaces z in the lanes by -y.
+    // Solves W y = z by forward substitution for features first..first+kHeight-1. The elements of y for all earlier
+    // features must already be known. Replaces z in the lanes by -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {

@@ -48,7 +48,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Computes two normally distributed numbers from four words of random bits by the method of Box and Muller.
+// Computes two normally distributed numbers from four words of random bits with the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

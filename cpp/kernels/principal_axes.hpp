@@ -33,8 +33,8 @@ struct Columns {
     void measure(Index j) const { squared[j] = dot(at(j), at(j), stride); }
 };
 
-// Returns the largest variance, by which the matrix is divided. Returns 0 if no variance is positive or an entry is not
-// finite.
+// Returns the largest variance, from which the scale of the matrix is computed. Returns 0 if no variance is positive or
+// an entry is not finite.
 inline double largest_variance(Index d, const double* matrix) {
     double largest = 0;
     for (Index i = 0; i < d * d; ++i) {
@@ -45,8 +45,8 @@ inline double largest_variance(Index d, const double* matrix) {
 }
 
 // Writes the columns of G, and returns their number. A feature gets a column only if the earlier columns leave at least
-// a fraction d eps of its variance, because a smaller remainder may be a rounding error. `rest` must have room for 2 d
-// numbers.
+// a fraction d eps of the feature's variance, because a smaller remainder may be a rounding error. `rest` must have
+// room for 2 d numbers.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -82,9 +82,9 @@ GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
 }
 
 // Checks whether two columns are orthogonal up to rounding errors. If one column is far longer than the other, the
-// scalar product of the columns must also be below the rounding error of its terms. Otherwise, the shorter column could
-// still contain a relevant part of the longer column, although the cosine between the columns is below the rounding
-// error of a cosine.
+// scalar product of the columns must also be below the rounding error of this product. Otherwise, the shorter column
+// could still contain a relevant part of the longer column, although the cosine between the columns is below the
+// rounding error of a cosine.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;

@@ -1,6 +1,7 @@
 // Sums only first moments, about the origin: first_ki = sum r_k x_i. The first moments of all components are computed
-// as a single matrix product of responsibilities and rows. The cost is K d FMAs per row, in register tiles of four
-// components x four features. The sums are stored as 4 x 4 blocks, each for four components and four features.
+// as a single matrix product of responsibilities and rows. For K components and d features, the cost is K d FMAs per
+// row; register tiles hold sums for four components x four features. The sums are stored as 4 x 4 blocks, each for four
+// components and four features.
 #pragma once
 #include "tile.hpp"
 

@@ -3,7 +3,7 @@
 // exponentials. The product of e_k and the row factor is the responsibility times the row's weight.
 //
 // In each row, responsibilities of at most 2^-60 times the largest responsibility of the row are set to zero. The
-// normaliser is the sum of the exponentials that are not negligible, in the order of the components. Because the
+// normaliser is the sum of the exponentials that are not negligible, added in the order of the components. Because the
 // comparison uses l_k - max l, the largest responsibility is never dropped, however large |l_k| is. The threshold also
 // keeps subnormal numbers out of the moments. Without the threshold, arithmetic with subnormal numbers would take 40 %
 // of the M-step's time at d = 32.
@@ -121,7 +121,7 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
             value = keep(less(cut, gap), exp_normal(gap));
             sum[v] = sum[v] + value;
         }
-        // The sum is at least 1, or 0 if every component has weight 0.
+        // The sum of the exponentials is at least 1, or 0 if every component has weight 0.
         const Vec factor = weight / max(sum[v], Vec::broadcast(1));
         factor.store(row_factor + v * kLanes);
         if constexpr (kHasBackground) log_likelihood.background = log_likelihood.background + factor * value;

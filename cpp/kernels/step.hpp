@@ -55,7 +55,7 @@ public:
           distant_limit_(shape_.rule == Rule::soft ? distant_limit(shape_, operands + operands_layout_.log_scale) : 0),
           background_(shape_.rule != Rule::assignment ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
-    // Adds a tile. Returns false if the pass is cancelled.
+    // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         if (!assign_tile(first, last)) return false;
         add_moments(count_groups(first, last));
@@ -133,8 +133,8 @@ private:
 
     bool has_background() const { return background_ > -__builtin_inf(); }
 
-    // Computes the log density of the noise component for each row, including the row's prior, and updates each row's
-    // largest density.
+    // Computes the log density of the noise component for each row, including the row's log prior, and updates the
+    // largest log density of each row.
     void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             background[v] = Vec::broadcast(background_);

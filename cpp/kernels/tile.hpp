@@ -26,8 +26,8 @@ struct TileView {
     Index densities_stride() const { return padded_components * kGroupRows; }
 };
 
-// Groups of a tile in which a component has a responsibility above zero. All other groups can be left out without
-// changing any bit of the sums, because these groups would add only zeros.
+// Groups of a tile in which a component has a responsibility above zero. Leaving out the groups without such a
+// responsibility changes no bit of the sums, because these groups would add only zeros.
 struct ActiveGroups {
     int count = 0;
     unsigned char index[kTileGroups] = {};

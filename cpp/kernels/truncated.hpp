@@ -74,7 +74,7 @@ public:
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
     }
 
-    // Adds a tile. Returns false if the pass is cancelled.
+    // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         LogLikelihood log_likelihood{true, -__builtin_inf()};

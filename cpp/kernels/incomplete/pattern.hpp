@@ -3,7 +3,7 @@
 //
 // Let S be the covariance of a component, Lambda = S^-1, m the missing features, o the observed features, and u_o = (x
 // - mean)_o. If few features are missing, the conditional mean of the missing values (relative to the component mean)
-// is computed as -Lambda_mm^-1 Lambda_mo u_o, their conditional covariance as Lambda_mm^-1, and log |S_oo| as log |S| +
+// is computed as -Lambda_mm^-1 Lambda_mo u_o, the conditional covariance as Lambda_mm^-1, and log |S_oo| as log |S| +
 // log |Lambda_mm|. If few features are observed, the conditional mean is computed as S_mo S_oo^-1 u_o, and the
 // conditional covariance as S_mm - S_mo S_oo^-1 S_om.
 //

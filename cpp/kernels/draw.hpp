@@ -189,7 +189,7 @@ private:
     }
 
     // Solves W y = z by forward substitution for features first..first+kHeight-1. The elements of y for all earlier
-    // features must already be known. Replaces z in the lanes by -y.
+    // features must already be computed. Replaces z in the lanes by -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {

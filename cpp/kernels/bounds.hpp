@@ -26,7 +26,7 @@ struct View {
     // one value per component: distance^2 - 2 log_scale, a lower bound on -2 times each log density
     float* score;
     const float* ratio;  // one value per component, as in the inequality at the top of this file
-    const float* shift;  // one value per component, also as in that inequality
+    const float* shift;  // one value per component, as in the inequality at the top of this file
 
     bool is_valid() const { return distance != nullptr; }
 };

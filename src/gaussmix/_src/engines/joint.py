@@ -1,7 +1,7 @@
 """Densities, responsibilities and labels, computed from log p(x, k), with or without a noise component.
 
 The C++ core computes these results for complete rows without prior information about components. This module evaluates
-all other rows.
+incomplete rows and rows with prior information.
 """
 
 from __future__ import annotations

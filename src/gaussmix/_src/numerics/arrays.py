@@ -75,7 +75,7 @@ CPU = 1  # number of the device type CPU in DLPack
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    Without this function, NumPy would ignore masks, and GPU libraries would raise errors. Other values are unchanged.
+    Without this function, NumPy would ignore masks, and GPU libraries would raise errors. Other arrays are unchanged.
 
     Raises TypeError if the array can't be copied from its device.
     """

@@ -18,9 +18,9 @@ MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nat
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), in data units².
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and a mask (n,), which is True for each matrix whose
-    factorisation fails. The W of such a matrix is NaN. Factorisation fails if Σ is singular to working precision: a
-    pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and a mask (n,), which is True for matrices whose
+    factorisation fails. If the factorisation fails, W is NaN. Factorisation fails if Σ is singular to working
+    precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 

@@ -24,8 +24,8 @@ Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
 # A pass with fewer multiply-adds than this takes at most about a millisecond and would not be faster in a different
-# order of the rows. Therefore, the C++ core makes many passes with so little work in one call, and also some longer
-# passes (`core_runs.MIN_ORDERED_WORK`).
+# order of the rows. Therefore, the C++ core makes many short passes in one call, and also some longer passes
+# (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
 GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share bounds on distances
 MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB

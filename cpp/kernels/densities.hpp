@@ -1,8 +1,9 @@
-// Computes the weighted log densities l_k = log_scale_k - q_k / 2 of the rows of a group under all components, and the
-// maximum over k, where q_k is the squared distance. The log prior probabilities of the components for a row are added
-// to the row's densities. Because log priors are at most 0, upper bounds on the densities remain valid.
+// Computes the weighted log densities l_k = log_scale_k - q_k / 2 of the rows of a group under all components k, where
+// q_k is the squared distance of a row to component k, and finds the largest l_k of each row. The log prior
+// probabilities of the components for a row are added to the row's densities. Because log priors are at most 0, upper
+// bounds on the densities without priors also hold with priors.
 //
-// A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l is never NaN.
+// A squared distance that overflows, or is inf - inf, is replaced by the largest double, so that l_k is never NaN.
 #pragma once
 #include "bounds.hpp"
 #include "low_rank.hpp"
@@ -20,7 +21,8 @@ struct DensityView {
     const OperandsLayout& layout;
     const double* operands;
     bool may_eliminate;  // whether components that are negligible for the whole group are skipped
-    // triangular factors, or null; a factor is packed into `room` when it is needed
+    // triangular whitening factors, each of which is packed into `room` when it is needed; null if all factors are
+    // packed already
     const double* unpacked = nullptr;
     double* room = nullptr;
 
@@ -37,15 +39,15 @@ struct DensityView {
 struct GroupView {
     const double* rows;
     double* densities;
-    double* differences;    // room for x - mean of the group
-    unsigned char* active;  // [component]
+    double* differences;    // scratch memory for the differences x - mean of the group's rows
+    unsigned char* active;  // one byte per component; bit g is set if the component is not negligible in group g
     unsigned char bit;      // bit of this group in each element of `active`
     bounds::View bounds;
-    // component to visit first if there are no bounds, namely the most probable component of a row in the previous
+    // if there are no bounds, the component to visit first: the most probable component of one row of the previous
     // group
     Index* likeliest;
     Poll* poll;
-    const double* prior = nullptr;  // log priors that are added, [component][vector][lane]; null if no row has a prior
+    const double* prior = nullptr;  // log priors in the layout [component][vector][lane]; null if no row has a prior
 };
 
 GAUSSMIX_INLINE void store_log_densities(const Vec (&squares)[kGroupVectors], const Vec (&log_scale)[kGroupVectors],
@@ -75,8 +77,8 @@ inline void add_log_prior(const GroupView& group, Index n_components, Vec (&best
     }
 }
 
-// Computes log densities if all rows of W fit in one panel, in a single loop over the components, without function
-// calls and without elimination of components.
+// Computes log densities for D features if the D rows of W fit in one panel. A single loop over the components neither
+// calls functions nor skips negligible components.
 template <int D>
 void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const double* mean = p.means();
@@ -95,16 +97,16 @@ void one_panel(const DensityView& p, const GroupView& group, Prefetch& next, Vec
     GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) best[v] = top[v];
 }
 
-// Returns the squared distance above which a component is negligible compared with the best component so far. The
-// margins are far above the rounding errors of both distances. Every eliminated component would therefore get
-// responsibility 0 in the softmax, so that elimination gives bit-identical results.
+// Returns the squared distance above which a component is negligible compared with the most probable component so far.
+// The margins of this limit are far above the rounding errors of squared distances. Every eliminated component would
+// therefore get responsibility 0 in the softmax, so the results with and without elimination are bit-identical.
 GAUSSMIX_INLINE Vec distance_limit(Vec log_scale, Vec best) {
     const Vec nats = log_scale - best + Vec::broadcast(kNegligible + kRoundingMargin);
     return Vec::broadcast(2) * fma(nats, Vec::broadcast(kRelativeMargin), nats);
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the distances in all
-// lanes exceed their limits.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
+// every lane exceeds the limit of the lane.
 GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& group, Index k,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
     const Index d = p.shape.n_features;
@@ -119,8 +121,9 @@ GAUSSMIX_INLINE bool squared_distance(const DensityView& p, const GroupView& gro
     }
 }
 
-// Order in which the components are visited for a group, most probable first. After a probable component has been
-// visited, other components can be eliminated after few features.
+// Order in which the densities of the components are computed for a group, starting with the most probable components.
+// After the density of a probable component has been computed, improbable components can be eliminated after a few
+// features.
 class ComponentOrder {
 public:
     ComponentOrder(const DensityView& p, const GroupView& group)
@@ -128,7 +131,7 @@ public:
         if (bounds_.is_valid()) bounds::move(bounds_, p.log_scale(), n_components_);
     }
 
-    // Returns the next component, or -1 after the last component.
+    // Returns the index of the next component, or -1 after the last component.
     GAUSSMIX_INLINE Index next(const Vec (&best)[kGroupVectors]) {
         if (!bounds_.is_valid()) return next_of_all();
         const float limit = n_visits_ == 0 ? __builtin_inff() : bounds::limit(best);
@@ -154,16 +157,17 @@ private:
         return -1;
     }
 
-    // Number of components that are visited in the order of their bounds. Visiting more components in this order would
-    // not pay, because the rows of a group belong to few components.
+    // Number of components that are visited in the order of their scores, before all other components are visited in
+    // the order of their indices. A larger number would not save time, because the rows of a group belong to few
+    // components.
     static constexpr Index kNearestFirst = 4;
     const bounds::View bounds_;
     const Index n_components_, first_;
     Index n_visits_ = 0;
-    Index last_ = -1;  // last component visited in the order of indices, after the nearest components
+    Index last_ = -1;  // last component that was visited in the order of indices, after the nearest components
 };
 
-// Computes the log densities of the components one by one, and leaves out negligible components.
+// Computes the log densities of a group's rows under one component after another, and leaves out negligible components.
 inline void visit_components(const DensityView& p, const GroupView& group, Prefetch& next, Vec (&best)[kGroupVectors]) {
     const Index n_components = p.shape.n_components, d = p.shape.n_features;
     ComponentOrder order(p, group);

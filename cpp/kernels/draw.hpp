@@ -1,26 +1,26 @@
-// Draws random rows x = mu_k + W_k^-1 z of a mixture, where k is drawn from the cumulative weights and z is standard
-// normal.
+// Draws random rows x = mu_k + W_k^-1 z of a mixture, where component k is drawn with a probability equal to its
+// weight, and z is a vector of standard normal numbers.
 //
-// A row depends only on the key and on the row's index, so that the division into blocks does not change the rows, not
-// even in the last bit. The rows of a block are drawn component by component, eight rows at a time (one per SIMD lane),
-// and each row is written to its own position.
+// A row depends only on the random key and on the row's index, so the rows are bit-identical however they are divided
+// into blocks. The rows of a block are drawn component by component, eight rows at a time (one per SIMD lane), and each
+// row is written at its index in the output.
 //
-// Drawing a row takes d/2 runs of Philox and Box-Muller, and d^2/2 multiply-adds if W is triangular.
+// Drawing a row of d features takes d/2 runs of Philox and of Box-Muller and, if W is triangular, d^2/2 multiply-adds.
 #pragma once
 #include "normals.hpp"
 #include "poll.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-constexpr Index kCostOfNormal = 40;  // cost of a normal number, in multiply-adds
+constexpr Index kCostOfNormal = 40;  // estimated cost of drawing one normal number, in multiply-adds
 
 class RowDrawer {
 public:
     RowDrawer(const DrawView& view, const DrawScratch& scratch)
         : view_(view), scratch_(scratch), random_(view.key), n_features_(view.shape.n_features) {}
 
-    // Draws the labels (components) of rows first..last-1; `first` must be a multiple of 16. One run of Philox makes
-    // random bits for two rows.
+    // Draws the labels (components) of rows first..last-1; `first` must be a multiple of 16. In each lane, one run of
+    // Philox makes the random bits for two rows.
     void draw_labels(Index first, Index last) const {
         for (; first < last; first += 2 * kLanes) {
             alignas(64) std::uint64_t pairs[kLanes];
@@ -40,7 +40,7 @@ public:
         Index* const ends = scratch_.starts + 1;
         for (Index k = -1; k < view_.shape.n_components; ++k) ends[k] = 0;
         for (Index row = first; row < last; ++row) ++ends[view_.labels[row]];
-        // turns the counts of rows into the position of each component's first row
+        // turns each component's number of rows into the position of the component's first row
         for (Index k = 0, start = 0; k < view_.shape.n_components; ++k) {
             const Index count = ends[k];
             ends[k] = start;
@@ -75,8 +75,8 @@ private:
         }
     }
 
-    // Writes -1 / W_ii to scratch.scales. With this sign, the solution can be computed by multiply-adds instead of
-    // subtractions.
+    // Writes -1 / W_ii of each feature i to scratch.scales. Because of the minus sign, forward substitution can use
+    // multiply-adds instead of subtractions.
     void invert_diagonal(Index component) const {
         const double* w = factor(component);
         if (view_.shape.factor_shape == FactorShape::low_rank) return invert_low_rank(w);
@@ -86,8 +86,8 @@ private:
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * step];
     }
 
-    // Writes -1 / w_i, followed by 1 / (1 - |F_l|^2), to scratch.scales, because the inverse of I - F F' is I + sum_l
-    // F_l F_l' / (1 - |F_l|^2).
+    // Writes -1 / w_i for each feature i, and then 1 / (1 - |F_l|^2) for each column F_l of F, to scratch.scales,
+    // because the inverse of I - F F' is I + sum_l F_l F_l' / (1 - |F_l|^2).
     void invert_low_rank(const double* w) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index i = 0; i < n_features_; ++i) scratch_.scales[i] = -1 / w[i * stride + n_factors];
@@ -99,7 +99,7 @@ private:
     }
 
     void draw_group(Index component, const Index* order, Index n_rows) const {
-        alignas(64) std::uint64_t rows[kDrawnAtOnce];  // unused lanes repeat the last row
+        alignas(64) std::uint64_t rows[kDrawnAtOnce];  // row indices; unused lanes repeat the index of the last row
         for (Index i = 0; i < kDrawnAtOnce; ++i)
             rows[i] = static_cast<std::uint64_t>(order[i < n_rows ? i : n_rows - 1]);
         for (Index i = 0; i < n_rows; ++i) prefetch_to_write(view_.rows + order[i] * n_features_);
@@ -117,8 +117,8 @@ private:
         __builtin_prefetch(row + n_features_ - 1, 1);
     }
 
-    // Draws the random bits of all vectors before computing any normal numbers, because processors work on several
-    // independent vectors at a time.
+    // Draws the random bits of all vectors before it computes normal numbers, because a processor can work on several
+    // independent vectors at the same time.
     void draw_normals(const std::uint64_t* rows, Index n_vectors) const {
         for (Index i = 0; i < n_features_; i += 2) {
             Random bits[kDrawnAtOnce / kLanes];
@@ -137,7 +137,7 @@ private:
 
     Index lanes_in_vector() const { return kLanes * (n_features_ + 1); }
 
-    // Transforms normal numbers into rows of the mixture, one panel of features after the other.
+    // Transforms standard normal numbers into rows of the mixture, eight features at a time.
     void colour(Index component, const std::uint64_t* rows, int n_lanes, double* lanes) const {
         const double *w = factor(component), *mean = view_.means + component * n_features_;
         if (view_.shape.factor_shape == FactorShape::low_rank) stretch(w, lanes);
@@ -153,7 +153,7 @@ private:
     }
 
     // Replaces z in the lanes by (I - F F')^-1 z. The columns of F are applied one after the other, which is possible
-    // because they are orthogonal.
+    // because the columns are orthogonal.
     void stretch(const double* w, double* lanes) const {
         const Index n_factors = view_.shape.n_factors, stride = n_factors + 1;
         for (Index l = 0; l < n_factors; ++l) {
@@ -188,8 +188,8 @@ private:
         }
     }
 
-    // Solves W y = z by forward substitution for features first..first+kHeight-1, after all earlier features. Replaces
-    // z in the lanes by -y.
+    // Solves W y = z by forward substitution for features first..first+kHeight-1. The elements of y for all earlier
+    // features must already be computed. Replaces z in the lanes by -y.
     template <int kHeight>
     void solve(const double* w, Index first, double* all_lanes) const {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -212,7 +212,7 @@ private:
         }
     }
 
-    // Writes the mean minus the values in the lanes to `height` features of each row.
+    // Subtracts the values in `lanes` from the mean, and writes the results to `height` features of each row.
     void write(const double* mean, const double* lanes, int height, const std::uint64_t* rows, int n_lanes,
                double* out) const {
         Vec columns[kPanel];
@@ -247,7 +247,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
     for (Index k = 0; k < view.shape.n_components && !poll.is_cancelled(); ++k) drawer.draw_component(k, poll);
 }
 
-// Computes two normally distributed numbers from every four words of random bits.
+// Computes two normally distributed numbers from every four words (32 random bits each).
 inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;

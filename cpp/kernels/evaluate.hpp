@@ -1,6 +1,7 @@
 // Computes results for single rows: log densities, responsibilities, weighted log densities of the components, or
-// labels (the first most probable component, or -1 if the noise component is more probable). Unlike in an EM step,
-// small responsibilities are not set to zero. Only one group of rows is kept in memory at a time.
+// labels. A label is the index of the most probable component (the lowest index if several components are equally
+// probable), or -1 if the noise component is more probable. Unlike in an EM step, small responsibilities are not set to
+// zero. Only one group of rows is kept in memory at a time.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
@@ -8,24 +9,24 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 struct GroupRows {       // rows of the output to which the results of a group are written
-    Index first, count;  // indices of rows
+    Index first, count;  // index of the first row, and number of rows
 
     int lanes(int v) const { return static_cast<int>(smaller(Index{kLanes}, count - v * kLanes)); }
 };
 
-// Returns the term of the noise component in the sum of exp(l - largest); 0 if there is no noise component.
+// Returns the term of the noise component in the sum of exp(l - largest) over all components, or 0 if there is no noise
+// component.
 GAUSSMIX_INLINE Vec beside(double background, Vec largest) {
     if (!(background > -__builtin_inf())) return Vec::zero();
     const Vec gap = Vec::broadcast(background) - largest;
     return keep(less(Vec::broadcast(kLeastExponent), gap), exp_normal(gap));
 }
 
-// Writes the log density of each row, log sum_k exp l_k.
+// Writes the log density of each row, which is log sum_k exp l_k for the weighted log densities l_k of the row.
 GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, const Vec (&best)[kGroupVectors],
                                        double background, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors && rows.lanes(v) > 0; ++v) {
-        // The lower limit on `largest` does not affect results, because exp(l - largest) is 0 long before l - largest
-        // is -inf. Without the limit, if all weights are 0, l - largest would be -inf - -inf.
+        // Without the lower limit on `largest`, l - largest would be -inf - -inf, which is NaN, if all weights are 0.
         const Vec largest = max(best[v], Vec::broadcast(-__DBL_MAX__));
         Vec sum = Vec::zero();
         for (Index k = 0; k < n_components; ++k) {
@@ -36,8 +37,8 @@ GAUSSMIX_INLINE void write_log_density(const double* l, Index n_components, cons
     }
 }
 
-// Turns log densities into responsibilities. If `log_density` is not null, the log densities of the rows are written,
-// too.
+// Turns weighted log densities of the components into responsibilities. If `log_density` is not null, it receives the
+// log density of each row.
 GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[kGroupVectors], double background,
                                GroupRows rows, double* log_density) {
     for (int v = 0; v < kGroupVectors; ++v) {
@@ -60,7 +61,7 @@ GAUSSMIX_INLINE void normalise(double* l, Index n_components, const Vec (&best)[
     }
 }
 
-// Transposes [component][lane] to [row][component], eight components at a time.
+// Transposes values from the layout [component][lane] to the layout [row][component], eight components at a time.
 GAUSSMIX_INLINE void write_table(const double* values, Index n_components, GroupRows rows, double* out) {
     for (int v = 0; v < kGroupVectors; ++v) {
         for (Index k = 0; k < n_components; k += kLanes) {

@@ -1,8 +1,10 @@
-// Computes exp and log of eight lanes only by explicit FMAs, so that every instruction set gives bit-identical results.
+// Computes exp and log in eight lanes. FMAs are used only where the code calls `fma`, so that every instruction set
+// gives bit-identical results.
 //
-// The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. The numbers 2^(j/8) are
-// stored in two doubles each, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. The formula for log is
-// log(x) = e ln 2 + log(1 + f) with fdlibm's polynomial in s = f/(2 + f); the error is below 1 ulp.
+// The formula for exp is exp(x) = 2^(n/8) e^r with n = round(8 x / ln 2) and |r| <= ln(2)/16. Each number 2^(j/8) is
+// stored as the sum of two doubles, and e^r is a polynomial of degree 7; the error is at most 0.7 ulp. For x = 2^e (1 +
+// f), the formula for log is log(x) = e ln 2 + log(1 + f) with fdlibm's polynomial in s = f/(2 + f); the error is below
+// 1 ulp.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"
@@ -25,25 +27,26 @@ constexpr double kExpTerms[6] = {0x1.a01e2bdf9010cp-13, 0x1.6c1b70f4cae2ep-10, 0
 constexpr double kLogTerms[7] = {6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
                                  2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
                                  1.479819860511658591e-01};
-constexpr double kLeastExponent = -708;  // e^x is a normal number if x is at least this
+constexpr double kLeastExponent = -708;  // if x is at least this value, e^x is a normal number
 
-// Computes e^x for kLeastExponent <= x <= 0. For smaller x the result is arbitrary, and the caller must mask these
-// lanes.
+// Computes e^x for kLeastExponent <= x <= 0. If x is less than kLeastExponent, the result is arbitrary, and the caller
+// must mask the lane.
 GAUSSMIX_INLINE Vec exp_normal(Vec x) {
     constexpr double eighths_per_nat = 0x1.71547652b82fep+3, round_to_integer = 0x1.8p52;
-    constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // ln(2) / 8
+    constexpr double eighth_high = 0x1.62e42fef00000p-4, eighth_low = 0x1.473de6af278edp-37;  // the sum is ln(2) / 8
     const Vec index = fma(x, Vec::broadcast(eighths_per_nat), Vec::broadcast(round_to_integer));
     const Vec n = index - Vec::broadcast(round_to_integer);
     const Vec r = fma(n, Vec::broadcast(-eighth_low), fma(n, Vec::broadcast(-eighth_high), x));
     const auto pair = [&](int i) { return fma(Vec::broadcast(kExpTerms[i]), r, Vec::broadcast(kExpTerms[i + 1])); };
-    // terms are added in pairs, which takes the same number of operations, but a shorter chain of dependent ones
+    // Adding terms in pairs takes as many operations as Horner's method, but the longest chain of dependent operations
+    // is shorter.
     const Vec square = r * r;
     const Vec p = fma(square, fma(fma(pair(0), square, pair(2)), square, pair(4)), r);
     const Vec root = lookup(kRootOfTwo, index);
     return scale_by_eighths(root + fma(root, p, lookup(kRootOfTwoRest, index)), index);
 }
 
-// Computes e^x for any x <= 0, down through the subnormals to zero.
+// Computes e^x for any x <= 0; the result may be a subnormal number or zero.
 GAUSSMIX_INLINE Vec exp(Vec x) {
     const Vec least = Vec::broadcast(kLeastExponent);
     const Mask is_tiny = less(x, least);
@@ -68,7 +71,7 @@ GAUSSMIX_INLINE Vec log(Vec x) {
     return select(equal(x, Vec::zero()), Vec::broadcast(-__builtin_inf()), result);
 }
 
-// Computes log x for any number: subnormal x is scaled to normal first, and negative x gives NaN.
+// Computes log x for any x: a subnormal x is first scaled to a normal number, and a negative x gives NaN.
 GAUSSMIX_INLINE Vec log_of_any(Vec x) {
     constexpr double scale = 0x1p54, log_scale = 0x1.2b708872320e2p+5;
     const Mask is_small = less(x, Vec::broadcast(__DBL_MIN__));

@@ -3,7 +3,8 @@
 //
 // BLAS is not used, because its results differ between processors in the last bits. This file computes every element by
 // one chain of FMAs in a fixed order. The compiler vectorises across independent elements, so that the width of the
-// registers does not affect the last bits. The cost is d^3/3 FMAs, half of them for L and half for W.
+// registers does not affect the last bits. For d features, the cost is d^3/3 FMAs: half of the FMAs compute L, the
+// other half W.
 #pragma once
 #include "exp_log.hpp"
 #include "layout.hpp"
@@ -16,8 +17,8 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
     for (Index i = 0; i < count; ++i) to[i] = __builtin_fma(factor, from[i], to[i]);
 }
 
-// Writes the Cholesky factor L by columns; the part of column j from the diagonal on begins at out[j * d + j]. Returns
-// false if a pivot is not a positive number, or if `poll` was cancelled.
+// Writes the Cholesky factor L by columns; the elements of column j from the diagonal on begin at out[j * d + j].
+// Returns false if a pivot is not positive and finite, or if the computation was cancelled.
 GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, double* out) {
     for (Index j = 0; j < d; ++j) {
         if (poll.is_cancelled((j + 1) * (d - j))) return false;
@@ -33,7 +34,8 @@ GAUSSMIX_INLINE bool cholesky(Index d, const double* covariance, Poll& poll, dou
     return true;
 }
 
-// Inverts L, which is stored by columns, and writes W by rows: row i of W is (e_i - sum_{p < i} L_ip row p) / L_ii.
+// Inverts L, which is stored by columns, and writes W by rows: with the unit vector e_i, row i of W is (e_i - sum_{p <
+// i} L_ip (row p of W)) / L_ii.
 GAUSSMIX_INLINE void invert_triangle(Index d, const double* columns, Poll& poll, double* out) {
     for (Index i = 0; i < d && !poll.is_cancelled((i + 1) * (i + 1) / 2); ++i) {
         double* row = out + i * d;
@@ -55,10 +57,11 @@ inline double log_abs_det_of_inverse(Index d, const double* columns) {
     return -lane_sum(sum);
 }
 
-// Checks whether rounding errors dominate the inverse of S. S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the variance
-// of feature j divided by its variance given the other features, in any units. The pivots alone do not show whether S
-// is singular, because the error of the last pivots grows with the condition number of the block before them. In tests
-// with singular matrices, this ratio was above 0.7 / (d eps) for some feature.
+// Checks whether rounding errors dominate the inverse of S. The ratio S_jj (S^-1)_jj = sum_i (sqrt(S_jj) W_ij)^2 is the
+// variance of feature j divided by the variance of feature j given all other features, and does not depend on the
+// units. The pivots alone do not show whether S is singular, because the errors of the last pivots grow with the
+// condition number of the leading block of S. In tests, each singular matrix had a feature for which the ratio was
+// above 0.7 / (d eps), where eps is the machine epsilon.
 GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double* factor, double* inflation) {
     const double limit = kMaxInflation / static_cast<double>(d);
     double* deviation = inflation + d;
@@ -90,8 +93,8 @@ GAUSSMIX_INLINE bool factorise_of(Index d, const double* covariance, Poll& poll,
     return false;
 }
 
-// `scratch` must have room for d * (d + 2) numbers. Small d are passed as constants, so that the compiler unrolls the
-// loops.
+// `scratch` must have room for d * (d + 2) numbers. Small values of d are passed as constants, so that the compiler
+// unrolls the loops over features.
 inline bool factorise(Index d, const double* covariance, Listener listener, double* scratch, double* factor,
                       double* log_abs_det) noexcept {
     Poll poll(listener);

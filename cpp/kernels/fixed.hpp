@@ -1,9 +1,9 @@
-// Sums full second moments for D <= 4 features. The mass and the first and second moments of a component stay in
-// registers over the whole tile.
+// Sums full second moments for D <= 4 features. While a tile (144 rows) is processed, the mass and the first and second
+// moments of a component stay in registers.
 //
-// With u = x - anchor and r = e * (factor of the row from softmax.hpp), the sums are mass = sum r, first_i = sum r u_i
-// and second_ij = sum r u_i u_j for j <= i. The layout of the sums is [component][mass, D first moments, triangle of
-// second moments by rows], padded to a multiple of 8.
+// With u = x - anchor and the responsibilities r = e * (factor of the row, see softmax.hpp), the sums are mass = sum r,
+// first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The sums of each component are stored as the mass, D
+// first moments and the lower triangle of the second moments by rows, padded to a multiple of 8 numbers.
 #pragma once
 #include "tile.hpp"
 

@@ -1,8 +1,9 @@
-// Kernels for diagonal and spherical covariances, whose work per row and component is linear in d.
+// Kernels for diagonal and spherical covariances. The work per row and component is linear in the number of features d.
 //
-// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations; d to 2 d of these are FMAs or
-// multiplications. The M-step sums first_i = sum r (x_i - a_i) and second_i = sum r (x_i - a_i)^2 with 4 d operations.
-// The layout of the sums is [component][four features][4 first moments, 4 second moments].
+// The E-step computes q = sum_i (s_i (x_i - mean_i))^2 with 2 d to 3 d operations; d to 2 d of these operations are
+// FMAs or multiplications. With responsibilities r and an anchor a, the M-step computes first_i = sum r (x_i - a_i) and
+// second_i = sum r (x_i - a_i)^2 with 4 d operations. The sums of a component are stored for four features at a time: 4
+// first moments, then 4 second moments.
 #pragma once
 #include "rows.hpp"
 #include "tile.hpp"
@@ -13,18 +14,19 @@ enum class Scale { none, per_component, per_feature };
 
 struct Components {
     const double* means;
-    // for spheres, the square of each component's factor; otherwise the factors of all features of each component
+    // for spherical covariances, the square of each component's whitening factor; for diagonal covariances, one factor
+    // for each feature of each component
     const double* scales;
     const double* log_scale;
 };
 
-// Multiplies the difference x - mean by the feature's `scale`, if each feature has a scale.
+// Returns the difference u = x - mean, multiplied by `scale` if each feature has a scale.
 template <Scale kScale, class V>
 GAUSSMIX_INLINE V scaled_difference(V u, const double* scale) {
     return kScale == Scale::per_feature ? u * V::broadcast(*scale) : u;
 }
 
-// Computes the log densities of C components, with their squared distances in registers.
+// Computes the log densities of the rows under C components, while the squared distances stay in registers.
 template <int C, Scale kScale>
 GAUSSMIX_INLINE void log_densities_of(const double* rows, const Components& p, Index n_features, double* out,
                                       Vec (&best)[kGroupVectors]) {
@@ -65,12 +67,12 @@ template <Scale kScale>
 void log_densities(const double* rows, Components p, Index n_components, Index n_features, Poll& poll, Prefetch& next,
                    double* out, Vec (&best)[kGroupVectors]) {
     constexpr int kTogether = 4;
-    // with fewer features, it suffices to check for cancellation after all components
+    // with at most this many features, it suffices to check for cancellation after all components
     constexpr Index kMaxFeatures = 256;
     for (Index left = n_components; left > 0; left -= kTogether, out += kTogether * kGroupRows) {
         if (n_features > kMaxFeatures && poll.is_cancelled(kTogether * kGroupRows * 2 * n_features)) return;
-        // Prefetches some rows at a time. If all rows were prefetched at once, the processor would wait for memory (12
-        // % of the time of a step with 200,000 rows, d = 16, K = 16).
+        // Prefetches a few rows of the next group. If all rows of a group were prefetched at once, the processor would
+        // wait for memory (12 % of the time of a step with 200,000 rows, d = 16, K = 16).
         for (int c = 0; c < kTogether; ++c) next.fetch_piece();
         with_constant(smaller(Index{kTogether}, left), [&](auto count) {
             constexpr int C = smaller(decltype(count)::value, kTogether);
@@ -82,8 +84,8 @@ void log_densities(const double* rows, Components p, Index n_components, Index n
     }
 }
 
-// Computes the squared distances of a group's rows to one component. Returns false as soon as the distances in all
-// lanes exceed their limits.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the squared distance in
+// every lane exceeds the limit of the lane.
 template <Scale kScale>
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* scale, Index n_features,
                                       const Vec (&limit)[kGroupVectors], Vec (&squares)[kGroupVectors]) {
@@ -113,16 +115,16 @@ constexpr int kTogether = kRegisters / 4;
 constexpr Index component_stride(Index n_features) { return round_up(n_features, 4) * 2; }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
-struct Component {       // pointers for one component of a tile
-    const double* rows;  // rows of the tile; points to the first feature to be summed
+struct Component {       // data that the M-step needs for one component of a tile
+    const double* rows;  // rows of the tile, from the first feature to be summed on
     double* responsibilities;
     const double* row_factor;
     Index rows_stride, responsibilities_stride;
     const ActiveGroups& groups;
 };
 
-// Sums first and second moments of R features of one component. For the first features, exponentials e are multiplied
-// by the factor of each row to get responsibilities r, whose sum is added to the mass.
+// Sums first and second moments of R features of one component. The call for the first R features also multiplies the
+// exponentials e by the factor of each row to get the responsibilities r, and adds the sum of r to the mass.
 template <int R, bool kIsFirst>
 void add_features(const Component& c, const double* anchor, double* mass, double* sums) {
     constexpr int kFours = (R + 3) / 4;

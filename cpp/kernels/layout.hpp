@@ -1,10 +1,11 @@
-// The layout of rows, operands and scratch in memory. A *lane* is a row, a *group* is three vectors of rows (the
-// width of a register tile), and a *tile* is six groups. A tile has the following arrays:
+// This file defines the memory layout of rows, operands (packed parameters) and scratch memory. A *lane* holds one row,
+// a *group* is three vectors of rows (the width of a register tile), and a *tile* is six groups (144 rows). A tile has
+// the following arrays:
 //
-//   `rows`        [group][feature][vector][lane].
-//   `densities`   [group][component][vector][lane], log densities, which become exponentials or responsibilities.
-//   `prior`       [component][vector][lane] of one group, followed by the log priors of the noise component.
-//   `active`      [component], bit g is set if a lane of group g has a responsibility that is not zero.
+//   `rows`        values of the rows, [group][feature][vector][lane].
+//   `densities`   log densities, which a step replaces by responsibilities, [group][component][vector][lane].
+//   `prior`       log priors of one group for the components and the noise component, [component][vector][lane].
+//   `active`      one byte per component; bit g is set if a row of group g has a responsibility that is not zero.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/simd.hpp"
@@ -60,8 +61,9 @@ private:
     Index alignment_, size_ = 0;
 };
 
-// Returns the size of a packed triangular factor, d (d + 1) / 2 numbers, rounded up. A panel of R rows from row p on is
-// stored as [feature before p][R], followed by the panel's triangle by columns.
+// Returns the size of a packed triangular factor, d (d + 1) / 2 numbers, rounded up. A panel of R rows of the factor,
+// from row p on, is stored as p columns of R numbers for the features before p, followed by the columns of the panel's
+// triangle.
 constexpr Index packed_triangle(Index n_features) { return round_up(n_features * (n_features + 1) / 2, kLanes); }
 
 struct OperandsLayout {
@@ -98,7 +100,7 @@ struct ScratchLayout {
         weighted = carver.take(kTileRows * kLanes);
         active = carver.take(round_up(shape.n_components, sizeof(double)) /
                              static_cast<Index>(sizeof(double)));  // one byte for each component
-        scores = carver.take(shape.n_components);                  // float32 numbers
+        scores = carver.take(shape.n_components);                  // holds float32 numbers
         prior = carver.take((shape.n_components + 1) * kGroupRows);
         size = carver.size();
     }

@@ -1,14 +1,16 @@
-// Kernels for covariances of low rank plus a diagonal: W = (I - F F') diag(w), where F has few columns, and for second
-// moments along few directions. In the following costs per row and component, f is the number of factors or directions.
+// Kernels for covariances of low rank plus a diagonal, whose whitening factors are W = (I - F F') diag(w) with few
+// columns in F, and for second moments along few directions. In the following costs per row and component, f is the
+// number of columns of F or of directions.
 //
-// The E-step computes z = w (x - mean), t = F' z and |z - F t|^2 with 2 d f + 4 d operations. The M-step computes t = r
-// B (x - a) and crossed_il = sum t_l (x_i - a_i) with 2 d f + 2 d operations; first moments and squares are summed by
-// flat.hpp. The sums of each component are the sums of flat.hpp, followed by [four features][four factors][4 x 4].
+// The E-step computes z = w (x - mean), t = F' z and |z - F t|^2 with 2 d f + 4 d operations. With the responsibility
+// r, the anchor a and the directions in the rows of B, the M-step computes t = r B (x - a) and crossed_il = sum t_l
+// (x_i - a_i) with 2 d f + 2 d operations; flat.hpp sums the first moments and the squares. The sums of each component
+// are the sums of flat.hpp, followed by the 4 x 4 blocks of `crossed`.
 //
 // The vector z is computed twice, once for t and once for z - F t. Storing z would not help, because with hundreds of
-// features both the rows of a group and z would be read from the L2 cache. F and w are read without packing, as
-// [feature][column], where the columns of F come first and w is the last column. B is read without packing as
-// [feature][factor].
+// features both the rows of a group and z would be read from the L2 cache. F and w are read, without packing, from a
+// table with one row per feature: the first columns are F, and the last column is w. B is read, without packing, from a
+// table of B' with one row per feature.
 #pragma once
 #include "flat.hpp"
 
@@ -19,8 +21,8 @@ constexpr int kSide = 4;
 
 // Point that is subtracted from a group's rows, and scales by which the differences are multiplied.
 struct Centre {
-    const double* point;   // [feature]
-    const double* scales;  // [feature], `stride` apart; null: 1
+    const double* point;   // one coordinate per feature
+    const double* scales;  // one scale per feature, `stride` numbers apart; null: every scale is 1
     Index stride;
 
     GAUSSMIX_INLINE void offsets(const double* rows, Index feature, int lane, Part (&u)[kGroupVectors]) const {
@@ -32,7 +34,8 @@ struct Centre {
     }
 };
 
-// Computes t_l = sum_i weights_il u_i for R factors l and the rows of a group.
+// Computes the projections t_l = sum_i weights_il u_i of a group's rows on R factors l, where u are the scaled
+// differences from the centre.
 template <int R>
 GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const double* weights, Index n_features,
                              double* out) {
@@ -58,7 +61,7 @@ GAUSSMIX_INLINE void project(const double* rows, const Centre& centre, const dou
     }
 }
 
-// Writes the projections t of a group's rows on the factors, [factor][vector][lane].
+// Writes the projections t of a group's rows on the factors, in the layout [factor][vector][lane].
 inline void project(const double* rows, const Centre& centre, const double* weights, Index n_features, Index n_factors,
                     double* out) {
     for (Index l = 0; l < n_factors; l += kTileHeight) {
@@ -119,8 +122,8 @@ constexpr Index component_stride(const Shape& shape) {
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape); }
 
-// Sums the products of C features and of R projections (from `first` on) over the groups of a tile in which the
-// component has rows.
+// Sums the products of C features and R projections, beginning with projection `first`, over the groups of a tile in
+// which the component has rows.
 template <int C, int R, int first = 0>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, const double* rows,
                               const double* anchor, const double* along, Index along_stride,
@@ -155,7 +158,8 @@ GAUSSMIX_INLINE void multiply(const TileView& tile, const ActiveGroups& groups, 
     }
 }
 
-// Writes projections, multiplied by responsibilities, for the groups in which the component has rows.
+// Writes the projections of the rows on the factors, multiplied by the responsibilities, for the groups in which the
+// component has rows.
 inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Index k, const double* anchor,
                           const double* projection, Index n_factors, double* along) {
     for (int g = 0; g < groups.count; ++g, along += n_factors * kGroupRows) {
@@ -166,7 +170,7 @@ inline void weigh_factors(const TileView& tile, const ActiveGroups& groups, Inde
             GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
                 double* t = along + l * kGroupRows + v * kLanes;
                 const Vec weight = Vec::load(r + v * kLanes);
-                // If the weight is 0, the result is set to 0, because 0 times infinity would be NaN.
+                // If a responsibility is 0, the product is set to 0, because 0 times infinity would be NaN.
                 keep(less(Vec::zero(), weight), weight * Vec::load(t)).store(t);
             }
         }

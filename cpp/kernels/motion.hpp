@@ -1,4 +1,4 @@
-// Measures how far components moved between two passes, in the form that bounds.hpp needs.
+// Measures how far the components moved between two passes, and writes `ratio` and `shift`, which bounds.hpp needs.
 #pragma once
 #include "bounds.hpp"
 #include "factor.hpp"
@@ -10,8 +10,8 @@ struct Factor {  // whitening factor of one component, before and after a step
     const double* after;
 };
 
-// Returns an upper bound on |W W'^-1| for triangular factors: 1 + |W W'^-1 - I| in the Frobenius norm, computed row by
-// row by back substitution.
+// For triangular factors W before and W' after a step, returns an upper bound on |W W'^-1|, namely 1 + |W W'^-1 - I| in
+// the Frobenius norm. W W'^-1 is computed row by row, using back substitution.
 inline double growth_of_triangle(Index d, Factor w, double* row) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) {
@@ -43,7 +43,7 @@ inline double growth(const Shape& shape, Factor w, double* row) {
     return largest;
 }
 
-// Returns |W (mean' - mean)|, the motion of a mean in standard deviations.
+// Returns |W (mean' - mean)|, the distance in standard deviations by which a mean moved.
 inline double shift(const Shape& shape, const double* factor, const double* before, const double* after) {
     const Index d = shape.n_features;
     double sum = 0;
@@ -76,7 +76,7 @@ inline void measure_motion(const Shape& shape, const ParametersView& before, con
         const double growth = motion::growth(shape, w, scratch);
         const double shifted = motion::shift(shape, w.before, before.means + k * d, after.means + k * d);
         // If the growth is NaN, the ratio is 0, so that the bound on the distance becomes 0, which is always valid.
-        // Because the ratio is at most 1, bounds stay valid even if they are adapted twice.
+        // Because the ratio is at most 1, bounds stay valid even if they are adapted twice to the same step.
         const double retained = growth > 1 ? 1 / growth : growth == growth ? 1 : 0;
         ratio[k] = static_cast<float>(retained * (1 - bounds::kMargin));
         shift[k] = static_cast<float>(shifted * (1 + bounds::kMargin));

@@ -2,8 +2,8 @@
 // bit-identical on every instruction set.
 //
 // A uniform number u = (2^21 a + b mod 2^21) 2^-53 is made from two words a and b of 32 bits, and has exactly 53 random
-// bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1); Box
-// & Muller (1958). Their absolute values are at most sqrt(-2 log 2^-53) = 8.57.
+// bits. Two independent normal numbers are sqrt(-2 log u) (cos 2 pi v, sin 2 pi v) for u in (0, 1] and v in [0, 1) (Box
+// & Muller 1958). The absolute values of the normal numbers are at most sqrt(-2 log 2^-53) = 8.57.
 #pragma once
 #include "exp_log.hpp"
 #include "philox.hpp"
@@ -11,8 +11,8 @@
 namespace gaussmix::GAUSSMIX_ISA {
 
 // Coefficients of polynomials in f^2 <= 1/4 for sin(pi/2 f) / f - pi/2 and cos(pi/2 f) - 1, both divided by f^2. The
-// polynomials interpolate these functions at Chebyshev points, computed with 60 digits. Before rounding, the relative
-// errors of sine and cosine are 1.4e-17 and 2e-19.
+// polynomials interpolate these functions at Chebyshev points; the coefficients were computed with 60 digits. Without
+// rounding errors, the relative errors of sine and cosine would be 1.4e-17 and 2e-19.
 constexpr double kSineTerms[6] = {-0x1.4abbce625be52p-1, 0x1.466bc6775a476p-4,   -0x1.32d2cce500387p-8,
                                   0x1.50783208843ebp-13, -0x1.e3027dea82bd7p-19, 0x1.e4a9d9166f052p-25};
 constexpr double kCosineTerms[7] = {-0x1.3bd3cc9be45dep+0, 0x1.03c1f081b5ac0p-2,   -0x1.55d3c7e3cb241p-6,
@@ -48,7 +48,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     turn(quarter, cosine, sine);
 }
 
-// Computes two normally distributed numbers from four words of random bits by the method of Box and Muller.
+// Computes two normally distributed numbers from four words of random bits with the method of Box and Muller.
 GAUSSMIX_INLINE void normals(const Random& random, Vec& one, Vec& other) {
     const Vec u = uniform(random.words[0], random.words[1], kLeastUniform);
     const Vec radius = sqrt(Vec::broadcast(-2) * log(u));

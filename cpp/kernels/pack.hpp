@@ -1,4 +1,4 @@
-// Packs the parameters of a call in the layout that the kernels read. All numbers are computed by scalar FMAs in one
+// Packs the parameters of a call into the layout that the kernels read. All numbers are computed by scalar FMAs in one
 // fixed order, so that they are bit-identical on every instruction set.
 #pragma once
 #include "panels.hpp"
@@ -9,9 +9,9 @@ inline void copy(const double* from, Index count, double* to) {
     for (Index i = 0; i < count; ++i) to[i] = from[i];
 }
 
-// Computes the whitened means W mean_k for a shared factor W. With a shared factor, distances are taken between
-// whitened rows and whitened means. Rows of W are handled a panel at a time, so that a processor need not wait for each
-// sum.
+// Computes the whitened means W mean_k for a shared factor W. If all components share a factor, distances are computed
+// between whitened rows and whitened means. The sums for the eight rows of a panel of W are computed together, so that
+// the processor need not wait for each sum.
 inline void whiten_means(const Shape& shape, const ParametersView& parameters, double* out) {
     const Index d = shape.n_features;
     for (Index k = 0; k < shape.n_components; ++k) {
@@ -32,7 +32,8 @@ inline void whiten_means(const Shape& shape, const ParametersView& parameters, d
     }
 }
 
-// Packs the whitening factors; if `factors` is null, they are packed later.
+// Packs the whitening factors. If `factors` is null, nothing is packed, because `evaluate` packs each factor when it is
+// needed.
 inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const double* factors, double* out) {
     if (factors == nullptr) return;
     const Index count = shape.is_shared ? 1 : shape.n_components, d = shape.n_features;

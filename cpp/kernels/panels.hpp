@@ -1,11 +1,13 @@
-// Computes squared distances q = |W (x - mean)|^2 of a group of rows to one component with a triangular factor W:
+// Computes squared distances q = |W (x - mean)|^2 of a group of rows to one component with a triangular whitening
+// factor W:
 //
 //   z_j = sum_{i <= j} W_ji (x_i - mean_i),   q = sum_j z_j^2.
 //
 // A panel consists of eight rows of W. The 8 x 3 vectors z of a panel stay in registers while the loop runs over the
-// features; with only 16 registers, 4 x 3 parts of vectors are processed at a time. W is packed panel by panel, without
-// padding, as [feature before the panel][row], followed by the panel's triangle by columns. The height of the last
-// panel is a template argument. The cost is d^2/2 + 3d/2 FMAs per row and component.
+// features; a processor with only 16 registers computes z for four rows of W at a time, in 4 x 3 registers. W is packed
+// panel by panel, without padding: for each feature before the panel, one number per row of the panel, followed by the
+// columns of the panel's triangle. The last panel may have fewer rows; its height is a template argument. The cost is
+// d^2/2 + 3d/2 FMAs per row and component.
 #pragma once
 #include "layout.hpp"
 
@@ -27,15 +29,15 @@ inline void pack(const double* factor, Index n_features, double* out) {
 
 enum class Leaves {
     squares,      // adds z^2 to the squared distances
-    differences,  // adds z^2 to the squared distances, and writes x - mean for later panels
-    whitened,     // writes z of rows that are already differences
+    differences,  // adds z^2 to the squared distances, and writes x - mean, which later panels read
+    whitened,     // writes z = W x; no mean is subtracted from the rows x
 };
 
 template <Leaves kLeaves>
 struct Panel {
     const double* differences;  // differences x - mean of the features before this panel
     Index n_before;
-    const double* rows;  // rows before centring; points to the panel's first feature
+    const double* rows;  // rows x, from the panel's first feature on
     const double* mean;
     const double* weights;
     double* out;  // output: differences x - mean, or z
@@ -44,13 +46,14 @@ struct Panel {
 // Returns the position at which column `column` of a packed triangle of height R starts.
 constexpr int triangle_column(int R, int column) { return column * R - column * (column - 1) / 2; }
 
-// Computes z for rows first .. first + kHeight - 1 of a panel of R rows of W, for one part (register) of the lanes.
+// Computes z for rows first .. first + kHeight - 1 of a panel of R rows of W, in the lanes of register h of each
+// vector.
 template <int R, int first, int kHeight, Leaves kLeaves>
 GAUSSMIX_INLINE void whiten_rows(const Panel<kLeaves>& p, int h, Vec (&squares)[kGroupVectors]) {
     const int lane = h * kPartLanes;
     constexpr bool kHasMean = kLeaves != Leaves::whitened;
-    // The squares are kept in memory until the end. In registers, the squares would leave too little room for z, so
-    // that three vectors z of a panel of 8 would be spilled to the stack.
+    // The squared distances stay in memory until z is complete. If the squared distances were kept in registers, three
+    // vectors z of a panel of eight rows would be spilled to the stack.
     asm("" : "+m"(squares));
     Part z[kHeight][kGroupVectors];
     GAUSSMIX_UNROLL for (int r = 0; r < kHeight; ++r) {
@@ -106,8 +109,8 @@ GAUSSMIX_INLINE void whiten_panel(const Panel<kLeaves>& p, Vec (&squares)[kGroup
     if constexpr (first + kHeight < R) whiten_panel<R, first + kHeight>(p, squares);
 }
 
-// Computes y = W x of a group for a factor that all components share. No mean is subtracted, so the rows replace the
-// differences.
+// Computes y = W x for the rows x of a group, where all components share the factor W. No mean is subtracted, so the
+// panels get the rows x instead of the differences x - mean.
 inline void whiten(const double* rows, const double* weights, Index n_features, double* whitened) {
     Vec unused[kGroupVectors] = {};
     for (Index j = 0; j < n_features; j += kPanelRows) {
@@ -118,8 +121,8 @@ inline void whiten(const double* rows, const double* weights, Index n_features, 
     }
 }
 
-// Computes squared distances. Returns false as soon as the squared distance in every lane has reached its limit. This
-// is possible because partial sums of squares only grow.
+// Computes the squared distances of a group's rows to one component. Returns false as soon as the partial sum of
+// squares in every lane has reached the limit of the lane, because partial sums never decrease.
 GAUSSMIX_INLINE bool squared_distance(const double* rows, const double* mean, const double* weights, Index n_features,
                                       const Vec (&limit)[kGroupVectors], double* differences,
                                       Vec (&squares)[kGroupVectors]) {

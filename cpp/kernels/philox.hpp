@@ -2,14 +2,14 @@
 // Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11. No state is carried from one number to the next, so
 // rows may be drawn in any order by any thread.
 //
-// The counter's words are the row (64 bits), an index within the row, and the purpose of the bits.
+// The counter's words are the index of the row (64 bits), an index within the row, and the purpose of the bits.
 #pragma once
 #include "../kernel_table.hpp"
 #include "simd/words.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-struct Random {  // 32 bits in the low half of each lane; the high halves are arbitrary
+struct Random {  // 32 random bits in the low half of each lane; the high half is arbitrary
     Words words[4];
 };
 

@@ -1,4 +1,5 @@
-// Rotates two vectors in their plane; the vectors are padded to a multiple of the lanes.
+// Rotates two vectors in the plane that they span; the vectors are padded to a multiple of eight numbers (the number of
+// lanes).
 #pragma once
 #include "layout.hpp"
 

@@ -1,5 +1,5 @@
-// Checks after about every 0.1 ms of work whether the pass is cancelled. These checks take negligible time, and no loop
-// delays an interrupt for long, however many components and features there are.
+// Checks after about every 0.1 ms of work whether the pass is cancelled. The checks for cancellation take negligible
+// time, and no loop delays an interrupt for long, even if there are many components and features.
 #pragma once
 #include "../kernel_table.hpp"
 
@@ -11,8 +11,8 @@ class Poll {
 public:
     explicit Poll(const Listener& listener) : listener_(listener) {}
 
-    // Adds to the counter the `work` (in multiply-adds) that has been done since the last call, and returns true if the
-    // pass is cancelled.
+    // Adds `work`, the number of multiply-adds since the last call, to a counter, and returns true if the pass is
+    // cancelled.
     bool is_cancelled(Index work) {
         spent_ += work;
         if (spent_ < kWorkBetween || is_cancelled_) return is_cancelled_;

@@ -1,5 +1,5 @@
-// Computes factors that bring numbers near to 1 without rounding, so that the squares of these numbers neither overflow
-// nor underflow.
+// Computes powers of two that scale numbers to about 1 without rounding errors, so that the squares of the scaled
+// numbers neither overflow nor underflow.
 #pragma once
 
 namespace gaussmix::GAUSSMIX_ISA {

@@ -1,11 +1,12 @@
 // Computes the eigenvalues and eigenvectors of one symmetric positive semidefinite matrix A, by the method of Veselic &
 // Hari (1989, Numerische Mathematik 56). A Cholesky factorisation with pivots gives A = G G'. Jacobi rotations of
 // pairs of columns then make all columns of G orthogonal, so that G V = U diag(s) and A = U diag(s^2) U'. A rotation
-// mixes a large and a small column at most in proportion to the cosine between the two columns. Therefore small
-// eigenvalues are as accurate as the correlation matrix D^-1 A D^-1 determines them (Demmel & Veselic 1992, SIAM
-// Journal on Matrix Analysis and Applications 13). LAPACK's eigenvalues are accurate only relative to the largest
-// eigenvalue. The columns are stored one after another, each padded with zeros to a multiple of the lanes. The cost is
-// d^3/2 FMAs for G, then 4 d^3 per sweep; there are four to eight sweeps.
+// mixes a large and a small column at most in proportion to the cosine between the two columns. Therefore the relative
+// accuracy of small eigenvalues depends only on the condition of the correlation matrix D^-1 A D^-1, where D^2 is the
+// diagonal of A (Demmel & Veselic 1992, SIAM Journal on Matrix Analysis and Applications 13). In contrast, LAPACK's
+// eigenvalues are accurate only relative to the largest eigenvalue. The columns of G are stored one after another, each
+// padded with zeros to a multiple of eight numbers (lanes). The cost is d^3/2 FMAs for G, then 4 d^3 FMAs for each of
+// four to eight sweeps.
 #pragma once
 #include "factor.hpp"
 #include "plane_rotation.hpp"
@@ -13,8 +14,9 @@
 
 namespace gaussmix::GAUSSMIX_ISA::principal {
 
-constexpr int kMaxSweeps = 60;  // not reached in practice; stops rotations that are caused only by rounding errors
-constexpr double kTaken = -__DBL_MAX__;  // marks a feature that already has a column
+// number of sweeps that is never reached in practice; the limit stops rotations that only rounding errors cause
+constexpr int kMaxSweeps = 60;
+constexpr double kTaken = -__DBL_MAX__;  // replaces the variance of a feature that already has a column
 
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
     Vec sum = Vec::zero();
@@ -24,15 +26,15 @@ GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
 
 struct Columns {
     Index d, stride;
-    double* data;     // (d, stride)
-    double* squared;  // (d,), squared lengths
+    double* data;     // (d, stride), one column of the matrix in each row
+    double* squared;  // squared lengths of the columns, (d,)
 
     double* at(Index j) const { return data + j * stride; }
     void measure(Index j) const { squared[j] = dot(at(j), at(j), stride); }
 };
 
-// Returns the largest variance, by which the matrix is divided. Returns 0 if no variance is positive or an entry is not
-// finite.
+// Returns the largest variance, from which the scale of the matrix is computed. Returns 0 if no variance is positive or
+// an entry is not finite.
 inline double largest_variance(Index d, const double* matrix) {
     double largest = 0;
     for (Index i = 0; i < d * d; ++i) {
@@ -43,8 +45,8 @@ inline double largest_variance(Index d, const double* matrix) {
 }
 
 // Writes the columns of G, and returns their number. A feature gets a column only if the earlier columns leave at least
-// a fraction d eps of its variance, because a smaller remainder may be a rounding error. `rest` must have room for 2 d
-// numbers.
+// a fraction d eps of the feature's variance, because a smaller remainder may be a rounding error. `rest` must have
+// room for 2 d numbers.
 inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double scale, double* rest, Poll& poll) {
     const Index d = g.d;
     double* least = rest + d;
@@ -72,7 +74,7 @@ inline Index cholesky_with_pivots(const Columns& g, const double* matrix, double
     return d;
 }
 
-// Returns sum_i |a_i b_i|, because the rounding error of the product of two columns is proportional to this sum.
+// Returns sum_i |a_i b_i|, because the rounding error of the scalar product of two columns is proportional to this sum.
 GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
     double sum = 0;
     for (Index i = 0; i < d; ++i) sum += __builtin_fabs(a[i] * b[i]);
@@ -80,8 +82,9 @@ GAUSSMIX_INLINE double sizes(const double* a, const double* b, Index d) {
 }
 
 // Checks whether two columns are orthogonal up to rounding errors. If one column is far longer than the other, the
-// scalar product of the columns must also be below the rounding error of its terms. Otherwise, the shorter column could
-// still contain a relevant part of the longer column, although the cosine is below its own rounding error.
+// scalar product of the columns must also be below the rounding error of this product. Otherwise, the shorter column
+// could still contain a relevant part of the longer column, although the cosine between the columns is below the
+// rounding error of a cosine.
 GAUSSMIX_INLINE bool are_orthogonal(const Columns& g, Index p, Index q, double product, double limit) {
     const double first = g.squared[p], second = g.squared[q], size = __builtin_fabs(product);
     if (size > limit * (__builtin_sqrt(first) * __builtin_sqrt(second))) return false;
@@ -94,7 +97,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
     const double product = dot(g.at(p), g.at(q), g.stride);
     if (are_orthogonal(g, p, q, product, limit)) return false;
     const double cotangent = 0.5 * (g.squared[q] - g.squared[p]) / product, size = __builtin_fabs(cotangent);
-    // For large `size`, the root equals `size`, and the square could overflow.
+    // If `size` is large, sqrt(1 + size^2) is rounded to `size`, and size^2 could overflow.
     const double root = size < 1e8 ? __builtin_sqrt(1 + cotangent * cotangent) : size;
     const double tangent = __builtin_copysign(1 / (size + root), cotangent);
     if (tangent == 0) return false;
@@ -106,7 +109,7 @@ GAUSSMIX_INLINE bool orthogonalise(const Columns& g, Index p, Index q, double li
 }
 
 GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
-    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding error of a cosine
+    const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding error of cosines
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
     bool turns = true;

@@ -1,6 +1,7 @@
-// Sums only first moments, about the origin: first_ki = sum r_k x_i. For all components together, these sums are a
-// single matrix product of responsibilities and rows. The cost is K d FMAs per row, in register tiles of four
-// components x four features. The layout of the sums is [four components][four features][4 x 4].
+// Sums only first moments, about the origin: first_ki = sum r_k x_i. The first moments of all components are computed
+// as a single matrix product of responsibilities and rows. For K components and d features, the cost is K d FMAs per
+// row; register tiles hold sums for four components x four features. The sums are stored as 4 x 4 blocks, each for four
+// components and four features.
 #pragma once
 #include "tile.hpp"
 
@@ -14,7 +15,7 @@ constexpr Index sums_size(const Shape& shape) {
 }
 
 // Sums the products of responsibilities and rows for C features and for components first .. first + kTileHeight - 1 of
-// a block of four.
+// a block of four components.
 template <int C, int first>
 GAUSSMIX_INLINE void multiply(const TileView& tile, const double* responsibilities, const double* rows,
                               Vec (&totals)[kSide * kSide]) {
@@ -66,8 +67,8 @@ inline void clear_inactive(const TileView& tile) {
     }
 }
 
-// Replaces exponentials by responsibilities r (exponential times the factor of the row from softmax.hpp), and adds the
-// sum of r over the tile to the mass.
+// Multiplies the exponentials of a tile by the factors of the rows (see softmax.hpp) to get the responsibilities r, and
+// adds each component's sum of r to the mass of the component.
 inline void weigh(const TileView& tile, double* mass) {
     for (Index k = 0; k < tile.n_components; ++k) {
         if (tile.active[k] == 0) continue;

@@ -1,9 +1,10 @@
-// Reads groups of rows as [feature][vector][lane], from arrays of any type and strides, and subtracts the origin.
+// Reads groups of rows from float32 or float64 arrays with any strides, subtracts the origin, and writes the values in
+// the layout [feature][vector][lane].
 //
 // If the stride of the features is 1, eight features at a time are transposed; contiguous rows of two to four features
 // are deinterleaved. If the stride of the rows is 1, whole vectors are loaded. In all other cases, elements are read
-// one at a time. A lane past the last row repeats the last row. The weight of such a lane is 0, so that the lane adds
-// nothing.
+// one at a time. A lane past the last row repeats the last row, but has weight 0, so that the lane adds nothing to the
+// sums.
 #pragma once
 #include "layout.hpp"
 
@@ -26,7 +27,7 @@ struct Elements {
     }
 };
 
-// Loads the next kLanes elements as a vector.
+// Loads kLanes consecutive elements of type T as a vector of doubles.
 template <class T>
 GAUSSMIX_INLINE Vec load_lanes(const char* p) {
     return sizeof(T) == sizeof(double) ? Vec::load_unaligned(p) : Vec::load_floats(p);
@@ -48,7 +49,7 @@ GAUSSMIX_INLINE void store_feature(const RowsView& rows, Index feature, Vec valu
     value.store(out + feature * kGroupRows);
 }
 
-// Reads `count` features, at most eight, of a vector of rows.
+// Reads `count` (at most eight) features of eight rows.
 template <class T, int count>
 GAUSSMIX_INLINE void transpose_features(const RowsView& rows, const Index (&row)[kLanes], Index feature, double* out) {
     const Elements<T> elements{static_cast<const char*>(rows.data)};
@@ -121,7 +122,7 @@ inline void read_group(const RowsView& rows, Index first, double* out) {
     }
 }
 
-// Reads the row weights of a group; weights past the last row are 0.
+// Reads the row weights of a group; lanes past the last row get weight 0.
 inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, Index first, double* out) {
     if (weight.data == nullptr && first + kGroupRows <= rows.n_rows) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) Vec::broadcast(1).store(out + v * kLanes);
@@ -139,8 +140,8 @@ inline void read_row_weight(const RowWeightView& weight, const RowsView& rows, I
     }
 }
 
-// Reads the given responsibilities of a group, [component][vector][lane], and marks the components that have a
-// responsibility.
+// Reads the given labels or responsibilities of a group as responsibilities in the layout [component][vector][lane].
+// Sets the group's bit in `active` for each component with a responsibility that is not zero.
 inline void read_assignment(const AssignmentView& assignment, Index n_rows, Index first, Index n_components,
                             double* out, unsigned char* active, unsigned char group_bit) {
     if (assignment.labels == nullptr) {
@@ -168,8 +169,8 @@ inline void read_assignment(const AssignmentView& assignment, Index n_rows, Inde
     }
 }
 
-// Reads the log priors of a group's rows, [component][vector][lane], followed by the log priors of the noise component.
-// Returns false if no row of the group has a prior.
+// Reads the log priors of a group's rows in the layout [component][vector][lane]; the noise component comes after the
+// last component. Returns false if no row of the group has a prior.
 inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index first, Index n_components, double* out) {
     if (prior.table == nullptr) return false;
     const Elements<std::int32_t> indices{reinterpret_cast<const char*>(prior.indices)};
@@ -188,9 +189,9 @@ inline bool read_log_prior(const PriorView& prior, const RowsView& rows, Index f
     return is_any;
 }
 
-// Prefetches the rows of the next group while the current group is whitened: one piece of the rows during the work for
-// each component (with d = 16, reading the rows then takes 0.16 instead of 0.6 ns per row and component). Prefetching
-// works only for rows with contiguous features; for other strides, only the processor's automatic prefetching is used.
+// Prefetches the rows of the next group while the current group is whitened. During the work for each component, one
+// piece of the rows is prefetched; with d = 16, reading the rows then takes 0.16 instead of 0.6 ns per row and
+// component. Rows whose features are not contiguous are left to the processor's automatic prefetching.
 class Prefetch {
 public:
     Prefetch(const RowsView& rows, Index first, Index n_pieces) : rows_(rows), position_(first) {
@@ -226,9 +227,9 @@ private:
 
     static constexpr Index kCacheLine = 64;
     const RowsView& rows_;
-    // for reordered rows: position of the next row to prefetch, and the end of the positions
+    // for reordered rows: position of the next row to prefetch, and position after the last row to prefetch
     Index position_, end_position_ = 0;
-    Index row_size_ = 0;  // in bytes
+    Index row_size_ = 0;  // number of bytes in a row
     const char* next_ = nullptr;
     const char* end_ = nullptr;
     Index piece_ = 0;

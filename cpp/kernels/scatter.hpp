@@ -1,13 +1,15 @@
-// Sums full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle. With u = x -
-// anchor, the sums are first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The cost is d^2/2 + 5d/2 FMAs per
-// row.
+// Sums full second moments of one component over a tile, in 4 x 4 register tiles of the lower triangle. With
+// responsibilities r and u = x - anchor, the sums are first_i = sum r u_i and second_ij = sum r u_i u_j for j <= i. The
+// cost is d^2/2 + 5d/2 FMAs per row.
 //
-// Four features make a panel. The differences u are stored once, as [panel][vector][feature of 4], so that a register
-// tile reads contiguous pieces of 256 bytes and no stride is a power of two. The products r u are kept only for the
-// current panel. Lanes are added up once per tile, so that the sums in memory have no lanes.
+// Four features form a panel. The differences u are stored once, in the layout [panel][vector][feature of the
+// panel][lane], so that a register tile reads contiguous pieces of 256 bytes and no stride is a power of two. The
+// products r u are kept only for the current panel. The lanes are added up at the end of each tile, so that each sum in
+// memory is a single number.
 //
-// The sums of each panel of R features are the triangle by rows, followed by R first moments, padded to a multiple of
-// 8. An R x 4 block by rows, padded to a multiple of 8, follows for each earlier panel.
+// The sums of each panel of R features are the lower triangle of its second moments by rows and R first moments, padded
+// to a multiple of 8 numbers. For each earlier panel, a block of R x 4 second moments by rows follows, padded to a
+// multiple of 8 numbers.
 #pragma once
 #include "tile.hpp"
 
@@ -31,7 +33,7 @@ constexpr Index component_stride(Index n_features) {
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
 struct Component {
-    const double* rows;        // rows of the tile; points to the panel's first feature
+    const double* rows;        // rows of the tile, from the panel's first feature on
     double* responsibilities;  // exponentials, which are turned into responsibilities when the first panel is processed
     const double* row_factor;
     double* mass;
@@ -39,9 +41,10 @@ struct Component {
     const ActiveGroups& groups;
 };
 
-// Sums the first moments of a panel's features, and the triangle of their second moments. Stores u for the products
-// with later panels, and r u for the products with earlier panels. For the first panel, exponentials e are multiplied
-// by the factor of each row to get responsibilities r, whose sum is added to the mass.
+// Sums the first moments of a panel's features and the lower triangle of the second moments of these features. Stores u
+// for the products with later panels, and r u for the products with earlier panels. The call for the first panel also
+// multiplies the exponentials e by the factor of each row to get the responsibilities r, and adds the sum of r to the
+// mass.
 template <int R, bool kIsFollowed, bool kHasEarlier>
 GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, double* differences, double* weighted,
                                   double* sums) {
@@ -86,8 +89,8 @@ GAUSSMIX_INLINE void add_triangle(const Component& c, const double* anchor, doub
     if constexpr (!kHasEarlier) *c.mass += lane_sum(total_weight);
 }
 
-// Sums the rows from `first` on of an R x 4 block below the diagonal: products of r u of this panel and u of an earlier
-// panel.
+// Sums an R x 4 block of second moments below the diagonal, beginning with row `first` of the block. The summed
+// products are r u in this panel times u in an earlier panel.
 template <int R, int first = 0>
 GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences, const double* next, int n_vectors,
                                double* sums) {
@@ -100,7 +103,7 @@ GAUSSMIX_INLINE void add_block(const double* weighted, const double* differences
         }
         for (int n = 0; n < n_vectors; ++n) {
             const Index index = n * kSide * kLanes + h * kPartLanes;
-            if (h == 0) {  // prefetches the earlier panel from the L2 cache
+            if (h == 0) {  // prefetches the panel of the next block from the L2 cache
                 GAUSSMIX_UNROLL for (int j = 0; j < kSide; ++j) __builtin_prefetch(next + index + j * kLanes);
             }
             Part u[kSide];

@@ -1,13 +1,15 @@
-// Sums products of the scores of rows, for the information matrix of a mixture: sum s S S', and sum s g c c' for each
-// component. The scores of a row with respect to a component are c = (z, products of z, 1), where z = W (x - mean). In
-// these sums, g is the component's responsibility, s is the row's weight, and S holds g c of all components. The cost
-// is n_all^2 / 2 + K n_own^2 / 2 FMAs per row.
+// Sums products of the scores of rows, which the information matrix of a mixture needs: sum s S S', and sum s g c c'
+// for each component. The scores of a row with respect to a component are c = (z, products of elements of z, 1), where
+// z = W (x - mean). In the sums over rows, g is the component's responsibility for the row, s is the row's weight, and
+// the vector S holds g c of all components. If S has n_all values and c has n_own values, the cost is n_all^2 / 2 + K
+// n_own^2 / 2 FMAs per row for K components.
 //
-// The scores are stored in panels, [panel][vector][number of 4], as in scatter.hpp, whose register tiles multiply the
-// panels. The panels of c hold z and the products of the elements of z; the number 1 has a separate panel. The panels
-// of S hold g (z, products) of each component, followed by all g. With a shared covariance, the panels of S hold g z of
-// each component, then the sums over components of g times the products, and then all g. The sums are stored for S and
-// then for each component: one 4 x 4 block for each pair of panels, whose rows belong to the later panel.
+// The scores are stored in panels of four values, in the layout [panel][vector][value][lane] of scatter.hpp, whose
+// register tiles multiply the panels. The panels of c hold z and the products of the elements of z; the number 1 has a
+// separate panel. The panels of S hold, for each component, g times z and g times the products, followed by the g of
+// all components. With a shared covariance, the panels of S hold g z of each component, then the sums over components
+// of g times the products, and then the g of all components. The sums for S are stored before the sums for each
+// component. Each pair of panels has one 4 x 4 block, whose rows belong to the later panel.
 #pragma once
 #include "step.hpp"
 
@@ -40,12 +42,12 @@ struct Layout {
         weighted = carver.take(kTogether * kPanelSize);
         row_weight = carver.take(kTileRows);
         responsibilities = carver.take(kTileRows);
-        masks = carver.take(task.n_all + task.n_own);  // bytes
+        masks = carver.take(task.n_all + task.n_own);  // holds one byte per panel
         size = carver.size();
     }
 };
 
-// Multiplies one panel u by the factors r, in the groups that its mask marks.
+// Multiplies the values u of one panel by the factors r, in the groups whose bits are set in `mask`.
 inline void weigh(const double* panel, unsigned char mask, const double* r, double* weighted) {
     const ActiveGroups& groups = active_groups(mask);
     for (int i = 0; i < groups.count; ++i) {
@@ -60,8 +62,8 @@ inline void weigh(const double* panel, unsigned char mask, const double* r, doub
     }
 }
 
-// Adds sum r u u' for all pairs of panels u to `sums`. A mask marks the groups in which a panel is not zero; the other
-// groups are not read.
+// Adds the sums of r u_a u_b' over the rows, for all pairs of panels u_a and u_b, to `sums`. The bits of masks[a] are
+// set for the groups in which panel u_a is not zero; other groups are not read.
 inline void add_products(const double* panels, const unsigned char* masks, Index n_panels, const double* r,
                          double* weighted, Poll& poll, double* sums) {
     for (Index a = 0; a < n_panels; a += kTogether) {
@@ -70,7 +72,7 @@ inline void add_products(const double* panels, const unsigned char* masks, Index
         for (Index b = 0; b < end; ++b) {
             const double* next = panels + (b + 1 < end ? b + 1 : 0) * kPanelSize;
             for (Index i = larger(a, b); i < end; ++i) {
-                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of consecutive groups
+                for (unsigned common = masks[i] & masks[b]; common != 0;) {  // loops over runs of groups in both masks
                     const int first = __builtin_ctz(common), count = __builtin_ctz(~(common >> first));
                     common &= ~(((1u << count) - 1) << first);
                     const Index index = first * kGroupVectors * kSide * kLanes;
@@ -101,8 +103,8 @@ public:
         }
     }
 
-    // Adds the products of one tile; its responsibilities are in the scratch memory that the preceding E-step has
-    // filled.
+    // Adds the products of one tile. The preceding E-step must have written the responsibilities of the tile to the
+    // scratch memory.
     void add_tile(Index first, Index last, double* sums) {
         for (Index row = first; row < last; row += kGroupRows) {
             read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));
@@ -135,8 +137,8 @@ private:
         add_products(scratch_ + panels, masks, n_panels, scratch_ + factors, scratch_ + layout_.weighted, poll_, sums);
     }
 
-    // Writes the scores c and g c of a component, and s g. Rows with responsibility 0 have scores 0, however far away
-    // they are.
+    // Writes the scores c of a component, the products g c, and the weighted responsibilities s g. Rows with
+    // responsibility 0 get scores z = 0, however far from the mean the rows are.
     void write_scores(Index k, const ActiveGroups& groups) {
         const Index d = shape_.n_features;
         double* u = tile_ + of_step_.differences;

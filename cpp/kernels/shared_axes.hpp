@@ -1,13 +1,15 @@
-// Finds axes D (in columns) that fit several scatter matrices S_k as well as possible. Rotations of two axes at a time,
-// which never raise the sum, lead to a local minimum of sum_k c_k log prod_j (D' S_k D)_jj near the initial D. If c_k
-// are the masses, these axes are Flury's common principal components (1984, Journal of the American Statistical
-// Association 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise the sum of these roots.
+// Finds axes D (in columns) that fit several scatter matrices S_k as well as possible. Rotations of two axes at a time
+// lead from the initial D to a nearby local minimum of sum_k c_k log prod_j (D' S_k D)_jj; no rotation raises this sum.
+// If the weights c_k are the masses of the components, these axes are Flury's common principal components (1984,
+// Journal of the American Statistical Association 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise
+// the sum of these geometric means.
 //
-// A rotation by t in the plane of axes p, q makes v_p v_q = m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t)
-// (h, o), h = (v_p - v_q) / 2 and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so
-// both functions lie below their tangents, whose minimum has a closed form. Minimising the tangents is a
-// majorise-minimise method, as in Browne & McNicholas (2014, Advances in Data Analysis and Classification 8), but with
-// exact rotations. A round rotates disjoint pairs of axes, and the c_k are computed at the beginning of each round.
+// Let v_p and v_q be the variances along axes p and q. A rotation by the angle t in the plane of these axes changes the
+// product of the variances to m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t) (h, o)', h = (v_p - v_q) / 2
+// and o = (D' S D)_pq. Both log(m^2 - r^2) and (m^2 - r^2)^(1/d) are concave in r^2, so both functions lie below their
+// tangents, whose minimum has a closed form. Minimising the tangents is a majorise-minimise method, as in Browne &
+// McNicholas (2014, Advances in Data Analysis and Classification 8), but with exact rotations. Each round rotates
+// disjoint pairs of axes. Weights c_k that depend on D are computed at the beginning of each round.
 #pragma once
 #include "exp_log.hpp"
 #include "factor.hpp"
@@ -20,10 +22,10 @@ namespace gaussmix::GAUSSMIX_ISA::shared {
 // log-likelihood.
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 
-struct Turned {  // axes D, and the scatters in the coordinates of these axes
+struct Turned {  // axes D, and the scatter matrices in the coordinates of these axes
     Index d, n_lanes, stride;
-    double* matrices;    // (d, d, n_lanes): D' S_k D
-    double* importance;  // (n_lanes,)
+    double* matrices;    // matrices D' S_k D, (d, d, n_lanes), with k as the last index
+    double* importance;  // weights c_k, (n_lanes,)
     double* axes;        // (d, stride), one axis in each row
 
     double* at(Index p, Index q) const { return matrices + ((p < q ? p : q) * d + (p < q ? q : p)) * n_lanes; }
@@ -37,9 +39,9 @@ inline Rotation halved(Rotation angle) {
                             : Rotation{smaller, __builtin_copysign(larger, angle.sine)};
 }
 
-// Returns the rotation that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is negligible. The
-// expression A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest if 2 t is half the angle of the vector (A - E,
-// 2 B).
+// Returns the rotation of axes p and q that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is
+// negligible. The expression A cos^2 + 2 B cos sin + E sin^2 of the angle 2 t is largest if 2 t is half the angle of
+// the vector (A - E, 2 B).
 GAUSSMIX_INLINE Rotation best_rotation(const Turned& turned, Index p, Index q, double total) {
     Vec level = Vec::zero(), slope = Vec::zero();
     const double *first = turned.at(p, p), *second = turned.at(q, q), *off = turned.at(p, q);
@@ -67,7 +69,7 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
-        // rows p and q of the matrices after multiplication by the rotation from the left
+        // elements of rows p and q of the matrices after multiplication by the rotation from the left
         const Vec v_row = fma(c, v, s * o), o_row = fma(c, o, s * w);
         const Vec o_other = c * o - s * v, w_other = c * w - s * o;
         fma(c, v_row, s * o_row).store(first + i);
@@ -77,8 +79,8 @@ GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation 
     rotate(turned.axes + p * turned.stride, turned.axes + q * turned.stride, turned.stride, by);
 }
 
-// Computes the geometric mean prod_j v_kj^(1/d) of the variances for every k, which is 0 if a variance is not positive.
-// For every k, the mean of the variances v_kj must be at most 1.
+// Computes the geometric mean prod_j v_kj^(1/d) of the variances of every scatter matrix k. The geometric mean is 0 if
+// a variance is not positive. The arithmetic mean of the variances v_kj of each matrix must be at most 1.
 GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
     for (Index i = 0; i < turned.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
@@ -161,8 +163,8 @@ GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lan
 
 }  // namespace shared
 
-// Rotates the columns of `axes`, (d, d), so that they fit all scatters. `scratch` must have room for
-// shared_axes_scratch(n_components, d) numbers.
+// Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices as well as possible. `scratch` must have
+// room for shared_axes_scratch(n_components, d) numbers.
 inline void shared_axes(const ScattersView& scatters, int max_sweeps, Listener listener, double* scratch,
                         double* axes) noexcept {
     Poll poll(listener);

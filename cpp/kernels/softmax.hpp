@@ -1,11 +1,12 @@
 // Turns log densities into responsibilities, in place. The results for a group of rows are the exponentials e_k =
-// exp(l_k - max), and one factor for each row (row factor), row weight / sum e. The product of e_k and the row factor
-// is the responsibility times the row's weight.
+// exp(l_k - max l) and, for each row, the row factor, which is the row's weight divided by the sum of the row's
+// exponentials. The product of e_k and the row factor is the responsibility times the row's weight.
 //
 // In each row, responsibilities of at most 2^-60 times the largest responsibility of the row are set to zero. The
-// normaliser sums all other terms of the row in the order of the components. Because the comparison uses l - max, the
-// largest responsibility is never dropped, however large |l| is. The threshold also keeps subnormal numbers out of the
-// moments. Otherwise, these numbers would take 40 % of the M-step's time at d = 32.
+// normaliser is the sum of the exponentials that are not negligible, added in the order of the components. Because the
+// comparison uses l_k - max l, the largest responsibility is never dropped, however large |l_k| is. The threshold also
+// keeps subnormal numbers out of the moments. Without the threshold, arithmetic with subnormal numbers would take 40 %
+// of the M-step's time at d = 32.
 #pragma once
 #include "densities.hpp"
 #include "exp_log.hpp"
@@ -17,8 +18,8 @@ namespace gaussmix::GAUSSMIX_ISA {
 // counted, so that the engine can treat them separately.
 constexpr double kDistantFrom = 1e8;
 
-// Returns a limit: a row is distant if its largest log density is below this limit. With a single component no row is
-// distant, because its responsibility for every row is 1.
+// Returns the limit for distant rows: a row is distant if its largest log density is below this limit. If there is only
+// one component, no row is distant, because the responsibility of the component is 1 for every row.
 inline double distant_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
@@ -28,7 +29,8 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
 
 // Sums (row weight * log density) over the rows of a tile, separately for each lane. Without row weights, the
 // normalisers of a lane are multiplied, so that the tile needs only one logarithm (d = 2, K = 3: 1.22 instead of 1.42
-// ns per row and component). The product of 18 factors cannot overflow, because no factor exceeds n_components.
+// ns per row and component). The product of the 18 normalisers of a lane cannot overflow, because no normaliser exceeds
+// n_components, which is at most kMaxFactors if the normalisers are multiplied.
 constexpr Index kMaxFactors = 1 << 30;
 
 struct LogLikelihood {
@@ -85,8 +87,8 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
     }
 }
 
-// Computes responsibilities from log densities. If there is a noise component, `background` holds its weighted log
-// density, and `best` must be at least as large.
+// Computes responsibilities from log densities. If there is a noise component, `background` holds the weighted log
+// density of the noise component, and `best` must be at least as large as `background`.
 template <bool kHasBackground>
 GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           const Vec (&background)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
@@ -119,7 +121,7 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
             value = keep(less(cut, gap), exp_normal(gap));
             sum[v] = sum[v] + value;
         }
-        // The sum is at least 1, or 0 if every component has weight 0.
+        // The sum of the exponentials is at least 1, or 0 if every component has weight 0.
         const Vec factor = weight / max(sum[v], Vec::broadcast(1));
         factor.store(row_factor + v * kLanes);
         if constexpr (kHasBackground) log_likelihood.background = log_likelihood.background + factor * value;
@@ -127,8 +129,8 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
     }
 }
 
-// Assigns each row to the first component with the largest log density, or to the noise component if its density is
-// larger.
+// Assigns each row to the first component with the largest log density, or to the noise component if the log density of
+// the noise component is larger.
 GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
                           bool has_background, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};

@@ -1,5 +1,5 @@
-// One EM pass over a range of rows, tile by tile: read rows, compute densities and responsibilities (E), sum moments
-// (M).
+// Makes one EM pass over a range of rows, tile by tile. For each tile, the pass reads the rows, computes densities and
+// responsibilities (E-step) and sums moments (M-step).
 #pragma once
 #include "fixed.hpp"
 #include "low_rank.hpp"
@@ -36,7 +36,8 @@ inline void add_moments(const Shape& shape, const TileView& tile, const Operands
     }
 }
 
-// Responsibilities that are not zero are counted in every 16th group, to estimate their number in all groups.
+// To estimate the number of responsibilities that are not zero, the pass counts these responsibilities in every 16th
+// group.
 constexpr Index kCountedGroup = 16;
 
 class Step {
@@ -54,7 +55,7 @@ public:
           distant_limit_(shape_.rule == Rule::soft ? distant_limit(shape_, operands + operands_layout_.log_scale) : 0),
           background_(shape_.rule != Rule::assignment ? operands[operands_layout_.background] : -__builtin_inf()) {}
 
-    // Adds a tile. Returns false if the pass is cancelled.
+    // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         if (!assign_tile(first, last)) return false;
         add_moments(count_groups(first, last));
@@ -62,8 +63,8 @@ public:
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
 
-    // Does the same as `add_tile` except for the sums of moments. Leaves rows, exponentials and row factors in the
-    // scratch memory.
+    // Makes the E-step of a tile like `add_tile`, but does not sum moments. Leaves the rows, the exponentials and the
+    // row factors in the scratch memory.
     bool assign_tile(Index first, Index last) {
         const int n_groups = count_groups(first, last);
         const Index n_components = shape_.n_components;
@@ -132,8 +133,8 @@ private:
 
     bool has_background() const { return background_ > -__builtin_inf(); }
 
-    // Computes the log density of the noise component for each row, including the row's prior, and updates each row's
-    // largest density.
+    // Computes the log density of the noise component for each row, including the row's log prior, and updates the
+    // largest log density of each row.
     void add_background(const GroupView& group, Vec (&background)[kGroupVectors], Vec (&best)[kGroupVectors]) {
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {
             background[v] = Vec::broadcast(background_);
@@ -195,7 +196,7 @@ inline Sizes sizes(const Shape& shape) noexcept {
             SumsLayout(shape, moments_size(shape)).size};
 }
 
-// Number of components whose sums are stored together, and the size of these sums.
+// Number of components whose sums are stored together, and the number of doubles in these sums.
 struct Slices {
     Index n_together, size;
 

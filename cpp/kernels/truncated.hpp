@@ -1,12 +1,12 @@
-// One pass of truncated EM over a range of rows. Each row has few candidate components, so that the time hardly grows
-// with the number of components. Forster & Lücke (2018), "Can clustering scale sublinearly with its clusters?",
-// AISTATS, algorithm 1.
+// Makes one pass of truncated EM over a range of rows. Each row has few candidate components, so that the time hardly
+// grows with the number of components. The method is algorithm 1 of Forster & Lücke (2018), "Can clustering scale
+// sublinearly with its clusters?", AISTATS.
 //
-// Rows are processed in bunches (8 or 24 rows). For each bunch, the candidates of its rows, neighbours of the most
-// probable candidates, and one random component are evaluated. Each row keeps the best of the evaluated components as
-// its candidates, so that the sum of its densities never decreases. Each component that is evaluated in a tile gets a
-// *slot*, a number that replaces the index of the component in the arrays of the tile: `densities` is
-// [group][slot][vector][lane].
+// Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the candidate components of the
+// rows, some neighbours of the most probable candidates, and one random component. Each row keeps the most probable of
+// the evaluated components as its new candidates, so that the sum of the densities of the row's candidates never
+// decreases. Each component that is evaluated in a tile gets a *slot*, a number that replaces the index of the
+// component in the arrays of the tile: `densities` has the layout [group][slot][vector][lane].
 #pragma once
 #include "step.hpp"
 
@@ -33,7 +33,7 @@ struct Layout {
         const Index n_slots = max_slots(task);
         Carver carver;
         carver.take(tile.size);
-        // The arrays are twice as large as necessary, because two 4-byte integers would fit in each double.
+        // The arrays are twice as large as necessary: the carver counts doubles, but the arrays hold 4-byte integers.
         slot = carver.take(task.step.shape.n_components);
         component = carver.take(n_slots);
         listed = carver.take(n_slots);
@@ -44,8 +44,8 @@ struct Layout {
     }
 };
 
-// Returns pseudorandom bits that depend only on x: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number
-// generators", figure 15.
+// Returns pseudorandom bits that depend only on x. The formula is in figure 15 of Steele, Lea & Flood (2014), "Fast
+// splittable pseudorandom number generators".
 inline std::uint64_t mixed(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
     x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
@@ -74,7 +74,7 @@ public:
         for (Index k = 0; k < task.step.shape.n_components; ++k) slot_[k] = -1;
     }
 
-    // Adds a tile. Returns false if the pass is cancelled.
+    // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         const int n_groups = static_cast<int>((last - first + kGroupRows - 1) / kGroupRows);
         LogLikelihood log_likelihood{true, -__builtin_inf()};
@@ -89,9 +89,10 @@ public:
     }
 
 private:
-    // A bunch of rows, for which the same components are evaluated: one vector of a group, or all three vectors. With
-    // few features and triangular factors, a bunch is one vector. Whitening three vectors together would save some
-    // time, but more time would be lost by evaluating components for rows that do not need these components.
+    // A bunch of rows, for which the same components are evaluated. A bunch is one vector of a group (8 rows) or all
+    // three vectors (24 rows). With few features and triangular factors, a bunch is one vector. Whitening three vectors
+    // together would save some time, but more time would be lost by evaluating components for rows that do not need
+    // these components.
     struct Bunch {
         int first_vector, end_vector;
         unsigned bit;  // bit of this bunch in `wanted_`
@@ -130,7 +131,7 @@ private:
         }
     }
 
-    // Lists the slots of the components that are evaluated for a bunch, beginning with the probable ones.
+    // Lists the slots of the components that are evaluated for a bunch, beginning with the candidates of the rows.
     void list_components(const Bunch& bunch) {
         n_listed_ = 0;
         for (Index i = bunch.first; i < bunch.end; ++i) {
@@ -174,8 +175,8 @@ private:
             for (int u = v; u < v + n_together; ++u) assign_vector(g, group, first + u * kLanes, u, log_likelihood);
         }
         if (n_together == kGroupVectors) return;
-        // clears the entries of components that are not evaluated for the bunch, because moments are summed over whole
-        // groups
+        // Sets the densities under components that a bunch has not evaluated to zero, because moments are summed over
+        // whole groups.
         for (Index slot = 0; slot < n_slots_; ++slot) {
             for (int v = 0; v < kGroupVectors && (active_[slot] & group.bit); ++v) {
                 if (wanted_[slot] >> (g * kGroupVectors + v) & 1) continue;
@@ -202,12 +203,12 @@ private:
         }
     }
 
-    // Returns a pointer to the i-th largest log density that each row has reached so far (i = 0 is the largest).
+    // Returns a pointer to the i-th largest log density so far (i = 0 for the largest) of each row of vector v.
     double* best_at(Index i, int v) { return scratch_ + layout_.best + i * kGroupRows + v * kLanes; }
     Vec best_of(Index i, int v) { return Vec::load(best_at(i, v)); }
 
     // Computes the log densities of the listed components, and removes from the list the components that no row will
-    // keep.
+    // keep as a candidate.
     void evaluate(const GroupView& group, const Bunch& bunch) {
         for (Index i = 0; i < task_.n_candidates; ++i) {
             for (int v = bunch.first_vector; v < bunch.end_vector; ++v)
@@ -252,7 +253,8 @@ private:
         poll_.is_cancelled(kLanes * n_listed_ * (D + 1) * D / 2);
     }
 
-    // Computes |W (x - mean)|^2 of a vector of rows, with the bits that panels::whiten_panel gives.
+    // Computes |W (x - mean)|^2 of a vector of rows. The results and the results of panels::whiten_panel are
+    // bit-identical.
     template <int D>
     GAUSSMIX_INLINE static Vec squared_distance(const double* rows, const double* mean, const double* triangle) {
         Vec z[D];
@@ -289,9 +291,9 @@ private:
         }
     }
 
-    // Assigns a vector of rows to the best of the listed components, as `soft` and `hard` do, and writes these
-    // components as the new candidates, most probable first. If densities are equal, the components that come last in
-    // the list are kept.
+    // Assigns a vector of rows to the most probable of the listed components in the same way as `soft` and `hard`
+    // (softmax.hpp), and writes these components as the new candidates, the most probable first. If several components
+    // have equal densities, the components that come last in the list are kept.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const Vec least = best_of(task_.n_candidates - 1, v), largest = best_of(0, v);
         const Vec nothing = Vec::broadcast(-__builtin_inf()), cut = Vec::broadcast(-kNegligible);
@@ -307,8 +309,8 @@ private:
             const Vec l = Vec::load(group.densities + listed_[j] * kGroupRows + v * kLanes);
             n_enough = n_enough + select(less(l, least), Vec::zero(), Vec::broadcast(1));
         }
-        // If several components tie for the last place among the candidates, this is the number of components in excess
-        // of n_candidates.
+        // If several components tie for the last place among the candidates, `n_surplus` of these components must be
+        // dropped.
         alignas(64) double n_surplus[kLanes];
         (n_enough - Vec::broadcast(static_cast<double>(task_.n_candidates))).store(n_surplus);
         const Index n_lanes = larger(smaller(Index{kLanes}, rows().n_rows - first), 0);
@@ -398,11 +400,12 @@ private:
     const double* operands_;
     double* scratch_;
     double* sums_;
-    std::int32_t* const slot_;       // [component]: its slot, or -1 if it has none
-    std::int32_t* const component_;  // [slot]
-    std::int32_t* const listed_;     // slots that are evaluated for the bunch
-    std::uint32_t* const wanted_;  // [slot], one bit per bunch: for each vector, or for the first vector of each group
-    // [slot], with the same bits as `wanted_`: whether the neighbours of the component are listed
+    std::int32_t* const slot_;       // slot of each component, or -1 if the component has no slot
+    std::int32_t* const component_;  // component of each slot
+    std::int32_t* const listed_;     // slots of the components that are evaluated for the current bunch
+    // for each slot, one bit per bunch (the bit of the bunch's first vector): whether the component is listed
+    std::uint32_t* const wanted_;
+    // for each slot, with the same bits as `wanted_`: whether the neighbours of the component are listed
     std::uint32_t* const expanded_;
     unsigned char* const active_;
     const double background_;

@@ -21,7 +21,8 @@ inline std::int32_t prior_index(const PriorView& prior, Index row) {
     return index;
 }
 
-// Adds the log priors of the rows to log densities [component][lane], and to the log density of the noise component.
+// Adds the log priors of the rows to `densities`, log densities in the layout [component][lane], and to the log
+// densities of the noise component.
 inline void add_prior(const PriorView& prior, const Batch& batch, Index n_components, double* densities,
                       double* background) {
     if (prior.table == nullptr) return;
@@ -46,8 +47,8 @@ inline Vec weights(const RowWeightView& weight, const Batch& batch) {
     return Vec::load(lanes);
 }
 
-// Turns log densities into exponentials, in place, and returns one factor for each row; an exponential times this
-// factor is the responsibility times the row's weight. Small responsibilities are set to zero, as defined in
+// Turns log densities into exponentials, in place, and returns one factor for each row. The product of an exponential
+// and the row's factor is the responsibility times the row's weight. Negligible responsibilities are set to zero as in
 // softmax.hpp.
 inline Vec normalise(double* densities, Index n_components, Vec background, Vec weight, Totals& totals) {
     const Vec cut = Vec::broadcast(-kNegligible);
@@ -71,7 +72,7 @@ inline Vec normalise(double* densities, Index n_components, Vec background, Vec 
     return factor;
 }
 
-// Writes log p(x, k) to rows of `out`.
+// Writes log p(x, k) of the rows x of the batch under all components k to `out`.
 inline void write(const Batch& batch, Index n_components, const double* densities, double* out) {
     for (int i = 0; i < batch.n_rows; ++i) {
         for (Index k = 0; k < n_components; ++k) out[batch.row[i] * n_components + k] = densities[k * kLanes + i];

@@ -1,6 +1,6 @@
-// Kernel for rows whose pattern of missing values few other rows share. The rows are processed one after another, for
-// eight components at a time. The missing values of a row are replaced by their conditional means under each component,
-// and their conditional covariances are added to the second moments.
+// Kernel for rows that share their pattern of missing values with few other rows. The rows are processed one after
+// another, for eight components at a time (one per lane). The missing values of a row are replaced by their conditional
+// means under each component, and the conditional covariances of these values are added to the second moments.
 #pragma once
 #include "pattern.hpp"
 
@@ -19,10 +19,10 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // Returns the number of rows in a batch, which is limited because the covariances of the rows' missing values need
-    // memory.
+    // Returns the number of rows in a batch. The number is limited, because the conditional covariances of all missing
+    // values in a batch are stored.
     static int batch_rows(const Shape& shape) {
-        constexpr Index kMaxBytes = 32'768;  // limit on the memory for the covariances of missing values, in doubles
+        constexpr Index kMaxBytes = 32'768;  // limit on the number of doubles that hold conditional covariances
         const Index size = triangle(shape.n_features) * padded_components(shape);
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxBytes / size)));
     }
@@ -66,7 +66,7 @@ public:
         }
         for (Index v = 0; v < n_vectors; ++v) {
             with_constant(batch.n_rows, [&](auto count) { subtract_distances<decltype(count)::value>(v); });
-            Vec block[kLanes];  // unused lanes repeat the first row
+            Vec block[kLanes];  // one vector per row; vectors without a row repeat the first row
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i] = Vec::load(by_row(v, i < batch.n_rows ? i : 0));
             transpose(block);
             GAUSSMIX_UNROLL for (int i = 0; i < kLanes; ++i) block[i].store(densities() + (v * kLanes + i) * kLanes);
@@ -75,7 +75,8 @@ public:
         return true;
     }
 
-    // Adds the moments of the rows, whose exponentials are in `densities`, to `sums`, [moment][component].
+    // Adds the moments of the rows to `sums`, which has the layout [moment][component]. `densities` must hold the
+    // exponentials of the rows.
     bool add_moments(const Batch& batch, Vec factor, Poll& poll, double* sums) {
         for (Index v = 0; v < K_ / kLanes; ++v, sums += kLanes) {
             Vec block[kLanes], mass = Vec::zero();
@@ -113,8 +114,8 @@ private:
             by_row = carver.take(K * kBatchRows);
             completed = carver.take(kBatchRows * d * K);
             inverse = carver.take(triangle(d) * kLanes);
-            // Regression matrix of the last pattern; d^2 / 4 elements suffice, because n_missing * n_present <= d^2 /
-            // 4.
+            // Regression matrix of the most recent pattern. The matrix has n_missing * n_present elements, which is at
+            // most d^2 / 4.
             regression = carver.take(triangle(d) * K);
             covariance = carver.take(rows * triangle(d) * K);
             constants = carver.take(K);
@@ -133,7 +134,7 @@ private:
                 room_ + layout_.regression + v * triangle(d_) * kLanes, room_ + layout_.inverse, room_ + layout_.room};
     }
 
-    // Subtracts |W u|^2 / 2 from the log density of each of the first R rows.
+    // Subtracts half the squared distance, |W u|^2 / 2, from the log density of each of the first R rows of the batch.
     template <int R>
     void subtract_distances(Index v) {
         GAUSSMIX_EACH_PART for (int h = 0; h < kParts; ++h) {
@@ -173,8 +174,8 @@ private:
         }
     }
 
-    // Adds a block of second moments, of H features from i on with the features from j on. If i = j, only the lower
-    // triangle of the block is added.
+    // Adds a block of second moments. The rows of the block are H features from i on, and the columns of the block are
+    // up to four features from j on. If i = j, only the lower triangle of the block is added.
     template <int H, bool kIsTriangle>
     void add_block(int n_rows, Index i, Index j, Index v, double* sums) {
         constexpr int W = kIsTriangle ? H : kSide;
@@ -205,8 +206,8 @@ private:
         }
     }
 
-    // Adds the conditional covariances of the missing values for the rows from i on that share a pattern, and moves i
-    // behind these rows.
+    // Adds the conditional covariances of the missing values of row i and of the rows after i with the same pattern,
+    // and sets i to the first row that has another pattern.
     void add_covariances(int n_rows, Index v, int& i, double* sums) {
         const int slot = slot_[i];
         Vec responsibility = Vec::zero();

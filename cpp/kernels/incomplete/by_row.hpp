@@ -1,13 +1,15 @@
-// Kernel for rows with measurement errors, which processes eight rows at a time, one row per lane. With T = (S + E)_oo
-// and u = (x - mean)_o, where o are the observed features, the log density is
+// Kernel for rows with measurement errors, which processes eight rows at a time, one row per lane. Let S be the
+// covariance of component k, E the error covariance of a row x, o the observed features, T = (S + E)_oo and u = (x -
+// mean)_o. The log density is
 //
 //   log p(x, k) = log pi_k - (d^2 + log |T| + n_o log 2 pi) / 2,    d^2 = u' T^-1 u.
 //
-// Given the observed values, the true row has the mean S_:o T^-1 u, relative to the mean of k, and the covariance S -
-// S_:o T^-1 (S_:o)'.
+// Given the observed values, the latent row (without errors and missing values) has the mean S_:o T^-1 u, relative to
+// the mean of component k, and the covariance S - S_:o T^-1 (S_:o)'.
 //
-// If a feature is missing in a lane, T has 1 on the diagonal and 0 in the rest of this feature's row and column, and u
-// is 0. A feature without error is exact, so that its mean is the observed value and its covariances are 0.
+// If a feature is missing in a lane, T has 1 on the diagonal and 0 in the rest of this feature's row and column, and
+// the feature's element of u is 0. If a value has no error, the conditional mean of its feature is the observed value,
+// and the conditional covariances of its feature are 0.
 #pragma once
 #include "batch.hpp"
 
@@ -16,7 +18,7 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 class ByRow {
 public:
     // Returns the number of doubles that an object of this class needs in `room`. This memory includes sums over the
-    // rows that were visited since `clear_sums`.
+    // rows that were visited since the last call of `clear_sums`.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
@@ -34,7 +36,8 @@ public:
 
     double* densities() { return room_ + layout_.densities; }
 
-    // Reads the rows and computes the log densities of the rows without priors. Returns false if `poll` was cancelled.
+    // Reads the rows of a batch and computes their log densities without log priors. Returns false if the pass is
+    // cancelled.
     bool find_densities(const Batch& batch, Poll& poll) {
         read(batch);
         bool is_over = false;
@@ -42,14 +45,15 @@ public:
         return !is_over;
     }
 
-    // Adds the moments of the rows, whose exponentials are in `densities`. Returns false if `poll` was cancelled.
+    // Adds the moments of the rows to the sums of this kernel. `densities` must hold the exponentials of the rows.
+    // Returns false if the pass is cancelled.
     bool add_moments(Vec factor, Poll& poll) {
         bool is_over = false;
         with_features([&](auto count) { is_over = !add_moments_of<decltype(count)::value>(factor, poll); });
         return !is_over;
     }
 
-    // Adds the sums of this kernel to the sums that all kernels share, [moment][component].
+    // Adds the sums of this kernel to the sums of all kernels, which have the layout [moment][component].
     void add_sums(double* out) {
         const Index K = padded_components(shape_), n = n_moments(d_);
         for (Index k = 0; k < shape_.n_components; ++k) {
@@ -58,8 +62,8 @@ public:
         }
     }
 
-    // Writes the mean and the covariance of each true row (without errors and missing values) under the whole mixture.
-    // `densities` must hold responsibilities.
+    // Writes, for each row, the mean and the covariance of the latent row (without errors and missing values) under the
+    // whole mixture. `densities` must hold responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
         double* sums = room_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
@@ -98,7 +102,7 @@ public:
 
 private:
     // Calls use(k, responsibility) for each component k whose responsibility is not zero, after the posterior of the
-    // latent rows (see incomplete.hpp) under this component has been computed. Returns false if `poll` was cancelled.
+    // latent rows (see incomplete.hpp) under component k has been computed. Returns false if the pass is cancelled.
     template <class Use>
     bool for_each_posterior(Poll& poll, Use use) {
         for (Index k = 0; k < shape_.n_components; ++k) {

@@ -1,10 +1,10 @@
-// The memory layout of the kernels for incomplete rows. A row is incomplete if values are missing (NaN) or have
-// measurement errors.
+// This file defines the memory layout of the kernels for incomplete rows. A row is incomplete if some of its values are
+// missing (NaN) or have measurement errors.
 //
 // A *pattern* is a set of missing features. The list of features of a pattern begins with the `n_present` observed
-// features. In arrays with one entry per component, the components are the last dimension, eight to a vector, so that
-// each lane is a component. The sums are N and the first and second moments about the means, in the layout [1,
-// features, triangle by rows][component].
+// features. In arrays with one entry per component, the component is the last index, so that each lane of a vector
+// holds one of eight components. The sums are the mass N, the first moments, and the lower triangle (by rows) of the
+// second moments about the means, each for all components.
 #pragma once
 #include "../exp_log.hpp"
 #include "../layout.hpp"
@@ -14,8 +14,8 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 constexpr double kLog2Pi = 1.8378770664093456;
 constexpr int kBatchRows = kLanes;  // number of rows whose responsibilities are computed together
 
-// Returns the number of elements of a triangle with n rows that is stored by rows. This number is also the position of
-// row n in a larger triangle.
+// Returns the number of elements in the first n rows of a triangle that is stored by rows, which is also the position
+// of row n.
 constexpr Index triangle(Index n) { return n * (n + 1) / 2; }
 constexpr Index index(Index i, Index j) { return i >= j ? triangle(i) + j : triangle(j) + i; }
 constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n_features); }
@@ -23,9 +23,9 @@ constexpr Index n_moments(Index n_features) { return 1 + n_features + triangle(n
 inline Index padded_components(const Shape& shape) { return round_up(shape.n_components, kLanes); }
 
 struct Operands {
-    Index log_weight, log_det, means, whitening;        // [...][component]; triangles are stored by rows
-    Index precision, covariance;                        // [feature][feature][component]
-    Index each_log_weight, each_mean, each_covariance;  // [component][...]
+    Index log_weight, log_det, means, whitening;        // the component is the last index; triangles are stored by rows
+    Index precision, covariance;                        // matrices in the layout [feature][feature][component]
+    Index each_log_weight, each_mean, each_covariance;  // the component is the first index
     Index background, size;
 
     explicit Operands(const Shape& shape) {
@@ -57,7 +57,7 @@ struct Sums {
     }
 };
 
-// Sums over the batches of a span, separately for each lane.
+// Sums over the rows of a span, separately for each lane.
 struct Totals {
     Vec log_likelihood = Vec::zero(), background = Vec::zero();
 };
@@ -96,8 +96,9 @@ private:
     int n_factors_ = 0;
 };
 
-// Factorises A = L D L' in each lane, for a matrix A that is stored as a triangle by rows. Leaves -L below the diagonal
-// and 1/D on the diagonal. N is the size of A, or 0 for any size. Returns log |det A|.
+// Factorises a matrix A = L D L' in each lane. A is stored as its lower triangle by rows, and is replaced by -L below
+// the diagonal and by 1/D on the diagonal. N is the number of rows of A; if N is 0, `any` is this number. Returns log
+// |det A|.
 template <int N>
 Vec factorise(Index any, double* a) {
     const Index n = N > 0 ? N : any;
@@ -122,8 +123,8 @@ Vec factorise(Index any, double* a) {
     return det.value();
 }
 
-// Replaces a matrix A, which is stored as a triangle by rows, by its inverse in each lane, using the sweep operator.
-// Returns log |det A|.
+// In each lane, replaces a symmetric matrix A, which is stored as its lower triangle by rows, by A^-1, using the sweep
+// operator. Returns log |det A|.
 template <int N>
 Vec invert_small(double* room) {
     LogProduct det;
@@ -179,7 +180,7 @@ inline Vec invert(Index n, double* a, double* column) {
     return det.value();
 }
 
-// Replaces -L, which is stored below the diagonal, by L^-1.
+// Replaces -L by L^-1, where L is a lower triangular matrix whose diagonal, which is not stored, has only ones.
 inline void invert_unit(Index n, double* l) {
     for (Index i = 1; i < n; ++i) {
         for (Index j = 0; j < i; ++j) {

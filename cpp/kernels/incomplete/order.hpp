@@ -1,12 +1,12 @@
-// Sorts the rows of a leaf (block of 65,520 rows) by their patterns of missing values. Patterns are in order of first
-// appearance, and rows of one pattern keep their order.
+// Sorts the rows of a leaf (block of 65,520 rows) by their patterns of missing values. Patterns are sorted by their
+// first appearance, and rows with the same pattern keep their order.
 #pragma once
 #include "pattern.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 struct OrderScratch {
-    Index patterns, table, index, starts, size;  // in bytes
+    Index patterns, table, index, starts, size;  // offsets in the scratch memory, in bytes
 
     explicit OrderScratch(Index n_features, Index n_rows) : n_slots(1) {
         while (n_slots < 2 * n_rows) n_slots *= 2;
@@ -22,15 +22,15 @@ struct OrderScratch {
 
 inline Index order_scratch(Index n_features, Index n_rows) noexcept { return OrderScratch(n_features, n_rows).size; }
 
-// Writes, for rows first .. last - 1 (at most a leaf) in sorted order, the index of each row and the index of its
-// pattern.
+// Sorts rows first .. last - 1 (at most a leaf, 65,520 rows). Writes, for each row in the sorted order, the index of
+// the row, relative to `first`, and the index of the row's pattern.
 inline void order(const RowsView& rows, Index first, Index last, Listener listener, void* scratch,
                   std::uint16_t* indices, std::uint16_t* pattern) noexcept {
     const Index n_rows = last - first, n_words = pattern_words(rows.n_features);
     const OrderScratch layout(rows.n_features, n_rows);
     char* room = static_cast<char*>(scratch);
     std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct patterns
-    // hash table: 1 + index of a pattern, or 0 if a slot is free
+    // hash table, in which each slot holds 1 + the index of a pattern, or 0 if the slot is free
     std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);
     std::uint16_t* index = reinterpret_cast<std::uint16_t*>(room + layout.index);
     std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);

@@ -1,15 +1,16 @@
-// Computes the covariances S = W^-1 W^-1' and the precision matrices S^-1 = W' W of the components from their factors
-// W, once per call.
+// Computes the covariances S = W^-1 W^-1' and the precision matrices S^-1 = W' W of the components from their whitening
+// factors W, once per call.
 #pragma once
 #include "../factor.hpp"
 #include "layout.hpp"
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-// Returns the number of doubles that `pack` needs as scratch.
+// Returns the number of doubles that `pack` needs as scratch memory.
 constexpr Index pack_scratch(Index n_features) { return 3 * n_features * n_features; }
 
-// Computes the lower triangle of sum_p r_p' r_p, where r_p is a row vector of p + 1 numbers.
+// Computes the lower triangle of sum_p r_p' r_p, where r_p is the row vector of the first p + 1 numbers in row p of
+// `rows`.
 inline void add_products(Index d, const double* rows, double* out) {
     for (Index i = 0; i < d * d; ++i) out[i] = 0;
     for (Index p = 0; p < d; ++p) {

@@ -1,13 +1,14 @@
-// Computes the conditional distributions of missing features, given the observed features of a pattern. Each lane is a
-// component.
+// Computes the conditional distributions of missing features, given the observed features of a pattern. Each lane holds
+// the values of one component.
 //
-// Let Lambda = S^-1, let m be the missing and o the observed features, and u_o = (x - mean)_o. If few features are
-// missing, the missing values have the conditional mean -Lambda_mm^-1 Lambda_mo u_o, relative to their mean, and the
-// conditional covariance Lambda_mm^-1, and log |S_oo| = log |S| + log |Lambda_mm|. If few features are observed, the
-// conditional mean is S_mo S_oo^-1 u_o, and the conditional covariance is S_mm - S_mo S_oo^-1 S_om.
+// Let S be the covariance of a component, Lambda = S^-1, m the missing features, o the observed features, and u_o = (x
+// - mean)_o. If few features are missing, the conditional mean of the missing values (relative to the component mean)
+// is computed as -Lambda_mm^-1 Lambda_mo u_o, the conditional covariance as Lambda_mm^-1, and log |S_oo| as log |S| +
+// log |Lambda_mm|. If few features are observed, the conditional mean is computed as S_mo S_oo^-1 u_o, and the
+// conditional covariance as S_mm - S_mo S_oo^-1 S_om.
 //
-// The conditional means of the missing values minimise |W u|^2. The minimum, d^2 = u_o' S_oo^-1 u_o, is computed as a
-// sum of squares, so that no digits are lost by cancellation.
+// The conditional means of the missing values are the elements of u that minimise |W u|^2. The minimum, d^2 = u_o'
+// S_oo^-1 u_o, is computed as a sum of squares, so that no digits are lost by cancellation.
 #pragma once
 #include "batch.hpp"
 
@@ -43,8 +44,8 @@ struct Pattern {
 
     Index present(Index i) const { return features[i]; }
     Index missing(Index i) const { return features[n_present + i]; }
-    // Checks whether inverting the precision of the missing features takes less work than inverting the covariance of
-    // the observed features.
+    // Checks whether inverting the precision matrix of the missing features takes less work than inverting the
+    // covariance matrix of the observed features.
     bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
     // Returns the pattern of a row; `room` must have space for n_features indices.
@@ -58,12 +59,14 @@ struct Pattern {
     }
 };
 
-// The conditional distributions of eight components for one pattern. All arrays have the layout [...][lane].
+// Conditional distributions of the missing values under eight components, for one pattern. In all arrays, the lane is
+// the last index.
 struct Conditional {
-    double* covariance;  // conditional covariance of the missing values, a triangle
-    // S_mo S_oo^-1, [missing][present]; `complete` does not need this matrix if few values are missing
+    double* covariance;  // conditional covariance of the missing values, as a triangle by rows
+    // regression matrix S_mo S_oo^-1, [missing][observed]; `complete` does not need this matrix if few values are
+    // missing
     double* regression;
-    double* inverse;  // scratch memory for a triangle
+    double* inverse;  // scratch memory for a triangle by rows
     double* room;     // scratch memory for n_features vectors
 };
 
@@ -72,8 +75,7 @@ public:
     Conditioner(const Shape& shape, const double* operands)
         : operands_(operands), layout_(shape), d_(shape.n_features), K_(padded_components(shape)) {}
 
-    // Computes the conditional distributions of the eight components from 8 v on, and returns log |S_oo| of each
-    // component.
+    // Computes the conditional distributions under components 8 v .. 8 v + 7, and returns log |S_oo| of each component.
     Vec condition(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (pattern.uses_downdate()) {
@@ -97,8 +99,8 @@ public:
         return log_det;
     }
 
-    // Computes the regression matrix -Lambda_mm^-1 Lambda_mo if few values are missing, because `condition` does not
-    // compute this matrix then.
+    // If few values are missing, computes the regression matrix -Lambda_mm^-1 Lambda_mo, which `condition` has not
+    // computed.
     void regress(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         if (!pattern.uses_downdate()) return;
@@ -113,8 +115,8 @@ public:
         }
     }
 
-    // Writes the conditional means of a row's missing features, relative to the component means; the value of feature j
-    // is at u + j * stride.
+    // Writes the conditional means of a row's missing features, relative to the component means. The values of feature
+    // j are at u + j * stride, one value per lane.
     void complete(const Pattern& pattern, Index v, const Conditional& c, Index stride, double* u) const {
         const Index n = pattern.n_missing, o = pattern.n_present;
         const auto present = [&](Index i) { return Vec::load(u + pattern.present(i) * stride); };
@@ -146,8 +148,8 @@ public:
     const Operands& layout() const { return layout_; }
 
 private:
-    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four rows a are handled
-    // at a time, because the processor can add their independent sums in parallel.
+    // Calls store(a, sum_i row(a)[at(i)] * x(i)) for each a < n, where the sum is over i < o. Four values of a are
+    // handled at a time, because the processor can compute four independent sums in parallel.
     template <class Row, class At, class X, class Store>
     static void multiply(Index n, Index o, Row&& row, At&& at, X&& x, Store&& store) {
         for (Index first = 0; first < n; first += 4) {
@@ -170,7 +172,7 @@ private:
     }
 
     // Computes the regression matrix and the conditional covariance of the missing features. N is the number of
-    // observed features, or 0 for any number.
+    // observed features, or 0 if this number is known only at run time.
     template <int N>
     void condition_on(const Pattern& pattern, Index v, const Conditional& out) const {
         const Index n = pattern.n_missing, o = N > 0 ? N : pattern.n_present;
@@ -184,7 +186,8 @@ private:
                     sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
-            // Computes S_ma - S_mo (S_oo^-1 S_oa) for the missing features up to a.
+            // Computes the conditional covariances S_ab - S_ao S_oo^-1 S_ob of missing feature a with all missing
+            // features b <= a.
             for (Index b = 0; b <= a; ++b) {
                 const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();

@@ -1,8 +1,9 @@
-// Kernel for runs of many rows with the same pattern of missing values. The kernels for complete rows sum the
-// moments of the observed values under the marginal distributions of the components. The moments that involve missing
-// values are computed from the sums of a run when the run ends. If f_o and M_oo are the first and second moments of the
-// observed values, and B = S_mo S_oo^-1, then all first moments are [I; B] f_o. All second moments are [I; B] M_oo [I;
-// B]', to which N (S_mm - B S_om) is added for pairs of missing features.
+// Kernel for runs of many consecutive rows with the same pattern of missing values. The kernels for complete rows sum
+// the moments of the observed values under the marginal distributions of the components. The moments that involve
+// missing values are computed from the sums of a run when the run ends. If f_o and M_oo are the first and second
+// moments of the observed values, and B = S_mo S_oo^-1, then the first moments of all features are [I; B] f_o. The
+// second moments of all features are [I; B] M_oo [I; B]', to which N (S_mm - B S_om) is added for pairs of missing
+// features, where N is the mass.
 #pragma once
 #include "pattern.hpp"
 
@@ -30,8 +31,8 @@ public:
           layout_(shape),
           room_(room) {}
 
-    // Begins a run with the pattern of the given row, which must have observed values. Returns false if `poll` was
-    // cancelled.
+    // Begins a run whose pattern is the pattern of the given row; the row must have an observed value. Returns false if
+    // the pass is cancelled.
     bool begin(Index row, bool has_moments, Poll& poll) {
         pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(room_ + layout_.features));
         const Index n = pattern_.n_missing, o = pattern_.n_present;
@@ -67,7 +68,7 @@ public:
                               room_ + layout_.sums) == n_rows;
     }
 
-    // Writes log p(x, k) of rows first .. end - 1.
+    // Writes log p(x, k) of rows first .. end - 1 under all components k.
     void evaluate(Index first, Index end, double* out) {
         const StepView task = view(first, end);
         double* results = room_ + layout_.results;
@@ -80,7 +81,7 @@ public:
     }
 
     // Computes the sums that involve missing values, and adds all sums of the run to the sums that all kernels share.
-    // Returns false if `poll` was cancelled.
+    // Returns false if the pass is cancelled.
     bool complete(Totals& totals, Poll& poll, double* sums) {
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, background = 0;
@@ -133,7 +134,7 @@ private:
             sums = carver.take(limit.sums);
             rows = carver.take(kTileRows * d);
             weights = carver.take(kTileRows);
-            indices = carver.take(kTileRows);  // int32
+            indices = carver.take(kTileRows);  // holds int32 numbers
             results = carver.take(kTileRows * shape.n_components);
             factor = carver.take(triangle(d) * kLanes);
             product = carver.take(d * d * kLanes);
@@ -152,8 +153,8 @@ private:
 
     static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
 
-    // Computes, for the eight components from 8 v on, the whitening factors of the observed features and the
-    // constants of the log densities. L^-1 and 1/D remain in `factor`.
+    // Computes, for components 8 v .. 8 v + 7, the whitening factors of the observed features and the constants of the
+    // log densities. Leaves L^-1 and 1/D of the covariances L D L' of the observed features in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
         double* factor = room_ + layout_.factor;
@@ -192,7 +193,7 @@ private:
         const Index n = pattern_.n_missing, o = pattern_.n_present;
         const double* first = room_ + layout_.lane_first;
         const double* second = room_ + layout_.lane_second;
-        double* product = room_ + layout_.product;  // B S_oo, [missing][present]
+        double* product = room_ + layout_.product;  // B M_oo (see the top of this file), [missing][observed]
         const auto add = [&](Index moment, Vec x) { (Vec::load(sums + moment * K_) + x).store(sums + moment * K_); };
         const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + index(i, j), x); };
         const Vec mass = Vec::load(room_ + layout_.lane_mass);
@@ -247,14 +248,15 @@ private:
         }
     }
 
-    // Reads the observed values of rows first .. end - 1, [feature][row], and the log priors of these rows.
+    // Reads the observed values of rows first .. end - 1 into the layout [feature][row], and finds the weights and log
+    // priors of these rows.
     StepView view(Index first, Index end) {
         const Index o = pattern_.n_present;
         double* cells = room_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
                 Prefetch(rows_, i + kTileRows, 1).fetch_all();  // starts to load the rows of the next tile
-            // unused lanes repeat the last row of the run, because the rows after it may have another pattern
+            // unused lanes repeat the last row of the run, because the rows after the run may have another pattern
             Index row[kLanes];
             for (int r = 0; r < kLanes; ++r) row[r] = row_at(rows_, smaller(i + r, end - 1));
             rows_.is_float32 ? read<float>(row, cells + i - first) : read<double>(row, cells + i - first);

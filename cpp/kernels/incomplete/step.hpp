@@ -8,7 +8,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-// Smallest number of consecutive rows with the same pattern for which the kernels for complete rows are faster.
+// Smallest number of consecutive rows with the same pattern for which the kernels for complete rows are faster than
+// `ByComponent`.
 constexpr Index kLeastRun = 32;
 
 inline Index scratch_size(const Shape& shape, bool has_errors) {
@@ -93,7 +94,7 @@ private:
     }
 
     // Returns the end of a run of rows with the same pattern. A run never extends beyond a leaf (block of 65,520 rows),
-    // because every leaf ends where a span ends.
+    // because a call visits the rows of one span, and every leaf ends where a span ends.
     Index end_of_run(Index first, Index last) const {
         Index end = first + 1;
         while (end < last && task_.pattern[end] == task_.pattern[first]) ++end;

@@ -1,4 +1,4 @@
-"""The base class of covariances: one Σ_k per component, or one Σ for all. Subclasses implement the abstract methods."""
+"""Base class of covariances: one Σ_k per component, or one Σ for all. Subclasses implement the abstract methods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Covariances(ABC):
     ----------
     each : covariances, in data units². The first axis has length 1 if all components share one covariance, otherwise
         n_components; the subclass defines the other axes. The array `each` is made read-only.
-    n_components, n_features : the numbers K of components and d of features.
+    n_components, n_features : number K of components, and number d of features.
     is_shared : whether all components share one covariance.
     """
 
@@ -54,7 +54,7 @@ class Covariances(ABC):
 
     @cached_property
     def array(self) -> Array:
-        """Return `each` as in `covariances_` and model files: without the first axis if the covariance is shared."""
+        """Return `each` in the form of `covariances_` and model files, where a shared covariance has no first axis."""
         return self.each[0, ...] if self.is_shared else self.each
 
     @abstractmethod
@@ -67,13 +67,13 @@ class Covariances(ABC):
 
     @abstractmethod
     def lengths(self, changes: Array) -> Array:
-        """Scale small changes of coordinates, (m, n, n_coordinates), by the root of the Fisher information in one row.
+        """Scale small changes of coordinates, (m, n, n_coordinates), by the root of the Fisher information of one row.
 
         After scaling, the squared length of a change is twice the Kullback–Leibler divergence that the change causes.
         """
 
     def ridge_precisions(self) -> Array:
-        """Return the diagonals of Σ_k⁻¹, (n_components, n_features), to measure the effect of adding `reg_covar`."""
+        """Return the diagonals of Σ_k⁻¹, (n_components, n_features), which measure the effect of adding `reg_covar`."""
         return np.broadcast_to(self.whitening.precision_diagonals(), (self.n_components, self.n_features))
 
     @abstractmethod
@@ -113,9 +113,9 @@ class Covariances(ABC):
         return self
 
     def to_form(self, kind: type[Covariances]) -> Covariances:
-        """Convert the covariances to the class `kind`; return `self` unchanged if `kind` is less general.
+        """Convert the covariances to the class `kind`; return `self` unchanged if its class is more general.
 
-        From the least to the most general, the classes are `Isotropic`, `Diagonal` and `Dense`; others are not allowed.
+        From the least to the most general, the only allowed classes are `Isotropic`, `Diagonal` and `Dense`.
         """
         return self
 
@@ -142,13 +142,13 @@ class Covariances(ABC):
 
     @abstractmethod
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Covariances, Array]:
-        """Return covariances and regressions of unknown features given known features; Bishop (2006) eq. 2.81–2.82.
+        """Return covariances and regressions of unknown features given known features (Bishop 2006, eq. 2.81–2.82).
 
         Returns
         -------
         covariances : conditional covariances Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku in the order of `unknown`, exactly symmetric.
         regression : matrices B_k of the conditional means μ_u + B_k (x_k − μ_k), (n, n_unknown, n_known), with n = 1 if
-            shared.
+            the covariance is shared.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class Dense(Covariances):
     def coordinates(self) -> Array:
         """Return the entries of M below the diagonal, and log D, where Σ = M D Mᵀ and M has a unit diagonal.
 
-        Averages of coordinates preserve a common volume, and a common shape if the orientation is also common.
+        Averaging coordinates preserves a common volume, and preserves a common shape if the orientation is also common.
         """
         lower = lower_roots(self.each)
         roots = np.einsum("kii->ki", lower)
@@ -65,7 +65,7 @@ class Dense(Covariances):
         return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
-        """Return L_u L_uᵀ and L_uk L_k⁻¹ of the Cholesky factor [[L_k, 0], [L_uk, L_u]], which avoids cancellation."""
+        """Return L_u L_uᵀ and L_uk L_k⁻¹ of the Cholesky factor [[L_k, 0], [L_uk, L_u]] to avoid cancellation."""
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():
@@ -85,7 +85,7 @@ class Dense(Covariances):
 
 
 def squared(roots: Array) -> Array:
-    """Return R Rᵀ of each matrix R (m, n), exactly symmetric."""
+    """Return the exactly symmetric product R Rᵀ of each matrix R (m, n)."""
     return einsum("kij,klj->kil", roots, roots)
 
 

@@ -45,7 +45,7 @@ class LowRank(Covariances):
 
     @cached_property
     def posterior(self) -> tuple[Array, Array]:
-        """Return β and P, where the factors given a row x have the mean β (x − μ) and the covariance P.
+        """Return β and P: given a row x, the factors have the conditional mean β (x − μ) and covariance P.
 
         β = Λᵀ Σ⁻¹, (n, q, n_features), has the unit 1 / data units. P = (I + Λᵀ Ψ⁻¹ Λ)⁻¹ = I − βΛ, (n, q, q), has no
         unit.
@@ -68,7 +68,7 @@ class LowRank(Covariances):
     def lengths(self, changes: Array) -> Array:
         """Return W dΛ and dlog ψ / √2 for changes dΛ and dlog ψ, where Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹.
 
-        On this scale an M-step of `FactorAnalyzer` follows the gradient: the step of Λ is (Ψ + ½ Λ Λᵀ) ∂/∂Λ.
+        In these units, an M-step of `FactorAnalyzer` is a gradient step: Λ changes by (Ψ + ½ Λ Λᵀ) × the gradient.
         """
         n, n_loadings = len(self.each), self.n_features * (self.each.shape[2] - 1)
         loadings = math.sqrt(0.5) * self.loadings
@@ -102,7 +102,7 @@ class LowRank(Covariances):
         return replace(self, each=self.each[:, indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[LowRank, Array]:
-        """Return conditional covariances and regressions from `posterior`, the factors' distribution given `known`."""
+        """Return conditional covariances and regressions, using the factors' `posterior` given the known features."""
         projection, left = self.marginal(known).posterior
         rest = self.marginal(unknown)
         loadings = einsum("kdq,kqr->kdr", rest.loadings, symmetric_root(left))

@@ -1,4 +1,4 @@
-"""Functions that choose the engine for the rows of a fit, and determine the number of threads."""
+"""Functions that choose the engine for the rows of a fit and the number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import ParameterTypeError
 
-MAX_THREADS = 4096  # upper limit, because the C++ core stores the number of threads in 32 bits
+MAX_THREADS = 4096  # upper limit on n_jobs, because the C++ core stores the number of threads in 32 bits
 
 
 def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
@@ -30,7 +30,7 @@ def complete_engine(n_jobs: int | None = None) -> CompleteEngine:
 
 
 def count_threads(n_jobs: int | None) -> int:
-    """Convert scikit-learn's n_jobs into a number of threads; None means OMP_NUM_THREADS if that variable is set."""
+    """Convert scikit-learn's n_jobs into a number of threads; None means OMP_NUM_THREADS if this variable is set."""
     n_jobs = None if n_jobs is None else check_jobs(n_jobs)
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, MAX_THREADS)
@@ -55,7 +55,7 @@ def check_jobs(n_jobs: Any) -> int | None:
 @cache
 def _count_cpus() -> int:
     """Return the number of processors that this process may use on its machine or in its container."""
-    from joblib import cpu_count  # imported here because the import is slow
+    from joblib import cpu_count  # imported here, because importing joblib is slow
 
     return int(cpu_count())
 

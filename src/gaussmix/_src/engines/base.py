@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.numerics.arrays import Array
 
-# In `step`, every engine sets a responsibility to 0 if it is at most 2⁻⁶⁰ of the largest in its row (numerics.md).
+# In `step`, every engine sets a responsibility to 0 if it is at most 2⁻⁶⁰ times the largest in its row (numerics.md).
 NEGLIGIBLE_NATS = 60 * 0.6931471805599453  # 60 times log 2, so that exp(−NEGLIGIBLE_NATS) is 2⁻⁶⁰
 
 NOISE_LABEL = -1  # label of rows that belong to the noise component
@@ -29,12 +29,12 @@ StateT = TypeVar("StateT")
 
 @dataclass(frozen=True)
 class PassContext:
-    """Facts about all rows that a step over one block needs. Engines may define subclasses with more fields.
+    """Statistics of all rows, which a step over one block needs. Engines may define subclasses with more fields.
 
     Parameters
     ----------
     n_rows : number of rows.
-    total_spread : mean and scatter of all rows, the same in every step; None if steps do not need them.
+    total_spread : mean and scatter matrix of all rows, the same in every step; None if no step needs the scatter.
     """
 
     n_rows: int
@@ -61,10 +61,10 @@ class Engine(Protocol[StateT]):
         """Return the engine for complete rows, with the same number of threads as this engine."""
 
     def prepare(self, statistics: RowStatistics, spec: MomentSpec, find_spread: Callable[[], Spread]) -> PassContext:
-        """Collect, before the first pass, the facts about all rows that a step over a single block needs.
+        """Collect, before the first pass, the statistics of all rows that a step over a single block needs.
 
-        Some decisions of a step depend on all rows, for example on the number of rows. A step reads such facts from the
-        context instead of its block, so that a fit does not depend on the division of the rows into blocks.
+        Some decisions of a step depend on statistics of all rows. A step reads these statistics from the context, so
+        that a fit does not depend on the division of the rows into blocks.
 
         Parameters
         ----------
@@ -74,11 +74,11 @@ class Engine(Protocol[StateT]):
 
         Returns
         -------
-        context : the collected facts, as a picklable object.
+        context : the collected statistics, as a picklable object.
         """
 
     def begin_pass(self, context: Any, parameters: Parameters | None) -> Any:
-        """Return the context for a pass with these parameters, given the context of the previous pass or `prepare`."""
+        """Return the context for a pass with these parameters, given the context of `prepare` or the previous pass."""
 
     def make_state(self, block: Block, n_components: int) -> StateT:
         """Make the state that a source stores with a block between passes. If the state is lost, it is made again.
@@ -96,11 +96,11 @@ class Engine(Protocol[StateT]):
         anchor: Array | None = None,
         context: Any = None,
     ) -> BlockMoments:
-        """Compute the responsibilities of a block's rows and sum moments; Bishop (2006) eq. 9.23 and 9.27.
+        """Compute the responsibilities of a block's rows and sum moments (Bishop 2006, eq. 9.23 and 9.27).
 
         A block must begin at the first row of a leaf (65,520 rows), and its leaves must form one node of `leaves.Tree`.
-        An engine adds the sums of these leaves in the order of that tree. Finally, `finish` turns the total into
-        moments.
+        An engine adds the sums of the leaves in the order of `leaves.Tree`. Finally, `finish` turns the total of all
+        blocks into moments.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Engine(Protocol[StateT]):
     ) -> Moments:
         """Convert the sums of all blocks into the moments that the covariance structure needs, at the end of a pass.
 
-        Moments are pooled over components here and not in `step`, so that rounding errors do not depend on the blocks.
+        This method, not `step`, pools moments over components, so that rounding errors do not depend on the blocks.
 
         Parameters
         ----------
@@ -147,28 +147,28 @@ class Engine(Protocol[StateT]):
         """
 
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
-        """Return each row's most probable component (the first one if tied), or `NOISE_LABEL` for noise."""
+        """Return each row's most probable component (the first if several are tied), or `NOISE_LABEL` for noise."""
 
     def draw(
         self, n_rows: int, cumulative_weights: Array, means: Array, whitening: Whitening, random_key: int
     ) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows x = μ_k + W_k⁻¹ z, where z is standard normal; Bishop (2006) section 11.1.
 
-        Each drawn row depends only on the key and on its row number (docs/develop/numerics.md). Therefore, a draw of n
-        rows equals the first n rows of any larger draw, and rows may be drawn on any process and in any order.
+        Each drawn row depends only on the random key and on its row number (docs/develop/numerics.md). Therefore, a
+        draw of n rows equals the first n rows of any larger draw, and any process may draw any rows in any order.
 
         Parameters
         ----------
         n_rows : number of rows.
-        cumulative_weights : cumulative sums of the weights, (n_components,), of which the last is set to a number above
+        cumulative_weights : cumulative sums of the weights, (n_components,); the last sum is replaced by a number above
             1. For a uniform random number u in [0, 1), the first component whose cumulative weight is above u is drawn.
         means : means of the components, (n_components, n_features), in data units.
-        whitening : factors W_k.
+        whitening : whitening factors W_k of the components.
         random_key : 64-bit key of the random numbers.
 
         Returns
         -------
-        rows : (n_rows, n_features).
+        rows : drawn rows, (n_rows, n_features), in data units.
         labels : component of each row, (n_rows,).
         """
 
@@ -188,18 +188,18 @@ class Engine(Protocol[StateT]):
         ----------
         block : all rows.
         context : result of `prepare`.
-        start : initial weights, means, and covariances in compact form.
+        start : initial weights, means, and covariances in the form of `covariances_`.
         structure : covariance structure of the mixture.
-        settings : conditions for stopping EM.
+        settings : settings of EM, such as the tolerance.
 
         Returns
         -------
         history : mixture after the last step, and log-likelihood before each step. If a time limit ends the call, the
-            caller continues from this mixture, and the results are bit-identical to those without a time limit.
+            caller continues from this mixture, and the results are bit-identical to results without a time limit.
         """
 
     def fit_many(self, groups: RowGroups, settings: FitSettings) -> GroupFits | None:
-        """Fit one mixture to each of many groups of rows: initialise the mixture, then make EM steps as `run_em` does.
+        """Fit one mixture to each of many groups of rows: initialise the mixture, then make EM steps as in `run_em`.
 
         Parameters
         ----------
@@ -221,13 +221,13 @@ class Engine(Protocol[StateT]):
         ----------
         block : rows with weights.
         parameters : parameters of the mixture.
-        whitening : factors W: matrices, or a number per feature, (n_components or 1, n_features or 1, n_features).
+        whitening : factors W, matrices or one number per feature, (n_components or 1, n_features or 1, n_features).
         score_form : products of z = W (x − μ) that the scores contain: squares, or products of all pairs of features.
 
         Returns
         -------
-        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). S_i contains scores for responsibility,
-            mean and products of each component. If W is shared, products are summed over components and come last.
+        between : weighted sum of S_i S_iᵀ over rows i, (n_values, n_values). For each component, S_i contains γ_ik,
+            γ_ik z and γ_ik × products. If W is shared, products are summed over components and come last.
         within : weighted sum of γ_ik c_ik c_ikᵀ over rows i, where c_ik are the scores of component k, (n_components,
             n_own, n_own).
         """

@@ -30,10 +30,10 @@ class PackedPrior(NamedTuple):
     ----------
     has_stick_breaking : whether the weights have a Dirichlet process prior.
     weight_concentration : concentration α of the prior on the weights; α − 1 if `is_map` is true.
-    max_components : number of components of a Dirichlet distribution; 0 for a Dirichlet process.
+    max_components : number of components if the weights have a Dirichlet prior; 0 for a Dirichlet process prior.
     mean, mean_precision, dof : prior mean m, (n_features,), in data units; precision β of the mean; degrees of freedom
         ν. If `is_map` is true, ν is the number that the prior adds to each component's degrees of freedom.
-    scale : scale S of the prior on covariances, in compact form, in data units².
+    scale : scale S of the prior on covariances, in the form of one covariance in `covariances_`, in data units².
     scale_roots : rows r with S = Σ r rᵀ, (n_features, n_features), if S is a matrix; otherwise None.
     log_normaliser : log normalising constant of the prior on a precision matrix, in nats, up to an additive constant.
     total_weight, weight_unit : total weight of all rows, and the number by which the row weights were divided.
@@ -55,13 +55,13 @@ class PackedPrior(NamedTuple):
 
 
 class EMSettings(NamedTuple):
-    """Settings of an EM run in the C++ core. Steps that exceed `interfaces.parameters.LIMITS` are made in Python.
+    """Settings of an EM run in the C++ core. The Python loop makes steps that exceed `interfaces.parameters.LIMITS`.
 
     Parameters
     ----------
-    ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If it is None,
-        which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
-    tolerance : EM has converged when the mean objective changes by less than this, in nats per unit of row weight.
+    ridge : number that each step adds to the variances of each feature, (n_features,), in data units². If `ridge` is
+        None, which only `Engine.fit_many` supports, the ridge of each group is computed from the group's rows.
+    tolerance : largest change of the mean objective at which EM has converged, in nats per unit of row weight.
     max_steps : maximum number of EM steps.
     previous_objective : last objective of an earlier call, for the first convergence test; −inf in the first call.
     prior : prior of the mixture; None without a prior. `Engine.fit_many` supports only priors whose `is_map` is true.
@@ -85,8 +85,8 @@ class RunHistory(NamedTuple):
     ----------
     weights : weights after the last step, (n_components,), with the weight of a noise component as last entry.
     means : means after the last step, (n_components, n_features), in data units.
-    covariances : covariances after the last step, in compact form, in data units².
-    whitening : factors of `covariances`, bit-identical to the structure's; None if no step was made.
+    covariances : covariances after the last step, in the form of `covariances_`, in data units².
+    whitening : whitening factors of `covariances`, identical to `Covariances.whitening`; None if no step was made.
     log_likelihood : mean log-likelihood before each step, in nats per unit of row weight; empty if no step was made.
     objective : mean objective before each step: the log-likelihood, plus the log prior if there is a prior.
     """
@@ -125,7 +125,7 @@ class RowGroups(NamedTuple):
 
     @classmethod
     def from_block(cls, block: Block, weight_unit: float, n_copies: int = 1) -> RowGroups:
-        """Make `n_copies` groups that share the rows of a block, whose weights were divided by `weight_unit`."""
+        """Make `n_copies` groups that share all rows of a block; the block's weights were divided by `weight_unit`."""
         first, totals = np.zeros(n_copies, np.int64), np.repeat([[block.total_weight], [weight_unit]], n_copies, axis=1)
         return cls(block.rows, block.row_weight, first, first + block.n_rows, totals[0], totals[1], first, block.error)
 
@@ -137,10 +137,10 @@ class KMeansSettings(NamedTuple):
     ----------
     n_candidates : number of rows that k-means++ draws for each centre after the first; the best row becomes the centre.
     uniform_draws : random numbers in [0, 1), (n_starts, 1 + (n_components − 1) n_candidates), used for every group. EM
-        runs from each start, and the best run is kept. Runs whose objectives differ by at most
-        `best_of.OBJECTIVE_ROUNDING` count as equal, and the first of these runs is kept.
-    max_passes, tolerance : maximum passes of k-means, and its tolerance as a fraction of the features' mean variance.
-    is_scaled : whether distances are between columns divided by `em.initialisation.sample.column_units`.
+        runs from each of the n_starts initialisations, and the best run is kept. Runs whose objectives differ by at
+        most `best_of.OBJECTIVE_ROUNDING` count as equal, and the first of these runs is kept.
+    max_passes, tolerance : maximum passes of k-means, and tolerance of k-means as a fraction of the mean variance.
+    is_scaled : whether columns are divided by `em.initialisation.sample.column_units` to compute distances.
     """
 
     n_candidates: int
@@ -157,7 +157,7 @@ class InitialMixtures(NamedTuple):
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
     means : means of the components, (n_groups, n_components, n_features), in data units.
-    covariances : covariances of each group in compact form, (n_groups, …), in data units².
+    covariances : covariances of each group, (n_groups, …), in the form of `covariances_`, in data units².
     """
 
     weights: Array
@@ -165,7 +165,7 @@ class InitialMixtures(NamedTuple):
     covariances: Array
 
     def select(self, groups: Any) -> tuple[Array, Array, Array]:
-        """Return the initial mixtures of some groups, as contiguous arrays for the core."""
+        """Return the initial mixtures of some groups, as contiguous arrays for the C++ core."""
         weights, means, covariances = (np.ascontiguousarray(each[groups]) for each in self)
         return weights, means, covariances.reshape(len(weights), math.prod(covariances.shape[1:]))
 
@@ -204,19 +204,19 @@ class SearchSettings(NamedTuple):
     kmeans : the fields `n_candidates`, `max_passes` and `tolerance` of `KMeansSettings`, for a further initialisation.
     initial_limits, refinement_limits, final_limits : limits of the EM runs before a search run on few rows, before a
         search run on more rows, and after the last search run.
-    acceptance : conditions for accepting split-and-merge moves. The field `max_work` of these conditions is ignored,
-        because `search_steps_factor` limits the work.
+    acceptance : conditions for accepting split-and-merge moves. The field `acceptance.max_work` is ignored, because
+        `search_steps_factor` limits the work.
     swap_patience, refinement_patience : values that replace `patience` of `acceptance`, for structures with one shared
         covariance, and for search runs on more rows.
-    n_rows : five numbers of rows. With fewer rows than the first number, a search uses all rows. The second and third
-        are the sample sizes of the first and the later search runs. The fourth is the sample size of k-means; if fewer
-        distinct rows than the fifth number are drawn, k-means uses all rows.
+    n_rows : five numbers of rows. A search uses all rows if there are fewer than the first number. The second and third
+        numbers are the sample sizes of the first and of later search runs. The fourth number is the sample size of
+        k-means, which uses all rows if the sample has fewer distinct rows than the fifth number.
     search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. The limit is
         a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
-    crossing_work_factor : factor by which the remaining work is multiplied when the search begins to cross results.
-    misfit_gain : the results of several search runs are crossed (combined) if the best split may gain more than
-        `misfit_gain` / n_rows nats per row.
-    n_ascents, min_slow_steps : number of results that are crossed, and minimum EM steps before such a search.
+    crossing_work_factor : limit on the work of combining search results, as a multiple of the limit on earlier work.
+    misfit_gain : the results of several search runs are combined if the best split may gain more than `misfit_gain` /
+        n_rows nats per row.
+    n_ascents, min_slow_steps : number of results to combine, and minimum EM steps before results are combined.
     """
 
     uniform_draws: Array
@@ -246,13 +246,13 @@ class FitSettings(NamedTuple):
     n_components : number of components.
     start : one of four initialisations: `KMeansSettings`; `InitialMixtures`; labels (n_rows,), int32, for a single
         group; or centres (n_components, n_features), in data units, where each row is assigned to the nearest centre.
-        Only with `KMeansSettings`, the C++ core rescales columns and computes a ridge. With the other three
+        The C++ core rescales columns and computes a ridge only for `KMeansSettings`. For the other three
         initialisations, `em_settings` must have a ridge.
     em_settings : settings of EM. If `em_settings.max_steps` is 0, only the first M-step is made.
     ridge_fraction, ridge_trim_fraction : parameters of the automatic ridge, explained in `em.initialisation.sample`.
-    min_column_spread : if a column of a group varies by less than this, in data units, the group is fitted in Python.
+    min_column_spread : minimum spread of a column in a group, in data units; Python fits groups with a smaller spread.
     search : settings of a split-and-merge search; None without a search.
-    unit : scale by which features are divided for distances from centres, (n_features,), in data units; None for 1.
+    unit : scales by which features are divided for distances from centres, (n_features,), in data units; None for 1.
     """
 
     structure: Algebra
@@ -273,15 +273,15 @@ class GroupFits(NamedTuple):
     ----------
     weights : weights of the components, (n_groups, n_components), with one more column for a noise component.
     means : means of the components, (n_groups, n_components, n_features), in data units.
-    covariances : covariances of each group in compact form, (n_groups, …), in data units².
+    covariances : covariances of each group, (n_groups, …), in the form of `covariances_`, in data units².
     ridge : ridge that was added to the variances of each group, (n_groups, n_features), in data units².
     n_steps : number of EM steps of the best run of each group, (n_groups,). The value −1 marks a group that Python must
         fit, because the core does not support the group or a step, or because one of several runs ended early. All
-        other values of such a group are meaningless.
+        other values of a group with −1 are meaningless.
     has_converged : whether the last step of each group changed the objective by less than the tolerance, (n_groups,).
-    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for all groups in turn.
-    objective : mean objective before each step, including a log prior, for all groups in turn.
-    whitening : factors of the covariances of a single group, bit-identical to the structure's; None if there are
+    log_likelihood : mean log-likelihood before each step, in nats per unit of row weight, for one group after another.
+    objective : mean objective before each step, including a log prior, for one group after another.
+    whitening : whitening factors of a single group, bit-identical to `Covariances.whitening`; None if there are
         several groups.
     search : numbers of tried and accepted moves, and gain, as in `SearchReport`, (n_groups, 3); NaN without a search.
     """
@@ -298,7 +298,7 @@ class GroupFits(NamedTuple):
     search: Array | None = None
 
     def expand_to_groups(self, indices: Indices, n_groups: int) -> GroupFits:
-        """Return fits of `n_groups` groups, with these fits at `indices`; Python must fit all other groups."""
+        """Return fits of `n_groups` groups: these fits at `indices`, and marks for all groups that Python must fit."""
         if len(indices) == n_groups:
             return self
         n_all: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]

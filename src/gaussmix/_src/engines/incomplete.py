@@ -120,7 +120,7 @@ class IncompleteEngine(CompleteEngine):
         evaluate_complete: Callable[[Block, Parameters], NDArray[Any]],
         from_log_joint: Callable[[Array, Block, Parameters], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Evaluate complete rows by `evaluate_complete`, and incomplete rows from log p(x, k) by `from_log_joint`."""
+        """Apply `evaluate_complete` to complete rows, and `from_log_joint` to log p(x, k) of incomplete rows."""
         is_complete = np.zeros(block.n_rows, bool) if block.error is not None else ~np.isnan(block.rows).any(axis=1)
         if is_complete.all() and block.error is None:
             return evaluate_complete(block, parameters)
@@ -138,14 +138,17 @@ class IncompleteEngine(CompleteEngine):
         return native_target().evaluate_incomplete(*_core_arguments(block, parameters), self._n_threads)
 
     def expected_rows(self, block: Block, parameters: Parameters) -> tuple[Array, Array]:
-        """Return means (n_rows, n_features) and covariances (n_rows, n_features, n_features) of the true values."""
+        """Return the conditional means and covariances of rows as they would be without missing values and errors.
+
+        The arrays have the shapes (n_rows, n_features) and (n_rows, n_features, n_features).
+        """
         return native_target().denoise(*_core_arguments(block, parameters), self._n_threads)
 
 
 def _core_arguments(
     block: Block, parameters: Parameters
 ) -> tuple[Rows, Array | None, NDArray[np.int32] | None, Array | None, Array, Array, Array]:
-    """Return rows and parameters as the arguments that the C++ core expects."""
+    """Return rows and parameters in the form of the arguments that the C++ core expects."""
     whitening, (n_components, n_features) = parameters.whitening, parameters.means.shape
     log_weight = parameters.log_scale - whitening.log_abs_det + 0.5 * n_features * LOG_2PI
     observed = block.rows, block.log_prior, block.prior_indices, block.error
@@ -166,7 +169,7 @@ def _triangular_factors(whitening: Whitening, n_components: int, n_features: int
 
 
 def _with_marginal_background(block: Block, parameters: Parameters) -> Block:
-    """Add the noise component's density of the observed values to `log_prior` if there are missing values."""
+    """If values are missing, correct `log_prior` so that noise gets the density of only the observed values."""
     if parameters.log_background == -np.inf or not np.isnan(block.rows).any():
         return block
     n_columns = len(parameters.means) + 1
@@ -187,7 +190,7 @@ def _core_moments(n_threads: int, block: Block, parameters: Parameters, spec: Mo
 
 
 def _spec_to_sum(spec: MomentSpec) -> MomentSpec:
-    """Return the specification of the moments that `step` sums, which `finish` reduces to the moments of `spec`."""
+    """Return the specification of the moments that `step` sums, and that `finish` reduces to the moments of `spec`."""
     return MomentSpec(Second.FULL if spec.second in (Second.FULL, Second.PROJECTED) else Second.DIAGONAL)
 
 
@@ -206,7 +209,7 @@ def _reduce_second(second: Array | None, spec: MomentSpec) -> Array | None:
 
 
 def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, anchor: Array) -> BlockMoments:
-    """Sum the observed values about `anchor`, and for each feature the responsibilities of rows that have a value."""
+    """Sum moments of observed values about `anchor`, and responsibilities of rows that have a value of each feature."""
     weight = leaf.weight
     mass, first, observed, second = np.zeros(len(anchor)), np.zeros(anchor.shape), np.zeros(anchor.shape), []
     # NumPy's `sum` is used, because the last bits of BLAS and of `np.einsum` results depend on the processor.
@@ -228,7 +231,7 @@ def _sum_observed_cells(leaf: Block, responsibilities: Array, spec: MomentSpec, 
 
 
 def _complete_sums(sums: BlockMoments) -> BlockMoments:
-    """Add terms for missing values, as if they varied like the component's observed values, without correlations.
+    """Add terms for missing values, as if these were uncorrelated and varied like the component's observed values.
 
     If a component has no observed value of a feature, the mean and spread of this feature over all components are used.
     """

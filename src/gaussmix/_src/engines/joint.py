@@ -1,7 +1,7 @@
 """Densities, responsibilities and labels, computed from log p(x, k), with or without a noise component.
 
-For complete rows without prior information about components, the C++ core computes these results. All other rows are
-evaluated with this module.
+The C++ core computes these results for complete rows without prior information about components. This module evaluates
+incomplete rows and rows with prior information.
 """
 
 from __future__ import annotations

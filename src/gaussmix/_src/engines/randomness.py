@@ -1,4 +1,4 @@
-"""Random numbers that depend only on a key and a row number, bit-identical to cpp/kernels/philox.hpp.
+"""Random numbers that depend only on a key and a row number, and equal the numbers of cpp/kernels/philox.hpp.
 
 Python draws the rows of a noise component with this module; the C++ core draws the rows of all other components.
 """
@@ -12,7 +12,7 @@ from gaussmix._src.numerics.arrays import Array
 
 Words32 = NDArray[np.uint64]  # 32-bit words, stored in 64-bit integers
 
-LABEL_STREAM = 1  # last word of the counter: 1 to select components, 0 for normal numbers
+LABEL_STREAM = 1  # last word of counters for numbers that select components; 0 is for normal numbers
 LOW_WORD_MASK = np.uint64(0xFFFFFFFF)
 WORD_BITS = np.uint64(32)
 PHILOX_MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -23,7 +23,7 @@ N_PHILOX_ROUNDS = 10
 def philox(counter: tuple[Words32, Words32, Words32, Words32], key: int) -> tuple[Words32, Words32, Words32, Words32]:
     """Return four random 32-bit words (Philox4x32-10) for each counter of four 32-bit words.
 
-    Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
+    See Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", SC11, section 3.3.
 
     Parameters
     ----------

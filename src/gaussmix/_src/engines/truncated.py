@@ -34,25 +34,25 @@ from gaussmix._src.numerics.einsum import einsum
 Components = NDArray[np.int32]  # indices of components, where −1 marks an empty entry
 
 DEFAULT_CANDIDATES = 8
-N_NEAR, N_OVERLAPPING = 16, 8  # maximum neighbours: nearest means; most shared rows
+N_NEAR, N_OVERLAPPING = 16, 8  # maximum numbers of neighbours with the nearest means, and with the most shared rows
 # Each step tries only a third of the neighbours, because a step that tries all neighbours takes up to 1.6 times as
 # long.
 N_TRIED = 8
-MAX_NEIGHBOURS = 256  # with more components, a call does not try all of them
+MAX_NEIGHBOURS = 256  # maximum number of components that one call tries for each row
 # When a run resumes, each row is compared with all components if there are at most this many pairs of a row and a
 # component. The comparison takes up to half a minute.
 MAX_COMPARED_PAIRS = 2**33
-N_TREES, TREE_REACH = 3, 3  # number of rankings; maximum distance of neighbours within a ranking
+N_TREES, TREE_REACH = 3, 3  # number of rankings of the components; maximum distance of neighbours in a ranking
 # To find neighbours, means are projected on at most this many directions. With all 784 directions of an example, the
 # search took 3.6 times as long and found no more neighbours.
 MAX_DIRECTIONS = 32
-# Number of passes of a search for neighbours. Three passes found all neighbours of a component in 3 features, and 98 %
-# in 8 features.
+# Number of passes of a search for neighbours. In tests, three passes found all neighbours of components in 3 features,
+# and 98 % of the neighbours in 8 features.
 N_ROUNDS = 3
 # Number of passes of the search for the first candidate components. After four passes in an example, 15 % of the 65,536
 # components still had no row.
 N_FIRST_ROUNDS = 8
-MAX_SAMPLED_ROWS = 16  # maximum rows per component that are sampled to find overlapping components
+MAX_SAMPLED_ROWS = 16  # maximum number of rows per component in the sample that shows overlapping components
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ComponentMap:
 
 @dataclass(frozen=True)
 class TruncatedContext(PassContext):
-    """Facts about all rows; also the neighbours of each component, and some candidates of the last pass.
+    """Statistics of all rows, the neighbours of each component, and candidate components found by the last pass.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class TruncatedContext(PassContext):
 
 @dataclass(eq=False)
 class TruncatedState(CompleteState):
-    """Candidate components of each row of a block, (n_rows, n_candidates), best first; None before the first pass."""
+    """Candidate components of each row of a block, (n_rows, n_candidates), best first; None at first."""
 
     candidates: Components | None = None
 
@@ -119,9 +119,9 @@ class TruncatedEngine(CompleteEngine):
         because stored candidate components stay valid.
     start_index : index of the run. Engines of different runs compare unequal, because each run has its own candidate
         components.
-    goes_on_below : if there are fewer components than this number, the run continues an earlier run, from a checkpoint
-        or after a component was dropped. The first candidate components must then be nearly the best, because otherwise
-        the free energy would decrease.
+    goes_on_below : if there are fewer components than this number, the run continues an earlier run: from a checkpoint,
+        or after a component was dropped. If a run continues, the first candidate components must be nearly the best,
+        because otherwise the free energy would decrease.
     """
 
     is_truncated: ClassVar[bool] = True
@@ -196,7 +196,7 @@ class TruncatedEngine(CompleteEngine):
         return replace(moments, context=context)
 
     def _first_candidates(self, block: Block, parameters: Parameters, context: TruncatedContext) -> Components:
-        """Find the first candidate components of each row; if a run continues, these are nearly the best ones."""
+        """Find the first candidate components of each row, or nearly the best components if a run continues."""
         is_late = self.goes_on_below > len(parameters.means) or context.n_passes > 0
         assert context.component_map is not None, "begin_pass made it"
         if is_late and context.n_rows * len(parameters.means) <= MAX_COMPARED_PAIRS:
@@ -209,10 +209,10 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _find_candidates(self, block: Block, parameters: Parameters, component_map: ComponentMap) -> Components:
-        """Find, for each row, components with near means, (n_rows, n_candidates), by a search along neighbours.
+        """Find components with near means for each row, (n_rows, n_candidates), searching from neighbour to neighbour.
 
-        The search starts from the nearest of a subset of the components. If the label of a row excludes components, at
-        least one component that the label allows becomes a candidate component.
+        The search for a row starts from the nearest component in a subset of the components. If the label of a row
+        excludes components, at least one component that the label allows becomes a candidate component.
         """
         means, K = parameters.means, len(parameters.means)
         near = PackedMixture(np.zeros(K), means, int(FactorShape.DIAGONAL), np.tile(1 / _units(means), (K, 1)))
@@ -236,7 +236,7 @@ class TruncatedEngine(CompleteEngine):
         return candidates
 
     def _likeliest(self, block: Block, parameters: Parameters) -> Components:
-        """Return the most probable of all components for each row, (n_rows, n_candidates)."""
+        """Compare each row with all components, and return the most probable components, (n_rows, n_candidates)."""
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
@@ -258,9 +258,9 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
     """Find the neighbours of each component, which truncated EM tries for the component's rows.
 
     A tree that repeatedly divides the set of means in two gives a ranking of the components. Possible neighbours are
-    components that are near in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li (2011),
-    "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1. `sampled` adds
-    components that overlap although their means are far apart.
+    components that are near each other in one of several rankings, and neighbours of neighbours. See Dong, Moses & Li
+    (2011), "Efficient k-nearest neighbor graph construction for generic similarity measures", WWW, section 2.1.
+    `sampled` adds components that overlap although their means are far apart.
     """
     means = parameters.means / _units(parameters.means)
     K, d = means.shape
@@ -285,7 +285,7 @@ def map_components(parameters: Parameters, sampled: Components | None, n_threads
 
 
 def _overlapping(sampled: Components, n_components: int) -> Components:
-    """Return the most frequent other candidate components of the rows of each component, (n_components, n_others)."""
+    """Return, for each component, the components that are most often candidates of its rows, (n_components, n)."""
     best, others = np.repeat(sampled[:, :1], sampled.shape[1] - 1, axis=1), sampled[:, 1:]
     is_there = (others >= 0) & (best >= 0)
     pairs, counts = np.unique(best[is_there].astype(np.int64) * n_components + others[is_there], return_counts=True)

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
 MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
-PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, about 2 ms if the memory is newly allocated
+PIECE_VALUES = 2**19  # number of values per NumPy call: 4 MB, which takes about 2 ms if the memory is new
 
 
 def frozen(array: Array) -> Array:
@@ -33,8 +33,8 @@ def copied(values: NDArray[Any]) -> Array:
 def check_size(n_rows: int, n_components: int, instead: str) -> None:
     """Raise ValueError, with the advice `instead`, if an array (n_rows, n_components) would exceed `MAX_GIGABYTES`."""
     if (gigabytes := 8e-9 * n_rows * n_components) > MAX_GIGABYTES:
-        size = f"{n_rows:,} × {n_components:,} numbers would take {gigabytes:,.1f} GB"
-        raise ValueError(f"An array of {size}, but the limit is {MAX_GIGABYTES:g} GB: {instead}.")
+        array = f"An array of {n_rows:,} × {n_components:,} numbers"
+        raise ValueError(f"{array} would take {gigabytes:,.1f} GB, but the limit is {MAX_GIGABYTES:g} GB: {instead}.")
 
 
 @cache
@@ -69,18 +69,18 @@ def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(first, first + step)
 
 
-CPU = 1  # the number by which DLPack identifies a CPU
+CPU = 1  # number of the device type CPU in DLPack
 
 
 def plain_array(values: Any, fill: float | None = np.nan) -> Any:
     """Fill the masked values of a masked array, or copy an array from another device, such as a GPU.
 
-    Otherwise NumPy would ignore masks, and libraries for GPUs would raise errors. Other values remain unchanged.
+    Without this function, NumPy would ignore masks, and GPU libraries would raise errors. Other arrays are unchanged.
 
     Raises TypeError if the array can't be copied from its device.
     """
     if not isinstance(values, np.ndarray) and hasattr(values, "__dlpack_device__"):
-        values = values.detach() if hasattr(values, "detach") else values  # without PyTorch's gradients
+        values = values.detach() if hasattr(values, "detach") else values  # drops the gradients of PyTorch tensors
         if values.__dlpack_device__()[0] != CPU:
             return _copied(values)
         try:

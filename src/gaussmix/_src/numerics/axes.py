@@ -16,12 +16,12 @@ def principal_axes(matrices: Array) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    matrices : symmetric semidefinite matrices, (n, d, d). A matrix with infinity or NaN is replaced by zeros, which
-        later checks reject.
+    matrices : symmetric semidefinite matrices, (n, d, d). A matrix that contains infinity or NaN is treated as the zero
+        matrix, which later checks reject.
 
     Notes
     -----
-    Small eigenvalues are as accurate as the correlations determine them (cpp/kernels/principal_axes.hpp).
+    The relative accuracy of small eigenvalues depends only on the correlations (cpp/kernels/principal_axes.hpp).
     """
     return native_target().principal_axes(np.ascontiguousarray(matrices))
 
@@ -33,8 +33,8 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
     ----------
     scatters : scatter matrices S_k of the components, (n_components, d, d), in data units².
     start : initial axes, the orthonormal columns of a matrix (d, d).
-    importance : factors c_k, (n_components,). If c_k is the total weight of component k, the axes are common principal
-        components (Flury 1984, JASA 79). With None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
+    importance : weights c_k, (n_components,). If c_k is the total weight of component k, the axes are common principal
+        components (Flury 1984, JASA 79). If `importance` is None, the function minimises Σ_k Π_j (DᵀS_kD)_jj^(1/d).
     max_sweeps : maximum number of sweeps over all pairs of axes.
 
     Notes
@@ -51,7 +51,7 @@ def shared_axes(scatters: Array, start: Array, importance: Array | None, max_swe
 def common_axes(covariances: Array) -> Array:
     """Return the axes that covariances (n_components, d, d) have in common, as the columns of a matrix (d, d).
 
-    `shared_axes` starts from the axes of a weighted sum; these are arbitrary if the sum has equal variances.
+    `shared_axes` starts from the axes of a weighted sum, which are arbitrary if the sum has equal eigenvalues.
     """
     sizes = np.trace(covariances, axis1=1, axis2=2)
     indices = np.arange(1.0, len(sizes) + 1)

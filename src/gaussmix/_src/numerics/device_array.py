@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from gaussmix._src.numerics.arrays import CPU, Indices
 
-ROWS_COPIED_AT_ONCE = 2**22  # rows of which a pass keeps copies, so that these take little memory
+ROWS_COPIED_AT_ONCE = 2**22  # number of rows that are copied at a time, so that the copies take little memory
 
 
 def namespace_of(values: Any) -> Any:
-    """Return the functions of the array API for an array; raises ImportError if no package has them."""
-    for package in ("array_api_compat", "sklearn.externals.array_api_compat"):  # scikit-learn's copy, from 1.8 on
+    """Return the array API namespace of an array; raises ImportError if no installed package provides it."""
+    for package in ("array_api_compat", "sklearn.externals.array_api_compat"):  # scikit-learn ≥ 1.8 has a copy
         try:
             return import_module(package).array_namespace(values)
         except ImportError:
@@ -29,55 +29,55 @@ def namespace_of(values: Any) -> Any:
 
 def to_host(values: Any) -> NDArray[Any]:
     """Copy an array from its device to NumPy."""
-    if hasattr(values, "cpu"):  # a tensor of PyTorch, whose DLPack reads the current device only
+    if hasattr(values, "cpu"):  # PyTorch tensors, which DLPack reads only from the current device
         return np.array(values.cpu().numpy())
     return np.asarray(values.get()) if hasattr(values, "get") else np.from_dlpack(values, device="cpu", copy=True)
 
 
 class DeviceArray(NDArrayOperatorsMixin):
-    """An array on a device. If NumPy's functions get one, they read a copy on the host.
+    """Array on a device. Most NumPy functions that get a `DeviceArray` read a copy in the memory of the host.
 
     Parameters
     ----------
     values : array of another library.
-    whole : array of which this one is a slice; None if it is not a slice.
+    whole : array of which this array is a slice; None if this array is not a slice.
     """
 
     def __init__(self, values: Any, whole: DeviceArray | None = None) -> None:
         self.values, self._whole = values, whole
         self.shape, self.ndim = tuple(map(int, values.shape)), len(values.shape)
-        self.facts: Any = None  # what an engine computes once about all values
+        self.facts: Any = None  # statistics of the array, which an engine computes once
 
     @property
     def whole(self) -> DeviceArray:
-        """The array of which this one is a slice, or this array."""
+        """Return the array of which this array is a slice, or this array itself."""
         return self if self._whole is None else self._whole
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the values, as NumPy names it."""
+        """Return the data type of the values as a NumPy type."""
         return np.dtype(str(self.values.dtype).rpartition(".")[2])
 
     @property
     def namespace(self) -> Any:
-        """The functions of the array API for this array."""
+        """Return the array API namespace of this array."""
         return namespace_of(self.values)
 
     @property
     def computing_type(self) -> Any:
-        """The type that sums are computed in: float64, or float32 if the device has no float64."""
+        """Return the type in which sums are computed: float64, or float32 if the device has no float64."""
         xp = self.namespace
         known = xp.__array_namespace_info__().dtypes(device=self.values.device, kind="real floating")
         return xp.float64 if "float64" in known else xp.float32
 
     @property
     def is_on_cpu(self) -> bool:
-        """Whether the device is the processor."""
+        """Return whether the device is a CPU."""
         return bool(self.values.__dlpack_device__()[0] == CPU)
 
     @property
     def precision(self) -> float:
-        """The relative rounding error of the computing type."""
+        """Return the relative rounding error of `computing_type`."""
         return float(self.namespace.finfo(self.computing_type).eps)
 
     @property
@@ -85,10 +85,10 @@ class DeviceArray(NDArrayOperatorsMixin):
         return prod(self.shape) * self.dtype.itemsize
 
     def send(self, values: Any) -> Any:
-        """Copy a NumPy array of any type, or an array on this device, to an array on this device."""
+        """Copy a NumPy array to this device; an array that is already on this device is returned unchanged."""
         if isinstance(values, DeviceArray):
             return values.values
-        values = np.array(values)  # libraries warn of arrays that are read-only
+        values = np.array(values)  # a writable copy, because libraries warn of read-only arrays
         if values.dtype == np.float64:
             values = values.astype(np.float64 if self.computing_type == self.namespace.float64 else np.float32)
         return self.namespace.asarray(values, device=self.values.device)
@@ -97,7 +97,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
-        """A slice of the rows is on the device; all else is copied to the host."""
+        """Return a slice of the rows on the device, or any other selection as a NumPy array."""
         if isinstance(index, slice):
             return DeviceArray(self.values[slice(*index.indices(len(self))), ...], self.whole)
         if not isinstance(index, np.ndarray) or index.ndim != 1:
@@ -105,7 +105,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return to_host(self.take(index.nonzero()[0] if index.dtype == np.bool_ else index).values)
 
     def take(self, indices: NDArray[Any]) -> DeviceArray:
-        """Copy some rows on the device."""
+        """Return a copy of the rows at `indices`, on the device."""
         return DeviceArray(self.namespace.take(self.values, self.send(indices.astype(np.int64)), axis=0))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -137,15 +137,15 @@ class DeviceArray(NDArrayOperatorsMixin):
         return getattr(np.asarray(self), name)
 
     def as_doubles(self) -> Any:
-        """Return the values in the type that sums are computed in."""
+        """Return the values, converted to `computing_type`."""
         return self.namespace.astype(self.values, self.computing_type, copy=False)
 
     def sum(self) -> float:
-        """Add up all values on the device."""
+        """Return the sum of all values, computed on the device."""
         return float(self.namespace.sum(self.values))
 
     def astype(self, dtype: Any, copy: bool = True, **order: Any) -> Any:
-        """Convert the values on the device, or on the host if their order in memory matters."""
+        """Convert the values on the device, or on the host if a memory order is requested."""
         if order:
             return np.asarray(self).astype(dtype, copy=copy, **order)
         target = getattr(self.namespace, np.dtype(dtype).name)
@@ -156,7 +156,7 @@ _OPERATORS = {np.multiply: operator.mul, np.greater: operator.gt, np.less: opera
 
 
 def _on_host(arguments: Any) -> Any:
-    """Return arguments of a function of NumPy with copies of the arrays in them."""
+    """Replace device arrays in the arguments of a NumPy function by NumPy arrays."""
     if isinstance(arguments, list | tuple):
         return [_on_host(each) for each in arguments]
     return np.asarray(arguments) if isinstance(arguments, DeviceArray) else arguments
@@ -168,7 +168,7 @@ def concatenated(arrays: Sequence[DeviceArray]) -> DeviceArray:
 
 
 def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
-    """Return the first rows of positive weight with the smallest and the largest value of each column, (2 d,)."""
+    """Return indices (2 d,) of rows with the smallest and largest value of each column, ignoring rows of weight 0."""
     xp, n_columns, candidates = rows.namespace, np.arange(rows.shape[1]), list[Indices]()
     for first in range(0, len(rows), ROWS_COPIED_AT_ONCE):
         some = slice(first, first + ROWS_COPIED_AT_ONCE)
@@ -187,7 +187,7 @@ def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
 
 
 def hashed_rows(rows: DeviceArray, first_row: int) -> Any:
-    """Return `numerics.hashing.uniform(mix(mix(number)))` of the number of each row, computed on the device."""
+    """Return `numerics.hashing.uniform(mix(mix(number)))` for each row number, computed on the device."""
     xp = rows.namespace
     numbers = xp.arange(first_row, first_row + len(rows), dtype=xp.int64, device=rows.values.device)
     for _ in range(2):
@@ -199,10 +199,10 @@ def hashed_rows(rows: DeviceArray, first_row: int) -> Any:
 
 
 def _signed(number: int) -> int:
-    """The signed integer with the same 64 bits, because few libraries multiply unsigned ones."""
+    """Return the signed integer with the same 64 bits, because few libraries multiply unsigned integers."""
     return number - 2**64 if number >= 2**63 else number
 
 
 def _shifted(numbers: Any, n_bits: int) -> Any:
-    """Shift integers to the right, filling up with zeros."""
+    """Shift 64-bit integers to the right, and fill the highest bits with zeros."""
     return (numbers >> n_bits) & (2 ** (64 - n_bits) - 1)

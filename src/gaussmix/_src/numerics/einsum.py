@@ -1,4 +1,4 @@
-"""Sums of products of arrays that are equal to the last bit on every processor."""
+"""A version of `np.einsum` for two arrays, with bit-identical results on every processor."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from gaussmix._src.numerics.arrays import Array
 
 MAX_PRODUCTS = 2**15  # largest number of products that are kept in memory at once
-MAX_SHORT_SUM = 7  # longest sum for which a loop is faster than NumPy's `reduce`, with the same bits
+MAX_SHORT_SUM = 7  # longest sum for which a loop is faster than NumPy's `reduce`, with the same result
 
 
 def einsum(subscripts: str, first: Array, second: Array) -> Array:
-    """Compute `np.einsum` of two arrays with every product rounded, because NumPy's version fuses products on arm64.
+    """Compute `np.einsum` of two arrays without fused multiply-adds, which NumPy's version uses on arm64.
 
     The bits of one value in the result do not depend on the other values in the arrays.
     """
@@ -31,7 +31,7 @@ def einsum(subscripts: str, first: Array, second: Array) -> Array:
 
 @cache
 def _plan(subscripts: str) -> tuple[Any, Any, tuple[int, ...]]:
-    """Return how to transpose and expand both arrays to common axes, the result's axes first, and the axes to sum."""
+    """Return how to transpose and expand both arrays to common axes (the result's axes first), and the axes to sum."""
     letters, result = subscripts.split("->")
     one, other = letters.split(",")
     order = [*result, *(letter for letter in dict.fromkeys(one + other) if letter not in result)]

@@ -22,7 +22,7 @@ def log(values: Array) -> Array:
 
 
 def exponential(values: Array) -> Array:
-    """Return e^x for x < 700 with the same bits on every processor, unlike NumPy, by sums and products alone."""
+    """Return e^x for x < 700, using basic arithmetic, so that the bits are the same on every processor."""
     if values.size > _MAX_VALUES:
         result = np.empty(values.shape)
         flat, n_all = result.reshape(-1), values.reshape(-1)

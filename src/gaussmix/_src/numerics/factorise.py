@@ -10,7 +10,7 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.einsum import einsum
 
 # A covariance is singular to working precision if Σ_jj (Σ⁻¹)_jj reaches this value divided by the number of features,
-# because rounding errors then determine the inverse. The C++ core defines the constant.
+# because rounding errors then determine the inverse. The C++ core defines this limit.
 MAX_INFLATION = core.MAX_INFLATION
 MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nats are ignored
 
@@ -18,15 +18,15 @@ MIN_ROUNDING = 1e-6  # rounding errors of log densities below this number of nat
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Invert the Cholesky factors of covariances (n, n_features, n_features), in data units².
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and a mask (n,) that is True if factorisation fails. W
-    is then NaN. Factorisation fails if Σ is singular to working precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥
-    1 / (8 d ε) for some j.
+    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and a mask (n,), which is True for matrices whose
+    factorisation fails. If the factorisation fails, W is NaN. Factorisation fails if Σ is singular to working
+    precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 
 
 def lower_roots(covariances: Array) -> Array:
-    """Return Cholesky factors of covariances (n, d, d) that `factorise` accepts; LAPACK is not used."""
+    """Return the Cholesky factors of covariances (n, d, d), which `factorise` must accept, without using LAPACK."""
     roots = np.zeros(covariances.shape)
     for j in range(covariances.shape[1]):
         left = covariances[:, j:, j] - einsum("kil,kl->ki", roots[:, j:, :j], roots[:, j, :j])

@@ -45,7 +45,7 @@ class Frame:
     def from_table(cls, table: Any) -> Frame | None:
         """Wrap a data frame; return None for other objects, and raise ValueError if two columns have the same name.
 
-        Arrow record batches become Arrow tables without copying. For objects without columns narwhals is not imported.
+        Arrow record batches become Arrow tables without copying. If an object has no columns, narwhals is not imported.
         """
         # The class is checked first, because reading `columns` of a lazy polars frame is slow and gives a warning.
         if isinstance(table, np.ndarray) or not (hasattr(type(table), "columns") or hasattr(table, "columns")):
@@ -137,7 +137,7 @@ class Frame:
         ]
 
     def _one_block(self) -> Rows | None:
-        """Return the values of a pandas frame that contains only NumPy floats, uncopied; None for other frames."""
+        """Return the values of a pandas frame without a copy if all are NumPy floats; None for other frames."""
         if not hasattr(self.native, "iloc") or set(self.native.dtypes) not in _FLOATS:
             return None
         rows: Rows = self.native.to_numpy()
@@ -209,7 +209,7 @@ def also_in(rows: Rows, cell: BadCell, largest: float, names: Any, may_miss: boo
 
 
 class _Refused(Exception):
-    """An error about a column that is not numeric. The arguments are the content, the advice and, if known, the row."""
+    """Error about a column that is not numeric. The arguments are the content, the advice and, if known, the row."""
 
 
 def _refused_error(called: str, refused: Mapping[Any, _Refused]) -> ValueError:
@@ -237,7 +237,7 @@ def _check_kind(kind: Any) -> None:
 
 
 def _as_floats(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the numbers of a column; raises `_Refused`, or ValueError for complex numbers."""
+    """Return the values of a column as numbers; raises `_Refused`, or ValueError if the numbers are complex."""
     if values.dtype.kind in "fiub":
         return values
     if values.dtype.kind == "c":

@@ -9,7 +9,7 @@ from gaussmix._src.numerics.arrays import Array
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the splitmix64 hash of each number; Steele, Lea & Flood (2014), OOPSLA, figure 17."""
+    """Return the splitmix64 hash of each number (Steele, Lea & Flood 2014, OOPSLA, figure 17)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Checks for values that no fit can use, shared by arrays, files and groups, and the extreme values of columns."""
+"""Checks of arrays, files and groups for values that no fit can use, and the extreme values of columns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gaussmix._src.numerics.arrays import PIECE_VALUES, Array, Indices, Rows, pi
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 
-ROWS_PER_CALL = 65_520  # rows per call, so few that a mask of their values fits in the cache
+ROWS_PER_CALL = 65_520  # number of rows per NumPy call, for which a mask of all values fits in the cache
 COLUMNS_PER_CALL = 1024  # short rows are joined to rows of this length, which NumPy compares faster
 MAX_DOUBLE = float(np.finfo(np.float64).max)
 MAX_TOTAL_WEIGHT = 1e150  # largest total weight of all rows
 MIN_SPREAD = 1e-152  # smallest value for which value² / 1000 is still a normal float64
-MAX_MERGE_FRACTION = 1e-8  # rounding by less than this fraction of a column's range changes log densities by about 1e-7
-MIN_MERGED_INTEGER = 2.0**53  # different integers from this size on may be equal as float64
+MAX_MERGE_FRACTION = 1e-8  # if rounding is below this fraction of a column's range, log densities change by about 1e-7
+MIN_MERGED_INTEGER = 2.0**53  # from this size on, different integers may become the same float64
 
 
 def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
@@ -82,7 +82,7 @@ def bad_cell(rows: Rows, largest: float = MAX_DOUBLE, *, may_miss: bool = False)
         largest = min(largest, float(np.finfo(rows.dtype).max))  # float32 would round a larger limit to inf
     for first in range(0, len(rows), ROWS_PER_CALL):
         part = rows[first : first + ROWS_PER_CALL]
-        if -largest <= float(part.min()) and float(part.max()) <= largest:  # false if a value is NaN
+        if -largest <= float(part.min()) and float(part.max()) <= largest:  # never true if a value is NaN
             continue
         with np.errstate(invalid="ignore"):
             cells = np.argwhere(np.abs(part) > largest if may_miss else ~(np.abs(part) <= largest))
@@ -102,7 +102,7 @@ def merging_error(column: str, low: float, high: float, difference: float) -> Va
 
 
 def steps_of(low: float, high: float) -> float:
-    """Return the spacing of float64 near integers from `low` to `high`, or 0 if rounding the integers is harmless."""
+    """Return the spacing of float64 numbers from `low` to `high`, or 0 if rounding the integers is harmless."""
     largest = float(max(abs(low), abs(high)))
     if not largest >= MIN_MERGED_INTEGER:
         return 0.0
@@ -137,7 +137,7 @@ def extreme_rows(rows: Rows, row_weight: Array | None = None) -> NDArray[np.intp
 def extremes(rows: Rows, row_weight: Array | None = None) -> Rows:
     """Return the smallest and the largest value of each feature, (2, n_features), as `extreme_rows` finds them.
 
-    A result of −0 is replaced by 0, because which of −0 and 0 NumPy returns depends on the processor.
+    A result of −0 is replaced by 0, because it depends on the processor whether NumPy returns −0 or 0.
     """
     if row_weight is None and rows.flags.c_contiguous and rows.size > 16 * COLUMNS_PER_CALL:
         low, high = np.concatenate([_ends_of(rows[part]) for part in pieces(rows.shape)], axis=1)
@@ -165,7 +165,7 @@ def _extremes(values: Rows) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return np.where(missing, np.inf, values).argmin(axis=0), np.where(missing, -np.inf, values).argmax(axis=0)
 
 
-MIN_EXPONENT = -1021  # exponent of the smallest scale of weights whose reciprocal does not overflow
+MIN_EXPONENT = -1021  # minimum exponent of the scale of weights, so that the reciprocal of the scale does not overflow
 
 
 def unit_of_weights(largest: float) -> float:

@@ -1,4 +1,4 @@
-"""Limits on the number of threads of the core and of BLAS, and cached properties without a lock."""
+"""Limits on the number of threads of the C++ core and of BLAS, and cached properties without a lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ else:
 
 @contextmanager
 def limit_threads(n_threads: int) -> Iterator[None]:
-    """Limit the number of threads of every call of the core that this Python thread makes in the `with` block."""
+    """Limit the number of threads of every call of the C++ core by this Python thread in the `with` block."""
     before = vars(_limit).copy()
     _limit.n_threads = allowed(n_threads)
     try:

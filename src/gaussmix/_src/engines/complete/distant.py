@@ -2,8 +2,8 @@
 
 If a row is D standard deviations from a mean, the rounding error of the squared distance is about ε D², and beyond D =
 1e154 the square overflows. For such a large D, squared distances do not show which component is nearest. However, the
-*difference* of two squared distances can be computed accurately. With a = W_r (x − μ_r) and b = W_k (x − μ_k), this
-difference is (b − a)·(b + a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
+*difference* of two squared distances can be computed accurately. For components r and k, with a = W_r (x − μ_r) and b =
+W_k (x − μ_k), this difference is (b − a)·(b + a), where b − a is computed as (W_k − W_r)(x − μ_r) + W_k (μ_r − μ_k).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import softmax
 from gaussmix._src.numerics.rows import extremes
 
-# Up to this number of rows, each row is compared with the box; if there are more rows, only the minimum and maximum of
-# each feature are compared.
+# In a block of at most this many rows, each row is compared with `Parameters.inner_box`; in larger blocks, only the
+# minimum and maximum of each feature are compared.
 MAX_ROWS_COMPARED_SINGLY = 256
-MAX_FACTOR_VALUES = 2**22  # maximum number of values in the whitening factors copied at a time
-# The first round finds the nearest component except for rounding errors, the second round resolves ties, and the third
-# round is for safety.
+MAX_FACTOR_VALUES = 2**22  # maximum number of values in the whitening factors that are copied at a time
+# The first round finds the nearest component up to rounding errors, the second round resolves ties, and the third round
+# is for safety.
 MAX_ROUNDS = 3
 
 LogDensity = Callable[[Block, Parameters], Array]
@@ -37,7 +37,7 @@ RowResult = TypeVar("RowResult", Array, NDArray[np.int64])
 
 
 def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters, log_density: LogDensity) -> RowResult:
-    """Recompute the results for rows that are far from every mean by log odds, which are accurate for such rows.
+    """Correct the results for rows that are far from every mean, using log odds that are accurate for such rows.
 
     The engine of complete rows calls this function at the end of `responsibilities` and `labels`.
 
@@ -45,13 +45,13 @@ def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters
     ----------
     result : responsibilities (n_rows, n_components) or labels (n_rows,) of the block's rows. The array is changed in
         place.
-    block : the rows.
+    block : block of rows.
     parameters : parameters of the mixture.
-    log_density : log p(x) of rows, as the engine computes it.
+    log_density : function of the engine that returns log p(x) of rows.
 
     Returns
     -------
-    result : the corrected array, which is the same object.
+    result : the same array object, with corrected values.
     """
     indices, log_odds = distant_log_odds(block, parameters, log_density)
     if indices.size:
@@ -65,9 +65,9 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 
     Parameters
     ----------
-    block : the rows.
+    block : block of rows.
     parameters : parameters of the mixture.
-    log_density : log p(x) of rows, as the engine computes it.
+    log_density : function of the engine that returns log p(x) of rows.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensi
 def distant_rows(block: Block, parameters: Parameters, log_density: LogDensity) -> NDArray[np.intp]:
     """Return the indices of rows that are far from every mean, (n_far,).
 
-    `step` counts far rows by max_k log p(x, k), which exceeds log p(x) at most by rounding errors. Therefore, if this
-    function finds far rows, the count of `step` is not 0. For most blocks, the minimum and maximum of each feature
-    already show that no row is far.
+    `step` counts a row as far if max_k log p(x, k), which exceeds log p(x) at most by rounding errors, is below the
+    limit. Therefore, if this function finds far rows, the count of `step` is not 0. For most blocks, the minimum and
+    maximum of each feature already show that no row is far.
     """
     limit = parameters.distant_limit - 1.0
     if not block.n_rows or limit == -np.inf:
@@ -130,7 +130,7 @@ def sum_distant_rows(
 
 
 def _drop_negligible(resp: Array) -> Array:
-    """Set every responsibility to 0 that is at most 2⁻⁶⁰ of the row's largest one, as in `step`."""
+    """Set a responsibility to 0 if it is at most 2⁻⁶⁰ times the largest in its row, as in `step`."""
     retained = np.where(resp > np.exp(-NEGLIGIBLE_NATS) * resp.max(axis=1, keepdims=True), resp, 0.0)
     return retained / retained.sum(axis=1, keepdims=True)
 
@@ -164,7 +164,7 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
     distance, size = _normalise_scale(means[reference] - means)
     shifted, of_reference = whitening.whiten_each(distance), whitening.take([reference]).whiten_each(offsets)
     n_at_once = max(1, MAX_FACTOR_VALUES // (len(means) * whitening.factors[0].size))
-    for first in range(0, len(rows), n_at_once):  # pairs of a row i and a component k
+    for first in range(0, len(rows), n_at_once):  # each iteration handles pairs of a row i and a component k
         i, k = (each.ravel() for each in np.indices((len(rows[first : first + n_at_once]), len(means))))
         i += first
         difference = whitening.whiten_change(k, reference, offsets[i])
@@ -180,6 +180,6 @@ def _log_odds(rows: Array, reference: int, parameters: Parameters) -> Array:
 
 
 def _normalise_scale(vectors: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Divide each row by a power of 2 so that its values are below 1, and return the exponents of these powers."""
+    """Divide each row by a power of 2, so that all values are below 1, and return the exponents of these powers."""
     exponent = np.frexp(np.abs(vectors).max(axis=1))[1]
     return np.ldexp(vectors, -exponent[:, None]), exponent.astype(np.intp)

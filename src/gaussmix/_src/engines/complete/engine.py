@@ -40,7 +40,7 @@ _JOINT_FUNCTIONS = {LOG_DENSITY: joint_log_density, RESPONSIBILITIES: joint_resp
 
 @dataclass(frozen=True)
 class OrderedContext(PassContext):
-    """Facts about all rows that a step needs, and the order in which the next pass visits rows (`ordering`)."""
+    """Statistics of all rows that a step needs, and the order in which the next pass visits rows (`ordering`)."""
 
     ordering: RowOrdering = field(default_factory=RowOrdering)
 
@@ -66,12 +66,12 @@ class StepPlan(NamedTuple):
 
     Parameters
     ----------
-    mixture : parameters of the mixture, as the core expects them.
+    mixture : parameters of the mixture, in the form that the C++ core expects.
     anchor : reference points about which moments are summed, (n_components, n_features).
     spec : specification of the second moments that the core sums.
     rule : rule that assigns rows to components.
     origin : point that the core subtracts from every row, (n_features,), or None.
-    is_ordered : whether the pass may visit the rows in an order other than that of the data.
+    is_ordered : whether the pass may visit the rows in an order other than the order of the data.
     log_background : log of the noise component's weight times its density, as in `Parameters`.
     """
 
@@ -139,7 +139,7 @@ class CompleteEngine(CoreRuns):
         elif second is not None:
             with np.errstate(over="ignore", invalid="ignore"):
                 if spec.second is Second.TRACE:
-                    # `sum` would add the features in a different order, with other rounding errors.
+                    # `sum` could add the features in a different order, which would change rounding errors.
                     second = np.add.accumulate(second, axis=1)[:, -1]
                 second = np.asarray(second.sum(axis=0)) if spec.is_pooled else second
         if context is not None and parameters is not None and sums.pass_counts is not None:
@@ -149,7 +149,7 @@ class CompleteEngine(CoreRuns):
         return replace(Moments.from_sums(sums), second=second, spec=spec, pass_counts=None, context=context)
 
     def _sum_block(self, block: Block, plan: StepPlan, row_pass: RowPass) -> tuple[BlockMoments, int, float]:
-        """Return the core's sums, the number of far rows, and the approximate number of responsibilities above 0."""
+        """Return the sums, the number of far rows, and the approximate number of responsibilities above 0."""
         spec = plan.spec
         log_likelihood, mass, first, second, n_distant, n_active, background = native_target().step(
             block.rows, block.row_weight, block.assignment if plan.rule is AssignmentRule.ASSIGNMENT else None,
@@ -166,8 +166,8 @@ class CompleteEngine(CoreRuns):
     def _sum_leaves(
         self, block: Block, parameters: Parameters, plan: StepPlan, row_pass: RowPass
     ) -> tuple[BlockMoments, float]:
-        """Sum leaf by leaf, accurately for far rows, so that far rows do not change the sums of other leaves."""
-        from gaussmix._src.engines.complete import distant  # imported here because few fits need it
+        """Sum moments leaf by leaf and correct far rows, so that they do not change the sums of other leaves."""
+        from gaussmix._src.engines.complete import distant  # imported here, because few fits need it
 
         tree, n_active = Tree[BlockMoments](), 0.0
         for index, leaf in enumerate(block.split()):
@@ -185,7 +185,7 @@ class CompleteEngine(CoreRuns):
         return tree.total, n_active
 
     def _label_rows(self, block: Block, mixture: PackedMixture) -> Labels:
-        """Return each row's most probable component, with the same result as `step` with these parameters."""
+        """Return the most probable component of each row, exactly as `step` computes it with these parameters."""
         labels = np.empty(block.n_rows, dtype=np.uint16)
         native_target().step(
             block.rows, None, None, None, *mixture, mixture.means, AssignmentRule.SOFT, Second.TRACE, self._n_threads,
@@ -203,8 +203,8 @@ class CompleteEngine(CoreRuns):
             block.rows, block.row_weight, *pack_parameters(parameters), block.log_prior, block.prior_indices,
             parameters.log_background, np.ascontiguousarray(whitening), score_form, order, self._n_threads,
         )  # fmt: skip
-        # The core returns scores in padded groups: z and products of each component (or if W is shared, all z, then all
-        # products), and then the responsibilities.
+        # The C++ core returns scores in padded groups: z and the products of each component (or, if W is shared, z of
+        # all components, then all products), and then the responsibilities.
         (K, d), is_shared = parameters.means.shape, len(whitening) == 1
         n_products = score_form.n_values(d)
         n_own = d if is_shared else d + n_products
@@ -231,7 +231,7 @@ class CompleteEngine(CoreRuns):
     def labels(self, block: Block, parameters: Parameters) -> NDArray[np.int64]:
         from gaussmix._src.engines.complete.distant import MAX_ROWS_COMPARED_SINGLY, correct_distant_rows
 
-        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call returns labels and shows if rows are far
+        if 0 < block.n_rows <= MAX_ROWS_COMPARED_SINGLY:  # one call computes labels and shows whether a row is far
             joint = self._evaluate(block, parameters, COMPONENTS)
             if joint.max(axis=1).min() >= parameters.distant_limit:
                 return joint_labels(joint, block, parameters)
@@ -253,7 +253,7 @@ class CompleteEngine(CoreRuns):
 
     def _evaluate(self, block: Block, parameters: Parameters, output: int) -> NDArray[Any]:
         prior = block.row_log_prior(len(parameters.means))
-        if prior is not None:  # this case is rare, so that speed does not matter
+        if prior is not None:  # priors of rows are rare, so speed does not matter
             unknown = replace(block, log_prior=None, prior_indices=None)
             joint = self._evaluate(unknown, parameters, COMPONENTS) + prior
             return joint if output == COMPONENTS else _JOINT_FUNCTIONS[output](joint, block, parameters)
@@ -277,7 +277,7 @@ def _plan_step(
     """Choose the origin and the reference points (anchor) of a step, independently of the values in the block."""
     shape = n_components, block.rows.shape[1]
     second = Second.DIAGONAL if spec.second is Second.TRACE else spec.second  # `finish` sums over the features
-    if second is Second.NONE:  # first moments are as accurate about any anchor
+    if second is Second.NONE:  # first moments are equally accurate about every anchor
         about = np.zeros(shape)
     elif anchor is not None:
         about = np.ascontiguousarray(anchor)
@@ -286,7 +286,7 @@ def _plan_step(
     each = replace(spec, second=second, is_pooled=False)  # `finish` pools the moments
     if parameters is None:
         return StepPlan(placeholder_parameters(about), about, each, rule)
-    has_background = parameters.log_background > -np.inf  # then components do not have the scatter of all rows
+    has_background = parameters.log_background > -np.inf  # noise is not part of the scatter of components
     if anchor is None and context.total_spread is not None and not has_background:
         centre = context.total_spread.mean
         if common_origin(parameters, centre) is not None:

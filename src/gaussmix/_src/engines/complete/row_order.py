@@ -2,7 +2,7 @@
 
 If rows of the same component are visited together, the core can skip other components for all these rows
 (docs/develop/numerics.md). The order changes the last bits of sums. Therefore, the order is chosen after fixed passes,
-for all blocks at once, from counts over all blocks. Skipping components by means of bounds gives bit-identical results.
+for all blocks, from counts over all blocks. Results with and without bounds are bit-identical.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ Labels = NDArray[np.uint16]
 RowLabeller = Callable[[PackedMixture], Labels]
 
 # A pass with fewer multiply-adds than this takes at most about a millisecond and would not be faster in a different
-# order of the rows. Therefore, the C++ core makes many such passes in one call, and also some longer passes
+# order of the rows. Therefore, the C++ core makes many short passes in one call, and also some longer passes
 # (`core_runs.MIN_ORDERED_WORK`).
 MIN_LONG_WORK = 1e7
-GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share their bounds on distances
+GROUP_ROWS = core.GROUP_ROWS  # number of consecutive rows that share bounds on distances
 MAX_DISTANCE_BOUNDS = 2**23  # maximum number of stored bounds, which take 32 MB
 MAX_LABELLED_COMPONENTS = 2**16  # maximum number of components, because labels have two bytes
 
-# Costs if rows are visited component by component. The work for each pair of a row and a component that is not skipped
-# is multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
+# Costs of visiting rows component by component. The work for each pair of a row and a component that is not skipped is
+# multiplied by ORDERED_PAIR_COST, because a group of rows that are processed together may contain rows of several
 # components. Each row costs ORDERED_ROW_COST more multiply-adds, because rows are not read sequentially and bounds must
 # be compared. Rows are visited by component if the work is below MAX_ORDERED_WORK_RATIO times the work in data order.
 ORDERED_PAIR_COST = 2.5
 ORDERED_ROW_COST = 1060.0
 MAX_ORDERED_WORK_RATIO = 0.8
-MIN_ROWS_PER_FEATURE = 8  # with fewer rows, updating the bounds takes longer than they save
-# A new order is used only if the fraction of groups with rows of several components decreases by more than this.
+MIN_ROWS_PER_FEATURE = 8  # with fewer rows per feature, updating bounds takes more time than bounds save
+# A new order is used only if the fraction of groups with rows of several components decreases by more than this value.
 MAX_MIXED_FRACTION = 0.1
 
 
@@ -50,9 +50,9 @@ class RowPass(NamedTuple):
     ----------
     order : row indices within each leaf (65,520 rows), in the order in which rows are visited, (n_rows,).
     labels : output array for the most probable component of each row, (n_rows,).
-    distance_bounds : lower bounds on distances, (n_groups, n_components). The core adjusts the bounds by
-        `component_motion`, uses the bounds to skip components, and writes new bounds.
-    component_motion : change of each component since the bounds were computed, (2, n_components).
+    distance_bounds : lower bounds on distances, (n_groups, n_components). The C++ core adjusts the bounds with
+        `component_motion`, uses them to skip components, and writes new bounds.
+    component_motion : ratio and shift of each component since the last pass, (2, n_components) (kernels/bounds.hpp).
     """
 
     order: NDArray[np.uint16] | None = None
@@ -77,8 +77,8 @@ class PassCounts(NamedTuple):
     Parameters
     ----------
     n_active : approximate number of responsibilities above 0.
-    old_label_changes : number of rows whose label differs from that of the row visited before; 0 without labels.
-    new_label_changes : number of such rows if the rows were sorted by the labels of this pass.
+    old_label_changes : number of rows whose label differs from the label of the row visited before; 0 without labels.
+    new_label_changes : number of rows whose label differs from the label of the row before, if sorted by label.
     """
 
     n_active: float
@@ -86,19 +86,19 @@ class PassCounts(NamedTuple):
     new_label_changes: int = 0
 
     def prefers_new_order(self, n_rows: int) -> bool:
-        """Return whether sorting by the new labels would clearly reduce the groups with rows of several components."""
+        """Return whether sorting by the new labels would leave far fewer groups with rows of several components."""
         return self.old_label_changes > self.new_label_changes + MAX_MIXED_FRACTION * -(-n_rows // GROUP_ROWS)
 
 
 class RowOrdering(NamedTuple):
-    """Choice of the order in which the next pass visits rows. All blocks of a source have the same choice.
+    """Choice of the order in which the next pass visits rows. The choice is the same for all blocks of a source.
 
     The order depends only on the rows of each leaf and on `label_mixture`, so that a lost order can be computed again.
 
     Parameters
     ----------
     label_mixture : mixture that labels each row with its most probable component. Rows are visited label by label. If
-        it is None, rows are visited in the order of the data.
+        `label_mixture` is None, rows are visited in the order of the data.
     n_passes : number of finished passes.
     writes_labels : whether the next pass stores the label of each row.
     """
@@ -142,7 +142,7 @@ class RowOrderCache:
 
     def begin_pass(self, mixture: PackedMixture, ordering: RowOrdering, label_rows: RowLabeller) -> RowPass:
         """Return the order and bounds for a pass; `label_rows` labels the rows if the order is not in the cache."""
-        bounds, self._bounds = self._bounds, None  # an interrupted pass must not leave bounds
+        bounds, self._bounds = self._bounds, None  # removed, because an interrupted pass must not leave bounds
         labels = np.empty(self.n_rows, dtype=np.uint16) if ordering.writes_labels else None
         by = ordering.label_mixture
         if by is None:
@@ -161,7 +161,7 @@ class RowOrderCache:
         return RowPass(order, labels, values, motion)
 
     def end_pass(self, row_pass: RowPass, mixture: PackedMixture, ordering: RowOrdering, n_active: float) -> PassCounts:
-        """Store the order and the bounds of a finished pass, and return its counts."""
+        """Store the order and the bounds of a finished pass, and return the counts of the pass."""
         counts = PassCounts(n_active)
         if row_pass.labels is not None:
             fresh = _sort_by_label(row_pass.labels)
@@ -207,12 +207,12 @@ def _sort_by_label(labels: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _count_label_changes(labels: NDArray[np.uint16], order: NDArray[np.uint16]) -> int:
-    """Count the rows whose label differs from that of the row visited just before, within each leaf."""
+    """Count, within each leaf, the rows whose label differs from the label of the row visited just before."""
     in_order = (labels[part][order[part]] for part in leaves_of(len(labels)))
     return sum(int(np.count_nonzero(visited[1:] != visited[:-1])) for visited in in_order)
 
 
 @lru_cache(maxsize=64)
 def work_per_row(factor_shape: FactorShape, n_components: int, n_features: int) -> float:
-    """Return the multiply-adds of a step per row if factors are not shared. An exponential counts as 20 of them."""
+    """Return the number of multiply-adds per row in a step with unshared factors; an exponential counts as 20."""
     return native_target().work_per_row(factor_shape, n_components, n_features)

@@ -1,1 +1,1 @@
-"""The engine of rows on a device, such as a GPU, in an array library other than NumPy."""
+"""The engine for rows that an array library other than NumPy stores on a device, such as a GPU."""

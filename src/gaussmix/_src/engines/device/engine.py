@@ -1,7 +1,8 @@
-"""The engine of rows on a device: sums and densities by matrix products of their array library.
+"""The engine for rows on a device, which computes sums and densities as matrix products in an array library.
 
-With features φ = (y_i y_j, y, 1) of standardised rows y, log p(x, k) = φ · θ_k, and the sums of a step are γᵀ φ. So a
-pass is two matrix products, and reads n (D + K) values for D features in place of n K d.
+With features φ = (y_i y_j, y, 1) of standardised rows y and natural parameters θ_k, log p(x, k) = φ · θ_k, and the sums
+of a step are γᵀ φ. Therefore, a pass consists of two matrix products, and reads n (D + K) values instead of n K d, for
+n rows, K components, d features and D values in φ.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from gaussmix._src.numerics.device_array import DeviceArray
 
 
 class DeviceEngine(CompleteEngine):
-    """An engine for rows in a `DeviceArray`. Rows in NumPy's arrays, such as samples, go to the C++ core.
+    """Engine for rows in a `DeviceArray`. The C++ core evaluates rows in NumPy arrays, such as samples.
 
-    Sums of leaves are merged in the order of the tree. Unlike the core's sums, their last bits depend on the array
-    library, on the device, and on the blocks that the rows are split into.
+    Sums of leaves are merged in the order of the summation tree. Unlike in the C++ core, the last bits of sums depend
+    on the array library, on the device, and on the division of the rows into blocks.
     """
 
     def make_state(self, block: Block, n_components: int) -> Any:
@@ -94,7 +95,7 @@ class DeviceEngine(CompleteEngine):
     def _evaluate_rows(
         self, on_host: Callable[..., Any], function: Callable[..., Any], block: Block, parameters: Parameters
     ) -> Any:
-        """Compute a function of log p(x, k) for each row on its device, or call `on_host` for NumPy's rows."""
+        """Compute `function` of log p(x, k) for rows on a device, or call `on_host` for rows in a NumPy array."""
         if not _is_on_device(block):
             return on_host(block, parameters)
         return Pass(block, parameters, len(parameters.means)).evaluate(function)
@@ -105,7 +106,7 @@ def _is_on_device(block: Block) -> bool:
 
 
 def _log_density(xp: Any, joint: Any) -> Any:
-    """Return log p(x) of each row, nats."""
+    """Return log p(x) of each row, in nats."""
     highest = xp.max(joint, axis=1, keepdims=True)
     return highest[:, 0] + xp.log(xp.sum(xp.exp(joint - highest), axis=1))
 
@@ -117,6 +118,6 @@ def _responsibilities(xp: Any, joint: Any, n_components: int) -> Any:
 
 
 def _labels(xp: Any, joint: Any, n_components: int) -> Any:
-    """Return the most probable component of each row, `NOISE_LABEL` for the background."""
+    """Return each row's most probable component, or `NOISE_LABEL` if noise is more probable."""
     labels = xp.astype(xp.argmax(joint, axis=1), xp.int64)
     return xp.where(labels < n_components, labels, xp.full_like(labels, NOISE_LABEL))

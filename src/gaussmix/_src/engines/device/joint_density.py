@@ -1,4 +1,4 @@
-"""log p(x, k) of rows on a device, by matrix products where these are precise, and else from differences x − μ_k."""
+"""Computes log p(x, k) of rows on a device by matrix products, or by differences x − μ_k if products are inaccurate."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray
 
-MAX_DENSITY_ERROR = 1e-9  # nats: a component whose density might be wrong by more is computed from differences
-MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # the same on a device without float64, as a multiple of the precision of float32
+MAX_DENSITY_ERROR = 1e-9  # maximum error of log densities from products, in nats; otherwise, differences are used
+MAX_DENSITY_ERROR_PER_PRECISION = 1e4  # maximum error of float32 products, as a multiple of epsilon
 
 
 class JointDensity:
-    """Computes log p(x, k), nats, of rows on a device.
+    """Function that computes log p(x, k), in nats, of rows on a device.
 
-    With features φ of standardised rows, log p(x, k) = φ · θ_k. This loses digits for components that are narrow
-    compared with the distances of the rows, because large terms cancel.
+    With features φ of standardised rows, log p(x, k) = φ · θ_k. The product φ · θ_k loses digits for components that
+    are narrow compared with the distances of the rows, because large terms cancel.
 
     Parameters
     ----------
-    rows : some of the rows.
+    rows : any of the rows; they give the array library, the device and the data type.
     parameters : parameters of the mixture.
-    measured : facts about the array of the rows.
+    measured : statistics of the whole array of the rows.
 
     Attributes
     ----------
-    second : `Second.FULL` or `DIAGONAL`, the products in the features.
-    is_by_products : (n_components,), whether the density of a component is computed by products.
+    second : products in the features φ: of all pairs (`Second.FULL`), or squares (`Second.DIAGONAL`).
+    is_by_products : whether the density of each component is computed by matrix products, (n_components,).
     """
 
     def __init__(self, rows: DeviceArray, parameters: Parameters, measured: MeasuredRows) -> None:
@@ -45,7 +45,7 @@ class JointDensity:
         if self._shape is not FactorShape.LOW_RANK:
             theta, errors = _natural_parameters(parameters, standardisation, measured.longest(rows, self.second))
             self.is_by_products = errors <= max(MAX_DENSITY_ERROR / rows.precision, MAX_DENSITY_ERROR_PER_PRECISION)
-        self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # counts for squares that overflow
+        self._max_square = float(rows.namespace.finfo(rows.computing_type).max)  # replaces squares that overflow
         by_products, others = np.flatnonzero(self.is_by_products), np.flatnonzero(~self.is_by_products)
         self._on_device = [(k, rows.send(parameters.means[k]), *self._factors(k)) for k in others.tolist()]
         is_mixed = 0 < len(others) < K
@@ -95,13 +95,13 @@ class JointDensity:
 def _natural_parameters(
     parameters: Parameters, standardisation: Standardisation, longest: float
 ) -> tuple[Array, Array]:
-    """Return θ of each component, (n_components, n_values), and bounds on rounding errors, per unit of precision.
+    """Return θ of each component, (n_components, n_values), and bounds on rounding errors of φ · θ, relative to ε.
 
     With W' = W S and P = W'ᵀ W', log p(y, k) = −½ yᵀ P y + yᵀ P μ + constant. No term exceeds |P| (|y| + |μ|)².
     """
     whitening, offsets = parameters.whitening, parameters.means - standardisation.centre
     factors = np.repeat(whitening.factors, len(offsets), axis=0) if whitening.is_shared else whitening.factors
-    with np.errstate(all="ignore"):  # A bound that overflows, or is NaN, excludes products.
+    with np.errstate(all="ignore"):  # products are not used if a bound is infinite or NaN
         if whitening.factor_shape is FactorShape.TRIANGULAR:
             scaled, means = factors @ standardisation.scale, offsets @ standardisation.inverse
             precisions = np.swapaxes(scaled, 1, 2) @ scaled

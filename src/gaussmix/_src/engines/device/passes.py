@@ -1,4 +1,4 @@
-"""A pass over rows on a device: sums of moments, or a result for each row."""
+"""Passes over rows on a device, which sum moments or compute a result for each row."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, concatenated, to_host
 
-# Number of values that a pass keeps at a time: 512 MB in float64 on a GPU, and what fits into the cache of a processor.
+# Maximum number of values that a pass stores at a time: 512 MB in float64 on a GPU, 8 MB in the cache of a processor.
 MAX_PASS_VALUES, MAX_CACHED_VALUES = 2**26, 2**20
 
 
 class Pass:
-    """A pass over the rows of a block.
+    """Pass over the rows of a block.
 
     Parameters
     ----------
     block : the rows.
     parameters : parameters of the mixture; None if `Block.assignment` assigns the rows.
-    n_components : K.
+    n_components : number of components K.
     """
 
     def __init__(self, block: Block, parameters: Parameters | None, n_components: int) -> None:
@@ -42,15 +42,15 @@ class Pass:
         self._joint_density = None if parameters is None else JointDensity(rows, parameters, self._measured)
 
     def evaluate(self, function: Callable[[Any, Any], Any]) -> DeviceArray:
-        """Compute `function(namespace, log p(x, k))` for each row."""
+        """Call `function` with the array namespace and log p(x, k) of rows, and return the results of all rows."""
         parts = [part for leaf in self._block.split() for part in self._parts(leaf)]
         return concatenated([DeviceArray(function(self._xp, self._joint(part, self._rows_of(part)))) for part in parts])
 
     def sum_moments(self, spec: MomentSpec, rule: AssignmentRule, anchor: Array) -> BlockMoments:
-        """Sum the moments of all rows about the anchor (n_components, n_features)."""
+        """Sum the moments of all rows about `anchor`, (n_components, n_features)."""
         is_by_products = np.full(self._K, spec.second is Second.NONE)
         if self._joint_density is not None and spec.second in (self._joint_density.second, Second.DIAGONAL):
-            is_by_products |= self._joint_density.is_by_products  # These moments lose as many digits as the densities.
+            is_by_products |= self._joint_density.is_by_products  # moments lose as many digits as densities
         by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
         selected, anchors = self._send(by_products), self._send(anchor)
 
@@ -88,7 +88,7 @@ class Pass:
         return BlockMoments(mass[: self._K], first, second, anchor, *totals, spec, background=background)
 
     def _parts(self, leaf: Block) -> Iterator[Block]:
-        """Split a leaf into parts for which a pass keeps at most `MAX_PASS_VALUES` or `MAX_CACHED_VALUES` values."""
+        """Split a leaf into parts that need at most `MAX_PASS_VALUES` (GPU) or `MAX_CACHED_VALUES` values at a time."""
         rows: Any = leaf.rows
         d, max_values = rows.shape[1], MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
         return leaf.split(max(1, max_values // (4 * self._K + 4 * d + d * d)))
@@ -97,7 +97,7 @@ class Pass:
         return StandardisedRows(part, self._measured.on_device)
 
     def _joint(self, part: Block, rows: StandardisedRows) -> Any:
-        """Compute log p(x, k), nats, with a last column for the background if there is one."""
+        """Compute log p(x, k), in nats, with a last column for the noise component if there is one."""
         assert self._joint_density is not None, "densities need parameters"
         assert self._parameters is not None, "densities need parameters"
         joint, background = self._joint_density(rows), self._parameters.log_background
@@ -108,15 +108,15 @@ class Pass:
             return joint
         if part.prior_indices is None:
             return joint + self._send(table[:-1])
-        indices: Any = part.prior_indices  # −1 selects the last row
+        indices: Any = part.prior_indices  # index −1 selects the last row of the table
         indices = indices.values if isinstance(indices, DeviceArray) else self._send(indices)
         indices = self._xp.where(indices < 0, self._xp.full_like(indices, len(table) - 1), indices)
         return joint + self._xp.take(self._send(table), indices, axis=0)
 
     def _assign_rows(self, part: Block, rows: StandardisedRows, rule: AssignmentRule) -> tuple[Any, Any]:
-        """Return the log-likelihood of each row and responsibilities, with a column for a background.
+        """Return the log-likelihood and responsibilities of each row; the last responsibility is for noise (if any).
 
-        Under the hard rule, the log-likelihood of a row is that of its most probable component.
+        Under the hard rule, the log-likelihood of a row is log p(x, k) of its most probable component k.
         """
         xp = self._xp
         if self._joint_density is None:
@@ -133,7 +133,7 @@ class Pass:
         return highest[:, 0] + xp.log(total[:, 0]), xp.where(is_negligible, xp.zeros_like(joint), likelihoods / total)
 
     def _sum_offsets(self, offsets: Any, resp: Any, spec: MomentSpec, k: int) -> list[Any]:
-        """Return Σ γ u, and the second moments that `spec` names, of the offsets u of rows from the anchor of k."""
+        """Return Σ γ u and the second moments that `spec` requests, for offsets u of rows from the anchor of k."""
         xp, weighted, squares = self._xp, resp * offsets, None
         if spec.second is not Second.FULL:
             squares = xp.sum(weighted * offsets, axis=0)

@@ -1,4 +1,4 @@
-"""Coordinates in which rows have a spread of about 1, and the products of coordinates that a pass multiplies."""
+"""Standardised coordinates of rows on a device, and the products of coordinates that a pass needs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.device_array import DeviceArray, to_host
 
 MIN_CONDITIONAL_VARIANCE = (
-    1e-6  # variance that each feature has at least, given the others, in units of its own variance
+    1e-6  # minimum variance of a feature given all other features, as a fraction of the feature's variance
 )
 
 
 class Standardisation(NamedTuple):
-    """The map from rows x to coordinates y = S⁻¹ (x − c), in which rows have a spread of about 1.
+    """Map from rows x to coordinates y = S⁻¹ (x − c), in which rows have a standard deviation of about 1.
 
-    The arrays are NumPy's, or copies of them on a device.
+    All fields are NumPy arrays, or copies of NumPy arrays on a device.
 
     Parameters
     ----------
-    centre : c, the mean of the rows, (n_features,), data units.
-    deviations : standard deviations (n_features,), data units. S is the diagonal matrix of these for products of single
-        features.
-    scale : S for products of pairs of features, (n_features, n_features), the Cholesky factor of the covariance.
-    inverse : S⁻ᵀ for these, by which offsets x − c are multiplied from the right.
+    centre : mean c of the rows, (n_features,), in data units.
+    deviations : standard deviations of the features, (n_features,), in data units. If features φ contain only squares,
+        S is the diagonal matrix of these deviations.
+    scale : S if φ contains products of pairs, (n_features, n_features): the Cholesky factor of the covariance.
+    inverse : S⁻ᵀ if φ contains products of pairs; offsets x − c are multiplied by S⁻ᵀ from the right.
     """
 
     centre: Any
@@ -38,7 +38,7 @@ class Standardisation(NamedTuple):
 
     @classmethod
     def from_rows(cls, rows: DeviceArray) -> Standardisation:
-        """Compute the mean and the covariance of rows on their device; weights do not matter."""
+        """Compute the standardisation from the mean and covariance of rows, without row weights."""
         values: Any = rows
         xp, d = rows.namespace, rows.shape[1]
         first_row = rows.send(rows[np.zeros(1, np.int64)][0])
@@ -48,7 +48,7 @@ class Standardisation(NamedTuple):
             return Sums((xp.sum(offsets, axis=0), offsets.T @ offsets))
 
         sums = Block(0, values).sum_of(sum_leaf)
-        with np.errstate(all="ignore"):  # Covariances that overflow are not used.
+        with np.errstate(all="ignore"):  # covariances that overflow are not used
             mean, second = (to_host(each).astype(np.float64) / len(rows) for each in sums)
             covariance = second - np.outer(mean, mean)
             variances = np.diagonal(covariance)
@@ -60,7 +60,7 @@ class Standardisation(NamedTuple):
         return cls(to_host(first_row).astype(np.float64) + mean, deviations, scale, np.linalg.inv(scale).T)
 
     def moments(self, sums: Array, second: Second) -> tuple[Array, Array | None]:
-        """Turn sums of features (n, n_values) into first and second moments about the centre, data units."""
+        """Turn sums of features (n, n_values) into first and second moments about the centre, in data units."""
         d = len(self.centre)
         products, first = sums[:, : -1 - d], sums[:, -1 - d : -1]
         if second is not Second.FULL:
@@ -72,12 +72,12 @@ class Standardisation(NamedTuple):
 
 
 class StandardisedRows:
-    """Some rows, their offsets from the centre, and products of their coordinates, which are computed when needed.
+    """Rows, offsets of the rows from the centre, and products of coordinates, which are computed only when needed.
 
     Parameters
     ----------
     block : the rows, on a device.
-    standardisation : a copy on this device.
+    standardisation : standardisation whose arrays are on the device of the rows.
     """
 
     def __init__(self, block: Block, standardisation: Standardisation) -> None:
@@ -87,13 +87,13 @@ class StandardisedRows:
         self._xp, self._standardisation, self._features = rows.namespace, standardisation, dict[Second, Any]()
 
     def coordinates(self, second: Second) -> Any:
-        """Return y of each row, for products of pairs of features (`FULL`) or of single features."""
+        """Return y of each row, with the matrix S = `scale` if `second` is `FULL`, and otherwise with a diagonal S."""
         standardisation = self._standardisation
         is_full = second is Second.FULL
         return self.offsets @ standardisation.inverse if is_full else self.offsets / standardisation.deviations
 
     def features(self, second: Second) -> Any:
-        """Return φ = (products, y, 1) of each row: all y_i y_j with i ≤ j (`FULL`), squares (`DIAGONAL`), or none."""
+        """Return φ = (products, y, 1) of each row, with products y_i y_j (`FULL`), y_i² (`DIAGONAL`), or none."""
         if second not in self._features:
             y = self.coordinates(second)
             columns = [y, self._xp.ones_like(y[:, :1])]
@@ -106,15 +106,15 @@ class StandardisedRows:
 
 
 class MeasuredRows:
-    """Facts about the rows of an array on a device, which are computed once.
+    """Statistics of the rows of an array on a device, which are computed once.
 
     Parameters
     ----------
-    rows : (n_rows, n_features), the whole array.
+    rows : the whole array, (n_rows, n_features).
 
     Attributes
     ----------
-    standardisation, on_device : standardisation of the rows, in NumPy's arrays and on the device.
+    standardisation, on_device : standardisation of the rows, in NumPy arrays, and a copy of it on the device.
     """
 
     def __init__(self, rows: DeviceArray) -> None:
@@ -123,9 +123,9 @@ class MeasuredRows:
         self.on_device = Standardisation(*map(rows.send, self.standardisation))
 
     def longest(self, rows: DeviceArray, second: Second) -> float:
-        """Return the largest |y| of a row of the array, for products of pairs of features (`FULL`) or of single ones.
+        """Return the largest |y| of all rows of the array, for the coordinates y that `second` requires.
 
-        `rows` is this array or a slice of it. It is not an attribute, because the array refers to its facts.
+        `rows` is the whole array or a slice of it. The array is not an attribute, because it refers to this object.
         """
         if second not in self._longest:
             whole: Any = rows.whole
@@ -137,7 +137,7 @@ class MeasuredRows:
 
     @classmethod
     def of_array(cls, rows: DeviceArray) -> MeasuredRows:
-        """Return the facts about the array of which `rows` are a slice."""
+        """Return the statistics of the whole array, of which `rows` is a slice."""
         rows.whole.facts = rows.whole.facts or cls(rows.whole)
         facts: MeasuredRows = rows.whole.facts
         return facts

@@ -16,8 +16,8 @@ from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
 _MIN_ASYMPTOTIC_DISTANCE = 1e8  # if z exceeds this, log (1 + z²) equals 2 log z in float64
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # if a log squared distance is larger, rows are scaled before squaring
-_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are divided to prevent overflow
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # if the log of a squared distance exceeds this, rows are scaled before squaring
+_SCALING_BITS = 600  # exponent of the power of 2 by which distant rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
 
 
@@ -66,7 +66,7 @@ class StudentMixture:
         return result
 
     def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
-        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over features if independent."""
+        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over independent features."""
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale

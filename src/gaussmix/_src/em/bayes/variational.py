@@ -24,14 +24,16 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariationalObjective(PosteriorObjective):
-    """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
+    """Lower bound on the log evidence of a variational posterior, as an objective of EM.
 
-    A model and the number of rows n define the whole posterior. A model may have fewer components than the prior.
+    A model with weights N_k / n and covariances S_k / ν_k and the number of rows n define the whole posterior, in which
+    component k has N_k rows, scale S_k and degrees of freedom ν_k. A model may have fewer components than the prior.
     Omitting components without rows does not change the bound.
 
     Parameters
     ----------
-    gauss_wishart : prior of the mixture, whose mean precision and degrees of freedom are numbers of rows.
+    gauss_wishart : prior of the mixture; the mean precision and the degrees of freedom of the prior are numbers of
+        rows.
     total_weight : total weight n of all rows, before the division by `weight_unit`.
     weight_unit : number by which the row weights were divided.
     """
@@ -81,7 +83,7 @@ PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """Prior of a Bayesian fit, from which the objective of EM is made.
+    """Terms of the prior of a Bayesian fit, from which the objective of EM is made.
 
     Parameters
     ----------

@@ -16,9 +16,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # for data without clusters, k-means would need hundreds of passes
-MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have more than this fraction of the weight
-LLOYD_TOLERANCE = 1e-4  # times the mean variance of the features, as in scikit-learn's KMeans
+MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds
+MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows for a split-and-merge search
+LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
@@ -47,7 +47,7 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows; if these are too few, return all rows, with missing values replaced by means."""
+    """Return the complete rows or, if there are too few, all rows with missing values replaced by means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)
@@ -69,7 +69,7 @@ def kmeans_and_search(
 ) -> Partition:
     """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model.
 
-    The search uses only complete rows. If there are few complete rows, no search is made.
+    The search uses only complete rows, and is not made if there are few complete rows.
     """
     result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
     if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():

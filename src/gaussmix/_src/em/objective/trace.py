@@ -12,7 +12,7 @@ from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MIN_SHOWN_GAIN = 5e-6  # smaller gains, in nats per row, appear as 0 in a report
+MIN_SHOWN_GAIN = 5e-6  # a gain below this number of nats per row is reported as no gain
 
 
 class FreezeReason(Enum):
@@ -124,7 +124,7 @@ class Trace:
 
 
 class EMState(NamedTuple):
-    """Model after the last step of a run, trace of the steps, and the reason why it ended (None while it continues)."""
+    """Model after the last step of a run, trace of the steps, and reason why the run ended (None before its end)."""
 
     model: Model
     trace: Trace

@@ -154,7 +154,7 @@ def _bessel_correction(total_weight: float, source: Source) -> float:
 def _make_conjugate_prior(
     prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
-    """Convert a prior to the form that a structure needs. Fraley & Raftery (2007) define the default values.
+    """Convert a prior to the form that a covariance structure needs. Fraley & Raftery (2007) define the default values.
 
     Raises
     ------

@@ -44,8 +44,8 @@ class ParameterTerm:
     ----------
     kind : kind of the parameter.
     component : index of the component; −1 for the noise component, and −2 if all components share the parameter.
-    features : indices of features: one for a mean or a variance, and two for a covariance. Empty for a weight, and for
-        a variance that is the same for all features.
+    features : indices of features: one for a mean or a variance, and two for a covariance. The tuple is empty for a
+        weight, and for a variance that is the same for all features.
     """
 
     kind: ParameterKind
@@ -70,7 +70,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : numbers of components and features of the mixture.
-    covariance_form : kind of second moments, which determines how many values a covariance has.
+    covariance_form : full, diagonal or scalar second moments, which determine how many values a covariance has.
     is_shared : whether all components have the same covariance.
     has_noise : whether the mixture has a noise component.
     """
@@ -125,7 +125,7 @@ class ParameterLayout:
         return covariances.variances()[:, : 1 if self.covariance_form is Second.TRACE else None]
 
     def to_model(self, vector: Array, template: Model) -> Model:
-        """Make a model from a parameter vector (q,). Factor analysers become unrestricted covariance matrices."""
+        """Make a model from a parameter vector (q,). Covariances of factor analysers become full matrices."""
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
         weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])

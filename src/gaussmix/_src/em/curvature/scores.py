@@ -26,11 +26,11 @@ DIFFERENCE_STEP = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class ScoreProducts:
-    """Function that sums the products of scores s S_i S_iᵀ, and s γ_ik c_ik c_ikᵀ per component, over a leaf.
+    """Function that sums, over the rows i of a leaf, s S_i S_iᵀ and, for each component k, s γ_ik c_ik c_ikᵀ.
 
-    The scores of component k are c_ik = (1, z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik
-    c_ik for all components. An engine sums products of scores in the same way as second moments. If `has_squares` is
-    true, Σ s² S_i S_iᵀ is also computed.
+    For row i, s is the weight, γ_ik is the responsibility of component k, and the scores for component k are c_ik = (1,
+    z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik c_ik for all components. An engine sums
+    products of scores in the same way as second moments. If `has_squares` is true, Σ s² S_i S_iᵀ is also computed.
     """
 
     engine: Engine[Any]
@@ -79,7 +79,7 @@ def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], pa
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
-    # For complete rows, passing `anchor` takes no additional time.
+    # For complete rows, passing the reference points `anchor` takes no additional time.
     anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
@@ -117,7 +117,7 @@ def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class NumericalScores:
-    """Function that sums products of scores over a leaf by numerical differences, for rows without formulas.
+    """Function that sums products of scores over a leaf by numerical differences, if scores have no formulas.
 
     The values x of a row are its responsibilities, the responsibility of the noise component, and its score (p,). The
     result is Σ s x xᵀ and, if `has_squares` is true, also Σ s² x xᵀ.
@@ -159,7 +159,7 @@ class NumericalScores:
 
 
 def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
-    """Return the sum of w x xᵀ over the columns x of `scores`, bit-identical on every processor."""
+    """Return the sum of w x xᵀ over the columns x of `scores` with weights w, bit-identical on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))

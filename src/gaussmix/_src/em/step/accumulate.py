@@ -34,7 +34,8 @@ class StepTask:
     engine, parameters, spec, rule, anchor : engine, and arguments of its method `step`.
     n_components : number of components.
     responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
-        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have one, or if none is needed.
+        holds the rows. If the function is given, `rule` must be `AssignmentRule.ASSIGNMENT`. None if blocks have
+        assignments, or if no assignment is needed.
     context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 
@@ -101,7 +102,7 @@ def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
 
 
 def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
-    """Return the facts about all rows that the engine needs (`Engine.prepare`), cached per source and `spec`."""
+    """Return the statistics of all rows that the engine needs (`Engine.prepare`), cached for the source and `spec`."""
 
     def spread() -> Spread:
         with limit_threads(engine.n_threads):

@@ -85,8 +85,8 @@ class BirthMergeMoves:
     rng: np.random.Generator
     should_stop: Callable[[], bool]
     bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to condensed rows
-    split_marks: Marks | None = field(default=None, init=False)  # marks of components in the fit to a subsample
+    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to condensed data
+    split_marks: Marks | None = field(default=None, init=False)  # marks (see NO_SPLIT) of components in an earlier fit
     _context: Any = field(default=None, init=False)  # context from the engine's previous pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
@@ -214,7 +214,7 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models that probably have a higher bound: first after all merges or deletions, then after the best.
+        """Yield models after promising merges or deletions: first a model after all of them, then after the best one.
 
         Gains are first estimated from a sample of the rows. If no model proposed by these estimates is accepted, gains
         are computed from all rows.
@@ -247,7 +247,7 @@ class BirthMergeMoves:
 
     @cached_property
     def _estimation_source(self) -> Source:
-        """Return a source whose sample represents all rows, or the source of all rows if it has few rows."""
+        """Return a source of sampled rows that represent all rows, or the source of all rows if there are few rows."""
         if self.source.n_rows <= MAX_ESTIMATION_ROWS:
             return self.source
         sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
@@ -298,5 +298,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return the lists of indices to try: the list of all indices and, if it is longer, the list of the first index."""
+    """Return subsets of indices to try: all indices and, if there are several indices, only the first index."""
     return [indices, indices[:1]][: min(2, len(indices))]

@@ -63,7 +63,7 @@ class SplitCandidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BirthProposals:
-    """Proposals of births, from the rows of a sample; `rng` draws the positions at which components are cut."""
+    """Proposals of births, computed from sampled rows; `rng` draws the positions at which components are cut."""
 
     sample: DistinctRows
     rng: np.random.Generator
@@ -92,7 +92,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # repeats a shared covariance
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one shared covariance per component
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -167,9 +167,10 @@ class BirthProposals:
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
         """Split off a few rows that are far from all other rows or have most of the weight; return None if none exist.
 
-        If a half contains a fraction p of the rows, the squared distance of its mean from the mean of all rows is at
-        most (1 − p) / p variances. A row is far if its squared distance exceeds (1 − p) / p variances for the smallest
-        p that an ordinary split allows. The farthest rows are all used, and a sample represents the other rows.
+        If one half of a split contains a fraction p of the rows, the squared distance of the mean of this half from the
+        mean of all rows is at most (1 − p) / p variances. A row is far if its squared distance exceeds (1 − p) / p
+        variances for the smallest p that an ordinary split allows. The farthest rows are all used, and a sample
+        represents the other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
@@ -220,7 +221,7 @@ def _resolvable_spread(rows: Array) -> Array:
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes, and scales 1 of the axes."""
+    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes; all axes have scale 1."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]

@@ -52,7 +52,7 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
-    """Merge pairs into components with scales S (`scales`); return the posterior and the retained indices."""
+    """Merge pairs into components with scales S (`scales`); return the posterior and retained components' indices."""
     prior = posterior.prior
     mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T

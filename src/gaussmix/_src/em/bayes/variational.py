@@ -3,7 +3,8 @@
 The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step is
 the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines need
 special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the E-step
-computes it, minus KL(q ‖ p). The bound equals Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
+computes it, minus the divergence KL(q ‖ p) of the posterior q from the prior p. The bound equals Bishop (2006) eq.
+10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from gaussmix._src.numerics.arrays import Array
 class VariationalObjective(PosteriorObjective):
     """Lower bound on the log evidence of a variational posterior, as an objective of EM.
 
-    A model with weights N_k / n and covariances S_k / ν_k and the number of rows n define the whole posterior, in which
-    component k has N_k rows, scale S_k and degrees of freedom ν_k. A model may have fewer components than the prior.
-    Omitting components without rows does not change the bound.
+    The whole posterior, in which component k has N_k rows, scale S_k and ν_k degrees of freedom, is defined by the
+    number of rows n and a model with weights N_k / n and covariances S_k / ν_k. A model may have fewer components than
+    the prior. Omitting components without rows does not change the bound.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ class VariationalPosterior:
 
     @cached_property
     def e_step_log_weights(self) -> Array:
-        """Return logs of the factors (with sum below 1) that replace the weights in the E-step, (n_components,)."""
+        """Return logs of the factors (with sum below 1) that replace the weights in E-steps, (n_components,)."""
         constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
         return self._weight_moments[0] + constants
 

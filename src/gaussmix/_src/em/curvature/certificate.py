@@ -24,11 +24,9 @@ class OptimalityCertificate:
     Parameters
     ----------
     is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
-        the model is far from a maximum; None if this was not checked.
-    remaining_gain : gain of the objective from the model to the maximum, in nats per unit of row weight; None unless
-        `is_maximum`.
-    label_change_fraction : fraction of the row weight whose label at the maximum would be different; None unless
-        `is_maximum`.
+        the model is far from a maximum; None if there was no check.
+    remaining_gain : gain from the model to the maximum, in nats per unit of row weight; None unless `is_maximum`.
+    label_change_fraction : fraction of the row weight with another label at the maximum; None unless `is_maximum`.
     why_not : reason why the check was not possible, as the end of a sentence; empty if the check was made.
     """
 

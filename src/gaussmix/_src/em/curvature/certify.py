@@ -41,10 +41,10 @@ def find_certificate(
     The check makes three passes over the rows, or four passes per parameter if there are no formulas for the scores
     (`information.has_score_formulas`).
 
-    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
-    Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these two tests
-    fails, for example on a long ridge of the likelihood, the objective is not quadratic, and the decrement may be wrong
-    by any factor.
+    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass with the model at
+    the end of Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of
+    these two tests fails, for example on a long ridge of the likelihood, the objective is not quadratic, and the
+    decrement may be wrong by any factor.
 
     With trimming, the objective is the maximum over all choices of rows with the same total weight. The derivatives of
     this maximum equal the derivatives of the objective of the retained rows, unless several rows tie at the cutoff. The
@@ -91,7 +91,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Sum, over rows with weights s, s log p(x) under each of two mixtures, s if the two labels differ, and s."""
+    """Return sums over rows: of s log p(x) under each mixture, of s if the two labels differ, and of the weights s."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

@@ -136,7 +136,7 @@ class Coordinates:
 
     @cached_property
     def symmetric_basis(self) -> Array:
-        """Return a basis of matrices E_b, (n_b, d, d), with ½ tr E_b² = 1, of symmetric matrices B = Σ_b β_b E_b."""
+        """Return a basis E_b, (n_b, d, d), of symmetric matrices B = Σ_b β_b E_b, scaled so that ½ tr E_b² = 1."""
         d, second = self.model.n_features, self.covariance_form
         if second is Second.TRACE:
             return math.sqrt(2 / d) * np.eye(d)[None]

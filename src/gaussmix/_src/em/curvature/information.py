@@ -104,7 +104,7 @@ class ObservedInformation:
 
     @property
     def is_optimal_at_bounds(self) -> bool:
-        """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
+        """Return whether each variance at a bound should stay at the bound, beyond which the objective increases.
 
         The condition is that the gradient with respect to B_k, for the axes whose variances are at a bound, is negative
         definite at the lower bound and positive definite at the upper bound.
@@ -249,7 +249,7 @@ def _penalty_scores(
 
 @dataclass(frozen=True, eq=False)
 class _ComponentScatter:
-    """Contribution of rows, prior and ridge to one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
+    """Terms of the objective that depend on one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
 
     Parameters
     ----------
@@ -265,13 +265,13 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of the contribution with respect to the coordinates of B, (n_b,)."""
+        """Return the gradient of the terms with respect to the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
-    """Compute the contribution of rows, prior and ridge to each component."""
+    """Compute, for each component, the terms of the objective that come from rows, prior and ridge."""
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, PosteriorObjective) else None
@@ -308,7 +308,7 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J for a Jacobian J, which takes little time if most columns of J have a single nonzero entry."""
+    """Return Jᵀ M J for a Jacobian J; the product is fast if most columns of J have a single nonzero entry."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 

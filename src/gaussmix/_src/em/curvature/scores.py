@@ -75,7 +75,7 @@ class ScoreProducts:
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
     """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the missing values of each row.
 
-    The sums are the moments of an EM step, whitened by the components of the model at θ = 0.
+    The sums are the moments of an EM step, whitened with the factors W_k of the model at θ = 0.
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)

@@ -34,8 +34,7 @@ class Partition:
         that holds the rows calls this function.
     search_rows : rows on which `em.search.split_and_merge` improves the first model; None if no search is made.
     search_seed : random seed of the split-and-merge search.
-    unit : scale by which each feature is divided before distances are computed, (n_features,), in data units; None for
-        scales of 1.
+    unit : scale that divides features before distances are computed, (n_features,), in data units; None means 1.
     """
 
     parameters: Parameters | None = None
@@ -84,7 +83,7 @@ class Start(Protocol):
     ) -> Partition: ...
 
 
-# The keys are the names of initialisations; each value names the module and the function of the initialisation.
+# `STARTS` maps the name of each initialisation to the module and function of the initialisation.
 STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
@@ -117,16 +116,15 @@ def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
 
 
 def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
-    """Return the partition that assigns each row to its nearest centre (n_components, n_features)."""
+    """Return the partition that assigns each row to the nearest of `centres` (n_components, n_features)."""
     return Partition(sphere_parameters(centres, unit=unit), AssignmentRule.HARD, unit=unit)
 
 
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
     """Return the typical distance of centres (n_components, n_features) from their median, divided by √n_features.
 
-    Medians are used, because a centre on an outlier could otherwise make the components so wide that most distances are
-    negligible compared with the log densities of labels, measurement errors and missing values. If all centres
-    coincide, return 1.
+    Without medians, a centre on an outlier could make the components so wide that most distances are negligible
+    compared with the log densities of labels, measurement errors and missing values. If all centres coincide, return 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)

@@ -7,7 +7,7 @@ import numpy as np
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_UNCONDENSED_VALUES = 4_000  # samples of at most this many values are not condensed
+MAX_UNCONDENSED_VALUES = 4_000  # samples with at most this number of values are not condensed
 # Values are condensed in runs (groups of adjacent sorted values). `MIN_RUNS` is the minimum number of runs. At each end
 # of the sorted values, about `N_TAIL_ROWS` runs contain one value each.
 MIN_RUNS, N_TAIL_ROWS = 250, 25

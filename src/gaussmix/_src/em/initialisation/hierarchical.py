@@ -57,7 +57,7 @@ class _WardScaling(NamedTuple):
         """Return whitening factors with which distances between rows equal distances between scaled rows."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.inverse_deviations):  # directions without eigenvector are flat
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # directions without an eigenvector are flat
             axes = self.eigenvectors / self.inverse_deviations[:, None]
             inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
@@ -69,8 +69,8 @@ class Hierarchy:
 
     Parameters
     ----------
-    leaf_rows : index of the distinct row of each leaf of the tree, (n_leaves,). Leaves with the same distinct row are
-        consecutive.
+    leaf_rows : index of the distinct row that each leaf of the tree represents, (n_leaves,). Leaves with the same
+        distinct row are consecutive.
     merges : for each merge i, the two nodes that are combined to node n_leaves + i, (n_leaves − 1, 2).
     scaling : scaling that was applied to the rows before their distances were computed.
     has_all_rows : whether every distinct row of the sample has a leaf.

@@ -50,8 +50,7 @@ class InitialMoments:
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
         """Return the moments about the means, as requested by `spec`, and the means (n_components, n_features).
 
-        The mean of a component without rows is taken from the partition's parameters or, if the partition has no
-        parameters, is the mean of all rows.
+        A component without rows gets the mean of the partition's parameters or, without parameters, of all rows.
         """
         with self._lock:
             if spec.projection is not None:  # not cached, because no other structure can use projected moments
@@ -65,10 +64,10 @@ class InitialMoments:
     ) -> Model:
         """Make the initial model by an M-step, or raise `SingularCovarianceError` if a covariance is singular.
 
-        If the covariance structure has several initial covariances, EM runs from each initial covariance, and the model
-        of the best run is returned. The EM runs read `source`, which has the same rows as `self.source` and must be
-        passed if other threads use this object. `tolerance`, in nats per unit of row weight, ends the EM runs, and is
-        at least the tolerance of the fit.
+        If the structure has several initial covariances, EM runs from each one, and the model of the best run is
+        returned. The EM runs read `source`, which has the same rows as `self.source` and must be passed if other
+        threads use this object. `tolerance`, in nats per unit of row weight, ends the EM runs; it is not below the
+        fit's tolerance.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)

@@ -17,7 +17,7 @@ from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
 MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds
-MIN_COMPLETE_FRACTION = 0.25  # minimum fraction of the weight in complete rows for a split-and-merge search
+MIN_COMPLETE_FRACTION = 0.25  # a split-and-merge search needs complete rows with more than this fraction of the weight
 LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 
 

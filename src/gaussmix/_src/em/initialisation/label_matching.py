@@ -127,7 +127,7 @@ def _certain_responsibilities(block: Block, n_components: int) -> Array:
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Restrict responsibilities to possible components; replace rows that are then 0 by the row's plausibilities."""
+    """Set responsibilities of impossible components to 0; if all of a row are then 0, use the row's plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)

@@ -37,7 +37,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
         is_flat = principal is None and _is_flat(source)
     if is_flat:
         raise ValueError(
-            "noise needs a volume, but the rows of X lie in a plane, so their volume is 0. Set it: Noise(volume=…)."
+            "noise needs a volume, but the rows of X lie in a plane of volume 0. Set the volume: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
         return Background.from_bounds(fraction, cells.ends)

@@ -108,7 +108,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
     A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the weight
     exceeds the width of the range times `MAX_RELATIVE_DISTANCE`. The first representative is the farthest outlier. Each
-    further representative is the outlier that is farthest from this range and from all earlier representatives. The
+    further representative is the outlier that is farthest from the range and from all earlier representatives. The
     search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical
     Computer Science 38, 293–306.
     """

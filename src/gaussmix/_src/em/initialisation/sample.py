@@ -21,8 +21,7 @@ NO_SUBSAMPLING_FACTOR = 1.3  # if there are at most this factor times the reques
 # With fewer rows than this, a split-and-merge search uses all rows, and begins from two k-means results.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
 KMEANS_ROWS_PER_COMPONENT = 200  # approximate number of rows per component in the second k-means of a search
-# The second k-means reads all rows if fewer distinct rows per component than this are drawn, because rows of large
-# weight are drawn repeatedly.
+# If fewer distinct rows per component than this are drawn (heavy rows are drawn repeatedly), k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
@@ -167,11 +166,10 @@ def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
     """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), in data units².
 
     The robust variance leaves out rows at each end of a feature's values, with a weight of 1 % of the total (or
-    `trim_fraction`, if this fraction is larger than 1 %), rounded up, plus 1. If the robust variance is 0, the variance
-    of all rows is used. For a constant column of value x, the median variance of the other columns is used, but at
-    least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². The limits ensure that rounding of x to float32 or to text hardly matters.
-    For a column of zeros, the median variance is used without limits. If all columns are constant, the median variance
-    is replaced by 1.
+    `trim_fraction`, if larger than 1 %), rounded up, plus 1. If the robust variance is 0, the variance of all rows is
+    used. For a constant column of value x, the median variance of the other columns is used, but at least (2⁻⁴⁰ x)² and
+    at most (2⁻¹⁰ x)². The limits ensure that rounding of x to float32 or to text hardly matters. For a column of zeros,
+    the median variance is used without limits. If all columns are constant, 1 replaces the median variance.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -190,7 +188,7 @@ def column_units(ridge: Array) -> Array:
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Return the variances to assume for constant columns, given the columns' absolute values and other variances."""
+    """Return variances for constant columns, given the columns' absolute values and the variances of other columns."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # If the square of a tiny value underflows to 0, the median variance is used without limits.

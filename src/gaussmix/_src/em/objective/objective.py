@@ -41,8 +41,8 @@ class Objective:
         ----------
         weights : weights with sum 1, (n_components,).
         means : means of the components, (n_components, n_features), in data units.
-        scatter : scatter about these means, with the components' sums of responsibilities as `degrees`. A prior adds
-            terms to `second` and `degrees`, once for pooled moments and otherwise for each component.
+        scatter : scatter about `means`, with the components' sums of responsibilities as `degrees`. A prior adds terms
+            to `second` and `degrees`, once for pooled moments and otherwise for each component.
         """
         return weights, means, scatter.with_ridge(self.ridge)
 
@@ -74,15 +74,14 @@ class Objective:
 
     @property
     def without_component_terms(self) -> Objective:
-        """Return the objective without terms for single components; any number of components is then possible."""
+        """Return the objective without terms for single components, so that the number of components may change."""
         return self
 
     def ridge_penalty(self, model: Model) -> float:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
         An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), with N_k = N π_k and the expected log-likelihood Q. Therefore, an
-        EM step approximately increases the log-likelihood minus the penalty. The increase is only approximate, because
-        the E-step ignores R.
+        EM step increases the log-likelihood minus the penalty, but only approximately, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

@@ -61,12 +61,12 @@ class StopRule:
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Return why a run with objective values `objective` ends (None if it continues), given the value before it."""
+        """Return why a run ends, given its objective values and the value before the run; None if the run continues."""
         before = objective[-2] if len(objective) > 1 else previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
-        """Return why a run ends after `n_steps` steps, or None if it does not, given the last two objective values."""
+        """Return why a run ends after `n_steps` steps, given the last two objectives; None if the run continues."""
         if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
@@ -95,7 +95,7 @@ def extrapolate_objective(objective: Sequence[float]) -> float:
 
 
 class ConvergenceForecast(NamedTuple):
-    """Prediction of how much a run would still gain.
+    """Prediction of the further gain of a run.
 
     Parameters
     ----------
@@ -114,8 +114,7 @@ def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
 
     `objective` contains the values before each step. The prediction shows whether runs lead to the same maximum, but it
     is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two
-    ratios of consecutive gains is used. Earlier gains are ignored, because they are large and do not predict later
-    gains.
+    ratios of gains is used, because the earlier, larger gains do not predict later gains.
     """
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)

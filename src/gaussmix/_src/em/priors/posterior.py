@@ -25,7 +25,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """M-step of the weights: maximises Σ_k (N_k + α_k − 1) log π_k over all weights that satisfy the restrictions.
+    """M-step of the weights, which maximises Σ_k (N_k + α_k − 1) log π_k over weights that satisfy the restrictions.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ class PosteriorObjective(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
-        """Return the means, in which fixed means are replaced by their fixed values."""
+        """Return the means after replacing the fixed means by their fixed values."""
         if self.fixed_mean_values is None:
             return means
         result = np.array(means)

@@ -196,8 +196,8 @@ def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spherical structures, the prior adds its scale once to the sum of squares over all features. The scale is
-    # therefore the mean of the diagonal, not the sum.
+    # For spherical structures, the prior adds its scale once to the sum of squares over all features. Therefore, the
+    # scale is the mean of the diagonal entries, not the sum of the diagonal entries.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 

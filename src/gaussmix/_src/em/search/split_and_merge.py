@@ -1,7 +1,6 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the C++ core
-supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure of the C++ core.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -45,17 +44,15 @@ from gaussmix._src.sources.array import ArraySource
 # moves of components that share a covariance are evaluated on all sampled rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
 SEARCH_START_STOPPING = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
-# Stopping rules of EM on all rows after a move that helps the affected rows, and of a longer EM run if the first EM run
-# does not gain enough.
+# Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
 REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
-# Stopping rules of EM on the rows that a move affects, and of a longer EM run if the move is promising.
+# Stopping rules of EM that tries a move on the affected rows, and of a longer EM run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
 # earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the gain of the last EM step would not suffice to accept the
-# move. A round of moves ends if this quick check rejects the first `N_FIRST_MOVES` moves, which have the highest bounds
-# on the gain.
+# move. A round of moves ends if this check rejects the first `N_FIRST_MOVES` moves, which have the highest bounds.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
 MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
@@ -83,19 +80,19 @@ DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not
 
 
 def report_nothing(what: str) -> None:
-    """Ignore a message. This function is the default of `report`."""
+    """Ignore a message. This function is the default of the argument `report`."""
 
 
 def ignore(n_tried: int, n_accepted: int) -> None:
-    """Ignore the numbers of moves. This function is the default of `count`."""
+    """Ignore the numbers of moves. This function is the default of the argument `count`."""
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
     """Return the covariance structure if the C++ core supports it, and otherwise the nearest supported structure.
 
-    Like the given structure, the nearest structure has either one shared covariance or one covariance per component.
-    For factor analysers, the nearest structure has covariance matrices. With few rows per component, variances are
-    used, because split components would have singular matrices.
+    Components share a covariance in the nearest structure if they share a covariance in the given structure. For factor
+    analysers, the nearest structure has covariance matrices. With few rows per component, the nearest structure has
+    variances, because covariance matrices of split components would be singular.
     """
     if family.algebra is not None:
         return family
@@ -129,9 +126,8 @@ def split_and_merge(
 ) -> Model:
     """Search with a structure and objective that the C++ core supports; convert the result to the model's structure.
 
-    If ratios of variances are bounded, the ridge of the search is at least `RIDGE_BOUND_FRACTION` times the smallest
-    variance that the bound allows for the initial model. Without a ridge, the search would find components that violate
-    the bound.
+    If ratios of variances are bounded, the ridge is at least `RIDGE_BOUND_FRACTION` times the smallest variance that
+    the bound allows for the initial model. Without a ridge, the search would find components that violate the bound.
     """
     if model.n_components == 1:
         return model
@@ -160,23 +156,21 @@ def search_from_model(
 
     The search starts from the model. With more than 3 components and few rows, a second search starts from another
     k-means result. If no second search is made, and there are fewer than 10 components, EM also runs from two
-    partitions into equal groups of rows. One partition orders the rows by their distance from the overall centre, and
-    the other partition by the feature with the smallest kurtosis. With at most 3 components, for which there are few
-    moves, EM also runs from a partition into central and outer rows, and from k-means. If EM from one of these
-    partitions or from k-means reaches a higher likelihood than the search so far, the search starts again from the
-    result of EM. At last, the search continues from the best result with more rows (if available) and with a higher
-    limit on the number of moves rejected in a row. If no move promises a gain, the second search and the continuation
-    are omitted.
+    partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
+    by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
+    from a partition into central and outer rows, and from k-means. If EM from one of these partitions or from k-means
+    reaches a higher likelihood than the search so far, the search starts again from the result of EM. Finally, the
+    search continues from the best result with more rows (if available) and with a higher limit on the number of moves
+    rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
 
     A move is rejected if it gains no more than is expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
     such a component. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
     If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
-    may find higher maxima. In this case, `N_ASCENTS` search runs are made, and their results are crossed: components of
-    two results are combined. Because crossing must not take longer than a fit, results are crossed only if EM made at
-    least `MIN_SLOW_STEPS` steps before the search (`n_steps`), and if the search runs together read at most as many
-    rows as the sample has.
+    may find higher maxima. Therefore, `N_ASCENTS` search runs are made, and their results are crossed: components of
+    two results are combined. So that crossing takes no longer than a fit, results are crossed only if EM made at least
+    `MIN_SLOW_STEPS` steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
@@ -213,7 +207,7 @@ def gained_by_chance(model: Model, n_rows: int) -> float:
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """Return the gain over EM, in nats per row, that a search must exceed; smaller gains may be due to chance."""
+    """Return the gain over EM without a search, in nats per row, above which the gain is probably not due to chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -237,8 +231,7 @@ def core_search_settings(
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
-    # If components share the volume, shape or orientation of covariances, the bounds on the gains of splits do not
-    # hold.
+    # If components share the volume, shape or orientation of covariances, bounds on gains of splits do not hold.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),

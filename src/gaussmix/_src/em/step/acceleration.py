@@ -1,10 +1,10 @@
 """Acceleration of slow EM runs by a quasi-Newton method, whose proposed models must not lower the objective.
 
 An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
-information matrix that would result if the component of each row were known. In this metric, the Jacobian of an EM step
-at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow along eigenvectors of the Jacobian with
-eigenvalues near 1. L-BFGS estimates the slow directions from the last EM steps; see Jamshidian & Jennrich (1997), JRSS
-B 59, and Nocedal (1980), Mathematics of Computation 35.
+information matrix that would result if the component of each row were known. In the metric of the complete-data
+information matrix, the Jacobian of an EM step at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow
+along eigenvectors of the Jacobian with eigenvalues near 1. L-BFGS estimates the slow directions from the last EM steps;
+see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # number of multiply-adds of an EM step that
 MAX_LBFGS_PAIRS = 8  # maximum number of last steps from which L-BFGS makes a proposal
 MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
 MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps whose cosine with the gradient change is below this
-MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps below the tolerance while a proposal promises more
+MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with too small gains while a proposal promises more
 # The first proposal is at most `MAX_FIRST_LENGTH` times as long as an EM step. A later proposal is at most
 # `SHRINK_FACTOR` times as long as the previous proposal if that proposal was refused, and may be `GROWTH_FACTOR` times
 # as long if that proposal was accepted.
@@ -44,7 +44,7 @@ MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """Last EM steps of an accelerated run, and the state of its proposals.
+    """Last EM steps of an accelerated run, and the state of the proposals of this run.
 
     Parameters
     ----------
@@ -242,7 +242,8 @@ class Acceleration:
         weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        # The M-step of the covariance structure is applied, because the coordinates may not satisfy its constraints.
+        # The M-step of the covariance structure is applied, because the coordinates may violate the structure's
+        # constraints.
         if not template.family.is_step:
             spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
@@ -255,7 +256,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. With a prior, EM does not always freeze such a component."""
+    """Return whether a component has almost no weight; with a prior, EM does not always freeze such components."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 

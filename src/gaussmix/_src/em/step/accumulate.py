@@ -33,9 +33,8 @@ class StepTask:
     ----------
     engine, parameters, spec, rule, anchor : engine, and arguments of its method `step`.
     n_components : number of components.
-    responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
-        holds the rows. If the function is given, `rule` must be `AssignmentRule.ASSIGNMENT`. None if blocks have
-        assignments, or if no assignment is needed.
+    responsibilities : function that computes `Block.assignment` for some rows of a block, in the process that holds the
+        rows, if `rule` is `AssignmentRule.ASSIGNMENT`; None if blocks have assignments or need no assignments.
     context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 

@@ -90,8 +90,8 @@ def race_models(
     """Run EM from several models, and return the model of the best run (of the first run if runs are equal).
 
     A run drops out when it cannot become the best run any more, or when a component degenerates, until only one run is
-    left. If a component of this last run also degenerates, the run's initial model is returned, so that the fit from
-    this model reports the degenerate component. See Maron & Moore (1997), Artificial Intelligence Review 11.
+    left. If a component of the last remaining run also degenerates, the initial model of the run is returned, so that
+    the fit reports the degenerate component. See Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
@@ -148,9 +148,9 @@ def _model_divergences(models: list[Model]) -> Array:
     """Compute the divergence between each pair of models, (n_models, n_models), in nats.
 
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
-    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For each component,
-    this divergence is ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference of the
-    means. In the weighted mean, the weight of component k is the mean of its weights in the two models.
+    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For component k, ½
+    (KL(k, k') + KL(k', k)) equals ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference
+    of the means. In the weighted mean, the weight of component k is the mean of its weights in the two models.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])

@@ -83,7 +83,7 @@ def model_from_history(history: RunHistory, family: Family, noise: Background | 
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:
-        vars(covariances)["whitening"] = history.whitening  # avoids another factorisation
+        vars(covariances)["whitening"] = history.whitening  # avoids another factorisation of the covariances
     if noise is None:
         return Model(history.weights, history.means, covariances, family)
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))

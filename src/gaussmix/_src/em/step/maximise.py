@@ -44,9 +44,8 @@ def initial_models(
 
     An empty component gets its mean from `default_means` (n_components, n_features), the pooled covariance of the other
     components, and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. If the M-step is iterative,
-    `current` contains the covariances after the previous update, and no alternative models are returned. If a
-    covariance is singular in every model, because a component has too few distinct rows, `SingularCovarianceError` is
-    raised.
+    `current` contains the covariances after the previous update, and no alternatives are returned. If a covariance is
+    singular in every model, because a component has too few distinct rows, `SingularCovarianceError` is raised.
     """
     weights, means, scatter = maximise_likelihood(moments, default_means)
     empty = weights <= MIN_COMPONENT_WEIGHT
@@ -155,7 +154,7 @@ def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # the mean limit applies to the shared variance
+    if model.covariances.is_shared:  # a shared variance is compared with the mean limit
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 

@@ -241,7 +241,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """State stored with a block: log densities for the first row's index of each leaf, and the state of a step task."""
+    """State stored with a block: a dict from the first row of each leaf to log densities, and a step task's state."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -329,7 +329,7 @@ class RowTrimming:
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean; spheres are as wide as the data, so that units do not matter."""
+        """Assign each row to the nearest mean, with spherical components as wide as the data, whatever the units."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(

@@ -172,7 +172,10 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split components, make EM steps and prune. If the bound does not rise, return the old state but new marks."""
+        """Split the given components, make EM steps, and merge or delete components.
+
+        Return the resulting state and marks or, if the bound does not rise, the old state with new marks.
+        """
         posterior = self.objective.variational_posterior(state.next_model)
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)

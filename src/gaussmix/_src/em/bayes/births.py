@@ -109,9 +109,9 @@ class BirthProposals:
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
         """Return weights (2,), means (2, n_features) and covariances (2, …) of both halves; None if no split is found.
 
-        A split along the longest principal axes is determined from every second row. If this split lowers the density
-        of the other rows, it is rejected, and a split into a narrow component within a wide component is tried, which
-        suits distributions with long tails. If there are few rows, or if one row has the weight of many rows, all rows
+        A split along the longest principal axes is determined from every second row. A split that lowers the density of
+        the other rows is rejected, and a split into a narrow component within a wide component is tried, which suits
+        distributions with long tails. If there are few rows, or if one row has the weight of many rows, all rows
         determine the split. If no split is found, the function tries to split off a few distant rows.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:

@@ -122,7 +122,7 @@ class VariationalPosterior:
     Parameters
     ----------
     prior : prior p(π, μ, Λ) of the parameters.
-    counts : number of rows N_k of each component, which is its sum of weighted responsibilities, (n_components,).
+    counts : number of rows N_k of each component (the sum of its weighted responsibilities), (n_components,).
     means : means of q(μ_k), (n_components, n_features), in data units.
     covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, in data units².
     """

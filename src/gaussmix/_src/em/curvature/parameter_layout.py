@@ -151,7 +151,7 @@ class ParameterLayout:
         """Return the derivatives of the parameters with respect to the coordinates, (q, p), at `coords.model`.
 
         Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ. Therefore, dμ_k = L_k da_k and dΣ_k
-        = L_k dB_k L_kᵀ. The coordinates of weights are their logarithms.
+        = L_k dB_k L_kᵀ. The coordinates of weights are the logarithms of the weights.
         """
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)

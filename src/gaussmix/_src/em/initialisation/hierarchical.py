@@ -116,7 +116,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     divided by its standard deviation, and then each principal component by the square root of its singular value. See
     Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
-    # SciPy's clustering is imported here, not with this module, because the import is slow.
+    # SciPy's clustering is imported in this function, because the import is slow.
     from scipy.cluster.hierarchy import ward
 
     tree = _CACHED_HIERARCHIES.setdefault(sample, _CachedHierarchy())

@@ -64,10 +64,9 @@ class InitialMoments:
     ) -> Model:
         """Make the initial model by an M-step, or raise `SingularCovarianceError` if a covariance is singular.
 
-        If the structure has several initial covariances, EM runs from each one, and the model of the best run is
-        returned. The EM runs read `source`, which has the same rows as `self.source` and must be passed if other
-        threads use this object. `tolerance`, in nats per unit of row weight, ends the EM runs; it is not below the
-        fit's tolerance.
+        If the structure has several initial covariances, EM runs from each one, and the best run's model is returned.
+        The EM runs read `source`, which has the same rows as `self.source` and is needed if other threads use this
+        object. `tolerance`, in nats per unit of row weight, ends the EM runs; it is not below the fit's tolerance.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)

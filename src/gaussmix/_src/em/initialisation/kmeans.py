@@ -47,7 +47,7 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows or, if there are too few, all rows with missing values replaced by means."""
+    """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)

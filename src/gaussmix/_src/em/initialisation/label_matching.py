@@ -67,7 +67,7 @@ def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
 
 def _matching_order(responsibilities: Callable[[Block], Array], source: Source, n_components: int) -> Indices:
     """Return the index of the cluster that is matched to each component; Kuhn (1955)."""
-    # SciPy's optimisation is imported here, not with this module, because the import is slow.
+    # SciPy's optimisation is imported in this function, because the import is slow.
     from scipy.optimize import linear_sum_assignment
 
     agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
@@ -127,7 +127,7 @@ def _certain_responsibilities(block: Block, n_components: int) -> Array:
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Set responsibilities of impossible components to 0; if all of a row are then 0, use the row's plausibilities."""
+    """Set responsibilities of impossible components to 0; if a row then has only zeros, use its plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)

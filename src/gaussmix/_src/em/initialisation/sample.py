@@ -16,7 +16,7 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
 MIN_RELATIVE_WEIGHT = 1e-9  # rows whose weight is below this fraction of the mean weight are negligible
-NO_SUBSAMPLING_FACTOR = 1.3  # if there are at most this factor times the requested number of rows, all rows are used
+NO_SUBSAMPLING_FACTOR = 1.3  # all rows are used if their number is at most this multiple of the requested number
 
 # With fewer rows than this, a split-and-merge search uses all rows, and begins from two k-means results.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
@@ -28,7 +28,7 @@ MIN_KMEANS_ROWS_PER_COMPONENT = 20
 RIDGE_FRACTION = 1e-6
 RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that, plus one row, is left out at each end of a feature's values
 MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction that is left out at each end, so that some rows remain
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits of the assumed deviation of a constant column / its value
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the relative deviation assumed for a constant column
 
 
 @dataclass(frozen=True, eq=False)

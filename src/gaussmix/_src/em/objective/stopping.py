@@ -22,8 +22,7 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : threshold on the change of the objective in a step, in nats per unit of row weight, like scikit-learn's
-        `tol`.
+    tolerance : threshold on the objective's change per step, in nats per unit of row weight, like scikit-learn's `tol`.
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.

@@ -35,8 +35,8 @@ class PriorTerms:
     weight_update : restrictions and prior on the weights; the concentration is a number of rows.
     fixed_mean_components, fixed_covariance_components : indices of components with fixed means, and with fixed
         covariances.
-    initial_means, initial_covariances : initial means and covariances of all components; None unless some of them are
-        fixed.
+    initial_means, initial_covariances : initial means and covariances of all components; None if no mean, or no
+        covariance, is fixed.
     """
 
     prior: NormalInverseWishart | None = None

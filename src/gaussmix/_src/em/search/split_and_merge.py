@@ -51,8 +51,8 @@ REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
-# earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the gain of the last EM step would not suffice to accept the
-# move. A round of moves ends if this check rejects the first `N_FIRST_MOVES` moves, which have the highest bounds.
+# earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice to accept the move. A
+# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
 MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
 MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
@@ -158,7 +158,7 @@ def search_from_model(
     k-means result. If no second search is made, and there are fewer than 10 components, EM also runs from two
     partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
     by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
-    from a partition into central and outer rows, and from k-means. If EM from one of these partitions or from k-means
+    from a partition into central and outer rows, and from k-means. If EM from one of the partitions or from k-means
     reaches a higher likelihood than the search so far, the search starts again from the result of EM. Finally, the
     search continues from the best result with more rows (if available) and with a higher limit on the number of moves
     rejected in a row. If no move promises a gain, the second search and the continuation are omitted.

@@ -229,7 +229,7 @@ class Acceleration:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
-        """Return the model with these coordinates, or None if they do not define a valid model."""
+        """Return the model with the given coordinates, or None if the coordinates do not define a valid model."""
         n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
@@ -295,7 +295,7 @@ def _lbfgs_step(gram: Array) -> Array:
 
     The vectors are m moves (oldest first), the m changes of the gradient during these moves, and the gradient. In
     directions orthogonal to all moves, the Hessian is assumed to be minus the identity matrix. The result contains the
-    coefficients of these vectors.
+    coefficients of the vectors in the linear combination.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

@@ -99,7 +99,7 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     """Update the covariances of all components except frozen and fixed components.
 
     If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
-    the shared value, because a step that uses them could lower the likelihood.
+    the shared value, because a step with their contributions could lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]

@@ -1,4 +1,4 @@
-"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of these runs."""
+"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of the EM runs."""
 
 from __future__ import annotations
 

@@ -148,17 +148,17 @@ class TrimmedSource(Source):
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
     def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
-        """Return the trimming rule of a pass with these parameters, which is cached until the parameters change."""
+        """Return the trimming rule of a pass with `parameters`, which is cached until the parameters change."""
         return self._find_pass(engine, parameters).rule
 
     def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
-        """Return a source with all rows, in which rows that a pass with these parameters leaves out have weight 0."""
+        """Return a source with all rows, in which the rows that a pass with `parameters` leaves out have weight 0."""
         task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
         change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """Find the trimming rule and log densities for a pass with these parameters.
+        """Find the trimming rule and log densities for a pass with `parameters`.
 
         If the log densities under the previous parameters are stored, only those rows are evaluated whose log density
         may now be below the cutoff (`em.trimming.log_density_bounds`). If rows have missing values or measurement
@@ -344,9 +344,9 @@ class RowTrimming:
         """Choose the initial partition of a trimmed fit from the initialisation `name` and random initialisations.
 
         Because outliers may spoil a single initialisation, the results of EM from many initialisations are compared. As
-        in R's tclust, EM makes few steps from each initialisation, and many steps from the best initialisations. In
-        these EM runs, all components share one variance per feature, because the likelihood would otherwise be
-        unbounded at single rows. For example, with 10 % outliers and 4 components, two thirds of the random
+        in R's tclust, EM makes few steps from each initialisation, and many steps from the best initialisations. In the
+        EM runs that are compared, all components share one variance per feature, because the likelihood would otherwise
+        be unbounded at single rows. For example, with 10 % outliers and 4 components, two thirds of the random
         initialisations contain no outlier. Features are divided by their widths, so that units do not matter.
         """
         start, widths = load_start(name), _feature_widths(sample)

@@ -85,8 +85,10 @@ class BirthMergeMoves:
     rng: np.random.Generator
     should_stop: Callable[[], bool]
     bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to condensed data
-    split_marks: Marks | None = field(default=None, init=False)  # marks (see NO_SPLIT) of components in an earlier fit
+    # Lower bound of the converged fit to the rows that `condense_rows` returns.
+    sample_bound: float = field(default=-np.inf, init=False)
+    # The mark (SPLIT_REFUSED, NO_SPLIT or 0) of each component in the fit to the previous subsample.
+    split_marks: Marks | None = field(default=None, init=False)
     _context: Any = field(default=None, init=False)  # context from the engine's previous pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
@@ -219,8 +221,8 @@ class BirthMergeMoves:
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
         """Yield models after promising merges or deletions: first a model after all of them, then after the best one.
 
-        Gains are first estimated from a sample of the rows. If no model proposed by these estimates is accepted, gains
-        are computed from all rows.
+        Gains are first estimated from a sample of the rows. If no model proposed from the estimated gains is accepted,
+        gains are computed from all rows.
         """
         after = self.objective.variational_posterior(state.next_model)
         pairs, gains, scales = find_merges(after)

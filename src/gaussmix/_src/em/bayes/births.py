@@ -92,7 +92,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # one shared covariance per component
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # the shared covariance of each component
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]

@@ -54,7 +54,7 @@ def find_certificate(
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # a numerical difference needed a singular covariance
+    except SingularCovarianceError:  # numerical differentiation reached a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)

@@ -200,7 +200,7 @@ class StackedModels:
     weights : weights of all models, (n, n_components).
     noise_weights : weights of the noise component, (n,); zeros without a noise component.
     means : means of all models, (n, n_components, n_features), in data units.
-    covariance_arrays : covariances of all models in compact form, (n, …), in data units².
+    covariance_arrays : covariances of all models, in the form of `Covariances.array`, (n, …), in data units².
     """
 
     template: Model

@@ -106,7 +106,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), in two passes per coordinate."""
+    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))

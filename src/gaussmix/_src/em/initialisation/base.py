@@ -50,7 +50,7 @@ class Partition:
 
         The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
         trimming compares sums of densities. Therefore, with spherical components of width 1, the result would depend on
-        the units of the features. If all centres coincide, the width does not change.
+        the units of the features. If all centres coincide, the width of the components does not change.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),

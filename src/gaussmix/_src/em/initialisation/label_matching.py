@@ -1,4 +1,4 @@
-"""Matching of the clusters of an initialisation to the components that users' labels name."""
+"""Matching of clusters, found by an initialisation, to the components that users have named in labels."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class DistinctRows:
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1) (sorted for speed)."""
+        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1), ideally ascending."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)

@@ -87,7 +87,7 @@ class StopRule:
 def extrapolate_objective(objective: Sequence[float]) -> float:
     """Return the last value plus the last gain, as an estimate of the objective after the last step.
 
-    `objective` contains the values before each step. A step rarely gains more than the step before. The C++ core uses
+    `objective` contains the values before each step. A step rarely gains more than the previous step. The C++ core uses
     the same formula in split-and-merge searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]

@@ -47,7 +47,7 @@ SEARCH_START_STOPPING = StopRule(1e-4, 12)  # stopping rule of EM before the fir
 # Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
 REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
-# Stopping rules of EM that tries a move on the affected rows, and of a longer EM run if the move is promising.
+# Stopping rules of the EM run that tries a move on the affected rows, and of a longer run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
 PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
 # If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step

@@ -175,7 +175,7 @@ def run_sort_key(state: EMState) -> tuple[bool, float]:
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return `run_sort_key`, but with degenerate runs last, because the C++ core cannot continue such runs."""
+    """Return a key like `run_sort_key` that sorts degenerate runs last, because the C++ core cannot continue them."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 

@@ -151,7 +151,7 @@ def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
-    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # true for nearly all models
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
     if model.covariances.is_shared:  # a shared variance is compared with the mean limit

@@ -84,7 +84,7 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound at which births were last tried
     # Lower bound of the converged fit to the rows that `condense_rows` returns.
     sample_bound: float = field(default=-np.inf, init=False)
     # The mark (SPLIT_REFUSED, NO_SPLIT or 0) of each component in the fit to the previous subsample.
@@ -188,8 +188,8 @@ class BirthMergeMoves:
         posterior, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
-        # A component that was not split keeps its mark, so that later random cuts may find a split. The two halves of a
-        # split are marked 0 (no split tried), unless they are merged again.
+        # A component that could not be split keeps its mark, because other random cuts may split it later. The two
+        # halves of a split are marked 0 (no split tried), unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)

@@ -21,7 +21,8 @@ from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
 MIN_ROWS_PER_AXIS = 20  # minimum number of rows per axis, counted among the rows that determine a split
-# The number of rows that determine a split is the largest of 100, 40 per axis, and an eighth of the component's rows.
+# The number of rows that determine a split is the largest of 100, 40 times the number of axes, and an eighth of the
+# number of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
 MIN_DIVISOR = 1e-300  # minimum of a divisor that could otherwise be 0
 # If a component has fewer distinct rows than this, all its rows determine the split, and no other rows validate it.

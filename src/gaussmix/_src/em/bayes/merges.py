@@ -103,7 +103,7 @@ def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
 
 
 def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return the change of the log normalising constant of the weights by each merge, in nats."""
+    """Return, for each merge, the change of the log normalising constant of the weights, in nats."""
     mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]

@@ -51,7 +51,7 @@ class VariationalObjective(PosteriorObjective):
     def variational_posterior(self, model: Model) -> VariationalPosterior:
         """Return the variational posterior q that a model represents."""
         prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
-        if prior is None or prior[0] is not model:  # cached, because each EM step needs q twice
+        if prior is None or prior[0] is not model:  # q is cached, because each EM step needs q twice
             counts = self.total_weight * model.weights
             result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
             prior = vars(self)["_last"] = model, result

@@ -327,7 +327,7 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
     """Return second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c Σ z zᵀ), symmetrised."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
-    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
+    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # uses that each basis matrix E_c is symmetric
     return 0.5 * (splits + splits.T)
 
 

@@ -19,7 +19,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # maximum number of scores in memory at a time, 8 MB
+MAX_SCORES = 2**20  # maximum number of scores in memory at a time (8 MB)
 # Step length of central differences, chosen so that truncation errors and rounding errors are about equal.
 DIFFERENCE_STEP = 1e-4
 

@@ -11,8 +11,8 @@ MAX_UNCONDENSED_VALUES = 4_000  # samples with at most this number of values are
 # Values are condensed in at least `MIN_RUNS` runs (groups of adjacent sorted values). At each end of the sorted values,
 # about `N_TAIL_ROWS` runs contain one value each.
 MIN_RUNS, N_TAIL_ROWS = 250, 25
-# A run contains a gap if it is more than `MIN_GAP_RATIO` times as wide as both neighbouring runs. The values of at most
-# `MAX_GAPS` runs with a gap are not condensed.
+# A run of values contains a gap if the run is more than `MIN_GAP_RATIO` times as wide as each neighbouring run. The
+# values of at most `MAX_GAPS` runs with a gap are not condensed.
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20
 
 

@@ -86,7 +86,7 @@ def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Arra
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
-        if n_left > 0:  # passes are left only if some centre has no rows
+        if n_left > 0:  # passes remain only if some centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres
 

@@ -27,7 +27,7 @@ MIN_KMEANS_ROWS_PER_COMPONENT = 20
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
 RIDGE_FRACTION = 1e-6
 RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that, plus one row, is left out at each end of a feature's values
-MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction that is left out at each end, so that some rows remain
+MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction of the weight that is left out at each end, so that some rows remain
 CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the relative deviation assumed for a constant column
 
 
@@ -39,7 +39,7 @@ class DistinctRows:
     ----------
     rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
     weight : total weight of each distinct row, (n_distinct,), always positive.
-    distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
+    distinct_index : for each row of the source, its index in `rows`, (n_rows,); None if only some rows were sampled.
     unit : scale by which k-means divides each feature, (n_features,), in data units; None for scales of 1.
     """
 

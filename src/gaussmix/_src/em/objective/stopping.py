@@ -85,7 +85,7 @@ class StopRule:
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """Return the last value plus the last gain, as an estimate of the objective after the last step.
+    """Return the last objective plus the last gain, as an estimate of the objective after the last step.
 
     `objective` contains the values before each step. A step rarely gains more than the previous step. The C++ core uses
     the same formula in split-and-merge searches on few rows.

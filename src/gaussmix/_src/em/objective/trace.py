@@ -49,7 +49,7 @@ class SearchReport:
     Parameters
     ----------
     n_moves_tried, n_moves_accepted : numbers of tried split-and-merge moves, and of accepted moves.
-    gain : gain over EM without a search, on the rows of the search, in nats per unit of row weight; None if unknown.
+    gain : log-likelihood gain over EM alone, on the search's rows, in nats per unit of row weight; None if unknown.
     """
 
     n_moves_tried: int = 0
@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add to the numbers of tried and of accepted moves."""
+        """Increase the numbers of tried moves and of accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 

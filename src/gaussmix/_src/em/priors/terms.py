@@ -59,7 +59,7 @@ class PriorTerms:
 
     @property
     def has_component_terms(self) -> bool:
-        """Return whether there is a prior or fixed parameter of a single component."""
+        """Return whether a prior or a fixed parameter concerns a single component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 

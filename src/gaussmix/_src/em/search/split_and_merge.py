@@ -54,7 +54,7 @@ PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM
 # earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice to accept the move. A
 # round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
+MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
 MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
 MIN_SPLIT_GAIN_BOUND = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
 MAX_MOVES_PER_COMPONENT = 5  # maximum number of tried moves per component

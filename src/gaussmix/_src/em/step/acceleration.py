@@ -33,7 +33,7 @@ MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
 MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more than this number of further steps
 PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # number of multiply-adds of an EM step that takes as long as a proposal
 MAX_LBFGS_PAIRS = 8  # maximum number of last steps from which L-BFGS makes a proposal
-MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
+MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps (64 MB)
 MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps whose cosine with the gradient change is below this
 MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with too small gains while a proposal promises more
 # The first proposal is at most `MAX_FIRST_LENGTH` times as long as an EM step. A later proposal is at most

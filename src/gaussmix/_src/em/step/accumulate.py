@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
-MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at a time, 32 MB
+MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at a time (32 MB)
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """Return KL(q ‖ p), in nats. The lower bound is the E-step's log-likelihood of all rows minus KL(q ‖ p)."""
+        """Return the divergence KL(q ‖ p) of the posterior q from the prior p, in nats."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property

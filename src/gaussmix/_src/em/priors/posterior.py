@@ -136,7 +136,7 @@ class ConjugatePrior:
         return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
     def _scale_in_moment_form(self, scatter: Scatter) -> Array:
-        """Return Λ in the form of a component's second moments."""
+        """Return the scale Λ in the form of a component's second moments."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
             return self.scale

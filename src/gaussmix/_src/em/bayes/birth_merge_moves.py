@@ -1,9 +1,9 @@
 """Births, merges and deletions of components in variational Bayes.
 
-A move is accepted if it raises the lower bound on the log evidence. A deletion is accepted even if it lowers the bound
-by a negligible amount, because such a component is hardly supported by the rows. See Hughes & Sudderth (2013), NIPS 26.
-`em.bayes.births` and `em.bayes.merges` propose moves; this module computes the bound from all rows, and accepts or
-rejects the moves.
+A move (a birth, a merge or a deletion) is accepted if it raises the lower bound on the log evidence. A deletion is
+accepted even if it lowers the bound by a negligible amount, because the rows hardly support the deleted component. See
+Hughes & Sudderth (2013), NIPS 26. `em.bayes.births` and `em.bayes.merges` propose moves; this module computes the bound
+from all rows, and accepts or rejects the moves.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 
-# EM after births stops when a step gains less than this, in nats per row.
+# After births, EM stops when a step raises the bound by less than this number of nats per row.
 MIN_STEP_GAIN = 1e-4
-# If the bounds of a sample and of all rows differ by less than this, in nats per row, both fits count as the same
-# solution.
+# Two fits count as the same solution if their bounds differ by less than this number of nats per row.
 MAX_BOUND_DIFFERENCE = 1e-6
-N_RANDOM_CUTS = 256  # number of random numbers with which the C++ core splits components
+N_RANDOM_CUTS = 256  # number of random numbers that the C++ core uses to split components
 MAX_ESTIMATION_ROWS = 2**14  # maximum number of rows from which the gains of moves are estimated
-# Marks of components: SPLIT_REFUSED if a split was rejected, NO_SPLIT if no split was found, 0 if no split was tried.
+# The mark of a component is SPLIT_REFUSED if its split was rejected, NO_SPLIT if no split was found, and 0 if no split
+# was tried.
 SPLIT_REFUSED, NO_SPLIT = 1, 2
 
 Marks = NDArray[np.int8]
 
 
 class EvaluatedModel(NamedTuple):
-    """Model, its bound in nats, and the model after one more EM step."""
+    """A model, its lower bound on the log evidence in nats, and the model after one more EM step."""
 
     model: Model
     bound: float
@@ -84,10 +84,12 @@ class BirthMergeMoves:
     max_components: int
     rng: np.random.Generator
     should_stop: Callable[[], bool]
-    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound when births were last tried
-    sample_bound: float = field(default=-np.inf, init=False)  # lower bound of the converged fit to fewer rows
-    split_marks: Marks | None = field(default=None, init=False)  # marks of components in the fit to fewer rows
-    _context: Any = field(default=None, init=False)  # context of the engine's last pass
+    bound_at_last_births: float = field(default=-np.inf, init=False)  # lower bound at which births were last tried
+    # Lower bound of the converged fit to the rows that `condense_rows` returns.
+    sample_bound: float = field(default=-np.inf, init=False)
+    # The mark (SPLIT_REFUSED, NO_SPLIT or 0) of each component in the fit to the previous subsample.
+    split_marks: Marks | None = field(default=None, init=False)
+    _context: Any = field(default=None, init=False)  # context from the engine's previous pass
 
     def for_sample(self, sample: DistinctRows) -> BirthMergeMoves:
         """Return an object that makes moves on the given sample of rows instead of all rows."""
@@ -113,14 +115,14 @@ class BirthMergeMoves:
         return packed_prior.family.n_parameters(1, packed_prior.n_features) + packed_prior.n_features + 1
 
     def is_near_sample_bound(self, bound: float) -> bool:
-        """Return whether the bound per row agrees with the bound of the converged fit to fewer rows."""
+        """Return whether the bound per row agrees with the bound per row of the converged fit to condensed rows."""
         return abs(bound - self.sample_bound / self.objective.total_weight) < MAX_BOUND_DIFFERENCE
 
     def apply_moves(self, model: Model, *, has_new_rows: bool = False) -> Model | None:
-        """Apply moves that raise the bound, and return the model after one more EM step, or None if no move helps.
+        """Apply moves that raise the bound, and return the model after one more EM step, or None if no move does so.
 
-        If `has_new_rows`, EM on the new rows improves the model first, and the result is never None. In this case,
-        components for which the fit to fewer rows found no split are not split again.
+        If `has_new_rows` is true, EM on the new rows improves the model first, the result is never None, and components
+        for which no split was found in the previous subsample are not split again.
         """
         state = first = self._run_steps(model) if has_new_rows else self.evaluate(model)
         was_tried = state.bound - self.bound_at_last_births < MIN_STEP_GAIN * self.objective.total_weight
@@ -172,7 +174,10 @@ class BirthMergeMoves:
         return one.bound > other.bound + max(min_gain, core.ROUNDING_OF_BOUND * max(1.0, abs(other.bound)))
 
     def _try_births(self, state: EvaluatedModel, components: Indices, marks: Marks) -> tuple[EvaluatedModel, Marks]:
-        """Split components, make EM steps and prune. If the bound does not rise, return the old state and new marks."""
+        """Split the given components, make EM steps, and merge or delete components.
+
+        Return the resulting state and marks or, if the bound does not rise, the old state with new marks.
+        """
         posterior = self.objective.variational_posterior(state.next_model)
         labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)
@@ -183,8 +188,8 @@ class BirthMergeMoves:
         posterior, parents = split
         tried[parents[parents >= 0]] = SPLIT_REFUSED
         now = self._run_steps(self.objective.to_model(posterior))
-        # A component that was not split keeps its mark, so that later random cuts may find a split. The two halves of a
-        # split are marked 0 (no split tried), unless they are merged again.
+        # A component that could not be split keeps its mark, because other random cuts may split it later. The two
+        # halves of a split are marked 0 (no split tried), unless they are merged again.
         following, unsplit = np.zeros(len(parents), dtype=np.int8), np.flatnonzero(parents < 0)
         following[unsplit] = marks[unsplit]
         now, following = self._prune(now, following, parents)
@@ -214,10 +219,10 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after merges or deletions that should raise the bound: first all moves, then the best.
+        """Yield models after promising merges or deletions: first a model after all of them, then after the best one.
 
-        Gains are first estimated from a sample of the rows. If none of these models is accepted, gains are computed
-        from all rows.
+        Gains are first estimated from a sample of the rows. If no model proposed from the estimated gains is accepted,
+        gains are computed from all rows.
         """
         after = self.objective.variational_posterior(state.next_model)
         pairs, gains, scales = find_merges(after)
@@ -247,7 +252,7 @@ class BirthMergeMoves:
 
     @cached_property
     def _estimation_source(self) -> Source:
-        """Return a source with a sample that represents all rows, or with all rows if there are few rows."""
+        """Return a source of sampled rows that represent all rows, or the source of all rows if there are few rows."""
         if self.source.n_rows <= MAX_ESTIMATION_ROWS:
             return self.source
         sample = self.sample.subsample(MAX_ESTIMATION_ROWS, self.rng)
@@ -265,7 +270,7 @@ class BirthMergeMoves:
         return unit * entropy, unit * left
 
     def improve_column(self, model: Model, sample: DistinctRows, stopping: StopRule) -> tuple[Model, float] | None:
-        """Make moves and EM steps in one call of the C++ core, for one feature; return the model and its bound in nats.
+        """For one feature, make moves and EM steps in one call of the C++ core; return the model and its bound in nats.
 
         A deadline in `stopping` may end the call early. The result is None if components share a variance.
         """
@@ -287,7 +292,7 @@ class BirthMergeMoves:
 
 
 def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
-    """Return the indices of pairs with positive gain, best first, in which no component occurs twice."""
+    """Return the indices of pairs with positive gain, best first, so that no two pairs have a common component."""
     chosen, used = list[int](), set[int]()
     for index in np.argsort(-gains, kind="stable").tolist():
         one, other = pairs[index].tolist()
@@ -298,5 +303,5 @@ def _disjoint_pairs(pairs: NDArray[np.intp], gains: Array) -> list[int]:
 
 
 def _candidate_subsets(indices: list[int]) -> list[list[int]]:
-    """Return two lists of indices to try: all indices, and only the first one."""
+    """Return subsets of indices to try: all indices and, if there are several indices, only the first index."""
     return [indices, indices[:1]][: min(2, len(indices))]

@@ -20,19 +20,21 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import cached_property
 
 MAX_AXES, MIN_AXES = 32, 4  # maximum and minimum number of axes along which components are split
-MIN_ROWS_PER_AXIS = 20  # minimum rows per axis, among the rows that determine a split
-# The number of rows that determine a split is the largest of 100, 40 per axis, and an eighth of the component's rows.
+MIN_ROWS_PER_AXIS = 20  # minimum number of rows per axis, counted among the rows that determine a split
+# The number of rows that determine a split is the largest of 100, 40 times the number of axes, and an eighth of the
+# number of the component's rows.
 MIN_SPLIT_ROWS, ROWS_PER_SPLIT_AXIS, ROW_DIVISOR = 100, 40, 8
-MIN_DIVISOR = 1e-300  # value that replaces a divisor of 0
-# With fewer distinct rows than this, a split is determined from all rows and is not validated on other rows.
+MIN_DIVISOR = 1e-300  # minimum of a divisor that could otherwise be 0
+# If a component has fewer distinct rows than this, all its rows determine the split, and no other rows validate it.
 MIN_VALIDATED_ROWS = 8
 # To split off outliers, the farthest `N_FARTHEST_ROWS` rows and at most `MAX_OTHER_ROWS` of all other rows are used.
 N_FARTHEST_ROWS, MAX_OTHER_ROWS = 256, 2048
-MIN_COMPLETE_FRACTION = 0.25  # if complete rows have more than this fraction of the weight, others are ignored
-# If a row has more than this many times the mean weight, a split is determined from all rows and not validated.
+MIN_COMPLETE_FRACTION = 0.25  # only complete rows are used if they have more than this fraction of the weight
+# If the weight of a row exceeds the mean weight times this factor, all rows determine the split, which is not
+# validated.
 MAX_RELATIVE_WEIGHT = 5.0
 # Minimum of (mean |x|)² / mean x², where x is the distance from the mean, for a feature that is probably bimodal. The
-# ratio is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.
+# ratio (mean |x|)² / mean x² is 1 for two points, 3/4 for a uniform distribution, and 2/π for a normal distribution.
 MIN_BIMODALITY = 0.7
 # If a feature's variance is less than this fraction of the largest variance, the feature may be constant except for
 # rounding errors.
@@ -62,7 +64,7 @@ class SplitCandidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class BirthProposals:
-    """Proposals of births, from the rows of a sample; `rng` draws the positions at which components are cut."""
+    """Proposals of births, computed from sampled rows; `rng` draws the positions at which components are cut."""
 
     sample: DistinctRows
     rng: np.random.Generator
@@ -91,7 +93,7 @@ class BirthProposals:
         mass[of], means[of] = masses[:, 0], indices[:, 0]
         shape = (1,) * (forms.ndim - 2)
         if posterior.covariances.is_shared:
-            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # a shared covariance is repeated
+            within = np.repeat(posterior.covariances.each, n_before, axis=0)  # the shared covariance of each component
             within[of] = (weights.reshape(*weights.shape, *shape) * forms).sum(axis=1)
             each = prior.scale + (posterior.counts.reshape(-1, *shape) * within).sum(axis=0, keepdims=True)
             each = each / posterior.dof[0]
@@ -106,12 +108,12 @@ class BirthProposals:
         return replace(posterior, counts=mass, means=means, covariances=covariances), parents
 
     def _halve(self, posterior: VariationalPosterior, indices: Indices) -> tuple[Array, Array, Array] | None:
-        """Return weights (2,), means (2, n_features) and covariances (2, …) of two halves; None if no split is found.
+        """Return weights (2,), means (2, n_features) and covariances (2, …) of both halves; None if no split is found.
 
-        A split is determined from every second row, along the longest axes. The split is rejected if it lowers the
-        density of the other rows. In this case, a split into a narrow component within a wide component is tried, which
-        suits rows with long tails. If there are few rows, or if one row has the weight of many rows, the split is
-        determined from all rows. If no split is found, the function tries to split off a few distant rows.
+        A split along the longest principal axes is determined from every second row. A split that lowers the density of
+        the other rows is rejected, and a split into a narrow component within a wide component is tried, which suits
+        distributions with long tails. If there are few rows, or if one row has the weight of many rows, all rows
+        determine the split. If no split is found, the function tries to split off a few distant rows.
         """
         if len(indices) < core.MIN_ROWS_SPLIT:
             return None
@@ -164,11 +166,12 @@ class BirthProposals:
         return within if within.is_validated else None
 
     def _split_off_outliers(self, indices: Indices, has_matrices: bool) -> SplitCandidate | None:
-        """Split off a few rows that are far from all other rows, or have most of the weight; return None if no rows do.
+        """Split off a few rows that are far from all other rows or have most of the weight; return None if none exist.
 
-        If a half contains a fraction p of the rows, the squared distance of its mean from the mean of all rows is at
-        most (1 − p) / p variances. A row is far if its squared distance exceeds this limit for the smallest p that an
-        ordinary split allows. The farthest rows are all used, and a sample represents the other rows.
+        If one half of a split contains a fraction p of the rows, the squared distance of the mean of this half from the
+        mean of all rows is at most (1 − p) / p variances. A row is far if its squared distance exceeds (1 − p) / p
+        variances for the smallest p that an ordinary split allows. The farthest rows are all used, and a sample
+        represents the other rows.
         """
         rows, weight = _zero_constant_features(self.sample.mean_imputed[indices]), self.sample.weight[indices]
         fraction = weight / weight.sum()
@@ -219,7 +222,7 @@ def _resolvable_spread(rows: Array) -> Array:
 
 
 def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> tuple[Array, Array]:
-    """Return projections (n_rows, n_axes) of the scaled rows on their longest axes, and 1 as the scale of each axis."""
+    """Return projections (n_rows, n_axes) of scaled rows on their longest principal axes; all axes have scale 1."""
     centre = np.einsum("n,nj->j", weight / weight.sum(), rows)
     offsets = (rows - centre) / np.maximum(scale, _resolvable_spread(rows))
     axes = principal_axes(Spread.from_block(Block(0, offsets, weight)).covariance[None])[1][0]
@@ -227,11 +230,12 @@ def _project_on_axes(rows: Array, weight: Array, n_axes: int, scale: Array) -> t
 
 
 def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
-    """Return one or two candidate scales of the features, (n_features,), for a cut across the longest axis.
+    """Return one or two candidate scales of the features, (n_features,), for a cut across the longest principal axis.
 
-    If features are divided by their standard deviations, the feature that separates two groups is not longer than the
-    other features, and the longest axis may miss it. Therefore, the second scale stretches the feature whose values are
-    most similar to two points, as measured by mean |x| relative to the standard deviation; Geary (1935), Biometrika 27.
+    If features are divided by their standard deviations, the feature that separates two groups varies no more than the
+    other features, and the longest principal axis may differ from it. Therefore, the second scale stretches the feature
+    whose values are most similar to two points, as measured by mean |x| relative to the standard deviation; Geary
+    (1935), Biometrika 27.
     """
     offsets = (rows - np.einsum("n,nj->j", weight, rows)) / np.maximum(scale, _resolvable_spread(rows))
     squares = np.einsum("n,nj->j", weight, offsets**2)
@@ -247,7 +251,7 @@ def _candidate_scales(rows: Array, weight: Array, scale: Array) -> list[Array]:
 
 
 def _thin(indices: Indices, limit: int) -> Indices:
-    """Return at most `limit` of the indices, taken at equal distances."""
+    """Return at most `limit` of the indices, equally spaced."""
     if len(indices) <= limit:
         return indices
     return indices[(2 * np.arange(limit) + 1) * len(indices) // (2 * limit)]

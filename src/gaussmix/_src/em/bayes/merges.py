@@ -1,7 +1,7 @@
 """Merges and deletions of components in variational Bayes, and estimates of how much a move raises the bound.
 
 The gain of a merge is computed without EM, from the log normalising constants of the posterior and from the sum Σ r log
-r over the rows, where r are the responsibilities of the two components. One pass over the rows computes these sums for
+r over the rows, where r are the responsibilities of the two components. One pass over the rows computes Σ r log r for
 all pairs whose merge may raise the bound. See Hughes & Sudderth (2013), NIPS 26.
 """
 
@@ -26,11 +26,11 @@ from gaussmix._src.numerics.elementary import log
 
 
 def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Array, Array]:
-    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and S of the merged components.
+    """Return pairs whose merge may raise the bound, upper bounds on the gains in nats, and the scales S after merges.
 
-    S has the same form as `ConjugatePrior.scale`. Right after an M-step, the bound on the evidence is a sum of log
-    normalising constants and of −Σ r log r. Because a merge lowers −Σ r log r, the gain is at most the change of the
-    log normalising constants.
+    Each scale S has the same form as `ConjugatePrior.scale`. Right after an M-step, the bound on the evidence is a sum
+    of log normalising constants and of −Σ r log r. Because a merge lowers −Σ r log r, the gain is at most the change of
+    the log normalising constants.
     """
     pairs, prior = _nearest_pairs(posterior), posterior.prior
     one, other = pairs.T
@@ -52,7 +52,7 @@ def find_merges(posterior: VariationalPosterior) -> tuple[NDArray[np.intp], Arra
 
 
 def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) -> tuple[VariationalPosterior, Indices]:
-    """Merge pairs of components into components with scales S (`scales`); return posterior and remaining indices."""
+    """Merge pairs into components with scales S (`scales`); return the posterior and retained components' indices."""
     prior = posterior.prior
     mass, means = np.array(posterior.counts), np.array(posterior.means)
     one, other = pairs.T
@@ -72,9 +72,9 @@ def merge_pairs(posterior: VariationalPosterior, pairs: Indices, scales: Array) 
 def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indices, log_complements: Array) -> Array:
     """Return, for each component in `removed`, the gain of the bound in nats if this component is deleted.
 
-    `log_complements` are the sums Σ log (1 − r) over the rows, where r are the responsibilities of the component. The
-    result is a lower bound on the gain if the component's rows are divided among the other components. If components
-    share a covariance, the result is only an estimate.
+    `log_complements` are the sums Σ log (1 − r) over the rows, where r are the responsibilities of the deleted
+    component. The result is a lower bound on the gain after the rows of the deleted component are divided among the
+    other components. If components share a covariance, the result is only an estimate.
     """
     own = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
     gains, n_all = np.array(log_complements), np.arange(len(posterior.counts))
@@ -103,7 +103,7 @@ def _nearest_pairs(posterior: VariationalPosterior) -> NDArray[np.intp]:
 
 
 def _weight_prior_gains(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return the change of the log normalising constant of the weights by each merge, in nats."""
+    """Return, for each merge, the change of the log normalising constant of the weights, in nats."""
     mass = np.repeat(posterior.counts[None], len(one), axis=0)
     rows = np.arange(len(one))
     mass[rows, one] += mass[rows, other]
@@ -122,7 +122,7 @@ def _merged_means(posterior: VariationalPosterior, one: Indices, other: Indices)
 
 
 def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices) -> Array:
-    """Return S of the merged component for each pair, as sums over features for spherical covariances."""
+    """Return the scale S of each pair's merged component; for spherical covariances, S is summed over features."""
     prior, spec = posterior.prior, MomentSpec(posterior.prior.covariance_form)
     middle, roots = _merged_means(posterior, one, other), np.sqrt(posterior.mean_precisions)[:, None]
     between = spec.squares(roots[one] * (posterior.means[one] - middle))
@@ -137,13 +137,13 @@ def _merged_scales(posterior: VariationalPosterior, one: Indices, other: Indices
 
 
 def _scales_to_covariances(scales: Array, dof: Array, prior: Any) -> Array:
-    """Convert S, in the form that `_merged_scales` returns, to covariances S / ν."""
+    """Convert scales S, in the form that `_merged_scales` returns, to covariances S / ν."""
     shape = (-1,) + (1,) * (scales.ndim - 1)
     return scales / (prior.dof_factor * dof).reshape(shape)
 
 
 def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tuple[Array, NDArray[np.bool_]]:
-    """Return log |S / ν|, and whether each S is positive definite (rounding errors may make it indefinite)."""
+    """Return log |S / ν|, and whether each scale S is positive definite (rounding errors may make S indefinite)."""
     prior, is_usable = posterior.prior, np.ones(len(dof), dtype=bool)
     each = _scales_to_covariances(scales, dof, prior)
     for _ in range(2):
@@ -158,7 +158,11 @@ def _log_dets(scales: Array, dof: Array, posterior: VariationalPosterior) -> tup
 
 
 def merge_sums(leaf: Block, engine: Engine[Any], parameters: Parameters, pairs: Indices, candidates: Indices) -> Sums:
-    """Sum s [(r + r') log (r + r') − r log r − r' log r'] over rows for each pair, and s log (1 − r) for candidates."""
+    """Return the sums over rows from which the gains of merges and deletions are computed.
+
+    The sum for a pair with responsibilities r and r' is Σ s [(r + r') log (r + r') − r log r − r' log r'], where s are
+    the row weights. The sum for a candidate for deletion with responsibilities r is Σ s log (1 − r).
+    """
     responsibilities = np.ascontiguousarray(engine.responsibilities(leaf, parameters).T)
     weight, entropy, left = leaf.weight, np.zeros(len(pairs)), np.zeros(len(candidates))
     is_there = (responsibilities > core.MIN_MERGE_RESPONSIBILITY) & (weight > 0)

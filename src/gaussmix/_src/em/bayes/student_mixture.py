@@ -16,8 +16,8 @@ from gaussmix._src.numerics.elementary import log, log_gamma, log_sum
 from gaussmix._src.numerics.rows import patterns
 
 _MIN_ASYMPTOTIC_DISTANCE = 1e8  # if z exceeds this, log (1 + z²) equals 2 log z in float64
-_MAX_LOG_SQUARED_DISTANCE = 600.0  # if a log squared distance is larger, rows are scaled before squaring
-_SCALING_BITS = 600  # exponent of the power of 2 by which far rows are divided to prevent overflow
+_MAX_LOG_SQUARED_DISTANCE = 600.0  # if the log of a squared distance exceeds this, rows are scaled before squaring
+_SCALING_BITS = 600  # exponent of the power of 2 by which distant rows are divided to prevent overflow
 LOG_PI = 1.1447298858494001741
 
 
@@ -66,7 +66,7 @@ class StudentMixture:
         return result
 
     def _log_distance_terms(self, rows: Array, scaled_df: Array, engine: Engine[Any]) -> Array:
-        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over features if independent."""
+        """Return log (1 + squared distance / (f df)), (n_rows, n_components), summed over independent features."""
         if self.has_independent_features:
             scale = np.sqrt(scaled_df[:, None] * self.covariances.variances())
             distances = np.abs(rows[:, None, :] - self.means) / scale
@@ -76,8 +76,8 @@ class StudentMixture:
         alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
         result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
-        # Distances of these rows are computed here, because an engine replaces squared distances that overflow by the
-        # largest float64.
+        # Distances of very distant rows are computed in this function, because engines return the largest float64 if a
+        # squared distance overflows.
         for row in distant.tolist():
             offsets = np.ldexp(rows[row], -_SCALING_BITS) - np.ldexp(self.means, -_SCALING_BITS)
             whitened = self.covariances.whitening.whiten_each(offsets)

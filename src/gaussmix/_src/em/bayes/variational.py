@@ -3,7 +3,8 @@
 The M-step is the M-step of a conjugate prior (`em.priors.posterior`) with other degrees of freedom, and the E-step is
 the usual E-step with other values of `Parameters.log_scale`. Therefore, neither covariance structures nor engines need
 special code for variational Bayes. The bound before a step is the log-likelihood Σ_i log Σ_k p(x_i, k), as the E-step
-computes it, minus KL(q ‖ p). The bound equals Bishop (2006) eq. 10.70–10.77, with the terms in a different order.
+computes it, minus the divergence KL(q ‖ p) of the posterior q from the prior p. The bound equals Bishop (2006) eq.
+10.70–10.77, with the terms in a different order.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariationalObjective(PosteriorObjective):
-    """Lower bound on the log evidence as an objective, for models with weights N_k / n and covariances S_k / ν_k.
+    """Lower bound on the log evidence of a variational posterior, as an objective of EM.
 
-    A model and the number of rows n define the whole posterior. A model may have fewer components than the prior.
-    Omitting components without rows does not change the bound.
+    The whole posterior, in which component k has N_k rows, scale S_k and ν_k degrees of freedom, is defined by the
+    number of rows n and a model with weights N_k / n and covariances S_k / ν_k. A model may have fewer components than
+    the prior. Omitting components without rows does not change the bound.
 
     Parameters
     ----------
-    gauss_wishart : prior of the mixture, whose mean precision and degrees of freedom are numbers of rows.
+    gauss_wishart : prior of the mixture; the mean precision and the degrees of freedom of the prior are numbers of
+        rows.
     total_weight : total weight n of all rows, before the division by `weight_unit`.
     weight_unit : number by which the row weights were divided.
     """
@@ -48,7 +51,7 @@ class VariationalObjective(PosteriorObjective):
     def variational_posterior(self, model: Model) -> VariationalPosterior:
         """Return the variational posterior q that a model represents."""
         prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
-        if prior is None or prior[0] is not model:  # cached, because each EM step needs q twice
+        if prior is None or prior[0] is not model:  # q is cached, because each EM step needs q twice
             counts = self.total_weight * model.weights
             result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
             prior = vars(self)["_last"] = model, result
@@ -81,7 +84,7 @@ PriorFactory = Callable[[OverallMoments], tuple[GaussWishartPrior, Array | None]
 
 @dataclass(frozen=True, eq=False)
 class BayesianTerms(PriorTerms):
-    """Prior of a Bayesian fit, from which the objective of EM is made.
+    """Terms of the prior of a Bayesian fit, from which the objective of EM is made.
 
     Parameters
     ----------

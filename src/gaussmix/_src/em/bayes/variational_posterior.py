@@ -1,4 +1,4 @@
-"""Approximate posterior of a mixture in variational Bayes: divergence from the prior, E-step, and density.
+"""Approximate posterior of a mixture in variational Bayes, its divergence from the prior, and its predictive density.
 
 The posterior is q(π) Π_k q(μ_k, Λ_k) with Λ = Σ⁻¹. Each q(μ_k, Λ_k) is a Gauss–Wishart distribution if covariances are
 matrices, and a Gauss–gamma distribution if they are variances. See Bishop (2006) section 10.2 and Attias (2000), NIPS
@@ -30,8 +30,9 @@ from gaussmix._src.numerics.threads import cached_property
 class GaussWishartPrior:
     """Prior p(μ, Λ) of a component's mean and precision, and prior p(π) of the weights.
 
-    The prior of the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). For
-    diagonal covariances, λ_j ~ Γ(ν/2, rate s_j/2) for each feature. For spherical covariances, λ ~ Γ(dν/2, rate d s/2).
+    The prior of the mean is μ | Λ ~ N(m, (β Λ)⁻¹). If precisions are matrices, their prior is Λ ~ W(ν, S⁻¹). If
+    covariances are diagonal, each feature's precision has the prior λ_j ~ Γ(ν/2, rate s_j/2). If covariances are
+    spherical, the precision has the prior λ ~ Γ(dν/2, rate d s/2).
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class GaussWishartPrior:
     mean_precision : precision β of the mean, as a number of rows.
     dof : degrees of freedom ν, as a number of rows; above n_features − 1 if covariances are matrices.
     scale : scale S, in data units²: a matrix, an array (n_features,) for diagonal covariances, or a number for
-        spherical ones.
+        spherical covariances.
     """
 
     family: Family
@@ -109,7 +110,7 @@ class GaussWishartPrior:
 
     @cached_property
     def log_normaliser(self) -> float:
-        """Return the log normalising constant of p(Λ), nats, up to the same constant as in `wishart_expectations`."""
+        """Return the log normalising constant of p(Λ) in nats, up to the constant omitted by `wishart_expectations`."""
         log_dets = -2.0 * self.covariance.whitening.log_abs_det
         return float(self.wishart_expectations(np.array([self.dof]), log_dets)[1][0])
 
@@ -121,7 +122,7 @@ class VariationalPosterior:
     Parameters
     ----------
     prior : prior p(π, μ, Λ) of the parameters.
-    counts : numbers of rows N_k of the components, sums of weighted responsibilities, (n_components,).
+    counts : number of rows N_k of each component (the sum of its weighted responsibilities), (n_components,).
     means : means of q(μ_k), (n_components, n_features), in data units.
     covariances : covariances S_k / ν_k, the inverses of the expected precisions E Λ_k, in data units².
     """
@@ -167,19 +168,19 @@ class VariationalPosterior:
 
     @cached_property
     def e_step_log_weights(self) -> Array:
-        """Return logs of the factors (with sum below 1) that replace the weights in the E-step, (n_components,)."""
+        """Return logs of the factors (with sum below 1) that replace the weights in E-steps, (n_components,)."""
         constants = 0.5 * self._covariance_moments[0] - 0.5 * self.prior.n_features / self.mean_precisions
         return self._weight_moments[0] + constants
 
     @cached_property
     def e_step_parameters(self) -> Parameters:
-        """Return parameters with log p(x, k) = E log π_k + E log N(x | μ_k, Λ_k⁻¹), as in Bishop (2006) eq. 10.46."""
+        """Return parameters for which log p(x, k) = E log π_k + E log N(x | μ_k, Λ_k⁻¹); Bishop (2006) eq. 10.46."""
         whitening, d = self.covariances.whitening, self.prior.n_features
         log_scale = self.e_step_log_weights + whitening.log_abs_det - 0.5 * d * LOG_2PI
         return Parameters(log_scale, self.means, whitening)
 
     def component_divergences(self) -> Array:
-        """Return KL(q ‖ p) of each component's mean and precision, in nats; the sum, (1,), if components share Λ."""
+        """Return KL(q ‖ p) of each component's mean and precision, in nats; or their sum, (1,), if all share Λ."""
         prior, d = self.prior, self.prior.n_features
         expected, normalisers = self._covariance_moments
         of_covariance = prior.log_normaliser - normalisers + 0.5 * (self.dof - prior.dof) * (expected - self._log_dets)
@@ -196,7 +197,7 @@ class VariationalPosterior:
 
     @property
     def divergence_from_prior(self) -> float:
-        """Return KL(q ‖ p), in nats. The lower bound is the E-step's log-likelihood of all rows minus KL(q ‖ p)."""
+        """Return the divergence KL(q ‖ p) of the posterior q from the prior p, in nats."""
         return float(self.component_divergences().sum()) + self.weights_divergence
 
     @property
@@ -211,7 +212,7 @@ class VariationalPosterior:
         return replace(self, counts=self.counts[own], means=self.means[own], covariances=self.covariances.take(own))
 
     def with_empty_components(self, n_empty: int) -> VariationalPosterior:
-        """Return this posterior with `n_empty` more components, without rows, whose posterior equals the prior."""
+        """Return this posterior with `n_empty` added components without rows, whose posterior equals the prior."""
         prior, n_components = self.prior, len(self.counts)
         mass = np.append(self.counts, np.zeros(n_empty))
         means = np.concatenate((self.means, np.broadcast_to(prior.mean, (n_empty, prior.n_features))))
@@ -230,7 +231,7 @@ class VariationalPosterior:
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
-            offsets = (roots @ normal[..., None])[..., 0]  # a shared covariance is broadcast
+            offsets = (roots @ normal[..., None])[..., 0]  # the root of a shared covariance is broadcast
         else:
             size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
             shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
@@ -242,7 +243,7 @@ class VariationalPosterior:
         return Model(weights / weights.sum(), means, covariances, prior.family)
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
-        """Draw Λ, and return a factor R: R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
+        """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""
         d, dof = self.prior.n_features, self.dof
         lower = np.tril(rng.standard_normal((len(dof), d, d)), -1)
         lower[:, np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(dof[:, None] - np.arange(d)))

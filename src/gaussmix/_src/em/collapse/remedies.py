@@ -96,7 +96,7 @@ def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list
 
 
 def _flattest_features(model: Model) -> Indices:
-    """Return each component's feature with the smallest conditional variance, divided by the mixture's variance."""
+    """Return each component's feature with the smallest ratio of conditional variance to the mixture's variance."""
     left = np.broadcast_to(1 / model.whitening.precision_diagonals(), model.means.shape)
     return (left / mixture_variances(model)).argmin(axis=1)
 

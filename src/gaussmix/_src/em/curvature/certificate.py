@@ -9,9 +9,9 @@ from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Costs in multiply-adds: PRODUCT_COST of a product of two scores (derivatives of a row's log density), SCORE_COST of a
-# score, MATRIX_COST n³ of an information matrix (n, n) in NumPy, and PASS_COST of a pass over few rows. N_OTHER_PASSES
-# EM steps cost as much as all other passes.
+# The costs are numbers of multiply-adds. A product of two scores (derivatives of a row's log density) costs
+# `PRODUCT_COST`, a score costs `SCORE_COST`, an information matrix (n, n) costs `MATRIX_COST` n³ in NumPy, and a pass
+# over few rows costs `PASS_COST`. All other passes together cost as much as `N_OTHER_PASSES` EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
 # With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
 MAX_COST_FRACTION = 0.1
@@ -24,11 +24,9 @@ class OptimalityCertificate:
     Parameters
     ----------
     is_maximum : whether Newton's step leads from the model to a maximum. False at a saddle point, on a ridge, and if
-        the model is far from a maximum; None if this was not checked.
-    remaining_gain : gain of the objective from the model to the maximum, nats per unit of row weight; None unless
-        `is_maximum`.
-    label_change_fraction : fraction of the row weight whose label would change at the maximum; None unless
-        `is_maximum`.
+        the model is far from a maximum; None if there was no check.
+    remaining_gain : gain from the model to the maximum, in nats per unit of row weight; None unless `is_maximum`.
+    label_change_fraction : fraction of the row weight with another label at the maximum; None unless `is_maximum`.
     why_not : reason why the check was not possible, as the end of a sentence; empty if the check was made.
     """
 
@@ -48,5 +46,5 @@ def is_certificate_cheap(model: Model, source: Source, n_steps: int) -> bool:
     n_b = d * (d + 1) // 2 if second is Second.FULL else d if second is Second.DIAGONAL else 1
     n_all, n_own = K + K * d + (1 if is_shared else K) * n_b, 1 + d + n_b
     of_row = PRODUCT_COST * (n_all**2 + K * n_own**2) / 2 + SCORE_COST * K * n_own + N_OTHER_PASSES * of_step
-    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # two models
+    cost = 2 * (source.n_rows * of_row + MATRIX_COST * n_all**3 + PASS_COST)  # twice, because two models are evaluated
     return bool(cost <= MAX_COST_FRACTION * n_steps * source.n_rows * of_step)

@@ -1,4 +1,4 @@
-"""Check whether a model is near a maximum of the objective, by its gradient and the observed information."""
+"""Check whether a model is near a maximum of the objective, from the gradient and the observed information."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# Maximum difference between the actual and the predicted gain of Newton's step, as a fraction of the predicted gain.
+# Maximum difference between the actual and the predicted gain of a Newton step, as a fraction of the predicted gain.
 MAX_GAIN_ERROR = 0.25
-# Maximum predicted gain of the next Newton step, as a fraction of the predicted gain of the first step.
+# Maximum predicted gain of the second Newton step, as a fraction of the predicted gain of the first Newton step.
 MAX_NEXT_GAIN_FRACTION = 0.15
-# Smaller gains, in nats per unit of row weight, cannot be verified, because of rounding errors and the approximate
-# penalty of a ridge.
+# Gains below this number of nats per unit of row weight cannot be verified, because of rounding errors, and because the
+# penalty of a ridge is approximate.
 MIN_GAIN = 1e-8
-MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or log variance
+MAX_STEP_LENGTH = 3.0  # limit on the change of a mean (in standard deviations) or of a log variance in a Newton step
 
 
 def find_certificate(
@@ -41,20 +41,20 @@ def find_certificate(
     The check makes three passes over the rows, or four passes per parameter if there are no formulas for the scores
     (`information.has_score_formulas`).
 
-    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass at the end of
-    Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of these tests
-    fails, for example on a long ridge of the likelihood, the objective is not quadratic, and the decrement may be wrong
-    by any factor.
+    The predicted gain is Newton's decrement, ½ gᵀ I⁻¹ g. The prediction is accepted only if a pass with the model at
+    the end of Newton's step finds about the same gain, and if the next Newton step predicts little gain. If one of
+    these two tests fails, for example on a long ridge of the likelihood, the objective is not quadratic, and the
+    decrement may be wrong by any factor.
 
-    With trimming, the objective is the maximum over all choices of rows with the same total weight. The maximum has the
-    same derivatives as the objective of the retained rows, unless several rows tie at the cutoff. The models at both
-    ends of Newton's step are evaluated with the rows that each model retains.
+    With trimming, the objective is the maximum over all choices of rows with the same total weight. The derivatives of
+    this maximum equal the derivatives of the objective of the retained rows, unless several rows tie at the cutoff. The
+    models at both ends of Newton's step are evaluated with the rows that each model retains.
     """
     try:
         information = ObservedInformation.at_model(model, objective, trace, source, engine, are_frequency_weights=None)
     except NotSmooth as error:
         return OptimalityCertificate(why_not=str(error))
-    except SingularCovarianceError:  # numerical differences needed a singular covariance
+    except SingularCovarianceError:  # numerical differentiation reached a singular covariance
         return OptimalityCertificate(False)
     with suppress(NotSmooth, SingularCovarianceError):
         return _check_newton_step(information, objective, trace, source, engine) or OptimalityCertificate(False)
@@ -91,7 +91,7 @@ def _check_newton_step(
 
 
 def _compare_models(leaf: Block, engine: Engine[Any], parameter_pair: tuple[Parameters, Parameters]) -> Sums:
-    """Sum over rows: s log p(x) under each of two mixtures, s if the two labels differ, and the weights s."""
+    """Return sums over rows: of s log p(x) under each mixture, of s if the two labels differ, and of the weights s."""
     weight = leaf.weight
     heights = [float((weight * engine.log_density(leaf, side)).sum()) for side in parameter_pair]
     one, other = (engine.labels(leaf, side) for side in parameter_pair)

@@ -1,8 +1,9 @@
-"""Coordinates of the models near a given model, which has the coordinates 0: one for each free parameter.
+"""Coordinates, one per free parameter, of the models near a given model, which has the coordinates 0.
 
-Let L_k L_kᵀ be the covariance of component k in the given model. In a model nearby, the covariance is Σ_k = L_k
-exp(B_k) L_kᵀ, and the mean has moved by L_k a_k. Because a_k and B_k are relative to the component, the expected
-information of a row whose component is known is the identity matrix, whatever the units of the data.
+Let L_k L_kᵀ be the covariance of component k in the given model. In a model near the given model, the covariance of
+component k is Σ_k = L_k exp(B_k) L_kᵀ, and the mean has moved by L_k a_k. Because a_k and B_k are relative to the
+covariance L_k L_kᵀ, the expected information of a row whose component is known is the identity matrix, whatever the
+units of the data.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from gaussmix._src.numerics.axes import principal_axes
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.threads import cached_property
 
-# A weight counts as being at its lower bound if it is at most this many times the bound.
+# A weight counts as being at its lower bound if it is at most the bound times this factor.
 WEIGHT_BOUND_FACTOR = 1 + 1e-9
-MAX_COORDINATES = 4_000  # maximum number of coordinates; the information matrix then takes 128 MB
-# If the noise component's weight is smaller than this, this weight is converging to 0 and is not a free parameter.
+MAX_COORDINATES = 4_000  # maximum number of coordinates, for which the information matrix takes 128 MB
+# If the weight of the noise component is below this, it is converging to 0 and is not a free parameter.
 MIN_BACKGROUND_WEIGHT = 1e-9
 _MAX_LOGIT = 600.0  # limit on the logit of the noise weight, so that its odds do not overflow or underflow
 
@@ -59,18 +60,19 @@ class Coordinates:
     ----------
     model : model at θ = 0.
     weight_groups : groups of free weights.
-    jacobian : derivatives with respect to θ of all log weights, then of all a_k, then of the coordinates of all B_k,
-        (n_all, p).
-    angle_jacobian : for each component, derivatives of the angles of its axes with respect to θ, (n_pairs, p); None if
-        the exponent B_k is linear in θ.
-    axis_variances : variances along the axes of each component, (n_components, n_features); None if the exponent B_k is
-        linear in θ.
-    whitening_factors : factors W_k = L_k⁻¹: matrices, arrays (…, n_features) for diagonal covariances, or numbers for
-        spherical covariances.
-    loadings : Jacobian of loadings and noise variances with respect to the last coordinates, for factor analysers.
-        `jacobian` then describes B_k only to first order. None for all structures without factors.
-    variances_at_bounds : two masks, of the variances along the axes that are at the lower bound and at the upper bound,
-        (n, n_values) each. All variances at a bound share one coordinate. None if no variance is at a bound.
+    jacobian : derivatives, with respect to θ, of all log weights, all a_k, and the coordinates of all B_k, in this
+        order, (n_all, p).
+    angle_jacobian : for each component, derivatives of the angles of the component's axes with respect to θ, (n_pairs,
+        p); None if B_k, the exponent of the covariance, is linear in θ.
+    axis_variances : variances along the axes of each component, (n_components, n_features); None if B_k, the exponent
+        of the covariance, is linear in θ.
+    whitening_factors : whitening factors W_k = L_k⁻¹ of the covariances: matrices, arrays (…, n_features) for diagonal
+        covariances, or numbers for spherical covariances.
+    loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the last coordinates.
+        For factor analysers, `jacobian` describes B_k only to first order. None for covariance structures without
+        factors.
+    variances_at_bounds : two masks, (n, n_values) each, which show the variances along the axes that are at the lower
+        bound and at the upper bound. All variances at a bound share one coordinate. None if no variance is at a bound.
     """
 
     model: Model
@@ -118,7 +120,7 @@ class Coordinates:
 
     @property
     def covariance_form(self) -> Second:
-        """Return which second moments changes of covariances need: FULL, DIAGONAL or TRACE."""
+        """Return the second moments (FULL, DIAGONAL or TRACE) from which changes of covariances are computed."""
         second = self.model.covariances.second
         return Second.FULL if second is Second.PROJECTED else second
 
@@ -134,7 +136,7 @@ class Coordinates:
 
     @cached_property
     def symmetric_basis(self) -> Array:
-        """Return symmetric matrices E_b (n_b, d, d) with B = Σ_b β_b E_b and ½ tr E_b² = 1."""
+        """Return a basis E_b, (n_b, d, d), of symmetric matrices B = Σ_b β_b E_b, scaled so that ½ tr E_b² = 1."""
         d, second = self.model.n_features, self.covariance_form
         if second is Second.TRACE:
             return math.sqrt(2 / d) * np.eye(d)[None]
@@ -164,7 +166,7 @@ class Coordinates:
         return columns.T
 
     def model_at(self, point: Array) -> Model:
-        """Return the model with the coordinates θ."""
+        """Return the model with the coordinates θ = `point`."""
         model = self.model
         ends = [self.n_weights, self.n_weights + model.means.size]
         _, of_means, of_covariances = np.split((self.jacobian * point).sum(axis=1), ends)

@@ -28,31 +28,32 @@ from gaussmix._src.sources.base import Source
 class ObservedInformation:
     """Gradient g and observed information I = −∂²/∂θ² of the objective, per unit of row weight, at θ = 0.
 
-    Let S_i and B_i be the score and the information of row i if its component were known, and E the expectation over
-    the component. Then I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With
-    missing values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i with
-    respect to the parameters of the expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. The derivative is
-    computed by central differences of the sums of EM steps, in two passes per parameter.
+    If S_i and B_i are the score and the information of row i for a known component, and E is the expectation over the
+    component, I = Σ_i [E(B_i) − E(S_i S_iᵀ) + E S_i E S_iᵀ]; see Louis (1982), JRSS B 44, eq. 3.2'. With missing
+    values, measurement errors or factors, Σ_i [E(S_i S_iᵀ) − E S_i E S_iᵀ] is the derivative of Σ_i E S_i with respect
+    to the parameters of the expectation, for fixed S_i; see Oakes (1999), JRSS B 61, eq. 3. This derivative is computed
+    from central differences of the sums of EM steps, in two passes per parameter.
 
-    A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in this model,
-    so that g = 0 after EM with a ridge has converged. This treatment is not exact, because the sums of responsibilities
-    also depend on θ. The relative error is about the ratio of the ridge to the variances.
+    A ridge is treated like a prior whose strength is given by the components' sums of responsibilities in the given
+    model, so that the gradient is 0 after EM with a ridge has converged. This treatment of ridges is not exact, because
+    the sums of responsibilities also depend on θ. The relative error of the treatment is about the ratio of the ridge
+    to the variances.
 
-    The score of row i is the gradient of log p(x_i) plus the row's share of the gradients of ridge and prior. The
-    gradient of the ridge is divided among rows by responsibility, and the gradient of the prior is divided equally.
-    With row weights s, the gradient is g = Σ s score / Σ s.
+    The score of row i is the gradient of log p(x_i) plus the row's part of the gradients of ridge and prior. The
+    gradient of the ridge is divided among rows in proportion to responsibilities, and the gradient of the prior is
+    divided equally. With row weights s, the gradient is g = Σ s score / Σ s.
 
     Parameters
     ----------
     coordinates : coordinates θ of the models near the given model.
     gradient : gradient g, (p,).
     matrix : observed information I, (p, p).
-    score_outer_product : matrix M, (p, p), or an array of shape (0, 0) if it was not requested. If weights are
+    score_outer_product : matrix M, (p, p), or an array of shape (0, 0) if M was not requested. If weights are
         frequencies (a row of weight s stands for s equal rows), M = Σ s score scoreᵀ / Σ s. If each weight belongs to a
         single row, M = Σ s² score scoreᵀ / Σ s. The covariance of θ is I⁻¹ M I⁻¹ / Σ s; see White (1982), Econometrica
         50, theorem 3.2.
-    full_gradient : gradient with respect to all values for which `Coordinates.jacobian` has a row, free or not,
-        (n_all,).
+    full_gradient : gradient with respect to all values for which `Coordinates.jacobian` has a row, whether the values
+        are free parameters or not, (n_all,).
     """
 
     coordinates: Coordinates
@@ -72,12 +73,12 @@ class ObservedInformation:
         *,
         are_frequency_weights: bool | None = True,
     ) -> ObservedInformation:
-        """Compute the information, in one pass if `has_score_formulas` is true, and otherwise in 2 p passes.
+        """Compute the information in one pass if `has_score_formulas` is true, otherwise in two passes per parameter.
 
         `are_frequency_weights` should be true if a row of weight s stands for s equal rows. If `are_frequency_weights`
         is None, `score_outer_product` is not computed. If there are no formulas for scores, `score_outer_product` takes
-        one more pass, in which each row is evaluated 2 p times. With trimming, only the rows that this model retains
-        are used. `NotSmooth` is raised if the model has no coordinates.
+        one more pass, in which each row is evaluated twice per parameter. With trimming, only the rows that trimming
+        with `model` retains are used. `NotSmooth` is raised if the model has no coordinates.
         """
         source = untrimmed_rows(source, engine, model)
         coords, row_weight = Coordinates.at_model(model, objective, trace), source.row_totals.total_weight
@@ -103,7 +104,7 @@ class ObservedInformation:
 
     @property
     def is_optimal_at_bounds(self) -> bool:
-        """Return whether every variance at a bound should stay there, because the objective increases beyond the bound.
+        """Return whether each variance at a bound should stay at the bound, beyond which the objective increases.
 
         The condition is that the gradient with respect to B_k, for the axes whose variances are at a bound, is negative
         definite at the lower bound and positive definite at the upper bound.
@@ -130,8 +131,8 @@ class ObservedInformation:
     def newton_step(self) -> tuple[Array, float] | None:
         """Return Newton's step (p,), and the predicted gain ½ gᵀ I⁻¹ g, in nats per unit of row weight.
 
-        The result is None if I is not positive definite in float64, for example at a saddle point or on a ridge that
-        never ends.
+        The result is None if I is not positive definite in float64, for example at a saddle point or on an infinitely
+        long ridge of the objective.
         """
         if not self.gradient.size:
             return self.gradient, 0.0
@@ -149,7 +150,7 @@ def untrimmed_rows(source: Source, engine: Engine[Any], model: Model) -> Source:
 
 
 def has_score_formulas(model: Model, source: Source) -> bool:
-    """Return whether formulas for the scores of rows exist: only without missing values, errors and factors."""
+    """Return whether scores of rows have formulas; missing values, measurement errors and factors exclude formulas."""
     return not source.is_incomplete and model.covariances.second is not Second.PROJECTED
 
 
@@ -181,7 +182,7 @@ def _assemble_component_blocks(coords: Coordinates, component_products: Array, t
 def _complete_information(
     coords: Coordinates, objective: Objective, score_sums: Array, total_weight: float
 ) -> tuple[Array, Array, Array]:
-    """Return the complete-data information (p, p), and the gradients in θ (p,) and in all values (n_all,)."""
+    """Return the complete-data information (p, p), and the gradients with respect to θ (p,) and all values (n_all,)."""
     model, mass = coords.model, score_sums[:, 0]
     K, (n_all, p) = model.n_components, coords.jacobian.shape
     of_turns, of_ridge = np.zeros((p, p)), np.zeros(p)
@@ -225,10 +226,11 @@ def _complete_information(
 def _penalty_scores(
     coords: Coordinates, objective: Objective, score_sums: Array, gradient: Array, total_weight: float, n_values: int
 ) -> Array:
-    """Return factors (n_values, p): the values of a row times these factors are the row's terms of ridge and prior.
+    """Return factors (n_values, p) that convert the values of a row to the row's terms of ridge and prior.
 
-    The first values of a row are its responsibilities, including the noise component's. Because the responsibilities of
-    a row sum to 1, equal factors on all responsibilities represent a term that is equal for all rows.
+    The first values of a row are the responsibilities of all components, including the noise component. Because the
+    responsibilities of a row sum to 1, equal factors on all responsibilities represent a term that is equal for all
+    rows.
     """
     added, ridge = np.zeros((n_values, coords.n_parameters)), np.diag(np.sqrt(objective.ridge))
     basis = coords.symmetric_basis.reshape(len(coords.symmetric_basis), -1)
@@ -247,7 +249,7 @@ def _penalty_scores(
 
 @dataclass(frozen=True, eq=False)
 class _ComponentScatter:
-    """Contribution of rows, prior and ridge to one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
+    """Terms of the objective that depend on one component: −½ [A log|exp B| + Σ (z − a)ᵀ exp(−B) (z − a)].
 
     Parameters
     ----------
@@ -263,13 +265,13 @@ class _ComponentScatter:
     dof: float
 
     def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of this contribution with respect to the coordinates of B, (n_b,)."""
+        """Return the gradient of the terms with respect to the coordinates of B, (n_b,)."""
         of_rows: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
         return 0.5 * (of_rows - self.dof * np.trace(basis, axis1=1, axis2=2))
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
-    """Compute the contribution of rows, prior and ridge to each component."""
+    """Compute, for each component, the terms of the objective that come from rows, prior and ridge."""
     model, result = coords.model, list[_ComponentScatter]()
     d, second = model.n_features, coords.covariance_form
     prior = objective.prior if isinstance(objective, PosteriorObjective) else None
@@ -306,7 +308,7 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J for a Jacobian J (`jacobian`); fast if most columns of J have a single nonzero entry."""
+    """Return Jᵀ M J for a Jacobian J; the product is fast if most columns of J have a single nonzero entry."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
@@ -322,18 +324,19 @@ def _sparse_product(matrix: Array, jacobian: Array) -> Array:
 
 
 def _hessian_linear(basis: Array, second_sum: Array) -> Array:
-    """Return the second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c S), symmetrised."""
+    """Return second derivatives of ½ Σ zᵀ exp(−B) z in the coordinates of B: ½ tr(E_b E_c Σ z zᵀ), symmetrised."""
     n_b = len(basis)
     shifted = (basis @ second_sum).reshape(n_b, -1)
-    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # E_c is symmetric
+    splits = 0.5 * shifted @ basis.reshape(n_b, -1).T  # uses that each basis matrix E_c is symmetric
     return 0.5 * (splits + splits.T)
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
     """Return second derivatives of ½ Σ zᵀ exp(−B) z in the diagonal of B and the angles Ω_ij (i > j) of the axes.
 
-    In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where t is √2 times the diagonal. The
-    second-order terms are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t².
+    In the coordinate system of the axes, Σ⁻¹ is e^Ω V⁻¹ e^(−t) e^(−Ω), where V are the variances, and t is √2 times the
+    diagonal of B. The second-order terms of Σ⁻¹ are ½ [Ω, [Ω, V⁻¹]] − [Ω, V⁻¹ t] + ½ V⁻¹ t², where [·, ·] is the
+    commutator.
     """
     d = len(second_sum)
     rows, columns = below_diagonal(d)
@@ -354,11 +357,11 @@ def _hessian_rotation(second_sum: Array, variances: Array) -> Array:
 
 
 def _hessian_loadings(coords: Coordinates, component: int, scatter: _ComponentScatter, noise_ratios: Array) -> Array:
-    """Return what the second-order terms of B_k, in loadings and log noise, add to the information, (n_b, n_b).
+    """Return the information, (n_b, n_b), that results from second-order terms of B_k in loadings and log noise.
 
-    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. Let M be the change of the loadings, Ψ
-    the noise variances, and n the change of their logarithms. The second-order terms of B are then W (M Mᵀ + ½ Ψ n²) Wᵀ
-    minus half the square of the first-order terms of B.
+    To second order, B is W (Σ(θ) − Σ) Wᵀ minus half the square of this matrix. If M is the change of the loadings, Ψ
+    are the noise variances, and n is the change of log Ψ, the second-order terms of B are W (M Mᵀ + ½ Ψ n²) Wᵀ minus
+    half the square of the first-order terms of B.
     """
     assert coords.loadings is not None, "only factor analysers have second-order terms"
     index = component if coords.n_covariances > 1 else 0

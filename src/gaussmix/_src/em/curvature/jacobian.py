@@ -1,4 +1,4 @@
-"""Jacobians of covariances with respect to the free parameters of a structure: diagonals, axes and loadings."""
+"""Jacobians of covariances with respect to free parameters, such as variances, angles of axes, and loadings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gaussmix._src.numerics.arrays import Array, below_diagonal, block_diagonal
 from gaussmix._src.numerics.axes import common_axes, principal_axes
 from gaussmix._src.numerics.factorise import factorise
 
-# Lower limit on the derivatives of B_k with respect to angles, which are 0 if the two axes that are rotated have equal
-# variances.
+# Lower limit on the derivatives of the exponent B_k of a covariance with respect to rotation angles. Such a derivative
+# is 0 if the two rotated axes have equal variances.
 MIN_ROTATION_SLOPE = 1e-6
-# If the standard deviation along a factor is below this multiple of the noise's, the direction of the factor is
-# undefined.
+# If the standard deviation along a factor is below this fraction of the standard deviation of the noise, the direction
+# of the factor is undefined.
 MIN_FACTOR_SPREAD = 1e-3
 
 VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
-    """Error: the covariance structure or restrictions make the likelihood a non-smooth function of free parameters."""
+    """Error raised if the structure or restrictions make the likelihood a non-smooth function of free parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +51,10 @@ class LoadingJacobian:
 def covariance_jacobian(
     model: Model, structure: Algebra, is_free: Array, bounds: VarianceBoundMasks | None
 ) -> tuple[Array, Array, Array | None, Array | None]:
-    """Return the Jacobian of all B_k (n_all, m), W_k, and if axes rotate, angles (n, n_pairs, m) and variances.
+    """Return the Jacobian of all B_k (n_all, m), W_k, the Jacobian of axis angles (n, n_pairs, m), and variances.
 
-    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. Angles and variances are None if axes do not
-    rotate.
+    `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. The Jacobian of angles and the variances are
+    None if axes do not rotate. `Coordinates` defines B_k and W_k.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
     is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
@@ -92,7 +92,7 @@ def _diagonal_jacobian(n_covariances: int, n_features: int, volume: Across, shap
 
 
 def _bounded_diagonal_jacobian(is_met: NDArray[np.bool_]) -> Array:
-    """Return the Jacobian of diagonals (n, n_b), with one column for all variances at a bound, then free variances."""
+    """Return the Jacobian of diagonals, (n, n_b): one column for all variances at a bound, then the free variances."""
     together = is_met[:, :, None] / math.sqrt(is_met.sum())
     return np.concatenate((together, np.eye(is_met.size)[:, ~is_met.ravel()].reshape(*is_met.shape, -1)), axis=2)
 
@@ -107,7 +107,7 @@ def _equalise_bounded_variances(variances: Array, bounds: VarianceBoundMasks) ->
 def _rotation_jacobian(variances: Array, covariance_weights: Array, orientation: Across) -> tuple[Array, Array]:
     """Return the Jacobians of the entries of B_k below the diagonal, and of the angles, (n, n_pairs, …) each.
 
-    To first order, rotating the axes by Ω changes B_ij by (√(v_j / v_i) − √(v_i / v_j)) Ω_ij.
+    To first order, rotating axes with variances v by Ω changes B_ij by (√(v_j / v_i) − √(v_i / v_j)) Ω_ij.
     """
     n, d = variances.shape
     rows, columns = below_diagonal(d)
@@ -156,7 +156,7 @@ def loading_jacobian(model: Model, structure: FactorAlgebra, is_free: Array) -> 
 
 
 def _loading_directions(roots: Array, directions: Array, rotation: Array) -> Array:
-    """Return directions (n_features × n_factors, …) of change of the loadings, excluding rotations of the factors."""
+    """Return directions (n_features × n_factors, …) in which loadings can change, except rotations of the factors."""
     (d, q), basis = directions.shape, np.eye(len(directions))
     # After this loop, the columns of `basis` are orthogonal to all columns of `directions`.
     for direction in directions.T:
@@ -177,7 +177,7 @@ def _separate_columns(columns: Array) -> Array:
 
 
 def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_noise: Array) -> Array:
-    """Return W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ for each coordinate of a factor analyser, (n_b, n_features, n_features)."""
+    """Return changes W (M Λᵀ + Λ Mᵀ + diag(n ψ)) Wᵀ of B per coordinate, (n_b, n_features, n_features)."""
     half_step = np.einsum("ij,jqb->bqi", factor, loadings)
     crossed = np.einsum("bqi,jq->bij", half_step, np.einsum("ij,jq->iq", factor, covariance[:, :-1]))
     scaled = (log_noise * covariance[:, -1:]).T[:, None, :] * factor
@@ -185,14 +185,14 @@ def first_order_changes(factor: Array, covariance: Array, loadings: Array, log_n
 
 
 def _basis_coordinates(matrices: Array) -> Array:
-    """Return the coordinates ½ tr(E_b M), (n_b, m), of symmetric matrices M (m, d, d)."""
+    """Return the coordinates ½ tr(E_b M), (n_b, m), of symmetric matrices M (m, d, d) in the basis E_b."""
     rows, columns = below_diagonal(matrices.shape[1])
     diagonals = np.einsum("bii->ib", matrices) / math.sqrt(2)
     return np.concatenate((diagonals, matrices[:, rows, columns].T))
 
 
 def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Array:
-    """Expand columns (m, c) to (n, m, …): coordinates shared by n covariances, or separate for each covariance."""
+    """Expand columns (m, c) to (n, m, …), so that n covariances share coordinates or have separate coordinates."""
     if sharing is Across.EQUAL or n_covariances == 1:
         return np.broadcast_to(columns, (n_covariances, *columns.shape))
     if sharing is Across.NOTHING:
@@ -203,7 +203,7 @@ def _expand_columns(n_covariances: int, columns: Array, sharing: Across) -> Arra
 def orthogonal_complement(unit_vector: Array) -> Array:
     """Return orthonormal columns (n, n − 1) that are orthogonal to a unit vector, by a Householder reflection."""
     mirror = np.array(unit_vector)
-    mirror[0] += 1.0  # no digits are lost: unit vectors here have no negative entries
+    mirror[0] += 1.0  # loses no digits, because unit vectors here have no negative entries
     reflection: Array = np.eye(len(unit_vector)) - mirror[:, None] * (mirror * (2 / (mirror**2).sum()))
     return reflection[:, 1:]
 

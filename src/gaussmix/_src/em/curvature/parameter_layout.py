@@ -44,8 +44,8 @@ class ParameterTerm:
     ----------
     kind : kind of the parameter.
     component : index of the component; −1 for the noise component, and −2 if all components share the parameter.
-    features : indices of features: one for a mean or a variance, and two for a covariance. Empty for a weight, and for
-        a variance that is the same for all features.
+    features : indices of features: one for a mean or a variance, and two for a covariance. The tuple is empty for a
+        weight, and for a variance that is the same for all features.
     """
 
     kind: ParameterKind
@@ -70,7 +70,7 @@ class ParameterLayout:
     Parameters
     ----------
     n_components, n_features : numbers of components and features of the mixture.
-    covariance_form : kind of second moments, which determines how many values a covariance has.
+    covariance_form : full, diagonal or scalar second moments, which determine how many values a covariance has.
     is_shared : whether all components have the same covariance.
     has_noise : whether the mixture has a noise component.
     """
@@ -125,7 +125,7 @@ class ParameterLayout:
         return covariances.variances()[:, : 1 if self.covariance_form is Second.TRACE else None]
 
     def to_model(self, vector: Array, template: Model) -> Model:
-        """Make a model from a parameter vector (q,). Factor analysers become unrestricted covariance matrices."""
+        """Make a model from a parameter vector (q,). Covariances of factor analysers become full matrices."""
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
         weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])
@@ -151,7 +151,7 @@ class ParameterLayout:
         """Return the derivatives of the parameters with respect to the coordinates, (q, p), at `coords.model`.
 
         Component k has the mean μ_k + L_k a_k and the covariance L_k exp(B_k) L_kᵀ. Therefore, dμ_k = L_k da_k and dΣ_k
-        = L_k dB_k L_kᵀ. The coordinates of weights are their logarithms.
+        = L_k dB_k L_kᵀ. The coordinates of weights are the logarithms of the weights.
         """
         K, d, n_weights = self.n_components, self.n_features, coords.n_weights
         result, values = np.zeros((self.n_parameters, coords.n_parameters)), self.to_vector(coords.model)
@@ -200,7 +200,7 @@ class StackedModels:
     weights : weights of all models, (n, n_components).
     noise_weights : weights of the noise component, (n,); zeros without a noise component.
     means : means of all models, (n, n_components, n_features), in data units.
-    covariance_arrays : covariances of all models in compact form, (n, …), in data units².
+    covariance_arrays : covariances of all models, in the form of `Covariances.array`, (n, …), in data units².
     """
 
     template: Model

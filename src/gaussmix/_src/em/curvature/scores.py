@@ -19,18 +19,18 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array, below_diagonal
 from gaussmix._src.sources.base import Source
 
-MAX_SCORES = 2**20  # maximum number of scores in memory at a time, 8 MB
+MAX_SCORES = 2**20  # maximum number of scores in memory at a time (8 MB)
 # Step length of central differences, chosen so that truncation errors and rounding errors are about equal.
 DIFFERENCE_STEP = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreProducts:
-    """Function that sums the products of scores s S_i S_iᵀ, and s γ_ik c_ik c_ikᵀ per component, over a leaf.
+    """Function that sums, over the rows i of a leaf, s S_i S_iᵀ and, for each component k, s γ_ik c_ik c_ikᵀ.
 
-    The scores of component k are c_ik = (1, z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik
-    c_ik for all components. An engine sums products of scores in the same way as second moments. If `has_squares` is
-    true, Σ s² S_i S_iᵀ is also computed.
+    For row i, s is the weight, γ_ik is the responsibility of component k, and the scores for component k are c_ik = (1,
+    z, products of z), with z = W_k (x_i − μ_k). The vector S_i contains γ_ik c_ik for all components. An engine sums
+    products of scores in the same way as second moments. If `has_squares` is true, Σ s² S_i S_iᵀ is also computed.
     """
 
     engine: Engine[Any]
@@ -75,11 +75,11 @@ class ScoreProducts:
 def expected_scores(coords: Coordinates, source: Source, engine: Engine[Any], parameters: Parameters) -> Array:
     """Return Σ s γ_ik c_ik, (n_components, n_own), in expectation over the missing values of each row.
 
-    The sums are the moments of an EM step, whitened by the components of the model at θ = 0.
+    The sums are the moments of an EM step, whitened with the factors W_k of the model at θ = 0.
     """
     model, second = coords.model, coords.covariance_form
     (K, d), spec = model.means.shape, MomentSpec(second)
-    # For complete rows, passing `anchor` takes no additional time.
+    # For complete rows, passing the reference points `anchor` takes no additional time.
     anchor = None if source.is_incomplete else model.means
     task = StepTask(engine, K, parameters, spec, anchor=anchor)
     moments = task.sum_moments(source).about(model.means)
@@ -106,7 +106,7 @@ def total_score(coords: Coordinates, score_sums: Array, total_weight: float) -> 
 
 
 def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Array:
-    """Return the derivatives ∂ Σ s S_i / ∂θ, (n_all, p), in two passes per coordinate."""
+    """Return the derivatives of the total score Σ s S_i with respect to θ, (n_all, p), in two passes per coordinate."""
     columns, row_weight = [], source.row_totals.total_weight
     for point in DIFFERENCE_STEP * np.eye(coords.n_parameters):
         ends = (expected_scores(coords, source, engine, coords.model_at(end).parameters) for end in (point, -point))
@@ -117,7 +117,7 @@ def score_slopes(coords: Coordinates, source: Source, engine: Engine[Any]) -> Ar
 
 @dataclass(frozen=True, eq=False)
 class NumericalScores:
-    """Function that sums products of scores over a leaf by numerical differences, for rows without formulas.
+    """Function that sums products of scores over a leaf by numerical differences, if scores have no formulas.
 
     The values x of a row are its responsibilities, the responsibility of the noise component, and its score (p,). The
     result is Σ s x xᵀ and, if `has_squares` is true, also Σ s² x xᵀ.
@@ -159,7 +159,7 @@ class NumericalScores:
 
 
 def weighted_gram(engine: Engine[Any], scores: Array, weight: Array) -> Array:
-    """Return the sum of w x xᵀ over the columns x of `scores`, bit-identical on every processor."""
+    """Return the sum of w x xᵀ over the columns x of `scores` with weights w, bit-identical on every processor."""
     spec = MomentSpec(Second.FULL)
     block = Block(0, scores.T, weight, assignment=np.zeros(len(weight), np.int32))
     state, anchor = engine.make_state(block, 1), np.zeros((1, len(scores)))

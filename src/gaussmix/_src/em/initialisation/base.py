@@ -29,12 +29,12 @@ class Partition:
     parameters : parameters that determine the assignment if `rule` is `AssignmentRule.HARD`: each row is assigned to
         the most probable component.
     rule : rule that assigns rows. With `AssignmentRule.ASSIGNMENT`, the assignment is read from `responsibilities` or,
-        if that is None, from `Block.assignment`.
+        if `responsibilities` is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
     search_rows : rows on which `em.search.split_and_merge` improves the first model; None if no search is made.
     search_seed : random seed of the split-and-merge search.
-    unit : scale by which each feature is divided for distances, (n_features,), in data units; None for scales of 1.
+    unit : scale that divides features before distances are computed, (n_features,), in data units; None means 1.
     """
 
     parameters: Parameters | None = None
@@ -46,11 +46,11 @@ class Partition:
 
     @property
     def with_scaled_spheres(self) -> Partition:
-        """Return the same partition, in which the spheres about centres are as wide as the centres' typical distance.
+        """Return the same partition, with spherical components as wide as the typical distance of the centres.
 
         The assignment adds log densities of labels, measurement errors and missing values to the squared distances, and
-        trimming compares sums of densities. Therefore, with spheres of width 1, the result would depend on the units of
-        the features. If all centres coincide, the spheres keep their width.
+        trimming compares sums of densities. Therefore, with spherical components of width 1, the result would depend on
+        the units of the features. If all centres coincide, the width of the components does not change.
         """
         fraction, centres = (
             getattr(self.responsibilities, "with_scaled_spheres", self.responsibilities),
@@ -83,7 +83,7 @@ class Start(Protocol):
     ) -> Partition: ...
 
 
-# For each initialisation that users can name: the module, and the function in this module.
+# `STARTS` maps the name of each initialisation to the module and function of the initialisation.
 STARTS = {
     "hierarchical": "hierarchical.hierarchical",
     "k-means++": "kmeans.kmeans_plus_plus",
@@ -98,33 +98,33 @@ StartName = Literal["auto", "hierarchical", "k-means++", "kmeans", "search", "ra
 Initialisation = (
     StartName | list[Any] | tuple[Any, ...] | NDArray[Any] | Callable[[NDArray[Any], int, np.random.Generator], Any]
 )
-AUTO: Final = "auto"  # means "search" if a search is worthwhile, else the default
+AUTO: Final = "auto"  # selects "search" if a split-and-merge search is worthwhile, otherwise the default
 SCALED_KMEANS: Final = "k-means of scaled columns"  # name of the default initialisation
-DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # starts without random numbers: one run is enough
+DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # initialisations for which one run is enough
 
 
 def load_start(name: str) -> Start:
-    """Return the initialisation with the given name. Its module is imported at the first use."""
+    """Return the initialisation with the given name, and import the initialisation's module at the first use."""
     module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 
 
 def repeat_start_names(names: Iterable[str], n_times: int) -> list[str]:
-    """Repeat each name `n_times`, except the names of deterministic starts, whose repetition would be useless."""
+    """Repeat each name `n_times`, except the names of deterministic initialisations, whose result never changes."""
     return [name for name in names for _ in range(1 if name in DETERMINISTIC_STARTS else n_times)]
 
 
 def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
-    """Return the partition that assigns each row to its nearest centre (n_components, n_features)."""
+    """Return the partition that assigns each row to the nearest of `centres` (n_components, n_features)."""
     return Partition(sphere_parameters(centres, unit=unit), AssignmentRule.HARD, unit=unit)
 
 
 def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
-    """Return the typical distance of centres (n_components, n_features) from their median, per feature.
+    """Return the typical distance of centres (n_components, n_features) from their median, divided by √n_features.
 
-    Medians are used, because a centre on an outlier could otherwise make the spheres so wide that most distances are
-    negligible compared with the log densities of labels, errors and missing values. If all centres coincide, return 1.
+    Without medians, a centre on an outlier could make the components so wide that most distances are negligible
+    compared with the log densities of labels, measurement errors and missing values. If all centres coincide, return 1.
     """
     offsets = centres - np.median(centres, axis=0)
     squares = ((offsets if unit is None else offsets / unit) ** 2).mean(axis=1)
@@ -134,7 +134,7 @@ def typical_centre_distance(centres: Array, unit: Array | None = None) -> float:
 def sphere_parameters(centres: Array, width: float = 1.0, unit: Array | None = None) -> Parameters:
     """Return parameters with log p(x, k) = −½ ‖x − c_k‖² / width² for complete rows, where c_k are the centres.
 
-    If `unit` (n_features,), in data units, is given, distances are between rows that were divided by `unit`.
+    If `unit` (n_features,), in data units, is given, x and c_k are divided by `unit` before distances are computed.
     """
     whitening: Whitening = SphericalWhitening(np.full(1, 1.0 / width), np.zeros(1))
     if unit is not None:

@@ -7,12 +7,12 @@ import numpy as np
 from gaussmix._src.em.initialisation.sample import DistinctRows
 from gaussmix._src.numerics.arrays import Array, Indices
 
-MAX_UNCONDENSED_VALUES = 4_000  # samples of at most this many values are not condensed
-# Values are condensed in runs (groups of adjacent sorted values). `MIN_RUNS` is the minimum number of runs, and at each
-# end, `N_TAIL_ROWS` values form a run of their own.
+MAX_UNCONDENSED_VALUES = 4_000  # samples with at most this number of values are not condensed
+# Values are condensed in at least `MIN_RUNS` runs (groups of adjacent sorted values). At each end of the sorted values,
+# about `N_TAIL_ROWS` runs contain one value each.
 MIN_RUNS, N_TAIL_ROWS = 250, 25
-# A run contains a gap if it is more than `MIN_GAP_RATIO` times as wide as both neighbouring runs. The values of at most
-# `MAX_GAPS` runs with a gap are not condensed.
+# A run of values contains a gap if the run is more than `MIN_GAP_RATIO` times as wide as each neighbouring run. The
+# values of at most `MAX_GAPS` runs with a gap are not condensed.
 MIN_GAP_RATIO, MAX_GAPS = 3.0, 20
 
 
@@ -20,9 +20,9 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
     """Condense rows of one feature to fewer rows with the same mean and variance, and nearly the same density.
 
     Each run of consecutive sorted values is replaced by two rows, at the run's mean plus and minus the run's standard
-    deviation. A run has at most about 1 / `MIN_RUNS` of the total weight. Near both ends, a run also has at most 1 /
-    `N_TAIL_ROWS` of the weight beyond this run, or a single row. The rows of runs with a gap are kept, and rows of
-    negligible weight are left out.
+    deviation. A run has at most about 1 / `MIN_RUNS` of the total weight. Near both ends of the sorted values, a run
+    also has at most 1 / `N_TAIL_ROWS` of the weight between the run and the end, or consists of a single row. The rows
+    of runs that contain a gap are kept, and rows of negligible weight are left out.
     """
     sample = sample.without_negligible_rows
     values, weight = sample.rows[:, 0], sample.weight
@@ -48,7 +48,7 @@ def condense_rows(sample: DistinctRows) -> DistinctRows:
 def _find_run_starts(weight: Array) -> Indices:
     """Return the index of the first row of each run, given the weights of the sorted rows."""
     n_rows, total = len(weight), weight.sum()
-    indices, index = list[float](), 0.0  # indices at which the runs of the lower half begin
+    indices, index = list[float](), 0.0  # indices at which the runs in the lower half of the values begin
     while index < 0.5 * n_rows:
         indices.append(index)
         index += min(max(1.0, index / N_TAIL_ROWS), n_rows / MIN_RUNS)

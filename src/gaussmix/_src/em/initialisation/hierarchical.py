@@ -24,14 +24,14 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.numerics.hashing import mix, uniform
 
-MAX_LEAVES = 2000  # maximum, because time and memory grow with the square of the leaves
+MAX_LEAVES = 2000  # maximum number of leaves, because time and memory grow with the square of this number
 # A principal direction contains only rounding errors if its eigenvalue is at most this fraction of the largest
 # eigenvalue.
 MIN_RELATIVE_EIGENVALUE = 1e-10
 
 
 class _WardScaling(NamedTuple):
-    """Scaling of rows by D⁻¹ V Λ^(−¼), where D are the features' standard deviations, and V Λ Vᵀ their correlations.
+    """Scaling of rows by D⁻¹ V Λ^(−¼), where D are standard deviations and V Λ Vᵀ correlations of features.
 
     Flat directions, in which rows differ only by rounding errors, are not scaled up. If there are fewer rows than
     features, there are at most as many directions as rows.
@@ -54,10 +54,10 @@ class _WardScaling(NamedTuple):
 
     @property
     def whitening(self) -> TriangularWhitening:
-        """Return whitening factors under which distances equal those between scaled rows."""
+        """Return whitening factors with which distances between rows equal distances between scaled rows."""
         roots = self.eigenvectors * self.fourth_roots / self.inverse_deviations[:, None]
         inverse = einsum("ij,kj->ik", roots, roots)
-        if len(self.fourth_roots) < len(self.inverse_deviations):  # the missing directions are flat
+        if len(self.fourth_roots) < len(self.inverse_deviations):  # directions without an eigenvector are flat
             axes = self.eigenvectors / self.inverse_deviations[:, None]
             inverse += np.diag(self.inverse_deviations**-2) - einsum("ij,kj->ik", axes, axes)
         return TriangularWhitening(factorise(inverse[None])[0], np.zeros(1))
@@ -69,9 +69,9 @@ class Hierarchy:
 
     Parameters
     ----------
-    leaf_rows : index of the distinct row of each leaf of the tree, (n_leaves,). Leaves with the same distinct row are
-        consecutive.
-    merges : the two nodes that merge i combines to node n_leaves + i, (n_leaves − 1, 2).
+    leaf_rows : index of the distinct row that each leaf of the tree represents, (n_leaves,). Leaves with the same
+        distinct row are consecutive.
+    merges : for each merge i, the two nodes that are combined to node n_leaves + i, (n_leaves − 1, 2).
     scaling : scaling that was applied to the rows before their distances were computed.
     has_all_rows : whether every distinct row of the sample has a leaf.
     """
@@ -112,11 +112,11 @@ _CACHED_HIERARCHIES: WeakKeyDictionary[DistinctRows, _CachedHierarchy] = WeakKey
 def build_hierarchy(sample: DistinctRows) -> Hierarchy:
     """Return Ward's hierarchy of a sample, which is cached as long as the sample exists.
 
-    The method is that of Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is
+    The method is described by Ward (1963), JASA 58, 236–244. Rows are scaled as by default in mclust: each feature is
     divided by its standard deviation, and then each principal component by the square root of its singular value. See
     Scrucca & Raftery (2015), Adv. Data Anal. Classif. 9, 447–460.
     """
-    # Imported here because SciPy's clustering is slow to import.
+    # SciPy's clustering is imported in this function, because the import is slow.
     from scipy.cluster.hierarchy import ward
 
     tree = _CACHED_HIERARCHIES.setdefault(sample, _CachedHierarchy())
@@ -152,7 +152,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
 
 @dataclass(frozen=True, eq=False)
 class DistinctRowLabels:
-    """Responsibilities from labels: each row gets the label of its distinct row, from `component_labels`."""
+    """Responsibilities that assign each row to the component (`component_labels`) of its distinct row."""
 
     component_labels: NDArray[np.intp]
     distinct_index: NDArray[np.intp]
@@ -188,7 +188,7 @@ def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
     offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
-    is_wide = 1 < len(offsets) < len(scale)  # then decompose the smaller matrix, of rows
+    is_wide = 1 < len(offsets) < len(scale)  # if so, decompose the Gram matrix of the rows, which is smaller
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)
     eigenvalues, eigenvectors = (result[0] for result in principal_axes(inner[None]))

@@ -27,16 +27,16 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_NOISE_FRACTION = 1e-9  # if more row weight is in no component, this weight is noise
-SPLIT_DISTANCE = 0.1  # distance that each half of a split is moved, in standard deviations
+MIN_NOISE_FRACTION = 1e-9  # rows in no component become noise if they have more than this fraction of the weight
+SPLIT_DISTANCE = 0.1  # distance by which the mean of each half of a split component moves, in standard deviations
 
 
 @dataclass(eq=False)
 class InitialMoments:
     """Moments of the rows under a partition, summed once and shared by all covariance structures that need them.
 
-    A lock ensures that only one thread reads the rows at a time. If a partition leaves out rows, their fraction becomes
-    the weight of the noise component.
+    A lock ensures that only one thread reads the rows at a time. If a partition leaves out rows, the fraction of
+    left-out rows becomes the weight of the noise component.
     """
 
     source: Source
@@ -48,12 +48,12 @@ class InitialMoments:
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def sum_about_means(self, spec: MomentSpec) -> tuple[Moments, Array]:
-        """Return the moments that `spec` names about the means, and the means (n_components, n_features).
+        """Return the moments about the means, as requested by `spec`, and the means (n_components, n_features).
 
-        A component without rows gets its mean from the partition's parameters; without these, the mean of all rows.
+        A component without rows gets the mean of the partition's parameters or, without parameters, of all rows.
         """
         with self._lock:
-            if spec.projection is not None:  # no other structure can use projected moments
+            if spec.projection is not None:  # not cached, because no other structure can use projected moments
                 return self._sum_moments(spec, self._partition_means), self._partition_means
             if spec not in self._cached_moments:
                 self._cached_moments[spec] = self._sum_moments(spec, self._partition_means)
@@ -64,9 +64,9 @@ class InitialMoments:
     ) -> Model:
         """Make the initial model by an M-step, or raise `SingularCovarianceError` if a covariance is singular.
 
-        If the structure has several initial covariances, EM runs from each, and the model of the best run is returned.
-        The EM runs read `source`, which has the same rows as `self.source` and must be passed if other threads use this
-        object. `tolerance`, in nats per unit of row weight, ends these runs; it is at least that of the fit.
+        If the structure has several initial covariances, EM runs from each one, and the best run's model is returned.
+        The EM runs read `source`, which has the same rows as `self.source` and is needed if other threads use this
+        object. `tolerance`, in nats per unit of row weight, ends the EM runs; it is not below the fit's tolerance.
         """
         rows = source or self.source
         sharp = self.partition.hard_assignment(rows.whole)
@@ -93,7 +93,7 @@ class InitialMoments:
     ) -> Model | None:
         """Make the initial model from a hard assignment by an M-step in the C++ core; None if the core cannot do so.
 
-        `start` contains labels (n_rows,) or centres (n_components, n_features), which get their nearest rows.
+        `start` contains labels (n_rows,) or centres (n_components, n_features) to which the nearest rows are assigned.
         """
         block, terms = source.whole, objective.pack_for_core(self.n_components)
         if family.algebra is None or terms is None or terms[1] is not None:
@@ -125,8 +125,8 @@ def split_heaviest(model: Model, n_components: int) -> Model:
 
     Both halves keep the covariance of the component. The means of the two halves move in opposite directions, by
     `SPLIT_DISTANCE` in the feature in which the component is widest compared with the mixture. In the other features,
-    the means move as predicted by regression on this feature. The split hardly decreases the likelihood, and EM moves
-    the halves further apart if the likelihood then increases.
+    the means move as predicted by regression on the widest feature. The split hardly decreases the likelihood, and EM
+    moves the halves further apart if this increases the likelihood.
     """
     noise, model = model.noise, model.without_noise
     while model.n_components < n_components:

@@ -16,9 +16,9 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.threads import allowed
 
-MAX_LLOYD_PASSES = 100  # for data without clusters, k-means would need hundreds of passes
-MIN_COMPLETE_FRACTION = 0.25  # a search is made if complete rows have more than this fraction of the weight
-LLOYD_TOLERANCE = 1e-4  # times the mean variance of the features, as in scikit-learn's KMeans
+MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds
+MIN_COMPLETE_FRACTION = 0.25  # a split-and-merge search needs complete rows with more than this fraction of the weight
+LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 
 
 def kmeans_plus_plus(
@@ -47,7 +47,7 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows; if these are too few, return all rows, with missing values replaced by means."""
+    """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
     complete = sample.complete_rows
     enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
     return complete if enough else replace(sample, rows=sample.mean_imputed)
@@ -69,7 +69,7 @@ def kmeans_and_search(
 ) -> Partition:
     """Run k-means, and request a split-and-merge search (Ueda et al. 2000) that improves the first model.
 
-    The search uses only complete rows. If there are few complete rows, no search is made.
+    The search uses only complete rows, and is not made if there are few complete rows.
     """
     result, complete = kmeans(sample, engine, n_components, rng), sample.complete_rows
     if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
@@ -86,7 +86,7 @@ def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Arra
     threads = allowed(engine.n_threads)
     while n_left > 0:
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, tolerance, n_left, threads)
-        if n_left > 0:  # passes are left only if some centre has no rows
+        if n_left > 0:  # passes remain only if some centre has no rows
             centres, n_left = _refill_empty_centres(sample, engine, centres), n_left - 1
     return centres
 

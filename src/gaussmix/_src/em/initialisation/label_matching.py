@@ -1,4 +1,4 @@
-"""Initialisation with known labels: matches the clusters of an initialisation to the labelled components."""
+"""Matching of clusters, found by an initialisation, to the components that users have named in labels."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from gaussmix._src.sources.base import Source
 
 MAX_KMEANS_PASSES = 20  # maximum number of k-means passes over all rows
 KMEANS_TOLERANCE = 1e-4  # tolerance relative to the squared distance of centres from their mean
-# Log density of the noise component in k-means. The value is so low that the noise component gets only rows whose label
-# excludes all other components.
+# Log density of the noise component in k-means. This log density is so low that the noise component gets only rows
+# whose label excludes all other components.
 NOISE_LOG_DENSITY = -1e300
 
 
@@ -35,11 +35,11 @@ def match_labels(
 ) -> Partition:
     """Change a partition, made without labels, so that each row is in a component that the row's label allows.
 
-    If `is_matched` is false, the order of the clusters is arbitrary. The clusters are then matched to components so
-    that the rows whose label and component agree have the largest possible total weight (Kuhn 1955). Constrained
-    k-means then moves the centres. Constrained k-means starts from the means of the labelled rows, which keep their
-    component; Basu, Banerjee & Mooney (2002), ICML 19. If rows have neither labels nor missing values, `partition` is
-    returned unchanged.
+    If `is_matched` is false, the order of the clusters is arbitrary. Clusters in arbitrary order are matched to
+    components so that the rows whose label and component agree have the largest possible total weight (Kuhn 1955).
+    After the matching, constrained k-means moves the centres, beginning from the means of the labelled rows, which keep
+    their component; Basu, Banerjee & Mooney (2002), ICML 19. If rows have no labels, missing values or measurement
+    errors, `partition` is returned unchanged.
     """
     if source.has_log_prior or source.has_errors or source.may_miss:
         partition = partition.with_scaled_spheres
@@ -58,7 +58,7 @@ def match_labels(
 
 
 def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
-    """Reorder the components of a model so that rows of as much weight as possible agree with their labels."""
+    """Reorder a model's components so that the rows that agree with their labels have the largest possible weight."""
     if not source.has_log_prior:
         return model
     responsibilities = partial(_partition_responsibilities, partition=Partition(model.parameters), engine=engine)
@@ -67,7 +67,7 @@ def match_model(model: Model, source: Source, engine: Engine[Any]) -> Model:
 
 def _matching_order(responsibilities: Callable[[Block], Array], source: Source, n_components: int) -> Indices:
     """Return the index of the cluster that is matched to each component; Kuhn (1955)."""
-    # Imported here because SciPy's optimisation is slow to import.
+    # SciPy's optimisation is imported in this function, because the import is slow.
     from scipy.optimize import linear_sum_assignment
 
     agreement = source.sum_of(partial(_label_agreement, responsibilities=responsibilities, n_components=n_components))
@@ -127,7 +127,7 @@ def _certain_responsibilities(block: Block, n_components: int) -> Array:
 
 
 def _restrict_to_labels(block: Block, responsibilities: Callable[[Block], Array], order: NDArray[np.intp]) -> Array:
-    """Restrict responsibilities to the possible components; if all are then 0, return the plausibilities."""
+    """Set responsibilities of impossible components to 0; if a row then has only zeros, use its plausibilities."""
     possible = _component_possibility(block, len(order))
     result = responsibilities(block)[:, order] * possible
     result = np.where(result.sum(axis=1, keepdims=True) > 0, result, possible)

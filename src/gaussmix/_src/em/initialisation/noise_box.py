@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 def noise_from_rows(fraction: float, source: Source) -> Background:
-    """Make a noise component with the volume of a box around all rows: along features, or principal axes if smaller.
+    """Make a noise component with the volume of the smaller box around all rows: along features or principal axes.
 
     The function `hypvol` of mclust computes the same volume. The side lengths are stored only for a box along the
     features; for a box along the principal axes, only the volume is stored. If values are missing, the box along the
@@ -37,7 +37,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
         is_flat = principal is None and _is_flat(source)
     if is_flat:
         raise ValueError(
-            "noise needs a volume, but the rows of X lie in a plane, so their volume is 0. Set it: Noise(volume=…)."
+            "noise needs a volume, but the rows of X lie in a plane of volume 0. Set the volume: Noise(volume=…)."
         )
     if principal is None or log(sides).sum() <= log(principal).sum():
         return Background.from_bounds(fraction, cells.ends)
@@ -46,7 +46,7 @@ def noise_from_rows(fraction: float, source: Source) -> Background:
 
 @one_blas_thread()
 def _principal_side_lengths(source: Source) -> Array | None:
-    """Return side lengths of the box along principal axes, (n_features,), or None if one is only rounding errors."""
+    """Return side lengths of the box along principal axes, (n_features,), or None if a side is only rounding errors."""
     spread = source.collect(Spread)
     variances, axes = (result[0] for result in principal_axes(spread.covariance[None]))
     if not (variances > EPS * variances.max()).all():

@@ -1,8 +1,8 @@
 """Separate components for extreme outliers, because a single outlier could determine all covariances.
 
-A random start divides every row among all components. If a single row is a million standard deviations away, all
-components then get such large covariances that the remaining rows look alike to all components. Therefore, outliers get
-separate components, and all other rows are assigned as if there were no outliers.
+A random initialisation divides every row among all components. If a single row is a million standard deviations away,
+the covariances of all components become so large that the components have nearly equal densities at all other rows.
+Therefore, outliers get separate components, and all other rows are assigned as if there were no outliers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, pieces
 
-# A row is an outlier if, in some feature, its distance from the middle three quarters of the rows is more than this
-# many times the width of the middle three quarters.
+# A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the rows exceeds
+# the width of the range times this factor.
 MAX_RELATIVE_DISTANCE = 1e3
-# If distant rows have more than this fraction of the weight, they do not count as outliers.
+# If distant rows have more than this fraction of the weight, no row counts as an outlier.
 MAX_OUTLIER_WEIGHT = 0.125
 
 
@@ -58,8 +58,8 @@ class Outliers:
 class OutlierResponsibilities:
     """Responsibilities under a partition whose last components contain the outliers, one per representative.
 
-    `partition` divides all other rows among the first `n_other_components` components. If `partition` has parameters,
-    the engine finds the most probable component of each row.
+    `partition` divides the rows that are not outliers among the first `n_other_components` components. If `partition`
+    has parameters, the engine finds the most probable component of each row.
     """
 
     outliers: Outliers
@@ -86,9 +86,9 @@ class OutlierResponsibilities:
 
 
 def separate_outliers(start: Start) -> Start:
-    """Decorate an initialisation (start) so that it gets no outliers; components for outliers are added afterwards.
+    """Decorate an initialisation so that it gets no outliers; components for the outliers are added afterwards.
 
-    The start makes fewer components, one less for each representative of outliers.
+    The decorated initialisation makes one component fewer for each representative of outliers.
     """
 
     @wraps(start)
@@ -106,11 +106,11 @@ def separate_outliers(start: Start) -> Start:
 def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
     """Find the outliers of a sample, or return None if the sample has no outliers.
 
-    A row is an outlier if its distance from the middle three quarters of the weight, in some feature, is more than
-    `MAX_RELATIVE_DISTANCE` times the width of the middle three quarters. The first representative is the farthest
-    outlier. Each further representative is the outlier that is farthest from the middle and from all earlier
-    representatives. The search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez
-    (1985), Theoretical Computer Science 38, 293–306.
+    A row is an outlier if, in some feature, its distance from the range of the middle three quarters of the weight
+    exceeds the width of the range times `MAX_RELATIVE_DISTANCE`. The first representative is the farthest outlier. Each
+    further representative is the outlier that is farthest from the range and from all earlier representatives. The
+    search ends when every outlier is within `outlier_distance` of a representative; see Gonzalez (1985), Theoretical
+    Computer Science 38, 293–306.
     """
     if max_outliers == 0:
         return None
@@ -133,7 +133,7 @@ def find_outliers(sample: DistinctRows, max_outliers: int) -> Outliers | None:
 
 
 def _box_distance(rows: Rows, low: Array, high: Array, reach: Array) -> Array:
-    """Return each row's distance from the box [low, high], divided by `reach`: the maximum over features."""
+    """Return the maximum over features of each row's distance from the box [low, high] divided by `reach`."""
     distance = np.empty(len(rows))
     with np.errstate(over="ignore"):
         for part in pieces(rows.shape):

@@ -15,20 +15,20 @@ from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
-MIN_RELATIVE_WEIGHT = 1e-9  # rows with less than this times the mean weight are negligible
-NO_SUBSAMPLING_FACTOR = 1.3  # if there are at most this many times the requested rows, all are used
+MIN_RELATIVE_WEIGHT = 1e-9  # rows whose weight is below this fraction of the mean weight are negligible
+NO_SUBSAMPLING_FACTOR = 1.3  # all rows are used if their number is at most this multiple of the requested number
 
 # With fewer rows than this, a split-and-merge search uses all rows, and begins from two k-means results.
 MIN_ROWS_TO_SUBSAMPLE = 2_000
-KMEANS_ROWS_PER_COMPONENT = 200  # approximate rows per component for the second k-means of a search
-# If fewer distinct rows per component are drawn (rows of large weight are drawn repeatedly), k-means reads all rows.
+KMEANS_ROWS_PER_COMPONENT = 200  # approximate number of rows per component in the second k-means of a search
+# If fewer distinct rows per component than this are drawn (heavy rows are drawn repeatedly), k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
 RIDGE_FRACTION = 1e-6
-RIDGE_TRIM_FRACTION = 0.01  # at each end, this fraction of the weight and one more row are left out
-MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction that is left out at each end, so that some rows remain
-CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the assumed spread of a constant column / its value
+RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that, plus one row, is left out at each end of a feature's values
+MAX_RIDGE_TRIM_FRACTION = 0.45  # maximum fraction of the weight that is left out at each end, so that some rows remain
+CONSTANT_COLUMN_DEVIATIONS = 2.0**-40, 2.0**-10  # limits on the relative deviation assumed for a constant column
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class DistinctRows:
     ----------
     rows : distinct rows, (n_distinct, n_features), float64, where NaN is a missing value.
     weight : total weight of each distinct row, (n_distinct,), always positive.
-    distinct_index : index in `rows` of each row of the source, (n_rows,); None if only some rows were sampled.
+    distinct_index : for each row of the source, its index in `rows`, (n_rows,); None if only some rows were sampled.
     unit : scale by which k-means divides each feature, (n_features,), in data units; None for scales of 1.
     """
 
@@ -80,16 +80,16 @@ class DistinctRows:
         return self if has_part.all() else self._select(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
-        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1), preferably sorted."""
+        """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1), ideally ascending."""
         cumulative = np.cumsum(self.weight)
         drawn = np.searchsorted(cumulative, uniform_draws * cumulative[-1], side="right")
         return np.minimum(drawn, len(cumulative) - 1)
 
     def subsample(self, n_rows: int, rng: np.random.Generator) -> DistinctRows:
-        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if there are hardly more.
+        """Draw about `n_rows` rows by weight, and add the extreme rows; return all rows if few would be left out.
 
-        Extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost. An
-        extreme row has at least its expected weight in such a sample.
+        Extreme rows, which have the smallest or largest value of a feature, are added so that no outlier is lost. The
+        weight of an extreme row in the subsample is at least the row's expected weight in a random sample.
         """
         if len(self.weight) <= NO_SUBSAMPLING_FACTOR * n_rows:
             return self
@@ -135,7 +135,7 @@ def distinct_rows(source: Source, n_rows: int = LEAF_ROWS) -> DistinctRows:
     """
     block = source.sample(n_rows)
     missing = np.isnan(block.rows) if source.may_miss else None
-    if missing is not None:  # NaN cannot be sorted, so infinity replaces it
+    if missing is not None:  # infinity replaces NaN, which cannot be sorted
         block = replace(block, rows=np.where(missing, np.inf, block.rows))
     result = DistinctRows(*native_target().distinct_rows(block.rows, block.row_weight))
     if missing is not None:
@@ -165,11 +165,11 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
 def automatic_ridge(sample: DistinctRows, trim_fraction: float = 0.0) -> Array:
     """Return the automatic ridge: 1e-6 of a robust variance of each feature, (n_features,), in data units².
 
-    The robust variance leaves out rows at each end: 1 % of the weight (or `trim_fraction`, if larger), rounded up, plus
-    1. If the robust variance is 0, the variance of all rows is used. For a constant column of value x, the median
-    variance of the other columns is used, but at least (2⁻⁴⁰ x)² and at most (2⁻¹⁰ x)². The limits ensure that rounding
-    of x to float32 or to text hardly matters. For a column of zeros, the median variance is used without limits. If all
-    columns are constant, the median variance is replaced by 1.
+    The robust variance leaves out rows at each end of a feature's values, with a weight of 1 % of the total (or
+    `trim_fraction`, if larger than 1 %), rounded up, plus 1. If the robust variance is 0, the variance of all rows is
+    used. For a constant column of value x, the median variance of the other columns is used, but at least (2⁻⁴⁰ x)² and
+    at most (2⁻¹⁰ x)². The limits ensure that rounding of x to float32 or to text hardly matters. For a column of zeros,
+    the median variance is used without limits. If all columns are constant, 1 replaces the median variance.
     """
     trim_fraction = min(max(RIDGE_TRIM_FRACTION, trim_fraction), MAX_RIDGE_TRIM_FRACTION)
     variances = robust_variances(sample.rows, sample.weight, trim_fraction)
@@ -188,7 +188,7 @@ def column_units(ridge: Array) -> Array:
 
 
 def _constant_column_variances(magnitudes: Array, other_variances: Array) -> Array:
-    """Return the variances to assume for constant columns, given the columns' absolute values and other variances."""
+    """Return variances for constant columns, given the columns' absolute values and the variances of other columns."""
     typical = np.median(other_variances) if other_variances.size else 1.0
     least, largest = ((fraction * magnitudes) ** 2 for fraction in CONSTANT_COLUMN_DEVIATIONS)
     # If the square of a tiny value underflows to 0, the median variance is used without limits.

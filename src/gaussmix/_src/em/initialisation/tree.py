@@ -1,4 +1,4 @@
-"""Initialisation of many centres by k-means, which starts from a tree that always cuts the largest cell."""
+"""Initialisation of many centres by k-means, which starts from a tree of cells; the largest cell is always cut next."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def tree(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.r
 
     A cell is cut at the mean of its rows, along the feature with the largest variance; see Su & Dy (2007), "In search
     of deterministic methods for initializing K-means and Gaussian mixture clustering", Intelligent Data Analysis 11,
-    section 3. Su & Dy always cut the cell with the largest sum of squares. Here, the cell with the most rows is cut.
-    Cutting the cell with the most rows leads to higher likelihoods, because the gain of a cut increases with the number
-    of rows, but not with the width of the cell. No random numbers are drawn.
+    section 3. Su & Dy always cut the cell with the largest sum of squares. In contrast, this function cuts the cell
+    with the most rows, which leads to higher likelihoods, because the gain of a cut increases with the number of rows,
+    but not with the width of the cell. No random numbers are drawn.
     """
     # With truncated EM, outliers are not separated, because their separation needs the responsibilities of all
     # components, which would fill the memory.
@@ -55,7 +55,7 @@ def _cell_means(sample: DistinctRows, n_cells: int) -> Array:
 
 
 def _run_passes(sample: DistinctRows, engine: Engine[Any], centres: Array) -> Array:
-    """Make `MAX_PASSES` passes of k-means, in which each row is compared only with its candidate components."""
+    """Make `MAX_PASSES` passes of k-means, in which each row is compared only with the row's candidate centres."""
     rows, context = ArraySource(sample.rows, sample.weight), None
     task = StepTask(engine, len(centres), None, MomentSpec(Second.TRACE), AssignmentRule.HARD)
     for _ in range(MAX_PASSES):

@@ -1,4 +1,4 @@
-"""Labels, by which a user restricts the possible components of rows."""
+"""Labels with which a user restricts the possible components of rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class UserLabels:
 
     Parameters
     ----------
-    allowed_components : for each label, the components that rows with this label may have; None if `plausibilities` is
-        given.
+    allowed_components : for each label, the components to which rows with this label may belong; None if
+        `plausibilities` is given.
     label_indices : index of each row's label in `allowed_components`, or −1 if the label is unknown, (n_rows,) int32.
         None if `plausibilities` is given, or if the labels are in `Block.assignment`.
     plausibilities : plausibility (at least 0) of each component for each row, (n_rows, n_columns); None if labels are
@@ -51,7 +51,7 @@ class UserLabels:
         return 1 + max((max(group) for group in self.allowed_components or ()), default=0)
 
     def check_n_components(self, n_components: int, has_noise: bool) -> None:
-        """Raise ValueError if the labels need more components, or a table of labels has a wrong number of columns."""
+        """Raise ValueError if the labels need more components, or if a table has a wrong number of columns."""
         if self.allowed_components is not None and self.min_components() > n_components:
             raise ValueError(
                 f"labels name component {self.min_components() - 1}; with n_components={n_components} they must lie in "

@@ -16,14 +16,14 @@ from gaussmix._src.numerics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Log-likelihood, with a ridge (n_features,), in data units², that every M-step adds to the variances.
+    """Log-likelihood as the objective, with a ridge (n_features,), in data units², that M-steps add to variances.
 
     A ridge is not a prior, because its effect grows with the number of rows of a component. EM with a ridge therefore
-    does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood decides when EM has
-    converged and which run is the best.
+    does not increase any function of the parameters alone. As in scikit-learn, the log-likelihood determines when EM
+    has converged and which run is the best.
 
     Subclasses add terms to each M-step and to the value of the objective. `objective_name` is the name of the objective
-    in messages. Reported values are values per unit of row weight, multiplied by `objective_scale`.
+    in messages. Reported values of the objective are values per unit of row weight, multiplied by `objective_scale`.
     """
 
     ridge: Array
@@ -41,8 +41,8 @@ class Objective:
         ----------
         weights : weights with sum 1, (n_components,).
         means : means of the components, (n_components, n_features), in data units.
-        scatter : scatter about these means, with the components' sums of responsibilities as `degrees`. A prior adds
-            terms to `second` and `degrees`, once for pooled moments and otherwise for each component.
+        scatter : scatter about `means`, with the components' sums of responsibilities as `degrees`. A prior adds terms
+            to `second` and `degrees`, once for pooled moments and otherwise for each component.
         """
         return weights, means, scatter.with_ridge(self.ridge)
 
@@ -56,7 +56,7 @@ class Objective:
         return 0.0
 
     def parameters(self, model: Model) -> Parameters:
-        """Return the parameters of a model, as the E-step needs them."""
+        """Return the parameters that the E-step uses for a model."""
         return model.parameters
 
     @property
@@ -69,20 +69,19 @@ class Objective:
         return model
 
     def n_fixed_parameters(self, model: Model) -> int:
-        """Return the number of parameters that are fixed and that no step changes."""
+        """Return the number of fixed parameters, which no EM step changes."""
         return 0
 
     @property
     def without_component_terms(self) -> Objective:
-        """Return the objective without terms for single components, which suits any number of components."""
+        """Return the objective without terms for single components, so that the number of components may change."""
         return self
 
     def ridge_penalty(self, model: Model) -> float:
         """Return the penalty of the ridge R, ½ Σ_k π_k tr(R Σ_k⁻¹), in nats per unit of row weight.
 
-        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), with N_k = N π_k and the expected log-likelihood Q. Therefore, a
-        step approximately increases the log-likelihood minus this penalty. The increase is only approximate, because
-        the E-step ignores R.
+        An M-step maximises Q − ½ Σ_k N_k tr(R Σ_k⁻¹), with N_k = N π_k and the expected log-likelihood Q. Therefore, an
+        EM step increases the log-likelihood minus the penalty, but only approximately, because the E-step ignores R.
         """
         if not self.ridge.any():
             return 0.0

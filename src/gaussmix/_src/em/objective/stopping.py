@@ -22,15 +22,14 @@ class StopRule:
 
     Parameters
     ----------
-    tolerance : threshold on the change of the objective in a step, in nats per unit of row weight, like scikit-learn's
-        `tol`.
+    tolerance : threshold on the objective's change per step, in nats per unit of row weight, like scikit-learn's `tol`.
     max_steps : maximum number of steps.
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, and
         before each split-and-merge move. Sources in other processes also interrupt a step at the deadline.
-    is_watched : whether a callback is called after each step, so that the core must make single steps.
+    is_watched : whether a callback is called after each step, so that the C++ core must make single steps.
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
-        a converged run has a larger predicted gain, the run continues with a tenth of the tolerance. Infinity: no
-        limit.
+        the predicted gain of a converged run exceeds this limit, the run continues with a tenth of the tolerance.
+        Infinity means no limit.
     """
 
     tolerance: float = 1e-3
@@ -52,7 +51,7 @@ class StopRule:
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
         """Return the rule with the tolerance divided by 10 until it is at most the smallest change in a step.
 
-        The result is None if this tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
+        The result is None if the divided tolerance is below `MIN_TOLERANCE`. The rule depends only on the values of the
         objective, so that a run that continues from a checkpoint gets the same rule.
         """
         least, tolerance = min((abs(b - a) for a, b in pairwise(objective)), default=math.inf), self.tolerance
@@ -61,12 +60,12 @@ class StopRule:
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
     def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Return why the run ends, given its objectives and the last one of an earlier run; None if it continues."""
+        """Return why a run ends, given its objective values and the value before the run; None if the run continues."""
         before = objective[-2] if len(objective) > 1 else previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
-        """Return why the run ends after `n_steps` steps, given the last two objectives; None if it continues."""
+        """Return why a run ends after `n_steps` steps, given the last two objectives; None if the run continues."""
         if not math.isfinite(current_objective):
             return Outcome.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
@@ -86,23 +85,23 @@ class StopRule:
 
 
 def extrapolate_objective(objective: Sequence[float]) -> float:
-    """Return the last value plus the last gain, as an estimate of the objective after the last step.
+    """Return the last objective plus the last gain, as an estimate of the objective after the last step.
 
-    `objective` contains the values before each step. A step rarely gains more than the step before. The C++ core uses
-    this formula in searches on few rows.
+    `objective` contains the values before each step. A step rarely gains more than the previous step. The C++ core uses
+    the same formula in split-and-merge searches on few rows.
     """
     return objective[-1] if len(objective) < 2 else 2 * objective[-1] - objective[-2]
 
 
 class ConvergenceForecast(NamedTuple):
-    """Prediction of how much a run would still gain.
+    """Prediction of the further gain of a run.
 
     Parameters
     ----------
     remaining_gain : predicted further gain of the objective, in nats per unit of row weight. The value is infinite if
         gains do not decrease, and NaN after fewer than three steps.
-    gain_ratio : ratio of two consecutive gains, near 1 for slow runs. The ratio is at least 1, or infinite, if gains do
-        not decrease, and NaN after too few steps or if gains are rounding errors.
+    gain_ratio : ratio of two consecutive gains, near 1 for slow runs. If gains do not decrease, the ratio is at least 1
+        or infinite. After too few steps, or if gains are rounding errors, the ratio is NaN.
     """
 
     remaining_gain: float
@@ -110,11 +109,11 @@ class ConvergenceForecast(NamedTuple):
 
 
 def forecast_convergence(objective: Sequence[float]) -> ConvergenceForecast:
-    """Predict the further gain g a / (1 − a), where g is the last gain, and each gain is a times the gain before.
+    """Predict the further gain g a / (1 − a), where g is the last gain, and a is the ratio of consecutive gains.
 
     `objective` contains the values before each step. The prediction shows whether runs lead to the same maximum, but it
     is too rough to report to users, because EM is slow along ridges of the likelihood. The larger of the last two
-    ratios is used, because the first gains are large and do not predict later gains.
+    ratios of gains is used, because the earlier, larger gains do not predict later gains.
     """
     if len(objective) < 3:
         return ConvergenceForecast(math.nan, math.nan)

@@ -12,7 +12,7 @@ from gaussmix._src.errors import Outcome, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-MIN_SHOWN_GAIN = 5e-6  # smaller gains, in nats per row, appear as 0 in a report
+MIN_SHOWN_GAIN = 5e-6  # a gain below this number of nats per row is reported as no gain
 
 
 class FreezeReason(Enum):
@@ -49,7 +49,7 @@ class SearchReport:
     Parameters
     ----------
     n_moves_tried, n_moves_accepted : numbers of tried split-and-merge moves, and of accepted moves.
-    gain : gain over EM without a search, on the rows of the search, in nats per unit of row weight; None if unknown.
+    gain : log-likelihood gain over EM alone, on the search's rows, in nats per unit of row weight; None if unknown.
     """
 
     n_moves_tried: int = 0
@@ -57,7 +57,7 @@ class SearchReport:
     gain: float | None = None
 
     def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add to the numbers of tried and of accepted moves."""
+        """Increase the numbers of tried moves and of accepted moves."""
         self.n_moves_tried += n_tried
         self.n_moves_accepted += n_accepted
 
@@ -124,7 +124,7 @@ class Trace:
 
 
 class EMState(NamedTuple):
-    """Model after the last step of a run, trace of the steps, and the reason why it ended (None while it continues)."""
+    """Model after the last step of a run, trace of the steps, and reason why the run ended (None before its end)."""
 
     model: Model
     trace: Trace

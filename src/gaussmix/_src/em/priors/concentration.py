@@ -14,8 +14,8 @@ from gaussmix._src.numerics.elementary import gammas, log
 class DirichletWeights:
     """Prior π ~ Dirichlet(α, …, α) of `n_components` weights, including the weights of omitted components.
 
-    The concentration α is measured in rows. Components without rows may be omitted from `mass`, the numbers of rows of
-    the components.
+    The concentration α is a number of rows. `mass` contains the number of rows of each component, but components
+    without rows may be omitted.
     """
 
     concentration: float
@@ -35,11 +35,11 @@ class DirichletWeights:
         return derivatives[..., :-3] - derivatives[..., -3:-2], normaliser
 
     def mean_weights(self, mass: Array) -> Array:
-        """Return E π_k, (n_components,). 1 minus the sum is the weight of all omitted components."""
+        """Return E π_k, (n_components,), whose sum is 1 minus the weight of all omitted components."""
         return (self.concentration + mass) / (self.n_components * self.concentration + mass.sum())
 
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
-        """Draw weights from q(π), (n_components,). 1 minus the sum is the weight of all omitted components."""
+        """Draw weights from q(π), (n_components,), whose sum is 1 minus the weight of all omitted components."""
         rest = (self.n_components - len(mass)) * self.concentration
         shape = np.append(self.concentration + mass, rest) if rest > 0 else self.concentration + mass
         return rng.dirichlet(shape)[: len(mass)]
@@ -49,10 +49,10 @@ class DirichletWeights:
 class StickBreakingWeights:
     """Stick-breaking prior of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
-    See Blei & Jordan (2006), Bayesian Analysis 1. Unlike in that paper, v_K = 1 is not assumed for the last component.
-    Instead, there are infinitely many components, and the fractions v_k of components without rows have their prior
-    distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the model does not depend on the number of
-    components.
+    See Blei & Jordan (2006), Bayesian Analysis 1. Unlike Blei & Jordan, this prior does not assume v_K = 1 for the last
+    component K. Instead, there are infinitely many components, and the fractions v_k of components without rows have
+    their prior distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the model does not depend on the number
+    of components.
     """
 
     concentration: float
@@ -79,7 +79,8 @@ class StickBreakingWeights:
         return _break_sticks(rng.beta(here, after))
 
 
-# Prior on the weights. The posterior depends on the numbers of rows N_k of the components, (n_components,).
+# Prior on the weights. The posterior of the weights depends on N_k, (n_components,), the number of rows of each
+# component.
 WeightPrior = DirichletWeights | StickBreakingWeights
 
 

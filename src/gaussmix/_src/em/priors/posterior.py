@@ -25,7 +25,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 @dataclass(frozen=True, eq=False)
 class WeightUpdate:
-    """M-step of the weights: maximises Σ_k (N_k + α_k − 1) log π_k over all weights that satisfy the restrictions.
+    """M-step of the weights, which maximises Σ_k (N_k + α_k − 1) log π_k over weights that satisfy the restrictions.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ class ConjugatePrior:
     ----------
     mean : prior mean μ_p, (n_features,), in data units.
     shrinkage : strength κ of the prior on means, in units of row weight; 0 without a prior on means.
-    scale : scale Λ, in data units²: a matrix, an array (n_features,) for diagonal covariances, or for spherical
-        covariances the sum over features.
+    scale : scale Λ, in data units²: a matrix, an array (n_features,) for diagonal covariances, or the sum over features
+        for spherical covariances.
     dof_each, dof_total : degrees of freedom in units of row weight, with a_k = dof_each + dof_total / n_components.
     """
 
@@ -118,7 +118,7 @@ class ConjugatePrior:
     dof_total: float
 
     def dof(self, n_components: int) -> float:
-        """Return the degrees of freedom a_k."""
+        """Return the degrees of freedom a_k, which are equal for all components."""
         return self.dof_each + self.dof_total / n_components
 
     def posterior_means(self, means: Array, mass: Array) -> Array:
@@ -129,14 +129,14 @@ class ConjugatePrior:
         return means + part * (self.mean - means)
 
     def add_to_scatter(self, scatter: Scatter, means: Array) -> Scatter:
-        """Add the prior to a scatter about `means`: Λ and the term of the prior mean to `second`, a_k to `degrees`."""
+        """Add Λ and the term of the prior mean to `second` of a scatter about `means`, and a_k to `degrees`."""
         second = scatter.second + self._scale_in_moment_form(scatter)
         if self.shrinkage:
             second = second + scatter.spec.squares(np.sqrt(self.shrinkage) * (means - self.mean))
         return replace(scatter, degrees=scatter.degrees + self.dof(scatter.n_components), second=second)
 
     def _scale_in_moment_form(self, scatter: Scatter) -> Array:
-        """Return Λ in the form of a component's second moments."""
+        """Return the scale Λ in the form of a component's second moments."""
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
             return self.scale
@@ -170,12 +170,12 @@ class ConjugatePrior:
 
     @cached_property
     def _scale_roots(self) -> Array:
-        """Return the rows r of a matrix, so that Λ = Σ r rᵀ."""
+        """Return a matrix whose rows r satisfy Λ = Σ r rᵀ."""
         values, axes = principal_axes(self.scale[None])
         return (axes[0] * np.sqrt(values[0].clip(min=0.0))).T
 
     def scale_roots(self, n_features: int) -> Array:
-        """Return the rows r of a matrix (n_features, n_features), so that Λ = Σ r rᵀ, for any form of Λ."""
+        """Return a matrix (n_features, n_features) whose rows r satisfy Λ = Σ r rᵀ, for any form of Λ."""
         if self.scale.ndim == 2:
             return self._scale_roots
         variances = self.scale if self.scale.ndim else self.scale / n_features
@@ -186,12 +186,13 @@ class ConjugatePrior:
 class PosteriorObjective(Objective):
     """Log-likelihood plus log prior density, as an objective with free and fixed parameters.
 
-    A ridge is added as in `Objective`. EM is guaranteed to increase this objective only if the ridge is 0.
+    The ridge is added to variances as in `Objective`. EM is guaranteed to increase this objective only if the ridge is
+    0.
 
     Parameters
     ----------
     prior : prior of means and covariances; None without a prior.
-    weight_update : restrictions and prior on the weights; the weights sum to 1 without that of the noise component.
+    weight_update : restrictions and prior on the weights; the weights without the noise component's weight sum to 1.
     fixed_mean_values : values of the fixed means, (n_fixed, n_features), in data units; None if no mean is fixed.
     fixed_mean_components : indices of the components with fixed means.
     initial_covariances : covariances of all components; only the fixed covariances are used.
@@ -217,7 +218,7 @@ class PosteriorObjective(Objective):
         return weights, result, super().constrain(weights, result, scatter)[2]
 
     def _insert_fixed_means(self, means: Array) -> Array:
-        """Return the means, in which fixed means are replaced by their fixed values."""
+        """Return the means after replacing the fixed means by their fixed values."""
         if self.fixed_mean_values is None:
             return means
         result = np.array(means)
@@ -242,7 +243,7 @@ class PosteriorObjective(Objective):
         is_fixed = self.fixed_mean_components or self.fixed_covariance_components
         has_uniform_weights = weight_update.is_unrestricted and not np.ndim(weight_update.concentration)
         if type(prior) is not ConjugatePrior or is_fixed or not has_uniform_weights:
-            return None  # the core does not support these settings
+            return None  # the C++ core does not support these settings
         scale = prior.scale if prior.scale.ndim else prior.scale / len(prior.mean)
         roots = prior.scale_roots(len(prior.mean)) if scale.ndim == 2 else None
         of_prior = prior.mean, prior.shrinkage, prior.dof(n_components), np.array(scale).ravel(), roots

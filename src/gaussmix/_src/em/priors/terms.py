@@ -35,8 +35,8 @@ class PriorTerms:
     weight_update : restrictions and prior on the weights; the concentration is a number of rows.
     fixed_mean_components, fixed_covariance_components : indices of components with fixed means, and with fixed
         covariances.
-    initial_means, initial_covariances : initial means and covariances of all components; None unless some of them are
-        fixed.
+    initial_means, initial_covariances : initial means and covariances of all components; None if no mean, or no
+        covariance, is fixed.
     """
 
     prior: NormalInverseWishart | None = None
@@ -59,7 +59,7 @@ class PriorTerms:
 
     @property
     def has_component_terms(self) -> bool:
-        """Return whether there is a prior or fixed parameter of a single component."""
+        """Return whether a prior or a fixed parameter concerns a single component."""
         has_weight_terms = self.weight_update.fixed_weights or np.ndim(self.weight_update.concentration)
         return bool(self.fixed_mean_components or self.fixed_covariance_components or has_weight_terms)
 
@@ -154,7 +154,7 @@ def _bessel_correction(total_weight: float, source: Source) -> float:
 def _make_conjugate_prior(
     prior: NormalInverseWishart, family: Family, n_components: int, moments: OverallMoments, weight_unit: float
 ) -> ConjugatePrior:
-    """Convert a prior to the form that a structure needs. Fraley & Raftery (2007) define the default values.
+    """Convert a prior to the form that a covariance structure needs. Fraley & Raftery (2007) define the default values.
 
     Raises
     ------
@@ -196,8 +196,8 @@ def _scale_in_structure_form(scale: Array, second_form: Second) -> Array:
     if second_form is Second.FULL:
         return scale if scale.ndim == 2 else np.diag(scale)
     diagonal = np.diagonal(scale) if scale.ndim == 2 else scale
-    # For spherical structures, the prior adds its scale once to the sum of squares over all features. The scale is
-    # therefore the mean of the diagonal, not the sum.
+    # For spherical structures, the prior adds its scale once to the sum of squares over all features. Therefore, the
+    # scale is the mean of the diagonal entries, not the sum of the diagonal entries.
     return np.asarray(diagonal.mean()) if second_form is Second.TRACE else np.array(diagonal)
 
 

@@ -1,7 +1,6 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure that the C++ core
-supports.
+The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure of the C++ core.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """
@@ -40,57 +39,60 @@ from gaussmix._src.numerics.core import core, native_target
 from gaussmix._src.numerics.threads import allowed
 from gaussmix._src.sources.array import ArraySource
 
-# Sample sizes of the first and later search runs: rows per parameter, minimum rows per component, and minimum rows per
-# component if components share a covariance. The last minimum is smaller, because moves of components that share a
-# covariance are evaluated on all rows.
+# Sample sizes of the first search run and of later search runs: rows per parameter, minimum rows per component, and
+# minimum rows per component if components share a covariance. The minimum for a shared covariance is smaller, because
+# moves of components that share a covariance are evaluated on all sampled rows.
 SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES = (2, 225, 100), (40, 1_125, 400)
-SEARCH_START_STOPPING = StopRule(1e-4, 12)  # limits of the EM run before the first move
-# Limits of the EM run after an accepted move, and of a longer run if the first run does not gain enough.
+SEARCH_START_STOPPING = StopRule(1e-4, 12)  # stopping rule of EM before the first split-and-merge move
+# Stopping rules of EM on all rows after a successful trial of a move, and of a longer EM run if EM gains too little.
 AFTER_MOVE, AFTER_MOVE_LONGER = StopRule(1e-4, 15), StopRule(1e-5, 45)
-REFINEMENT_STOPPING = StopRule(1e-4, 30)  # limits of the EM run before moves on the larger sample
-# Limits of the EM run that tries a move, and of a longer run if the move is promising.
+REFINEMENT_STOPPING = StopRule(1e-4, 30)  # stopping rule of EM before split-and-merge moves on the larger sample
+# Stopping rules of the EM run that tries a move on the affected rows, and of a longer run if the move is promising.
 MOVE_TRIAL, LONGER_TRIAL = StopRule(1e-5, 4), StopRule(1e-5, 16)
-PROMISING_FACTOR = 16  # a move is promising if 16 times its last gain would suffice to accept it
-# If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one step earlier
-# if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last gain would not suffice to accept the move. A round of moves ends
-# if the first `N_FIRST_MOVES` moves, which have the highest bounds on the gain, are all rejected in this way.
+PROMISING_FACTOR = 16  # a move is promising if 16 times the gain of the last EM step would suffice to accept the move
+# If components share a covariance, each move is evaluated on all rows. Therefore, a move is rejected one EM step
+# earlier if `QUICK_FACTOR` × `PROMISING_FACTOR` times the last EM step's gain would not suffice to accept the move. A
+# round of moves ends if the first `N_FIRST_MOVES` moves, with the highest bounds on gains, are rejected early.
 QUICK_FACTOR, N_FIRST_MOVES = 3, 5
-MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted move, in nats per row
-MIN_PATIENCE = 4  # minimum number of consecutive rejected moves that ends a search
-MIN_SPLIT_GAIN_BOUND = 0.0025  # nats per row; if no split may gain more, `patience` is halved
-MAX_MOVES_PER_COMPONENT = 5  # maximum number of moves per component
-MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10  # minimum distinct rows per parameter; if nearly flat
-MAX_FLATNESS = 5e-6  # smaller variances, relative to the initial mean covariance, are nearly flat
+MIN_MOVE_GAIN = 2e-5  # minimum gain of an accepted split-and-merge move, in nats per row
+MIN_PATIENCE = 4  # minimum of `patience`, the number of consecutive rejected moves after which a search ends
+MIN_SPLIT_GAIN_BOUND = 0.0025  # if no split can gain more nats per row than this, `patience` is halved
+MAX_MOVES_PER_COMPONENT = 5  # maximum number of tried moves per component
+# Minimum number of distinct rows of a component, and of a nearly flat component, divided by the number of features plus
+# 1 (for unshared covariance matrices) or by 2 (for other covariances).
+MIN_ROWS_PER_VALUE, MIN_ROWS_IF_FLAT = 2, 10
+MAX_FLATNESS = 5e-6  # a component with a variance below this fraction of the initial mean variance is nearly flat
 # The model does not fit the rows if the best split may gain more than this multiple of the gain expected by chance.
 MISFIT_FACTOR = 4
-N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of starts if EM is slow (at least `MIN_SLOW_STEPS` steps)
-# A search may make as much work as `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on all rows. With
-# more work, fits would take longer than in scikit-learn, where a step takes several times as long. `WORK` (for
-# matrices) and `WORK_OF_VARIANCES` are divided by the number of features plus 2; `WORK_OF_SHARED` (for one shared
-# covariance) is not.
+N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimum number of steps of slow EM
+# The work of a search is limited to the work of `WORK` × (number of EM steps from k-means + `MORE_STEPS`) EM steps on
+# all rows. With more work, fits would take longer than in scikit-learn, where an EM step takes several times as long.
+# `WORK` (for covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2,
+# but `WORK_OF_SHARED` (for one shared covariance) is not divided.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, MORE_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # limit on the work of crossing, as a multiple of the limit on the work before crossing
-MAX_CLOSING_STEPS = 8  # maximum EM steps after a search, for each EM step from k-means
-N_UNIFORM_DRAWS = 1021  # prime, so that a number that is used again serves another purpose
+CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
+MAX_CLOSING_STEPS = 8  # maximum number of EM steps after a search for each EM step before the search
+N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
-# large as that variance, or without a ridge, the search would find a lower maximum.
+# large as the smallest allowed variance, or without a ridge, the search would find a lower maximum.
 RIDGE_BOUND_FRACTION = 0.1
 DEFAULT_STEPS = 8  # assumed number of EM steps from k-means if `n_steps` is not given
 
 
 def report_nothing(what: str) -> None:
-    """Ignore a message. This function is the default of `report`."""
+    """Ignore a message. This function is the default of the argument `report`."""
 
 
 def ignore(n_tried: int, n_accepted: int) -> None:
-    """Ignore the numbers of moves. This function is the default of `count`."""
+    """Ignore the numbers of moves. This function is the default of the argument `count`."""
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:
-    """Return the structure if the C++ core supports it, and otherwise the nearest structure that the core supports.
+    """Return the covariance structure if the C++ core supports it, and otherwise the nearest supported structure.
 
-    The nearest structure also has one covariance, or one per component. Its covariances are matrices for factor
-    analysers. With few rows per component, variances are used, because split components would have singular matrices.
+    Components share a covariance in the nearest structure if they share a covariance in the given structure. For factor
+    analysers, the nearest structure has covariance matrices. With few rows per component, the nearest structure has
+    variances, because covariance matrices of split components would be singular.
     """
     if family.algebra is not None:
         return family
@@ -103,7 +105,7 @@ def nearest_core_family(family: Family, n_components: int, rows: Array) -> Famil
 def _convert_to_family(
     family: Family, model: Model, rows: DistinctRows, engine: Engine[Any], ridge: Array
 ) -> Model | None:
-    """Convert a model to another structure by an M-step; return None if a covariance is singular."""
+    """Convert a model to another covariance structure by an M-step; return None if a covariance is singular."""
     if model.family == family:
         return model
     source = ArraySource(rows.rows, rows.weight, engine.responsibilities(Block(0, rows.rows), model.parameters))
@@ -122,9 +124,9 @@ def split_and_merge(
     rng: np.random.Generator,
     **options: Any,
 ) -> Model:
-    """Search with a structure and an objective that the C++ core supports, and convert the result to the old structure.
+    """Search with a structure and objective that the C++ core supports; convert the result to the model's structure.
 
-    If ratios of variances are bounded, the search uses a ridge: `RIDGE_BOUND_FRACTION` of the smallest variance that
+    If ratios of variances are bounded, the ridge is at least `RIDGE_BOUND_FRACTION` times the smallest variance that
     the bound allows for the initial model. Without a ridge, the search would find components that violate the bound.
     """
     if model.n_components == 1:
@@ -150,31 +152,31 @@ def search_from_model(
     report: Callable[[str], object] = report_nothing,
     count: Callable[[int, int], object] = ignore,
 ) -> Model:
-    """Merge and split components on a part of the sample, until many moves in a row have been rejected.
+    """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
 
-    The search starts from the model. With fewer than 10 components, EM also runs from two partitions into equal groups
-    of rows. One partition orders the rows by their distance from the overall centre, and the other partition by the
-    feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs from a
-    partition into central and outer rows, and from k-means. If one of these runs reaches a higher likelihood than the
-    search so far, the search starts again from the result of this run. With at least 10 components and few rows, a
-    second search starts from another k-means result instead. The search then continues from the better result, with
-    more rows (if available) and until more moves in a row have been rejected. If no move promises a gain, the second
-    search and the continuation are omitted.
+    The search starts from the model. With more than 3 components and few rows, a second search starts from another
+    k-means result. If no second search is made, and there are fewer than 10 components, EM also runs from two
+    partitions into equal groups of rows. One partition orders the rows by distance from the overall centre, the other
+    by the feature with the smallest kurtosis. With at most 3 components, for which there are few moves, EM also runs
+    from a partition into central and outer rows, and from k-means. If EM from one of the partitions or from k-means
+    reaches a higher likelihood than the search so far, the search starts again from the result of EM. Finally, the
+    search continues from the best result with more rows (if available) and with a higher limit on the number of moves
+    rejected in a row. If no move promises a gain, the second search and the continuation are omitted.
 
     A move is rejected if it gains no more than is expected by chance. A move is also rejected if it adds a component
     with almost no distinct rows, or a nearly flat component with few distinct rows, because the data do not support
-    such maxima. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
+    such a component. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
-    If a split still promises a large gain, the model does not fit the rows, and searches from other starts may find
-    higher maxima. The search then starts from `N_ASCENTS` starts and crosses the results (combines components of two
-    results). Crossing must not take longer than a fit. Therefore, results are crossed only if EM has made at least
-    `MIN_SLOW_STEPS` steps before `model` (`n_steps`), and if the searches together read at most the whole sample.
+    If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
+    may find higher maxima. Therefore, `N_ASCENTS` search runs are made, and their results are crossed: components of
+    two results are combined. So that crossing takes no longer than a fit, results are crossed only if EM made at least
+    `MIN_SLOW_STEPS` steps before the search (`n_steps`), and the runs together read no more rows than the sample has.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_work_per_step`
     allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
     limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description of
     each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
-    accepted move and more EM steps, or `model` if EM from every start freezes a component.
+    accepted move and more EM steps, or `model` if EM from every initialisation freezes a component.
     """
     settings = core_search_settings(model.family, model.n_components, model.n_features, SEARCH_START_STOPPING, [rng])
     assert model.family.algebra is not None, "made by `nearest_core_family`"
@@ -205,7 +207,7 @@ def gained_by_chance(model: Model, n_rows: int) -> float:
 
 
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
-    """Return the gain over EM, in nats per row, that a search must exceed; smaller gains may be due to chance."""
+    """Return the gain over EM without a search, in nats per row, above which the gain is probably not due to chance."""
     n_values = searched.n_features * (searched.n_features + 3) / 2
     by_chance = gained_by_chance(searched, n_rows) - gained_by_chance(end, n_rows)
     return max(0.0, by_chance) + core.LEAST_GAIN_OF_SEARCH * n_values / n_rows / n_rows
@@ -229,7 +231,7 @@ def core_search_settings(
         for each, least, shared in (SEARCH_SAMPLE_SIZES, REFINE_SAMPLE_SIZES)
     )
     kmeans_rows, by_chance = KMEANS_ROWS_PER_COMPONENT * n_components, core.OVERFIT * n_parameters / n_components
-    # If components share a property of covariances, the bounds on the gains of splits do not hold.
+    # If components share the volume, shape or orientation of covariances, bounds on gains of splits do not hold.
     is_bounded = Across.EQUAL not in family.algebra
     return SearchSettings(
         draws, (count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE), _steps_of(SEARCH_START_STOPPING),
@@ -242,7 +244,7 @@ def core_search_settings(
 
 
 def acceptance_settings(n_components: int) -> AcceptanceSettings:
-    """Return the conditions under which the core accepts split-and-merge moves."""
+    """Return the conditions under which the C++ core accepts split-and-merge moves."""
     patience = max(MIN_PATIENCE, n_components // 4)
     return AcceptanceSettings(
         trial_limits=_steps_of(MOVE_TRIAL), long_trial_limits=_steps_of(LONGER_TRIAL),

@@ -1,10 +1,10 @@
-"""Acceleration of slow EM runs by a quasi-Newton method. A proposed model is accepted if its objective is higher.
+"""Acceleration of slow EM runs by a quasi-Newton method, whose proposed models must not lower the objective.
 
 An EM step is a gradient step of the log-likelihood in the metric of the complete-data information matrix, which is the
-information matrix that would result if the component of each row were known. In the metric of this matrix, the Jacobian
-of a step at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow along eigenvectors with eigenvalues near
-1. L-BFGS estimates the slow directions from the last steps; see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal
-(1980), Mathematics of Computation 35.
+information matrix that would result if the component of each row were known. In the metric of the complete-data
+information matrix, the Jacobian of an EM step at a maximum is symmetric and has eigenvalues from 0 to 1. EM is slow
+along eigenvectors of the Jacobian with eigenvalues near 1. L-BFGS estimates the slow directions from the last EM steps;
+see Jamshidian & Jennrich (1997), JRSS B 59, and Nocedal (1980), Mathematics of Computation 35.
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.elementary import exponential, log
 
-# A run is first checked for acceleration after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
+# A run is first checked for slow convergence after `MIN_STEPS` steps, and then every `STEPS_BETWEEN_CHECKS` steps.
 MIN_STEPS, STEPS_BETWEEN_CHECKS = 20, 10
-MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more than this many steps
-PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # multiply-adds of an EM step that takes as long as a proposal
-MAX_LBFGS_PAIRS = 8  # number of last steps from which L-BFGS makes a proposal
-MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps, 64 MB
-MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps with a smaller cosine to the gradient change
-MAX_LOW_GAIN_STEPS = 5  # consecutive low-gain steps allowed while a proposal promises more
-# Limits on the length of a proposal. The first proposal is limited relative to an EM step. A later proposal is limited
-# relative to the last proposal: SHRINK_FACTOR applies after a refused one, and GROWTH_FACTOR after an accepted one.
+MIN_REMAINING_STEPS = 40  # a run is accelerated if it probably needs more than this number of further steps
+PROPOSAL_MULTIPLY_ADDS = 4 * 10**6  # number of multiply-adds of an EM step that takes as long as a proposal
+MAX_LBFGS_PAIRS = 8  # maximum number of last steps from which L-BFGS makes a proposal
+MAX_PATH_VALUES = 2**23  # maximum number of values stored for the last steps (64 MB)
+MIN_CURVATURE_COSINE = 1e-10  # L-BFGS ignores steps whose cosine with the gradient change is below this
+MAX_LOW_GAIN_STEPS = 5  # maximum number of consecutive steps with too small gains while a proposal promises more
+# The first proposal is at most `MAX_FIRST_LENGTH` times as long as an EM step. A later proposal is at most
+# `SHRINK_FACTOR` times as long as the previous proposal if that proposal was refused, and may be `GROWTH_FACTOR` times
+# as long if that proposal was accepted.
 MAX_FIRST_LENGTH, SHRINK_FACTOR, GROWTH_FACTOR = 5.0, 0.25, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class EMPath:
-    """Last EM steps of an accelerated run, and the state of its proposals.
+    """Last EM steps of an accelerated run, and the state of the proposals of this run.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ class EMPath:
     max_length : upper limit on `proposal_length` for the next proposal.
     n_refused : number of consecutive proposals that were refused.
     n_steps_to_wait : number of EM steps to make before the next proposal.
-    n_low_gain_steps : number of consecutive steps that gained less than the tolerance, less than a proposal promised.
+    n_low_gain_steps : number of consecutive steps that gained less than the tolerance, although a proposal promised a
+        larger gain.
     """
 
     points: Array
@@ -116,7 +118,7 @@ class Proposal:
     Parameters
     ----------
     coordinate_change : change of the coordinates, shortened if the full move would be too long, (n_coordinates,).
-    length : length of this change, as measured by `_scale_by_information`.
+    length : length of `coordinate_change`, as measured by `_scale_by_information`.
     predicted_gain : predicted gain of the objective by the full move, in nats per unit of row weight.
     """
 
@@ -179,8 +181,8 @@ class Acceleration:
     def _is_slow(self, state: EMState) -> bool:
         """Return whether gains decrease so slowly that the run would need many more steps to converge.
 
-        If the core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration needs
-        more remaining steps to be worthwhile.
+        If the C++ core makes the EM steps, a pass with a proposal takes longer than an EM step, so that acceleration is
+        worthwhile only if a larger number of steps remains.
         """
         trace, tolerance, long = state.trace, self.fast_path.stopping.tolerance, float(MIN_REMAINING_STEPS)
         if trace.n_steps < MIN_STEPS or trace.n_steps % STEPS_BETWEEN_CHECKS:
@@ -195,7 +197,7 @@ class Acceleration:
         return tolerance == 0 or math.log(tolerance / last) / math.log(last / before) > long
 
     def _refuse_proposal(self, path: EMPath, before: Trace, state: EMState) -> EMState:
-        """Return to the model after the EM step from the last point. The pass with the refused proposal is a step."""
+        """Go back to the model after the EM step from the last point. The refused proposal counts as a step."""
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
@@ -227,7 +229,7 @@ class Acceleration:
         return Outcome.STEP_LIMIT if trace.n_steps >= self.fast_path.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
-        """Return the model with these coordinates, or None if they do not define a valid model."""
+        """Return the model with the given coordinates, or None if the coordinates do not define a valid model."""
         n_weights, n_means = template.all_weights.size, template.means.size
         with np.errstate(over="ignore", invalid="ignore"):
             coefficients = exponential(coordinates[:n_weights] - coordinates[:n_weights].max())
@@ -240,7 +242,8 @@ class Acceleration:
         weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
             noise = noise.weighing(float(coefficients[-1]))
-        # The covariance structure may impose constraints that the coordinates do not satisfy, so its M-step is applied.
+        # The M-step of the covariance structure is applied, because the coordinates may violate the structure's
+        # constraints.
         if not template.family.is_step:
             spec = template.family.moment_spec(None)
             second = covariances.each[0] if spec.is_pooled else (weights * covariances.each.T).T
@@ -253,7 +256,7 @@ class Acceleration:
 
 
 def _has_empty_component(model: Model) -> bool:
-    """Return whether a component has almost no weight. If there is a prior, EM may not have frozen such a component."""
+    """Return whether a component has almost no weight; with a prior, EM does not always freeze such components."""
     return bool(model.weights.min() <= MIN_COMPONENT_WEIGHT)
 
 
@@ -263,7 +266,7 @@ def _store_path(state: EMState, path: EMPath) -> EMState:
 
 def _model_coordinates(model: Model) -> Array:
     """Return unconstrained coordinates of a model: log weights, means, and coordinates of the covariances."""
-    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the noise weight may be 0
+    weights = np.maximum(model.all_weights, np.finfo(np.float64).tiny)  # the weight of the noise component may be 0
     parts = log(weights), model.means.ravel(), model.covariances.coordinates().ravel()
     return np.concatenate(parts)
 
@@ -292,7 +295,7 @@ def _lbfgs_step(gram: Array) -> Array:
 
     The vectors are m moves (oldest first), the m changes of the gradient during these moves, and the gradient. In
     directions orthogonal to all moves, the Hessian is assumed to be minus the identity matrix. The result contains the
-    coefficients of these vectors.
+    coefficients of the vectors in the linear combination.
     """
     m = len(gram) // 2
     curvature = -np.diagonal(gram, m)[:m]

@@ -22,7 +22,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.sources.base import Source
 
-MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at a time, 32 MB
+MAX_RESPONSIBILITIES = 2**22  # maximum number of responsibilities in memory at a time (32 MB)
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class StepTask:
     ----------
     engine, parameters, spec, rule, anchor : engine, and arguments of its method `step`.
     n_components : number of components.
-    responsibilities : function that computes `Block.assignment` for some rows of a block, called in the process that
-        holds the rows; `rule` must then be `AssignmentRule.ASSIGNMENT`. None if blocks have one, or if none is needed.
+    responsibilities : function that computes `Block.assignment` for some rows of a block, in the process that holds the
+        rows, if `rule` is `AssignmentRule.ASSIGNMENT`; None if blocks have assignments or need no assignments.
     context : context of the previous pass (`Moments.context`); None in the first pass.
     """
 
@@ -101,7 +101,7 @@ def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
 
 
 def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
-    """Return the facts about all rows that the engine needs (`Engine.prepare`), cached per source and `spec`."""
+    """Return the statistics of all rows that the engine needs (`Engine.prepare`), cached for the source and `spec`."""
 
     def spread() -> Spread:
         with limit_threads(engine.n_threads):

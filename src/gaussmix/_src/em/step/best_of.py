@@ -20,22 +20,22 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Runs that reach the same maximum have objectives that differ by less than this, relative to max(1, |objective|).
+# Two runs reach the same maximum if their objectives differ by less than this number times max(1, |objective|).
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight
-MAX_GAIN_FACTOR = 32.0  # assumed maximum of a run's further gain / gain in its second half
-MAX_MODEL_DIVERGENCE = 0.01  # nats; models with a smaller divergence lead to the same maximum
+MAX_GAIN_FACTOR = 32.0  # assumed maximum ratio of a run's further gain to the gain in the second half of the run
+MAX_MODEL_DIVERGENCE = 0.01  # models whose divergence in nats is below this lead to the same maximum
 
-# Function that runs EM from the initial model of a start, or continues an earlier run of this start from its state.
+# Function that runs EM from the initial model of one initialisation, or continues an earlier run from the run's state.
 EMRun = Callable[[EMState | None], Iterator[EMState]]
 
 
 def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | None = None) -> EMState:
     """Finish all runs, and return the final state of the best run.
 
-    If several runs are equal except for rounding errors, the first one is chosen, so that the result depends neither on
-    the engine nor on the number of threads. A run with collapsed components is worse than every other run.
+    If several runs are equal except for rounding errors, the first of these runs is chosen, so that the result depends
+    neither on the engine nor on the number of threads. A run with collapsed components is worse than every other run.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
 
     Raises
     ------
-    SingularCovarianceError : in every start, an initial covariance is singular; the error is that of the last start.
-    NonFiniteLikelihood : no start succeeded, and the likelihood of the last start was not finite.
+    SingularCovarianceError : in every run, an initial covariance is singular; the error of the last run is raised.
+    NonFiniteLikelihood : no run succeeded, and the likelihood of the last run was not finite.
     """
     best: EMState | None = None
     failure: ValueError | None = None
@@ -90,8 +90,8 @@ def race_models(
     """Run EM from several models, and return the model of the best run (of the first run if runs are equal).
 
     A run drops out when it cannot become the best run any more, or when a component degenerates, until only one run is
-    left. If a component of the last run also degenerates, the initial model of this run is returned, so that the fit
-    from this model reports the degenerate component. See Maron & Moore (1997), Artificial Intelligence Review 11.
+    left. If a component of the last remaining run also degenerates, the initial model of the run is returned, so that
+    the fit reports the degenerate component. See Maron & Moore (1997), Artificial Intelligence Review 11.
     """
     runs = [(model, EMState(model, Trace())) for model in models]
     before, until = 0, FIRST_RACE_STEPS
@@ -115,7 +115,7 @@ def _continue_runs(
 
 
 def _first_degenerate_or_last(states: Iterable[EMState]) -> EMState:
-    """Return the first state with a degenerate component, or the last state if there is none."""
+    """Return the first state with a degenerate component, or the last state if no component degenerates."""
     for state in states:
         if state.trace.frozen_components:
             break
@@ -127,7 +127,7 @@ def _has_ended(state: EMState) -> bool:
 
 
 def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, EMState]]:
-    """Return the best run, followed by runs that may still become better and that seek different maxima."""
+    """Return the best run, followed by runs that may still surpass the best run and that approach different maxima."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last_objective
     contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
@@ -148,9 +148,9 @@ def _model_divergences(models: list[Model]) -> Array:
     """Compute the divergence between each pair of models, (n_models, n_models), in nats.
 
     Component k of one model is compared with component k of the other model, which is sensible for models from the same
-    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For each component,
-    this divergence is ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference of the
-    means. In this mean, the weight of a component is the mean of its weights in both models.
+    partition. The divergence is the weighted mean of ½ (KL(k, k') + KL(k', k)) over components k. For component k, ½
+    (KL(k, k') + KL(k', k)) equals ¼ [tr(P Σ') + tr(P' Σ) − 2 d + δᵀ (P + P') δ], where P = Σ⁻¹, and δ is the difference
+    of the means. In the weighted mean, the weight of component k is the mean of its weights in the two models.
     """
     weights, means = np.array([model.weights for model in models]), np.array([model.means for model in models])
     covariances = np.array([model.covariances.dense() for model in models])
@@ -160,7 +160,7 @@ def _model_divergences(models: list[Model]) -> Array:
     means = means - means.mean(axis=0)
     pulled = einsum("rkij,rkj->rki", precisions, means)
     rest = einsum("rki,rki->rk", pulled, means) - d
-    # tr(P Σ') − d + δᵀ P δ is computed as one inner product: values of one model times values of the other model.
+    # For each pair of models, tr(P Σ') − d + δᵀ P δ is computed as one inner product of values of the two models.
     own = np.concatenate((precisions.reshape(n, K, d * d), -2 * pulled, rest[:, :, None]), axis=2)
     squares = (covariances + means[:, :, :, None] * means[:, :, None]).reshape(n, K, d * d)
     one_way = einsum("rka,ska->rsk", own, np.concatenate((squares, means, np.ones((n, K, 1))), axis=2))
@@ -175,7 +175,7 @@ def run_sort_key(state: EMState) -> tuple[bool, float]:
 
 
 def _race_sort_key(state: EMState) -> tuple[bool, float]:
-    """Return `run_sort_key`, but with degenerate runs last, because the C++ core cannot continue such runs."""
+    """Return a key like `run_sort_key` that sorts degenerate runs last, because the C++ core cannot continue them."""
     return (True, 0.0) if state.trace.frozen_components else run_sort_key(state)
 
 

@@ -35,12 +35,12 @@ class FastPath:
     def run_steps(
         self, model: Model, n_steps: int, previous_objective: float, max_steps: int | None = None
     ) -> tuple[Model, list[float], list[float]]:
-        """Continue a run from a model by as many EM steps as the core can make in one call.
+        """Continue a run from a model by as many EM steps as the C++ core can make in one call.
 
-        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the last of their objectives.
-        `max_steps`, the stopping rule or a time limit ends the call. Callers call again until the stopping rule ends
-        the run. Return the model, and lists of the mean log-likelihood and the objective before each step. Both lists
-        are empty if Python must make the next step.
+        `n_steps` is the number of earlier steps of the run, and `previous_objective` is the objective of the last
+        earlier step. `max_steps`, the stopping rule or a time limit ends the call. Callers repeat the call until the
+        stopping rule ends the run. Return the model, and lists of the mean log-likelihood and the objective before each
+        step. Both lists are empty if Python must make the next step.
         """
         if self._core_task is None or not self.supports_model(model):
             return model, [], []
@@ -56,7 +56,7 @@ class FastPath:
         return model_from_history(history, self.family, model.noise), history.log_likelihood, history.objective
 
     def supports_model(self, model: Model) -> bool:
-        """Return whether the core supports EM steps from a model."""
+        """Return whether the C++ core supports EM steps from a model."""
         if self._core_task is None:
             return False
         block, _, algebra, control = self._core_task
@@ -65,7 +65,7 @@ class FastPath:
 
     @cached_property
     def _core_task(self) -> tuple[Block, Any, Algebra, EMSettings] | None:
-        """Return what the C++ core needs besides a model: all rows, engine context, structure, and EM settings.
+        """Return the inputs of the C++ core except the model: all rows, engine context, structure, EM settings.
 
         The result is None if there are too many rows, or if the covariance structure, the objective or the stopping
         rule requires steps in Python.
@@ -83,7 +83,7 @@ def model_from_history(history: RunHistory, family: Family, noise: Background | 
     shape = history.means.shape
     covariances = family.covariances(history.covariances.reshape(family.shape(*shape)), *shape)
     if history.whitening is not None:
-        vars(covariances)["whitening"] = history.whitening  # the covariances need not be factored again
+        vars(covariances)["whitening"] = history.whitening  # avoids another factorisation of the covariances
     if noise is None:
         return Model(history.weights, history.means, covariances, family)
     return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))

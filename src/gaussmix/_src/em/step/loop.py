@@ -34,7 +34,7 @@ def run_em(
     *,
     is_accelerated: bool = False,
 ) -> Iterator[EMState]:
-    """Increase the objective of a model until it converges; Bishop (2006) section 9.2.2.
+    """Increase the objective by EM steps until EM converges; Bishop (2006) section 9.2.2.
 
     To stop a run, end the iteration over the states. To continue a run exactly, pass the model and trace of a state.
 
@@ -46,13 +46,13 @@ def run_em(
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
     previous_objective : last objective of an earlier fit, if this run continues that fit.
-    trace : trace of earlier steps, to continue a run whose frozen components stay frozen; None for a new run.
+    trace : trace of the earlier steps of a continued run, whose frozen components stay frozen; None for a new run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
     Yields
     ------
-    state : first the initial state, and then a state after each step, or after several steps in the core. Only the last
-        state has an outcome other than None.
+    state : first the initial state, and then a state after each step, or after several steps in the C++ core. Only the
+        last state has an outcome other than None.
     """
     trace = trace or Trace()
     state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
@@ -117,7 +117,7 @@ def em_step(
 
     Usually, the engine chooses the reference points (`anchor`) of the sums. If a component degenerates, or if
     converting the sums to the new means would lose precision, the sums are computed again about the new means.
-    Precision is lost in a step that moves means far, and by pooling moments of distant components. `context` is
+    Precision is lost if a step moves means far, or if moments of distant components are pooled. `context` is
     `Moments.context` of the previous step, or None in the first step.
     """
     spec = model.family.moment_spec(model.covariances)

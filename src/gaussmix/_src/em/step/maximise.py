@@ -21,7 +21,7 @@ from gaussmix._src.numerics.einsum import einsum
 
 # The initial weight of an empty component is this number divided by n_components.
 EMPTY_COMPONENT_WEIGHT = 0.01
-# An empty component gets this fraction of the scatter of all rows, too little to change shared covariances.
+# An empty component gets this fraction of the scatter of all rows, which is too little to change shared covariances.
 EMPTY_SCATTER_FRACTION = 2.0**-60
 
 
@@ -44,7 +44,7 @@ def initial_models(
 
     An empty component gets its mean from `default_means` (n_components, n_features), the pooled covariance of the other
     components, and the weight `EMPTY_COMPONENT_WEIGHT` / K, so that it can still gain rows. If the M-step is iterative,
-    `current` contains the covariances after the previous update, and there are no alternatives. If a covariance is
+    `current` contains the covariances after the previous update, and no alternatives are returned. If a covariance is
     singular in every model, because a component has too few distinct rows, `SingularCovarianceError` is raised.
     """
     weights, means, scatter = maximise_likelihood(moments, default_means)
@@ -75,12 +75,12 @@ def initial_models(
 def next_model(
     moments: Moments, current_model: Model, objective: Objective, frozen: Mapping[int, FreezeReason]
 ) -> tuple[Model, dict[int, FreezeReason]]:
-    """Make the M-step; return the new model and all frozen components, including components that freeze now."""
+    """Make the M-step; return the new model and all frozen components, including components frozen in this step."""
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:
         noise = noise.weighing(float(moments.background / (moments.background + moments.mass.sum())))
-    # The test uses degrees of freedom, because a prior may add degrees of freedom to a component without rows.
+    # The test for empty components uses degrees of freedom, because a prior may add some to a component without rows.
     lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
     while True:
@@ -99,7 +99,7 @@ def _update_covariances(current_model: Model, scatter: Scatter, frozen: Collecti
     """Update the covariances of all components except frozen and fixed components.
 
     If components share a property of covariances (such as the volume), frozen and fixed components do not contribute to
-    the shared value, because a step that uses them could lower the likelihood.
+    the shared value, because a step with their contributions could lower the likelihood.
     """
     covariances = current_model.covariances
     moving = [k for k in range(current_model.n_components) if k not in frozen]
@@ -151,10 +151,10 @@ def _find_rounding_variances(model: Model, variance_floor: Array) -> list[int]:
     if variance_floor.all():
         return []
     variances = model.covariances.variances()
-    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # nearly all models return here
+    if variances.min() > (MEAN_ROUNDING * np.abs(model.means).max()) ** 2:  # true for nearly all models
         return []
     limits = (MEAN_ROUNDING * model.means) ** 2
-    if model.covariances.is_shared:  # then the variance is that of all components
+    if model.covariances.is_shared:  # a shared variance is compared with the mean limit
         limits = np.broadcast_to((model.weights[:, None] * limits).sum(axis=0), limits.shape)
     return ((variances <= limits) & (variance_floor == 0)).nonzero()[0].tolist()
 

@@ -1,4 +1,4 @@
-"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of these runs."""
+"""EM runs on many tables, with one initial mixture per table. One call of the C++ core makes most of the EM runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 
-# With more rows than this, separate runs are faster: calls take little time, and the runs share one sorted order of
-# rows.
+# If a source has more rows than this, separate runs are faster than one call, because the time of the calls is
+# negligible, and the separate runs share one sorted order of the rows.
 MAX_ROWS_OF_ONE_CALL = LEAF_ROWS // 8
 
 
@@ -41,8 +41,8 @@ def run_em_on_each(
     engine, objective, stopping : the same arguments as in `run_em`.
     models : initial models, one per table, all with the same covariance structure and number of components.
     get_source : function that takes the index of a table and returns the source of its rows.
-    groups : rows of all tables for one call of the core; None if rows are not in memory or not supported.
-    choose_end : function that returns the final state, given the states of a run that the core does not make.
+    groups : rows of all tables for one call of the C++ core; None if rows are not in memory or not supported.
+    choose_end : function that returns the final state, given the states of a run that the C++ core does not make.
     """
     ends = {} if groups is None else _run_in_core(engine, models, objective, stopping, groups)
     for index, model in enumerate(models):
@@ -62,7 +62,7 @@ def repeat_rows(source: Source, n_copies: int) -> RowGroups | None:
 def _run_in_core(
     engine: Engine[Any], models: Sequence[Model], objective: Objective, stopping: StopRule, groups: RowGroups
 ) -> dict[int, EMState]:
-    """Return the final state of each run that the core can finish, keyed by the index of the table."""
+    """Return a dict from table indices to final states, for the runs that the C++ core can finish."""
     algebra, n_components = models[0].family.algebra, models[0].n_components
     terms = objective.pack_for_core(n_components)
     if terms is None or algebra is None:

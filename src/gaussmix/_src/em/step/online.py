@@ -1,4 +1,4 @@
-"""Online EM: makes an M-step after every few thousand rows of a stream, and gradually forgets earlier rows."""
+"""Online EM, which makes an M-step after every few thousand rows of a stream, and gradually forgets earlier rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from gaussmix._src.model import Model
 from gaussmix._src.sources.base import Source
 from gaussmix._src.value import Value
 
-# Number of rows of a step: 35 tiles of 144 rows, as in the C++ core. 13 steps are one leaf (65,520 rows).
+# A step of online EM reads 35 tiles (groups of 144 rows that the C++ core processes together). A block of 65,520 rows,
+# which is called a leaf, is read in 13 steps.
 STEP_ROWS = 5_040
 
 
@@ -32,9 +33,9 @@ class ForgettingRate(Value):
     decay : float, default 0.7 Exponent above 0.5 and at most 1. In step t, the new rows have the weight (t + 1)^−decay,
         and all earlier rows together have the remaining weight, so that both weights sum to 1. With `decay=1`, all
         steps have equal weight; with smaller values, earlier steps are forgotten sooner.
-    half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row is halved
-        or lower. Set `half_life` if the distribution of the data drifts. Keep None if all rows come from the same
-        distribution.
+    half_life : float, default None Number of rows, at least 5,040, after which the weight of an earlier row has fallen
+        to one half or less. Set `half_life` if the distribution of the data drifts. Keep the default None if all rows
+        come from the same distribution.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class ForgettingRate(Value):
         """
         decay = (
             log1p(-(total_weight**-self.decay)) if total_weight > 1 else 0.0
-        )  # at 1, the weight of the rows is too small to change the sums
+        )  # if `total_weight` is 1, the rows weigh too little to change the sums
         if self.half_life is not None:
             decay = min(decay, -log(2) * STEP_ROWS / self.half_life)
         return step_weight * decay
@@ -92,7 +93,7 @@ def online_step(
 
     The new sums are (1 − γ) S + γ s, with earlier sums S and sums s of the new rows; `log_decay_factor` is log(1 − γ),
     from `ForgettingRate.log_decay_factor`. See Cappé & Moulines (2009), JRSS B 71, eq. 9 and 10. The moments that the
-    covariance structure needs must not depend on its covariances. A component that degenerates keeps its mean and
+    covariance structure needs must be the same for all covariances. A component that degenerates keeps its mean and
     covariance in this step, but is not frozen, because later rows may belong to it.
     """
     new = moments_per_weight(source, engine, model)

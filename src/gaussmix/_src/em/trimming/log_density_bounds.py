@@ -13,19 +13,21 @@ from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.threads import one_blas_thread
 
-# Components that are far from a row have no bound; they contribute at most this fraction to the density of the row.
+# Log densities under components that are far from a row are not bounded, because these components contribute at most
+# this fraction to the density of the row.
 MAX_UNBOUNDED_FRACTION = 1e-6
 
 
 def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Array], Array] | None:
     """Return a function that converts lower bounds on log densities before a step to lower bounds after the step.
 
-    The result is None if there is no useful bound. Let r = ‖W (x − μ)‖ be the distance of a row from a component before
-    the step. The distance after the step is at most a r + b, with a = ‖W' W⁻¹‖ and b = ‖W' (μ − μ')‖. Hence, log p(x,
-    k) decreases by at most a function D(r), which increases with r. Define R by R² / 2 = largest `log_scale` of
-    `Parameters` − log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R contribute at most the
-    fraction `MAX_UNBOUNDED_FRACTION` to p(x). For all other components, log p(x, k) decreases by at most D(R).
-    Therefore, log p(x) also decreases by at most about D(R).
+    The result is None if there is no useful bound. Let r = ‖W (x − μ)‖ be the distance of a row x from a component with
+    mean μ and whitening factor W before the step. With the mean μ' and the whitening factor W' after the step, the
+    distance is at most a r + b, where a = ‖W' W⁻¹‖ and b = ‖W' (μ − μ')‖. Hence, log p(x, k) decreases by at most a
+    function D(r), which increases with r. For K components, define R by R² / 2 = largest `log_scale` of `Parameters` −
+    log p(x) + log K − log `MAX_UNBOUNDED_FRACTION`. Components with r > R contribute at most the fraction
+    `MAX_UNBOUNDED_FRACTION` to p(x). For all other components, log p(x, k) decreases by at most D(R). Therefore, log
+    p(x) also decreases by at most about D(R).
     """
     shape = before.whitening.factor_shape
     if len(before.means) != len(after.means) or shape is not after.whitening.factor_shape:
@@ -42,7 +44,8 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
     highest = max(float(before.log_scale.max()), before.log_background) + math.log(
         len(present) / MAX_UNBOUNDED_FRACTION
     )
-    # For every component, D is at most the polynomial whose coefficients are the maxima over all components.
+    # For every component, D is at most the polynomial whose coefficients are the maxima of the coefficients of all
+    # components.
     quadratic, linear, constant = (
         float(each.max()) for each in (stretch**2 - 1.0, 2.0 * stretch * shift, shift**2 + 2.0 * drop)
     )
@@ -52,7 +55,7 @@ def bound_log_densities(before: Parameters, after: Parameters) -> Callable[[Arra
 
 
 def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: float, constant: float) -> Array:
-    """Return lower bounds after a step, given the largest log scale (`highest`) and the coefficients of D."""
+    """Return lower bounds on log densities after a step, given `highest` and the coefficients of a bound on D."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.maximum(2.0 * (highest - log_density), 0.0)
         fallen = quadratic * squares + linear * np.sqrt(squares) + constant
@@ -62,7 +65,7 @@ def _lower_bounds(log_density: Array, highest: float, quadratic: float, linear: 
 
 @one_blas_thread()
 def _whitening_ratios(before: Parameters, after: Parameters) -> Array:
-    """Return the norm ‖W'_k W_k⁻¹‖ for each component, (n_components,)."""
+    """Return the norm ‖W'_k W_k⁻¹‖ of each component's whitening factors after (W') and before (W) a step."""
     old, new = before.whitening, after.whitening
     if old.factor_shape is not FactorShape.TRIANGULAR:
         ratios = np.abs(new.factors / old.factors).reshape(max(len(old.factors), len(new.factors)), -1)

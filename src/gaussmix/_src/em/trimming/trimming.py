@@ -42,16 +42,16 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
 
-# A row is evaluated if the lower bound on its log density is less than this many nats above the last cutoff.
+# A row is evaluated if the lower bound on its log density is below the previous cutoff plus this number of nats.
 CUTOFF_MARGIN = 0.5
 # If more than this fraction of the rows of a leaf (65,520 rows) must be evaluated, all rows of the leaf are evaluated.
 MAX_EVALUATED_LEAF_FRACTION = 0.5
 # Log densities within this relative distance of the cutoff count as equal to the cutoff, because of rounding errors.
 CUTOFF_ROUNDING = 2.0**-40
-N_RANDOM_STARTS = 20  # number of starts from random rows
-# Limits of the EM run from each start, and of the longer run from the best starts.
+N_RANDOM_STARTS = 20  # number of random initialisations, each from randomly drawn rows
+# Stopping rules of EM from each initialisation, and of a longer EM run from the best initialisations.
 START_STOPPING, BEST_STOPPING = StopRule(1e-3, 5), StopRule(1e-4, 50)
-MAX_REFINED_STARTS = 3  # number of best starts from which a longer EM run is made
+MAX_REFINED_STARTS = 3  # maximum number of best initialisations from which longer EM runs are made
 
 
 class TrimmingRule(NamedTuple):
@@ -81,9 +81,9 @@ def find_trimming_rule(
 ) -> TrimmingRule | None:
     """Find the rule that leaves out the least probable rows with a total weight of `trimmed_weight`.
 
-    The row at the cutoff keeps a part of its weight, so that exactly this weight is left out. The result is None if the
-    cutoff is outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds above this
-    range.
+    The row at the cutoff keeps a part of its weight, so that exactly `trimmed_weight` is left out. The result is None
+    if the cutoff is outside `cutoff_range` (two log densities), because `log_density` may return only lower bounds
+    above this range.
     """
     tie = 2 * CUTOFF_ROUNDING
     nearby = find_neighbourhood(source, log_density, lambda _: trimmed_weight, between=cutoff_range, tie=tie)
@@ -94,12 +94,12 @@ def find_trimming_rule(
     if min(cutoff - cutoff_range[0], cutoff_range[1] - cutoff) <= 4 * slack:
         return None
     low, high = cutoff - slack, cutoff + slack
-    # Without weights, the sums are numbers of rows, which are exact.
+    # Without row weights, the sums are numbers of rows, which are exact.
     if source.row_totals.largest_weight is None or source.is_on_device:
         first, end = np.searchsorted(nearby.scores, low), np.searchsorted(nearby.scores, high, side="right")
         lost, tied = nearby.below + float(nearby.weights[:first].sum()), float(nearby.weights[first:end].sum())
-    # With weights, sums are computed in one more pass, because a resumed fit, which finds the cutoff in other steps,
-    # must get bit-identical results.
+    # With row weights, the sums are computed in one more pass, so that a resumed fit gets bit-identical results,
+    # although the resumed fit finds the cutoff in other steps.
     else:
         lost, tied = source.map_merge(ScoreReduction(log_density, partial(_sum_trimmed_and_tied, low=low, high=high)))
     return TrimmingRule(low, high, min(max(1.0 - (trimmed_weight - lost) / tied, 0.0), 1.0))
@@ -115,7 +115,7 @@ def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: flo
 class TrimmedSource(Source):
     """Source that wraps another source. Each pass with parameters of a mixture leaves out the least probable rows.
 
-    The omitted rows have the fraction `fraction` of the total row weight. Passes without parameters, and all methods
+    The left-out rows have a weight of `fraction` times the total row weight. Passes without parameters, and all methods
     other than `map_merge`, use all rows.
     """
 
@@ -140,28 +140,29 @@ class TrimmedSource(Source):
     def map_merge(self, task: Task[S]) -> S:
         if not isinstance(task, StepTask) or task.parameters is None:
             return self._source.map_merge(task)
-        # If `anchor` is given, engines do not use the scatter of all rows, which would include omitted rows.
+        # `anchor` is set, because engines would otherwise use the scatter of all rows, which includes the left-out
+        # rows.
         if task.spec.is_pooled and task.anchor is None:
             task = replace(task, anchor=task.parameters.means)
         last = self._find_pass(task.engine, task.parameters)
         return self._source.map_merge(_TrimmedStep(task, last.log_density, last.rule))
 
     def rule_for(self, engine: Engine[Any], parameters: Parameters) -> TrimmingRule:
-        """Return the trimming rule of a pass with these parameters, which is cached until the parameters change."""
+        """Return the trimming rule of a pass with `parameters`, which is cached until the parameters change."""
         return self._find_pass(engine, parameters).rule
 
     def retained_rows(self, engine: Engine[Any], parameters: Parameters) -> Source:
-        """Return a source with all rows, in which rows that a pass with these parameters leaves out have weight 0."""
+        """Return a source with all rows, in which the rows that a pass with `parameters` leaves out have weight 0."""
         task, rule = _LogDensityTask(engine, parameters), self.rule_for(engine, parameters)
         change = partial(_reweight_rows, log_density=task, rule=rule)
         return self._source.changed(change, self.n_rows)
 
     def _find_pass(self, engine: Engine[Any], parameters: Parameters) -> _TrimmingPass:
-        """Find the trimming rule and log densities for a pass with these parameters.
+        """Find the trimming rule and log densities for a pass with `parameters`.
 
         If the log densities under the previous parameters are stored, only those rows are evaluated whose log density
         may now be below the cutoff (`em.trimming.log_density_bounds`). If rows have missing values or measurement
-        errors, there are no bounds, and all rows are evaluated.
+        errors, log densities have no bounds, and all rows are evaluated.
         """
         last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
@@ -190,16 +191,16 @@ class TrimmedSource(Source):
 
 @dataclass(frozen=True, eq=False)
 class _LogDensityTask:
-    """Task that computes the log densities of a leaf's rows; values above `exact_below` may be lower bounds.
+    """Task that computes log densities for a leaf (65,520 rows); values above `exact_below` may be lower bounds.
 
     Parameters
     ----------
     engine, parameters : engine that computes log densities, and parameters of the mixture.
-    step : index of the parameters, which increases by 1 with each new mixture. Bounds apply only to stored log
-        densities of the previous index.
+    step : index of the parameters, which increases by 1 with each new mixture. Bounds apply only to log densities that
+        were stored for the previous index.
     exact_below : log density above which results may be lower bounds.
     bound_function : function that converts log densities (or lower bounds) under the previous parameters to lower
-        bounds under these parameters; None without bounds.
+        bounds under `parameters`; None without bounds.
     """
 
     engine: Engine[Any]
@@ -231,7 +232,7 @@ class _LogDensityTask:
 
 
 class _LeafDensities(NamedTuple):
-    """Log densities of a leaf's rows, (n_rows,), in nats. Values above `exact_below` may be lower bounds."""
+    """Log densities of the rows of a leaf, (n_rows,), in nats; values above `exact_below` may be lower bounds."""
 
     step: int
     exact_below: float
@@ -240,7 +241,7 @@ class _LeafDensities(NamedTuple):
 
 @dataclass(eq=False)
 class _TrimmingState(BlockState):
-    """State stored with a block: log densities of each leaf, keyed by its first row, and the state of a step task."""
+    """State stored with a block: a dict from the first row of each leaf to log densities, and a step task's state."""
 
     densities_by_leaf: dict[int, _LeafDensities] = field(default_factory=dict)
     task_key: Hashable = None
@@ -258,7 +259,7 @@ class _TrimmingState(BlockState):
 
 
 class _TrimmingPass(NamedTuple):
-    """Log densities and trimming rule of the last pass."""
+    """Log densities and trimming rule of the most recent pass."""
 
     log_density: _LogDensityTask
     rule: TrimmingRule
@@ -303,9 +304,9 @@ def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float 
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
-    """Return the width of the middle three quarters of each feature, (n_features,), in data units; 0 if constant.
+    """Return the width of the middle three quarters of each feature, (n_features,); 0 for constant features.
 
-    If the middle three quarters are a single number, the width is the standard deviation.
+    If the middle three quarters of a feature are a single number, the width is the standard deviation.
     """
     low, high = sample.central_range
     return np.where(high > low, high - low, np.sqrt(robust_variances(sample.rows, sample.weight)))
@@ -328,7 +329,7 @@ class RowTrimming:
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows) -> Partition:
-        """Assign each row to the nearest mean, with spheres as wide as the data, so that units do not matter."""
+        """Assign each row to the nearest mean, with spherical components as wide as the data, whatever the units."""
         return Partition(sphere_parameters(means, float(_feature_widths(sample).max()) or 1.0), AssignmentRule.HARD)
 
     def start_partition(
@@ -340,13 +341,13 @@ class RowTrimming:
         ridge: Array,
         rng: np.random.Generator,
     ) -> Partition:
-        """Choose the initial partition of a trimmed fit: the best of the initialisation `name` and of random starts.
+        """Choose the initial partition of a trimmed fit from the initialisation `name` and random initialisations.
 
-        Because outliers may spoil a single start, many starts are compared by EM runs. As in R's tclust, EM makes few
-        steps from each start, and many steps from the best starts. In these runs, all components share one variance per
-        feature, because the likelihood would otherwise be unbounded at single rows. For example, with 10 % outliers and
-        4 components, two thirds of the starts from random rows contain no outlier. Features are divided by their
-        widths, so that units do not matter.
+        Because outliers may spoil a single initialisation, the results of EM from many initialisations are compared. As
+        in R's tclust, EM makes few steps from each initialisation, and many steps from the best initialisations. In the
+        EM runs that are compared, all components share one variance per feature, because the likelihood would otherwise
+        be unbounded at single rows. For example, with 10 % outliers and 4 components, two thirds of the random
+        initialisations contain no outlier. Features are divided by their widths, so that units do not matter.
         """
         start, widths = load_start(name), _feature_widths(sample)
         widths = np.where(widths > 0, widths, 1.0)

@@ -19,7 +19,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.survey import are_drawn, hashes
 
 N_SAMPLED_ROWS = 4096
-MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time, 32 MB
+MAX_DENSITIES = 2**22  # maximum number of densities in memory at a time (32 MB)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ _MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # smaller eigenvalue
 
 
 class Directions(NamedTuple):
-    """Axes (n_directions, n_features) that separate the components, the best first, with eigenvalues (n_directions,).
+    """Axes (n_directions, n_features) that separate components, sorted by decreasing eigenvalues (n_directions,).
 
     Each axis has length 1, and its largest entry is positive. The eigenvalue of an axis measures how well the axis
     separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
@@ -26,7 +26,7 @@ class Directions(NamedTuple):
 
 
 def directions(model: Model, mean_fraction: float) -> Directions:
-    """Compute directions by generalised eigenvectors for a model without noise; `mean_fraction` is λ of Scrucca.
+    """Compute directions as generalised eigenvectors for a model without noise; `mean_fraction` is λ in Scrucca (2010).
 
     The result has at least one direction, even if the components do not differ at all.
     """
@@ -44,7 +44,7 @@ def directions(model: Model, mean_fraction: float) -> Directions:
             "The directions cannot be computed: the means lie so far apart, on a line or plane, that rounding hides "
             "the covariances. Leave out linearly dependent features, or increase reg_covar."
         ) from None
-    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # with the property root Σ rootᵀ = I
+    root = scipy.linalg.solve_triangular(lower, np.diag(1.0 / scale), lower=True)  # so that root · total · rootᵀ = I
     kernel = mean_fraction * _square(root @ of_means @ root.T)
     for weight, covariance in zip(weights, each, strict=True):
         kernel += (1.0 - mean_fraction) * weight * _square(root @ (covariance - within) @ root.T)

@@ -71,7 +71,7 @@ def draw(
 
 
 def cumulative_weights(weights: Array) -> Array:
-    """Return cumulative weights (n_components,); a number in [0, 1) selects the first entry that is larger.
+    """Return cumulative weights (n_components,); a number u in [0, 1) selects the first entry above u.
 
     A component of weight 0 is never selected. The sum of `weights` may be any positive number.
     """

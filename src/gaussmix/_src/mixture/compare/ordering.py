@@ -1,4 +1,4 @@
-"""Orders of the components: a canonical order, and the order of the components of a reference mixture."""
+"""Functions that order components, either canonically or to match the components of a reference mixture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def canonical_order(
 def matched_order(model: Model, reference: Model) -> Indices:
     """Return indices (n_components,) that move each component to the position of its match in the reference.
 
-    Components without a match come last, the heaviest first.
+    Components without a match come last, sorted by decreasing weight.
     """
     from scipy.optimize import linear_sum_assignment  # imported here because the import is slow
 

@@ -20,7 +20,7 @@ from gaussmix._src.numerics.threads import cached_property
 if TYPE_CHECKING:
     from gaussmix._src.mixture.parts.conditioning import Conditional
 
-MAX_CACHED_SPLITS = 8  # number of sets of known features for which factors are cached
+MAX_CACHED_SPLITS = 8  # largest number of sets of known features for which the factors of covariances are cached
 
 
 class Conditionals(MixtureBase):
@@ -59,18 +59,19 @@ class Conditionals(MixtureBase):
     def condition(self, values: Mapping[Feature, float]) -> Self:
         """Return the distribution of the unknown features u given known values x, p(u | x) = Σ_k p(k | x) p(u | x, k).
 
-        The first call for a set of known features factorises covariances. Later calls reuse the factors.
+        The first call for a set of known features factorises covariances. Later calls with the same known features
+        reuse the factors.
 
         Parameters
         ----------
-        values : dictionary with the index or name of each known feature as a key, and the value of the feature, data
+        values : dictionary that maps the index or name of each known feature to the value of the feature, in data
             units.
 
         Returns
         -------
-        conditional : mixture of the unknown features, in the same order and with the same names. The components are
-            computed by eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances
-            remain diagonal, spherical and shared.
+        conditional : mixture of the unknown features, which keep their order and names. The components are computed by
+            eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances remain diagonal, spherical and
+            shared.
 
         Raises
         ------
@@ -202,6 +203,6 @@ class Conditionals(MixtureBase):
 
     @cached_property
     def _splits(self) -> Callable[[tuple[int, ...]], Conditional]:
-        """Return a cached function from indices of known features to the `Conditional` of the unknown features."""
+        """Return a cached function that maps indices of known features to the `Conditional` of the unknown features."""
         model, split = self._model, mixture.conditioning.Conditional.from_model
         return lru_cache(MAX_CACHED_SPLITS)(lambda known: split(model, np.array(known, dtype=np.intp)))

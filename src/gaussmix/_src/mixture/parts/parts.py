@@ -100,8 +100,8 @@ class Parts(MixtureBase):
 
         Raises
         ------
-        ValueError : the features differ, or the mixtures are more than 1e4 standard deviations apart, so that rounding
-            would destroy the weights of the pairs.
+        ValueError : the mixtures have different features, or they are more than 1e4 standard deviations apart, so that
+            rounding would destroy the weights of the pairs.
         TypeError : `other` is not a mixture.
         SingularCovarianceError : a covariance is not positive definite.
 
@@ -123,7 +123,7 @@ class Parts(MixtureBase):
 
     @classmethod
     def concatenate(cls, mixtures: Iterable[Self], weights: ArrayLike) -> Self:
-        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has the components of all mixtures in order.
+        """Return the weighted sum of mixtures, Σ_i w_i p_i(x), which has all components of the mixtures in order.
 
         Parameters
         ----------
@@ -260,20 +260,20 @@ class Parts(MixtureBase):
 
     @of_components
     def modes(self) -> Modes:
-        """Find modes of the density by climbing from the mean of every component.
+        """Find modes of the density by hill climbing from the mean of every component.
 
         Returns
         -------
-        modes : the locations and log densities of the modes, the highest first, and the index of the mode of each
-            component.
+        modes : a `Modes` object with the locations and log densities of the modes, sorted by decreasing density, and
+            with the index of the mode that hill climbing from the mean of each component reaches.
 
         Notes
         -----
         The algorithm begins with the mean-shift iteration of Carreira-Perpiñán (2000), IEEE Transactions on Pattern
-        Analysis and Machine Intelligence 22, section 4, and ends with Newton's method. If a climb ends on a saddle
-        point, it continues from a point nearby, so that the Hessian has no positive eigenvalue at a mode. If the
+        Analysis and Machine Intelligence 22, section 4, and ends with Newton's method. If hill climbing ends on a
+        saddle point, it continues from a nearby point, so that the Hessian has no positive eigenvalue at a mode. If the
         mixture has one feature, all modes are found, at most one per component. If the mixture has several features,
-        some modes may not be found, because no climb reaches them.
+        some modes may be missed, because hill climbing does not reach every mode.
 
         Examples
         --------

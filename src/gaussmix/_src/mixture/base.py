@@ -223,7 +223,7 @@ class MixtureBase:
         """Return the components as a `UnivariateMixture` if the mixture has one feature, otherwise None."""
         if self.n_features > 1:
             return None
-        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # imports SciPy: slow
+        from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # loads SciPy, which is slow
 
         return UnivariateMixture.from_model(self._model.without_noise)
 
@@ -244,7 +244,7 @@ class MixtureBase:
         return as_block(rows, self.n_features, self.feature_names)
 
     def _feature_indices(self, features: Features) -> Indices:
-        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError if unknown."""
+        """Return the indices (n,) of features given by index or name; raises ValueError or TypeError."""
         return feature_indices(features, self.n_features, self.feature_names)
 
 

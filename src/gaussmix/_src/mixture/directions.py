@@ -10,14 +10,15 @@ import scipy.linalg
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
-_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # smaller eigenvalues are ignored, as in mclust
+_MIN_EIGENVALUE = float(np.sqrt(np.finfo(np.float64).eps))  # axes with smaller eigenvalues are ignored, as in mclust
 
 
 class Directions(NamedTuple):
     """Axes (n_directions, n_features) that separate components, sorted by decreasing eigenvalues (n_directions,).
 
-    Each axis has length 1, and its largest entry is positive. The eigenvalue of an axis measures how well the axis
-    separates the components; it has no unit. `centre` (n_features,) is the mean of the mixture, in data units.
+    Each axis has length 1, and its entry with the largest absolute value is positive. The eigenvalue of an axis
+    measures how well the axis separates the components; it has no unit. `centre` (n_features,) is the mean of the
+    mixture, in data units.
     """
 
     centre: Array

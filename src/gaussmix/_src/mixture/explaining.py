@@ -46,8 +46,8 @@ class Explanation:
     squared_distance : squared Mahalanobis distance (x − μ)ᵀ Σ⁻¹ (x − μ) of each row from `component`, (n_rows,). If the
         label of a row is noise, the distance of the row is measured from the most probable component.
     contributions : contribution of each feature to `squared_distance`, (n_rows, n_features), at least 0.
-    chi2_p_value : probability, by the χ² distribution, that a row of the component has a larger `squared_distance`,
-        (n_rows,).
+    chi2_p_value : probability, according to the χ² distribution, that a row of the component has a larger
+        `squared_distance`, (n_rows,).
     rows : the explained rows, (n_rows, n_features), in data units.
     means, standard_deviations : mean and standard deviation of each row's component, (n_rows, n_features), in data
         units. The measurement errors of a row increase the standard deviations.
@@ -235,11 +235,11 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
 
 
 def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
-    """Return log densities at the means, and square roots of the contributions, for rows with equal missing features.
+    """Return log densities at the means, and square roots of contributions, for rows with the same missing features.
 
     The log densities have shape (n_rows, n_components + 1), in nats. The square roots of the contributions have shape
-    (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. In both arrays the
-    last component is the noise.
+    (n_rows, n_components + 1, n_features), are NaN for missing values, and are divided by 2^`units`. The last component
+    of the log densities and of the square roots is the noise component.
     """
     n_rows, d = rows.shape
     K = model.n_components

@@ -42,7 +42,7 @@ def names_at(names: tuple[str, ...] | None, feature_indices: Indices) -> tuple[s
 def check_order(rows: object, names: tuple[str, ...] | None, called: str) -> None:
     """Raise ValueError if a data frame has a feature in the wrong column; `called` names the rows in the message.
 
-    The check accepts all rows that are not a data frame, and all data frames if the features have no names.
+    The check passes if the rows are not a data frame, or if the features have no names.
     """
     if names is None:
         return

@@ -141,7 +141,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
 
 
 def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
-    """Return SVG code with a thick curve of the density for one feature and curves of the components, and a title."""
+    """Return SVG code and a title for one feature, with a thick curve of the density and curves of the components."""
     means, deviations = mixture.means[drawn, 0], np.sqrt(mixture._model.covariances.variances()[drawn, 0])
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
@@ -172,7 +172,7 @@ def _room() -> Array:
 
 
 def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
-    """Return the smallest and the largest value of each feature that the picture shows."""
+    """Return the smallest and the largest value that the picture shows of each feature."""
     ends = low.min(axis=0), high.max(axis=0)
     low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
     return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may make low and high equal

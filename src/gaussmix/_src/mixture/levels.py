@@ -1,4 +1,4 @@
-"""The mass of the region where the density is below a level, computed exactly or by quasi-Monte Carlo."""
+"""The probability that a draw has a density below a given level, computed exactly or by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class LevelEllipsoid:
     n_features: int
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and errors of 0."""
+        """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
         return log_tail(np.maximum(self.highest - log_levels, 0.0), self.n_features), np.zeros_like(log_levels)
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws fall with probabilities exp(`log_masses`), and errors of 0."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
         p = -np.expm1(log_masses)
         outside = half_square(log_masses, self.n_features)
         inside: Array = gammaincinv(0.5 * self.n_features, np.minimum(p, 0.5))
@@ -54,7 +54,7 @@ class LevelEllipsoid:
 
 
 def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
-    """Return log probabilities that a draw lies below each log density, and relative errors; −inf and 0 for −inf."""
+    """Return the log probabilities and errors of `levels.log_mass_below`, but −inf and 0 for levels of −inf."""
     logs, errors = np.full(len(log_levels), -np.inf), np.zeros(len(log_levels))
     is_finite = log_levels > -np.inf  # the level of a row whose squared distance overflows is −inf
     logs[is_finite], errors[is_finite] = levels.log_mass_below(log_levels[is_finite])
@@ -64,7 +64,7 @@ def log_tails(levels: Levels, log_levels: Array) -> tuple[Array, Array]:
 def level_above(
     levels: Levels, log_masses: Array, model: Model, line: UnivariateMixture | None, engine: Engine[Any]
 ) -> tuple[Array, Array]:
-    """Return the log densities below which draws fall with probabilities exp(`log_masses`), and standard errors."""
+    """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
     wanted = log_masses.ravel()
     level, error = levels.level(wanted)
     # All draws lie below the log density at the highest mode, which sampled points only approach.
@@ -76,7 +76,7 @@ def level_above(
 
 @dataclass(frozen=True, eq=False)
 class LevelSample:
-    """Sample of points from several scrambled Sobol nets, with log densities, and the mass that each point represents.
+    """Points from several scrambled Sobol nets, with log densities and the log of the mass that each point represents.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class LevelSample:
         )
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and relative errors.
+        """Return the log probability that the log density of a draw is below each level, (n,), and relative errors.
 
         If too few points lie below a level to estimate the mass, the result is the upper bound of `_log_bound`, with a
         relative error of 1.
@@ -131,7 +131,7 @@ class LevelSample:
 
     @cached_property
     def _steps(self) -> tuple[Array, Array, Array]:
-        """Return all log densities of points in ascending order, then +inf, with the log mass below each and errors."""
+        """Return the sorted log densities of all points, then +inf, with the log mass below each value, and errors."""
         levels = np.append(np.sort(self.log_levels, axis=None), np.inf)
         indices = np.array([np.searchsorted(own, levels) for own in self.log_levels])
         nearest = np.minimum(indices, self.log_levels.shape[1] - 1)
@@ -140,7 +140,7 @@ class LevelSample:
         return levels, np.minimum(log_mass, self._log_bound(levels)), error
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws fall with probabilities exp(`log_masses`), and standard errors."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors."""
         level, error, part = np.full(len(log_masses), -np.inf), np.zeros(len(log_masses)), log_masses > -np.inf
         wanted, last = log_masses[part], self.log_levels.shape[1] - 1
         each = zip(self.log_levels, self.log_masses, strict=True)
@@ -190,9 +190,10 @@ def _points(net: Array, weights: Array, parameters: Parameters) -> tuple[Array, 
 def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
     """Return half of the squared radius for each fraction in (0, 1), and the log mass of each point.
 
-    Let y be half of a squared radius and t = −log P(½χ² > y). For half of the points t has the density exp(−t), as for
-    draws from the component. For the other half t has the density √D / 2 (D + t)^(−3/2), where D is `_DEPTH`. The
-    second density falls slowly, so that some points lie far from the mean, where there is hardly any probability.
+    Let y be half of a squared radius and t = −log P(½χ² > y). For half of the points, t has the density exp(−t), as for
+    draws from the component. For the other half of the points, t has the density √D / 2 (D + t)^(−3/2), where D is
+    `_DEPTH`. The second density falls slowly, so that some points lie far from the mean, where there is hardly any
+    probability.
     """
     is_central = fraction < 0.5
     with np.errstate(divide="ignore"):

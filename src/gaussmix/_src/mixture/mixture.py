@@ -332,7 +332,10 @@ class Mixture(SciPyNames, Comparisons):
         return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape)
 
     def predict(self, rows: ArrayLike, *, n_jobs: int | None = None) -> NDArray[np.int64]:
-        """Return the index of the most probable component of each row, (n_rows,); −1 is noise. Ties go to the first."""
+        """Return the index of the most probable component of each row, (n_rows,); −1 is noise.
+
+        If several components are equally probable, the smallest index is returned.
+        """
         return self._engine(n_jobs).labels(self._block(rows), self.parameters)
 
     @overload
@@ -429,7 +432,7 @@ class Mixture(SciPyNames, Comparisons):
 
     @of_components
     def to_torch(self) -> Any:  # Any, because public types must not need PyTorch
-        """Return a PyTorch module that computes the log density and its gradient with respect to the rows.
+        """Return a PyTorch module for the log density, which is differentiable with respect to the rows.
 
         Returns
         -------

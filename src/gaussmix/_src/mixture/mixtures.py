@@ -46,7 +46,7 @@ class Mixtures(Sequence[Mixture]):
     Notes
     -----
     An integer in brackets is the position of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
-    keys are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, brackets and
+    keys are integers, use `get_mixture` to access a mixture by its key. If a group has no mixture, indexing and
     `get_mixture` raise ValueError with the reason in `errors`, and `items` leaves the group out.
 
     Examples

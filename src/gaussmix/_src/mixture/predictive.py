@@ -176,8 +176,8 @@ class Regression:
     def _by_pattern(
         self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
     ) -> Array:
-        """Call `method` for each group of rows with the same missing features, with the marginal mixture of the
-        observed features.
+        """Call `method` for each group of rows with the same missing features, using the marginal mixture of
+        the observed features.
 
         The result has shape (n_rows, …). If all predictors of a row are missing, `alone` computes the result from the
         marginal mixture of the targets.
@@ -224,7 +224,7 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     # The quantile lies between the quantiles of the single components. The mass below x lies between the maximum max_k
     # π_k Φ_k(x) and K times this maximum.
     with np.errstate(divide="ignore", over="ignore"):
-        part = p / weights  # p as a fraction of each component's weight; the bound is infinite if it is 1 or more
+        part = p / weights  # p as a fraction of each component's weight; the bound is infinite if this is 1 or more
     alone = means + deviations * ndtri(p)
     low = (means + deviations * ndtri(np.minimum(part / weights.shape[1], 1.0))).min(axis=1)
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))

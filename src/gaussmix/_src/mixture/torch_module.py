@@ -43,11 +43,11 @@ class MixtureModule(torch.nn.Module):
         return constants - 0.5 * (whitened**2).sum(-1)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
         return torch.logsumexp(self.component_log_density(x), -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return log p(x), nats, (…,), of rows (…, n_features)."""
+        """Return log p(x), in nats, (…,), for rows x (…, n_features)."""
         return self.log_density(x)
 
     def responsibilities(self, x: Tensor) -> Tensor:

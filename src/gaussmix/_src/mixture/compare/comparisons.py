@@ -14,7 +14,7 @@ DRAWS = 100_000
 
 
 class Comparisons(MixtureBase):
-    """A mixture with methods to compute divergences, distances and entropies and sort, match and merge components."""
+    """A mixture with methods that compare mixtures, estimate entropies, and sort, match or merge components."""
 
     @of_components
     def kl_divergence(
@@ -189,8 +189,10 @@ class Comparisons(MixtureBase):
             - "mw2": Wasserstein distance W₂ restricted to transport plans that are Gaussian mixtures, in the units of
               the data. For mixtures of one component, "mw2" is the Wasserstein distance itself; Delon & Desolneux
               (2020), SIAM Journal on Imaging Sciences 13, 936–970.
+
             - "l2": √∫ (p − q)², the square root of the integrated squared error (ISE), in units of 1 / √(data volume).
               The rounding error of the squared distance is at most about 1e-15 times the sum ∫ p² + ∫ q².
+
             - "cauchy_schwarz": −log (∫ p q / √(∫ p² ∫ q²)), in nats. The Cauchy–Schwarz distance does not depend on the
               units of the data, but it violates the triangle inequality.
 

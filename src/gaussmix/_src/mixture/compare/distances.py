@@ -43,8 +43,8 @@ def _l2(p: Gaussians, q: Gaussians) -> float:
 def _cauchy_schwarz(p: Gaussians, q: Gaussians) -> float:
     """Return the Cauchy–Schwarz divergence of Jenssen, Principe, Erdogmus & Eltoft (2006).
 
-    The article of 2006 is in the Journal of the Franklin Institute 343, 614–629. The closed form of the divergence for
-    Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
+    The article by Jenssen et al. (2006) is in the Journal of the Franklin Institute 343, 614–629. The closed form of
+    the divergence for Gaussian mixtures is due to Kampa, Hasanbelliu & Principe (2011).
     """
     return within_range(max(0.5 * (_log_product(p, p) + _log_product(q, q)) - _log_product(p, q), 0.0))
 
@@ -57,7 +57,7 @@ def _log_product(p: Gaussians, q: Gaussians) -> float:
 def _mw2(p: Gaussians, q: Gaussians) -> float:
     """Return the root of the smallest Σ γ_ij W₂²(p_i, q_j) over transport plans γ whose marginals are the weights.
 
-    Delon & Desolneux (2020) prove in proposition 4 that this square root is their distance MW₂.
+    Delon & Desolneux (2020) prove in proposition 4 that their MW₂² is the smallest Σ γ_ij W₂²(p_i, q_j).
     """
     largest = [np.abs(part).max() for part in (p.means - q.means[0], q.means - q.means[0], p.roots, q.roots)]
     unit = float(max(largest))  # divides means and roots, so that their squares neither overflow nor underflow
@@ -136,7 +136,7 @@ def _ways(
 
 
 def _move(plan: Array, left: Array, wanted: Array, end: int, from_row: list[int], from_column: list[int]) -> None:
-    """Move as much mass as possible along the path to column `end`; `plan`, `left` and `wanted` change in place."""
+    """Move as much mass as possible along the path to column `end`; change `plan`, `left` and `wanted` in place."""
     there, back, column = [], [], end
     while column >= 0:
         row = from_row[column]

@@ -47,9 +47,8 @@ class Gaussians:
     def from_model(cls, model: Model, *, axis_parallel: bool | None = None) -> Gaussians:
         """Return the components of a model, with variances instead of covariance matrices if `axis_parallel` is True.
 
-        If `axis_parallel` is None, variances are used if all covariances are diagonal. If `axis_parallel` is None,
-        variances are used if all covariances are diagonal. Raises `SingularCovarianceError` with the indices of
-        covariances that are not positive definite.
+        If `axis_parallel` is None, variances are used if the model stores only variances. Raises
+        `SingularCovarianceError` with the indices of covariances that are not positive definite.
         """
         if not np.isfinite(model.whitening.log_abs_det).all():
             raise ValueError("The covariances of this mixture are beyond the range of float64: rescale the features.")
@@ -79,7 +78,7 @@ class Gaussians:
 
     @cached_property
     def roots(self) -> Array:
-        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations in place of variances."""
+        """Return lower triangular L_k with Σ_k = L_k L_kᵀ, or standard deviations if only variances are stored."""
         is_diagonal = self.covariances.ndim == 2
         return np.asarray(np.sqrt(self.covariances) if is_diagonal else np.linalg.cholesky(self.covariances))
 
@@ -90,7 +89,7 @@ class Gaussians:
 
 
 def _for_pairs(these: Gaussians, those: Gaussians) -> Array:
-    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it would be too large."""
+    """Return an uninitialised array (n, m) for all pairs of components; raises ValueError if it is too large."""
     n, m = len(these.weights), len(those.weights)
     check_size(n, m, "reduce the number of components, because all pairs are compared")
     return np.empty((n, m))
@@ -115,7 +114,7 @@ def whitening_of(covariances: Array) -> Whitening:
 
 @one_blas_thread()
 def kl_divergences(these: Gaussians, those: Gaussians) -> Array:
-    """Return the divergences ∫ N_i log (N_i / M_j) between all pairs of components, (n, m), in nats.
+    """Return the divergences ∫ N_i log (N_i / M_j) for all N_i in `these` and M_j in `those`, (n, m), in nats.
 
     A divergence is ½ (‖T‖² − d − log |det T|² + ‖W_j (μ_i − μ_j)‖²), where T = W_j L_i, Σ_i = L_i L_iᵀ and Σ_j⁻¹ = W_jᵀ
     W_j. The function adds up terms that are never negative and that approach 0 without cancellation as T approaches the

@@ -26,7 +26,7 @@ from gaussmix._src.numerics.elementary import log
 
 BlockTask = Callable[[Block], Array]
 MAX_MERGED = 5000  # largest number of components, for which the values of all pairs take 4 GB
-MAX_PAIR_VALUES = 2**20  # most values in memory at a time, one per row and pair of clusters
+MAX_PAIR_VALUES = 2**20  # largest number of values (one per row and pair of clusters) in memory at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +47,7 @@ class Merging:
     Notes
     -----
     Two clusters count as overlapping if their overlap is at least `min_overlap`. Each step merges the overlapping
-    clusters j and l whose union lowers the entropy most. The union lowers the entropy by
+    clusters j and l whose union lowers the entropy most. The union lowers the entropy by the following amount:
 
         Σ_i s_i ((t_ij + t_il) log (t_ij + t_il) − t_ij log t_ij − t_il log t_il).
 
@@ -177,7 +177,7 @@ def merge_by_sums(
 
 
 def _sums(leaf: Block, evaluate: BlockTask, clusters: NDArray[np.intp], pairs: Sequence[tuple[int, int]]) -> Array:
-    """Return sums over the rows of a block, from which entropies and overlaps of clusters and their pairs are computed.
+    """Return sums over the rows of a block, from which the entropies and overlaps of clusters are computed.
 
     For n clusters and m pairs the result has the shape (2 n + 3 m,). With row weights s and responsibilities t, the
     result begins with −Σ s t log t for each cluster, followed by Σ s t for each cluster. The last 3 m elements are
@@ -225,12 +225,13 @@ class _Pairs:
         self.add(sums, pairs)
 
     def add(self, sums: Array, pairs: Sequence[tuple[int, int]]) -> None:
-        """Compute the entropies and overlaps of pairs from the sums that `_sums` returns, and store them."""
+        """Compute and store the entropies and overlaps of pairs of clusters from the sums that `_sums` returns."""
         entropies, *lost = sums[2 * len(self._mass) :].reshape(3, -1).tolist()
         for pair, entropy, *parts in zip(pairs, entropies, *lost, strict=True):
             masses = [self._mass[k] for k in pair]
             self._union[pair] = entropy
-            # A cluster without rows gets the overlap 1, so that it is merged, which does not change any other cluster.
+            # A cluster without rows gets the overlap 1, so that the cluster is merged. This merge does not change other
+            # clusters.
             self.overlap[pair] = max(p / mass if mass > 0 else 1.0 for p, mass in zip(parts, masses, strict=True))
 
     def entropy(self) -> float:
@@ -238,7 +239,7 @@ class _Pairs:
         return sum(self._entropy)
 
     def in_order(self) -> list[tuple[int, int]]:
-        """Return the pairs of clusters, sorted by decreasing fall in entropy if the pair is merged; ties by index."""
+        """Return the pairs of clusters; pairs whose union lowers the entropy more come first, then smaller indices."""
         return sorted(self._union, key=lambda pair: (self._union[pair] - sum(self._entropy[k] for k in pair), pair))
 
     def merge(self, i: int, j: int) -> None:

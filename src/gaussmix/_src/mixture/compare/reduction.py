@@ -84,7 +84,10 @@ class _RemainingComponents:
         return cls(weights, means, covariances, -2 * parts.whitening.log_abs_det)
 
     def costs(self, i: int, others: Labels) -> Array:
-        """Return merging costs (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j|; Runnalls (2007) eq. 16."""
+        """Return costs (w_i + w_j) log |P_ij| − w_i log |P_i| − w_j log |P_j| of merging components i and j.
+
+        P_ij is the covariance of the union of component i and a component j in `others`; see eq. 16 of Runnalls (2007).
+        """
         gained = np.empty(len(others))
         for part in pieces((len(others), *self.covariances.shape[1:])):
             gained[part] = self._log_dets(i, others[part])
@@ -92,7 +95,10 @@ class _RemainingComponents:
         return costs + self.weights[others] * (gained - self.log_dets[others])
 
     def _log_dets(self, i: int, others: Labels) -> Array:
-        """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because C is better conditioned than P_ij = C + s δδᵀ."""
+        """Return log |P_ij| as log |C| + log (1 + s δᵀC⁻¹δ), because C is better conditioned than P_ij = C + s δδᵀ.
+
+        C is a weighted mean of the covariances of components i and j, and δ is the difference of their means.
+        """
         ratio = self.weights[others] / (self.weights[i] + self.weights[others])
         within = self.covariances[i] + ratio[:, None, None] * (self.covariances[others] - self.covariances[i])
         whitening = TriangularWhitening.from_covariances(within)

@@ -18,8 +18,8 @@ _MAX_BOUND = 40.0  # larger limits, in standard deviations, are replaced by this
 _MIN_MASS = 1e-3  # for smaller masses, differences of Owen's function are too inaccurate
 _MASS_ROUNDING = 1e-20  # a smaller mass counts as 0, because it is far below the rounding error of 1
 _MAX_LOG_GAP = 40.0  # nats; a term whose log is smaller by this gap is only 4e-18 of the larger term
-# The peak is not searched for in an interval that is at most _SHORT standard deviations long, if the log of the
-# integrand changes by at most _LEVEL nats in this interval.
+# The search for the peak of the integrand is skipped in an interval that is at most _SHORT standard deviations long, if
+# the log of the integrand changes by at most _LEVEL nats in this interval.
 _SHORT, _LEVEL = 1.0, 10.0
 _DROP = 45.0  # nats; a fall of the log by this amount leaves only 1e-20 of the integrand's peak
 _TURN = np.array([-8.0, 0.0, 8.0])  # Φ rises from 0 to 1 between the first and the last of these standard deviations
@@ -175,7 +175,7 @@ def _range(integrand: _Integrand) -> tuple[Array, Array, Array]:
     """Return low, peak and high, (n, 1) each: the integrand is largest at `peak` and negligible outside low … high."""
     first, last = integrand.lower[:, :1], integrand.upper[:, :1]
     start = np.clip(0.0, first, last)
-    reach = np.abs(integrand.slope(start))  # the peak is nearer, as the slope falls by at least 1 per unit of x
+    reach = np.abs(integrand.slope(start))  # largest distance of the peak, as the slope falls by at least 1 per unit
     first, last = np.maximum(start - reach, first), np.minimum(start + reach, last)
     peak = _bisected(lambda x: integrand.slope(x) > 0, first, last)
     floor, width = integrand.log(peak) - _DROP, np.sqrt(2 * _DROP)

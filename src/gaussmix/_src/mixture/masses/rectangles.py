@@ -173,11 +173,11 @@ def _quantile(low: Array, high: Array, log_mass: Array, log_proportion: Array) -
 
 
 def _in_order(lower: Array, upper: Array, correlation: Array) -> tuple[Array, Array, Array]:
-    """Sort the features of each row; return sorted limits (n, d) and the Cholesky factors (n, d, d).
+    """Sort the features of each row; return sorted limits (n, d) and Cholesky factors (n, d, d) of the correlations.
 
     The next feature is always the feature with the smallest mass between its limits, given that the previous features
-    are at their means. In this order, the product of the masses varies less between points; Gibson, Glasbey & Elston
-    (1994).
+    are at their means. With this order of features, the product of the masses varies less between points; Gibson,
+    Glasbey & Elston (1994).
     """
     n_rows, n_features = lower.shape
     lower, upper = lower.copy(), upper.copy()

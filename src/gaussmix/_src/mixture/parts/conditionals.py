@@ -35,8 +35,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        marginal : mixture with only these features and their names. Diagonal, spherical and shared covariances
-            remain diagonal, spherical and shared.
+        marginal : mixture with only these features and their names. Diagonal covariances remain diagonal, spherical
+            covariances remain spherical, and shared covariances remain shared.
 
         Raises
         ------
@@ -69,9 +69,9 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        conditional : mixture of the unknown features, which keep their order and names. The components are computed by
-            eq. 2.81–2.82 of Bishop (2006). Diagonal, spherical and shared covariances remain diagonal, spherical and
-            shared.
+        conditional : mixture of the unknown features, which keep their order and names. The components are computed
+            with eq. 2.81–2.82 of Bishop (2006). Diagonal covariances remain diagonal, spherical covariances remain
+            spherical, and shared covariances remain shared.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Conditionals(MixtureBase):
 
     @of_components
     def conditional_mean(self, X_known: ArrayLike, known: Features, *, n_jobs: int | None = None) -> Array:
-        """Return the conditional mean E[u | x] of the unknown features u for each row x, the least-squares prediction.
+        """Return the conditional mean E[u | x], the least-squares prediction of the unknown features u, for each row x.
 
         Parameters
         ----------
@@ -110,8 +110,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        means : conditional means, (n_rows, n_unknown), in data units. The unknown features are in the order of the
-            mixture.
+        means : conditional means, (n_rows, n_unknown), in data units. The unknown features keep the order that they
+            have in the mixture.
 
         Raises
         ------
@@ -183,8 +183,8 @@ class Conditionals(MixtureBase):
 
         Returns
         -------
-        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features are in the order of the
-            mixture.
+        rows : the drawn values, (n_rows, n_unknown), in data units. The unknown features keep the order that they have
+            in the mixture.
 
         Examples
         --------
@@ -196,7 +196,7 @@ class Conditionals(MixtureBase):
         return self._split(known, X_known).draw(X_known, generator(rng), self._engine(n_jobs))
 
     def _split(self, known: Features, rows: object = None) -> Conditional:
-        """Divide the features into known and unknown ones, and check the order of columns if `rows` is a data frame."""
+        """Return the `Conditional` given the known features; check the order of columns if `rows` is a data frame."""
         indices = self._feature_indices(known)
         check_order(rows, names_at(self.feature_names, indices), "X_known")
         return self._splits(tuple(indices.tolist()))

@@ -32,7 +32,7 @@ CONDITION_OVERFLOW = "X_known row {row} is so far away that the result is beyond
 class Conditional:
     """Conditional distribution p(u | x) = Σ_k γ_k(x) N(u | m_k(x), C_k) of unknown features u given known features x.
 
-    Here γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006), eq. 2.81–2.82.
+    In this formula, γ_k(x) = p(k | x) and m_k(x) = ν_k + B_k (x − μ_k); Bishop (2006), eq. 2.81–2.82.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Conditional:
 
     @quiet
     def covariance(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return Cov[u | x] (n_rows, n_unknown, n_unknown), or Σ_k γ_k C_k plus the covariance of the means m_k(x)."""
+        """Return Cov[u | x], the mean of C_k plus the covariance of m_k(x) over k, (n_rows, n_unknown, n_unknown)."""
         within = self.covariances.dense()
         block = self._block(rows)
         covariances = np.empty((block.n_rows, self.n_unknown, self.n_unknown))

@@ -30,8 +30,8 @@ _MAX_SHIFTS = 2000  # largest number of hill-climbing steps; on a ridge, a step 
 _MAX_NEWTON_STEP = 0.1  # longest Newton step in standard deviations; a longer step might lead to another mode
 _MAX_SHIFT = 1e-12  # standard deviations; hill climbing ends if a step is shorter than this length
 _CURVATURE_ROUNDING = 1e-8  # standard deviations⁻²; a smaller curvature may be due to rounding errors
-# The labels outside the outermost boundaries are computed at points this far (relative to the largest boundary) from
-# the outermost boundaries, because rounding errors are much smaller than this distance.
+# Distance from the outermost boundaries, relative to the largest boundary, of the outer points at which labels are
+# computed. This distance is much larger than rounding errors.
 _BOUNDARY_OFFSET = 1e-6
 _SADDLE_STEP = 1e-2  # length, in standard deviations, of the step away from a saddle point where hill climbing ended
 
@@ -53,7 +53,7 @@ class Modes:
 
 
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
-    """Return the modes reached by hill climbing from the component means, or all modes if `line` is not None."""
+    """Return the modes reached by hill climbing from the component means, or all modes if there is one feature."""
     if line is not None:
         cuts = turns(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
@@ -97,7 +97,7 @@ def _step(model: Model, engine: Engine[Any], precisions: Array, rows: Array) -> 
 
 
 def _last_steps(slope: Array, bend: Array, local: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Return steps along the axes of the scaled Hessian, which are Newton steps on concave axes, else mean shifts."""
+    """Return Newton steps along concave axes of the scaled Hessian, and mean shifts along all other axes."""
     roots = np.linalg.cholesky(local)  # matrices R; the local precision is R Rᵀ, and the scaled Hessian is R⁻¹ H R⁻ᵀ
     scaled = np.linalg.solve(roots, np.linalg.solve(roots, bend).swapaxes(1, 2))
     curvatures, axes = np.linalg.eigh(0.5 * (scaled + scaled.swapaxes(1, 2)))
@@ -181,7 +181,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     roots of this polynomial are computed with eq. 5.6.4 of Numerical Recipes (Press and others 2007), which avoids
     cancellation. If σ_j = σ_k, one root is infinite.
     """
-    narrow_first = np.argsort(deviations, kind="stable")  # rounding errors scale with the narrower component
+    narrow_first = np.argsort(deviations, kind="stable")  # rounding errors are proportional to the smaller deviation
     log_scale, means, deviations = (array[narrow_first] for array in (log_scale, means, deviations))
     first, second = np.triu_indices(len(means), 1)
     gap = (means[second] - means[first]) / deviations[first]
@@ -198,7 +198,7 @@ def crossings(log_scale: Array, means: Array, deviations: Array) -> Array:
     order = np.argsort(points, axis=None)
     order = order[np.isfinite(points.ravel()[order])]
     points, rounding = points.ravel()[order], rounding.ravel()[order]
-    return points[np.diff(points, prepend=-np.inf) > rounding]  # drops duplicates, found if three densities are equal
+    return points[np.diff(points, prepend=-np.inf) > rounding]  # if three densities are equal, drops duplicate points
 
 
 Modes.__module__ = "gaussmix"  # the public module that exports Modes

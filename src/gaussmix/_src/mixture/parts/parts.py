@@ -86,7 +86,8 @@ class Parts(MixtureBase):
     def product(self, other: Self) -> Self:
         """Return the normalised product of two densities, p(x) q(x) / ∫ p q.
 
-        If two independent sources of information about x have the densities p and q, the product combines both.
+        If two independent sources of information about x have the densities p and q, the product combines the two
+        sources.
 
         Parameters
         ----------
@@ -174,7 +175,7 @@ class Parts(MixtureBase):
 
     @of_components
     def moments(self, order: int, center: ArrayLike | None = None) -> Array:
-        """Return the joint moments E[Π_j (x_ij − a_ij)] of all features about a point a, by default the mean.
+        """Return the joint moments E[(x_i − a_i) (x_j − a_j) …] of all features about a point a, by default the mean.
 
         Parameters
         ----------
@@ -293,8 +294,8 @@ class Parts(MixtureBase):
         Returns
         -------
         boundaries : points in ascending order, (n_boundaries,), in data units. The result of `predict` is constant
-            between two boundaries. A component may be the most probable one in no interval, or in several intervals,
-            for example if a narrow component lies in the middle of a wide component.
+            between two boundaries. A component may be the most probable component in no interval, or in several
+            intervals, for example if a narrow component lies in the middle of a wide component.
 
         Raises
         ------

@@ -38,7 +38,7 @@ class LevelSets:
         return float(self.line.log_density(self.turns).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
-        """Return the log probability of a log density below each level, (n,), in nats, and errors of 0."""
+        """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
         mass = np.empty(len(log_levels))
         for part in pieces((len(mass), len(self.line.means))):
             mass[part] = self._log_mass_and_slope(log_levels[part])[0]
@@ -56,7 +56,7 @@ class LevelSets:
             return np.minimum(total, 0.0), np.exp(log_levels - total) * lengths
 
     def level(self, log_masses: Array) -> tuple[Array, Array]:
-        """Return the log densities below which draws fall with probabilities exp(`log_masses`), and errors of 0."""
+        """Return levels below which the log density of a draw lies with probability exp(`log_masses`), and errors 0."""
         levels = np.where(log_masses < 0, -np.inf, self.highest)
         inner = (log_masses < 0) & (log_masses > -np.inf)
         wanted = log_masses[inner]

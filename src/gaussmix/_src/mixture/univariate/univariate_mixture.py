@@ -20,7 +20,7 @@ from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property
 
-MAX_DEVIATIONS = 1e150  # largest number of standard deviations, whose square does not overflow
+MAX_DEVIATIONS = 1e150  # largest distance in standard deviations; its square does not overflow
 _MAX_QUANTILES = 1024  # if more quantiles than this number are requested, a few are computed first, to bound all others
 
 # A function of points (n,) and of the indices (n,) of the equations at these points, which returns values and slopes.
